@@ -1,0 +1,40 @@
+# For developers; everyone else needs ./run and ./test only.
+PY := .venv/bin/python
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: env check format test test-all bench bench-smoke docs lock
+
+env:
+	@sh -euc 'root=$$PWD; . scripts/setup.sh; ensure_environment dev'
+
+# Everything that needs no running: style, types, floors, documentation.
+check: env
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m mkdocs build --strict --site-dir site
+
+format: env
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+test:
+	./test
+
+test-all:
+	./test --all
+
+# Every claim beside its peer; writes benchmarks/recorded.json and the table in docs/benchmarks.md.
+bench: env
+	$(PY) -m benchmarks.run_all
+
+# The same, tiny: fails only under half of a recorded ratio.
+bench-smoke: env
+	$(PY) -m benchmarks.run_all --smoke
+
+docs: env
+	$(PY) -m mkdocs serve
+
+lock: env
+	.venv/bin/uv pip compile --upgrade --quiet pyproject.toml benchmarks/requirements.txt --output-file requirements.lock

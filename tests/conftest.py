@@ -1,0 +1,30 @@
+"""What every test may use, and what makes two runs of the suite the same."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before anything imports torch: tiny tensors are fastest, and sums the same everywhere, on one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "svg")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def lavra_data() -> Path:
+    """The folder of real public test data that LAVRA_DATA names; without it the test is skipped, and says so."""
+    name = os.environ.get("LAVRA_DATA")
+    if not name:
+        pytest.skip("LAVRA_DATA is not set; it names the folder of real public test data (CONTRIBUTING.md)")
+    folder = Path(name)
+    if not folder.is_dir():
+        pytest.fail(f"LAVRA_DATA={name} is not a folder; unset it to skip the tests on real data")
+    return folder

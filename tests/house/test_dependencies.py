@@ -1,0 +1,66 @@
+"""Every dependency has its reason, and every reason its dependency."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+IMPORT_NAMES = {"PyYAML": "yaml"}
+GIVEN = {"markupsafe"}  # comes with jinja2, whose sandbox hands its type out
+
+
+def declared() -> dict[str, set[str]]:
+    """Package names by section of the page."""
+
+    def names(texts: list[str]) -> set[str]:
+        return {Requirement(text).name for text in texts if not text.startswith("lavra[")}
+
+    extras = {f"Extra `{extra}`": names(texts) for extra, texts in PROJECT["project"]["optional-dependencies"].items()}
+    peers = [
+        line for line in (ROOT / "benchmarks" / "requirements.txt").read_text().splitlines() if not line.startswith("#")
+    ]
+    groups = set().union(*(names(texts) for texts in PROJECT["dependency-groups"].values()))
+    return {
+        "At run time": names(PROJECT["project"]["dependencies"]),
+        **extras,
+        "Benchmarks": names(peers),
+        "Groups for set-up": groups,
+    }
+
+
+def explained() -> dict[str, set[str]]:
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    rows = {
+        section.splitlines()[0]: re.findall(r"^\| ([\w.-]+) \| (\S.+) \|$", section, re.MULTILINE)
+        for section in sections
+    }
+    return {title: {name for name, _ in found if name != "package"} for title, found in rows.items() if found}
+
+
+def test_the_page_and_the_project_agree() -> None:
+    assert explained() == declared()
+
+
+def imported() -> dict[str, Path]:
+    """Third-party packages imported anywhere in lavra, with a file that does."""
+    found: dict[str, Path] = {}
+    for path in (ROOT / "lavra").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            found.update({name.partition(".")[0]: path for name in names})
+    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | {"lavra"} | GIVEN}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    optional = {"tensorboard"}  # through torch.utils.tensorboard
+    runtime = {IMPORT_NAMES.get(name, name) for name in declared()["At run time"]}
+    assert set(imported()) - optional == runtime

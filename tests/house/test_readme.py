@@ -1,0 +1,97 @@
+"""The two READMEs say the same, and what they tell people to type exists."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from lavra.cli.main import VERBS
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
+PORTUGUESE = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")
+PAGES = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", ROOT / "README.pt-BR.md", *ROOT.glob("docs/*.md")]
+}
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    """Lines of shell blocks, without comments."""
+    lines = [
+        line.partition("#")[0].strip()
+        for language, body in blocks(text)
+        if language == "sh"
+        for line in body.splitlines()
+    ]
+    return [line for line in lines if line]
+
+
+def headings(text: str) -> list[int]:
+    return [
+        len(marks)
+        for marks in re.findall(
+            r"^(#+) ", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+        )
+    ]
+
+
+def test_both_languages_have_one_shape() -> None:
+    assert headings(ENGLISH) == headings(PORTUGUESE)
+    assert [language for language, _ in blocks(ENGLISH)] == [language for language, _ in blocks(PORTUGUESE)]
+    assert commands(ENGLISH) == commands(PORTUGUESE)
+
+
+def test_both_languages_have_the_same_figures() -> None:
+    def tables(text: str) -> list[list[str]]:
+        """Numbers of each table row; the decimal sign differs between the languages."""
+        return [
+            re.findall(r"\d+(?:[.,]\d+)*", line.replace(",", ".")) for line in text.splitlines() if line.startswith("|")
+        ]
+
+    assert tables(ENGLISH) == tables(PORTUGUESE)
+
+
+def test_python_examples_are_python() -> None:
+    for name, text in PAGES.items():
+        for language, body in blocks(text):
+            if language == "python":
+                compile(body, name, "exec")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_exist(name: str) -> None:
+    for command in commands(PAGES[name]):
+        words = command.split()
+        words = [word for word in words if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+        if words and words[0].startswith("./"):
+            assert os.access(ROOT / words[0], os.X_OK), command
+        if words and words[0] in ("lavra", ".venv/bin/lavra") and len(words) > 1 and not words[1].startswith("-"):
+            assert words[1] in VERBS, command
+        if words and words[0] == "make" and len(words) > 1:
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.pt-BR.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", PAGES[name]):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    typed = {command.split()[1] for command in commands(ENGLISH) if command.startswith("lavra ")}
+    assert set(VERBS) <= typed
+
+
+def test_the_annotated_tree_is_the_tree() -> None:
+    tree = next(body for language, body in blocks(ENGLISH) if language == "text" and "lavra/" in body)
+    shown = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("  ")}
+    packages = {path.name for path in (ROOT / "lavra").iterdir() if (path / "__init__.py").exists()}
+    assert shown == packages
