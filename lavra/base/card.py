@@ -1,0 +1,97 @@
+"""The card every artifact carries: `lavra.json`, its identity and its lineage.
+
+The identity is a hash of what made the artifact (kind, parents, configuration, data, files).  What varies
+without changing the artifact (metrics, creation time, code version) stands beside it, not in the hash.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lavra.base.errors import InputError
+from lavra.base.files import hash_file, hash_json, read_json, write_json
+
+CARD_FILE = "lavra.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Identity and lineage of one artifact folder.
+
+    Attributes:
+        kind: `corpus`, `tokenizer`, `tokens`, `model`, `run`, ...
+        parents: ids of the artifacts this one was made from, by role.
+        config: the settings that made it.
+        files: sha256 (16 hex digits) of each file in the folder, by relative path.
+        metrics: what was measured on it; outside the identity.
+        created: ISO 8601, UTC; outside the identity.
+        lavra_version: the code that wrote it; outside the identity.
+    """
+
+    kind: str
+    parents: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+    lavra_version: str = ""
+
+    @property
+    def id(self) -> str:
+        """16 hex digits naming exactly this artifact."""
+        return hash_json(
+            {"kind": self.kind, "parents": dict(self.parents), "config": dict(self.config), "files": dict(self.files)}
+        )
+
+
+def write_card(
+    folder: Path,
+    *,
+    kind: str,
+    parents: Mapping[str, str],
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None = None,
+    ignore: Sequence[str] = (),
+) -> Card:
+    """Hash the files of a finished folder and write its card into it."""
+    from lavra import __version__  # the package root is lazy; this avoids a cycle at import
+
+    files = {
+        path.relative_to(folder).as_posix(): hash_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != CARD_FILE and path.name not in ignore
+    }
+    card = Card(
+        kind=kind,
+        parents=parents,
+        config=config,
+        files=files,
+        metrics=metrics or {},
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        lavra_version=__version__,
+    )
+    write_json(folder / CARD_FILE, {"id": card.id, **asdict(card)})
+    return card
+
+
+def read_card(folder: Path) -> Card:
+    """Read a folder's card.
+
+    Raises:
+        InputError: there is none, or its id does not match its content.
+    """
+    path = folder / CARD_FILE
+    if not path.exists():
+        raise InputError(f"{folder} has no {CARD_FILE}: it is not an artifact lavra wrote; name a folder that has one")
+    raw = read_json(path)
+    claimed = raw.pop("id", None)
+    card = Card(**raw)
+    if claimed != card.id:
+        raise InputError(
+            f"{path} says id {claimed}, but its content hashes to {card.id}: it was edited; make the artifact again"
+        )
+    return card

@@ -1,0 +1,298 @@
+"""Plain data to settings dataclass and back, field by field, by the field's own type.
+
+The one place that knows how a value is written: `1e-3` is a number, `4m` a duration, a list a tuple.  Every refusal
+names the value, what it should be and where it stood.  Reading files and command lines is `config.py`'s work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from lavra.base.errors import ConfigError, nearest
+from lavra.base.units import format_duration, format_size, parse_duration, parse_size
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Written:
+    """How people write a number that has a unit: what stands for it in the help, how it is read and shown."""
+
+    metavar: str
+    parse: Callable[[str], float]
+    show: Callable[[float], str]
+
+
+Duration = Annotated[float, Written("TIME", parse_duration, format_duration)]
+"""Seconds; may be written `30s`, `4m`, `1h30m`."""
+
+Size = Annotated[int, Written("SIZE", parse_size, format_size)]
+"""Bytes; may be written `64MB` (10^6) or `64MiB` (2^20)."""
+
+
+# ---------------------------------------------------------------- plain data -> dataclass
+
+
+def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
+    """Build a settings dataclass from plain data.
+
+    Args:
+        cls: a dataclass whose fields are int, float, bool, str, Path, Literal, Enum, Optional, tuple, list,
+            Mapping, `Duration`, `Size` or further dataclasses.
+        mapping: values by field name; text is read as the field's type, so `"1e-3"` is a number.
+        where: what to call the source in errors (`run.yaml`).
+
+    Raises:
+        ConfigError: an unknown key (with the nearest valid one), a missing one, or a value of the wrong type.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{where or cls.__name__}: {mapping!r} is not a set of settings; write `name: value` lines")
+    fields = setting_fields(cls)
+    for key in mapping:
+        if key not in fields:
+            raise ConfigError(f"{_at(where, str(key))}: unknown setting {key!r}{nearest(str(key), fields)}")
+    hints = get_type_hints(cls, include_extras=True)
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in mapping:
+            value = _overdefault_of(field, mapping[name])
+            values[name] = convert(hints[name], value, _at(where, name))
+        elif default_of(field) is MISSING:
+            raise ConfigError(f"{_at(where, name)}: required but not given; it is: {field_docs(cls).get(name, name)}")
+    return cls(**values)
+
+
+def to_mapping(settings: object) -> dict[str, Any]:
+    """The plain data behind a settings dataclass: what JSON and YAML can hold, and `from_mapping` reads back."""
+    if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
+        raise TypeError(f"{settings!r} is not a settings dataclass instance")
+    return {name: _plain(getattr(settings, name)) for name in setting_fields(type(settings))}
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """What each field means, from the `Attributes:` sections of a dataclass and its bases (Google style)."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        section = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]
+        section = re.split(r"\n(?=\S)", section)[0]  # up to the next unindented line
+        for name, text in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE):
+            docs[name] = " ".join(text.split())
+    return docs
+
+
+def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a dataclass that a user may set, by name."""
+    return {field.name: field for field in dataclasses.fields(cls) if field.init}
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """A field's default value, or `dataclasses.MISSING`."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _overdefault_of(field: dataclasses.Field[Any], value: Any) -> Any:
+    """A nested mapping changes the field's own default, not the nested class's."""
+    default = default_of(field)
+    if isinstance(value, Mapping) and dataclasses.is_dataclass(default) and not isinstance(default, type):
+        return merge(to_mapping(default), value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_mapping(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, table by table; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _at(where: str, key: str) -> str:
+    """`run.yaml: model.width`: the file, then the path of the key in it."""
+    if not where:
+        return key
+    return f"{where}.{key}" if ": " in where else f"{where}: {key}"
+
+
+# ---------------------------------------------------------------- one value
+
+
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """A value read as the type `hint`; `where` names its place in errors."""
+    origin = get_origin(hint) or hint
+    if origin in _CONVERTERS:
+        return _CONVERTERS[origin](hint, value, where)
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, cast(type, hint)) else from_mapping(cast(type, hint), value, _open(where))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _convert_enum(hint, value, where)
+    raise TypeError(f"{where}: settings of type {hint!r} are not supported")  # a mistake of ours, not the user's
+
+
+def _open(where: str) -> str:
+    """Mark `where` as a key path, so that nested keys join it by a dot even outside a file."""
+    return where if ": " in where else f"settings: {where}"
+
+
+def _refuse(where: str, value: object, wanted: str, example: str) -> ConfigError:
+    return ConfigError(f"{where}: {value!r} is not {wanted}; write {example}")
+
+
+def _convert_int(_: Any, value: Any, where: str) -> int:
+    number = _number(value)
+    if number is None or (isinstance(number, float) and not number.is_integer()):
+        raise _refuse(where, value, "a whole number", "one such as 8 or 1e6")
+    return int(number)
+
+
+def _convert_float(_: Any, value: Any, where: str) -> float:
+    number = _number(value)
+    if number is None:
+        raise _refuse(where, value, "a number", "one such as 0.1 or 1e-3")
+    return float(number)
+
+
+def _number(value: Any) -> int | float | None:
+    """The number a value is or spells (YAML 1.1 reads `1e-3` as text); None for anything else, NaN and bools too."""
+    if isinstance(value, str):
+        for read in (int, float):
+            try:
+                return _number(read(value))
+            except ValueError:
+                continue
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        return None
+    return value
+
+
+def _convert_bool(_: Any, value: Any, where: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise _refuse(where, value, "a yes or a no", "true or false")
+
+
+def _convert_str(_: Any, value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise _refuse(where, value, "text", f"it in quotes: {str(value)!r}")
+    return value
+
+
+def _convert_path(_: Any, value: Any, where: str) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise _refuse(where, value, "a path", "the name of a file or folder")
+    return Path(value).expanduser()
+
+
+def _convert_written(hint: Any, value: Any, where: str) -> Any:
+    inner, *extras = get_args(hint)
+    written = next((extra for extra in extras if isinstance(extra, Written)), None)
+    if written is not None and isinstance(value, str):
+        try:
+            value = written.parse(value)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    return convert(inner, value, where)
+
+
+def _convert_union(hint: Any, value: Any, where: str) -> Any:
+    members = [member for member in get_args(hint) if member is not type(None)]
+    optional = len(members) < len(get_args(hint))
+    says_none = isinstance(value, str) and value.lower() in ("none", "null") and str not in members
+    if optional and (value is None or says_none):
+        return None
+    # A value that already has one of the types keeps it: `int | str` must not turn "5" into 5.
+    ordered = sorted(members, key=lambda member: type(value) not in (member, get_origin(member)))
+    errors: list[str] = []
+    for member in ordered:
+        try:
+            return convert(member, value, where)
+        except ConfigError as error:
+            errors.append(str(error).removeprefix(f"{where}: "))
+    raise ConfigError(f"{where}: " + "; or: ".join(errors))
+
+
+def _convert_literal(hint: Any, value: Any, where: str) -> Any:
+    for choice in get_args(hint):
+        if (type(choice) is type(value) and choice == value) or (isinstance(value, str) and str(choice) == value):
+            return choice
+    raise ConfigError(f"{where}: unknown value {value!r}{nearest(str(value), map(str, get_args(hint)))}")
+
+
+def _convert_enum(hint: type[Enum], value: Any, where: str) -> Enum:
+    for member in hint:
+        if value is member or value == member.value or (isinstance(value, str) and value == str(member.value)):
+            return member
+    known = [str(member.value) for member in hint]
+    raise ConfigError(f"{where}: unknown value {value!r}{nearest(str(value), known)}")
+
+
+def _convert_sequence(hint: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, (list, tuple)):
+        raise _refuse(where, value, "a list", f"[{value}]")
+    items = get_args(hint) or (Any,)
+    if get_origin(hint) is list or items[-1] is Ellipsis:
+        items = (items[0],) * len(value)
+    if len(items) != len(value):
+        raise ConfigError(f"{where}: {list(value)!r} has {len(value)} values; write exactly {len(items)}")
+    converted = [convert(item, part, f"{where}[{i}]") for i, (item, part) in enumerate(zip(items, value, strict=True))]
+    return converted if get_origin(hint) is list else tuple(converted)
+
+
+def _convert_table(hint: Any, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _refuse(where, value, "a table", "`name: value` lines")
+    inner = (get_args(hint) or (str, Any))[1]
+    return {
+        _convert_str(str, key, where): convert(inner, item, _at(_open(where), str(key))) for key, item in value.items()
+    }
+
+
+def _keep(_: Any, value: Any, __: str) -> Any:
+    return value
+
+
+_CONVERTERS: dict[Any, Callable[[Any, Any, str], Any]] = {
+    int: _convert_int,
+    float: _convert_float,
+    bool: _convert_bool,
+    str: _convert_str,
+    Path: _convert_path,
+    Annotated: _convert_written,
+    Union: _convert_union,
+    types.UnionType: _convert_union,
+    Literal: _convert_literal,
+    tuple: _convert_sequence,
+    list: _convert_sequence,
+    dict: _convert_table,
+    Mapping: _convert_table,
+    Any: _keep,
+}

@@ -1,0 +1,162 @@
+"""What machine this is, as far as arithmetic goes: device, instruction set, threads, matrix peak, compiler.
+
+The only module of the ground floor that may import torch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import shutil
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+
+from lavra.base.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+# mallopt(3) parameter numbers of glibc.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """What a floating-point result depends on besides the program and its input.
+
+    Attributes:
+        torch: version of PyTorch with its build (`2.13.0+cpu`).
+        device: `cpu`, `cuda`, `mps`, with the accelerator's name.
+        instruction_set: what PyTorch's CPU kernels use (`AVX512`, `AVX2`, `DEFAULT`, ...), then the 16-bit matrix
+            instructions oneDNN picks by itself (`AVX512+bf16+amx`).
+        machine: `x86_64`, `arm64`, ...
+        threads: threads of one operation.
+        world_size: processes that train together.
+    """
+
+    torch: str
+    device: str
+    instruction_set: str
+    machine: str
+    threads: int
+    world_size: int = 1
+
+    def difference(self, other: Fingerprint) -> list[str]:
+        """`name: there -> here` for each field in which `other` (here) differs from this one (there)."""
+        here = asdict(other)
+        return [f"{name}: {value} -> {here[name]}" for name, value in asdict(self).items() if value != here[name]]
+
+
+def fingerprint(device: torch.device, world_size: int = 1) -> Fingerprint:
+    """The fingerprint of this process."""
+    name = f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+    return Fingerprint(
+        torch=str(torch.__version__),
+        device=name,
+        instruction_set=_instruction_set(),
+        machine=platform.machine(),
+        threads=torch.get_num_threads(),
+        world_size=world_size,
+    )
+
+
+def _instruction_set() -> str:
+    """Two AVX512 machines differ in bf16 products when one of them has AMX."""
+    found = torch.cpu.get_capabilities()
+    extra = (("bf16", "avx512_bf16"), ("amx", "amx_bf16"))
+    return "+".join([torch.backends.cpu.get_cpu_capability(), *(name for name, flag in extra if found.get(flag))])
+
+
+def seed_generator(device: torch.device, seed: int) -> None:
+    """Seed torch's global generators of the CPU and of this device; cheap enough for every training step.
+
+    `torch.manual_seed` would also take a stack trace for devices that are not in use.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device asked for, or the best there is: CUDA, else the CPU.
+
+    Raises:
+        InputError: the device named is not there.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); leave it out, or say cpu"
+        ) from error
+    return device
+
+
+def keep_freed_memory() -> bool:
+    """Ask glibc to keep freed memory for reuse instead of handing it back to the kernel at every step.
+
+    Training allocates and frees the same few hundred megabytes each step; with the default thresholds every large
+    block is unmapped and faulted in again page by page, which costs 5-10 % of a step (docs/log.md).
+
+    Returns:
+        Whether the allocator took the settings (only glibc has them).
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # musl
+        return False
+    settings = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 64 << 20))
+    return all(bool(mallopt(parameter, value)) for parameter, value in settings)
+
+
+def find_compiler() -> str | None:
+    """The C++ compiler `torch.compile` may use on a CPU: `$CXX` where that is set, else g++ or clang++, else None.
+
+    It is used where there is one and never required.
+    """
+    named = os.environ.get("CXX")
+    candidates = [named] if named else ["g++", "clang++", "c++"]
+    return next((found for candidate in candidates if (found := shutil.which(candidate))), None)
+
+
+def matrix_peak(dtype: torch.dtype, device: torch.device | None = None, *, size: int = 1024, repeats: int = 9) -> float:
+    """Floating-point operations per second of a square matrix product: what this machine can do at best.
+
+    Args:
+        dtype: element type of both factors.
+        device: where; the CPU by default.
+        size: side of the matrices.
+        repeats: products timed; the fastest quarter's median counts, because a shared machine only ever slows down.
+    """
+    device = device or torch.device("cpu")
+    a = torch.randn(size, size, device=device).to(dtype)
+    b = torch.randn(size, size, device=device).to(dtype)
+    seconds = sorted(_seconds_of_product(a, b) for _ in range(repeats + 2))
+    return 2 * size**3 / statistics.median(seconds[: max(1, repeats // 4)])
+
+
+def _seconds_of_product(a: torch.Tensor, b: torch.Tensor) -> float:
+    start = time.perf_counter()
+    result = a @ b
+    if result.device.type == "cuda":
+        torch.cuda.synchronize(result.device)
+    return time.perf_counter() - start
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether bf16 products are faster than float32 ones here, by a wide enough margin to matter (1.2 times)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return matrix_peak(torch.bfloat16, device, size=512) > 1.2 * matrix_peak(torch.float32, device, size=512)

@@ -1,0 +1,61 @@
+"""Errors a user can act on.
+
+Every message names the value, the bound it broke and the remedy, in that order, because the person
+reading it wants to know what to type next.  All of them are `LavraError`, and the ones caused by a bad
+value are `ValueError` as well, so that callers who know nothing of lavra still catch them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LavraError(Exception):
+    """Anything lavra tells its user; the CLI prints it without a traceback."""
+
+
+class InputError(LavraError, ValueError):
+    """A value, file or option the user gave cannot be used as it is."""
+
+
+class ConfigError(InputError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class CheckpointError(InputError):
+    """A model folder cannot be opened: unsupported, incomplete, damaged or unsafe."""
+
+
+class ContextLengthError(InputError):
+    """A prompt does not fit the model's context."""
+
+
+class TrainingError(LavraError):
+    """Training stopped: the loss is not a number, exploded, or the disk is full."""
+
+
+class ResumeError(LavraError):
+    """A run cannot be resumed here without changing its result."""
+
+
+class MissingDependencyError(LavraError, ImportError):
+    """An optional package is needed for what was asked."""
+
+    def __init__(self, package: str, purpose: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; run: pip install 'lavra[{extra}]'"
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the closest known name, or the list of them when nothing is close.
+
+    >>> nearest("bugdet", ["budget", "text"])
+    "; did you mean 'budget'?"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}"

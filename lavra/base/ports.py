@@ -1,0 +1,64 @@
+"""The ports of the house: what a package may ask of another without knowing which one it is.
+
+Protocols of at most four methods.  Each port that has an implementation has a conformance suite in
+`lavra.testing`; an implementation is right when that suite passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """Scores and completes text."""
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Log-probabilities of given texts, in the order of the requests."""
+        ...
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
+        """`request.n` completions for each request, in the order of the requests, best first."""
+        ...
+
+    def submit(self, request: GenerateRequest) -> Stream:
+        """Start one request and read it as it is written."""
+        ...
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A completion being written."""
+
+    def __iter__(self) -> Iterator[Delta]: ...
+
+    def cancel(self) -> None:
+        """Stop writing; the last delta then says so."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(N, D) float32, one row a text."""
+        ...
+
+
+class Hook(Protocol):
+    """Watches a training run; it may ask the loop to stop by returning True from `on_eval`."""
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def on_eval(self, step: int, metrics: Mapping[str, float]) -> bool: ...
+
+    def on_save(self, step: int, folder: str) -> None: ...
+
+    def on_end(self, summary: Mapping[str, Any]) -> None: ...

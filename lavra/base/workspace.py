@@ -1,0 +1,111 @@
+"""The workspace: the one folder on disk where lavra keeps what it makes.
+
+`./lavra-workspace` unless `--workspace` or `LAVRA_WORKSPACE` says otherwise.  Each kind of artifact has a folder;
+each artifact is a folder in it with a card.  Whoever writes holds the workspace's lock; readers need nothing,
+because artifacts appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lavra.base.card import CARD_FILE
+from lavra.base.errors import ConfigError, InputError, nearest
+
+DEFAULT_WORKSPACE = "lavra-workspace"
+ENVIRONMENT_VARIABLE = "LAVRA_WORKSPACE"
+FOLDERS = ("corpora", "tokenizers", "models", "indexes", "runs")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths inside a workspace; nothing is created until `folder` or `lock` is called.
+
+    Attributes:
+        path: the workspace itself.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str | None = None) -> Workspace:
+        """The workspace named here, else by `LAVRA_WORKSPACE`, else `./lavra-workspace`.
+
+        Raises:
+            InputError: the path exists and is not a folder.
+        """
+        chosen = Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_WORKSPACE).expanduser()
+        if chosen.exists() and not chosen.is_dir():
+            raise InputError(f"{chosen} is a file, not a workspace folder; name another with --workspace")
+        return cls(chosen)
+
+    @property
+    def corpora(self) -> Path:
+        """Cleaned text, and tokens made of it."""
+        return self.path / "corpora"
+
+    @property
+    def tokenizers(self) -> Path:
+        """Trained tokenizers."""
+        return self.path / "tokenizers"
+
+    @property
+    def models(self) -> Path:
+        """Models, each a Hugging Face folder."""
+        return self.path / "models"
+
+    @property
+    def indexes(self) -> Path:
+        """Search indexes."""
+        return self.path / "indexes"
+
+    @property
+    def runs(self) -> Path:
+        """What happened: logs, checkpoints of runs in progress, report sections."""
+        return self.path / "runs"
+
+    def folder(self, kind: str) -> Path:
+        """One of the workspace's folders, created if need be.
+
+        Raises:
+            ConfigError: there is no such folder in a workspace.
+        """
+        if kind not in FOLDERS:
+            raise ConfigError(f"{kind!r} is not a workspace folder{nearest(kind, FOLDERS)}")
+        folder = self.path / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def artifacts(self, kind: str) -> list[Path]:
+        """Finished artifacts in one of the folders, the newest card first."""
+        folder = self.path / kind
+        found = [path.parent for path in folder.glob(f"[!.]*/{CARD_FILE}")] if folder.is_dir() else []
+        return sorted(found, key=lambda path: (path / CARD_FILE).stat().st_mtime_ns, reverse=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the workspace for writing; the lock goes with the process, however it dies (`flock(2)`).
+
+        Raises:
+            InputError: another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise InputError(
+                    f"another lavra (process {holder}) is writing to {self.path}; "
+                    "wait for it to end or name another folder with --workspace"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
