@@ -1,0 +1,39 @@
+"""Text in: every reader, the cleaner, duplicates, the split, and the corpus they make.
+
+Documents flow one way: a source reads them, the normaliser spells them one way, filters drop some and say why, the
+duplicate index finds those that say the same, and the split puts each cluster on one side.  `build_corpus` runs it all.
+"""
+
+from lavra.text.build import Progress
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import Corpus, Split, build_corpus
+from lavra.text.dedup import DedupConfig, Remove
+from lavra.text.filters import CODE_BOUNDS, Bounds, FilterConfig
+from lavra.text.normalize import NormalizeConfig, UnicodeForm
+from lavra.text.sources import FileSource, FolderSource, MemorySource, ReadConfig, Source, as_source, stdlib_source
+from lavra.text.summary import summary_rows
+from lavra.text.tally import Tally
+
+__all__ = [
+    "CODE_BOUNDS",
+    "Bounds",
+    "Corpus",
+    "CorpusConfig",
+    "DedupConfig",
+    "FileSource",
+    "FilterConfig",
+    "FolderSource",
+    "MemorySource",
+    "NormalizeConfig",
+    "Progress",
+    "ReadConfig",
+    "Remove",
+    "Source",
+    "Split",
+    "Tally",
+    "UnicodeForm",
+    "as_source",
+    "build_corpus",
+    "stdlib_source",
+    "summary_rows",
+]

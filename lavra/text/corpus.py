@@ -1,0 +1,141 @@
+"""A corpus: clean documents in two splits, with an account of everything that did not get in.
+
+The folder holds `train.parquet` and `heldout.parquet` (id, source, kind, text), `counts.json`, `dropped.jsonl` (a line
+for each document left out), `skipped.jsonl` (one for each file not read) and the card `lavra.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lavra.base.card import Card, read_card, write_card
+from lavra.base.config import to_mapping
+from lavra.base.errors import InputError
+from lavra.base.files import atomic_folder, read_json, write_json
+from lavra.base.types import Document
+from lavra.text.build import Build, Progress
+from lavra.text.config import CorpusConfig
+from lavra.text.sources import Source, as_source
+from lavra.text.store import read_documents
+from lavra.text.summary import summary_rows
+
+Split = Literal["train", "heldout"]
+SCRATCH = ".scratch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """A corpus folder that `build_corpus` wrote.
+
+    Attributes:
+        path: the folder.
+        card: its identity and lineage.
+        counts: everything that was read, repaired, dropped and kept (see `docs/text.md`).
+    """
+
+    path: Path
+    card: Card
+    counts: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str) -> Corpus:
+        """Open a corpus folder.
+
+        Raises:
+            InputError: it is not one.
+        """
+        folder = Path(path)
+        card = read_card(folder)
+        if card.kind != "corpus":
+            raise InputError(f"{folder} holds an artifact of kind {card.kind!r}, not a corpus; name a corpus folder")
+        return cls(path=folder, card=card, counts=read_json(folder / "counts.json"))
+
+    @property
+    def id(self) -> str:
+        """16 hex digits naming exactly this corpus."""
+        return self.card.id
+
+    def documents(self, split: Split) -> Iterator[Document]:
+        """The documents of one side of the split, in the order they were read, in bounded memory."""
+        return read_documents(self.path / f"{_known(split)}.parquet")
+
+    def num_documents(self, split: Split) -> int:
+        """Documents on one side of the split."""
+        return int(self.counts["documents"][_known(split)])
+
+    def num_bytes(self, split: Split) -> int:
+        """Bytes of UTF-8 text on one side of the split."""
+        return int(self.counts["bytes"][_known(split)])
+
+    def dropped(self) -> Iterator[dict[str, Any]]:
+        """Every document left out: its id, source, reason, measured value and bound, and what it duplicates."""
+        return _read_jsonl(self.path / "dropped.jsonl")
+
+    def skipped(self) -> Iterator[dict[str, Any]]:
+        """Every file or folder not read: its source, reason and detail."""
+        return _read_jsonl(self.path / "skipped.jsonl")
+
+    def summary_rows(self) -> list[tuple[str, str]]:
+        """What happened, for people: rows of label and value, in the order things happened."""
+        return summary_rows(self.counts)
+
+
+def build_corpus(
+    sources: Sequence[Source | Path | str],
+    out: Path,
+    config: CorpusConfig | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Read, clean, deduplicate and split text into a corpus folder.
+
+    Args:
+        sources: sources, or paths of files and folders.
+        out: the folder to write; it is replaced, all at once, if it exists.
+        config: how; the defaults when None.
+        progress: told the stage (`read`, `compare`, `write`), the bytes of text done and, where known, of how many.
+
+    Raises:
+        InputError: a source cannot be read, or fewer than two different documents remain.
+    """
+    settings = config or CorpusConfig()
+    given = [as_source(source) for source in sources]
+    if not given:
+        raise InputError("no sources were given; name at least one folder or file of text")
+    started = time.perf_counter()
+    with atomic_folder(out) as folder:
+        scratch = folder / SCRATCH
+        scratch.mkdir()
+        counts = Build(folder, scratch, settings, progress or _silent).run(given)
+        shutil.rmtree(scratch)
+        write_json(folder / "counts.json", counts)
+        seconds = time.perf_counter() - started
+        write_card(
+            folder,
+            kind="corpus",
+            parents={},
+            config={"sources": [source.name for source in given], **to_mapping(settings)},
+            metrics={"seconds": round(seconds, 3), "bytes_per_second": round(counts["bytes"]["read"] / seconds)},
+        )
+    return Corpus.open(out)
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """Tell nobody."""
+
+
+def _known(split: str) -> str:
+    if split not in get_args(Split):
+        raise InputError(f"{split!r} is no split of a corpus; it has {' and '.join(get_args(Split))}")
+    return split
+
+
+def _read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)

@@ -1,0 +1,251 @@
+"""Which documents say the same: exactly (sha256) or nearly (MinHash LSH), as clusters.
+
+Signatures and band keys go to files as documents arrive; afterwards one band at a time is sorted in memory, documents
+with equal keys become candidates, and candidates whose signatures agree enough are joined.  Memory is some 100 bytes a
+document, whatever their length.  Clusters are the connected components, so a chain of small edits is one cluster; the
+first document of each is its representative.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.errors import ConfigError
+from lavra.text.minhash import MinHash, band_keys, choose_bands, estimate_jaccard
+from lavra.text.shingles import I64, U32, U64, Shingler
+
+BATCH_BYTES = 1 << 20
+VERIFY_PAIRS = 8192
+
+
+class Remove(Enum):
+    """Which duplicates are left out."""
+
+    ALL = "all"  # equal and nearly equal documents
+    EXACT = "exact"  # equal documents only
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupConfig:
+    """What counts as a duplicate, and what is done about it.
+
+    Attributes:
+        remove: which duplicates to leave out, keeping the first of each cluster.  Near-duplicates are found even when
+            they are kept, because they must lie on the same side of the split.
+        threshold: Jaccard similarity of the sets of word n-grams from which two documents are near-duplicates.
+        shingle_words: words in an n-gram.
+        num_permutations: length of the signatures.
+        num_planted: near-duplicates planted in a small index of their own to measure recall; 0 measures nothing.
+    """
+
+    remove: Remove = Remove.ALL
+    threshold: float = 0.8
+    shingle_words: int = 5
+    num_permutations: int = 128
+    num_planted: int = 200
+
+    def __post_init__(self) -> None:
+        if not 0.3 <= self.threshold <= 1:
+            raise ConfigError(f"threshold is {self.threshold}; it must be between 0.3 and 1")
+        if not 1 <= self.shingle_words <= 32:
+            raise ConfigError(f"shingle_words is {self.shingle_words}; it must be between 1 and 32")
+        if not 16 <= self.num_permutations <= 1024:
+            raise ConfigError(f"num_permutations is {self.num_permutations}; it must be between 16 and 1,024")
+        if self.num_planted < 0:
+            raise ConfigError(f"num_planted is {self.num_planted}; it must be 0 or more")
+
+    @property
+    def accepted(self) -> float:
+        """The estimate from which a pair is joined: one standard deviation under the threshold.
+
+        Half of the pairs that are exactly at the threshold are estimated below it; this way 84 % of them count.
+        """
+        return self.threshold - math.sqrt(self.threshold * (1 - self.threshold) / self.num_permutations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters:
+    """The duplicates among N documents, by their numbers in order of arrival.
+
+    Attributes:
+        first: (N,) the first document of each document's cluster; itself when it has no earlier duplicate.
+        first_equal: (N,) the first document with exactly the same text.
+        key: (N,) 64 bits of each document's text, the same wherever it came from.
+        num_candidates: pairs compared.
+        num_joined: pairs similar enough.
+    """
+
+    first: I64
+    first_equal: I64
+    key: U64
+    num_candidates: int
+    num_joined: int
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def is_exact(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether an earlier document has the same text."""
+        return np.asarray(self.first_equal != np.arange(len(self)))
+
+    @property
+    def is_near(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether an earlier document is nearly the same, and none is exactly."""
+        return np.asarray((self.first != np.arange(len(self))) & ~self.is_exact)
+
+    @property
+    def num_clusters(self) -> int:
+        """Clusters of two documents or more."""
+        return int((np.bincount(self.first, minlength=1) > 1).sum())
+
+
+class DuplicateIndex:
+    """Takes texts one by one, keeps what is needed on disk, and gives their clusters at the end."""
+
+    def __init__(self, folder: Path, config: DedupConfig) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = config
+        self._bands = choose_bands(config.num_permutations, config.threshold)
+        self._shingler = Shingler(config.shingle_words)
+        self._minhash = MinHash(config.num_permutations)
+        self._exact_path = folder / "sha256.u64"
+        self._signature_path = folder / "signatures.u32"
+        self._band_paths = [folder / f"band-{band:03d}.u64" for band in range(self._bands.num_bands)]
+        self._files: list[BinaryIO] = [
+            path.open("wb") for path in (self._exact_path, self._signature_path, *self._band_paths)
+        ]
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._num_documents = 0
+
+    def add(self, text: str) -> None:
+        """Take the next document's text."""
+        encoded = text.encode()
+        self._batch.append(encoded)
+        self._batch_bytes += len(encoded)
+        if self._batch_bytes >= BATCH_BYTES:
+            self._flush()
+
+    def clusters(self) -> Clusters:
+        """Find the duplicates; nothing can be added after this."""
+        self._flush()
+        for file in self._files:
+            file.close()
+        digests = np.fromfile(self._exact_path, dtype=np.uint64).reshape(-1, 2)  # (N, 2)
+        first_equal = _first_equal(digests)
+        finder = _Finder(self._signature_path, self._config, first_equal)
+        distinct = np.flatnonzero(first_equal == np.arange(len(digests)))
+        for path in self._band_paths:
+            finder.join_band(np.fromfile(path, dtype=np.uint64)[distinct], distinct)
+        return Clusters(
+            first=finder.root,
+            first_equal=first_equal,
+            key=digests[:, 0].copy(),
+            num_candidates=finder.num_candidates,
+            num_joined=finder.num_joined,
+        )
+
+    def similarity(self, a: I64, b: I64) -> npt.NDArray[np.float64]:
+        """The estimated similarity of pairs of documents by number, (M,) and (M,) to (M,); after `clusters`."""
+        return _similarity(self._signature_path, self._config.num_permutations, a, b)
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        shingles, offsets = self._shingler(self._batch)
+        signatures = self._minhash.signatures(shingles, offsets)
+        digests = b"".join(hashlib.sha256(text).digest()[:16] for text in self._batch)
+        for file, data in zip(
+            self._files, (digests, signatures.tobytes(), *map(bytes, band_keys(signatures, self._bands))), strict=True
+        ):
+            file.write(data)
+        self._num_documents += len(self._batch)
+        self._batch.clear()
+        self._batch_bytes = 0
+
+
+class _Finder:
+    """Joins documents into clusters, one band at a time."""
+
+    def __init__(self, signatures: Path, config: DedupConfig, first_equal: I64) -> None:
+        self.root = first_equal.copy()
+        self.num_candidates = 0
+        self.num_joined = 0
+        self._signatures = signatures
+        self._config = config
+
+    def join_band(self, keys: U64, numbers: I64) -> None:
+        """Join the documents whose keys in this band are equal and whose signatures are similar enough."""
+        a, b = _equal_pairs(keys, numbers)
+        apart = self.root[a] != self.root[b]
+        a, b = a[apart], b[apart]
+        similar = _similarity(self._signatures, self._config.num_permutations, a, b) >= self._config.accepted
+        self.num_candidates += len(a)
+        self.num_joined += int(similar.sum())
+        join(self.root, a[similar], b[similar])
+
+
+def join(root: I64, a: I64, b: I64) -> None:
+    """Union-find over all pairs at once: hook the larger root under the smaller, flatten, repeat until nothing moves.
+
+    `root` (N,) is changed in place; it holds, and keeps holding, the smallest number of each document's cluster.
+    """
+    while len(a):
+        low, high = np.minimum(root[a], root[b]), np.maximum(root[a], root[b])
+        apart = low != high
+        if not apart.any():
+            return
+        np.minimum.at(root, high[apart], low[apart])
+        while True:
+            flatter = root[root]
+            if np.array_equal(flatter, root):
+                break
+            root[:] = flatter
+
+
+def _first_equal(digests: U64) -> I64:
+    """For each row the number of the first equal row, (N, 2) to (N,)."""
+    order = np.lexsort((np.arange(len(digests)), digests[:, 1], digests[:, 0]))
+    ordered = digests[order]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    group = np.cumsum(is_new) - 1
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[is_new][group] if len(order) else order
+    return first
+
+
+def _equal_pairs(keys: U64, numbers: I64) -> tuple[I64, I64]:
+    """Pairs of documents with equal keys: each with the one before it, and with the first of its group."""
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]]) + 1  # positions equal to the one before
+    if not len(same):
+        return numbers[:0], numbers[:0]
+    begins = np.ones(len(same), dtype=bool)  # where a new group begins among `same`
+    begins[1:] = np.diff(same) > 1
+    first = (same - 1)[begins][np.cumsum(begins) - 1]
+    sorted_numbers = numbers[order]
+    a = np.concatenate([sorted_numbers[first], sorted_numbers[same - 1][~begins]])
+    b = np.concatenate([sorted_numbers[same], sorted_numbers[same][~begins]])
+    return a, b
+
+
+def _similarity(path: Path, num_permutations: int, a: I64, b: I64) -> npt.NDArray[np.float64]:
+    """Estimated similarity of pairs.  The file is mapped anew for each batch, so that its pages leave memory again."""
+    out = np.zeros(len(a))
+    for start in range(0, len(a), VERIFY_PAIRS):
+        part = slice(start, start + VERIFY_PAIRS)
+        signatures: U32 = np.memmap(path, dtype=np.uint32, mode="r").reshape(-1, num_permutations)
+        out[part] = estimate_jaccard(signatures[a[part]], signatures[b[part]])
+        del signatures
+    return out

@@ -1,0 +1,185 @@
+"""Which encoding a file is in, found by reading it.
+
+A byte-order mark decides; then the file's own declaration (Python's coding cookie, HTML's charset) if the whole file
+decodes under it; then UTF-8.  A file that is not valid UTF-8 is repaired as UTF-8 when most of its non-ASCII bytes are,
+and otherwise read as windows-1252, or latin-1 where it uses bytes windows-1252 leaves undefined.  Statistical guessing
+among the dozens of legacy encodings is deliberately absent: it is wrong silently, and this module must not be.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+BLOCK_BYTES = 1 << 20
+HEAD_BYTES = 8192
+REPLACEMENT = "\ufffd"
+REPLACED = "undecodable bytes replaced"
+
+# UTF-32 first: its little-endian mark begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
+_BLANK_OR_COMMENT = re.compile(rb"^[ \t\f]*(?:#.*)?$")
+_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([-\w]+)""", re.IGNORECASE)
+_UNDEFINED_IN_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+# What pages call latin-1 or ASCII is windows-1252 (WHATWG Encoding Standard, section 4.2).
+_WEB_LABELS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252"}
+
+Opener = Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How to decode a file.
+
+    Attributes:
+        name: a Python codec; it consumes the byte-order mark if there is one.
+        num_invalid: undecodable sequences, which decoding with `errors="replace"` turns into U+FFFD.
+        troubles: what was unusual, one plain-words reason each.
+    """
+
+    name: str
+    num_invalid: int = 0
+    troubles: tuple[str, ...] = ()
+
+
+def detect_encoding(open_file: Opener, declared: str | None = None) -> Encoding | None:
+    """The encoding of a file, or None when it is not text.
+
+    Reads the whole file once or twice in blocks, so memory stays bounded.
+
+    Args:
+        open_file: opens the file anew for each reading.
+        declared: the encoding the file claims, from `python_cookie` or `html_charset`.
+    """
+    with open_file() as file:
+        head = file.read(HEAD_BYTES)
+    name = _marked(head)
+    if name is not None:
+        return Encoding(name=name, num_invalid=_survey(open_file, name).num_invalid)
+    name = _unmarked_utf16(head)
+    if name is not None:
+        found = _survey(open_file, name)
+        return Encoding(name=name, num_invalid=found.num_invalid, troubles=("utf-16 without a byte-order mark",))
+    if _is_binary(head):
+        return None
+    if declared is None:
+        return _utf8_or_legacy(open_file)
+    if _is_text_codec(declared) and _survey(open_file, declared).num_invalid == 0:
+        return Encoding(name=codecs.lookup(declared).name)
+    fallback = _utf8_or_legacy(open_file)
+    return Encoding(
+        name=fallback.name,
+        num_invalid=fallback.num_invalid,
+        troubles=("declared encoding does not fit", *fallback.troubles),
+    )
+
+
+def python_cookie(head: bytes) -> str | None:
+    """The encoding a Python file declares in its first two lines (PEP 263)."""
+    first, _, rest = head.partition(b"\n")
+    for line in (first, rest.partition(b"\n")[0]):
+        match = _COOKIE.match(line)
+        if match:
+            return match.group(1).decode("ascii")
+        if not _BLANK_OR_COMMENT.match(line.rstrip(b"\r")):
+            return None
+    return None
+
+
+def html_charset(head: bytes) -> str | None:
+    """The encoding an HTML page declares in a `meta` element, by the name Python has for it."""
+    match = _CHARSET.search(head)
+    if match is None:
+        return None
+    label = match.group(1).decode("ascii", "replace").lower()
+    return _WEB_LABELS.get(label, label)
+
+
+def valid_unicode(text: str) -> str:
+    """The text with lone surrogates, which no UTF-8 file can hold, replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+@dataclass(frozen=True)
+class _Survey:
+    num_invalid: int  # sequences the codec cannot decode
+    num_wide: int  # characters outside ASCII that it can
+
+
+def _survey(open_file: Opener, name: str) -> _Survey:
+    """Decode the whole file and count what came out."""
+    decoder = codecs.getincrementaldecoder(name)("replace")
+    genuine = REPLACEMENT.encode(name.removesuffix("-sig"), "ignore") if name.startswith("utf-8") else b""
+    num_invalid = num_wide = 0
+    for block in _blocks(open_file):
+        text = decoder.decode(block, final=not block)
+        if text.isascii():
+            continue
+        replaced = text.count(REPLACEMENT)
+        num_wide += len(text) - len(text.encode("ascii", "ignore")) - replaced
+        num_invalid += replaced - (block.count(genuine) if genuine else 0)
+    return _Survey(max(0, num_invalid), num_wide)
+
+
+def _blocks(open_file: Opener) -> Iterator[bytes]:
+    """The file's blocks, then one empty block to close the decoder."""
+    with open_file() as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block
+    yield b""
+
+
+def _utf8_or_legacy(open_file: Opener) -> Encoding:
+    found = _survey(open_file, "utf-8")
+    if found.num_invalid == 0:
+        return Encoding(name="utf-8")
+    if found.num_wide >= found.num_invalid:
+        return Encoding(name="utf-8", num_invalid=found.num_invalid)
+    undefined = any(_UNDEFINED_IN_1252.search(block) for block in _blocks(open_file))
+    name = "latin-1" if undefined else "cp1252"
+    return Encoding(name=name, troubles=(f"not utf-8, read as {'latin-1' if undefined else 'windows-1252'}",))
+
+
+def _marked(head: bytes) -> str | None:
+    return next((name for mark, name in _MARKS if head.startswith(mark)), None)
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    """UTF-16 of mostly Latin text has a zero in every other byte, and nowhere else."""
+    even, odd = head[0::2], head[1::2]
+    if len(odd) < 8:
+        return None
+    even_zeros, odd_zeros = even.count(0) / len(even), odd.count(0) / len(odd)
+    if odd_zeros > 0.6 and even_zeros < 0.05:
+        return "utf-16-le"
+    if even_zeros > 0.6 and odd_zeros < 0.05:
+        return "utf-16-be"
+    return None
+
+
+_CONTROLS = bytes(sorted(set(range(32)) - {9, 10, 12, 13, 27}))
+
+
+def _is_binary(head: bytes) -> bool:
+    """A zero byte, or more than a tenth control characters, in the first 8 KB."""
+    if not head:
+        return False
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    return b"\0" in head or controls > len(head) / 10
+
+
+def _is_text_codec(name: str) -> bool:
+    try:
+        return bool(codecs.lookup(name)._is_text_encoding) and codecs.lookup(name).incrementaldecoder is not None
+    except LookupError:
+        return False

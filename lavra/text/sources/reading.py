@@ -1,0 +1,189 @@
+"""What every reader needs: a file with its name and kind, its text decoded, documents made from it.
+
+A reader is a generator `read(file, config, tally) -> Iterator[Document]`.  It counts what it repairs, and raises
+`UnreadableError` for a file it cannot use; whoever asked decides whether that is an error (the user named the file) or
+a count (it lay in a folder).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from lavra.base.errors import ConfigError
+from lavra.base.types import Document
+from lavra.text.encoding import HEAD_BYTES, REPLACED, detect_encoding, valid_unicode
+from lavra.text.tally import Tally
+
+READ_CHARS = 1 << 20
+_BLANK_LINES = re.compile(r"(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)+")
+_NEWLINE = re.compile(r"\r\n?|\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadConfig:
+    """How files become documents.
+
+    Attributes:
+        text_field: the field of jsonl, or the column of csv and parquet, that holds the text.
+        piece_chars: prose files longer than this are cut, at blank lines where there are some, into documents of
+            about this many characters.  Small pieces let the held-out split of one big file be representative.
+        max_chars: code files, pages and rows stay whole up to this many characters; longer ones are cut like prose.
+    """
+
+    text_field: str = "text"
+    piece_chars: int = 65_536
+    max_chars: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        if not self.text_field:
+            raise ConfigError("text_field is empty; name the field that holds the text, for example 'text'")
+        if not 256 <= self.piece_chars <= self.max_chars:
+            raise ConfigError(
+                f"piece_chars is {self.piece_chars}; it must be between 256 and max_chars ({self.max_chars})"
+            )
+        if self.max_chars > 16_000_000:
+            raise ConfigError(f"max_chars is {self.max_chars}; at most 16,000,000, so that memory stays bounded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file to read.
+
+    Attributes:
+        path: where it is.
+        source: what to call it in documents and reports.
+        extension: lower case with its dot, without `.gz`.
+        kind: the kind of its documents (see `Document.kind`).
+        is_gzip: whether its bytes are gzipped.
+    """
+
+    path: Path
+    source: str
+    extension: str
+    kind: str
+    is_gzip: bool = False
+
+    def open(self) -> BinaryIO:
+        """The file's bytes, decompressed."""
+        return cast(BinaryIO, gzip.open(self.path)) if self.is_gzip else self.path.open("rb")
+
+    def head(self) -> bytes:
+        """Its first bytes, where declarations are."""
+        with self.open() as file:
+            return file.read(HEAD_BYTES)
+
+
+class UnreadableError(Exception):
+    """A file gives no (more) text; `reason` is a phrase to count by, `detail` what to do or what was wrong."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+Reader = Callable[[File, ReadConfig, Tally], Iterator[Document]]
+"""Makes documents from one file."""
+
+
+def open_text(file: File, tally: Tally, declared: str | None = None) -> TextIO:
+    """The file decoded, newlines as they are; the encoding and its troubles are counted.
+
+    Raises:
+        UnreadableError: the file is not text.
+    """
+    encoding = detect_encoding(file.open, declared)
+    if encoding is None:
+        raise UnreadableError("binary")
+    tally.encodings[encoding.name] += 1
+    tally.encoding_troubles.update(encoding.troubles)
+    if encoding.num_invalid:
+        tally.encoding_troubles[REPLACED] += encoding.num_invalid
+    return io.TextIOWrapper(file.open(), encoding=encoding.name, errors="replace", newline="")
+
+
+def whole_or_pieces(stream: TextIO, *, whole: int, piece: int) -> Iterator[str]:
+    """The stream's text at once if it has at most `whole` characters, else in pieces of about `piece`."""
+    first = stream.read(whole + 1)
+    if len(first) <= whole:
+        yield first
+        return
+
+    def blocks() -> Iterator[str]:
+        yield first
+        while block := stream.read(READ_CHARS):
+            yield block
+
+    yield from cut(blocks(), piece)
+
+
+def cut(blocks: Iterable[str], piece: int) -> Iterator[str]:
+    """The blocks' text in pieces of at most `piece` characters; joined, they are the text again."""
+    rest = ""
+    for block in blocks:
+        rest += block
+        start = 0
+        while len(rest) - start > piece:
+            end = _cut_point(rest, start, start + piece)
+            yield rest[start:end]
+            start = end
+        rest = rest[start:]
+    if rest:
+        yield rest
+
+
+def _cut_point(text: str, start: int, end: int) -> int:
+    """After the last blank line in the second half of the window, else after its last newline, else its end."""
+    middle = (start + end) // 2
+    for pattern in (_BLANK_LINES, _NEWLINE):
+        last = None
+        for last in pattern.finditer(text, middle, end):  # noqa: B007  the last match is what we want
+            pass
+        if last is not None:
+            return last.end()
+    return end
+
+
+def make_document(file: File, text: str, part: str, tally: Tally) -> Document:
+    """A document with a stable id: it depends on where the text is and what it says."""
+    source = f"{file.source}#{part}" if part else file.source
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        text = valid_unicode(text)
+        encoded = text.encode()
+        tally.encoding_troubles["lone surrogates replaced"] += 1
+    tally.documents_read += 1
+    tally.bytes_read += len(encoded)
+    identity = hashlib.sha256(source.encode("utf-8", "surrogateescape") + b"\0" + encoded).hexdigest()[:16]
+    return Document(id=identity, text=text, source=source.encode("utf-8", "replace").decode(), kind=file.kind)
+
+
+def documents_of(file: File, texts: Iterator[str], row: str, tally: Tally) -> Iterator[Document]:
+    """One document a text; when there are several, their sources are numbered from 1."""
+    first = next(texts, None)
+    if first is None:
+        return
+    second = next(texts, None)
+    if second is None:
+        yield make_document(file, first, row, tally)
+        return
+    tally.documents_cut += 1
+    prefix = f"{row}." if row else ""
+    yield make_document(file, first, f"{prefix}1", tally)
+    yield make_document(file, second, f"{prefix}2", tally)
+    for number, text in enumerate(texts, start=3):
+        yield make_document(file, text, f"{prefix}{number}", tally)
+
+
+def text_documents(file: File, text: str, row: str, config: ReadConfig, tally: Tally) -> Iterator[Document]:
+    """The document of a row or page, or several when it is longer than `max_chars`."""
+    texts = iter([text]) if len(text) <= config.max_chars else cut([text], config.piece_chars)
+    yield from documents_of(file, texts, row, tally)

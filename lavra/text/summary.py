@@ -1,0 +1,67 @@
+"""The counts of a corpus as rows for people: what was read, repaired, dropped and why, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Row = tuple[str, str]
+
+
+def summary_rows(counts: Mapping[str, Any]) -> list[Row]:
+    """Rows of label and value, in the order things happened; every reason with a count has its row."""
+    documents, sizes = counts["documents"], counts["bytes"]
+    read = (documents["read"], sizes["read"])
+    return [
+        ("files read", f"{counts['files']['read']:,}"),
+        *_each("files skipped", counts["files"]["skipped"]),
+        *_each("rows skipped", counts["rows_skipped"]),
+        *_each("read as", counts["encodings"]),
+        *_each("encoding trouble", counts["encoding_troubles"]),
+        ("documents read", _amount(*read)),
+        *([("files or rows cut into several documents", f"{documents['cut']:,}")] if documents["cut"] else []),
+        *_normalized(counts["normalized"]),
+        *_dropped(counts["dropped"], documents["read"]),
+        *_duplicates(counts["duplicates"]),
+        ("kept", _amount(documents["kept"], sizes["kept"])),
+        ("train", _amount(documents["train"], sizes["train"])),
+        ("held out", _amount(documents["heldout"], sizes["heldout"])),
+    ]
+
+
+def _each(label: str, reasons: Mapping[str, int]) -> Iterator[Row]:
+    """A row a reason, the most frequent first."""
+    for reason, number in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+        yield f"{label}: {reason}", f"{number:,}"
+
+
+def _normalized(rules: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:
+    for rule, changed in sorted(rules.items()):
+        yield f"normalised: {rule}", f"{changed['documents']:,} documents, {changed['characters']:,} characters"
+
+
+def _dropped(reasons: Mapping[str, Mapping[str, int]], num_read: int) -> Iterator[Row]:
+    for reason, dropped in sorted(reasons.items(), key=lambda item: (-item[1]["documents"], item[0])):
+        share = 100 * dropped["documents"] / max(1, num_read)
+        yield f"dropped: {reason}", f"{_amount(dropped['documents'], dropped['bytes'])} ({share:.1f} % of documents)"
+
+
+def _duplicates(found: Mapping[str, Any]) -> Iterator[Row]:
+    kept = "" if found["removed"] == "all" else f" (removed: {found['removed']})"
+    yield (
+        "duplicates found",
+        f"{found['exact']:,} exact, {found['near']:,} near, in {found['clusters']:,} clusters{kept}",
+    )
+    if found["planted"]:
+        share = 100 * found["planted_found"] / found["planted"]
+        hard = f"; of those near the threshold {found['planted_hard_found']:,} of {found['planted_hard']:,}"
+        yield (
+            "planted near-duplicates found",
+            f"{found['planted_found']:,} of {found['planted']:,} ({share:.1f} %){hard}",
+        )
+    else:
+        yield "planted near-duplicates found", "not measured (no document long enough, or turned off)"
+
+
+def _amount(num_documents: int, num_bytes: int) -> str:
+    return f"{num_documents:,} documents, {num_bytes / 1e6:,.2f} MB"

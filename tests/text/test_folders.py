@@ -1,0 +1,173 @@
+"""Folders: order, links, what is left out and why; and the standard library as one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from lavra.base.errors import InputError
+from lavra.base.types import Document
+from lavra.text.sources import FolderSource, MemorySource, ReadConfig, as_source, stdlib_source
+from lavra.text.tally import Tally
+
+
+def fill(root: Path, files: dict[str, str | bytes]) -> None:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read(root: Path, config: ReadConfig | None = None) -> tuple[list[Document], Tally]:
+    tally = Tally()
+    return list(as_source(root).documents(config or ReadConfig(), tally)), tally
+
+
+def test_a_mixed_folder_in_sorted_order(tmp_path: Path) -> None:
+    root = tmp_path / "texts"
+    fill(root, {"z.txt": "z", "b/c.md": "c", "a.py": "a", "b/a.jsonl": '{"text": "row"}', "c.csv": "text\nrow two\n"})
+    documents, tally = read(root)
+    assert [document.source for document in documents] == [
+        "texts/a.py",
+        "texts/b/a.jsonl#1",
+        "texts/b/c.md",
+        "texts/c.csv#2",
+        "texts/z.txt",
+    ]
+    assert [document.kind for document in documents] == ["code", "record", "markdown", "record", "text"]
+    assert tally.files_read == 5
+
+
+def test_what_is_skipped_is_counted_by_reason_and_named(tmp_path: Path) -> None:
+    fill(
+        tmp_path / "t",
+        {
+            "a.txt": "text",
+            "binary.txt": b"\0\1\2" * 99,
+            "empty.md": "",
+            "image.png": b"\x89PNG",
+            ".git/config.txt": "x",
+            "__pycache__/a.txt": "x",
+            "rows.jsonl": '{"other": 1}',
+            "half.txt.gz": b"\x1f\x8b\x08 broken",
+        },
+    )
+    tally, seen = Tally(), []
+    tally.on_skip = lambda source, reason, detail: seen.append((source, reason))
+    documents = list(FolderSource(path=tmp_path / "t").documents(ReadConfig(), tally))
+    assert [document.text for document in documents] == ["text"]
+    assert tally.files_skipped == {
+        "binary": 1,
+        "empty": 1,
+        "unknown type": 1,
+        "excluded folder": 2,
+        "no field 'text'": 1,
+        "damaged gzip": 1,
+    }
+    assert ("t/image.png", "unknown type") in seen
+    assert len(seen) == 7
+
+
+def test_a_file_damaged_halfway_keeps_its_good_rows_and_says_so(tmp_path: Path) -> None:
+    import gzip
+
+    data = gzip.compress(b"".join(b'{"text": "row %d"}\n' % number for number in range(20_000)))
+    fill(tmp_path / "t", {"a.jsonl.gz": data[: len(data) // 2], "b.txt": "after"})
+    details = []
+    tally = Tally(on_skip=lambda source, reason, detail: details.append(detail))
+    documents = list(FolderSource(path=tmp_path / "t").documents(ReadConfig(), tally))
+    assert documents[-1].text == "after"
+    assert tally.files_skipped == {"damaged gzip": 1}
+    assert tally.files_read == 1
+    assert len(documents) >= 1
+    assert details
+
+
+def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
+    root, outside = tmp_path / "t", tmp_path / "outside"
+    fill(root, {"a/one.txt": "one"})
+    fill(outside, {"two.txt": "two"})
+    (root / "a" / "loop").symlink_to(root)
+    (root / "again.txt").symlink_to(root / "a" / "one.txt")
+    (root / "broken.txt").symlink_to(tmp_path / "nothing")
+    (root / "out").symlink_to(outside)
+    documents, tally = read(root)
+    assert [document.text for document in documents] == ["one", "two"]
+    assert tally.files_skipped == {"reached twice (a link)": 2, "broken link": 1}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(tmp_path: Path) -> None:
+    fill(tmp_path / "t", {"a.txt": "a", "b.txt": "b"})
+    (tmp_path / "t" / "a.txt").chmod(0)
+    documents, tally = read(tmp_path / "t")
+    assert [document.text for document in documents] == ["b"]
+    assert tally.files_skipped == {"permission denied": 1}
+
+
+def test_a_corpus_does_not_feed_on_an_earlier_one(tmp_path: Path) -> None:
+    root = tmp_path / "t"
+    card = "{}"
+    fill(root, {"a.txt": "mine", "corpus/lavra.json": card, "corpus/b.txt": "made", "lavra-workspace/c.txt": "made"})
+    fill(root, {"other/.lock": "", "other/runs/log.jsonl": '{"text": "made"}', "other/corpora/x/d.txt": "made"})
+    documents, tally = read(root)
+    assert [document.text for document in documents] == ["mine"]
+    assert tally.files_skipped == {"made by lavra": 3}
+    assert [document.text for document in read(root / "corpus")[0]] == ["made"]  # unless it is asked for by name
+
+
+def test_pipes_are_not_read(tmp_path: Path) -> None:
+    fill(tmp_path / "t", {"a.txt": "a"})
+    os.mkfifo(tmp_path / "t" / "pipe.txt")
+    _, tally = read(tmp_path / "t")
+    assert tally.files_skipped == {"not a regular file": 1}
+
+
+def test_ids_do_not_depend_on_where_the_folder_lies(tmp_path: Path) -> None:
+    for place in ("here/t", "there/t"):
+        fill(tmp_path / place, {"a.txt": "a", "b/c.txt": "c"})
+    assert read(tmp_path / "here" / "t")[0] == read(tmp_path / "there" / "t")[0]
+
+
+def test_a_fingerprint_changes_with_the_files_that_are_read(tmp_path: Path) -> None:
+    fill(tmp_path / "t", {"a.txt": "a"})
+    source = as_source(tmp_path / "t")
+    before = source.fingerprint()
+    assert source.fingerprint() == before
+    fill(tmp_path / "t", {"ignored.png": "x"})
+    assert source.fingerprint() == before
+    fill(tmp_path / "t", {"b.txt": "b"})
+    assert source.fingerprint() != before
+
+
+def test_documents_in_memory() -> None:
+    tally = Tally()
+    given = [Document(id="1", text="a"), Document(id="2", text="b\ud800")]
+    source = MemorySource(name="given", given=given)
+    assert [document.text for document in source.documents(ReadConfig(), tally)] == ["a", "b\ufffd"]
+    assert tally.encoding_troubles == {"lone surrogates replaced": 1}
+    assert tally.documents_read == 2
+
+
+def test_the_standard_library(tmp_path: Path) -> None:
+    try:
+        source = stdlib_source()
+    except InputError:
+        pytest.skip("this Python has no source of its standard library")
+    files = {file.source for file in source.files(Tally())}
+    label = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"{label}/argparse.py" in files
+    assert f"{label}/asyncio/base_events.py" in files
+    assert not any(part in name for name in files for part in ("/test/", "/tests/", "site-packages", "_sysconfigdata"))
+    assert f"{label}/pydoc_data/topics.py" not in files
+
+
+def test_a_stripped_or_zipped_standard_library_asks_for_text(tmp_path: Path) -> None:
+    fill(tmp_path, {"os.py": "import sys\n", "test/test_os.py": "x" * 6_000_000})
+    with pytest.raises(InputError, match=r"0\.0 MB of source, and 5 MB are needed .*--text FOLDER"):
+        stdlib_source(tmp_path)
+    with pytest.raises(InputError, match=r"python311\.zip is not a folder .*--text FOLDER"):
+        stdlib_source(tmp_path / "python311.zip")
