@@ -1,0 +1,38 @@
+"""Floor 1: the HTML report. Stages describe sections as data; `Report` draws them on one self-contained page."""
+
+from lavra.report.page import Report, load_sections
+from lavra.report.section import (
+    Bar,
+    BarChart,
+    Block,
+    Cell,
+    Details,
+    Fact,
+    Facts,
+    LineChart,
+    Paragraph,
+    Sample,
+    Section,
+    Series,
+    Table,
+    Tone,
+)
+
+__all__ = [
+    "Bar",
+    "BarChart",
+    "Block",
+    "Cell",
+    "Details",
+    "Fact",
+    "Facts",
+    "LineChart",
+    "Paragraph",
+    "Report",
+    "Sample",
+    "Section",
+    "Series",
+    "Table",
+    "Tone",
+    "load_sections",
+]
