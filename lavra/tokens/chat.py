@@ -1,0 +1,187 @@
+"""Chat templates: a conversation becomes the one text its model was trained on.
+
+The Hugging Face convention: a Jinja template that sees `messages`, `tools`, `add_generation_prompt` and the special
+tokens by role, with `raise_exception`, `strftime_now`, loop controls and the `generation` block.  A template comes
+from whoever made the model, so it is untrusted code: it runs in Jinja's immutable sandbox, sees plain JSON values
+only, and may not multiply strings or ranges into gigabytes.  Deliberately absent: turning Python functions into
+schemas, and masks of the assistant's tokens, which belong to fine-tuning.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+import jinja2.exceptions
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+import jinja2.sandbox
+import jinja2.utils
+
+from lavra.base.errors import InputError
+
+DEFAULT_CHAT_TEMPLATE = """\
+{{ bos_token }}
+{%- for message in messages %}
+    {%- if message['role'] == 'user' %}
+        {{- '### User:\\n' + message['content'] + '\\n' }}
+    {%- elif message['role'] == 'assistant' %}
+        {{- '### Assistant:\\n' + message['content'] + eos_token + '\\n' }}
+    {%- elif message['role'] == 'system' and loop.first %}
+        {{- message['content'] + '\\n' }}
+    {%- else %}
+        {{- raise_exception("role '" + message['role'] + "' at message " + loop.index|string + " is not known here: "
+            + "use user, assistant, or one system message at the beginning") }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '### Assistant:\\n' }}
+{%- endif %}
+"""
+"""A plain template for a model that has none and only one special token; used only where it is asked for."""
+
+_MAX_PRODUCT = 1_000_000  # longest string or list a template may make by multiplication
+_MAX_POWER = 64  # largest exponent
+
+
+def render_chat(
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    add_generation_prompt: bool = True,
+    variables: Mapping[str, Any] | None = None,
+) -> str:
+    """Render a conversation.
+
+    Args:
+        template: Jinja source.
+        messages: the conversation, in JSON types.
+        tools: JSON schemas of functions the model may call.
+        add_generation_prompt: end where the assistant is to speak.
+        variables: further names, such as `bos_token`; what the template names and nobody defines is empty.
+
+    Raises:
+        InputError: the template is malformed, does what the sandbox forbids, or refuses the conversation.
+    """
+    compiled = _compile(template)
+    context = {
+        **_plain(dict(variables or {}), "variables"),
+        "messages": _plain(list(messages), "messages"),
+        "tools": _plain(None if tools is None else list(tools), "tools"),
+        "documents": None,
+        "add_generation_prompt": add_generation_prompt,
+    }
+    try:
+        return compiled.render(context)
+    except jinja2.exceptions.SecurityError as error:
+        raise InputError(f"the chat template does what a template may not: {error}; use another template") from error
+    except _Refusal as error:
+        raise InputError(f"the chat template refuses this conversation: {error}") from error
+    except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"the chat template fails on this conversation: {error}; check the messages' keys") from error
+
+
+@lru_cache(maxsize=64)
+def _compile(template: str) -> jinja2.Template:
+    try:
+        return _environment().from_string(template)
+    except jinja2.TemplateSyntaxError as error:
+        raise InputError(f"the chat template is not valid Jinja: line {error.lineno}: {error.message}") from error
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
+    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols])
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    environment.globals["namespace"] = _Namespace
+    return environment
+
+
+class _Refusal(jinja2.TemplateError):
+    """A template called `raise_exception`."""
+
+
+class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, where `'a' * 10**9` and `9**9**9` are refused as well."""
+
+    intercepted_binops = frozenset(["*", "**"])
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and abs(right) > _MAX_POWER:
+            raise jinja2.exceptions.SecurityError(f"exponent {right} is over {_MAX_POWER}")
+        for sequence, times in ((left, right), (right, left)):
+            if isinstance(sequence, str | list | tuple) and len(sequence) * times > _MAX_PRODUCT:
+                raise jinja2.exceptions.SecurityError(f"a product of {len(sequence)} x {times} items")
+        return super().call_binop(context, operator, left, right)
+
+
+class _Namespace(jinja2.utils.Namespace):
+    """Jinja's `namespace()` without underscore names, a known way towards the interpreter's internals."""
+
+    def __init__(*args: Any, **attributes: Any) -> None:  # so that `namespace(self=…)` works
+        self, *initial = args
+        for name in dict(*initial, **attributes):
+            _check_attribute(name)
+        jinja2.utils.Namespace.__init__(self, *initial, **attributes)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_attribute(name)
+        super().__setitem__(name, value)
+
+
+def _check_attribute(name: object) -> None:
+    if str(name).startswith("_"):
+        raise jinja2.exceptions.SecurityError(f"namespace attribute {name!r} begins with an underscore")
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %} … {% endgeneration %}` marks what the assistant wrote; here its body is simply rendered."""
+
+    tags = {"generation"}  # noqa: RUF012  (Jinja's own declaration)
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    # Jinja's own filter escapes <, > and & for HTML, which no model was trained on
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> None:
+    raise _Refusal(message)
+
+
+def _strftime_now(pattern: str) -> str:
+    return datetime.datetime.now().strftime(pattern)  # local time, as the convention has it
+
+
+def _plain(value: Any, where: str) -> Any:
+    """A copy made of JSON types alone: methods of richer objects would be doors out of the sandbox."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if isinstance(value, Mapping):
+        return {_plain(key, where): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    raise InputError(
+        f"{where} is of type {type(value).__name__}; a chat template takes str, int, float, bool, None, lists and "
+        "mappings only: convert it first"
+    )
