@@ -1,0 +1,22 @@
+"""Floor 3: one Transformer core, five thin families, checkpoints that Hugging Face's libraries open."""
+
+from lavra.model.build import Model, build_model
+from lavra.model.cache import KVCache
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.config import ModelConfig
+from lavra.model.families import preset
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder, num_parameters
+
+__all__ = [
+    "Decoder",
+    "Encoder",
+    "EncoderDecoder",
+    "KVCache",
+    "Model",
+    "ModelConfig",
+    "build_model",
+    "load_checkpoint",
+    "num_parameters",
+    "preset",
+    "save_checkpoint",
+]

@@ -1,0 +1,63 @@
+"""Fresh models: the class a configuration asks for, and weights drawn as its family's paper draws them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from lavra.model.config import Init, Kind, ModelConfig
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder, Transformer
+
+Model = Decoder | Encoder | EncoderDecoder
+
+# Matrices whose output is added to the residual, two a layer.
+_WRITERS = ("attention.output.weight", "feed_forward.down.weight")
+
+
+def new_model(config: ModelConfig) -> Model:
+    """The model of that kind; its weights are not drawn yet."""
+    if config.kind is Kind.DECODER:
+        return Decoder(config)
+    if config.kind is Kind.ENCODER:
+        return Encoder(config)
+    return EncoderDecoder(config)
+
+
+def build_model(config: ModelConfig) -> Model:
+    """A fresh model in float32, weights from torch's global random generator."""
+    model = new_model(config)
+    initialize(model)
+    return model
+
+
+@torch.no_grad()
+def initialize(model: Transformer) -> None:
+    """Draw every weight anew: norms 1, biases 0, matrices by `config.init`."""
+    for name, parameter in model.named_parameters():
+        if name.endswith(".bias"):
+            nn.init.zeros_(parameter)
+        elif parameter.dim() < 2:
+            nn.init.ones_(parameter)
+        else:
+            nn.init.normal_(parameter, std=_std(name, parameter, model.config))
+
+
+def _std(name: str, parameter: torch.Tensor, config: ModelConfig) -> float:
+    if config.init is Init.FAN_IN:
+        return config.init_std * _fan_in_std(name, parameter, config)
+    if config.init is Init.SCALED_RESIDUAL and name.endswith(_WRITERS):
+        # 2 L terms of equal variance are summed on the residual (Radford et al. 2019, section 2.3).
+        return config.init_std / math.sqrt(2 * config.num_layers)
+    return config.init_std
+
+
+def _fan_in_std(name: str, parameter: torch.Tensor, config: ModelConfig) -> float:
+    """T5's scheme: queries take the 1 / sqrt(C) that its scores lack (mesh-tensorflow; Raffel et al. 2020)."""
+    if name == "embedding.token.weight":
+        return 1.0
+    if "relative_bias" in name:
+        return 1 / math.sqrt(config.hidden_size)
+    fan_in = parameter.shape[1]
+    return 1 / math.sqrt(fan_in * config.head_dim if name.endswith("query.weight") else fan_in)

@@ -1,0 +1,352 @@
+"""Opening and saving Hugging Face folders: `config.json`, `generation_config.json` and safetensors.
+
+A model is made without memory (the meta device), then each tensor is read from the mapped file, put into our form
+and given to it, so the peak is one copy of the weights and one tensor.  Tensors are copied out of the file rather
+than used in place: the matrix kernels' results may depend on the alignment of their inputs, and a model must
+compute the same numbers before it is saved and after.
+
+Downloading and sharding over devices are not here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from lavra.base.errors import CheckpointError, ConfigError, InputError
+from lavra.base.files import read_json, write_json
+from lavra.model.build import Model, new_model
+from lavra.model.config import ModelConfig
+from lavra.model.families import FAMILIES, family
+from lavra.model.families.family import Family
+from lavra.model.families.fields import Fields
+from lavra.model.tensors import FLOATS, TensorFiles, open_tensors, write_tensors
+from lavra.model.weights import Rule, Table, their_shape
+
+log = logging.getLogger(__name__)
+
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_SHOWN = 5  # names an error lists before it counts
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder's tensors under the names the family's table uses.
+
+    Attributes:
+        files: where they are.
+        names: name in the table -> name in the files.
+    """
+
+    files: TensorFiles
+    names: Mapping[str, str]
+
+    def read(self, name: str) -> Tensor:
+        """A tensor by the table's name."""
+        return self.files.read(self.names[name])
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Its shape, from the header."""
+        return self.files.shapes[self.names[name]]
+
+    def dtype(self, name: str) -> str:
+        """Its type, as the header spells it."""
+        return self.files.dtypes[self.names[name]]
+
+
+def load_checkpoint(
+    folder: Path | str, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> tuple[Model, ModelConfig]:
+    """Open a model folder written by `transformers` or lavra, in evaluation mode.
+
+    Args:
+        folder: has `config.json` and safetensors.
+        dtype: of the weights; by default what the folder was saved in.
+        device: where the weights go.
+
+    Raises:
+        CheckpointError: the architecture is not supported, a setting cannot be honoured, a file is damaged,
+            missing or pickled, or tensors are missing, unexpected or of the wrong shape.
+    """
+    folder = Path(folder)
+    raw = read_config_file(folder)
+    source = _family_of(raw, folder)
+    checkpoint = _named(source, open_tensors(folder))
+    config = _read_config(source, raw, folder, checkpoint)
+    config, checkpoint = _resolve_copies(source, config, checkpoint)
+    target = dtype or DTYPES[config.dtype]
+    with torch.device("meta"):
+        model = new_model(config)
+    table = _check(source.table(config), model, checkpoint, folder)
+    _fill(model, table, checkpoint, target, torch.device(device))
+    model.eval()
+    return model, config
+
+
+def load_config(folder: Path | str) -> ModelConfig:
+    """The configuration of a model folder; of its weights only the headers are read."""
+    folder = Path(folder)
+    raw = read_config_file(folder)
+    source = _family_of(raw, folder)
+    checkpoint = _named(source, open_tensors(folder))
+    return _read_config(source, raw, folder, checkpoint)
+
+
+def save_checkpoint(model: Model, folder: Path | str, *, max_shard_bytes: int = 5_000_000_000) -> None:
+    """Save a model as a folder that `transformers` opens; other files in the folder stay.
+
+    Weights keep their type; the head's matrix is written only when it is not the embedding's.
+
+    Raises:
+        ConfigError: the family's `config.json` has no way to say what the model is.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = family(model.config.family)
+    _check_expressible(target, model.config)
+    parameters = dict(model.named_parameters())
+    table = target.table(model.config) if model.config.has_head else _unprefixed(target, target.table(model.config))
+    dtype = model.embedding.token.weight.dtype
+    tensors = {one.theirs: _joined(one, parameters) for one in table}
+    write_tensors(folder, tensors, max_shard_bytes=max_shard_bytes)
+    config = replace(model.config, dtype=_dtype_name(dtype))
+    write_json(folder / "config.json", config_fields(config))
+    write_json(folder / "generation_config.json", _generation_fields(config))
+
+
+def config_fields(config: ModelConfig) -> dict[str, Any]:
+    """The content of `config.json` for a configuration."""
+    target = family(config.family)
+    kept = {name: value for name, value in config.source.items() if name not in ("torch_dtype", "transformers_version")}
+    return {
+        **kept,
+        **target.write(config),
+        **_special_ids(config),
+        "architectures": [target.architecture(config)],
+        "model_type": target.model_type,
+        "dtype": config.dtype,
+    }
+
+
+def _check_expressible(target: Family, config: ModelConfig) -> None:
+    """Refuse to save what would be read back as another model."""
+    names = frozenset(one.theirs for one in target.table(config))
+    try:
+        read = target.read(Fields(config_fields(config)), names)
+    except InputError as error:
+        raise ConfigError(f"a {target.model_type} config.json cannot say what this model is: {error}") from None
+    told_elsewhere = {"init", "dtype", "source", "generation", "bos_id", "eos_ids", "pad_id", "decoder_start_id"}
+    lost = [
+        f"{name} {value!r} (would be read as {getattr(read, name)!r})"
+        for name, value in vars(config).items()
+        if name not in told_elsewhere and getattr(read, name) != value
+    ]
+    if lost:
+        raise ConfigError(
+            f"a {target.model_type} config.json cannot say: {'; '.join(lost)}; choose another family or setting"
+        )
+
+
+def read_config_file(folder: Path) -> dict[str, Any]:
+    """The raw `config.json` of a folder."""
+    path = folder / "config.json"
+    if not path.exists():
+        raise CheckpointError(
+            f"{folder} has no config.json: it is not a model folder; name one that `save_pretrained` or lavra wrote"
+        )
+    try:
+        raw = read_json(path)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); fetch it again") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} holds a {type(raw).__name__} instead of fields; fetch it again")
+    return raw
+
+
+def _family_of(raw: Mapping[str, Any], folder: Path) -> Family:
+    model_type = raw.get("model_type")
+    if model_type not in FAMILIES:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: model_type {model_type!r} is not supported; "
+            f"supported: {', '.join(sorted(FAMILIES))}"
+        )
+    found = family(model_type)
+    architectures = raw.get("architectures") or []
+    if architectures and not set(architectures) & set(found.architectures):
+        raise CheckpointError(
+            f"{folder / 'config.json'}: architecture {', '.join(architectures)} is not supported; "
+            f"supported with {model_type}: {', '.join(found.architectures)}"
+        )
+    if raw.get("quantization_config"):
+        method = raw["quantization_config"].get("quant_method", "unknown")
+        raise CheckpointError(f"{folder} is quantized ({method}); open the unquantized checkpoint")
+    return found
+
+
+def _named(source: Family, files: TensorFiles) -> Checkpoint:
+    """Bring the files' names to the table's: prefix added where a folder lacks it, old endings renamed."""
+    prefixed = any(name.startswith(source.prefix) for name in files.names)
+    names: dict[str, str] = {}
+    for found in sorted(files.names):
+        name = found if prefixed or found.startswith(source.headless) else source.prefix + found
+        for old, new in source.renames:
+            name = name.removesuffix(old) + new if name.endswith(old) else name
+        names[name] = found
+    return Checkpoint(files, names)
+
+
+def _read_config(source: Family, raw: Mapping[str, Any], folder: Path, checkpoint: Checkpoint) -> ModelConfig:
+    fields = Fields(raw, where=str(folder / "config.json"))
+    config = source.read(fields, frozenset(checkpoint.names))
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"):
+        fields.any(name)
+    fields.warn_unread()
+    path = folder / "generation_config.json"
+    generation = Fields(read_json(path) if path.exists() else {}, where=str(path))
+    return replace(
+        config,
+        dtype=_dtype(fields, checkpoint),
+        source=dict(raw),
+        generation=dict(generation.raw),
+        bos_id=_id(generation, "bos_token_id", config.bos_id),
+        eos_ids=generation.ids("eos_token_id") or config.eos_ids,
+        pad_id=_id(generation, "pad_token_id", config.pad_id),
+        decoder_start_id=_id(generation, "decoder_start_token_id", config.decoder_start_id),
+    )
+
+
+def _dtype(fields: Fields, checkpoint: Checkpoint) -> str:
+    """The type `config.json` states, or that of most tensors; wider tensors are warned about."""
+    stored = Counter(FLOATS[kind] for kind in checkpoint.files.dtypes.values() if kind in FLOATS)
+    common = stored.most_common(1)[0][0] if stored else "float32"
+    stated = fields.raw.get("dtype") or fields.raw.get("torch_dtype")
+    dtype = stated or (common if common in DTYPES else "float32")
+    if dtype not in DTYPES:
+        raise CheckpointError(f"{fields.where}: dtype is {dtype!r}; supported: {', '.join(DTYPES)}")
+    if dtype != common and stored:
+        log.warning("%s: weights stored as %s are opened as %s; pass a dtype to choose", fields.where, common, dtype)
+    return dtype
+
+
+def _id(fields: Fields, name: str, default: int | None) -> int | None:
+    """A token id; negative ones are an old way to say there is none."""
+    value = fields.any(name, default)
+    return None if value is None or value < 0 else int(value)
+
+
+def _resolve_copies(source: Family, config: ModelConfig, checkpoint: Checkpoint) -> tuple[ModelConfig, Checkpoint]:
+    """Drop tensors that repeat others; untie a head whose matrix turns out to be its own."""
+    copies = dict(source.copies)
+    head, embedding = source.tied
+    if config.tie_embeddings and head in checkpoint.names and embedding in checkpoint.names:
+        if torch.equal(checkpoint.read(head), checkpoint.read(embedding)):
+            copies[head] = embedding
+        else:
+            log.warning(
+                "config.json ties %s to %s, but the checkpoint has two different ones; they are not tied",
+                head,
+                embedding,
+            )
+            config = replace(config, tie_embeddings=False)
+    names = dict(checkpoint.names)
+    for copy, original in copies.items():
+        if copy in names and original in names:
+            if not torch.equal(checkpoint.read(copy), checkpoint.read(original)):
+                raise CheckpointError(
+                    f"tensors {copy} and {original} should be equal and are not; save the model again"
+                )
+            del names[copy]
+    return config, Checkpoint(checkpoint.files, _drop_unused(source, names))
+
+
+def _drop_unused(source: Family, names: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: found for name, found in names.items() if not _matches(name, source.ignored)}
+    dropped = [name for name in kept if _matches(name, source.dropped)]
+    if dropped:
+        log.warning("weights lavra has no use for are dropped: %s", _some(dropped))
+    return {name: found for name, found in kept.items() if name not in dropped}
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(re.search(pattern, name) for pattern in patterns)
+
+
+def _check(table: Table, model: nn.Module, checkpoint: Checkpoint, folder: Path) -> Table:
+    """Refuse a checkpoint whose tensors are not exactly the table's, in name and shape."""
+    expected, found = {one.theirs for one in table}, set(checkpoint.names)
+    missing, unexpected = sorted(expected - found), sorted(found - expected)
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} of {len(expected)} tensors are missing: {_some(missing)}")
+    if unexpected:
+        problems.append(f"{len(unexpected)} tensors are unexpected: {_some(unexpected)}")
+    if problems:
+        raise CheckpointError(
+            f"{folder}: {'; '.join(problems)}; its config.json and its weights do not belong together"
+        )
+    ours = dict(model.named_parameters())
+    for one in table:
+        kind = checkpoint.dtype(one.theirs)
+        if kind not in FLOATS:
+            raise CheckpointError(
+                f"{folder}: tensor {one.theirs} has type {kind}; lavra opens {', '.join(FLOATS)}: "
+                "open the unquantized checkpoint"
+            )
+        shape, wanted = checkpoint.shape(one.theirs), their_shape(one, ours)
+        if shape != wanted:
+            raise CheckpointError(
+                f"{folder}: tensor {one.theirs} has shape {list(shape)}, expected {list(wanted)}; "
+                "its config.json and its weights do not belong together"
+            )
+    return table
+
+
+def _fill(model: nn.Module, table: Table, checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> None:
+    """Give every parameter its tensor, owned, contiguous, in the wanted type and place."""
+    for one in table:
+        for name, part in zip(one.ours, one.form.split(checkpoint.read(one.theirs)), strict=True):
+            owned = torch.empty(part.shape, dtype=dtype, device=device)
+            owned.copy_(part)
+            owner, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, nn.Parameter(owned))
+    empty = [name for name, parameter in model.named_parameters() if parameter.is_meta]
+    assert not empty, f"the table leaves parameters unset: {empty}"
+
+
+def _unprefixed(target: Family, table: Table) -> Table:
+    return [replace(one, theirs=one.theirs.removeprefix(target.prefix)) for one in table]
+
+
+def _joined(one: Rule, parameters: Mapping[str, Tensor]) -> Tensor:
+    return one.form.join([parameters[name].detach().cpu() for name in one.ours]).contiguous()
+
+
+def _special_ids(config: ModelConfig) -> dict[str, Any]:
+    eos: int | list[int] | None = list(config.eos_ids) if len(config.eos_ids) > 1 else next(iter(config.eos_ids), None)
+    ids = {"bos_token_id": config.bos_id, "eos_token_id": eos, "pad_token_id": config.pad_id}
+    if config.decoder_start_id is not None:
+        ids["decoder_start_token_id"] = config.decoder_start_id
+    return ids
+
+
+def _generation_fields(config: ModelConfig) -> dict[str, Any]:
+    ids = {name: value for name, value in _special_ids(config).items() if value is not None}
+    return {**(config.generation or {"_from_model_config": True}), **ids}
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return next(name for name, known in DTYPES.items() if known == dtype)
+
+
+def _some(names: list[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest
