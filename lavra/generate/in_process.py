@@ -1,0 +1,199 @@
+"""The `LanguageModel` port on a torch model in this process.
+
+Requests are planned, sorted by length into batches, and written by one decoding loop; what comes back is in the
+order of the requests.  A batch is only a matter of speed: greedy tokens are the same alone wherever the two
+likeliest differ by more than rounding, and sampled ones follow each request's own counter-based randomness.
+
+Deliberately absent: admitting requests into a running batch and serving many users, which the engine does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import torch
+
+from lavra.base.errors import CheckpointError, ConfigError, InputError
+from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
+from lavra.generate.beam import BeamSearch
+from lavra.generate.decode import Writing, decode
+from lavra.generate.plan import Plan, Reading, plan_request, special_frame
+from lavra.generate.scoring import score_requests
+from lavra.generate.state import start
+from lavra.model.config import ModelConfig, Positions, Scaling
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
+from lavra.tokens.tokenizer import Tokenizer
+
+Model = Decoder | Encoder | EncoderDecoder
+
+
+def context_length(config: ModelConfig) -> int | None:
+    """Most tokens a model may read; None where its positions have no end (relative bias, ALiBi).
+
+    Rotary models stop at the length they were made for, stretched where their scaling says so: beyond it the
+    arithmetic goes on, but the text does not.
+    """
+    if config.positions in (Positions.RELATIVE_BIAS, Positions.ALIBI):
+        return None
+    scaling = config.rope.scaling if config.rope else None
+    if scaling is not None and scaling.kind in (Scaling.LINEAR, Scaling.DYNAMIC):
+        return int(config.max_positions * scaling.factor)  # the other kinds already count the stretch
+    if config.positions is Positions.LEARNED:
+        return config.max_positions - config.position_offset
+    return config.max_positions
+
+
+def _decoder_start(config: ModelConfig) -> int:
+    """The id an encoder-decoder starts writing from; T5 has none of its own and uses padding's."""
+    for token in (config.decoder_start_id, config.pad_id):
+        if token is not None:
+            return token
+    raise CheckpointError(
+        "config.json has neither decoder_start_token_id nor pad_token_id; add decoder_start_token_id (0 in T5)"
+    )
+
+
+class InProcessModel:
+    """Any of the families behind the `LanguageModel` port.
+
+    Args:
+        model: the network; it is put in evaluation mode.
+        config: its configuration.
+        tokenizer: its own tokenizer.
+        batch_size: rows computed together.
+    """
+
+    def __init__(self, model: Model, config: ModelConfig, tokenizer: Tokenizer, *, batch_size: int = 16) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size} is under 1; give 1 or more")
+        self.model = model.eval()
+        self.config = config
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
+        self.stop_ids = frozenset((*config.eos_ids, *eos))
+        self.num_tokens = 1 + max(tokenizer.backend.get_vocab(with_added_tokens=True).values())
+        context = context_length(config)
+        self.reading = Reading(
+            tokenizer=tokenizer,
+            frame=special_frame(tokenizer),
+            context=context,
+            source_context=context,
+            decoder_start=_decoder_start(config) if isinstance(model, EncoderDecoder) else None,
+            vocab_size=config.vocab_size,
+        )
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
+        """`request.n` completions for each request, best mean log-probability first.
+
+        Raises:
+            ConfigError: a setting is out of range.
+            ContextLengthError: a prompt does not fit and truncation was not asked for.
+            InputError: the model is an encoder, or a prompt cannot be read.
+        """
+        plans = self._plan(requests)
+        results: list[list[Completion]] = [[] for _ in plans]
+        rows = [
+            (index, sample)
+            for index, plan in enumerate(plans)
+            if plan.request.num_beams == 1
+            for sample in range(plan.request.n)
+        ]
+        rows.sort(key=lambda row: plans[row[0]].num_prompt_tokens)  # like lengths together: little padding
+        for first in range(0, len(rows), self.batch_size):
+            batch = rows[first : first + self.batch_size]
+            for (index, _), completion in zip(batch, self._write(plans, batch), strict=True):
+                results[index].append(completion)
+        for index, plan in enumerate(plans):
+            if plan.request.num_beams > 1:
+                results[index] = self._search(plan)
+            else:
+                results[index].sort(key=_mean_logprob, reverse=True)
+        return results
+
+    def submit(self, request: GenerateRequest) -> TokenStream:
+        """Start one request and read it as it is written.
+
+        Raises:
+            As `generate`; and ConfigError when more than one completion is asked for.
+        """
+        if request.n != 1:
+            raise ConfigError(f"n={request.n}: a stream is one completion; use generate for several")
+        return TokenStream(self, self._plan([request])[0])
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Log-probabilities of given texts, in the order of the requests; see `lavra.generate.scoring`."""
+        return score_requests(self.model, self.config, self.reading, requests, batch_size=self.batch_size)
+
+    def deltas(self, plan: Plan, cancelled: threading.Event) -> Iterator[Delta]:
+        """One completion piece by piece; beam search only knows its text at the end, and gives one piece."""
+        if plan.request.num_beams > 1:
+            completion = self._search(plan, cancelled)[0]
+            yield Delta(text=completion.text, tokens=completion.tokens, completion=completion)
+            return
+        steps = self._stream(plan, cancelled)
+        while True:
+            with torch.inference_mode():  # entered anew each time: the caller's code between pieces is its own
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step[1]
+
+    def _stream(self, plan: Plan, cancelled: threading.Event) -> Iterator[tuple[Writing, Delta]]:
+        state, logits = start(self._writer(), [plan])
+        writing = Writing(plan, 0, self.tokenizer, self.stop_ids)
+        yield from decode(state, logits, [writing], num_tokens=self.num_tokens, cancelled=cancelled.is_set)
+
+    def _writer(self) -> Decoder | EncoderDecoder:
+        if isinstance(self.model, Encoder):
+            raise InputError("this model is an encoder and cannot write text; use score, embed or fill_mask")
+        return self.model
+
+    def _plan(self, requests: Sequence[GenerateRequest]) -> list[Plan]:
+        self._writer()
+        return [plan_request(request, self.reading) for request in requests]
+
+    def _write(self, plans: Sequence[Plan], batch: Sequence[tuple[int, int]]) -> list[Completion]:
+        """Write one batch of (plan, sample) rows; each prompt is read once, however many samples it has."""
+        used = sorted({index for index, _ in batch})
+        places = [used.index(index) for index, _ in batch]
+        writings = [Writing(plans[index], sample, self.tokenizer, self.stop_ids) for index, sample in batch]
+        done: dict[int, Completion] = {}
+        with torch.inference_mode():
+            state, logits = start(self._writer(), [plans[index] for index in used])
+            state.select(places)
+            for writing, delta in decode(state, logits[torch.tensor(places)], writings, num_tokens=self.num_tokens):
+                if delta.completion is not None:
+                    done[id(writing)] = delta.completion
+        return [done[id(writing)] for writing in writings]
+
+    def _search(self, plan: Plan, cancelled: threading.Event | None = None) -> list[Completion]:
+        search = BeamSearch(plan, self.tokenizer, self.stop_ids, self.num_tokens)
+        with torch.inference_mode():
+            state, logits = start(self._writer(), [plan])
+            return search.run(state, logits, cancelled=cancelled.is_set if cancelled else lambda: False)
+
+
+class TokenStream:
+    """A completion being written; read it once, with `for` or `async for`.  Nothing runs until it is read."""
+
+    def __init__(self, model: InProcessModel, plan: Plan) -> None:
+        self._cancelled = threading.Event()
+        self._deltas = model.deltas(plan, self._cancelled)
+
+    def __iter__(self) -> Iterator[Delta]:
+        return self._deltas
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        while (delta := await asyncio.to_thread(next, self._deltas, None)) is not None:
+            yield delta
+
+    def cancel(self) -> None:
+        """Stop writing, from any thread; the next and last delta carries what was written until then."""
+        self._cancelled.set()
+
+
+def _mean_logprob(completion: Completion) -> float:
+    return sum(completion.logprobs) / len(completion.logprobs)

@@ -1,0 +1,74 @@
+"""A torch model in the middle of reading: its key-value cache, and the one new token of each row.
+
+Prompts of unequal length are read together, padded on the right; the cache keeps each row without its padding,
+so a row computes what it would alone.
+
+Deliberately absent: paging and prefix reuse, which belong to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lavra.generate.plan import Plan
+from lavra.model.cache import KVCache
+from lavra.model.transformer import Decoder, EncoderDecoder
+
+
+class CachedState:
+    """A decoder, or the decoder of an encoder-decoder, that has read its prompts into a cache."""
+
+    def __init__(self, model: Decoder | EncoderDecoder, cache: KVCache) -> None:
+        self._model = model
+        self._cache = cache
+
+    def advance(self, tokens: Tensor) -> Tensor:
+        """Read one more token a row (B,); returns the logits of the next (B,V)."""
+        if isinstance(self._model, EncoderDecoder):
+            hidden = self._model.decode(tokens[:, None], None, cache=self._cache)  # (B,1,D)
+        else:
+            hidden = self._model.hidden(tokens[:, None], cache=self._cache)
+        return self._model.logits(hidden)[:, 0]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order."""
+        if list(rows) != list(range(self._cache.batch_size)):
+            self._cache.select(torch.tensor(list(rows), device=self._cache.length.device))
+
+
+def start(model: Decoder | EncoderDecoder, plans: Sequence[Plan]) -> tuple[CachedState, Tensor]:
+    """Read the sources and prompts of all plans; returns the state and the logits (B,V) of the first tokens."""
+    device = next(model.parameters()).device
+    cache = model.new_cache(len(plans), _capacity(plans))
+    ids, mask = _padded([plan.prompt for plan in plans], device)  # (B,T)
+    if isinstance(model, EncoderDecoder):
+        sources, source_mask = _padded([plan.source or () for plan in plans], device)  # (B,S)
+        encoded = model.encode(sources, attention_mask=source_mask)  # (B,S,D)
+        hidden = model.decode(ids, encoded, attention_mask=source_mask, decoder_attention_mask=mask, cache=cache)
+    else:
+        hidden = model.hidden(ids, attention_mask=mask, cache=cache)  # (B,T,D)
+    return CachedState(model, cache), model.logits(_last(hidden, plans))[:, 0]
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """(B,T) ids padded on the right, and (B,T) True on real tokens; no mask where nothing is padded."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], dtype=torch.int64, device=device)
+    if all(len(row) == longest for row in rows):
+        return ids, None
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return ids, torch.arange(longest, device=device)[None, :] < lengths[:, None]
+
+
+def _capacity(plans: Sequence[Plan]) -> int:
+    """Slots a row needs; the last written token is never read."""
+    return max(len(plan.prompt) + plan.max_tokens - 1 for plan in plans)
+
+
+def _last(hidden: Tensor, plans: Sequence[Plan]) -> Tensor:
+    """(B,1,D) the state of each prompt's last token."""
+    places = torch.tensor([len(plan.prompt) - 1 for plan in plans], device=hidden.device)
+    return hidden[torch.arange(len(plans), device=hidden.device), places][:, None]

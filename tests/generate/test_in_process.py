@@ -1,0 +1,206 @@
+"""The in-process model: the port's conformance suite, transformers' greedy search, contexts, warnings."""
+
+import asyncio
+import dataclasses
+
+import pytest
+import torch
+
+from lavra.base.errors import ConfigError, ContextLengthError, InputError
+from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig
+from lavra.generate.in_process import InProcessModel, context_length
+from lavra.model.checkpoint import save_checkpoint
+from lavra.testing.language_model import LanguageModelConformance
+from tests.generate.tiny import tiny_in_process, tiny_model, tiny_tokenizer
+
+LONG = "Once upon a time there was a little girl named Lily. " * 12
+
+
+class TestDecoder(LanguageModelConformance):
+    def make_model(self):
+        return tiny_in_process()
+
+
+class TestDecoderInSmallBatches(LanguageModelConformance):
+    def make_model(self):
+        return tiny_in_process(batch_size=2)
+
+
+class TestLearnedPositions(LanguageModelConformance):
+    def make_model(self):
+        return tiny_in_process("gpt2")
+
+
+class TestMultiQuery(LanguageModelConformance):
+    def make_model(self):
+        return tiny_in_process("falcon")
+
+
+class TestEncoderDecoder(LanguageModelConformance):
+    prompts = ("The", "Once upon a time there was", "She loved to play outside and Lily")
+
+    def make_model(self):
+        return tiny_in_process("t5")
+
+
+def one(model, prompt, **settings):
+    return model.generate([GenerateRequest(prompt=prompt, **settings)])[0][0]
+
+
+@pytest.fixture(scope="module")
+def peer(tmp_path_factory):
+    """The same weights in transformers."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("llama")
+    save_checkpoint(tiny_model(), folder)
+    return transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_greedy_tokens_equal_transformers(peer, penalty):
+    model = tiny_in_process()
+    for prompt in ("The", "Once upon a time", "def add("):
+        ids = torch.tensor([model.reading.prompt_ids(prompt)])
+        expected = peer.generate(
+            ids,
+            max_new_tokens=20,
+            do_sample=False,
+            repetition_penalty=penalty,
+            eos_token_id=list(model.stop_ids),
+            pad_token_id=0,
+        )
+        sampling = SamplingConfig(repetition_penalty=penalty)
+        found = one(model, prompt, max_tokens=20, sampling=sampling)
+        assert list(found.tokens) == expected[0, ids.shape[1] :].tolist()
+
+
+def test_logprobs_equal_transformers(peer):
+    model = tiny_in_process()
+    prompt = model.reading.prompt_ids("Once upon")
+    found = one(model, "Once upon", max_tokens=10)
+    ids = torch.tensor([[*prompt, *found.tokens]])
+    with torch.no_grad():
+        logprobs = peer(ids).logits[0].log_softmax(-1)
+    expected = [logprobs[len(prompt) - 1 + step, token].item() for step, token in enumerate(found.tokens)]
+    assert found.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_unequal_prompts_give_the_tokens_they_give_alone():
+    model = tiny_in_process()
+    requests = [GenerateRequest(prompt=LONG[:length], max_tokens=15) for length in (1, 7, 19, 40, 80)]
+    together = model.generate(requests)
+    for request, (completion,) in zip(requests, together, strict=True):
+        assert model.generate([request])[0][0].tokens == completion.tokens
+
+
+def test_prompt_begins_with_the_tokenizers_own_token():
+    model = tiny_in_process()
+    assert model.reading.prompt_ids("The")[0] == model.tokenizer.bos_id
+    assert model.reading.prompt_ids("") == [model.tokenizer.bos_id]
+    assert one(model, "", max_tokens=2).usage.prompt_tokens == 1
+
+
+def test_a_prompt_over_the_context_names_both_lengths():
+    model = tiny_in_process()
+    length = len(model.reading.prompt_ids(LONG))
+    with pytest.raises(ContextLengthError, match=rf"{length} tokens .* context 64"):
+        one(model, LONG)
+
+
+def test_truncation_is_counted_and_keeps_the_newest_tokens():
+    model = tiny_in_process()
+    ids = model.reading.prompt_ids(LONG)
+    completion = one(model, LONG, max_tokens=10, truncate_prompt=True)
+    assert completion.usage.prompt_tokens == 54
+    assert completion.usage.truncated_tokens == len(ids) - 54
+    assert any(str(len(ids) - 54) in warning for warning in completion.warnings)
+    kept = (ids[0], *ids[-53:])  # the first token of every text stays
+    assert completion.tokens == one(model, kept, max_tokens=10).tokens
+
+
+def test_a_full_context_clamps_max_tokens_and_says_so():
+    model = tiny_in_process()
+    completion = one(model, tuple(range(5, 65 - 6)), max_tokens=100)
+    assert completion.finish_reason is FinishReason.LENGTH
+    assert len(completion.tokens) == 64 - 54
+    assert any("100" in warning and "10" in warning for warning in completion.warnings)
+
+
+def test_end_tokens_end_the_text_and_are_counted():
+    model = tiny_in_process()
+    free = one(model, "The", max_tokens=12)
+    end = free.tokens[6]
+    first = free.tokens.index(end)
+    ending = InProcessModel(model.model, dataclasses.replace(model.config, eos_ids=(end,)), model.tokenizer)
+    found = one(ending, "The", max_tokens=12)
+    assert found.tokens == free.tokens[: first + 1]
+    assert found.finish_reason is FinishReason.STOP
+    assert found.text == free.text[: len(found.text)]
+    assert model.tokenizer.decode(list(found.tokens[:-1])) == found.text
+
+
+def test_ids_the_tokenizer_cannot_spell_are_never_written():
+    """Vocabularies are padded to round sizes; a padded row of the head may well be the likeliest."""
+    model = tiny_in_process()
+    short = tiny_tokenizer()
+    wide = InProcessModel(model.model, model.config, short)
+    wide.num_tokens = 50
+    completions = wide.generate(
+        [GenerateRequest(prompt="The", max_tokens=30), GenerateRequest(prompt="The", num_beams=3)]
+    )
+    assert max(token for (completion,) in completions for token in completion.tokens) < 50
+
+
+def test_idle_settings_are_reported():
+    model = tiny_in_process()
+    assert "top_k" in one(model, "The", max_tokens=2, sampling=SamplingConfig(top_k=5)).warnings[0]
+    assert "the same" in one(model, "The", max_tokens=2, n=2).warnings[0]
+    beams = one(model, "The", max_tokens=2, num_beams=2, sampling=SamplingConfig(temperature=1.0))
+    assert "no effect" in beams.warnings[0]
+
+
+def test_unusable_requests_are_refused():
+    model = tiny_in_process()
+    with pytest.raises(InputError, match="token id 9999"):
+        one(model, (9999,))
+    with pytest.raises(ConfigError, match="empty string"):
+        one(model, "a", stop=("",))
+    with pytest.raises(ConfigError, match="n=3 is over num_beams=2"):
+        one(model, "a", n=3, num_beams=2)
+    with pytest.raises(ConfigError, match="n=2"):
+        model.submit(GenerateRequest(prompt="a", n=2))
+    with pytest.raises(InputError, match="encoder-decoders"):
+        one(model, "a", given="b")
+
+
+def test_a_stream_can_be_read_with_async_for():
+    model = tiny_in_process()
+
+    async def read():
+        return [delta async for delta in model.submit(GenerateRequest(prompt="The", max_tokens=5))]
+
+    deltas = asyncio.run(read())
+    assert deltas[-1].completion.tokens == one(model, "The", max_tokens=5).tokens
+
+
+def test_a_stream_computes_without_gradients_and_leaves_the_callers_alone(monkeypatch):
+    model, modes = tiny_in_process(), []
+    logits = model.model.logits
+    monkeypatch.setattr(model.model, "logits", lambda hidden: modes.append(torch.is_grad_enabled()) or logits(hidden))
+    stream = iter(model.submit(GenerateRequest(prompt="The", max_tokens=5)))
+    next(stream)
+    next(stream)
+    assert modes == [False, False]
+    weight = torch.ones(1, requires_grad=True)
+    (weight * 2).backward()
+    assert weight.grad.item() == 2
+
+
+def test_a_beam_stream_comes_in_one_piece():
+    (delta,) = tiny_in_process().submit(GenerateRequest(prompt="The", max_tokens=5, num_beams=2))
+    assert delta.text == delta.completion.text
+
+
+def test_context_is_where_positions_end():
+    assert context_length(tiny_model().config) == 64
+    assert context_length(tiny_model("t5").config) is None
