@@ -17,7 +17,7 @@ _LAZY = {"load": "lavra.api.load"}
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
+    import importlib  # noqa: PLC0415 - `import lavra` alone must cost nothing
 
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)

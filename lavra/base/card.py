@@ -58,7 +58,7 @@ def write_card(
     ignore: Sequence[str] = (),
 ) -> Card:
     """Hash the files of a finished folder and write its card into it."""
-    from lavra import __version__  # the package root is lazy; this avoids a cycle at import
+    from lavra import __version__  # noqa: PLC0415 - at the top this would be a cycle
 
     files = {
         path.relative_to(folder).as_posix(): hash_file(path)

@@ -34,7 +34,9 @@ def _round_trip(tokenizer: Tokenizer, texts: Sequence[str]) -> Check:
     return Check(
         name="tokenizer round trip",
         passed=passed,
-        detail=f"{report.num_exact} of {report.num_texts} texts come back exactly, {report.unknown_tokens} unknown tokens",
+        detail=(
+            f"{report.num_exact} of {report.num_texts} texts come back exactly, {report.unknown_tokens} unknown tokens"
+        ),
         remedy="" if passed else "train the tokenizer on text like this, or use a byte-level one (kind bpe)",
     )
 
