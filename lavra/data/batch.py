@@ -7,6 +7,7 @@ generator (Salmon et al. 2011): any index's stream is reached at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -52,18 +53,21 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking), self.sample_ids)
 
-        def move(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.to(device, non_blocking=non_blocking)
+    def rows(self, start: int, stop: int) -> Batch:
+        """Some of its rows."""
+        return self._each(lambda tensor: tensor[start:stop], self.sample_ids[start:stop])
 
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor], sample_ids: tuple[str, ...]) -> Batch:
         return Batch(
-            input_ids=move(self.input_ids),
-            labels=move(self.labels),
-            positions=move(self.positions),
-            segments=move(self.segments),
-            sample_ids=self.sample_ids,
-            decoder_input_ids=None if self.decoder_input_ids is None else move(self.decoder_input_ids),
-            decoder_segments=None if self.decoder_segments is None else move(self.decoder_segments),
+            input_ids=change(self.input_ids),
+            labels=change(self.labels),
+            positions=change(self.positions),
+            segments=change(self.segments),
+            sample_ids=sample_ids,
+            decoder_input_ids=None if self.decoder_input_ids is None else change(self.decoder_input_ids),
+            decoder_segments=None if self.decoder_segments is None else change(self.decoder_segments),
         )
 
 
