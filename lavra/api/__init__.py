@@ -1,0 +1,1 @@
+"""Floor 8: `lavra.load` and the object it returns."""

@@ -1,0 +1,225 @@
+"""Texts to vectors: the `Embedder` port on a torch model.
+
+One vector a text, pooled from the hidden states of its tokens as a sentence-transformers folder says
+(`modules.json`, `1_Pooling/config.json`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).
+A text longer than the model reads is an error unless truncation is asked for.
+
+Deliberately absent: training of embedders, and the dense layers some sentence-transformers models end with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError, nearest
+from lavra.base.files import read_json
+from lavra.generate.plan import Reading
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
+
+logger = logging.getLogger(__name__)
+
+
+class Pooling(Enum):
+    """How the hidden states of a text's tokens become one vector."""
+
+    MEAN = "mean"
+    CLS = "cls"  # the first token's
+    LAST = "last"  # the last token's, the only one of a decoder that has read everything
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingConfig:
+    """How texts are embedded.
+
+    Attributes:
+        pooling: from tokens to a vector.
+        normalize: whether vectors are scaled to length 1.
+        max_tokens: most tokens read, special ones included; None is the model's context.
+        lowercase: whether texts are lowercased before they are tokenized.
+    """
+
+    pooling: Pooling = Pooling.MEAN
+    normalize: bool = True
+    max_tokens: int | None = None
+    lowercase: bool = False
+
+
+_POOLING_FLAGS = {
+    "pooling_mode_mean_tokens": Pooling.MEAN,
+    "pooling_mode_cls_token": Pooling.CLS,
+    "pooling_mode_lasttoken": Pooling.LAST,
+}
+
+
+def read_embedding_config(folder: Path) -> EmbeddingConfig:
+    """The settings of a sentence-transformers folder; the defaults where the folder is not one.
+
+    Raises:
+        CheckpointError: the folder asks for a module or a pooling that is not supported.
+    """
+    modules_file = folder / "modules.json"
+    if not modules_file.exists():
+        return EmbeddingConfig()
+    pooling, normalize = Pooling.MEAN, False
+    for module in read_json(modules_file):
+        kind = str(module["type"]).rsplit(".", 1)[-1]
+        if kind == "Pooling":
+            pooling = _read_pooling(folder / module["path"] / "config.json")
+        elif kind == "Normalize":
+            normalize = True
+        elif kind != "Transformer":
+            raise CheckpointError(
+                f"{modules_file} ends with a {kind} module; only Transformer, Pooling and Normalize are supported"
+            )
+    settings: dict[str, Any] = {}
+    if (folder / "sentence_bert_config.json").exists():
+        settings = read_json(folder / "sentence_bert_config.json")
+    return EmbeddingConfig(
+        pooling=pooling,
+        normalize=normalize,
+        max_tokens=settings.get("max_seq_length"),
+        lowercase=bool(settings.get("do_lower_case", False)),
+    )
+
+
+def _read_pooling(path: Path) -> Pooling:
+    config = read_json(path)
+    wanted = [name for name, value in config.items() if name.startswith("pooling_mode") and value is True]
+    named = config.get("pooling_mode")  # newer folders name it
+    if isinstance(named, str):
+        return parse_pooling({"lasttoken": "last"}.get(named, named))
+    if len(wanted) == 1 and wanted[0] in _POOLING_FLAGS:
+        return _POOLING_FLAGS[wanted[0]]
+    raise CheckpointError(
+        f"{path} asks for {' and '.join(wanted) or 'no pooling'}; supported is one of {', '.join(_POOLING_FLAGS)}"
+    )
+
+
+def parse_pooling(name: str) -> Pooling:
+    """A pooling by its name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    for pooling in Pooling:
+        if pooling.value == name:
+            return pooling
+    raise ConfigError(f"pooling={name!r} is unknown{nearest(name, [pooling.value for pooling in Pooling])}")
+
+
+class TorchEmbedder:
+    """The `Embedder` port on a decoder, an encoder, or the encoder of an encoder-decoder.
+
+    Args:
+        model: in evaluation mode.
+        reading: how it reads.
+        config: how texts are embedded.
+        batch_size: texts computed together.
+    """
+
+    def __init__(
+        self,
+        model: Decoder | Encoder | EncoderDecoder,
+        reading: Reading,
+        config: EmbeddingConfig,
+        *,
+        batch_size: int = 32,
+    ) -> None:
+        self._model = model
+        self._reading = reading
+        self.config = config
+        self._batch_size = batch_size
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        truncate: bool = False,
+    ) -> npt.NDArray[np.float32]:
+        """(N,D) float32, one row a text, in the order of the texts.
+
+        Args:
+            texts: any number of them.
+            pooling: instead of the model's own.
+            normalize: instead of the model's own.
+            truncate: read only the beginning of texts that are too long, and log how many.
+
+        Raises:
+            ContextLengthError: a text is too long, naming both lengths.
+            InputError: a text has no tokens.
+        """
+        pooling = pooling or self.config.pooling
+        normalize = self.config.normalize if normalize is None else normalize
+        rows = self._tokenize(texts, truncate)
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        vectors = np.zeros((len(rows), self._model.config.hidden_size), dtype=np.float32)
+        with torch.inference_mode():
+            for first in range(0, len(order), self._batch_size):
+                batch = order[first : first + self._batch_size]
+                pooled = self._pool([rows[index] for index in batch], pooling)  # (B,D)
+                vectors[batch] = (nn.functional.normalize(pooled) if normalize else pooled).cpu().numpy()
+        return vectors
+
+    def _tokenize(self, texts: Sequence[str], truncate: bool) -> list[list[int]]:
+        if isinstance(texts, str):
+            raise InputError("embed takes a list of texts; wrap the one text in a list")
+        frame = self._reading.frame
+        rows, cut = [], 0
+        for index, text in enumerate(texts):
+            ids = self._reading.tokenizer.encode(text.lower() if self.config.lowercase else text)
+            room = self._room()
+            if room is not None and len(ids) > room:
+                self._refuse_unless(truncate, index, len(ids), room)
+                ids, cut = ids[:room], cut + 1
+            rows.append([*frame.before, *ids, *frame.after])
+            if not rows[-1]:
+                raise InputError(f"text {index} has no tokens, and this tokenizer adds none; leave it out")
+        if cut:
+            logger.warning("%d of %d texts were cut to %d tokens before embedding", cut, len(rows), self._room())
+        return rows
+
+    def _room(self) -> int | None:
+        """Tokens of a text, special ones not counted."""
+        bounds = [
+            bound for bound in (self.config.max_tokens, self._reading.source_context or self._reading.context) if bound
+        ]
+        frame = self._reading.frame
+        return min(bounds) - len(frame.before) - len(frame.after) if bounds else None
+
+    def _refuse_unless(self, truncate: bool, index: int, length: int, room: int) -> None:
+        if not truncate:
+            raise ContextLengthError(
+                f"text {index} has {length} tokens and this model embeds at most {room}; "
+                "split it, or pass truncate=True to read only its beginning"
+            )
+
+    def _pool(self, rows: Sequence[Sequence[int]], pooling: Pooling) -> Tensor:
+        device = next(self._model.parameters()).device
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        padded = [torch.tensor(list(row), dtype=torch.int64) for row in rows]
+        ids = nn.utils.rnn.pad_sequence(padded, batch_first=True).to(device)  # (B,T)
+        mask = torch.arange(ids.shape[1], device=device)[None, :] < lengths[:, None]  # (B,T)
+        hidden = self._hidden(ids, None if bool(mask.all()) else mask).float()  # (B,T,D)
+        if pooling is Pooling.CLS:
+            return hidden[:, 0]
+        if pooling is Pooling.LAST:
+            return hidden[torch.arange(len(rows), device=device), lengths - 1]
+        weight = mask[:, :, None].float()
+        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+
+    def _hidden(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        if isinstance(self._model, EncoderDecoder):
+            return self._model.encode(ids, attention_mask=mask)
+        return self._model.hidden(ids, attention_mask=mask)

