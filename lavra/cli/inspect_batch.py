@@ -1,0 +1,76 @@
+"""`lavra inspect-batch`: each token of a training batch, with its label and its weight in the loss."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from lavra.cli.console import Unit, meter, print_json, stages_shown
+from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
+from lavra.data.inspect import InspectedToken, Side, inspect_rows
+from lavra.model import preset
+from lavra.pipeline.objective import make_objective
+from lavra.pipeline.prepare import open_tokens, prepare_stages
+from lavra.pipeline.settings import UpConfig
+from lavra.pipeline.stage import run_stages
+from lavra.tokens import Tokenizer
+
+HELP = """Print what a training step would see: every token, the label it should predict, its weight in the loss,
+its position and its document, for the same text and settings as `lavra up` or `lavra pretrain`."""
+
+EXAMPLES = """
+lavra inspect-batch
+lavra inspect-batch --family t5 --index 7
+lavra inspect-batch --text ~/texts --rows 2 --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("--index", type=int, default=0, metavar="N", help="number of the micro-batch (default: 0)")
+    parser.add_argument("--rows", type=int, default=1, metavar="N", help="rows to print (default: 1)")
+    add_settings(parser, UpConfig)
+    add_workspace(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare what is not prepared yet, make the batch, print it."""
+    config = read_settings(UpConfig, args)
+    with stages_shown(), meter(Unit.BYTES) as progress:
+        results = run_stages(prepare_stages(config, progress), read_workspace(args))
+    folders = {result.stage: result.folder for result in results}
+    tokenizer = Tokenizer.load(folders["tokenizer"])
+    kind = preset(config.family, vocab_size=64, hidden_size=64, num_layers=1, num_heads=1, max_positions=64).kind
+    batch = make_objective(
+        kind,
+        open_tokens(folders["tokens"], "train"),
+        tokenizer,
+        batch_size=max(1, args.rows),
+        sequence_length=config.sequence_length,
+        seed=config.seed,
+        noise=config.noise,
+    ).batches.batch(args.index)
+    tokens = inspect_rows(batch, tokenizer)
+    if args.json:
+        print_json([_plain(token) for token in tokens])
+    else:
+        for line in _lines(tokens):
+            print(line)
+    return 0
+
+
+def _plain(token: InspectedToken) -> dict[str, object]:
+    return {**asdict(token), "side": token.side.value}
+
+
+def _lines(tokens: Iterable[InspectedToken]) -> Iterator[str]:
+    before: tuple[int, Side] | None = None
+    for token in tokens:
+        if (token.row, token.side) != before:
+            before = token.row, token.side
+            yield f"row {token.row}, {token.side.value}"
+            yield f"{'position':>8} {'document':>8} {'weight':>6}  token -> label"
+        label = f" -> {token.label!r}" if token.label else ""
+        yield f"{token.position:>8} {token.segment:>8} {token.loss_weight:>6.0f}  {token.token!r}{label}"

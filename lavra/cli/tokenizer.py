@@ -1,0 +1,147 @@
+"""`lavra tokenizer`: a corpus in, a trained tokenizer out, with what it does to held-out text."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from lavra.base.card import write_card
+from lavra.base.config import to_mapping
+from lavra.base.errors import InputError
+from lavra.base.files import atomic_folder
+from lavra.base.workspace import Workspace
+from lavra.cli.console import Meter, Unit, meter, print_json, print_rows
+from lavra.cli.flags import (
+    add_destination,
+    add_json,
+    add_settings,
+    add_workspace,
+    read_destination,
+    read_settings,
+    read_workspace,
+)
+from lavra.text import Corpus
+from lavra.tokens import RoundTripReport, Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
+
+HELP = """Train a tokenizer on the training documents of a corpus: byte-level BPE, WordPiece or Unigram.
+
+Without a corpus it takes the newest one of the workspace. The result is a Hugging Face folder, and it is tried on
+held-out documents: how many bytes a token carries, and whether every text comes back."""
+
+EXAMPLES = """
+lavra tokenizer
+lavra tokenizer lavra-workspace/corpora/mine --vocab-size 16384 --pattern llama3
+lavra tokenizer --kind wordpiece --lowercase --name bert-words
+"""
+
+NUM_TRIED = 200  # held-out documents
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("corpus", nargs="?", type=Path, metavar="CORPUS", help="a folder that `lavra corpus` wrote")
+    add_destination(parser, "tokenizer")
+    add_workspace(parser)
+    add_json(parser)
+    add_settings(parser, TokenizerConfig)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, save, try on held-out text, and say how it did."""
+    config = read_settings(TokenizerConfig, args)
+    workspace = read_workspace(args)
+    corpus = Corpus.open(args.corpus or _newest_corpus(workspace))
+    out = read_destination(args, workspace, "tokenizers", default_name=f"{corpus.path.resolve().name}-{config.kind}")
+    with meter(Unit.BYTES) as progress:
+        tokenizer = train_tokenizer(_texts(corpus, progress), config)
+    trial = _try(tokenizer, corpus)
+    _save(tokenizer, out, corpus, config, trial)
+    if args.json:
+        print_json({"path": str(out), "vocab_size": tokenizer.vocab_size, **trial.metrics})
+    else:
+        _show(tokenizer, out, trial)
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """A tokenizer on held-out text.
+
+    Attributes:
+        num_bytes: UTF-8 bytes read.
+        num_tokens: tokens they became.
+        round_trip: what came back.
+    """
+
+    num_bytes: int
+    num_tokens: int
+    round_trip: RoundTripReport
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The numbers, for the card and for scripts."""
+        return {
+            "heldout_bytes": self.num_bytes,
+            "heldout_tokens": self.num_tokens,
+            "bytes_per_token": round(self.num_bytes / max(1, self.num_tokens), 4),
+            "texts_changed": self.round_trip.num_changed,
+            "unknown_tokens": self.round_trip.unknown_tokens,
+        }
+
+
+def _newest_corpus(workspace: Workspace) -> Path:
+    corpora = workspace.artifacts("corpora")
+    if not corpora:
+        raise InputError(f"there is no corpus in {workspace.path}; make one with `lavra corpus FOLDER`")
+    return corpora[0]
+
+
+def _texts(corpus: Corpus, progress: Meter) -> Iterator[str]:
+    total, done = corpus.num_bytes("train"), 0
+    for document in corpus.documents("train"):
+        yield document.text
+        done += len(document.text.encode())
+        progress("read", done, total)
+
+
+def _try(tokenizer: Tokenizer, corpus: Corpus) -> _Trial:
+    texts = [document.text for document in islice(corpus.documents("heldout"), NUM_TRIED)]
+    return _Trial(
+        num_bytes=sum(len(text.encode()) for text in texts),
+        num_tokens=sum(map(len, tokenizer.encode_batch(texts, parse_special=False))),
+        round_trip=check_round_trip(tokenizer, texts),
+    )
+
+
+def _save(tokenizer: Tokenizer, out: Path, corpus: Corpus, config: TokenizerConfig, trial: _Trial) -> None:
+    with atomic_folder(out) as folder:
+        tokenizer.save(folder)
+        write_card(
+            folder,
+            kind="tokenizer",
+            parents={"corpus": corpus.id},
+            config=to_mapping(config),
+            metrics=trial.metrics,
+        )
+
+
+def _round_trip(report: RoundTripReport) -> str:
+    is_exact = report.num_exact == report.num_texts
+    return f"all {report.num_texts} documents come back exactly" if is_exact else str(report)
+
+
+def _show(tokenizer: Tokenizer, out: Path, trial: _Trial) -> None:
+    print_rows(
+        [
+            ("vocabulary", f"{tokenizer.vocab_size:,} tokens"),
+            ("held-out text", f"{trial.num_bytes:,} bytes in {trial.num_tokens:,} tokens"),
+            ("bytes per token", f"{trial.metrics['bytes_per_token']:.3f}"),
+            ("round trip", _round_trip(trial.round_trip)),
+        ]
+    )
+    for example in trial.round_trip.examples:
+        print(f"  changed: {example}")
+    print(f"\nsaved {out}")

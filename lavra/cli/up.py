@@ -1,0 +1,79 @@
+"""`lavra up`: from a folder of text to a model that completes it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+
+from lavra.base.units import format_duration
+from lavra.cli.console import Unit, meter, print_json, stages_shown
+from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
+from lavra.pipeline.crew import Crew
+from lavra.pipeline.settings import UpConfig
+from lavra.pipeline.training import take_part
+from lavra.pipeline.up import UpResult, run_up
+
+HELP = """Read text, train a tokenizer and a model on it, measure them on text held out, and write a report.
+
+Without --text it reads the Python standard library of this machine. What has not changed since the last run is reused;
+after Ctrl-C the next run goes on where this one stopped."""
+
+EXAMPLES = """
+lavra up
+lavra up --text ~/texts --budget 30m
+lavra up --family bert --budget 10m
+lavra up --config run.yaml --workspace /data/lavra
+"""
+
+RESUME = "run the same command again to go on from the last checkpoint"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    add_settings(parser, UpConfig)
+    parser.add_argument(
+        "--allow-drift", action="store_true", help="resume although torch, instruction set or threads changed"
+    )
+    add_workspace(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run every stage, then say what came of it."""
+    logging.basicConfig(level=logging.WARNING, format="lavra: %(message)s")
+    config = read_settings(UpConfig, args)
+    crew = Crew.assemble(config.parallel)
+    if crew.rank:
+        take_part(crew)
+        return 0
+    workspace = read_workspace(args)
+    began = time.monotonic()
+    with stages_shown(), meter(Unit.THINGS) as progress:
+        result = run_up(config, workspace, progress, crew, allow_drift=args.allow_drift)
+    if args.json:
+        print_json(_plain(result))
+    else:
+        _show(result, time.monotonic() - began)
+    return 0
+
+
+def _plain(result: UpResult) -> dict[str, object]:
+    return {
+        "model": str(result.model),
+        "report": str(result.report),
+        "verdict": result.verdict,
+        "compile_seconds": result.compile_seconds,
+        "stages": {
+            stage.stage: {"reused": stage.reused, "seconds": stage.seconds, "metrics": dict(stage.card.metrics)}
+            for stage in result.stages
+        },
+    }
+
+
+def _show(result: UpResult, seconds: float) -> None:
+    print(f"\n{result.verdict}\n")
+    print(f"model    {result.model}")
+    print(f"report   {result.report}")
+    print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
+    print(f"next     lavra generate {result.model} 'def main('")

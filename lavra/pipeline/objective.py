@@ -1,0 +1,100 @@
+"""Which objective a family is trained on: next token, masked token or span corruption."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lavra.base.errors import ConfigError
+from lavra.data.batch import BatchMaker
+from lavra.data.dataset import TokenDataset
+from lavra.data.masked_token import MaskedToken, MaskedTokenConfig
+from lavra.data.next_token import FimTokens, NextToken, NextTokenConfig
+from lavra.data.span_corruption import SpanCorruption, SpanCorruptionConfig
+from lavra.model import ModelConfig
+from lavra.model.config import Kind
+from lavra.tokens import FIM_TOKENS, Tokenizer
+from lavra.train import Objective, sequence_to_sequence_loss, token_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What an objective does to the text, where the user decides it.
+
+    Attributes:
+        fim_rate: share of documents rearranged for fill-in-the-middle (decoders only).
+        whole_words: hide whole words instead of single tokens (encoders only).
+    """
+
+    fim_rate: float = 0.0
+    whole_words: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        """JSON-ready data."""
+        return asdict(self)
+
+    def check(self, kind: Kind) -> None:
+        """Raise ConfigError where a setting means nothing for a kind of model."""
+        if self.fim_rate and kind is not Kind.DECODER:
+            raise ConfigError(f"fim_rate is {self.fim_rate}, but fill-in-the-middle is for decoders; leave it out")
+        if self.whole_words and kind is not Kind.ENCODER:
+            raise ConfigError(
+                "whole_words is set, but only masked-token models (bert, roberta) hide words; leave it out"
+            )
+
+
+def make_objective(
+    kind: Kind,
+    dataset: TokenDataset,
+    tokenizer: Tokenizer,
+    *,
+    batch_size: int,
+    sequence_length: int,
+    seed: int,
+    noise: Noise | None = None,
+) -> Objective:
+    """The objective of a decoder, an encoder or an encoder-decoder on a dataset.
+
+    Raises:
+        ConfigError: a kind of noise that this kind of model does not know.
+    """
+    noise = noise or Noise()
+    noise.check(kind)
+    batches: BatchMaker
+    if kind is Kind.DECODER:
+        shape = NextTokenConfig(
+            batch_size=batch_size,
+            sequence_length=sequence_length,
+            seed=seed,
+            fim_rate=noise.fim_rate,
+            fim_tokens=_fim_tokens(tokenizer) if noise.fim_rate else None,
+        )
+        return Objective(batches=NextToken(dataset, shape), loss=token_loss)
+    if kind is Kind.ENCODER:
+        masked = MaskedTokenConfig(
+            batch_size=batch_size, sequence_length=sequence_length, seed=seed, whole_words=noise.whole_words
+        )
+        batches = MaskedToken(dataset, masked, tokenizer)
+        return Objective(batches=batches, loss=token_loss)
+    spans = SpanCorruptionConfig(batch_size=batch_size, sequence_length=sequence_length, seed=seed)
+    return Objective(batches=SpanCorruption(dataset, spans, tokenizer), loss=sequence_to_sequence_loss)
+
+
+def _fim_tokens(tokenizer: Tokenizer) -> FimTokens:
+    prefix, middle, suffix = (tokenizer.id(token) for token in FIM_TOKENS)
+    if prefix is None or middle is None or suffix is None:
+        raise ConfigError("the tokenizer has no fill-in-the-middle tokens; train it with fim")
+    return FimTokens(prefix=prefix, middle=middle, suffix=suffix)
+
+
+def tokenizer_ids(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The fields of a model's configuration that are the tokenizer's special tokens."""
+    eos = tokenizer.eos_id
+    ids: dict[str, Any] = {
+        "bos_id": tokenizer.bos_id,
+        "eos_ids": () if eos is None else (eos,),
+        "pad_id": tokenizer.pad_id,
+    }
+    if config.kind is Kind.ENCODER_DECODER:
+        ids["decoder_start_id"] = tokenizer.pad_id  # T5 starts its decoder with the padding token
+    return ids

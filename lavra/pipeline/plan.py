@@ -1,0 +1,130 @@
+"""The plan of a training run: shape, batch, precision, steps and schedule, as data; and the ladder of shapes.
+
+How it is made from time and machine is in `planning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from lavra.base.config import from_mapping, to_mapping
+from lavra.base.files import read_json, write_json
+from lavra.model import ModelConfig, preset
+from lavra.pipeline.objective import tokenizer_ids
+from lavra.tokens import Tokenizer
+from lavra.train import TrainConfig
+
+PLAN_FILE = "plan.json"
+
+
+class Rung(NamedTuple):
+    """What spends a number of operations best.
+
+    Attributes:
+        operations: floating-point operations of a training run, from which on this rung is taken.
+        hidden_size: D; heads have 64 channels, and all dimensions are multiples of 64.
+        num_layers: L.
+        step_tokens: tokens read in an optimizer step: more leave a short run too few steps.
+    """
+
+    operations: float
+    hidden_size: int
+    num_layers: int
+    step_tokens: int
+
+
+# Found by the runs in docs/log.md.
+LADDER: Final = (
+    Rung(0.0, 64, 2, 1024),
+    Rung(1e12, 128, 3, 2048),
+    Rung(6e12, 192, 4, 2048),
+    Rung(25e12, 256, 6, 4096),
+    Rung(90e12, 384, 6, 8192),
+    Rung(400e12, 512, 8, 8192),
+    Rung(2e15, 768, 12, 16384),
+    Rung(2e16, 1024, 16, 32768),
+)
+HEAD_CHANNELS: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything a training run needs to know, fixed.
+
+    Attributes:
+        family: of the model.
+        hidden_size: D.
+        num_layers: L.
+        num_heads: H.
+        sequence_length: T.
+        batch_size: rows of a micro-batch, in each process.
+        train: the settings of the loop.
+        seed: of the weights and the data.
+        seconds_per_step: measured, after compilation.
+        compile_seconds: measured.
+        peak_flops: operations a second of a matrix product in this precision, measured.
+        num_parameters: of the model, shared ones once.
+        seconds: time the run is meant to take.
+    """
+
+    family: str
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    sequence_length: int
+    batch_size: int
+    train: TrainConfig
+    seed: int
+    seconds_per_step: float = 0.0
+    compile_seconds: float = 0.0
+    peak_flops: float = 0.0
+    num_parameters: int = 0
+    seconds: float = 0.0
+
+    @property
+    def compiled(self) -> bool:
+        """Whether blocks were compiled when the steps were timed, and so will be."""
+        return self.compile_seconds > 0
+
+    def model_config(self, tokenizer: Tokenizer) -> ModelConfig:
+        """The model's configuration for a tokenizer."""
+        config = preset(
+            self.family,
+            vocab_size=round_up(tokenizer.vocab_size, 64),
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            max_positions=self.sequence_length,
+        )
+        return replace(config, **tokenizer_ids(config, tokenizer))
+
+    def to_plain(self) -> dict[str, Any]:
+        """JSON-ready data."""
+        return {**asdict(self), "train": to_mapping(self.train)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Plan:
+        """What `to_plain` wrote."""
+        return cls(**{**plain, "train": from_mapping(TrainConfig, plain["train"], "plan")})
+
+    def save(self, folder: Path) -> None:
+        """Write `plan.json`."""
+        write_json(folder / PLAN_FILE, self.to_plain())
+
+    @classmethod
+    def load(cls, folder: Path) -> Plan:
+        """Read `plan.json`."""
+        return cls.from_plain(read_json(folder / PLAN_FILE))
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The least multiple that is not under the value."""
+    return -(-value // multiple) * multiple
+
+
+def choose_rung(operations: float) -> Rung:
+    """The rung for a number of floating-point operations."""
+    return next(rung for rung in reversed(LADDER) if operations >= rung.operations)

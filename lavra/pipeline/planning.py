@@ -1,0 +1,175 @@
+"""The plan stage: a training run fixed before step 0, from time and machine.
+
+First the machine's matrix peak says how many operations the budget buys, and a ladder of shapes says which model
+spends them best.  Then that model is really built and a few real steps are timed (after compiling), and the number
+of steps follows from *that*, so the run ends when it should.  The plan is an artifact: a resumed run never measures
+again, and nothing about training depends on a clock.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Final, Literal
+
+import torch
+
+from lavra.base.device import bf16_pays, fingerprint, matrix_peak, pick_device
+from lavra.base.errors import ConfigError
+from lavra.base.units import format_duration
+from lavra.model import num_parameters
+from lavra.pipeline.crew import Crew
+from lavra.pipeline.plan import HEAD_CHANNELS, Plan, choose_rung
+from lavra.pipeline.prepare import Progress
+from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.training import Run, lead
+from lavra.report import Fact, Facts, Section, Table
+from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
+
+USABLE: Final = 0.6  # of the matrix peak, before anything is measured
+_TRIAL_STEPS: Final = 4
+_MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
+_SECONDS_BETWEEN_SAVES: Final = 30
+
+
+def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage:
+    """Fix the run."""
+    device = pick_device()
+
+    def run(context: StageContext) -> None:
+        plan = draft(config, config.budget * SHARES["pretrain"], device, crew.size)
+        plan = _fix_steps(plan, config, context, progress, crew)
+        plan.save(context.folder)
+        context.metrics.update(parameters=plan.num_parameters, num_steps=plan.train.num_steps)
+        context.section = _section(plan, config, crew.size)
+
+    return Stage(
+        name="plan",
+        kind="plan",
+        folder="runs",
+        version=1,
+        run=run,
+        needs=("tokenizer", "tokens"),
+        config={**config.plan_settings(), "shares": SHARES},
+        # A plan is for one machine: on another it is made anew.
+        inputs={"machine": repr(asdict(fingerprint(device, crew.size)))},
+    )
+
+
+def draft(config: UpConfig, seconds: float, device: torch.device, num_processes: int = 1) -> Plan:
+    """The shape for this machine and this much time; steps are still to be counted."""
+    precision: Literal["bf16", "float32"] = "bf16" if bf16_pays(device) else "float32"
+    peak = matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32, device)
+    rung = choose_rung(peak * USABLE * seconds)
+    hidden = config.hidden_size or rung.hidden_size
+    rows = (config.step_tokens or rung.step_tokens) // config.sequence_length // num_processes
+    optimizer = OptimizerConfig(kind=config.optimizer)
+    if config.learning_rate is not None:
+        optimizer = replace(optimizer, learning_rate=config.learning_rate)
+    return Plan(
+        family=config.family,
+        hidden_size=hidden,
+        num_layers=config.num_layers or rung.num_layers,
+        num_heads=max(1, hidden // HEAD_CHANNELS),
+        sequence_length=config.sequence_length,
+        batch_size=max(1, rows // config.accumulation),
+        train=TrainConfig(
+            num_steps=_TRIAL_STEPS,
+            accumulation=config.accumulation,
+            precision=precision,
+            compile=config.compile,
+            optimizer=optimizer,
+            activation_checkpointing=config.activation_checkpointing,
+            parallel=config.parallel,
+            seed=config.seed,
+        ),
+        seed=config.seed,
+        peak_flops=peak,
+        seconds=seconds,
+    )
+
+
+def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:
+    """Time real steps of the real model, and count how many fit."""
+    trial = Run(plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise)
+    times: list[float] = []
+    progress("time a few steps", 0, _TRIAL_STEPS, "the first one compiles")
+
+    def note(step: int, metrics: Mapping[str, float]) -> None:
+        times.append(metrics["seconds"])
+        progress("time a few steps", step + 1, _TRIAL_STEPS, "")
+
+    began = time.perf_counter()
+    model, result = lead(crew, trial, [CallbackHook(note)])
+    usual = statistics.median(times[1:])
+    num_steps = math.floor(plan.seconds * _MARGIN / usual)
+    if num_steps < _TRIAL_STEPS:
+        raise ConfigError(
+            f"one step takes {format_duration(usual)} here, and the {format_duration(plan.seconds)} for training hold "
+            f"{num_steps} of them; give more --budget, or smaller --hidden-size, --num-layers or --step-tokens"
+        )
+    return replace(
+        plan,
+        train=replace(
+            plan.train,
+            num_steps=num_steps,
+            eval_every=max(1, num_steps // 4),
+            save_every=max(1, round(_SECONDS_BETWEEN_SAVES / usual)),
+        ),
+        seconds_per_step=usual,
+        compile_seconds=max(0.0, time.perf_counter() - began - sum(times[1:]) - usual) if result.compiled else 0.0,
+        num_parameters=num_parameters(model),
+    )
+
+
+def _section(plan: Plan, config: UpConfig, num_processes: int) -> Section:
+    rows = plan.batch_size * plan.train.accumulation * num_processes
+    tokens = plan.train.num_steps * rows * plan.sequence_length
+    shares = tuple((name, f"{share:.0%}", format_duration(share * config.budget)) for name, share in SHARES.items())
+    return Section(
+        title="Plan",
+        summary=(
+            f"{plan.num_parameters / 1e6:.1f}M parameters for {plan.train.num_steps:,} steps of "
+            f"{rows * plan.sequence_length:,} tokens: what {format_duration(plan.seconds)} buy here."
+        ),
+        blocks=(
+            Facts(
+                items=(
+                    Fact(label="Model", value=f"{plan.num_parameters / 1e6:.1f}M", unit="parameters", note=plan.family),
+                    Fact(label="Tokens to read", value=f"{tokens / 1e6:.1f}M"),
+                    Fact(
+                        label="Matrix peak here",
+                        value=f"{plan.peak_flops / 1e9:.0f}",
+                        unit="GFLOP/s",
+                        note=plan.train.precision,
+                    ),
+                    Fact(
+                        label="Compile time",
+                        value=format_duration(plan.compile_seconds) if plan.compile_seconds else "none",
+                    ),
+                )
+            ),
+            Table(
+                columns=("setting", "value"),
+                rows=(
+                    ("hidden size", plan.hidden_size),
+                    ("layers", plan.num_layers),
+                    ("heads", plan.num_heads),
+                    ("context", plan.sequence_length),
+                    ("rows in a step", rows),
+                    ("processes", num_processes),
+                    ("optimizer", f"{plan.train.optimizer.kind}, peak rate {plan.train.optimizer.learning_rate:g}"),
+                    ("schedule", f"{plan.train.schedule.kind}, falling over the last {plan.train.schedule.decay:.0%}"),
+                    ("seconds a step", f"{plan.seconds_per_step:.3f}"),
+                ),
+                caption="Fixed before the first step",
+            ),
+            Table(
+                columns=("training stage", "share of the budget", "time"), rows=shares, caption="Where the budget goes"
+            ),
+        ),
+    )

@@ -1,0 +1,139 @@
+"""The settings of `lavra up` and `lavra pretrain`: everything a user decides, and the one table of budget shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from lavra.base.config import Duration, to_mapping
+from lavra.base.errors import ConfigError, nearest
+from lavra.model.families import FAMILIES
+from lavra.pipeline.objective import Noise
+from lavra.text import Source, as_source, stdlib_source
+from lavra.train import Parallel
+
+# What part of --budget each training stage may spend.  The later stages' parts are kept for them, so that a model
+# trained today is the one that will be trained when they exist.
+SHARES: Final[dict[str, float]] = {
+    "pretrain": 0.80,
+    "adapt": 0.10,
+    "align": 0.05,
+    "compress": 0.05,
+}
+
+# What a plan follows from, besides text, tokenizer and machine.
+_PLANNED: Final = (
+    "budget",
+    "family",
+    "sequence_length",
+    "seed",
+    "fim_rate",
+    "whole_words",
+    "hidden_size",
+    "num_layers",
+    "step_tokens",
+    "accumulation",
+    "optimizer",
+    "learning_rate",
+    "activation_checkpointing",
+    "compile",
+    "parallel",
+)
+
+_LEAST_BUDGET = 10.0  # seconds; under this not even a batch of the smallest model is learnt from
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpConfig:
+    """What `lavra up` is asked for.
+
+    Attributes:
+        text: a file or folder of text; without it the Python standard library of this machine.
+        family: llama, mistral, qwen2, gpt2, falcon, bert, roberta or t5.
+        budget: time for all training stages together, such as 4m.
+        vocab_size: of the tokenizer; without it the budget decides.
+        sequence_length: tokens in a training row, and the context the model is made for.
+        heldout_fraction: share of the near-duplicate clusters that is never trained on.
+        split_seed: chooses which clusters are held out.
+        seed: of the weights and of the order of the data.
+        fim_rate: share of documents rearranged for fill-in-the-middle (decoders only).
+        whole_words: hide whole words instead of single tokens (bert and roberta only).
+        hidden_size: width of the model, a multiple of 64; without it the budget decides.
+        num_layers: its depth; without it the budget decides.
+        step_tokens: tokens read in an optimizer step; without it the budget decides.
+        accumulation: parts a step is computed in, to save memory; the result is the same.
+        optimizer: muon or adamw.
+        learning_rate: its peak; without it the optimizer's usual one.
+        activation_checkpointing: recompute activations instead of keeping them: less memory, a third more time.
+        compile: auto, on or off.
+        parallel: ddp or fsdp, where torchrun started several processes.
+        tensorboard: folder for TensorBoard's logs.
+        num_samples: completions of held-out text shown in the report.
+    """
+
+    text: Path | None = None
+    family: str = "llama"
+    budget: Duration = 240.0
+    vocab_size: int | None = None
+    sequence_length: int = 512
+    heldout_fraction: float = 0.05
+    split_seed: int = 0
+    seed: int = 0
+    fim_rate: float = 0.0
+    whole_words: bool = False
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    step_tokens: int | None = None
+    accumulation: int = 1
+    optimizer: Literal["muon", "adamw"] = "muon"
+    learning_rate: float | None = None
+    activation_checkpointing: bool = False
+    compile: Literal["auto", "on", "off"] = "auto"
+    parallel: Parallel = Parallel.NONE
+    tensorboard: Path | None = None
+    num_samples: int = 4
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise ConfigError(f"family is {self.family!r}{nearest(self.family, FAMILIES)}")
+        if self.budget < _LEAST_BUDGET:
+            raise ConfigError(f"budget is {self.budget:g}s, under {_LEAST_BUDGET:g}s; give more, such as 4m")
+        if self.sequence_length < 64 or self.sequence_length % 64:
+            raise ConfigError(
+                f"sequence_length is {self.sequence_length}; give a multiple of 64, which kernels and exports want"
+            )
+
+        if self.hidden_size is not None and (self.hidden_size < 64 or self.hidden_size % 64):
+            raise ConfigError(
+                f"hidden_size is {self.hidden_size}; give a multiple of 64, which exports and kernels want"
+            )
+        for name in ("num_layers", "step_tokens", "accumulation"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; it must be at least 1")
+
+    @property
+    def noise(self) -> Noise:
+        """What the objective does to the text."""
+        return Noise(fim_rate=self.fim_rate, whole_words=self.whole_words)
+
+    def plan_settings(self) -> dict[str, Any]:
+        """The settings a training plan follows from."""
+        plain = to_mapping(self)
+        return {name: plain[name] for name in _PLANNED}
+
+    @property
+    def tokenizer_size(self) -> int:
+        """Entries of the tokenizer: a model trained for minutes cannot learn what a large vocabulary needs."""
+        if self.vocab_size is not None:
+            return self.vocab_size
+        return 4096 if self.budget < 360 else 8192
+
+    def source(self) -> Source:
+        """Where the text comes from.
+
+        Raises:
+            InputError: there is nothing there, or no usable standard library.
+        """
+        return stdlib_source() if self.text is None else as_source(self.text)

@@ -1,0 +1,332 @@
+"""Stages and their runner: each stage makes one artifact, and none is made twice.
+
+A stage is named by what could change its result: its name, its version, its settings, what it reads from outside,
+and the identities of the artifacts it needs.  That name is its key; an artifact whose card carries the key is
+reused, anything else is made again.  Artifacts appear whole or not at all, so a crash costs one stage at most, and
+a stage that can resume gets a folder of its own that outlives the crash.
+
+Deliberately absent: parallel stages (each one uses the whole machine) and remote caches (the workspace is files).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lavra.base.card import CARD_FILE, Card, read_card, write_card
+from lavra.base.errors import ConfigError, InputError, LavraError, nearest
+from lavra.base.events import emit
+from lavra.base.files import atomic_folder, hash_file, hash_json
+from lavra.base.units import format_duration
+from lavra.base.workspace import FOLDERS, Workspace
+from lavra.report import Section, Table
+
+SECTION_FILE = "report-section.json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class StageContext:
+    """What a stage is given to work with.
+
+    Attributes:
+        folder: write the artifact here; it becomes the artifact when the stage returns.
+        scratch: a folder that survives a kill, for a stage that can resume; `None` for the others.
+        parents: finished artifacts of the stages it needs, by name.
+        metrics: what it measured; put numbers here and they end up in the card.  The runner adds `seconds`, unless
+            the stage has: one that resumed knows the time of all its sessions.
+        section: what it tells the reader; set it and it ends up in every report.
+    """
+
+    folder: Path
+    scratch: Path | None
+    parents: Mapping[str, Path]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    section: Section | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of a pipeline.
+
+    Attributes:
+        name: lower-case words joined by dashes (`pretrain`).
+        kind: of the artifact it makes (`corpus`, `tokenizer`, `model`); the card's kind.
+        folder: the workspace folder it belongs in (`corpora`, `models`, ...).
+        version: raise it by hand when the stage comes to mean something else with the same settings.
+        run: does the work.
+        needs: names of earlier stages whose artifacts it reads.
+        config: its settings as plain data (`to_mapping`); what does not change the result stays out.
+        inputs: fingerprints of what it reads from outside the workspace, by role (see `fingerprint`).
+        resumable: whether it keeps its progress in `context.scratch`.
+    """
+
+    name: str
+    kind: str
+    folder: str
+    version: int
+    run: Callable[[StageContext], None]
+    needs: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    resumable: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.name):
+            raise ConfigError(
+                f"stage name {self.name!r} is not lower-case words joined by dashes; write one like 'my-stage'"
+            )
+        if self.folder not in FOLDERS:
+            raise ConfigError(f"stage {self.name!r} wants the folder {self.folder!r}{nearest(self.folder, FOLDERS)}")
+        if self.resumable and self.folder == "runs":
+            raise ConfigError(
+                f"stage {self.name!r} is resumable and keeps its progress in 'runs'; give it another folder"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What became of one stage.
+
+    Attributes:
+        stage: its name.
+        folder: the finished artifact.
+        card: its card.
+        reused: it was there already.
+        seconds: how long it took just now (looking it up, when reused).
+        work_seconds: how long the work took when it was done.
+        section: what it tells the reader.
+    """
+
+    stage: str
+    folder: Path
+    card: Card
+    reused: bool
+    seconds: float
+    work_seconds: float
+    section: Section | None
+
+
+def run_stages(stages: Sequence[Stage], workspace: Workspace, sections: Path | None = None) -> list[StageResult]:
+    """Make, or find, the artifact of every stage, in order.
+
+    Args:
+        stages: each needs only stages before it.
+        workspace: where artifacts are; it is locked for the duration.
+        sections: folder for the report sections of these stages, one `<n>-<stage>.json` each, reused or not;
+            it is emptied first, and holds what was finished even if a later stage fails.
+
+    Emits `stage.start`, `stage.reused`, `stage.done` and `stage.failed` (`lavra.base.events`).
+
+    Raises:
+        ConfigError: two stages share a name, or one needs a stage that is not before it.
+        InputError: another process is writing to the workspace.
+        Exception: whatever a stage raised; artifacts finished before it stay.
+    """
+    _check_order(stages)
+    results: dict[str, StageResult] = {}
+    with workspace.lock():
+        if sections is not None:
+            shutil.rmtree(sections, ignore_errors=True)
+        for index, stage in enumerate(stages, start=1):
+            result = _make_or_find(stage, workspace, results, place={"index": index, "total": len(stages)})
+            results[stage.name] = result
+            if sections is not None and result.section is not None:
+                result.section.save(sections / f"{index:02d}-{stage.name}.json")
+    return list(results.values())
+
+
+def stage_key(stage: Stage, parents: Mapping[str, str]) -> str:
+    """16 hex digits of everything that could change the stage's result; `parents` are card ids by stage name."""
+    return hash_json(
+        {
+            "stage": stage.name,
+            "kind": stage.kind,
+            "version": stage.version,
+            "config": dict(stage.config),
+            "inputs": dict(stage.inputs),
+            "parents": dict(parents),
+        }
+    )
+
+
+def fingerprint(path: Path) -> str:
+    """16 hex digits of a file's or folder's content: names and bytes, not dates, so that a copy counts as the same.
+
+    Hidden files and `__pycache__` are left out.
+
+    Raises:
+        InputError: there is nothing at the path.
+    """
+    if path.is_file():
+        return hash_file(path)
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist; name a file or a folder that does")
+    files = (found for found in sorted(path.rglob("*")) if found.is_file())
+    names = ((found.relative_to(path), found) for found in files)
+    return hash_json(
+        [
+            [name.as_posix(), hash_file(found)]
+            for name, found in names
+            if "__pycache__" not in name.parts and not any(part.startswith(".") for part in name.parts)
+        ]
+    )
+
+
+def timings(results: Sequence[StageResult]) -> Section:
+    """A section that says what each stage cost, and which were reused."""
+    now, work = sum(r.seconds for r in results), sum(r.work_seconds for r in results)
+    rows = [
+        (
+            r.stage,
+            "reused" if r.reused else "made",
+            format_duration(r.work_seconds),
+            r.folder.parent.name + "/" + r.folder.name,
+        )
+        for r in results
+    ]
+    num_reused = sum(r.reused for r in results)
+    return Section(
+        title="Stages",
+        summary=(
+            f"This run took {format_duration(now)}; {num_reused} of {len(results)} stages were reused, "
+            f"and the work behind all of them took {format_duration(work)}."
+        ),
+        blocks=(Table(columns=("stage", "this time", "work took", "artifact"), rows=tuple(rows)),),
+    )
+
+
+# ---------------------------------------------------------------- one stage
+
+
+def _make_or_find(
+    stage: Stage, workspace: Workspace, done: Mapping[str, StageResult], place: Mapping[str, int]
+) -> StageResult:
+    parents = {name: done[name] for name in stage.needs}
+    key = stage_key(stage, {name: result.card.id for name, result in parents.items()})
+    folder = workspace.folder(stage.folder) / f"{stage.name}-{key[:8]}"
+    _sweep(stage, folder.parent)
+    emit("stage.start", stage=stage.name, key=key, **place)
+    start = time.monotonic()
+    card = _find(stage, key, folder)
+    if card is not None:
+        result = _result(stage, folder, card, reused=True, seconds=time.monotonic() - start)
+        emit("stage.reused", stage=stage.name, folder=str(folder), **place)
+        return result
+    try:
+        card = _make(stage, key, folder, workspace, parents)
+    except BaseException as error:
+        emit("stage.failed", stage=stage.name, error=error, seconds=time.monotonic() - start, **place)
+        raise
+    result = _result(stage, folder, card, reused=False, seconds=time.monotonic() - start)
+    emit("stage.done", stage=stage.name, folder=str(folder), seconds=result.seconds, **place)
+    return result
+
+
+def _find(stage: Stage, key: str, folder: Path) -> Card | None:
+    """The card of a finished, undamaged artifact with this key; a damaged one is named in a warning."""
+    if not folder.exists():
+        return None
+    try:
+        card = read_card(folder)
+        _check_artifact(folder, card, key)
+    except (LavraError, ValueError, TypeError, AttributeError, OSError) as error:
+        log.warning("%s cannot be reused and is made again: %s", folder, error)
+        emit("stage.damaged", stage=stage.name, folder=str(folder), reason=str(error))
+        return None
+    return card
+
+
+def _check_artifact(folder: Path, card: Card, key: str) -> None:
+    found = card.config.get("stage", {}).get("key")
+    if found != key:
+        raise InputError(f"its card carries the key {found}, not {key}")
+    for name, claimed in card.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{name} is missing")
+        if hash_file(path) != claimed:
+            raise InputError(f"{name} is not what its card says")
+    if (folder / SECTION_FILE).exists():
+        Section.load(folder / SECTION_FILE)
+
+
+def _make(stage: Stage, key: str, folder: Path, workspace: Workspace, parents: Mapping[str, StageResult]) -> Card:
+    scratch = None
+    if stage.resumable:
+        scratch = workspace.folder("runs") / folder.name
+        scratch.mkdir(exist_ok=True)
+    with atomic_folder(folder) as work:
+        context = StageContext(
+            folder=work, scratch=scratch, parents={name: result.folder for name, result in parents.items()}
+        )
+        start = time.monotonic()
+        stage.run(context)
+        context.metrics.setdefault("seconds", round(time.monotonic() - start, 3))  # a resumed stage knows better
+        if context.section is not None:
+            context.section.save(work / SECTION_FILE)
+        return _write_stage_card(stage, key, work, context, {name: result.card.id for name, result in parents.items()})
+
+
+def _write_stage_card(stage: Stage, key: str, work: Path, context: StageContext, parents: Mapping[str, str]) -> Card:
+    """The artifact's own card, if the stage wrote one, with what the runner knows laid over it."""
+    own = read_card(work) if (work / CARD_FILE).exists() else Card(kind=stage.kind)
+    if own.kind != stage.kind:
+        raise ConfigError(
+            f"stage {stage.name!r} says it makes a {stage.kind!r}, but wrote a {own.kind!r}; make them agree"
+        )
+    identity = {
+        "name": stage.name,
+        "version": stage.version,
+        "key": key,
+        "config": dict(stage.config),
+        "inputs": dict(stage.inputs),
+    }
+    return write_card(
+        work,
+        kind=stage.kind,
+        parents={**own.parents, **parents},
+        config={**own.config, "stage": identity},
+        metrics={**own.metrics, **context.metrics},
+        ignore=(SECTION_FILE,),  # it tells times, and an artifact made twice must have one identity
+    )
+
+
+def _result(stage: Stage, folder: Path, card: Card, *, reused: bool, seconds: float) -> StageResult:
+    path = folder / SECTION_FILE
+    return StageResult(
+        stage=stage.name,
+        folder=folder,
+        card=card,
+        reused=reused,
+        seconds=seconds,
+        work_seconds=float(card.metrics.get("seconds", seconds)),
+        section=Section.load(path) if path.exists() else None,
+    )
+
+
+def _check_order(stages: Sequence[Stage]) -> None:
+    earlier: list[str] = []
+    for stage in stages:
+        if stage.name in earlier:
+            raise ConfigError(f"two stages are called {stage.name!r}; rename one")
+        for need in stage.needs:
+            if need not in earlier:
+                raise ConfigError(
+                    f"stage {stage.name!r} needs {need!r}, which is not before it{nearest(need, earlier)}"
+                )
+        earlier.append(stage.name)
+
+
+def _sweep(stage: Stage, folder: Path) -> None:
+    """Remove what a killed run of this stage left half-written, whatever its key was (we hold the lock)."""
+    for leftover in folder.glob(f".*tmp-{stage.name}-*"):
+        log.info("removing %s, left by a run that was killed", leftover)
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,158 @@
+"""The training run behind the plan and pretrain stages.
+
+A `Run` is plain data that names everything by folders and settings, so that every process of a `Crew` can carry out
+its part of the very same run; what only the main process does (hooks, saving the result) stays with its caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lavra.base.device import pick_device
+from lavra.base.ports import Hook
+from lavra.data.batch import BatchMaker
+from lavra.data.dataset import TokenDataset
+from lavra.evaluate.heldout import bits_per_byte
+from lavra.model import Decoder, Model, build_model
+from lavra.pipeline.crew import Crew
+from lavra.pipeline.heldout import fill_holes, sample_documents, score_documents
+from lavra.pipeline.objective import Noise, make_objective
+from lavra.pipeline.plan import Plan
+from lavra.pipeline.prepare import open_tokens
+from lavra.tokens import Tokenizer
+from lavra.train import Objective, Parallel, TrainResult, checkpoint_folders, train
+from lavra.train.checkpoint import load_weights
+
+_WATCHED_TOKENS = 12_000  # held-out tokens scored during training, to see it learn
+_WATCHED_BATCHES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run, completely.
+
+    Attributes:
+        plan: its settings.
+        tokens: folder with both splits.
+        tokenizer: folder of the tokenizer.
+        noise: what the objective does to the text.
+        scratch: where checkpoints go; without it nothing is saved.
+        watch: look at held-out text meanwhile.
+        allow_drift: resume although the machine changed.
+    """
+
+    plan: Plan
+    tokens: Path
+    tokenizer: Path
+    noise: Noise
+    scratch: Path | None = None
+    watch: bool = False
+    allow_drift: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        """JSON-ready data, for another process."""
+        return {
+            "plan": self.plan.to_plain(),
+            "tokens": str(self.tokens),
+            "tokenizer": str(self.tokenizer),
+            "noise": self.noise.to_plain(),
+            "scratch": None if self.scratch is None else str(self.scratch),
+            "watch": self.watch,
+            "allow_drift": self.allow_drift,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Run:
+        """What `to_plain` wrote."""
+        return cls(
+            plan=Plan.from_plain(plain["plan"]),
+            tokens=Path(plain["tokens"]),
+            tokenizer=Path(plain["tokenizer"]),
+            noise=Noise(**plain["noise"]),
+            scratch=None if plain["scratch"] is None else Path(plain["scratch"]),
+            watch=plain["watch"],
+            allow_drift=plain["allow_drift"],
+        )
+
+    def objective(self, split: str = "train") -> Objective:
+        """What is learnt; held-out text is noised in one way only."""
+        plan, tokenizer = self.plan, Tokenizer.load(self.tokenizer)
+        return make_objective(
+            plan.model_config(tokenizer).kind,
+            open_tokens(self.tokens, split),
+            tokenizer,
+            batch_size=plan.batch_size,
+            sequence_length=plan.sequence_length,
+            seed=plan.seed if split == "train" else 0,
+            noise=self.noise if split == "train" else replace(self.noise, fim_rate=0.0),
+        )
+
+
+def lead(crew: Crew, run: Run, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
+    """In the main process: carry out a run with everyone's help; the trained model, whole, on the CPU or GPU."""
+    with crew.leading(run.to_plain()):
+        model, result = carry_out(run, hooks)
+    return _whole(model, run), result
+
+
+def take_part(crew: Crew) -> None:
+    """In the other processes: help until there is nothing more to do."""
+    crew.follow(lambda task: carry_out(Run.from_plain(task), ()))
+
+
+def carry_out(run: Run, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
+    """The part of a run that falls to the process that calls it."""
+    plan = run.plan
+    model = _fresh(run)
+    evaluate = (
+        _watch(model, open_tokens(run.tokens, "heldout"), run.objective("heldout").batches) if run.watch else None
+    )
+    result = train(
+        model,
+        run.objective(),
+        plan.train,
+        folder=run.scratch,
+        hooks=hooks,
+        evaluate=evaluate,
+        allow_drift=run.allow_drift,
+    )
+    return model, result
+
+
+def _fresh(run: Run) -> Model:
+    torch.manual_seed(run.plan.seed)
+    model: Model = build_model(run.plan.model_config(Tokenizer.load(run.tokenizer))).to(pick_device())
+    return model
+
+
+def _whole(model: Model, run: Run) -> Model:
+    """A sharded model is put together again from its last checkpoint."""
+    if run.plan.train.parallel is not Parallel.FSDP or run.scratch is None:
+        return model
+    fresh = _fresh(run)
+    load_weights(checkpoint_folders(run.scratch / "checkpoints")[-1], dict(fresh.named_parameters()))
+    return fresh
+
+
+def _watch(model: Model, heldout: TokenDataset, batches: BatchMaker) -> Callable[[], Mapping[str, float]]:
+    """A quick look at held-out text: a sample of it, the same every time."""
+    if isinstance(model, Decoder):
+        documents = sample_documents(heldout, _WATCHED_TOKENS)
+
+        def look() -> dict[str, float]:
+            score = score_documents(model, heldout, documents)
+            return {"bits_per_byte": bits_per_byte(score.nll, score.num_bytes)}
+
+        return look
+    number = min(_WATCHED_BATCHES, len(batches))
+
+    def fill() -> dict[str, float]:
+        return {"nats_per_hole": float(np.concatenate(fill_holes(model, batches, number)).mean())}
+
+    return fill

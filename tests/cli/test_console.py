@@ -1,0 +1,118 @@
+"""What verbs show: nothing for what is quick, a bar for those who watch, lines for those who do not."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from lavra.base.events import emit
+from lavra.cli import console
+from lavra.cli.console import Meter, Unit, meter, print_rows, stages_shown
+
+
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(console, "time", clock)
+    return clock
+
+
+def run(shown: Meter, clock: Clock, step: str, seconds: int, note: str = "") -> None:
+    for second in range(seconds + 1):
+        shown(step, second * 1e6, seconds * 1e6, note)
+        clock.now += 1
+    clock.now -= 1
+
+
+def test_what_is_quick_shows_nothing(clock: Clock) -> None:
+    for stream in (io.StringIO(), Terminal()):
+        with meter(Unit.BYTES, stream) as shown:
+            run(shown, clock, "read", 1)
+            run(shown, clock, "write", 1)
+        assert stream.getvalue() == ""
+
+
+def test_without_a_terminal_there_is_a_line_every_five_seconds(clock: Clock) -> None:
+    stream = io.StringIO()
+    with meter(Unit.BYTES, stream) as shown:
+        run(shown, clock, "read", 12, note="loss 2.3")
+    assert stream.getvalue().splitlines() == [
+        "read: 5 MB of 12 MB, 5s so far, about 7s left, loss 2.3",
+        "read: 10 MB of 12 MB, 10s so far, about 2s left, loss 2.3",
+    ]
+
+
+def test_an_unknown_total_promises_nothing(clock: Clock) -> None:
+    stream = io.StringIO()
+    with meter(Unit.THINGS, stream) as shown:
+        shown("find", 0)
+        clock.now += 6
+        shown("find", 1234)
+    assert stream.getvalue() == "find: 1,234, 6s so far\n"
+
+
+def test_on_a_terminal_a_bar_opens_after_two_seconds_and_goes(clock: Clock) -> None:
+    stream = Terminal()
+    with meter(Unit.BYTES, stream) as shown:
+        run(shown, clock, "read", 1)
+        assert stream.getvalue() == ""
+        run(shown, clock, "read", 4, note="[not markup]")
+        run(shown, clock, "write", 4)
+    seen = stream.getvalue()
+    assert "read" in seen
+    assert "of 4 MB" in seen
+    assert "write" in seen
+    assert seen.rstrip().endswith("\x1b[2K")  # the last thing done is to wipe the bar
+
+
+def test_a_bar_is_closed_when_the_work_fails(clock: Clock) -> None:
+    stream = Terminal()
+
+    def fail() -> None:
+        with meter(Unit.BYTES, stream) as shown:
+            run(shown, clock, "read", 5)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h") == 1  # the cursor is back
+
+
+def test_stages_are_shown_as_they_go(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    place = {"stage": "corpus", "index": 1, "total": 2}
+    with stages_shown(stream):
+        emit("stage.start", key="0", **place)
+        emit("stage.done", folder="x", seconds=61.0, **place)
+        emit("stage.reused", folder="x", **place)
+        emit("stage.failed", error=OSError(), seconds=0.5, **place)
+        emit("train.step", step=3)
+    emit("stage.start", **place)
+    assert stream.getvalue().splitlines() == [
+        "[1/2] corpus …",
+        "[1/2] corpus: done in 1m 01s",
+        "[1/2] corpus: unchanged, reused",
+        "[1/2] corpus: stopped after 0.5s",
+    ]
+    assert capsys.readouterr().out == ""
+
+
+def test_rows_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([("a", "1"), ("long", "2"), ("", "")])
+    assert capsys.readouterr().out == "  a     1\n  long  2\n\n"

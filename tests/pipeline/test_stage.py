@@ -1,0 +1,318 @@
+"""The runner against its promises, and against a naive rule for what must run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lavra.base.card import read_card, write_card
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.events import subscribed
+from lavra.base.workspace import Workspace
+from lavra.pipeline.stage import SECTION_FILE, Stage, StageContext, fingerprint, run_stages, timings
+from lavra.report import Section, load_sections
+
+
+def writer(name: str, says: str = "", ran: list[str] | None = None) -> Callable[[StageContext], None]:
+    """Work that writes what it read and what it says, so that a wrong reuse shows in the content."""
+
+    def run(context: StageContext) -> None:
+        if ran is not None:
+            ran.append(name)
+        below = [f"{parent}({(folder / 'out.txt').read_text()})" for parent, folder in context.parents.items()]
+        (context.folder / "out.txt").write_text(f"{name}:{says}:{'+'.join(below)}")
+        context.metrics["length"] = len(says)
+        context.section = Section(title=name.title(), summary=f"{name} says {says}.")
+
+    return run
+
+
+def make(
+    name: str, says: str = "a", *, needs: tuple[str, ...] = (), version: int = 1, ran: list[str] | None = None
+) -> Stage:
+    return Stage(
+        name=name,
+        kind="text",
+        folder="corpora",
+        version=version,
+        needs=needs,
+        config={"says": says},
+        run=writer(name, says, ran),
+    )
+
+
+def chain(ran: list[str], **says: str) -> list[Stage]:
+    """corpus -> tokenizer -> model, corpus -> model, and a note that stands alone."""
+    return [
+        make("corpus", says.get("corpus", "c"), ran=ran),
+        make("tokenizer", says.get("tokenizer", "t"), needs=("corpus",), ran=ran),
+        make("note", says.get("note", "n"), ran=ran),
+        make("model", says.get("model", "m"), needs=("tokenizer", "corpus"), ran=ran),
+    ]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.open(tmp_path / "w")
+
+
+def test_a_second_run_reuses_everything(workspace: Workspace, tmp_path: Path) -> None:
+    ran: list[str] = []
+    first = run_stages(chain(ran), workspace, tmp_path / "sections")
+    assert ran == ["corpus", "tokenizer", "note", "model"]
+    before = load_sections(tmp_path / "sections")
+    second = run_stages(chain(ran), workspace, tmp_path / "sections")
+    assert ran == ["corpus", "tokenizer", "note", "model"]
+    assert [r.reused for r in second] == [True] * 4
+    assert [r.card.id for r in first] == [r.card.id for r in second]
+    assert load_sections(tmp_path / "sections") == before  # a reused stage still has its say
+    assert [section.title for section in before] == ["Corpus", "Tokenizer", "Note", "Model"]
+    assert sorted(path.name for path in (tmp_path / "sections").iterdir()) == [
+        "01-corpus.json",
+        "02-tokenizer.json",
+        "03-note.json",
+        "04-model.json",
+    ]
+
+
+def test_a_changed_setting_reruns_that_stage_and_its_dependents_only(workspace: Workspace) -> None:
+    run_stages(chain([]), workspace)
+    ran: list[str] = []
+    results = run_stages(chain(ran, tokenizer="other"), workspace)
+    assert ran == ["tokenizer", "model"]
+    assert "tokenizer:other" in (results[-1].folder / "out.txt").read_text()
+    ran.clear()
+    run_stages(chain(ran), workspace)  # the earlier artifacts are still there
+    assert ran == []
+
+
+def test_a_raised_version_reruns_that_stage_and_its_dependents_only(workspace: Workspace) -> None:
+    run_stages(chain([]), workspace)
+    ran: list[str] = []
+    stages = chain(ran)
+    stages[1] = dataclasses.replace(stages[1], version=2)
+    run_stages(stages, workspace)
+    assert ran == ["tokenizer", "model"]
+
+
+def test_changed_input_reruns(workspace: Workspace, tmp_path: Path) -> None:
+    source = tmp_path / "text"
+    source.mkdir()
+    (source / "a.txt").write_text("one")
+    ran: list[str] = []
+    stage = dataclasses.replace(make("corpus", ran=ran), inputs={"text": fingerprint(source)})
+    run_stages([stage], workspace)
+    os.utime(source / "a.txt", (1, 1))
+    (source / ".hidden").write_text("x")
+    assert fingerprint(source) == stage.inputs["text"]  # dates and hidden files do not count
+    (source / "a.txt").write_text("two")
+    run_stages([dataclasses.replace(stage, inputs={"text": fingerprint(source)})], workspace)
+    assert ran == ["corpus", "corpus"]
+    with pytest.raises(InputError, match="does not exist"):
+        fingerprint(tmp_path / "absent")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(["corpus", "tokenizer", "note", "model"]), st.sampled_from("ab")), max_size=5
+    )
+)
+def test_what_runs_is_what_a_naive_rule_says(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str]]
+) -> None:
+    """Naive rule: a stage runs when its settings and those of everything above it were never seen together."""
+    workspace = Workspace.open(tmp_path_factory.mktemp("w"))
+    above = {
+        "corpus": ("corpus",),
+        "tokenizer": ("corpus", "tokenizer"),
+        "note": ("note",),
+        "model": ("corpus", "tokenizer", "model"),
+    }
+    says = dict.fromkeys(above, "a")
+    seen: set[tuple[object, ...]] = set()
+    for name, text in [("corpus", "a"), *changes]:
+        says[name] = text
+        states = {stage: (stage, *(says[name] for name in names)) for stage, names in above.items()}
+        expected = [stage for stage in ("corpus", "tokenizer", "note", "model") if states[stage] not in seen]
+        seen |= set(states.values())
+        ran: list[str] = []
+        results = run_stages(chain(ran, **says), workspace)
+        assert ran == expected
+        content = {r.stage: (r.folder / "out.txt").read_text() for r in results}
+        tokenizer = f"tokenizer:{says['tokenizer']}:corpus(corpus:{says['corpus']}:)"
+        assert content["model"] == f"model:{says['model']}:tokenizer({tokenizer})+corpus(corpus:{says['corpus']}:)"
+
+
+@pytest.mark.parametrize("damage", ["edit card", "drop card", "cut file", "drop file", "break json", "break section"])
+def test_a_damaged_artifact_is_made_again_with_a_warning(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    ran: list[str] = []
+    folder = run_stages(chain(ran), workspace)[0].folder
+    ran.clear()
+    card = folder / "lavra.json"
+    {
+        "edit card": lambda: card.write_text(card.read_text().replace('"says": "c"', '"says": "d"')),
+        "drop card": card.unlink,
+        "cut file": lambda: (folder / "out.txt").write_text(""),
+        "drop file": (folder / "out.txt").unlink,
+        "break json": lambda: card.write_text("{"),
+        "break section": lambda: (folder / SECTION_FILE).write_text("{}"),
+    }[damage]()
+    with caplog.at_level(logging.WARNING):
+        results = run_stages(chain(ran), workspace)
+    assert ran == ["corpus"]  # remade equal, so nothing below it runs
+    assert f"{folder} cannot be reused and is made again" in caplog.text
+    assert (results[0].folder / "out.txt").read_text() == "corpus:c:"
+
+
+def test_a_failing_stage_leaves_nothing_half_written_and_what_was_before_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+
+    def fails(context: StageContext) -> None:
+        (context.folder / "half.txt").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    stages = chain(ran)
+    broken = dataclasses.replace(stages[1], run=fails)
+    events: list[tuple[str, str]] = []
+    with (
+        subscribed(lambda name, fields: events.append((name, fields["stage"]))),
+        pytest.raises(OSError, match="No space"),
+    ):
+        run_stages([stages[0], broken, *stages[2:]], workspace, tmp_path / "sections")
+    assert events == [
+        ("stage.start", "corpus"),
+        ("stage.done", "corpus"),
+        ("stage.start", "tokenizer"),
+        ("stage.failed", "tokenizer"),
+    ]
+    assert [path.name for path in workspace.corpora.iterdir()] == [
+        path.name for path in workspace.corpora.glob("corpus-*")
+    ]
+    assert [section.title for section in load_sections(tmp_path / "sections")] == ["Corpus"]
+    ran.clear()
+    run_stages(stages, workspace)
+    assert ran == ["tokenizer", "note", "model"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lavra.base.workspace import Workspace
+from lavra.pipeline.stage import Stage, run_stages
+
+def run(context):
+    (context.folder / "half.txt").write_text("half")
+    count = context.scratch / "count.txt"
+    count.write_text(str(int(count.read_text()) + 1) if count.exists() else "1")
+    if int(count.read_text()) < 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (context.folder / "out.txt").write_text(count.read_text())
+
+stage = Stage(name="train", kind="model", folder="models", version=1, run=run, resumable=True)
+print(run_stages([stage], Workspace.open(Path(sys.argv[1])))[0].folder)
+"""
+
+
+def test_a_killed_stage_resumes_from_its_scratch_and_its_leftovers_are_swept(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    for _ in range(2):
+        assert subprocess.run(command, capture_output=True, timeout=60).returncode == -signal.SIGKILL
+        assert [path.name[:10] for path in (tmp_path / "models").iterdir()] == [".tmp-train"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    folder = Path(done.stdout.strip())
+    assert (folder / "out.txt").read_text() == "3"
+    assert list((tmp_path / "models").iterdir()) == [folder]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder.name]
+
+
+def test_leftovers_of_other_keys_are_swept_and_other_artifacts_are_not(workspace: Workspace) -> None:
+    corpora = workspace.folder("corpora")
+    for name in (
+        ".tmp-corpus-0badf00d-x",
+        ".tmp-.tmp-corpus-0badf00d-x-y",
+        ".old-.tmp-corpus-0badf00d-x",
+        ".tmp-mine",
+        "corpus-mine",
+    ):
+        (corpora / name).mkdir()
+    run_stages([make("corpus")], workspace)
+    left = {path.name for path in corpora.iterdir()}
+    assert {".tmp-mine", "corpus-mine"} < left
+    assert len(left) == 3
+
+
+def test_a_stage_may_write_its_own_card_and_the_runner_adds_to_it(workspace: Workspace) -> None:
+    def run(context: StageContext) -> None:
+        (context.folder / "a.txt").write_text("a")
+        write_card(
+            context.folder, kind="corpus", parents={"raw": "0123"}, config={"min_length": 3}, metrics={"kept": 7}
+        )
+        context.metrics["seconds"] = 12.5
+
+    stage = Stage(name="corpus", kind="corpus", folder="corpora", version=1, run=run)
+    result = run_stages([stage], workspace)[0]
+    card = read_card(result.folder)
+    assert card.parents == {"raw": "0123"}
+    assert card.config["min_length"] == 3
+    assert card.metrics == {"kept": 7, "seconds": 12.5}
+    assert result.work_seconds == 12.5
+    assert run_stages([stage], workspace)[0].reused
+    with pytest.raises(ConfigError, match="says it makes a 'model', but wrote a 'corpus'"):
+        run_stages([dataclasses.replace(stage, kind="model")], workspace)
+
+
+def test_impossible_pipelines_are_refused(workspace: Workspace) -> None:
+    with pytest.raises(ConfigError, match="two stages are called 'a'"):
+        run_stages([make("a"), make("a")], workspace)
+    with pytest.raises(ConfigError, match="needs 'corpsu', which is not before it; did you mean 'corpus'"):
+        run_stages([make("corpus"), make("model", needs=("corpsu",))], workspace)
+    with pytest.raises(ConfigError, match="not lower-case words"):
+        make("../escape")
+    with pytest.raises(ConfigError, match="did you mean 'models'"):
+        dataclasses.replace(make("a"), folder="model")
+    with pytest.raises(ConfigError, match="give it another folder"):
+        dataclasses.replace(make("a"), folder="runs", resumable=True)
+
+
+def test_a_busy_workspace_is_refused(workspace: Workspace) -> None:
+    with workspace.lock(), pytest.raises(InputError, match="is writing to"):
+        run_stages([make("a")], workspace)
+
+
+def test_timings_tell_what_was_reused(workspace: Workspace) -> None:
+    results = run_stages([make("a")], workspace)
+    again = run_stages([make("a"), make("b")], workspace)
+    assert "0 of 1 stages were reused" in timings(results).summary
+    assert "1 of 2 stages were reused" in timings(again).summary
+    assert [row[:2] for row in timings(again).blocks[0].rows] == [("a", "reused"), ("b", "made")]  # type: ignore[union-attr]
+
+
+def test_the_example_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/pipeline.md shows how a stage is added; what it shows must be true."""
+    page = (Path(__file__).parents[2] / "docs" / "pipeline.md").read_text(encoding="utf-8")
+    example = page.split("```python\n")[1].split("```")[0]
+    assert len(example.splitlines()) <= 24
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(__file__, tmp_path / "text.txt")
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/pipeline.md", "exec"), names)
+    results: Mapping[str, Any] = {result.stage: result for result in names["results"]}
+    counted = int((results["longest"].folder / "longest.txt").read_text().split()[0])
+    assert counted == max(len(line) for line in Path(__file__).read_text(encoding="utf-8").splitlines())

@@ -1,0 +1,160 @@
+"""The whole way, on a little text: what is made, what is reused, what Ctrl-C leaves, what the report says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+import lavra
+from lavra.base.errors import ConfigError
+from lavra.base.workspace import Workspace
+from lavra.pipeline.plan import Plan
+from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.up import run_up
+
+NUM_FILES = 40
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some modules of the standard library: real code, little of it."""
+    folder = tmp_path_factory.mktemp("text")
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:NUM_FILES]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def settings(text: Path, **changes) -> UpConfig:
+    given = {"text": text, "budget": 10.0, "vocab_size": 512, "sequence_length": 64, "compile": "off", "num_samples": 2}
+    return UpConfig(**{**given, **changes})
+
+
+def silent(step: str, done: float, total: float | None = None, note: str = "") -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def made(text: Path, tmp_path_factory: pytest.TempPathFactory):
+    workspace = Workspace.open(tmp_path_factory.mktemp("up") / "workspace")
+    return workspace, run_up(settings(text, heldout_fraction=0.2), workspace, silent)
+
+
+def test_the_model_is_one_transformers_opens_with_equal_logits(made):
+    _, result = made
+    ours = lavra.load(result.model)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(result.model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(result.model)
+    ids = tokenizer("import os\n\ndef walk(top):\n", return_tensors="pt").input_ids
+    with torch.no_grad():
+        logits = theirs(ids).logits[0].log_softmax(-1)
+    wanted = logits[:-1].gather(-1, ids[0, 1:, None])[:, 0]
+    scored = ours.score(tuple(ids[0].tolist())).logprobs
+    assert torch.allclose(torch.tensor(scored[-len(wanted) :]), wanted, atol=2e-4)
+
+
+def test_training_taught_it_something(made):
+    _, result = made
+    metrics = next(stage.card.metrics for stage in result.stages if stage.stage == "evaluate")
+    # A uniform guess over 512 tokens of some two bytes costs over 4 bits a byte.
+    assert metrics["bits_per_byte"] < 4.0
+    assert set(metrics["ratios"]) == set(metrics["baselines"])
+    assert len(metrics["baselines"]) == 5
+
+
+def test_a_second_run_reuses_everything(made, text: Path):
+    workspace, first = made
+    again = run_up(settings(text, heldout_fraction=0.2), workspace, silent)
+    assert all(stage.reused for stage in again.stages)
+    assert again.model == first.model
+
+
+def test_the_report_says_who_won(made):
+    _, result = made
+    page = result.report.read_text(encoding="utf-8")
+    metrics = next(stage.card.metrics for stage in result.stages if stage.stage == "evaluate")
+    assert f"{metrics['bits_per_byte']:.3f}" in page
+    for name, ratio in metrics["ratios"].items():
+        assert name in page
+        assert (f"{name}" in result.verdict.split("better than")[-1].split(";")[0]) == (ratio < 1)
+
+
+def test_the_plan_is_fixed_before_training(made):
+    _, result = made
+    plan = Plan.load(next(stage.folder for stage in result.stages if stage.stage == "plan"))
+    model = next(stage.card.metrics for stage in result.stages if stage.stage == "pretrain")
+    assert model["steps"] == plan.train.num_steps
+    assert plan.hidden_size % 64 == 0
+    assert plan.seconds == pytest.approx(10.0 * SHARES["pretrain"])
+
+
+def test_shares_are_the_whole_budget():
+    assert sum(SHARES.values()) == pytest.approx(1.0)
+
+
+def test_bad_settings_are_refused(text: Path):
+    with pytest.raises(ConfigError, match="did you mean 'llama'"):
+        UpConfig(family="lama")
+    with pytest.raises(ConfigError, match="budget is 1s"):
+        UpConfig(budget=1.0)
+    with pytest.raises(ConfigError, match="multiple of 64"):
+        UpConfig(sequence_length=100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"family": "bert", "fim_rate": 0.5}, "fill-in-the-middle is for decoders"),
+        ({"whole_words": True}, "only masked-token models"),
+    ],
+)
+def test_noise_a_family_does_not_know_is_refused(text: Path, tmp_path: Path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        run_up(settings(text, **changes), Workspace.open(tmp_path / "w"), silent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["bert", "t5", "gpt2", "falcon"])
+def test_other_families_end_to_end(family: str, text: Path, tmp_path: Path):
+    # T5's tokenizer carries bytes, sentinels and an alphabet: 512 entries would leave it nothing to learn.
+    config = settings(text, family=family, vocab_size=1024, heldout_fraction=0.2)
+    result = run_up(config, Workspace.open(tmp_path / "w"), silent)
+    assert transformers.AutoModel.from_pretrained(result.model).config.model_type == family
+    assert result.verdict in result.report.read_text(encoding="utf-8").replace("&#39;", "'")
+
+
+@pytest.mark.slow
+def test_interrupted_training_goes_on(text: Path, tmp_path: Path):
+    """SIGINT in the middle of training; the next run resumes and needs fewer steps."""
+    command = [sys.executable, "-m", "lavra", "up", "--text", str(text), "--workspace", str(tmp_path / "w"), "--json"]
+    command += ["--budget", "40s", "--vocab-size", "512", "--sequence-length", "64", "--compile", "off"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not list((tmp_path / "w" / "runs").glob("pretrain-*/checkpoints/step-*/state.json")):
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "again" in errors
+    kept = sorted((tmp_path / "w" / "runs").glob("pretrain-*/checkpoints/step-*"))
+    assert kept
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ})
+    stages = json.loads(done.stdout)["stages"]
+    assert stages["tokenizer"]["reused"]
+    assert not stages["pretrain"]["reused"]
+    steps = [
+        json.loads(line)["step"] for line in next((tmp_path / "w" / "runs").glob("pretrain-*/metrics.jsonl")).open()
+    ]
+    assert steps.index(int(kept[-1].name.removeprefix("step-"))) > 0  # it went on from there, not from 0
+    assert steps.count(0) == 1
