@@ -1,0 +1,94 @@
+"""Bits per byte of held-out text after `lavra up`, beside compressors and a 5-gram model on the same bytes.
+
+Each split seed is a whole `lavra up` in a fresh workspace (the Python standard library's source): corpus, tokenizer,
+plan, training, evaluation.  The goals are ratios on the same split: at 4m at most 0.98 of bz2, at 10m at most 0.95 of
+cold xz, at 30m under primed xz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lavra
+from lavra.base.units import parse_duration
+
+# The goal of each budget: (baseline, greatest ratio).
+GOALS = {"4m": ("bz2 -9", 0.98), "10m": ("xz -9e", 0.95), "30m": ("xz -9e primed", 1.0)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--budget", default="4m", help="of each run: 4m, 10m or 30m have goals (default 4m)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="split seeds (default 0 1 2)")
+    parser.add_argument("--smoke", action="store_true", help="one seed, 15 seconds")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args()
+    budget, seeds = ("15s", [0]) if args.smoke else (args.budget, args.seeds)
+    runs = []
+    for seed in seeds:
+        runs.append(run_up(budget, seed))
+        show(seed, runs[-1])
+    if args.json:
+        print(json.dumps(as_result(budget, seeds, runs)))
+    return 0
+
+
+def run_up(budget: str, seed: int) -> dict[str, Any]:
+    """One `lavra up --json` in a workspace of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        command = [sys.executable, "-m", "lavra", "up", "--json", "--budget", budget, "--split-seed", str(seed)]
+        done = subprocess.run([*command, "--workspace", str(Path(folder) / "w")], stdout=subprocess.PIPE, check=True)
+        seconds = time.monotonic() - began
+    result = json.loads(done.stdout)
+    metrics = result["stages"]["evaluate"]["metrics"]
+    return {**metrics, "seconds": seconds, "compile_seconds": result["compile_seconds"]}
+
+
+def show(seed: int, run: dict[str, Any]) -> None:
+    print(f"seed {seed}: {run['bits_per_byte']:.4f} bits per byte, {run['seconds']:.0f} s in all", flush=True)
+    for name, value in run["baselines"].items():
+        print(f"    {name:20} {value:.4f}   ratio {run['ratios'][name]:.3f}", flush=True)
+
+
+def as_result(budget: str, seeds: list[int], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The line that `run_all` reads."""
+    baseline, bar = GOALS.get(budget, GOALS["4m"])
+    ratios = [run["ratios"][baseline] for run in runs]
+    ours = [run["bits_per_byte"] for run in runs]
+    within = all(run["seconds"] <= 2 * parse_duration(budget) + run["compile_seconds"] for run in runs)
+    return {
+        "claim": f"bits per byte of held-out text after `lavra up --budget {budget}`, over {baseline}",
+        "ours": {
+            "mean": statistics.fmean(ours),
+            "spread": [min(ours), max(ours)],
+            "seeds": seeds,
+            "within_twice_the_budget": within,
+        },
+        "peers": {name: statistics.fmean(run["baselines"][name] for run in runs) for name in runs[0]["baselines"]},
+        "ratio": statistics.fmean(ratios),
+        "bar": bar,
+        "better": "lower",
+        "holds": statistics.fmean(ratios) <= bar,
+        "machine": {
+            "cpu": platform.machine(),
+            "kernels": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+        },
+        "versions": {"lavra": lavra.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

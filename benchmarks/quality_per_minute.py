@@ -1,0 +1,243 @@
+"""Bits per byte of held-out text after the same minutes of training, beside the Hugging Face Trainer.
+
+lavra goes its own way, as `lavra up` would: its plan fixes shape, batch, optimizer and schedule from the time and the
+machine.  The Trainer gets the same text, tokenizer, model (initial weights included), rows and minutes, in its best
+configuration: bf16 and `torch_compile`, the faster of two attention implementations, AdamW with a cosine schedule,
+its steps counted beforehand from its measured speed so that the schedule ends on time, and the best of three learning
+rates, each tried for a tenth of the time that is not charged to it.  Compilation is charged to nobody.  Both take
+turns of some seconds, so that they meet the same weather, and one code scores both in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+from jobs import LavraJob, Rows, TrainerJob
+from result import Result, print_table
+from turns import Program, Timing, race
+
+from lavra.base.workspace import Workspace
+from lavra.data.dataset import TokenDataset
+from lavra.evaluate.heldout import bits_per_byte
+from lavra.model import Decoder, build_model, load_checkpoint, num_parameters, save_checkpoint
+from lavra.pipeline.crew import Crew
+from lavra.pipeline.heldout import sample_documents, score_documents
+from lavra.pipeline.plan import Plan
+from lavra.pipeline.planning import plan_stage
+from lavra.pipeline.prepare import prepare_stages
+from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.stage import run_stages
+from lavra.tokens import Tokenizer
+from lavra.train import OptimizerConfig, ScheduleConfig
+
+RATES: Final = (1e-3, 2e-3, 4e-3)
+ADAMW: Final = OptimizerConfig(kind="adamw", learning_rate=2e-3, weight_decay=0.1, beta1=0.9, beta2=0.95)
+COSINE: Final = ScheduleConfig(kind="cosine", warmup=0.05, final=0.0)
+TRIAL_SHARE = 0.1  # of the time, for each learning rate
+TRIAL_TOKENS = 40_000  # held-out tokens that judge a trial
+SPEED_STEPS = 10
+TURN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """What both sides are given.
+
+    Attributes:
+        folder: for everything that is written.
+        plan: lavra's own.
+        seconds: of training.
+        heldout: judges both.
+        smoke: the Trainer goes uncompiled and tries nothing.
+    """
+
+    folder: Path
+    plan: Plan
+    seconds: float
+    heldout: TokenDataset
+    smoke: bool
+
+    @property
+    def start(self) -> Path:
+        """The initial weights."""
+        return self.folder / "start"
+
+    @property
+    def rows(self) -> Rows:
+        """The data, in lavra's shape and order."""
+        plan = self.plan
+        tokens = self.heldout.folder.parent / "train"
+        return Rows(tokens=tokens, batch_size=plan.batch_size, sequence_length=plan.sequence_length, seed=plan.seed)
+
+    def score(self, model: Path, most_tokens: int | None = None) -> float:
+        """Bits per byte of the held-out documents, or of a sample of them."""
+        trained, _ = load_checkpoint(model, dtype=torch.float32)
+        assert isinstance(trained, Decoder)
+        every = list(range(self.heldout.num_documents))
+        score = score_documents(
+            trained, self.heldout, sample_documents(self.heldout, most_tokens) if most_tokens else every
+        )
+        return bits_per_byte(score.nll, score.num_bytes)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.25 with --smoke)")
+    parser.add_argument("--smoke", action="store_true", help="short, beside the Trainer in bf16 uncompiled, one rate")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    minutes = args.minutes or (0.25 if args.smoke else 10.0)
+    with tempfile.TemporaryDirectory() as name:
+        contest = prepare(Path(name), minutes * 60, smoke=args.smoke)
+        job = best_trainer(contest)
+        result = contend(contest, job)
+    if args.json:
+        print(result.line())
+    return 0
+
+
+def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
+    """Text, tokenizer, tokens, plan and initial weights, by lavra's own stages."""
+    config = UpConfig(budget=seconds / SHARES["pretrain"])
+    stages = [*prepare_stages(config, quiet), plan_stage(config, quiet, Crew())]
+    made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
+    plan = Plan.load(made["plan"])
+    contest = Contest(
+        folder=folder,
+        plan=plan,
+        seconds=seconds,
+        heldout=TokenDataset.open(made["tokens"] / "heldout"),
+        smoke=smoke,
+    )
+    torch.manual_seed(plan.seed)
+    model = build_model(plan.model_config(Tokenizer.load(made["tokenizer"])))
+    save_checkpoint(model, contest.start)
+    print(
+        f"LLaMA with {num_parameters(model):,} parameters (d {plan.hidden_size}, {plan.num_layers} layers), "
+        f"{plan.batch_size} rows of {plan.sequence_length} tokens a step, {seconds:.0f} s",
+        flush=True,
+    )
+    return contest
+
+
+def quiet(what: str, done: float, total: float | None, note: str) -> None:
+    """No progress bars here."""
+
+
+def best_trainer(contest: Contest) -> TrainerJob:
+    """The Trainer's best configuration on this machine, with the steps that fit the time."""
+    job = TrainerJob(
+        model=contest.start,
+        out=contest.folder / "trainer",
+        rows=contest.rows,
+        num_steps=SPEED_STEPS,
+        optimizer=ADAMW,
+        schedule=COSINE,
+        bf16=True,
+        compile=not contest.smoke,
+    )
+    kinds = {"sdpa": job} if contest.smoke else {"sdpa": job, "eager": replace(job, attention="eager")}
+    raced = race({name: trainer(kind, SPEED_STEPS) for name, kind in kinds.items()})
+    usual = {name: timing.usual for name, (timing, _) in raced.items()}
+    fastest = min(usual, key=lambda name: usual[name])
+    rate = RATES[1] if contest.smoke else best_rate(contest, kinds[fastest], usual[fastest])
+    print(f"Trainer: {usual[fastest]:.3f} s a step, attention {fastest}, learning rate {rate:g}", flush=True)
+    num_steps = max(1, round(contest.seconds / usual[fastest]))
+    return replace(kinds[fastest], num_steps=num_steps, optimizer=replace(ADAMW, learning_rate=rate))
+
+
+def best_rate(contest: Contest, job: TrainerJob, usual: float) -> float:
+    """The learning rate whose short run ends best."""
+    scores: dict[float, float] = {}
+    for rate in RATES:
+        steps = max(1, round(TRIAL_SHARE * contest.seconds / usual))
+        out = contest.folder / f"trial-{rate:g}"
+        trial = replace(job, out=out, num_steps=steps, optimizer=replace(ADAMW, learning_rate=rate))
+        race({"trial": trainer(trial, steps)})
+        scores[rate] = contest.score(out, TRIAL_TOKENS)
+        print(f"Trainer, rate {rate:g}: {scores[rate]:.4f} bits per byte after {steps} steps", flush=True)
+    return min(scores, key=lambda rate: scores[rate])
+
+
+def trainer(job: TrainerJob, steps_per_turn: int) -> Program:
+    return Program(entry="trainer_side:train_job", job=job, steps_per_turn=steps_per_turn)
+
+
+def contend(contest: Contest, job: TrainerJob) -> Result:
+    """The runs themselves, in turns."""
+    plan = contest.plan
+    # The plan's steps without its evaluations and checkpoints, which the Trainer is spared as well.
+    mine = LavraJob(
+        model=contest.start,
+        out=contest.folder / "lavra",
+        rows=contest.rows,
+        train=replace(plan.train, eval_every=0, save_every=0),
+    )
+    raced = race(
+        {
+            "lavra": Program(entry="lavra_side:train_job", job=mine, steps_per_turn=per_turn(plan.seconds_per_step)),
+            "Trainer": trainer(job, per_turn(contest.seconds / job.num_steps)),
+        }
+    )
+    timings = {name: timing for name, (timing, _) in raced.items()}
+    scores = {"lavra": contest.score(mine.out), "Trainer": contest.score(job.out)}
+    show(contest, timings, scores)
+    return as_result(contest, job, timings, scores)
+
+
+def per_turn(seconds: float) -> int:
+    """Steps that fill a turn."""
+    return max(1, round(TURN_SECONDS / seconds))
+
+
+def show(contest: Contest, timings: Mapping[str, Timing], scores: Mapping[str, float]) -> None:
+    tokens = contest.plan.batch_size * contest.plan.sequence_length
+    rows = [
+        [
+            name,
+            f"{scores[name]:.4f}",
+            str(len(timing.seconds)),
+            f"{timing.training:.0f} s",
+            f"+{timing.extra:.0f} s",
+            f"{tokens / timing.usual:,.0f}",
+        ]
+        for name, timing in timings.items()
+    ]
+    print_table([["", "bits per byte", "steps", "training", "first steps", "tokens/s"], *rows])
+
+
+def as_result(contest: Contest, job: TrainerJob, timings: Mapping[str, Timing], scores: Mapping[str, float]) -> Result:
+    plan = contest.plan
+    configuration = f"bf16{', compiled' if job.compile else ''}, {job.attention}, rate {job.optimizer.learning_rate:g}"
+    return Result(
+        claim=f"held-out bits per byte after {contest.seconds / 60:g} minutes of training on the same text",
+        ours=round(scores["lavra"], 4),
+        peers={f"Trainer ({configuration})": round(scores["Trainer"], 4)},
+        ratio=round(scores["lavra"] / scores["Trainer"], 4),
+        bar=1.0,
+        better="lower",
+        holds=scores["lavra"] < scores["Trainer"],
+        packages=("torch", "transformers", "accelerate"),
+        details={
+            "parameters": plan.num_parameters,
+            "shape": [plan.hidden_size, plan.num_layers, plan.num_heads],
+            "rows": [plan.batch_size, plan.sequence_length],
+            "steps": {name: len(timing.seconds) for name, timing in timings.items()},
+            "training_seconds": {name: round(timing.training, 1) for name, timing in timings.items()},
+            "compile_seconds": {name: round(timing.extra, 1) for name, timing in timings.items()},
+            "threads": torch.get_num_threads(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""Run every benchmark beside its peer and keep the table in `docs/benchmarks.md` true.
+
+A benchmark is a script in this folder that can be run by itself: `--json` makes its last line of output one JSON
+object (`claim ours peers ratio bar holds machine versions`, and `better: lower` where a small ratio is the good
+one), `--smoke` makes it small.  `run_all` records both sizes in `recorded.json` and writes the table.
+`run_all --smoke` compares with what was recorded and fails only where a ratio is worse by more than a factor of
+two, so that a busy machine does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+RECORDED = FOLDER / "recorded.json"
+PAGE = FOLDER.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+FIELDS = ("claim", "ours", "peers", "ratio", "bar", "holds", "machine", "versions")
+SLACK = 2.0  # a smoke ratio may be this much worse than the recorded one
+SMOKE_SECONDS = 180.0  # for all of them together
+
+Result = Mapping[str, Any]
+
+
+class BenchmarkError(Exception):
+    """A benchmark did not give the line it promises."""
+
+
+def scripts(folder: Path = FOLDER) -> list[Path]:
+    """Every runnable benchmark, by name."""
+    return [
+        path
+        for path in sorted(folder.glob("*.py"))
+        if path.name != Path(__file__).name and 'if __name__ == "__main__"' in path.read_text(encoding="utf-8")
+    ]
+
+
+def parse(output: str, name: str) -> Result:
+    """The JSON object a benchmark ends with.
+
+    Raises:
+        BenchmarkError: there is none, or fields are missing.
+    """
+    lines = output.strip().splitlines()
+    try:
+        result = json.loads(lines[-1])
+    except (IndexError, json.JSONDecodeError):
+        raise BenchmarkError(f"{name} --json did not end with one JSON line") from None
+    missing = [field for field in FIELDS if field not in result]
+    if missing:
+        raise BenchmarkError(f"{name} --json lacks {', '.join(missing)}")
+    return dict(result)
+
+
+def run(script: Path, *, smoke: bool, timeout: float | None = None) -> Result:
+    """One benchmark, its own output passed through.
+
+    Raises:
+        BenchmarkError: it failed, took too long or did not end with its line.
+    """
+    command = [sys.executable, str(script), "--json", *(["--smoke"] if smoke else [])]
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False, cwd=FOLDER.parent
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{script.name} took over {timeout:.0f} s") from None
+    print(done.stdout, end="", flush=True)
+    if done.returncode != 0:
+        raise BenchmarkError(f"{script.name} ended with status {done.returncode}")
+    return parse(done.stdout, script.name)
+
+
+def is_much_worse(result: Result, recorded: Result) -> bool:
+    """Whether a ratio is worse than the recorded one by more than `SLACK`."""
+    if result.get("better") == "lower":
+        return bool(result["ratio"] > SLACK * recorded["ratio"])
+    return bool(result["ratio"] < recorded["ratio"] / SLACK)
+
+
+def number(value: Any) -> str:
+    """Four significant digits, and anything but a number as it is."""
+    return f"{value:,.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def row(name: str, result: Result) -> str:
+    """One line of the table."""
+    peers = result["peers"]
+    shown = (
+        "; ".join(f"{peer} {number(value)}" for peer, value in peers.items())
+        if isinstance(peers, Mapping)
+        else number(peers)
+    )
+    cells = (result["claim"], number(result["ours"]), shown, number(result["ratio"]), number(result["bar"]))
+    verdict = "yes" if result["holds"] else "**no**"
+    return (
+        "| "
+        + " | ".join(str(cell).replace("|", "\\|") for cell in cells)
+        + f" | {verdict} | `{name}` | {result['date']} |"
+    )
+
+
+def table(recorded: Mapping[str, Mapping[str, Result]]) -> str:
+    """The table of full-size results, and where they were measured."""
+    full = {name: sizes["full"] for name, sizes in sorted(recorded.items()) if "full" in sizes}
+    if not full:
+        return "Nothing is recorded yet: `make bench` does it."
+    head = "| claim | ours | peers | ratio | bar | holds | script | measured |\n|---|---|---|---|---|---|---|---|"
+    machines = sorted({f"{describe(result['machine'])}; {describe(result['versions'])}" for result in full.values()})
+    where = "\n".join(f"Measured on: {machine}." for machine in machines)
+    return "\n".join([head, *(row(name, result) for name, result in full.items())]) + "\n\n" + where
+
+
+def describe(value: Any) -> str:
+    """A mapping as `name value, name value`; anything else as it is."""
+    return ", ".join(f"{name} {item}" for name, item in value.items()) if isinstance(value, Mapping) else str(value)
+
+
+def write_table(page: Path, recorded: Mapping[str, Mapping[str, Result]]) -> None:
+    """Put the table between the markers of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise BenchmarkError(f"{page} lacks the markers {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{table(recorded)}\n{END}{after}", encoding="utf-8")
+
+
+def load() -> dict[str, dict[str, Result]]:
+    """What was recorded; nothing on the first run."""
+    return json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
+
+
+def measured(script: Path, smoke: bool, date: str) -> Result:
+    """A result with the day it was measured."""
+    return {**run(script, smoke=smoke), "date": date}
+
+
+def record(chosen: list[Path]) -> list[str]:
+    """Measure both sizes of each benchmark and keep them; the troubles met."""
+    recorded, troubles = load(), []
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    for script in chosen:
+        print(f"== {script.name}", flush=True)
+        try:
+            sizes = {size: measured(script, size == "smoke", today) for size in ("full", "smoke")}
+        except BenchmarkError as error:
+            troubles.append(str(error))
+            continue
+        recorded[script.name] = sizes
+        RECORDED.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_table(PAGE, recorded)
+    return troubles
+
+
+def smoke(chosen: list[Path]) -> list[str]:
+    """Run each benchmark small and compare with what was recorded; the troubles met."""
+    recorded, troubles, start = load(), [], time.monotonic()
+    for script in chosen:
+        print(f"== {script.name} --smoke", flush=True)
+        left = SMOKE_SECONDS - (time.monotonic() - start)
+        try:
+            result = run(script, smoke=True, timeout=max(left, 1.0))
+        except BenchmarkError as error:
+            troubles.append(str(error))
+            continue
+        known = recorded.get(script.name, {}).get("smoke")
+        print(
+            f"{script.name}: ratio {number(result['ratio'])}, recorded {number(known['ratio']) if known else 'never'}",
+            flush=True,
+        )
+        if known and is_much_worse(result, known):
+            troubles.append(
+                f"{script.name}: ratio {number(result['ratio'])} is under half of the recorded {number(known['ratio'])}"
+            )
+    print(f"benchmarks, small: {time.monotonic() - start:.0f} s")
+    return troubles
+
+
+def main() -> int:
+    """Run what is asked for; 1 when something is wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="scripts to run (default: all)")
+    parser.add_argument(
+        "--smoke", action="store_true", help="small sizes, compared with what is recorded; records nothing"
+    )
+    args = parser.parse_args()
+    known = {script.name: script for script in scripts()}
+    unknown = sorted(set(args.names) - set(known))
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
+    chosen = [script for name, script in known.items() if not args.names or name in args.names]
+    troubles = smoke(chosen) if args.smoke else record(chosen)
+    for trouble in troubles:
+        print("benchmarks:", trouble, file=sys.stderr)
+    return 1 if troubles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
