@@ -2,10 +2,10 @@
 
 lavra goes its own way, as `lavra up` would: its plan fixes shape, batch, optimizer and schedule from the time and the
 machine.  The Trainer gets the same text, tokenizer, model (initial weights included), rows and minutes, in its best
-configuration: bf16 and `torch_compile`, the faster of two attention implementations, AdamW with a cosine schedule,
-its steps counted beforehand from its measured speed so that the schedule ends on time, and the best of three learning
-rates, each tried for a tenth of the time that is not charged to it.  Compilation is charged to nobody.  Both take
-turns of some seconds, so that they meet the same weather, and one code scores both in float32.
+configuration: bf16 where it pays, `torch_compile`, the faster of two attention implementations, AdamW with a cosine
+schedule, its steps counted beforehand from its measured speed so that the schedule ends on time, and the best of three
+learning rates, each tried for a tenth of the time that is not charged to it.  Compilation is charged to nobody.  Both
+take turns of some seconds, so that they meet the same weather, and one code scores both in float32.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 
 import torch
 from jobs import LavraJob, Rows, TrainerJob
+from lavra_side import own_choice
 from result import Result, print_table
 from turns import Program, Timing, race
 
@@ -91,7 +92,7 @@ class Contest:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.25 with --smoke)")
-    parser.add_argument("--smoke", action="store_true", help="short, beside the Trainer in bf16 uncompiled, one rate")
+    parser.add_argument("--smoke", action="store_true", help="short, beside the Trainer uncompiled, one rate")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -142,7 +143,7 @@ def best_trainer(contest: Contest) -> TrainerJob:
         num_steps=SPEED_STEPS,
         optimizer=ADAMW,
         schedule=COSINE,
-        bf16=True,
+        bf16=own_choice() == "bf16",
         compile=not contest.smoke,
     )
     kinds = {"sdpa": job} if contest.smoke else {"sdpa": job, "eager": replace(job, attention="eager")}
@@ -217,7 +218,9 @@ def show(contest: Contest, timings: Mapping[str, Timing], scores: Mapping[str, f
 
 def as_result(contest: Contest, job: TrainerJob, timings: Mapping[str, Timing], scores: Mapping[str, float]) -> Result:
     plan = contest.plan
-    configuration = f"bf16{', compiled' if job.compile else ''}, {job.attention}, rate {job.optimizer.learning_rate:g}"
+    configuration = (
+        f"{own_choice()}{', compiled' if job.compile else ''}, {job.attention}, rate {job.optimizer.learning_rate:g}"
+    )
     return Result(
         claim=f"held-out bits per byte after {contest.seconds / 60:g} minutes of training on the same text",
         ours=round(scores["lavra"], 4),

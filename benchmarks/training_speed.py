@@ -3,8 +3,9 @@
 A 13.8M-parameter LLaMA (d 384, 6 layers, 6 heads, vocabulary 8,192, T 256, batch 16) is trained by AdamW on packed
 rows of the standard library's source.  lavra runs as `lavra pretrain` does without flags (bf16 where it pays, compiled
 where there is a compiler, documents kept apart by masks and positions); the Trainer without document masks and in its
-configurations, its best and its default among them.  All take turns of a few steps, so that they meet the same
-weather, and seconds a step are medians.  Losses are compared on held-out documents, by one code, in float32.
+configurations that suit the machine, its best and its default among them.  All take turns of a few steps, so that
+they meet the same weather, and seconds a step are medians.  Losses are compared on held-out documents, by one code, in
+float32.
 """
 
 from __future__ import annotations
@@ -42,13 +43,19 @@ STEPS_PER_TURN = 5
 HELDOUT_TOKENS = 40_000
 
 OURS, DEFAULT = "lavra", "Trainer"
-PEERS: Mapping[str, Mapping[str, Any]] = {
+Peers = Mapping[str, Mapping[str, Any]]
+WITH_BF16: Peers = {
     DEFAULT: {"bf16": False, "compile": False},
     "Trainer bf16": {"bf16": True, "compile": False},
     "Trainer bf16 compile": {"bf16": True, "compile": True},
     "Trainer bf16 compile eager": {"bf16": True, "compile": True, "attention": "eager"},
 }
-SMOKE = ("Trainer bf16",)
+# Where bf16 products are no faster, or a hundred times slower (a processor with AVX2 alone).
+WITHOUT_BF16: Peers = {
+    DEFAULT: {"bf16": False, "compile": False},
+    "Trainer compile": {"bf16": False, "compile": True},
+    "Trainer compile eager": {"bf16": False, "compile": True, "attention": "eager"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +79,14 @@ class Finish:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, help="optimizer steps (default 200; 12 with --smoke)")
-    parser.add_argument(
-        "--smoke", action="store_true", help="12 steps, beside the Trainer in bf16 without compilation only"
-    )
+    parser.add_argument("--smoke", action="store_true", help="12 steps, beside the Trainer without compilation only")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     steps = args.steps or (12 if args.smoke else 200)
+    peers = configurations(smoke=args.smoke)
     with tempfile.TemporaryDirectory() as name:
-        finishes, peak = measure(Path(name), steps, SMOKE if args.smoke else tuple(PEERS))
+        finishes, peak = measure(Path(name), steps, peers)
     result = as_result(finishes, peak, steps)
     show(finishes, peak, result)
     if args.json:
@@ -88,17 +94,25 @@ def main() -> int:
     return 0
 
 
-def measure(folder: Path, steps: int, peers: tuple[str, ...]) -> tuple[dict[str, Finish], float]:
-    """Run everything; how each side came out, and the machine's bf16 matrix peak."""
+def configurations(*, smoke: bool) -> Peers:
+    """The Trainer's configurations that suit this machine; the fastest uncompiled one alone for a smoke run."""
+    known = WITH_BF16 if own_choice() == "bf16" else WITHOUT_BF16
+    uncompiled = [name for name, settings in known.items() if not settings["compile"]]
+    return {uncompiled[-1]: known[uncompiled[-1]]} if smoke else known
+
+
+def measure(folder: Path, steps: int, peers: Peers) -> tuple[dict[str, Finish], float]:
+    """Run everything; how each side came out, and the machine's matrix peak in the precision lavra chose."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # compile times of a first run, for everyone
     tokenizer = prepare(folder, VOCAB_SIZE)
     start = folder / "start"
     save_start(start, tokenizer)
     rows = Rows(tokens=folder / "train", batch_size=BATCH_SIZE, sequence_length=SEQUENCE_LENGTH)
-    peak = matrix_peak(torch.bfloat16)
-    programs = {name: peer(name, start, folder / name, rows, steps) for name in peers}
+    dtype = torch.bfloat16 if own_choice() == "bf16" else torch.float32
+    peak = matrix_peak(dtype)
+    programs = {name: peer(settings, start, folder / name, rows, steps) for name, settings in peers.items()}
     raced = race({**programs, OURS: ours(start, folder / OURS, rows, steps)})
-    peak = max(peak, matrix_peak(torch.bfloat16))
+    peak = max(peak, matrix_peak(dtype))
     heldout = TokenDataset.open(folder / "heldout")
     finishes = {
         name: Finish(timing=timing, loss=heldout_loss(folder / name, heldout) if len(timing.seconds) == steps else None)
@@ -124,17 +138,17 @@ def ours(start: Path, out: Path, rows: Rows, steps: int) -> Program:
     return Program(entry="lavra_side:train_job", job=job, steps_per_turn=STEPS_PER_TURN)
 
 
-def peer(name: str, start: Path, out: Path, rows: Rows, steps: int) -> Program:
+def peer(settings: Mapping[str, Any], start: Path, out: Path, rows: Rows, steps: int) -> Program:
     """One configuration of the Trainer."""
     job = TrainerJob(
         model=start,
         out=out,
         rows=rows,
         num_steps=steps,
-        stop_after=None if PEERS[name]["compile"] else min(steps, SPEED_STEPS),
+        stop_after=None if settings["compile"] else min(steps, SPEED_STEPS),
         optimizer=OPTIMIZER,
         schedule=SCHEDULE,
-        **PEERS[name],
+        **settings,
     )
     return Program(entry="trainer_side:train_job", job=job, steps_per_turn=STEPS_PER_TURN)
 
@@ -185,7 +199,8 @@ def as_result(finishes: Mapping[str, Finish], peak: float, steps: int) -> Result
             "heldout_loss_difference": difference,
             "bar_loss_difference": LOSS_BAR,
             "compile_seconds": {name: round(finish.timing.extra, 1) for name, finish in finishes.items()},
-            "bf16_matrix_peak_gflops": round(peak / 1e9, 1),
+            "precision": own_choice(),
+            "matrix_peak_gflops": round(peak / 1e9, 1),
             "peak_share": {
                 name: round(finish.speed * flops_per_token() / peak, 4) for name, finish in finishes.items()
             },
@@ -195,7 +210,7 @@ def as_result(finishes: Mapping[str, Finish], peak: float, steps: int) -> Result
 
 
 def show(finishes: Mapping[str, Finish], peak: float, result: Result) -> None:
-    heading = ["", "tokens/s", "of bf16 peak", "first steps", "held-out loss", "steps"]
+    heading = ["", "tokens/s", "of matrix peak", "first steps", "held-out loss", "steps"]
     rows = [
         [
             name,
@@ -208,7 +223,7 @@ def show(finishes: Mapping[str, Finish], peak: float, result: Result) -> None:
         for name, finish in finishes.items()
     ]
     print_table([heading, *rows])
-    print(f"bf16 matrix peak {peak / 1e9:.0f} GFLOP/s on {torch.get_num_threads()} threads")
+    print(f"{own_choice()} matrix peak {peak / 1e9:.0f} GFLOP/s on {torch.get_num_threads()} threads")
     print(f"ratio to the fastest peer {result.ratio:.3f} (bar {BEST_BAR})", end="")
     to_default, difference = result.details["ratio_to_default"], result.details["heldout_loss_difference"]
     print("" if to_default is None else f", to the default {to_default:.3f} (bar {DEFAULT_BAR})")

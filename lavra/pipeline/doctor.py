@@ -142,5 +142,12 @@ def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float) -> st
         rows //= 2
         smaller = training_memory(model, plan.train, batch.rows(0, rows), compiled=plan.compiled).total
         if smaller <= limit:
-            return f"{rows} rows a micro-batch would fit ({format_size(smaller)}): give a smaller --step-tokens"
-    return "not even one row fits: give a smaller --budget or --sequence-length, or a machine with more memory"
+            parts = len(batch.sample_ids) // rows * plan.train.accumulation
+            return (
+                f"{rows} rows a micro-batch would fit ({format_size(smaller)}): give --accumulation {parts}, or "
+                "--activation-checkpointing"
+            )
+    return (
+        "not even one row fits: give a smaller --hidden-size, --num-layers or --sequence-length, or a machine with "
+        "more memory"
+    )

@@ -94,7 +94,7 @@ def resume_check(config: ModelConfig, objective: Objective, settings: TrainConfi
         resumed = _fresh(config)
         train(resumed, objective, saving, folder=Path(name))
     pairs = zip(straight.parameters(), resumed.parameters(), strict=True)
-    largest = max(float((one - other).abs().max()) for one, other in pairs)
+    largest = max(float((one - other).detach().abs().max()) for one, other in pairs)
     passed = largest == 0.0 or settings.parallel is not Parallel.NONE
     return Check(
         name="save and resume",

@@ -1,0 +1,200 @@
+"""What `lavra doctor` says of memory and time, before training, beside what training then takes: within 20 %.
+
+Five configurations: decoders of two sizes, an encoder and an encoder-decoder, compiled or not, with and without
+activation checkpointing.  Each is trained in a process of its own, whose peak resident memory the system reports.
+The time is estimated as the plan does it, from the first few steps, and measured over the following ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from corpus_memory import peak_gb
+from lavra_side import own_choice
+from result import Result, print_table
+from stdlib_tokens import prepare
+
+from lavra.data.dataset import TokenDataset, write_tokens
+from lavra.model import build_model, preset
+from lavra.pipeline.objective import make_objective
+from lavra.text import Corpus
+from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
+from lavra.train import CallbackHook, TrainConfig, train
+from lavra.train.estimate import training_memory
+
+BAR = 0.2
+TRIAL_STEPS = 4  # as the plan times
+VOCAB_SIZE = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One configuration.
+
+    Attributes:
+        family: of the model.
+        hidden_size: D.
+        num_layers: L.
+        rows: in a batch.
+        sequence_length: T.
+        compile: `on` or `off`.
+        checkpointing: whether activations are recomputed.
+    """
+
+    family: str
+    hidden_size: int
+    num_layers: int
+    rows: int
+    sequence_length: int
+    compile: str = "off"
+    checkpointing: bool = False
+
+
+CASES: Mapping[str, Case] = {
+    "llama 128x4": Case(family="llama", hidden_size=128, num_layers=4, rows=16, sequence_length=256, compile="on"),
+    "llama 384x6": Case(family="llama", hidden_size=384, num_layers=6, rows=8, sequence_length=512, compile="on"),
+    "gpt2 384x6 checkpointed": Case(
+        family="gpt2", hidden_size=384, num_layers=6, rows=8, sequence_length=512, checkpointing=True
+    ),
+    "bert 256x6": Case(family="bert", hidden_size=256, num_layers=6, rows=16, sequence_length=256, compile="on"),
+    "t5 256x4": Case(family="t5", hidden_size=256, num_layers=4, rows=16, sequence_length=256),
+}
+SMOKE = ("llama 128x4",)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--smoke", action="store_true", help="the smallest configuration alone")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--case", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.case:
+        print(json.dumps(measure(CASES[args.case[0]], Path(args.case[1]))))
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        figures = {case: run(case, Path(name)) for case in (SMOKE if args.smoke else CASES)}
+    show(figures)
+    if args.json:
+        print(as_result(figures).line())
+    return 0
+
+
+def run(name: str, folder: Path) -> dict[str, float]:
+    """One configuration: text and tokens here, training in a process of its own."""
+    prepare_family(folder / CASES[name].family, CASES[name].family)
+    command = [sys.executable, __file__, "--case", name, str(folder / CASES[name].family)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def prepare_family(folder: Path, family: str) -> None:
+    """Tokens and tokenizer of a family, once."""
+    if folder.exists():
+        return
+    prepare(folder, VOCAB_SIZE).save(folder / "tokenizer")
+    if family not in ("bert", "t5"):
+        return
+    corpus = Corpus.open(folder / "corpus")
+    texts = (document.text for document in corpus.documents("train"))
+    tokenizer = train_tokenizer(texts, TokenizerConfig.for_family(family, vocab_size=VOCAB_SIZE))
+    tokenizer.save(folder / "tokenizer")
+    write_tokens(folder / "train", corpus.documents("train"), tokenizer)
+
+
+def measure(case: Case, folder: Path) -> dict[str, float]:
+    """Estimate, train, compare; in a process that does nothing else."""
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    config = preset(
+        case.family,
+        vocab_size=VOCAB_SIZE,
+        hidden_size=case.hidden_size,
+        num_layers=case.num_layers,
+        num_heads=case.hidden_size // 64,
+        max_positions=case.sequence_length,
+    )
+    objective = make_objective(
+        config.kind,
+        TokenDataset.open(folder / "train"),
+        tokenizer,
+        batch_size=case.rows,
+        sequence_length=case.sequence_length,
+        seed=0,
+    )
+    settings = TrainConfig(
+        num_steps=4 * TRIAL_STEPS,
+        precision=own_choice(),
+        compile=case.compile,  # type: ignore[arg-type]
+        activation_checkpointing=case.checkpointing,
+    )
+    batch = objective.batches.batch(0)
+    expected = training_memory(config, settings, batch, compiled=case.compile == "on")
+    torch.manual_seed(0)
+    times: list[float] = []
+    hook = CallbackHook(lambda step, metrics: times.append(metrics["seconds"]))
+    began = time.perf_counter()
+    train(build_model(config), objective, settings, hooks=[hook])
+    usual = statistics.median(times[1:TRIAL_STEPS])
+    later = times[TRIAL_STEPS:]
+    return {
+        "estimated_gb": expected.total / 1e9,
+        "measured_gb": peak_gb(),
+        "memory_ratio": expected.total / 1e9 / peak_gb(),
+        "estimated_seconds": usual * len(later),
+        "measured_seconds": sum(later),
+        "time_ratio": usual * len(later) / sum(later),
+        "seconds": time.perf_counter() - began,
+        **{f"{part}_gb": size / 1e9 for part, size in asdict(expected).items()},
+    }
+
+
+def show(figures: Mapping[str, Mapping[str, float]]) -> None:
+    heading = ["", "memory said", "measured", "ratio", "time said", "measured", "ratio"]
+    rows = [
+        [
+            name,
+            f"{found['estimated_gb']:.2f} GB",
+            f"{found['measured_gb']:.2f} GB",
+            f"{found['memory_ratio']:.2f}",
+            f"{found['estimated_seconds']:.1f} s",
+            f"{found['measured_seconds']:.1f} s",
+            f"{found['time_ratio']:.2f}",
+        ]
+        for name, found in figures.items()
+    ]
+    print_table([heading, *rows])
+
+
+def as_result(figures: Mapping[str, Mapping[str, float]]) -> Result:
+    """The ratio is that of the estimate farthest off, as its error."""
+    errors = {
+        f"{name} {what}": abs(found[f"{what}_ratio"] - 1)
+        for name, found in figures.items()
+        for what in ("memory", "time")
+    }
+    worst = max(errors, key=lambda name: errors[name])
+    return Result(
+        claim=f"doctor's memory and time within 20 % of what training takes (worst of {len(errors)}: {worst})",
+        ours=round(errors[worst], 4),
+        peers={},
+        ratio=round(errors[worst] / BAR, 4),
+        bar=1.0,
+        better="lower",
+        holds=errors[worst] <= BAR,
+        packages=("torch",),
+        details={"cases": {name: {k: round(v, 4) for k, v in found.items()} for name, found in figures.items()}},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

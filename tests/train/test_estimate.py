@@ -1,0 +1,92 @@
+"""Operations beside PyTorch's own counter; bytes beside what autograd and the optimizers really hold."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lavra.model import build_model
+from lavra.train import OptimizerConfig
+from lavra.train.estimate import training_flops, training_memory
+from lavra.train.loop import block_matrices
+from lavra.train.optim import build_optimizers
+from tests.train.test_checks import objective
+from tests.train.tiny import settings, tiny_config
+
+FAMILIES = ["llama", "gpt2", "falcon", "bert", "t5"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_operations_are_those_pytorch_counts(tmp_path, family):
+    """Attention's backward recomputes its scores, which no convention counts: only products of weights are compared."""
+    config, made = tiny_config(family), objective(tmp_path, family)
+    batch, model = made.batches.batch(0), build_model(tiny_config(family))
+    counter = FlopCounterMode(display=False)
+    with counter:
+        made.loss(model, batch).backward()
+    names = ("aten.mm", "aten.addmm")
+    counted = sum(flops for op, flops in counter.get_flop_counts()["Global"].items() if str(op) in names)
+    attention = 3 * 2 * 2 * config.num_heads * config.head_dim * len(batch.sample_ids)
+    source = batch.input_ids.shape[1]
+    pairs = config.num_layers * source * source
+    if batch.decoder_input_ids is not None:
+        target = batch.decoder_input_ids.shape[1]
+        pairs += config.num_decoder_layers * (target * target + target * source)
+    assert training_flops(config, batch) - attention * pairs == pytest.approx(counted, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_gradients_and_optimizer_state_are_what_is_there(tmp_path, family, kind):
+    config, made = tiny_config(family), objective(tmp_path, family)
+    batch, model = made.batches.batch(0), build_model(config)
+    optimizers = build_optimizers(model.named_parameters(), block_matrices(model), OptimizerConfig(kind=kind))
+    made.loss(model, batch).backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    parameters = list(model.parameters())
+    state = [v for o in optimizers for values in o.state.values() for v in values.values() if v.ndim]
+    found = training_memory(config, settings(optimizer=OptimizerConfig(kind=kind)), batch, compiled=False)
+    assert found.weights == sum(p.nbytes for p in parameters)
+    assert found.gradients == sum(p.grad.nbytes for p in parameters)
+    assert found.optimizer == sum(v.nbytes for v in state)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_activations_are_what_autograd_keeps(tmp_path, family):
+    """The same count on real tensors, by data pointer."""
+    config, made = tiny_config(family), objective(tmp_path, family)
+    batch, model = made.batches.batch(0), build_model(config)
+    owned = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in owned:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        if batch.decoder_input_ids is None:
+            model.hidden(batch.input_ids, positions=batch.positions, segments=batch.segments)
+        else:
+            encoded = model.encode(batch.input_ids, segments=batch.segments)
+            model.decode(
+                batch.decoder_input_ids, encoded, segments=batch.segments, decoder_segments=batch.decoder_segments
+            )
+        real = sum(storage.nbytes() for storage in kept.values())
+    assert training_memory(config, settings(), batch, compiled=False).activations == pytest.approx(real, rel=0.05)
+
+
+def test_checkpointing_and_fewer_rows_take_less(tmp_path):
+    config, batch = tiny_config(layers=8), objective(tmp_path, "llama", rows=4).batches.batch(0)
+
+    def total(rows=4, **changes):
+        return training_memory(config, settings(**changes), batch.rows(0, rows), compiled=False)
+
+    assert total(activation_checkpointing=True).activations < 0.3 * total().activations
+    assert total(rows=1).activations < 0.4 * total().activations
+    assert total().total == sum(size for _, size in total().rows()[:4]) + max(
+        total().activations + total().loss, total().update
+    )
