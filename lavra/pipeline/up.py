@@ -86,13 +86,13 @@ def run_up(
     text = load_verdict(by_name["evaluate"].folder)
     report = workspace.path / (REPORT_FILE if name == "up" else f"report-{config.family}.html")
     _report(config, results, plan, text, sections).write(report)
-    made = [result for result in results if not result.reused]
+    compiling = {"plan": plan.compile_seconds, "pretrain": by_name["pretrain"].card.metrics["compile_seconds"]}
     return UpResult(
         model=by_name["pretrain"].folder,
         report=report,
         verdict=text,
         stages=tuple(results),
-        compile_seconds=plan.compile_seconds if any(one.stage == "plan" for one in made) else 0.0,
+        compile_seconds=sum(seconds for stage, seconds in compiling.items() if not by_name[stage].reused),
     )
 
 

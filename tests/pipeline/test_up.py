@@ -21,6 +21,7 @@ from lavra.base.workspace import Workspace
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.up import run_up
+from lavra.train import Parallel
 
 NUM_FILES = 40
 
@@ -158,3 +159,26 @@ def test_interrupted_training_goes_on(text: Path, tmp_path: Path):
     ]
     assert steps.index(int(kept[-1].name.removeprefix("step-"))) > 0  # it went on from there, not from 0
     assert steps.count(0) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_make_one_model(text: Path, tmp_path: Path, parallel: str):
+    """torchrun starts two; one writes the workspace and the result, and a second run finds everything there."""
+    workspace = tmp_path / "w"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "lavra"]
+    command += ["pretrain", "--parallel", parallel, "--text", str(text), "--workspace", str(workspace), "--json"]
+    command += ["--budget", "10s", "--vocab-size", "512", "--sequence-length", "64", "--compile", "off"]
+    command += ["--heldout-fraction", "0.2", "--tensorboard", str(tmp_path / "board")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    plan = Plan.load(next((workspace / "runs").glob("plan-*")))
+    assert plan.train.parallel is Parallel(parallel)
+    assert first["stages"]["pretrain"]["metrics"]["steps"] == plan.train.num_steps
+    # What was evaluated while the weights were sharded is what the saved model scores.
+    assert transformers.AutoModelForCausalLM.from_pretrained(first["model"]).num_parameters() == plan.num_parameters
+    assert first["stages"]["evaluate"]["metrics"]["bits_per_byte"] < 4.5
+    assert list((tmp_path / "board").iterdir())
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert all(stage["reused"] for stage in json.loads(again.stdout)["stages"].values())
