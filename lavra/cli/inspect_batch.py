@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         open_tokens(folders["tokens"], "train"),
         tokenizer,
         batch_size=max(1, args.rows),
-        sequence_length=config.sequence_length,
+        sequence_length=config.context,
         seed=config.seed,
         noise=config.noise,
     ).batches.batch(args.index)

@@ -36,16 +36,19 @@ class Rung(NamedTuple):
     step_tokens: int
 
 
-# Found by the runs in docs/log.md.
+# A shape of N parameters is best for about 120 N^2 operations: 20 tokens a parameter (Hoffmann et al. 2022), which the
+# runs in docs/log.md confirm down to half a million of them; a rung begins half way to the one below, in logarithms.
 LADDER: Final = (
     Rung(0.0, 64, 2, 1024),
-    Rung(1e12, 128, 3, 2048),
-    Rung(6e12, 192, 4, 2048),
-    Rung(25e12, 256, 6, 4096),
-    Rung(90e12, 384, 6, 8192),
-    Rung(400e12, 512, 8, 8192),
-    Rung(2e15, 768, 12, 16384),
-    Rung(2e16, 1024, 16, 32768),
+    Rung(1e12, 64, 3, 2048),
+    Rung(4e12, 64, 4, 4096),
+    Rung(60e12, 128, 4, 4096),
+    Rung(400e12, 192, 5, 8192),
+    Rung(2e15, 256, 6, 8192),
+    Rung(1e16, 384, 6, 16384),
+    Rung(5e16, 512, 8, 16384),
+    Rung(3e17, 768, 12, 32768),
+    Rung(3e18, 1024, 16, 65536),
 )
 HEAD_CHANNELS: Final = 64
 

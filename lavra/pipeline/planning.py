@@ -66,7 +66,7 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
     peak = matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32, device)
     rung = choose_rung(peak * USABLE * seconds)
     hidden = config.hidden_size or rung.hidden_size
-    rows = (config.step_tokens or rung.step_tokens) // config.sequence_length // num_processes
+    rows = (config.step_tokens or rung.step_tokens) // config.context // num_processes
     optimizer = OptimizerConfig(kind=config.optimizer)
     if config.learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=config.learning_rate)
@@ -75,7 +75,7 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
         hidden_size=hidden,
         num_layers=config.num_layers or rung.num_layers,
         num_heads=max(1, hidden // HEAD_CHANNELS),
-        sequence_length=config.sequence_length,
+        sequence_length=config.context,
         batch_size=max(1, rows // config.accumulation),
         train=TrainConfig(
             num_steps=_TRIAL_STEPS,

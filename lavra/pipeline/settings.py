@@ -41,6 +41,7 @@ _PLANNED: Final = (
     "parallel",
 )
 
+_LONG_BUDGET = 7200.0  # seconds, from which on rows and vocabulary are larger
 _LEAST_BUDGET = 10.0  # seconds; under this not even a batch of the smallest model is learnt from
 
 
@@ -53,7 +54,7 @@ class UpConfig:
         family: llama, mistral, qwen2, gpt2, falcon, bert, roberta or t5.
         budget: time for all training stages together, such as 4m.
         vocab_size: of the tokenizer; without it the budget decides.
-        sequence_length: tokens in a training row, and the context the model is made for.
+        sequence_length: tokens in a training row, and the context the model is made for; without it the budget decides.
         heldout_fraction: share of the near-duplicate clusters that is never trained on.
         split_seed: chooses which clusters are held out.
         seed: of the weights and of the order of the data.
@@ -76,7 +77,7 @@ class UpConfig:
     family: str = "llama"
     budget: Duration = 240.0
     vocab_size: int | None = None
-    sequence_length: int = 512
+    sequence_length: int | None = None
     heldout_fraction: float = 0.05
     split_seed: int = 0
     seed: int = 0
@@ -99,7 +100,7 @@ class UpConfig:
             raise ConfigError(f"family is {self.family!r}{nearest(self.family, FAMILIES)}")
         if self.budget < _LEAST_BUDGET:
             raise ConfigError(f"budget is {self.budget:g}s, under {_LEAST_BUDGET:g}s; give more, such as 4m")
-        if self.sequence_length < 64 or self.sequence_length % 64:
+        if self.sequence_length is not None and (self.sequence_length < 64 or self.sequence_length % 64):
             raise ConfigError(
                 f"sequence_length is {self.sequence_length}; give a multiple of 64, which kernels and exports want"
             )
@@ -124,11 +125,18 @@ class UpConfig:
         return {name: plain[name] for name in _PLANNED}
 
     @property
+    def context(self) -> int:
+        """Tokens in a row: in minutes a model learns more from short rows (docs/log.md)."""
+        if self.sequence_length is not None:
+            return self.sequence_length
+        return 256 if self.budget < _LONG_BUDGET else 512
+
+    @property
     def tokenizer_size(self) -> int:
         """Entries of the tokenizer: a model trained for minutes cannot learn what a large vocabulary needs."""
         if self.vocab_size is not None:
             return self.vocab_size
-        return 4096 if self.budget < 360 else 8192
+        return 4096 if self.budget < _LONG_BUDGET else 8192
 
     def source(self) -> Source:
         """Where the text comes from.
