@@ -79,8 +79,10 @@ def run_up(
     config.noise.check(_kind(config.family))
     name = "up" if config.family == "llama" else f"up-{config.family}"
     sections = workspace.folder("runs") / f"{name}-sections"
-    results = run_stages(up_stages(config, progress, crew, allow_drift=allow_drift), workspace, sections=sections)
-    crew.dismiss()
+    try:
+        results = run_stages(up_stages(config, progress, crew, allow_drift=allow_drift), workspace, sections=sections)
+    finally:
+        crew.dismiss()
     by_name = {result.stage: result for result in results}
     plan = Plan.load(by_name["plan"].folder)
     text = load_verdict(by_name["evaluate"].folder)

@@ -44,7 +44,7 @@ class OptimizerConfig:
     """
 
     kind: Literal["muon", "adamw"] = "muon"
-    learning_rate: float = 1e-2
+    learning_rate: float = 5e-3
     embedding_learning_rate: float | None = None
     weight_decay: float = 0.1
     beta1: float = 0.9

@@ -45,9 +45,7 @@ def test_every_check_of_a_small_run_passes(text: Path, tmp_path: Path):
 
 def test_what_cannot_fit_is_refused_and_what_would_is_named(tmp_path: Path, monkeypatch):
     config, batch = tiny_config(layers=8), objective(tmp_path, "llama", rows=8).batches.batch(0)
-    needed, half = (
-        training_memory(config, PLAN.train, batch.rows(0, rows), compiled=False).total for rows in (8, 4)
-    )
+    needed, half = (training_memory(config, PLAN.train, batch.rows(0, rows), compiled=False).total for rows in (8, 4))
     monkeypatch.setattr(doctor, "available_memory", lambda: 2 * needed)
     assert memory_check(PLAN, config, batch).passed
     monkeypatch.setattr(doctor, "available_memory", lambda: int(half / 0.9) + 2)  # a tenth is left to others
