@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -69,30 +69,30 @@ CASES: Mapping[str, Case] = {
     "bert 256x6": Case(family="bert", hidden_size=256, num_layers=6, rows=16, sequence_length=256, compile="on"),
     "t5 256x4": Case(family="t5", hidden_size=256, num_layers=4, rows=16, sequence_length=256),
 }
-SMOKE = ("llama 128x4",)
+SMOKE = {"llama 128x4": replace(CASES["llama 128x4"], compile="off")}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="the smallest configuration alone")
+    parser.add_argument("--smoke", action="store_true", help="the smallest configuration alone, uncompiled")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.add_argument("--case", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--case", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
-        print(json.dumps(measure(CASES[args.case[0]], Path(args.case[1]))))
+        print(json.dumps(measure(Case(**json.loads(args.case[0])), Path(args.case[1]))))
         return 0
     with tempfile.TemporaryDirectory() as name:
-        figures = {case: run(case, Path(name)) for case in (SMOKE if args.smoke else CASES)}
+        figures = {case: run(settings, Path(name)) for case, settings in (SMOKE if args.smoke else CASES).items()}
     show(figures)
     if args.json:
         print(as_result(figures).line())
     return 0
 
 
-def run(name: str, folder: Path) -> dict[str, float]:
+def run(case: Case, folder: Path) -> dict[str, float]:
     """One configuration: text and tokens here, training in a process of its own."""
-    prepare_family(folder / CASES[name].family, CASES[name].family)
-    command = [sys.executable, __file__, "--case", name, str(folder / CASES[name].family)]
+    prepare_family(folder / case.family, case.family)
+    command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), str(folder / case.family)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures

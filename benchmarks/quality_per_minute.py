@@ -43,7 +43,7 @@ RATES: Final = (1e-3, 2e-3, 4e-3)
 ADAMW: Final = OptimizerConfig(kind="adamw", learning_rate=2e-3, weight_decay=0.1, beta1=0.9, beta2=0.95)
 COSINE: Final = ScheduleConfig(kind="cosine", warmup=0.05, final=0.0)
 TRIAL_SHARE = 0.1  # of the time, for each learning rate
-TRIAL_TOKENS = 40_000  # held-out tokens that judge a trial
+TRIAL_TOKENS, SMOKE_TOKENS = 40_000, 10_000  # held-out tokens that judge a trial, and a small run
 SPEED_STEPS = 10
 TURN_SECONDS = 10.0
 
@@ -57,7 +57,7 @@ class Contest:
         plan: lavra's own.
         seconds: of training.
         heldout: judges both.
-        smoke: the Trainer goes uncompiled and tries nothing.
+        smoke: nobody compiles, and the Trainer tries nothing.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ class Contest:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.15 with --smoke)")
-    parser.add_argument("--smoke", action="store_true", help="short, beside the Trainer uncompiled, one rate")
+    parser.add_argument("--smoke", action="store_true", help="short, both uncompiled, the Trainer with one rate")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -108,7 +108,7 @@ def main() -> int:
 
 def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     """Text, tokenizer, tokens, plan and initial weights, by lavra's own stages."""
-    config = UpConfig(budget=seconds / SHARES["pretrain"])
+    config = UpConfig(budget=seconds / SHARES["pretrain"], compile="off" if smoke else "auto")
     stages = [*prepare_stages(config, quiet), plan_stage(config, quiet, Crew())]
     made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
     plan = Plan.load(made["plan"])
@@ -190,7 +190,8 @@ def contend(contest: Contest, job: TrainerJob) -> Result:
         }
     )
     timings = {name: timing for name, (timing, _) in raced.items()}
-    scores = {"lavra": contest.score(mine.out), "Trainer": contest.score(job.out)}
+    most = SMOKE_TOKENS if contest.smoke else None
+    scores = {"lavra": contest.score(mine.out, most), "Trainer": contest.score(job.out, most)}
     show(contest, timings, scores)
     return as_result(contest, job, timings, scores)
 

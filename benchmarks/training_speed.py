@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jobs import LavraJob, Rows, TrainerJob
@@ -41,7 +41,7 @@ SCHEDULE = ScheduleConfig(kind="cosine", warmup=0.05, final=0.1)
 SMOKE_BATCH_SIZE = 4
 SPEED_STEPS = 40  # of configurations that are not compiled: their speed is all that is asked
 STEPS_PER_TURN = 5
-HELDOUT_TOKENS = 40_000
+HELDOUT_TOKENS, SMOKE_HELDOUT_TOKENS = 40_000, 4_000
 
 OURS, DEFAULT = "lavra", "Trainer"
 Peers = Mapping[str, Mapping[str, Any]]
@@ -81,12 +81,12 @@ class Finish:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, help="optimizer steps (default 200; 12 with --smoke)")
-    parser.add_argument("--smoke", action="store_true", help="12 steps of 4 rows, beside the Trainer uncompiled only")
+    parser.add_argument("--steps", type=int, help="optimizer steps (default 200; 8 with --smoke)")
+    parser.add_argument("--smoke", action="store_true", help="8 steps of 4 rows, both sides uncompiled")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    steps = args.steps or (12 if args.smoke else 200)
+    steps = args.steps or (8 if args.smoke else 200)
     peers = configurations(smoke=args.smoke)
     with tempfile.TemporaryDirectory() as name:
         finishes, peak = measure(Path(name), steps, peers, SMOKE_BATCH_SIZE if args.smoke else BATCH_SIZE)
@@ -114,14 +114,16 @@ def measure(folder: Path, steps: int, peers: Peers, batch_size: int) -> tuple[di
     dtype = torch.bfloat16 if own_choice() == "bf16" else torch.float32
     peak = matrix_peak(dtype)
     programs = {name: peer(settings, start, folder / name, rows, steps) for name, settings in peers.items()}
-    raced = race({**programs, OURS: ours(start, folder / OURS, rows, steps)})
+    uncompiled = not any(settings["compile"] for settings in peers.values())
+    raced = race({**programs, OURS: ours(start, folder / OURS, rows, steps, "off" if uncompiled else "auto")})
     peak = max(peak, matrix_peak(dtype))
     heldout = TokenDataset.open(folder / "heldout")
+    most = HELDOUT_TOKENS if batch_size == BATCH_SIZE else SMOKE_HELDOUT_TOKENS
     finishes = {
         name: Finish(
             step_tokens=batch_size * SEQUENCE_LENGTH,
             timing=timing,
-            loss=heldout_loss(folder / name, heldout) if len(timing.seconds) == steps else None,
+            loss=heldout_loss(folder / name, heldout, most) if len(timing.seconds) == steps else None,
         )
         for name, (timing, _) in raced.items()
     }
@@ -138,9 +140,11 @@ def save_start(folder: Path, tokenizer: Tokenizer) -> None:
     save_checkpoint(model, folder)
 
 
-def ours(start: Path, out: Path, rows: Rows, steps: int) -> Program:
+def ours(start: Path, out: Path, rows: Rows, steps: int, compile_: Literal["auto", "off"]) -> Program:
     """Ours without flags, but for the optimizer, which is the peer's."""
-    config = TrainConfig(num_steps=steps, optimizer=OPTIMIZER, schedule=SCHEDULE, precision=own_choice())
+    config = TrainConfig(
+        num_steps=steps, optimizer=OPTIMIZER, schedule=SCHEDULE, precision=own_choice(), compile=compile_
+    )
     job = LavraJob(model=start, out=out, rows=rows, train=config)
     return Program(entry="lavra_side:train_job", job=job, steps_per_turn=STEPS_PER_TURN)
 
@@ -160,11 +164,11 @@ def peer(settings: Mapping[str, Any], start: Path, out: Path, rows: Rows, steps:
     return Program(entry="trainer_side:train_job", job=job, steps_per_turn=STEPS_PER_TURN)
 
 
-def heldout_loss(folder: Path, heldout: TokenDataset) -> float:
+def heldout_loss(folder: Path, heldout: TokenDataset, most: int) -> float:
     """Mean nats a token of held-out documents, each read in windows of one row's length."""
     model, _ = load_checkpoint(folder, dtype=torch.float32)
     assert isinstance(model, Decoder)
-    texts, left = [], HELDOUT_TOKENS
+    texts, left = [], most
     for index in range(heldout.num_documents):
         if left > 0:
             texts.append(torch.from_numpy(heldout.document(index).astype("int64"))[:left])

@@ -89,7 +89,7 @@ def test_the_weights_can_be_loaded_without_the_run(tmp_path):
     [
         ({"seed": 3}, "seed: 0 -> 3"),
         ({"num_steps": 12}, "num_steps: 9 -> 12"),
-        ({"optimizer": OptimizerConfig(learning_rate=0.5)}, r"optimizer.learning_rate: 0.01 -> 0.5"),
+        ({"optimizer": OptimizerConfig(learning_rate=0.5)}, r"optimizer.learning_rate: 0.005 -> 0.5"),
         ({"precision": "bf16"}, "precision: float32 -> bf16"),
         ({"accumulation": 3}, "micro_batches_a_step: 1 -> 3"),
     ],

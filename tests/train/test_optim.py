@@ -125,7 +125,7 @@ def test_every_parameter_has_one_optimizer_and_only_matrices_decay(family, kind)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             seen += group["params"]
-            assert group["peak_lr"] == (0.01 if isinstance(optimizer, Muon) else 0.5)
+            assert group["peak_lr"] == (OptimizerConfig().learning_rate if isinstance(optimizer, Muon) else 0.5)
             for parameter in group["params"]:
                 name = names[parameter]
                 assert (group["weight_decay"] > 0) == (parameter.ndim >= 2), name
