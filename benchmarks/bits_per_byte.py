@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,9 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
+from result import Result
 
-import lavra
 from lavra.base.units import parse_duration
 
 # The goal of each budget: (baseline, greatest ratio).
@@ -40,7 +38,7 @@ def main() -> int:
         runs.append(run_up(budget, seed, "off" if args.smoke else "auto"))
         show(seed, runs[-1])
     if args.json:
-        print(json.dumps(as_result(budget, seeds, runs)))
+        print(as_result(budget, seeds, runs).line())
     return 0
 
 
@@ -63,32 +61,29 @@ def show(seed: int, run: dict[str, Any]) -> None:
         print(f"    {name:20} {value:.4f}   ratio {run['ratios'][name]:.3f}", flush=True)
 
 
-def as_result(budget: str, seeds: list[int], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The line that `run_all` reads."""
+def as_result(budget: str, seeds: list[int], runs: list[dict[str, Any]]) -> Result:
+    """The mean over the splits; the ratio is the mean of the splits' own ratios."""
     baseline, bar = GOALS.get(budget, GOALS["4m"])
-    ratios = [run["ratios"][baseline] for run in runs]
     ours = [run["bits_per_byte"] for run in runs]
+    ratio = statistics.fmean(run["ratios"][baseline] for run in runs)
     within = all(run["seconds"] <= 2 * parse_duration(budget) + run["compile_seconds"] for run in runs)
-    return {
-        "claim": f"bits per byte of held-out text after `lavra up --budget {budget}`, over {baseline}",
-        "ours": {
-            "mean": statistics.fmean(ours),
-            "spread": [min(ours), max(ours)],
+    names = runs[0]["baselines"]
+    return Result(
+        claim=f"bits per byte of held-out text after `lavra up --budget {budget}`, over {baseline}",
+        ours=round(statistics.fmean(ours), 4),
+        peers={name: round(statistics.fmean(run["baselines"][name] for run in runs), 4) for name in names},
+        ratio=round(ratio, 4),
+        bar=bar,
+        better="lower",
+        holds=ratio <= bar,
+        packages=("torch",),
+        details={
             "seeds": seeds,
+            "spread": [round(min(ours), 4), round(max(ours), 4)],
             "within_twice_the_budget": within,
+            "seconds": [round(run["seconds"]) for run in runs],
         },
-        "peers": {name: statistics.fmean(run["baselines"][name] for run in runs) for name in runs[0]["baselines"]},
-        "ratio": statistics.fmean(ratios),
-        "bar": bar,
-        "better": "lower",
-        "holds": statistics.fmean(ratios) <= bar,
-        "machine": {
-            "cpu": platform.machine(),
-            "kernels": torch.backends.cpu.get_cpu_capability(),
-            "threads": torch.get_num_threads(),
-        },
-        "versions": {"lavra": lavra.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
-    }
+    )
 
 
 if __name__ == "__main__":

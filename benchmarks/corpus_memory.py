@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import re
 import resource
@@ -20,9 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from result import Result
 
 from lavra.text import CorpusConfig, ReadConfig, Tally, build_corpus, stdlib_source
 
@@ -48,7 +47,7 @@ def main() -> int:
         figures = measure(Path(folder), 32 if args.smoke else args.mb)
     report(figures)
     if args.json:
-        print(json.dumps(as_result(figures)))
+        print(as_result(figures).line())
     return 0
 
 
@@ -189,18 +188,18 @@ def report(figures: dict[str, Any]) -> None:
     print(f"rows dropped as duplicates that were not planted  {figures['unplanted_dropped']:,}")
 
 
-def as_result(figures: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "claim": f"a corpus of {figures['megabytes']} MB of text is built in at most {figures['bar_gb']} GB of memory",
-        "ours": {key: value for key, value in figures.items() if key not in ("bar_gb", "holds")},
-        "peers": {},
-        "ratio": figures["peak_gb"] / figures["bar_gb"],
-        "bar": 1.0,
-        "better": "lower",
-        "holds": figures["holds"],
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "processor": platform.machine()},
-        "versions": {"python": platform.python_version(), "numpy": version("numpy"), "pyarrow": version("pyarrow")},
-    }
+def as_result(figures: dict[str, Any]) -> Result:
+    return Result(
+        claim=f"a corpus of {figures['megabytes']} MB of text is built in at most {figures['bar_gb']} GB of memory",
+        ours=round(figures["peak_gb"], 4),
+        peers={},
+        ratio=round(figures["peak_gb"] / figures["bar_gb"], 4),
+        bar=1.0,
+        better="lower",
+        holds=figures["holds"],
+        packages=("numpy", "pyarrow"),
+        details={key: value for key, value in figures.items() if key not in ("bar_gb", "holds")},
+    )
 
 
 if __name__ == "__main__":

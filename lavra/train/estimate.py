@@ -8,7 +8,7 @@ autograd keeps for the backward pass is added up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import torch
@@ -27,11 +27,15 @@ from lavra.train.objective import autocast
 # Resident memory of a process that imported torch and lavra and has trained a very small model; and what torch.compile
 # leaves in it (its workers are processes of their own).  Measured on Linux x86-64: docs/train.md.
 PROCESS: Final = 450_000_000
-COMPILER: Final = 300_000_000
+COMPILER: Final = 150_000_000
 
 # What a compiled block keeps for its backward pass, of what the same block keeps uncompiled: the compiler recomputes
 # norms, rotations and activations instead of storing them (docs/train.md has the measurements).
 _KEPT_COMPILED: Final = 0.6
+
+# With activation checkpointing one block at a time is recomputed and differentiated: what it would have kept, and about
+# as much again for the gradients of that and for what passes through (docs/train.md).
+_RECOMPUTED: Final = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,9 @@ def training_memory(config: ModelConfig, train: TrainConfig, batch: Batch, *, co
     with FakeTensorMode() as mode:
         model = build_model(config)
         kept = _kept_bytes(model, train, batch, mode)
+        if train.activation_checkpointing:
+            everything = _kept_bytes(model, replace(train, activation_checkpointing=False), batch, mode)
+            kept += round(_RECOMPUTED * (everything - kept) / len(model.blocks))
     kept = round(kept * _KEPT_COMPILED) if compiled and not train.activation_checkpointing else kept
     weights = sum(parameter.nbytes for parameter in model.parameters())
     muon, largest = _muon_bytes(model) if train.optimizer.kind == "muon" else (0, 0)

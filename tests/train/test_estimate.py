@@ -80,12 +80,12 @@ def test_activations_are_what_autograd_keeps(tmp_path, family):
 
 
 def test_checkpointing_and_fewer_rows_take_less(tmp_path):
-    config, batch = tiny_config(layers=8), objective(tmp_path, "llama", rows=4).batches.batch(0)
+    config, batch = tiny_config(layers=12), objective(tmp_path, "llama", rows=4).batches.batch(0)
 
     def total(rows=4, **changes):
         return training_memory(config, settings(**changes), batch.rows(0, rows), compiled=False)
 
-    assert total(activation_checkpointing=True).activations < 0.3 * total().activations
+    assert total(activation_checkpointing=True).activations < 0.5 * total().activations
     assert total(rows=1).activations < 0.4 * total().activations
     assert total().total == sum(size for _, size in total().rows()[:4]) + max(
         total().activations + total().loss, total().update
