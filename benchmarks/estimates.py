@@ -32,7 +32,7 @@ from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
 from lavra.train import CallbackHook, TrainConfig, train
 from lavra.train.estimate import training_memory
 
-BAR = 0.2
+BAR = 1.2  # said / measured, or the other way round
 TRIAL_STEPS = 4  # as the plan times
 VOCAB_SIZE = 4096
 
@@ -176,21 +176,21 @@ def show(figures: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def as_result(figures: Mapping[str, Mapping[str, float]]) -> Result:
-    """The ratio is that of the estimate farthest off, as its error."""
-    errors = {
-        f"{name} {what}": abs(found[f"{what}_ratio"] - 1)
+    """The ratio is that of the estimate farthest off, whichever way."""
+    off = {
+        f"{name} {what}": max(found[f"{what}_ratio"], 1 / found[f"{what}_ratio"])
         for name, found in figures.items()
         for what in ("memory", "time")
     }
-    worst = max(errors, key=lambda name: errors[name])
+    worst = max(off, key=lambda name: off[name])
     return Result(
-        claim=f"doctor's memory and time within 20 % of what training takes (worst of {len(errors)}: {worst})",
-        ours=round(errors[worst], 4),
+        claim=f"doctor's memory and time within 20 % of what training takes (worst of {len(off)}: {worst})",
+        ours=round(off[worst], 4),
         peers={},
-        ratio=round(errors[worst] / BAR, 4),
-        bar=1.0,
+        ratio=round(off[worst], 4),
+        bar=BAR,
         better="lower",
-        holds=errors[worst] <= BAR,
+        holds=off[worst] <= BAR,
         packages=("torch",),
         details={"cases": {name: {k: round(v, 4) for k, v in found.items()} for name, found in figures.items()}},
     )
