@@ -22,7 +22,7 @@ from lavra.base.errors import ConfigError
 from lavra.base.units import format_duration
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.plan import HEAD_CHANNELS, Plan, choose_rung
+from lavra.pipeline.plan import HEAD_CHANNELS, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.prepare import Progress
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
@@ -66,7 +66,7 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
     peak = matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32, device)
     rung = choose_rung(peak * USABLE * seconds)
     hidden = config.hidden_size or rung.hidden_size
-    rows = (config.step_tokens or rung.step_tokens) // config.context // num_processes
+    rows_at_once = config.accumulation * num_processes
     optimizer = OptimizerConfig(kind=config.optimizer)
     if config.learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=config.learning_rate)
@@ -76,7 +76,7 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
         num_layers=config.num_layers or rung.num_layers,
         num_heads=max(1, hidden // HEAD_CHANNELS),
         sequence_length=config.context,
-        batch_size=max(1, rows // config.accumulation),
+        batch_size=_step_tokens(config, rung, rows_at_once) // (config.context * rows_at_once),
         train=TrainConfig(
             num_steps=_TRIAL_STEPS,
             accumulation=config.accumulation,
@@ -91,6 +91,19 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
         peak_flops=peak,
         seconds=seconds,
     )
+
+
+def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
+    """Tokens of a step, a whole number of rows for every part and process; what was asked for is never rounded."""
+    unit = config.context * rows_at_once
+    if config.step_tokens is None:
+        return round_up(rung.step_tokens, unit)
+    if config.step_tokens % unit:
+        raise ConfigError(
+            f"step_tokens is {config.step_tokens}, not a multiple of {unit} (rows of {config.context} tokens, "
+            f"{rows_at_once} parts and processes); give {round_up(config.step_tokens, unit)}"
+        )
+    return config.step_tokens
 
 
 def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:

@@ -25,16 +25,16 @@ from lavra.train.loop import block_matrices
 from lavra.train.objective import autocast
 
 # Resident memory of a process that imported torch and lavra and has trained a very small model; and what torch.compile
-# leaves in it (its workers are processes of their own).  Measured on Linux x86-64: docs/train.md.
+# leaves in it (its workers are processes of their own).  Fitted to benchmarks/estimates.py on Linux x86-64.
 PROCESS: Final = 450_000_000
 COMPILER: Final = 150_000_000
 
 # What a compiled block keeps for its backward pass, of what the same block keeps uncompiled: the compiler recomputes
-# norms, rotations and activations instead of storing them (docs/train.md has the measurements).
+# norms, rotations and activations instead of storing them (fitted to benchmarks/estimates.py).
 _KEPT_COMPILED: Final = 0.6
 
-# With activation checkpointing one block at a time is recomputed and differentiated: what it would have kept, and about
-# as much again for the gradients of that and for what passes through (docs/train.md).
+# With activation checkpointing one block at a time is recomputed and differentiated: what it would have kept, and
+# twice as much for the gradients of that and for what passes through: still too little (docs/train.md).
 _RECOMPUTED: Final = 3.0
 
 

@@ -19,6 +19,7 @@ import lavra
 from lavra.base.errors import ConfigError
 from lavra.base.workspace import Workspace
 from lavra.pipeline.plan import Plan
+from lavra.pipeline.planning import draft
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.up import run_up
 from lavra.train import Parallel
@@ -121,6 +122,13 @@ def test_bad_settings_are_refused(text: Path):
 def test_noise_a_family_does_not_know_is_refused(text: Path, tmp_path: Path, changes, message):
     with pytest.raises(ConfigError, match=message):
         run_up(settings(text, **changes), Workspace.open(tmp_path / "w"), silent)
+
+
+def test_step_tokens_are_whole_rows_or_refused():
+    with pytest.raises(ConfigError, match=r"step_tokens is 100, not a multiple of 128 .* give 128"):
+        draft(UpConfig(step_tokens=100, sequence_length=64, accumulation=2), 10.0, torch.device("cpu"))
+    plan = draft(UpConfig(step_tokens=768, sequence_length=64, accumulation=2), 10.0, torch.device("cpu"), 3)
+    assert plan.batch_size * plan.train.accumulation * 3 * 64 == 768
 
 
 @pytest.mark.slow
