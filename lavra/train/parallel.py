@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -26,6 +27,8 @@ from lavra.train.config import Parallel
 
 # How long one process waits for another: the main one may be reading a large corpus meanwhile.
 _PATIENCE = timedelta(days=7)
+# How long a process that is done lets gloo's threads put away the tensors of the last exchange.
+_FAREWELL = 0.3
 
 
 def join_processes(parallel: Parallel, device: torch.device) -> tuple[int, int]:
@@ -43,8 +46,18 @@ def join_processes(parallel: Parallel, device: torch.device) -> tuple[int, int]:
         if device.type == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave_processes)
     return dist.get_rank(), dist.get_world_size()
+
+
+def _leave_processes() -> None:
+    """Part from the other processes before the interpreter ends.
+
+    A thread of gloo that still holds a tensor when the interpreter is being finalized aborts the process
+    (pytorch/pytorch#190489), and nothing of the public interface waits for it; asleep, this thread lets it finish.
+    """
+    dist.destroy_process_group()
+    time.sleep(_FAREWELL)
 
 
 class World:
