@@ -9,7 +9,6 @@ from dataclasses import asdict
 from lavra.cli.console import Unit, meter, print_json, stages_shown
 from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
 from lavra.data.inspect import InspectedToken, Side, inspect_rows
-from lavra.model import preset
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.prepare import open_tokens, prepare_stages
 from lavra.pipeline.settings import UpConfig
@@ -42,9 +41,8 @@ def run(args: argparse.Namespace) -> int:
         results = run_stages(prepare_stages(config, progress), read_workspace(args))
     folders = {result.stage: result.folder for result in results}
     tokenizer = Tokenizer.load(folders["tokenizer"])
-    kind = preset(config.family, vocab_size=64, hidden_size=64, num_layers=1, num_heads=1, max_positions=64).kind
     batch = make_objective(
-        kind,
+        config.kind,
         open_tokens(folders["tokens"], "train"),
         tokenizer,
         batch_size=max(1, args.rows),

@@ -6,7 +6,6 @@ estimated, and small versions of the run's own model are put through the promise
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,12 +16,11 @@ import torch
 
 from lavra.base.checks import Check
 from lavra.base.device import find_compiler
-from lavra.base.units import format_duration, format_size
+from lavra.base.units import format_size
 from lavra.base.workspace import Workspace
-from lavra.data.batch import Batch
-from lavra.model import ModelConfig
 from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
+from lavra.pipeline.fit import DoesNotFitError, memory_check, time_check
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.planning import plan_stage
@@ -34,10 +32,8 @@ from lavra.tokens import Tokenizer
 from lavra.tokens.checks import tokenizer_checks
 from lavra.train import Objective
 from lavra.train.checks import training_checks
-from lavra.train.estimate import training_memory
 
 _NUM_TEXTS = 50
-_OTHER_USES = 0.9  # of the memory that is available: the rest belongs to whoever else is there
 _LEAST_DISK = 1_000_000_000
 
 
@@ -74,7 +70,11 @@ def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Itera
     """Every check for a run with these settings, as they are done."""
     yield from machine_checks(workspace.path)
     stages = [*prepare_stages(config, progress), plan_stage(config, progress, Crew())]
-    folders = {result.stage: result.folder for result in run_stages(stages, workspace)}
+    try:
+        folders = {result.stage: result.folder for result in run_stages(stages, workspace)}
+    except DoesNotFitError as refusal:  # the other checks would be of a run that cannot be
+        yield refusal.check
+        return
     tokenizer, plan = Tokenizer.load(folders["tokenizer"]), Plan.load(folders["plan"])
     model = plan.model_config(tokenizer)
     corpus = Corpus.open(folders["corpus"])
@@ -93,61 +93,5 @@ def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Itera
         )
 
     yield memory_check(plan, model, make(plan.batch_size).batches.batch(0))
-    yield time_check(plan, config)
+    yield time_check(plan)
     yield from training_checks(model, make, plan.train)
-
-
-def memory_check(plan: Plan, model: ModelConfig, batch: Batch) -> Check:
-    """Whether training fits, by estimate; what would, if it does not."""
-    needed = training_memory(model, plan.train, batch, compiled=plan.compiled).total
-    available = available_memory()
-    fits = needed <= available * _OTHER_USES
-    return Check(
-        name="memory",
-        passed=fits,
-        detail=f"training takes about {format_size(needed)}, {format_size(available)} are available",
-        remedy="" if fits else _what_fits(plan, model, batch, available * _OTHER_USES),
-    )
-
-
-def time_check(plan: Plan, config: UpConfig) -> Check:
-    """How long training will take, from steps that were really timed."""
-    seconds = plan.train.num_steps * plan.seconds_per_step
-    fits = seconds <= plan.seconds * 1.1
-    return Check(
-        name="time",
-        passed=fits,
-        detail=(
-            f"{plan.train.num_steps:,} steps of {plan.seconds_per_step:.2f}s take about {format_duration(seconds)} "
-            f"of a budget of {format_duration(config.budget)}, and {format_duration(plan.compile_seconds)} compiling"
-        ),
-        remedy="" if fits else f"even the fewest steps take longer; give --budget {format_duration(2 * seconds)}",
-    )
-
-
-def available_memory() -> int:
-    """Bytes a new process may use: the kernel's own estimate on Linux, physical memory elsewhere."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float) -> str:
-    """The largest batch that fits, or that none does."""
-    rows = len(batch.sample_ids)
-    while rows > 1:
-        rows //= 2
-        smaller = training_memory(model, plan.train, batch.rows(0, rows), compiled=plan.compiled).total
-        if smaller <= limit:
-            parts = len(batch.sample_ids) // rows * plan.train.accumulation
-            return (
-                f"{rows} rows a micro-batch would fit ({format_size(smaller)}): give --accumulation {parts}, or "
-                "--activation-checkpointing"
-            )
-    return (
-        "not even one row fits: give a smaller --hidden-size, --num-layers or --sequence-length, or a machine with "
-        "more memory"
-    )

@@ -22,16 +22,18 @@ from lavra.base.errors import ConfigError
 from lavra.base.units import format_duration
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
+from lavra.pipeline.fit import LEAST_STEPS, memory_check, must_pass, time_check
 from lavra.pipeline.plan import HEAD_CHANNELS, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.prepare import Progress
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.training import Run, lead
 from lavra.report import Fact, Facts, Section, Table
+from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
 
 USABLE: Final = 0.6  # of the matrix peak, before anything is measured
-_TRIAL_STEPS: Final = 4
+_TRIAL_STEPS: Final = LEAST_STEPS
 _MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
 _SECONDS_BETWEEN_SAVES: Final = 30
 
@@ -109,6 +111,8 @@ def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
 def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:
     """Time real steps of the real model, and count how many fit."""
     trial = Run(plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise)
+    model_config = plan.model_config(Tokenizer.load(trial.tokenizer))
+    must_pass(memory_check(plan, model_config, trial.objective().batches.batch(0)))
     times: list[float] = []
     progress("time a few steps", 0, _TRIAL_STEPS, "the first one compiles")
 
@@ -120,12 +124,7 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
     model, result = lead(crew, trial, [CallbackHook(note)])
     usual = statistics.median(times[1:])
     num_steps = math.floor(plan.seconds * _MARGIN / usual)
-    if num_steps < _TRIAL_STEPS:
-        raise ConfigError(
-            f"one step takes {format_duration(usual)} here, and the {format_duration(plan.seconds)} for training hold "
-            f"{num_steps} of them; give more --budget, or smaller --hidden-size, --num-layers or --step-tokens"
-        )
-    return replace(
+    plan = replace(
         plan,
         train=replace(
             plan.train,
@@ -137,6 +136,8 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
         compile_seconds=max(0.0, time.perf_counter() - began - sum(times[1:]) - usual) if result.compiled else 0.0,
         num_parameters=num_parameters(model),
     )
+    must_pass(time_check(plan))
+    return plan
 
 
 def _section(plan: Plan, config: UpConfig, num_processes: int) -> Section:

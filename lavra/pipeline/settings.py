@@ -8,6 +8,8 @@ from typing import Any, Final, Literal
 
 from lavra.base.config import Duration, to_mapping
 from lavra.base.errors import ConfigError, nearest
+from lavra.model import preset
+from lavra.model.config import Kind
 from lavra.model.families import FAMILIES
 from lavra.pipeline.objective import Noise
 from lavra.text import Source, as_source, stdlib_source
@@ -104,7 +106,6 @@ class UpConfig:
             raise ConfigError(
                 f"sequence_length is {self.sequence_length}; give a multiple of 64, which kernels and exports want"
             )
-
         if self.hidden_size is not None and (self.hidden_size < 64 or self.hidden_size % 64):
             raise ConfigError(
                 f"hidden_size is {self.hidden_size}; give a multiple of 64, which exports and kernels want"
@@ -113,6 +114,12 @@ class UpConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
+        self.noise.check(self.kind)
+
+    @property
+    def kind(self) -> Kind:
+        """What models of this family are: decoders, encoders or both."""
+        return preset(self.family, vocab_size=64, hidden_size=64, num_layers=1, num_heads=1, max_positions=64).kind
 
     @property
     def noise(self) -> Noise:

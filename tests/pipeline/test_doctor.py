@@ -10,8 +10,9 @@ import pytest
 
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
-from lavra.pipeline import doctor
-from lavra.pipeline.doctor import examine, machine_checks, memory_check, time_check
+from lavra.pipeline import doctor, fit
+from lavra.pipeline.doctor import examine, machine_checks
+from lavra.pipeline.fit import DoesNotFitError, memory_check, must_pass, time_check
 from lavra.pipeline.plan import Plan
 from lavra.train import TrainConfig
 from lavra.train.estimate import training_memory
@@ -28,7 +29,7 @@ PLAN = Plan(
     num_heads=1,
     sequence_length=64,
     batch_size=8,
-    train=TrainConfig(num_steps=100),
+    train=TrainConfig(num_steps=100, compile="off"),
     seed=0,
     seconds_per_step=0.1,
     seconds=10.0,
@@ -46,23 +47,29 @@ def test_every_check_of_a_small_run_passes(text: Path, tmp_path: Path):
 def test_what_cannot_fit_is_refused_and_what_would_is_named(tmp_path: Path, monkeypatch):
     config, batch = tiny_config(layers=8), objective(tmp_path, "llama", rows=8).batches.batch(0)
     needed, half = (training_memory(config, PLAN.train, batch.rows(0, rows), compiled=False).total for rows in (8, 4))
-    monkeypatch.setattr(doctor, "available_memory", lambda: 2 * needed)
+    monkeypatch.setattr(fit, "available_memory", lambda: 2 * needed)
     assert memory_check(PLAN, config, batch).passed
-    monkeypatch.setattr(doctor, "available_memory", lambda: int(half / 0.9) + 2)  # a tenth is left to others
+    monkeypatch.setattr(fit, "available_memory", lambda: int(half / 0.9) + 2)  # a tenth is left to others
     refused = memory_check(PLAN, config, batch)
     assert not refused.passed
     assert "4 rows a micro-batch would fit" in refused.remedy
     assert "--accumulation 2" in refused.remedy
-    monkeypatch.setattr(doctor, "available_memory", lambda: 1000)
+    monkeypatch.setattr(fit, "available_memory", lambda: 1000)
     assert "not even one row fits" in memory_check(PLAN, config, batch).remedy
 
 
-def test_a_run_that_would_take_too_long_is_refused(text: Path):
-    config = settings(text)
-    assert time_check(PLAN, config).passed
-    slow = time_check(replace(PLAN, seconds_per_step=0.2), config)
+def test_a_run_that_would_take_too_long_is_refused(text: Path, tmp_path: Path):
+    assert time_check(PLAN).passed
+    slow = time_check(replace(PLAN, train=replace(PLAN.train, num_steps=3)))
     assert not slow.passed
-    assert "--budget 40s" in slow.remedy
+    with pytest.raises(DoesNotFitError, match=r"3 steps of 0.10s.*--budget"):
+        must_pass(slow)
+    # As the plan stage finds it: steps of 200,000 tokens, of which ten seconds hold not four.
+    config = settings(text, step_tokens=64 * 3200)
+    *_, last = examine(config, Workspace.open(tmp_path / "w"), silent)
+    assert last.name == "time"
+    assert not last.passed
+    assert "--budget" in last.remedy
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch):
@@ -74,7 +81,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch):
 
 @pytest.mark.parametrize("passed", [True, False])
 def test_the_verb_says_it_in_its_status(text: Path, tmp_path: Path, monkeypatch, capsys, passed):
-    monkeypatch.setattr(doctor, "available_memory", lambda: 10**12 if passed else 1000)
+    monkeypatch.setattr(fit, "available_memory", lambda: 10**12 if passed else 1000)
     flags = ["--text", str(text), "--workspace", str(tmp_path / "w"), "--budget", "10s", "--vocab-size", "512"]
     status = main(["doctor", *flags, "--sequence-length", "64", "--compile", "off", "--json"])
     said = json.loads(capsys.readouterr().out)

@@ -1,0 +1,102 @@
+"""Whether a plan fits the machine's memory and the user's time, before a step is taken.
+
+`lavra up` refuses a plan that does not fit, in the words `lavra doctor` shows as a failed check.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from lavra.base.checks import Check
+from lavra.base.device import find_compiler
+from lavra.base.errors import ConfigError
+from lavra.base.units import format_duration, format_size
+from lavra.data.batch import Batch
+from lavra.model import ModelConfig
+from lavra.pipeline.plan import Plan
+from lavra.train.estimate import training_memory
+
+LEAST_STEPS: Final = 4  # of a run; fewer teach nothing
+_OTHER_USES: Final = 0.9  # of the memory that is available: the rest belongs to whoever else is there
+
+
+class DoesNotFitError(ConfigError):
+    """A plan asks for more memory or time than there is.
+
+    Attributes:
+        check: what failed, and what would fit.
+    """
+
+    def __init__(self, check: Check) -> None:
+        super().__init__(f"{check.detail}; {check.remedy}")
+        self.check = check
+
+
+def must_pass(check: Check) -> None:
+    """Raise `DoesNotFitError` for a check that failed."""
+    if not check.passed:
+        raise DoesNotFitError(check)
+
+
+def memory_check(plan: Plan, model: ModelConfig, batch: Batch) -> Check:
+    """Whether training fits, by estimate; what would, if it does not."""
+    needed = _memory(plan, model, batch)
+    available = available_memory()
+    fits = needed <= available * _OTHER_USES
+    return Check(
+        name="memory",
+        passed=fits,
+        detail=f"training takes about {format_size(needed)}, {format_size(available)} are available",
+        remedy="" if fits else _what_fits(plan, model, batch, available * _OTHER_USES),
+    )
+
+
+def time_check(plan: Plan) -> Check:
+    """Whether the time holds a run of steps as long as those that were timed."""
+    seconds = plan.train.num_steps * plan.seconds_per_step
+    fits = plan.train.num_steps >= LEAST_STEPS
+    return Check(
+        name="time",
+        passed=fits,
+        detail=(
+            f"{plan.train.num_steps:,} steps of {plan.seconds_per_step:.2f}s take about {format_duration(seconds)} "
+            f"of {format_duration(plan.seconds)} for training, and {format_duration(plan.compile_seconds)} compiling"
+        ),
+        remedy="" if fits else "give more --budget, or smaller --hidden-size, --num-layers or --step-tokens",
+    )
+
+
+def available_memory() -> int:
+    """Bytes a new process may use: the kernel's own estimate on Linux, physical memory elsewhere."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _memory(plan: Plan, model: ModelConfig, batch: Batch) -> int:
+    # Before the first step nobody knows whether a compiler that is there works: then this says too little.
+    compiled = plan.train.compile != "off" and find_compiler() is not None
+    return training_memory(model, plan.train, batch, compiled=compiled).total
+
+
+def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float) -> str:
+    """The largest batch that fits, or that none does."""
+    rows = len(batch.sample_ids)
+    while rows > 1:
+        rows //= 2
+        smaller = _memory(plan, model, batch.rows(0, rows))
+        if smaller <= limit:
+            parts = len(batch.sample_ids) // rows * plan.train.accumulation
+            return (
+                f"{rows} rows a micro-batch would fit ({format_size(smaller)}): give --accumulation {parts}, or "
+                "--activation-checkpointing"
+            )
+    return (
+        "not even one row fits: give a smaller --hidden-size, --num-layers or --sequence-length, or a machine with "
+        "more memory"
+    )
