@@ -25,6 +25,7 @@ from lavra.data.pieces import PlacedRows, Room, place_documents
 from lavra.data.tokenizer import MaskingTokenizer, required_token
 
 FRAME_TOKENS = 2  # [CLS] and [SEP]
+MASK_SHARE = 0.15  # the paper's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class MaskedTokenConfig:
     batch_size: int
     sequence_length: int
     seed: int = 0
-    mask_share: float = 0.15
+    mask_share: float = MASK_SHARE
     hidden_share: float = 0.8
     random_share: float = 0.1
     whole_words: bool = False

@@ -15,6 +15,11 @@ Model = Decoder | Encoder | EncoderDecoder
 # Matrices whose output is added to the residual, two a layer.
 _WRITERS = ("attention.output.weight", "feed_forward.down.weight")
 
+# Measured on small models (docs/log.md): learned positions start as sinusoids of this many `init_std`, and relative
+# biases fall by so much a bucket in the first head, and by this share of it in each further one.
+_SINUSOIDS = 2.5
+_STEEPEST, _FLATTER = 0.8, 3 / 8
+
 
 def new_model(config: ModelConfig) -> Model:
     """The model of that kind; its weights are not drawn yet."""
@@ -40,6 +45,10 @@ def initialize(model: Transformer) -> None:
             nn.init.zeros_(parameter)
         elif parameter.dim() < 2:
             nn.init.ones_(parameter)
+        elif name == "embedding.position.weight" and model.config.init is Init.POST_NORM:
+            parameter.copy_(_SINUSOIDS * model.config.init_std * sinusoids(*parameter.shape))
+        elif name.endswith("relative_bias.weight") and model.config.init is Init.FAN_IN:
+            parameter.copy_(_nearer_first(parameter, causal=name.startswith("decoder")))
         else:
             nn.init.normal_(parameter, std=_std(name, parameter, model.config))
 
@@ -47,17 +56,36 @@ def initialize(model: Transformer) -> None:
 def _std(name: str, parameter: torch.Tensor, config: ModelConfig) -> float:
     if config.init is Init.FAN_IN:
         return config.init_std * _fan_in_std(name, parameter, config)
+    if config.init is Init.POST_NORM and "embedding." not in name:
+        # A branch is then as large as the stream it is added to before both are normalised.
+        return 1 / math.sqrt(parameter.shape[1])
     if config.init is Init.SCALED_RESIDUAL and name.endswith(_WRITERS):
         # 2 L terms of equal variance are summed on the residual (Radford et al. 2019, section 2.3).
         return config.init_std / math.sqrt(2 * config.num_layers)
     return config.init_std
 
 
+def sinusoids(rows: int, channels: int) -> torch.Tensor:
+    """(rows, channels) sines and cosines of the position, by turns (Vaswani et al. 2017, section 3.5)."""
+    pairs = torch.arange(0, channels, 2) / channels
+    angles = torch.arange(rows)[:, None] * 10_000.0**-pairs
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).reshape(rows, -1)[:, :channels]
+
+
+def _nearer_first(bias: torch.Tensor, *, causal: bool) -> torch.Tensor:
+    """(buckets, H) a bias that falls with the bucket's distance, less steeply in every further head.
+
+    The paper's start is random; a model that first has to find its neighbours learns nothing else meanwhile.
+    """
+    buckets, heads = bias.shape
+    distance = torch.arange(buckets) % (buckets if causal else buckets // 2)
+    slopes = _STEEPEST * _FLATTER ** torch.arange(heads)
+    return -distance[:, None] * slopes
+
+
 def _fan_in_std(name: str, parameter: torch.Tensor, config: ModelConfig) -> float:
     """T5's scheme: queries take the 1 / sqrt(C) that its scores lack (mesh-tensorflow; Raffel et al. 2020)."""
     if name == "embedding.token.weight":
         return 1.0
-    if "relative_bias" in name:
-        return 1 / math.sqrt(config.hidden_size)
     fan_in = parameter.shape[1]
     return 1 / math.sqrt(fan_in * config.head_dim if name.endswith("query.weight") else fan_in)

@@ -73,6 +73,7 @@ class Init(Enum):
     NORMAL = "normal"  # every matrix N(0, init_std)
     SCALED_RESIDUAL = "scaled_residual"  # the same, matrices that write to the residual by 1/sqrt(2L) (Radford 2019)
     FAN_IN = "fan_in"  # T5: each matrix by its own fan-in
+    POST_NORM = "post_norm"  # the same, embeddings N(0, init_std), positions as sinusoids (docs/log.md)
 
 
 @dataclass(frozen=True, kw_only=True)

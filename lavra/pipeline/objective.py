@@ -8,7 +8,7 @@ from typing import Any
 from lavra.base.errors import ConfigError
 from lavra.data.batch import BatchMaker
 from lavra.data.dataset import TokenDataset
-from lavra.data.masked_token import MaskedToken, MaskedTokenConfig
+from lavra.data.masked_token import MASK_SHARE, MaskedToken, MaskedTokenConfig
 from lavra.data.next_token import FimTokens, NextToken, NextTokenConfig
 from lavra.data.span_corruption import SpanCorruption, SpanCorruptionConfig
 from lavra.model import ModelConfig
@@ -24,10 +24,12 @@ class Noise:
     Attributes:
         fim_rate: share of documents rearranged for fill-in-the-middle (decoders only).
         whole_words: hide whole words instead of single tokens (encoders only).
+        mask_share: share of the tokens to hide (encoders only); without it BERT's 15 %.
     """
 
     fim_rate: float = 0.0
     whole_words: bool = False
+    mask_share: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """JSON-ready data."""
@@ -41,6 +43,13 @@ class Noise:
             raise ConfigError(
                 "whole_words is set, but only masked-token models (bert, roberta) hide words; leave it out"
             )
+        if self.mask_share is not None and kind is not Kind.ENCODER:
+            raise ConfigError(
+                f"mask_share is {self.mask_share}, but only masked-token models (bert, roberta) hide tokens; "
+                "leave it out"
+            )
+        if self.mask_share is not None and not 0.0 < self.mask_share < 1.0:
+            raise ConfigError(f"mask_share is {self.mask_share}; it must lie between 0 and 1 (BERT: 0.15)")
 
 
 def make_objective(
@@ -72,7 +81,11 @@ def make_objective(
         return Objective(batches=NextToken(dataset, shape), loss=token_loss)
     if kind is Kind.ENCODER:
         masked = MaskedTokenConfig(
-            batch_size=batch_size, sequence_length=sequence_length, seed=seed, whole_words=noise.whole_words
+            batch_size=batch_size,
+            sequence_length=sequence_length,
+            seed=seed,
+            mask_share=MASK_SHARE if noise.mask_share is None else noise.mask_share,
+            whole_words=noise.whole_words,
         )
         batches = MaskedToken(dataset, masked, tokenizer)
         return Objective(batches=batches, loss=token_loss)

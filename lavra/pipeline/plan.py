@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from lavra.base.config import from_mapping, to_mapping
 from lavra.base.files import read_json, write_json
 from lavra.model import ModelConfig, preset
+from lavra.model.config import Kind
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.tokens import Tokenizer
 from lavra.train import TrainConfig
@@ -52,6 +53,31 @@ LADDER: Final = (
     Rung(3e18, 1024, 16, 65536),
 )
 HEAD_CHANNELS: Final = 64
+
+
+class Learning(NamedTuple):
+    """How a kind of model learns, as far as a plan depends on it (measured: docs/log.md).
+
+    Attributes:
+        taught: share of the tokens read that teach something; the ladder counts on all of them.
+        stacks: stacks among which a rung's layers are shared out.
+        least_heads: fewer of them cannot look left and right, or near and far, at once.
+        rate: Muon's peak rate.
+        embedding_rate: AdamW's beside it, for embeddings, norms and the head.
+    """
+
+    taught: float
+    stacks: int
+    least_heads: int
+    rate: float
+    embedding_rate: float
+
+
+LEARNING: Final = {
+    Kind.DECODER: Learning(taught=1.0, stacks=1, least_heads=1, rate=5e-3, embedding_rate=5e-3),
+    Kind.ENCODER: Learning(taught=0.3, stacks=1, least_heads=2, rate=1e-2, embedding_rate=5e-3),
+    Kind.ENCODER_DECODER: Learning(taught=0.2, stacks=2, least_heads=2, rate=1e-2, embedding_rate=1e-2),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

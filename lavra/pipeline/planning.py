@@ -23,7 +23,7 @@ from lavra.base.units import format_duration
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.fit import LEAST_STEPS, memory_check, must_pass, time_check
-from lavra.pipeline.plan import HEAD_CHANNELS, Plan, Rung, choose_rung, round_up
+from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.prepare import Progress
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
@@ -53,7 +53,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage:
         name="plan",
         kind="plan",
         folder="runs",
-        version=1,
+        version=2,
         run=run,
         needs=("tokenizer", "tokens"),
         config={**config.plan_settings(), "shares": SHARES},
@@ -66,17 +66,20 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
     """The shape for this machine and this much time; steps are still to be counted."""
     precision: Literal["bf16", "float32"] = "bf16" if bf16_pays(device) else "float32"
     peak = matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32, device)
-    rung = choose_rung(peak * USABLE * seconds)
+    learning = LEARNING[config.kind]
+    rung = choose_rung(peak * USABLE * seconds * learning.taught)
     hidden = config.hidden_size or rung.hidden_size
     rows_at_once = config.accumulation * num_processes
     optimizer = OptimizerConfig(kind=config.optimizer)
     if config.learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=config.learning_rate)
+    elif config.optimizer == "muon":
+        optimizer = replace(optimizer, learning_rate=learning.rate, embedding_learning_rate=learning.embedding_rate)
     return Plan(
         family=config.family,
         hidden_size=hidden,
-        num_layers=config.num_layers or rung.num_layers,
-        num_heads=max(1, hidden // HEAD_CHANNELS),
+        num_layers=config.num_layers or max(1, rung.num_layers // learning.stacks),
+        num_heads=max(learning.least_heads, hidden // HEAD_CHANNELS),
         sequence_length=config.context,
         batch_size=_step_tokens(config, rung, rows_at_once) // (config.context * rows_at_once),
         train=TrainConfig(

@@ -90,7 +90,7 @@ class Run:
             batch_size=plan.batch_size,
             sequence_length=plan.sequence_length,
             seed=plan.seed if split == "train" else 0,
-            noise=self.noise if split == "train" else replace(self.noise, fim_rate=0.0),
+            noise=self.noise if split == "train" else replace(self.noise, fim_rate=0.0, mask_share=None),
         )
 
 

@@ -29,6 +29,7 @@ from lavra.base.device import fingerprint, keep_freed_memory, seed_generator
 from lavra.base.errors import InputError, TrainingError
 from lavra.base.ports import Hook
 from lavra.data.batch import Batch
+from lavra.model.attention import Attention
 from lavra.model.block import Block
 from lavra.train.checkpoint import (
     Progress,
@@ -360,12 +361,21 @@ def _require_float32(model: nn.Module) -> None:
             )
 
 
-def block_matrices(model: nn.Module) -> set[str]:
-    """Names of the weight matrices inside blocks: what Muon may orthogonalise."""
-    return {
-        f"{prefix}.{name}"
-        for prefix, block in model.named_modules()
-        if isinstance(block, Block)
-        for name, parameter in block.named_parameters()
-        if parameter.ndim == 2
-    }
+def block_matrices(model: nn.Module) -> dict[str, float]:
+    """The weight matrices inside blocks, which Muon may orthogonalise, and the share of its rate that each is due.
+
+    T5's scores lack the 1 / sqrt(C) of others, and its queries are that much smaller instead: so must be their steps.
+    """
+    rates: dict[str, float] = {}
+    for prefix, block in model.named_modules():
+        if not isinstance(block, Block):
+            continue
+        queries = {f"{name}.query.weight": part for name, part in block.named_modules() if isinstance(part, Attention)}
+        for name, parameter in block.named_parameters():
+            if parameter.ndim == 2:
+                rates[f"{prefix}.{name}"] = _query_rate(queries[name]) if name in queries else 1.0
+    return rates
+
+
+def _query_rate(attention: Attention) -> float:
+    return min(1.0, 1 / (math.sqrt(attention.head_dim) * attention.scale))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,7 +136,7 @@ def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tens
 
 def build_optimizers(
     named: Iterable[tuple[str, nn.Parameter]],
-    matrices: set[str],
+    matrices: Mapping[str, float],
     config: OptimizerConfig,
     dtype: torch.dtype = torch.float32,
 ) -> list[torch.optim.Optimizer]:
@@ -144,7 +144,7 @@ def build_optimizers(
 
     Args:
         named: trainable parameters by name.
-        matrices: names of the weight matrices inside blocks, which Muon may take.
+        matrices: names of the weight matrices inside blocks, which Muon may take, and their shares of its rate.
         config: the settings.
         dtype: of Muon's products, that of the run's other matrix products: on a processor without 16-bit matrix
             instructions bf16 is a hundred times slower than float32.
@@ -152,14 +152,14 @@ def build_optimizers(
     Returns:
         Muon (unless `adamw`) and AdamW, each group carrying its peak rate as `peak_lr`.
     """
-    for_muon: list[nn.Parameter] = []
+    for_muon: dict[float, list[nn.Parameter]] = defaultdict(list)
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in named:
         if not parameter.requires_grad:
             continue
         if name in matrices and config.kind == "muon":
-            for_muon.append(parameter)
+            for_muon[matrices[name]].append(parameter)
         else:
             (decayed if parameter.ndim >= 2 else plain).append(parameter)
     rate = config.learning_rate if config.embedding_learning_rate is None else config.embedding_learning_rate
@@ -167,7 +167,7 @@ def build_optimizers(
     if for_muon:
         optimizers.append(
             Muon(
-                for_muon,
+                [{"params": group, "lr": share * config.learning_rate} for share, group in for_muon.items()],
                 lr=config.learning_rate,
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,

@@ -1,6 +1,7 @@
 """Configurations: presets, checks, old and new rotary fields, initialisation."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -125,7 +126,7 @@ def test_fresh_weights_follow_the_scheme(name):
     assert not torch.equal(model.embedding.token.weight, again.embedding.token.weight)
     expected = {
         "gpt2": (0.02, 0.02 / 2), "llama": (0.02, 0.02 / 2), "mistral": (0.02, 0.02 / 2), "qwen2": (0.02, 0.02 / 2),
-        "falcon": (0.02, 0.02), "bert": (0.02, 0.02), "roberta": (0.02, 0.02),
+        "falcon": (0.02, 0.02), "bert": (192**-0.5, 192**-0.5), "roberta": (192**-0.5, 192**-0.5),
         "t5": ((192 * 64) ** -0.5, 192**-0.5),
     }[name]  # fmt: skip
     stack = "encoder" if name in ("bert", "roberta", "t5") else "decoder"
@@ -134,6 +135,26 @@ def test_fresh_weights_follow_the_scheme(name):
     ids = torch.arange(24).reshape(2, 12)
     logits = model(ids, ids) if name == "t5" else model(ids)
     assert 0.01 < logits.std() < 3
+
+
+def test_learned_positions_of_an_encoder_start_as_sinusoids():
+    position = build_model(preset("bert", **SHAPE)).embedding.position.weight.detach()
+    amplitude = position[0].max().item()  # cos 0
+    for row in (1, 7, 63):
+        for pair in (0, 5, 95):
+            angle = row / 10_000 ** (2 * pair / 192)
+            sine, cosine = position[row, 2 * pair : 2 * pair + 2].tolist()
+            assert (sine, cosine) == pytest.approx((amplitude * math.sin(angle), amplitude * math.cos(angle)), abs=1e-5)
+
+
+def test_a_fresh_t5_prefers_what_is_near_in_the_first_head_most():
+    model = build_model(preset("t5", **SHAPE))
+    positions = torch.arange(12)[None]
+    for stack, causal in ((model.encoder, False), (model.decoder, True)):
+        bias = stack.relative_bias(positions, positions)[0].detach()  # (H, T, S)
+        row = bias[:, 11, :] if causal else bias[:, 0, :].flip(-1)
+        assert (row.diff(dim=-1)[:, 4:] > 0).all()
+        assert (row[0, :-1] < row[1, :-1]).all()
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bert", "falcon", "t5"])

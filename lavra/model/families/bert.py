@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lavra.model.config import Activation, Dropout, Kind, Layout, ModelConfig, Norm, Positions
+from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
 from lavra.model.weights import Table, both, each_layer, rule
@@ -177,6 +177,7 @@ def _preset(shape: Shape) -> ModelConfig:
         tie_embeddings=True,
         head_bias=True,
         head_transform=True,
+        init=Init.POST_NORM,
         pad_id=0,
     )
 
