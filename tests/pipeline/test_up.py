@@ -117,6 +117,8 @@ def test_bad_settings_are_refused(text: Path):
     [
         ({"family": "bert", "fim_rate": 0.5}, "fill-in-the-middle is for decoders"),
         ({"whole_words": True}, "only masked-token models"),
+        ({"mask_share": 0.3}, "only masked-token models"),
+        ({"family": "bert", "mask_share": 1.5}, "mask_share is 1.5; it must lie between 0 and 1"),
     ],
 )
 def test_noise_a_family_does_not_know_is_refused(text: Path, tmp_path: Path, changes, message):
@@ -129,6 +131,25 @@ def test_step_tokens_are_whole_rows_or_refused():
         draft(UpConfig(step_tokens=100, sequence_length=64, accumulation=2), 10.0, torch.device("cpu"))
     plan = draft(UpConfig(step_tokens=768, sequence_length=64, accumulation=2), 10.0, torch.device("cpu"), 3)
     assert plan.batch_size * plan.train.accumulation * 3 * 64 == 768
+
+
+def test_a_plan_is_of_its_familys_kind():
+    device, minutes = torch.device("cpu"), 480.0
+    llama, bert, t5 = (draft(UpConfig(family=family), minutes, device) for family in ("llama", "bert", "t5"))
+    assert bert.hidden_size <= llama.hidden_size  # only hidden tokens teach
+    assert bert.num_heads >= 2
+    assert t5.num_heads >= 2
+    assert bert.train.optimizer.learning_rate > llama.train.optimizer.learning_rate
+    assert bert.train.optimizer.embedding_learning_rate < bert.train.optimizer.learning_rate
+    given = draft(UpConfig(family="bert", learning_rate=0.002), minutes, device)
+    assert given.train.optimizer.learning_rate == 0.002
+    assert given.train.optimizer.embedding_learning_rate is None
+
+
+def test_an_encoder_hides_more_in_training_unless_told():
+    assert UpConfig(family="bert").noise.mask_share == 0.4
+    assert UpConfig(family="bert", mask_share=0.15).noise.mask_share == 0.15
+    assert UpConfig().noise.mask_share is None
 
 
 @pytest.mark.slow
