@@ -146,4 +146,5 @@ class BeamSearch:
         written = beam.tokens[:-1] if beam.tokens[-1] in self._stop_ids else beam.tokens
         stream = open_stream(self._tokenizer, self._plan)
         text = stream.push(list(written)) + stream.finish()
-        return make_completion(self._plan, text, beam.tokens, beam.logprobs, beam.reason)
+        reason = FinishReason.STOP if stream.stopped else beam.reason  # a stop string may end in half a character
+        return make_completion(self._plan, text, beam.tokens, beam.logprobs, reason)

@@ -82,6 +82,8 @@ class Writing:
             self._pieces.append(piece)
             return Delta(text=piece, tokens=tokens)
         piece += self._stream.finish()
+        if self._stream.stopped:  # perhaps only now: half a character at the very end may belong to a stop string
+            self.finish_reason = FinishReason.STOP
         self._pieces.append(piece)
         return Delta(text=piece, tokens=tokens, completion=self._completion(self.finish_reason))
 

@@ -1,4 +1,8 @@
-"""Fresh models: the class a configuration asks for, and weights drawn as its family's paper draws them."""
+"""Fresh models: the class a configuration asks for, and its weights.
+
+They are drawn as the family's paper draws them, but for BERT's matrices and positions and T5's relative biases, whose
+starts were measured to be better (docs/log.md).
+"""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_other_families_end_to_end(family: str, text: Path, tmp_path: Path):
 def test_interrupted_training_goes_on(text: Path, tmp_path: Path):
     """SIGINT in the middle of training; the next run resumes and needs fewer steps."""
     command = [sys.executable, "-m", "lavra", "up", "--text", str(text), "--workspace", str(tmp_path / "w"), "--json"]
-    command += ["--budget", "40s", "--vocab-size", "512", "--sequence-length", "64", "--compile", "off"]
+    command += ["--budget", "60s", "--vocab-size", "512", "--sequence-length", "64", "--compile", "off"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while not list((tmp_path / "w" / "runs").glob("pretrain-*/checkpoints/step-*/state.json")):
