@@ -52,7 +52,7 @@ def pretrain(family: str, budget: str, more: list[str]) -> dict[str, Any]:
 
 
 def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
-    heading = ["nats per hidden token", *(name for name in (OURS, BACKOFF, COMBINED)), "ratio to back-off", "seconds"]
+    heading = ["nats per hidden token", OURS, BACKOFF, COMBINED, "ratio to back-off", "seconds"]
     rows = [
         [
             family,

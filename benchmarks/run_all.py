@@ -122,7 +122,11 @@ def table(recorded: Mapping[str, Mapping[str, Result]]) -> str:
 
 def describe(value: Any) -> str:
     """A mapping as `name value, name value`; anything else as it is."""
-    return ", ".join(f"{name} {item}" for name, item in value.items()) if isinstance(value, Mapping) else str(value)
+    return (
+        ", ".join(f"{name} {item}" for name, item in sorted(value.items()))
+        if isinstance(value, Mapping)
+        else str(value)
+    )
 
 
 def write_table(page: Path, recorded: Mapping[str, Mapping[str, Result]]) -> None:

@@ -50,7 +50,7 @@ def initialize(model: Transformer) -> None:
         elif parameter.dim() < 2:
             nn.init.ones_(parameter)
         elif name == "embedding.position.weight" and model.config.init is Init.POST_NORM:
-            parameter.copy_(_SINUSOIDS * model.config.init_std * sinusoids(*parameter.shape))
+            parameter.copy_(_SINUSOIDS * model.config.init_std * _sinusoids(*parameter.shape))
         elif name.endswith("relative_bias.weight") and model.config.init is Init.FAN_IN:
             parameter.copy_(_nearer_first(parameter, causal=name.startswith("decoder")))
         else:
@@ -69,7 +69,7 @@ def _std(name: str, parameter: torch.Tensor, config: ModelConfig) -> float:
     return config.init_std
 
 
-def sinusoids(rows: int, channels: int) -> torch.Tensor:
+def _sinusoids(rows: int, channels: int) -> torch.Tensor:
     """(rows, channels) sines and cosines of the position, by turns (Vaswani et al. 2017, section 3.5)."""
     pairs = torch.arange(0, channels, 2) / channels
     angles = torch.arange(rows)[:, None] * 10_000.0**-pairs

@@ -92,6 +92,6 @@ def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Itera
             noise=config.noise,
         )
 
-    yield memory_check(plan, model, make(plan.batch_size).batches.batch(0))
-    yield time_check(plan)
+    yield memory_check(plan, model, make(plan.batch_size).batches.batch(0), compiled=plan.compiled)
+    yield time_check(plan, plan.train.num_steps)
     yield from training_checks(model, make, plan.train)

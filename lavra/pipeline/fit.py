@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from lavra.base.checks import Check
-from lavra.base.device import find_compiler
+from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
@@ -40,28 +42,28 @@ def must_pass(check: Check) -> None:
         raise DoesNotFitError(check)
 
 
-def memory_check(plan: Plan, model: ModelConfig, batch: Batch) -> Check:
-    """Whether training fits, by estimate; what would, if it does not."""
-    needed = _memory(plan, model, batch)
+def memory_check(plan: Plan, model: ModelConfig, batch: Batch, *, compiled: bool) -> Check:
+    """Whether training in one process fits, by estimate; what would, if it does not."""
+    needed = training_memory(model, plan.train, batch, compiled=compiled).total
     available = available_memory()
     fits = needed <= available * _OTHER_USES
     return Check(
         name="memory",
         passed=fits,
         detail=f"training takes about {format_size(needed)}, {format_size(available)} are available",
-        remedy="" if fits else _what_fits(plan, model, batch, available * _OTHER_USES),
+        remedy="" if fits else _what_fits(plan, model, batch, available * _OTHER_USES, compiled),
     )
 
 
-def time_check(plan: Plan) -> Check:
-    """Whether the time holds a run of steps as long as those that were timed."""
-    seconds = plan.train.num_steps * plan.seconds_per_step
-    fits = plan.train.num_steps >= LEAST_STEPS
+def time_check(plan: Plan, num_steps: int) -> Check:
+    """Whether the steps that fit into the time, each as long as those that were timed, make a run."""
+    seconds = num_steps * plan.seconds_per_step
+    fits = num_steps >= LEAST_STEPS
     return Check(
         name="time",
         passed=fits,
         detail=(
-            f"{plan.train.num_steps:,} steps of {plan.seconds_per_step:.2f}s take about {format_duration(seconds)} "
+            f"{num_steps:,} steps of {plan.seconds_per_step:.2f}s take about {format_duration(seconds)} "
             f"of {format_duration(plan.seconds)} for training, and {format_duration(plan.compile_seconds)} compiling"
         ),
         remedy="" if fits else "give more --budget, or smaller --hidden-size, --num-layers or --step-tokens",
@@ -69,7 +71,9 @@ def time_check(plan: Plan) -> Check:
 
 
 def available_memory() -> int:
-    """Bytes a new process may use: the kernel's own estimate on Linux, physical memory elsewhere."""
+    """Bytes training may use: free on the GPU; else the kernel's estimate on Linux, all memory elsewhere."""
+    if pick_device().type == "cuda":
+        return torch.cuda.mem_get_info()[0]
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():
@@ -78,18 +82,12 @@ def available_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _memory(plan: Plan, model: ModelConfig, batch: Batch) -> int:
-    # Before the first step nobody knows whether a compiler that is there works: then this says too little.
-    compiled = plan.train.compile != "off" and find_compiler() is not None
-    return training_memory(model, plan.train, batch, compiled=compiled).total
-
-
-def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float) -> str:
+def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float, compiled: bool) -> str:
     """The largest batch that fits, or that none does."""
     rows = len(batch.sample_ids)
     while rows > 1:
         rows //= 2
-        smaller = _memory(plan, model, batch.rows(0, rows))
+        smaller = training_memory(model, plan.train, batch.rows(0, rows), compiled=compiled).total
         if smaller <= limit:
             parts = len(batch.sample_ids) // rows * plan.train.accumulation
             return (

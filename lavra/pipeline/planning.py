@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 import torch
 
-from lavra.base.device import bf16_pays, fingerprint, matrix_peak, pick_device
+from lavra.base.device import bf16_pays, find_compiler, fingerprint, matrix_peak, pick_device
 from lavra.base.errors import ConfigError
 from lavra.base.units import format_duration
 from lavra.model import num_parameters
@@ -114,8 +114,8 @@ def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
 def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:
     """Time real steps of the real model, and count how many fit."""
     trial = Run(plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise)
-    model_config = plan.model_config(Tokenizer.load(trial.tokenizer))
-    must_pass(memory_check(plan, model_config, trial.objective().batches.batch(0)))
+    if crew.size == 1:  # the estimate is of one process that holds everything
+        _refuse_what_memory_cannot_hold(trial)
     times: list[float] = []
     progress("time a few steps", 0, _TRIAL_STEPS, "the first one compiles")
 
@@ -129,24 +129,35 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
     num_steps = math.floor(plan.seconds * _MARGIN / usual)
     plan = replace(
         plan,
+        seconds_per_step=usual,
+        compile_seconds=max(0.0, time.perf_counter() - began - sum(times[1:]) - usual) if result.compiled else 0.0,
+        num_parameters=num_parameters(model),
+    )
+    must_pass(time_check(plan, num_steps))
+    return replace(
+        plan,
         train=replace(
             plan.train,
             num_steps=num_steps,
             eval_every=max(1, num_steps // 4),
             save_every=max(1, round(_SECONDS_BETWEEN_SAVES / usual)),
         ),
-        seconds_per_step=usual,
-        compile_seconds=max(0.0, time.perf_counter() - began - sum(times[1:]) - usual) if result.compiled else 0.0,
-        num_parameters=num_parameters(model),
     )
-    must_pass(time_check(plan))
-    return plan
+
+
+def _refuse_what_memory_cannot_hold(run: Run) -> None:
+    # Before the first step nobody knows whether a compiler that is there works; uncompiled, more would be needed.
+    compiled = run.plan.train.compile != "off" and find_compiler() is not None
+    model = run.plan.model_config(Tokenizer.load(run.tokenizer))
+    must_pass(memory_check(run.plan, model, run.objective().batches.batch(0), compiled=compiled))
 
 
 def _section(plan: Plan, config: UpConfig, num_processes: int) -> Section:
     rows = plan.batch_size * plan.train.accumulation * num_processes
     tokens = plan.train.num_steps * rows * plan.sequence_length
     shares = tuple((name, f"{share:.0%}", format_duration(share * config.budget)) for name, share in SHARES.items())
+    share = config.noise.mask_share
+    hidden = () if share is None else (("tokens hidden in training", f"{share:.0%}"),)
     return Section(
         title="Plan",
         summary=(
@@ -179,6 +190,7 @@ def _section(plan: Plan, config: UpConfig, num_processes: int) -> Section:
                     ("context", plan.sequence_length),
                     ("rows in a step", rows),
                     ("processes", num_processes),
+                    *hidden,
                     ("optimizer", f"{plan.train.optimizer.kind}, peak rate {plan.train.optimizer.learning_rate:g}"),
                     ("schedule", f"{plan.train.schedule.kind}, falling over the last {plan.train.schedule.decay:.0%}"),
                     ("seconds a step", f"{plan.seconds_per_step:.3f}"),

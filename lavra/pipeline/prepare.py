@@ -114,7 +114,7 @@ def _tokenizer_section(tokenizer: Tokenizer, corpus: Corpus, context: StageConte
     context.metrics.update(
         bytes_per_token=per_token, texts_changed=trial.num_changed, unknown_tokens=trial.unknown_tokens
     )
-    exact = trial.num_changed == 0
+    exact = trial.num_exact == trial.num_texts
     return Section(
         title="Tokenizer",
         summary=f"{tokenizer.vocab_size:,} tokens; one carries {per_token:.2f} bytes of held-out text.",

@@ -124,6 +124,12 @@ def test_half_a_character_at_the_end_is_marked_not_lost():
     assert deltas[-1].completion.finish_reason is FinishReason.LENGTH
 
 
+def test_a_stop_string_found_in_half_a_character_is_the_reason():
+    (deltas,), _ = run([to_tokens("a€")], [plan(("\ufffd",), max_tokens=3)])
+    assert deltas[-1].completion.text == "a"
+    assert deltas[-1].completion.finish_reason is FinishReason.STOP
+
+
 def test_a_held_back_beginning_of_a_stop_string_is_given_at_the_end():
     (deltas,), _ = run([to_tokens("xab")], [plan(("abc",), max_tokens=3)])
     assert [delta.text for delta in deltas] == ["x", "", "ab"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from lavra.pipeline import doctor, fit
 from lavra.pipeline.doctor import examine, machine_checks
 from lavra.pipeline.fit import DoesNotFitError, memory_check, must_pass, time_check
 from lavra.pipeline.plan import Plan
+from lavra.pipeline.settings import SHARES
 from lavra.train import TrainConfig
 from lavra.train.estimate import training_memory
 from tests.pipeline.test_up import settings, silent, text
@@ -48,26 +48,27 @@ def test_what_cannot_fit_is_refused_and_what_would_is_named(tmp_path: Path, monk
     config, batch = tiny_config(layers=8), objective(tmp_path, "llama", rows=8).batches.batch(0)
     needed, half = (training_memory(config, PLAN.train, batch.rows(0, rows), compiled=False).total for rows in (8, 4))
     monkeypatch.setattr(fit, "available_memory", lambda: 2 * needed)
-    assert memory_check(PLAN, config, batch).passed
+    assert memory_check(PLAN, config, batch, compiled=False).passed
     monkeypatch.setattr(fit, "available_memory", lambda: int(half / 0.9) + 2)  # a tenth is left to others
-    refused = memory_check(PLAN, config, batch)
+    refused = memory_check(PLAN, config, batch, compiled=False)
     assert not refused.passed
     assert "4 rows a micro-batch would fit" in refused.remedy
     assert "--accumulation 2" in refused.remedy
     monkeypatch.setattr(fit, "available_memory", lambda: 1000)
-    assert "not even one row fits" in memory_check(PLAN, config, batch).remedy
+    assert "not even one row fits" in memory_check(PLAN, config, batch, compiled=False).remedy
 
 
-def test_a_run_that_would_take_too_long_is_refused(text: Path, tmp_path: Path):
-    assert time_check(PLAN).passed
-    slow = time_check(replace(PLAN, train=replace(PLAN.train, num_steps=3)))
+def test_a_run_that_would_take_too_long_is_refused(text: Path, tmp_path: Path, monkeypatch):
+    assert time_check(PLAN, 4).passed
+    slow = time_check(PLAN, 3)
     assert not slow.passed
     with pytest.raises(DoesNotFitError, match=r"3 steps of 0.10s.*--budget"):
         must_pass(slow)
-    # As the plan stage finds it: steps of 200,000 tokens, of which ten seconds hold not four.
-    config = settings(text, step_tokens=64 * 3200)
-    *_, last = examine(config, Workspace.open(tmp_path / "w"), silent)
+    # As the plan stage finds it, where the time holds no step at all.
+    monkeypatch.setitem(SHARES, "pretrain", 1e-9)
+    *_, last = examine(settings(text), Workspace.open(tmp_path / "w"), silent)
     assert last.name == "time"
+    assert last.detail.startswith("0 steps of ")
     assert not last.passed
     assert "--budget" in last.remedy
 
