@@ -13,7 +13,8 @@ from lavra.api.model import TextModel
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.generate.in_process import InProcessModel
-from lavra.model.checkpoint import DTYPES, load_checkpoint
+from lavra.model.checkpoint import DTYPES
+from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def load(path: str | Path, *, dtype: str | torch.dtype | None = None, device: st
     """
     folder = find_folder(str(path))
     wanted = parse_dtype(dtype) if isinstance(dtype, str) else dtype
-    model, config = load_checkpoint(folder, dtype=wanted, device=pick_device(device))
+    model, config = load_model(folder, dtype=wanted, device=pick_device(device))
     tokenizer = Tokenizer.load(folder)
     port = InProcessModel(model, config, tokenizer)
     logger.info("%s: %s on %s, runner torch", folder, config.family, next(model.parameters()).device)

@@ -79,15 +79,20 @@ def load_checkpoint(
     """
     folder = Path(folder)
     raw = read_config_file(folder)
-    source = _family_of(raw, folder)
-    checkpoint = _named(source, open_tensors(folder))
-    config = _read_config(source, raw, folder, checkpoint)
-    config, checkpoint = _resolve_copies(source, config, checkpoint)
+    source = family_of(raw, folder)
+    _refuse_quantized(raw, folder)
+    checkpoint = named(source, open_tensors(folder))
+    config = read_config(source, raw, folder, checkpoint)
+    config, checkpoint = resolve_copies(source, config, checkpoint)
     target = dtype or DTYPES[config.dtype]
     with torch.device("meta"):
         model = new_model(config)
-    table = _check(source.table(config), model, checkpoint, folder)
-    _fill(model, table, checkpoint, target, torch.device(device))
+    table = source.table(config)
+    check_names(table, checkpoint, folder)
+    check_shapes(table, model, checkpoint, folder)
+    fill(model, table, checkpoint, target, torch.device(device))
+    empty = [name for name, parameter in model.named_parameters() if parameter.is_meta]
+    assert not empty, f"the table leaves parameters unset: {empty}"
     model.eval()
     return model, config
 
@@ -96,9 +101,10 @@ def load_config(folder: Path | str) -> ModelConfig:
     """The configuration of a model folder; of its weights only the headers are read."""
     folder = Path(folder)
     raw = read_config_file(folder)
-    source = _family_of(raw, folder)
-    checkpoint = _named(source, open_tensors(folder))
-    return _read_config(source, raw, folder, checkpoint)
+    source = family_of(raw, folder)
+    _refuse_quantized(raw, folder)
+    checkpoint = named(source, open_tensors(folder))
+    return read_config(source, raw, folder, checkpoint)
 
 
 def save_checkpoint(model: Model, folder: Path | str, *, max_shard_bytes: int = 5_000_000_000) -> None:
@@ -112,14 +118,18 @@ def save_checkpoint(model: Model, folder: Path | str, *, max_shard_bytes: int = 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = family(model.config.family)
-    _check_expressible(target, model.config)
+    check_expressible(target, model.config)
     parameters = dict(model.named_parameters())
     table = target.table(model.config) if model.config.has_head else _unprefixed(target, target.table(model.config))
     dtype = model.embedding.token.weight.dtype
     tensors = {one.theirs: _joined(one, parameters) for one in table}
     write_tensors(folder, tensors, max_shard_bytes=max_shard_bytes)
-    config = replace(model.config, dtype=_dtype_name(dtype))
-    write_json(folder / "config.json", config_fields(config))
+    write_config(replace(model.config, dtype=_dtype_name(dtype)), folder)
+
+
+def write_config(config: ModelConfig, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+    """Write `config.json`, with further fields where some are given, and `generation_config.json`."""
+    write_json(folder / "config.json", {**config_fields(config), **(extra or {})})
     write_json(folder / "generation_config.json", _generation_fields(config))
 
 
@@ -137,7 +147,7 @@ def config_fields(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _check_expressible(target: Family, config: ModelConfig) -> None:
+def check_expressible(target: Family, config: ModelConfig) -> None:
     """Refuse to save what would be read back as another model."""
     names = frozenset(one.theirs for one in target.table(config))
     try:
@@ -172,7 +182,11 @@ def read_config_file(folder: Path) -> dict[str, Any]:
     return raw
 
 
-def _family_of(raw: Mapping[str, Any], folder: Path) -> Family:
+def family_of(raw: Mapping[str, Any], folder: Path) -> Family:
+    """The family that `config.json` names.
+
+    Raises CheckpointError for a model type or an architecture that is not supported.
+    """
     model_type = raw.get("model_type")
     if model_type not in FAMILIES:
         raise CheckpointError(
@@ -186,13 +200,18 @@ def _family_of(raw: Mapping[str, Any], folder: Path) -> Family:
             f"{folder / 'config.json'}: architecture {', '.join(architectures)} is not supported; "
             f"supported with {model_type}: {', '.join(found.architectures)}"
         )
-    if raw.get("quantization_config"):
-        method = raw["quantization_config"].get("quant_method", "unknown")
-        raise CheckpointError(f"{folder} is quantized ({method}); open the unquantized checkpoint")
     return found
 
 
-def _named(source: Family, files: TensorFiles) -> Checkpoint:
+def _refuse_quantized(raw: Mapping[str, Any], folder: Path) -> None:
+    if raw.get("quantization_config"):
+        method = raw["quantization_config"].get("quant_method", "unknown")
+        raise CheckpointError(
+            f"{folder} is quantized ({method}); open it with lavra.load, or open the unquantized checkpoint"
+        )
+
+
+def named(source: Family, files: TensorFiles) -> Checkpoint:
     """Bring the files' names to the table's: prefix added where a folder lacks it, old endings renamed."""
     prefixed = any(name.startswith(source.prefix) for name in files.names)
     names: dict[str, str] = {}
@@ -204,7 +223,8 @@ def _named(source: Family, files: TensorFiles) -> Checkpoint:
     return Checkpoint(files, names)
 
 
-def _read_config(source: Family, raw: Mapping[str, Any], folder: Path, checkpoint: Checkpoint) -> ModelConfig:
+def read_config(source: Family, raw: Mapping[str, Any], folder: Path, checkpoint: Checkpoint) -> ModelConfig:
+    """The configuration of a folder with these tensors."""
     fields = Fields(raw, where=str(folder / "config.json"))
     config = source.read(fields, frozenset(checkpoint.names))
     for name in ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"):
@@ -226,7 +246,7 @@ def _read_config(source: Family, raw: Mapping[str, Any], folder: Path, checkpoin
 
 def _dtype(fields: Fields, checkpoint: Checkpoint) -> str:
     """The type `config.json` states, or that of most tensors; wider tensors are warned about."""
-    stored = Counter(FLOATS[kind] for kind in checkpoint.files.dtypes.values() if kind in FLOATS)
+    stored = Counter(FLOATS[kind] for kind in map(checkpoint.dtype, checkpoint.names) if kind in FLOATS)
     common = stored.most_common(1)[0][0] if stored else "float32"
     stated = fields.raw.get("dtype") or fields.raw.get("torch_dtype")
     dtype = stated or (common if common in DTYPES else "float32")
@@ -243,7 +263,7 @@ def _id(fields: Fields, name: str, default: int | None) -> int | None:
     return None if value is None or value < 0 else int(value)
 
 
-def _resolve_copies(source: Family, config: ModelConfig, checkpoint: Checkpoint) -> tuple[ModelConfig, Checkpoint]:
+def resolve_copies(source: Family, config: ModelConfig, checkpoint: Checkpoint) -> tuple[ModelConfig, Checkpoint]:
     """Drop tensors that repeat others; untie a head whose matrix turns out to be its own."""
     copies = dict(source.copies)
     head, embedding = source.tied
@@ -280,8 +300,8 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(re.search(pattern, name) for pattern in patterns)
 
 
-def _check(table: Table, model: nn.Module, checkpoint: Checkpoint, folder: Path) -> Table:
-    """Refuse a checkpoint whose tensors are not exactly the table's, in name and shape."""
+def check_names(table: Table, checkpoint: Checkpoint, folder: Path) -> None:
+    """Refuse a checkpoint whose tensors are not exactly the table's."""
     expected, found = {one.theirs for one in table}, set(checkpoint.names)
     missing, unexpected = sorted(expected - found), sorted(found - expected)
     problems = []
@@ -293,6 +313,10 @@ def _check(table: Table, model: nn.Module, checkpoint: Checkpoint, folder: Path)
         raise CheckpointError(
             f"{folder}: {'; '.join(problems)}; its config.json and its weights do not belong together"
         )
+
+
+def check_shapes(table: Table, model: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
+    """Refuse tensors that are no weights, or of another shape than the model's."""
     ours = dict(model.named_parameters())
     for one in table:
         kind = checkpoint.dtype(one.theirs)
@@ -307,10 +331,9 @@ def _check(table: Table, model: nn.Module, checkpoint: Checkpoint, folder: Path)
                 f"{folder}: tensor {one.theirs} has shape {list(shape)}, expected {list(wanted)}; "
                 "its config.json and its weights do not belong together"
             )
-    return table
 
 
-def _fill(model: nn.Module, table: Table, checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> None:
+def fill(model: nn.Module, table: Table, checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> None:
     """Give every parameter its tensor, owned, contiguous, in the wanted type and place."""
     for one in table:
         for name, part in zip(one.ours, one.form.split(checkpoint.read(one.theirs)), strict=True):
@@ -318,8 +341,6 @@ def _fill(model: nn.Module, table: Table, checkpoint: Checkpoint, dtype: torch.d
             owned.copy_(part)
             owner, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(owner), leaf, nn.Parameter(owned))
-    empty = [name for name, parameter in model.named_parameters() if parameter.is_meta]
-    assert not empty, f"the table leaves parameters unset: {empty}"
 
 
 def _unprefixed(target: Family, table: Table) -> Table:

@@ -45,6 +45,10 @@ class Head(nn.Module):
             hidden = self.norm(self.activate(self.dense(hidden)))
         return hidden
 
+    def project(self, hidden: Tensor, tied: nn.Embedding) -> Tensor:
+        """(..., D), made ready -> (..., V) by its own matrix or the tied embedding's."""
+        return functional.linear(hidden, tied.weight if self.weight is None else self.weight, self.bias)
+
 
 class Transformer(nn.Module):
     """What the three models share: the embedding and the head."""
@@ -82,7 +86,7 @@ class Transformer(nn.Module):
 
         Raises InputError when the model has no head.
         """
-        return functional.linear(self.head_hidden(hidden), self.head_weight, self.head_bias)
+        return self._head().project(self.head_hidden(hidden), self.embedding.token)
 
     def _head(self) -> Head:
         if self.head is None:
@@ -95,7 +99,7 @@ class Transformer(nn.Module):
     def _new_cache(
         self, num_layers: int, batch_size: int, max_length: int, device: torch.device | None, dtype: torch.dtype | None
     ) -> KVCache:
-        weight = self.embedding.token.weight
+        weight = next(self.parameters())
         return KVCache(
             num_layers=num_layers,
             batch_size=batch_size,

@@ -1,0 +1,175 @@
+"""Quantized model folders: saved in either layout, and opened again.
+
+Both are Hugging Face folders whose `config.json` has a `quantization_config`.  In the interchange layout that is
+compressed-tensors' own (https://github.com/vllm-project/compressed-tensors), and tensors have the names and forms the
+family's table gives their floats: `transformers` opens such a folder.  In the native layout `quant_method` is `lavra`
+and tensors have our names, so that the embedding and the head can be packed in every family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from lavra.base.errors import CheckpointError, ConfigError
+from lavra.model.build import Model, new_model
+from lavra.model.checkpoint import (
+    DTYPES,
+    check_expressible,
+    family_of,
+    load_checkpoint,
+    read_config,
+    read_config_file,
+    write_config,
+)
+from lavra.model.checkpoint import Checkpoint as Tensors
+from lavra.model.config import ModelConfig
+from lavra.model.families import family
+from lavra.model.tensors import TensorFiles, open_tensors, write_tensors
+from lavra.quantize import interchange
+from lavra.quantize.modules import QuantizedEmbedding, QuantizedLinear
+from lavra.quantize.scheme import Layout, Scheme
+from lavra.quantize.swap import blank, quantize_model
+
+NATIVE: Final = "lavra"
+_PACKED: Final = ("matrix.packed", "matrix.scale")
+_SHARD = 5_000_000_000
+
+
+def save_quantized(model: Model, folder: Path | str) -> None:
+    """Save a model that `quantize_model` has changed; its layout is the folder's. Other files stay.
+
+    Raises:
+        ConfigError: the model is not quantized, or the layout cannot express it.
+    """
+    folder = Path(folder)
+    scheme = next((module.matrix.scheme for module in model.modules() if isinstance(module, QuantizedLinear)), None)
+    if scheme is None:
+        raise ConfigError("the model is not quantized; quantize it first, or save it with save_checkpoint")
+    check_expressible(family(model.config.family), model.config)
+    if layout_of(model) is Layout.INTERCHANGE:
+        tensors, facts = interchange.tensors_of(model), interchange.quantization_config(model, scheme)
+    else:
+        tensors, facts = _native_tensors(model), _native_facts(model.config, scheme)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(folder, tensors, max_shard_bytes=_SHARD)
+    dtype = next(model.parameters()).dtype
+    config = replace(model.config, dtype=next(name for name, known in DTYPES.items() if known == dtype))
+    write_config(config, folder, {"quantization_config": facts})
+
+
+def load_model(
+    folder: Path | str, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> tuple[Model, ModelConfig]:
+    """Open a model folder, quantized or not, in evaluation mode.
+
+    Args:
+        folder: as `transformers` or lavra wrote it.
+        dtype: of what is not quantized; by default what the folder says.
+        device: where the weights go.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`; or a way of quantizing that lavra does not read.
+    """
+    folder = Path(folder)
+    raw = read_config_file(folder)
+    facts = raw.get("quantization_config")
+    if not facts:
+        return load_checkpoint(folder, dtype=dtype, device=device)
+    method = facts.get("quant_method")
+    plain = {name: value for name, value in raw.items() if name != "quantization_config"}
+    if method == NATIVE:
+        model, config = _load_native(plain, facts, folder, dtype)
+    elif method == interchange.METHOD:
+        model, config = interchange.load(plain, facts, folder, dtype)
+    else:
+        raise CheckpointError(
+            f"{folder} is quantized ({method}); lavra opens {NATIVE} and {interchange.METHOD}: "
+            "open the unquantized checkpoint"
+        )
+    return model.to(device).eval(), config
+
+
+def layout_of(model: Model) -> Layout:
+    """The layout a quantized model has."""
+    return Layout.NATIVE if isinstance(model.embedding.token, QuantizedEmbedding) else Layout.INTERCHANGE
+
+
+def _native_tensors(model: Model) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _native_facts(config: ModelConfig, scheme: Scheme) -> dict[str, Any]:
+    return {
+        "quant_method": NATIVE,
+        "scheme": scheme.name,
+        "bits": scheme.bits,
+        "group_size": scheme.group_size,
+        "rounds_inputs": scheme.rounds_inputs,
+        # What the float folder would hold: some families' configuration depends on which tensors there are.
+        "float_tensors": sorted(one.theirs for one in family(config.family).table(config)),
+    }
+
+
+def _load_native(
+    raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path, dtype: torch.dtype | None
+) -> tuple[Model, ModelConfig]:
+    files = open_tensors(folder)
+    config = _native_config(raw, facts, files, folder)
+    scheme = _native_scheme(facts, folder)
+    target = dtype or DTYPES[config.dtype]
+    with torch.device("meta"):
+        model = new_model(config)
+        quantize_model(model, scheme, make=blank)
+    _check_native(model, files, folder)
+    model.load_state_dict({name: _owned(name, files.read(name), target) for name in files.names}, assign=True)
+    token = model.embedding.token
+    assert isinstance(token, QuantizedEmbedding)
+    token.like = torch.zeros((), dtype=target)
+    return model, config
+
+
+def _native_config(raw: Mapping[str, Any], facts: Mapping[str, Any], files: TensorFiles, folder: Path) -> ModelConfig:
+    some = next(name for name in sorted(files.names) if not name.endswith(_PACKED))
+    names = dict.fromkeys(facts.get("float_tensors", ()), some)  # all have the type of the floats that are left
+    return read_config(family_of(raw, folder), raw, folder, Tensors(files, names))
+
+
+def _native_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
+    try:
+        return Scheme(
+            name=facts["scheme"],
+            bits=facts["bits"],
+            group_size=facts["group_size"],
+            rounds_inputs=facts["rounds_inputs"],
+        )
+    except (KeyError, ConfigError) as error:
+        raise CheckpointError(f"{folder / 'config.json'}: quantization_config is not ours: {error}") from None
+
+
+def _check_native(model: nn.Module, files: TensorFiles, folder: Path) -> None:
+    """Refuse tensors that are missing, unexpected or of another shape or kind."""
+    wanted = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in model.state_dict().items()}
+    wrong = sorted(set(wanted) ^ files.names)
+    if wrong:
+        raise CheckpointError(
+            f"{folder}: {len(wrong)} tensors are missing or unexpected, {wrong[0]} among them; "
+            "its config.json and its weights do not belong together"
+        )
+    for name, (shape, dtype) in wanted.items():
+        packed = dtype == torch.uint8
+        if files.shapes[name] != shape or (files.dtypes[name] == "U8") != packed:
+            raise CheckpointError(
+                f"{folder}: tensor {name} is {files.dtypes[name]} {list(files.shapes[name])}, expected "
+                f"{list(shape)}; its config.json and its weights do not belong together"
+            )
+
+
+def _owned(name: str, stored: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy; floats in the wanted type, integers and their scales as they are."""
+    return stored.clone() if name.endswith(_PACKED) else stored.to(dtype, copy=True)

@@ -1,0 +1,254 @@
+"""The interchange layout: linear layers as compressed-tensors stores them, so that others open the folder.
+
+    int8, int4      pack-quantized   weight_packed (N, ceil(K bits / 32)) int32, weight_scale (N, G), weight_shape (2,)
+    int8-dynamic    int-quantized    weight (N, K) int8, weight_scale (N, 1)
+
+These are the W8A16, W4A16 and W8A8 of compressed-tensors' presets and of vLLM's documentation; they were opened with
+`transformers`, not with vLLM.  A family's table moves whole rows of a matrix, and integers and scales have the same
+rows, so its forms serve for both; GPT-2's matrices lie transposed in a Conv1D, which the convention cannot describe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from lavra.base.errors import CheckpointError, ConfigError
+from lavra.model.build import Model, new_model
+from lavra.model.checkpoint import (
+    DTYPES,
+    Checkpoint,
+    check_names,
+    check_shapes,
+    family_of,
+    fill,
+    named,
+    read_config,
+    resolve_copies,
+)
+from lavra.model.config import ModelConfig
+from lavra.model.families import family
+from lavra.model.tensors import open_tensors
+from lavra.model.weights import Rule, Stacked, Transposed
+from lavra.quantize.modules import QuantizedLinear, QuantizedMatrix
+from lavra.quantize.packing import from_words, pack, to_words, unpack
+from lavra.quantize.scheme import Scheme
+from lavra.quantize.swap import replace_module
+
+METHOD: Final = "compressed-tensors"
+_PACKED, _SCALE, _SHAPE = "_packed", "_scale", "_shape"  # after the name of a weight
+
+
+def quantization_config(model: Model, scheme: Scheme) -> dict[str, Any]:
+    """The field of `config.json` that says what is quantized and how."""
+    inputs = {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": True, "dynamic": True}
+    weights = {
+        "num_bits": scheme.bits,
+        "type": "int",
+        "strategy": "channel" if scheme.group_size is None else "group",
+        "group_size": scheme.group_size,
+        "symmetric": True,
+        "dynamic": False,
+    }
+    group = {
+        "targets": ["Linear"],
+        "weights": weights,
+        "input_activations": inputs if scheme.rounds_inputs else None,
+        "output_activations": None,
+    }
+    return {
+        "quant_method": METHOD,
+        "format": "int-quantized" if scheme.rounds_inputs else "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": group},
+        "ignore": _float_linears(model),
+        "kv_cache_scheme": None,
+    }
+
+
+def tensors_of(model: Model) -> dict[str, Tensor]:
+    """Everything a folder of this layout holds, under their names.
+
+    Raises:
+        ConfigError: the family's matrices lie in a way the convention cannot describe.
+    """
+    parameters = dict(model.named_parameters())
+    tensors: dict[str, Tensor] = {}
+    for one in family(model.config.family).table(model.config):
+        matrices = _matrices(model, one)
+        if matrices:
+            tensors |= _stored(one, matrices)
+        else:
+            tensors[one.theirs] = one.form.join([parameters[name].detach().cpu() for name in one.ours]).contiguous()
+    return tensors
+
+
+def load(
+    raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path, dtype: torch.dtype | None
+) -> tuple[Model, ModelConfig]:
+    """Open a folder of this layout, whoever wrote it.
+
+    Args:
+        raw: `config.json` without its `quantization_config`.
+        facts: that field.
+        folder: where the tensors are.
+        dtype: of what is not quantized; by default what the folder says.
+
+    Raises:
+        CheckpointError: what is stored is not what these two schemes can say, or files are damaged.
+    """
+    scheme = _read_scheme(facts, folder)
+    source = family_of(raw, folder)
+    found = named(source, open_tensors(folder))
+    quantized = {name.removesuffix(_SCALE) for name in found.names if name.endswith(".weight" + _SCALE)}
+    config, view = _as_floats(found, quantized, folder, raw)
+    table = source.table(config)
+    check_names(table, view, folder)
+    with torch.device("meta"):
+        model = new_model(config)
+    for one in table:
+        if one.theirs in quantized:
+            _restore(model, one, found, scheme, folder)
+    floats = [one for one in table if one.theirs not in quantized]
+    check_shapes(floats, model, view, folder)
+    fill(model, floats, view, dtype or DTYPES[config.dtype], torch.device("cpu"))
+    return model, config
+
+
+def _as_floats(
+    found: Checkpoint, quantized: set[str], folder: Path, raw: Mapping[str, Any]
+) -> tuple[ModelConfig, Checkpoint]:
+    """The configuration, and the folder as if its weights were floats."""
+    parts = {name + part for name in quantized for part in (_PACKED, _SCALE, _SHAPE)}
+    names = {name: file for name, file in found.names.items() if name not in parts}
+    for name in quantized:
+        if name not in names:
+            if name + _PACKED not in found.names:
+                raise CheckpointError(f"{folder}: {name} has scales but no integers; fetch the folder again")
+            names[name] = found.names[name + _PACKED]
+    source, view = family_of(raw, folder), Checkpoint(found.files, names)
+    return resolve_copies(source, read_config(source, raw, folder, view), view)
+
+
+def _restore(model: Model, one: Rule, found: Checkpoint, scheme: Scheme, folder: Path) -> None:
+    """Put a stored matrix, or the several it holds, in the place of our linear layers."""
+    _check_rows(one)
+    integers, scale = _integers(one, found, scheme, folder), found.read(one.theirs + _SCALE)
+    if scale.dim() == 1:
+        scale = scale[:, None]
+    parts = zip(one.ours, one.form.split(integers), one.form.split(scale), strict=True)
+    for name, rows, scales in parts:
+        owner = name.removesuffix(".weight")
+        linear = model.get_submodule(owner)
+        if not isinstance(linear, nn.Linear):
+            raise CheckpointError(f"{folder}: {one.theirs} is quantized, and lavra opens quantized linear layers only")
+        wanted = (linear.out_features, linear.in_features)
+        if tuple(rows.shape) != wanted or scales.shape[1] != scheme.num_groups(wanted[1]):
+            raise CheckpointError(
+                f"{folder}: {one.theirs} holds {list(rows.shape)} with {scales.shape[1]} groups, expected "
+                f"{list(wanted)} with {scheme.num_groups(wanted[1])}; its config.json and its weights differ"
+            )
+        with torch.device("cpu"):
+            matrix = QuantizedMatrix(*wanted, scheme)
+        matrix.set(rows.contiguous(), scales.clone())
+        replace_module(model, owner, QuantizedLinear(matrix, linear.bias))
+
+
+def _integers(one: Rule, found: Checkpoint, scheme: Scheme, folder: Path) -> Tensor:
+    """(N, K) int8 from either format."""
+    if one.theirs + _PACKED not in found.names:
+        stored = found.read(one.theirs)
+        if stored.dtype != torch.int8 or scheme.bits != 8:
+            raise CheckpointError(
+                f"{folder}: {one.theirs} is {stored.dtype} where {scheme.bits}-bit integers are expected"
+            )
+        return stored
+    shape = found.read(one.theirs + _SHAPE).tolist()
+    words = found.read(one.theirs + _PACKED)
+    num_bytes = shape[1] * scheme.bits // 8
+    if len(shape) != 2 or words.dtype != torch.int32 or words.shape != (shape[0], -(-num_bytes // 4)):
+        raise CheckpointError(
+            f"{folder}: {one.theirs} of shape {shape} does not fit its words, {list(words.shape)} {words.dtype}"
+        )
+    return unpack(from_words(words, num_bytes), scheme.bits)
+
+
+def _stored(one: Rule, matrices: list[QuantizedMatrix]) -> dict[str, Tensor]:
+    _check_rows(one)
+    scheme = matrices[0].scheme
+    integers = one.form.join([matrix.integers().cpu() for matrix in matrices])
+    scale = one.form.join([matrix.scale.cpu() for matrix in matrices]).contiguous()
+    if scheme.rounds_inputs:
+        return {one.theirs: integers.contiguous(), one.theirs + _SCALE: scale}
+    return {
+        one.theirs + _PACKED: to_words(pack(integers, scheme.bits)),
+        one.theirs + _SCALE: scale,
+        one.theirs + _SHAPE: torch.tensor(integers.shape),
+    }
+
+
+def _check_rows(one: Rule) -> None:
+    if isinstance(one.form, Transposed) or (isinstance(one.form, Stacked) and one.form.transposed):
+        raise ConfigError(
+            f"{one.theirs} lies transposed in a Conv1D (GPT-2), which compressed-tensors cannot describe; "
+            "use the native layout, or export to GGUF or ONNX"
+        )
+
+
+def _matrices(model: Model, one: Rule) -> list[QuantizedMatrix]:
+    """The quantized matrices a tensor of theirs holds; none where it holds floats."""
+    if not one.theirs.endswith(".weight"):
+        return []
+    owners = [model.get_submodule(name.rpartition(".")[0]) for name in one.ours]
+    return [owner.matrix for owner in owners if isinstance(owner, QuantizedLinear)]
+
+
+def _float_linears(model: Model) -> list[str]:
+    """What `transformers` would take for a quantized linear layer and is not."""
+    source = family(model.config.family)
+    names = {source.tied[0].removesuffix(".weight")}
+    for one in source.table(model.config):
+        owner = model.get_submodule(one.ours[0].rpartition(".")[0])
+        if isinstance(owner, nn.Linear):
+            names.add(one.theirs.rpartition(".")[0])
+    return sorted(names)
+
+
+def _read_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
+    where = f"{folder / 'config.json'}: quantization_config"
+    groups = list((facts.get("config_groups") or {}).values())
+    if len(groups) != 1:
+        raise CheckpointError(f"{where} has {len(groups)} config_groups; lavra opens folders with one")
+    weights, inputs = groups[0].get("weights") or {}, groups[0].get("input_activations")
+    if facts.get("kv_cache_scheme"):
+        raise CheckpointError(f"{where} has a kv_cache_scheme; lavra opens folders without")
+    _expect(where, "weights", weights, {"type": {"int"}, "symmetric": {True}, "num_bits": {4, 8}})
+    _expect(where, "weights", weights, {"strategy": {"channel", "group"}, "dynamic": {False, None}, "actorder": {None}})
+    if inputs is not None:
+        wanted: dict[str, set[Any]] = {
+            "type": {"int"},
+            "symmetric": {True},
+            "num_bits": {8},
+            "strategy": {"token"},
+            "dynamic": {True},
+        }
+        _expect(where, "input_activations", inputs, wanted)
+    bits, size = weights["num_bits"], weights.get("group_size")
+    name = f"int{bits}" + ("-dynamic" if inputs is not None else "")
+    return Scheme(
+        name=name,
+        bits=bits,
+        group_size=size if weights["strategy"] == "group" else None,
+        rounds_inputs=inputs is not None,
+    )
+
+
+def _expect(where: str, part: str, found: Mapping[str, Any], wanted: Mapping[str, set[Any]]) -> None:
+    for name, allowed in wanted.items():
+        if found.get(name) not in allowed:
+            choices = ", ".join(sorted(str(value) for value in allowed))
+            raise CheckpointError(f"{where}: {part}.{name} is {found.get(name)!r}; lavra opens {choices}")

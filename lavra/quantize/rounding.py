@@ -1,0 +1,94 @@
+"""From weights to integers and back.
+
+    w ~ q * s,   q = clip(round(w / s)),   one s for each group of inputs of an output
+
+Eight bits take the group's largest weight as it is.  Four bits try scales around it and keep the one with the least
+squared error: cutting the largest weight a little off makes the grid finer for all the others (Lin et al. 2023, AWQ,
+arXiv:2306.00978, section 3.2, searches in the same way).  Scales are rounded to bfloat16 first, so that what is
+rounded is rounded to the grid that will be read back.
+
+Rounding that looks at data is not here: it needs a model at work.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lavra.base.errors import CheckpointError
+from lavra.quantize.scheme import Scheme
+
+SCALE_DTYPE: Final = torch.bfloat16
+# Shares of the range that four bits try; 1 is the whole range.
+_SHARES: Final = tuple(share / 100 for share in range(70, 104, 2))
+_ROWS_AT_ONCE = 1024  # the search holds a few copies of so many rows
+
+
+def choose_scales(weight: Tensor, scheme: Scheme) -> Tensor:
+    """(N, K) weights -> (N, G) bfloat16 scales.
+
+    Raises:
+        CheckpointError: some weight is not a number.
+    """
+    if not bool(torch.isfinite(weight).all()):
+        raise CheckpointError("a weight is not a finite number; the checkpoint is damaged: train or fetch it again")
+    groups = scheme.num_groups(weight.shape[1])
+    found = [_scales(_grouped(rows, groups), scheme) for rows in torch.split(weight.float(), _ROWS_AT_ONCE)]
+    return torch.cat(found)
+
+
+def to_integers(weight: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
+    """(N, K) weights and (N, G) scales -> (N, K) int8."""
+    grouped = _grouped(weight.float(), scale.shape[1])
+    return _round(grouped, scale.float()[:, :, None], scheme).flatten(1).to(torch.int8)
+
+
+def to_weight(integers: Tensor, scale: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(N, K) integers and (N, G) scales -> (N, K) weights."""
+    out: Tensor = _grouped(integers, scale.shape[1]) * scale.float()[:, :, None]
+    return out.flatten(1).to(dtype)
+
+
+def round_inputs(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., K) inputs -> integers as floats (..., K) and a scale a token (..., 1), as compressed-tensors has it."""
+    largest = x.float().abs().amax(dim=-1, keepdim=True)
+    scale = torch.where(largest == 0, torch.ones_like(largest), largest / 127.5)
+    return (x.float() / scale).round().clamp(-128, 127), scale
+
+
+def _scales(grouped: Tensor, scheme: Scheme) -> Tensor:
+    """(N, G, K/G) -> (N, G)."""
+    largest = grouped.abs().amax(dim=2)  # (N, G)
+    if scheme.bits == 8:
+        return _not_below(largest / scheme.largest)
+    best, least = torch.ones_like(largest, dtype=SCALE_DTYPE), torch.full_like(largest, torch.inf)
+    for share in _SHARES:
+        scale = _not_zero((largest * share / (scheme.largest + 0.5)).to(SCALE_DTYPE))
+        wide = scale.float()[:, :, None]
+        error = (grouped - _round(grouped, wide, scheme) * wide).square().sum(dim=2)
+        better = error < least
+        best, least = torch.where(better, scale, best), torch.where(better, error, least)
+    return best
+
+
+def _grouped(x: Tensor, groups: int) -> Tensor:
+    """(N, K) -> (N, G, K/G)."""
+    return x.reshape(x.shape[0], groups, -1)
+
+
+def _round(grouped: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
+    return (grouped / scale).round().clamp(-scheme.largest - 1, scheme.largest)
+
+
+def _not_below(exact: Tensor) -> Tensor:
+    """The bfloat16 at or above, so that the largest weight is not cut off."""
+    near = exact.to(SCALE_DTYPE)
+    above = (near.view(torch.int16) + 1).view(SCALE_DTYPE)
+    return _not_zero(torch.where(near.float() < exact, above, near))
+
+
+def _not_zero(scale: Tensor) -> Tensor:
+    """A group of zeros has any scale: 1."""
+    return torch.where(scale == 0, torch.ones_like(scale), scale)

@@ -1,0 +1,162 @@
+"""Quantized folders: ours open again bit by bit, and `transformers` with compressed-tensors computes the same."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers as hf
+
+from lavra.base.errors import CheckpointError, ConfigError
+from lavra.model import build_model, load_checkpoint, preset
+from lavra.model.families import family
+from lavra.quantize import SCHEMES, Layout, load_model, quantize_model, quantized_ratio, save_quantized
+from lavra.quantize.modules import QuantizedLinear
+from tests.model.variants import ALL, inputs, save_theirs, theirs
+
+INTERCHANGE = (
+    "llama",
+    "llama-multi-query-tied",
+    "llama-biased",
+    "qwen2",
+    "falcon-7b",
+    "falcon-new",
+    "bert",
+    "roberta",
+    "t5-v1.0",
+    "t5-v1.1",
+)
+# `transformers` itself looks at the weights of their layers, which are not there while they are packed.
+ONLY_DEQUANTIZED = [name for name in INTERCHANGE if name.startswith(("falcon", "t5"))]
+CHOSEN = {variant.name: variant for variant in ALL if variant.name in (*INTERCHANGE, "gpt2")}
+
+
+def quantized(name, scheme, layout, folder):
+    model, _ = load_checkpoint(save_theirs(theirs(CHOSEN[name]), folder / "float"))
+    chosen = SCHEMES[scheme]
+    if scheme == "int4" and name.startswith("t5"):  # its inner layer is 48 wide here
+        chosen = replace(chosen, group_size=16)
+    quantize_model(model, chosen, layout=layout)
+    save_quantized(model, folder / "small")
+    return model
+
+
+def logits(model):
+    given = inputs(model)
+    if "decoder_input_ids" in given or getattr(model.config, "is_encoder_decoder", False):
+        given["decoder_input_ids"] = given["input_ids"][:, :17]
+    model.eval()
+    with torch.inference_mode():
+        out = model(**given)
+    return getattr(out, "logits", out)
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+@pytest.mark.parametrize("name", sorted(CHOSEN))
+def test_a_saved_model_opens_with_equal_logits(name, scheme, layout, tmp_path):
+    if name == "gpt2" and layout is Layout.INTERCHANGE:
+        return  # refused: the next test
+    model = quantized(name, scheme, layout, tmp_path)
+    again, config = load_model(tmp_path / "small")
+    assert torch.equal(logits(model), logits(again))
+    assert config.family == model.config.family
+    assert quantized_ratio(again) == quantized_ratio(model)
+
+
+def test_gpt2_has_no_interchange_layout_and_says_so(tmp_path):
+    with pytest.raises(ConfigError, match=r"Conv1D.*native layout"):
+        quantized("gpt2", "int8", Layout.INTERCHANGE, tmp_path)
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+@pytest.mark.parametrize("name", [name for name in INTERCHANGE if name not in ONLY_DEQUANTIZED])
+def test_transformers_opens_the_interchange_layout_with_our_logits(name, scheme, tmp_path):
+    model = quantized(name, scheme, Layout.INTERCHANGE, tmp_path)
+    opened = CHOSEN[name].model.from_pretrained(tmp_path / "small", dtype=torch.float32)
+    ours, expected = logits(model), logits(opened)
+    # An input on the border between two integers may fall to either side, and the layers above see it.
+    bound = 0.2 if SCHEMES[scheme].rounds_inputs else 1e-4
+    assert (ours - expected).abs().max() <= bound * expected.std()
+    assert (ours - logits(theirs(CHOSEN[name]))).abs().max() > 1e-3 * expected.std(), "nothing was rounded"
+    same_layers(model, opened)
+
+
+def same_layers(model, opened):
+    """Every quantized layer by itself, on inputs of its own."""
+    table = family(model.config.family).table(model.config)
+    draw = torch.Generator().manual_seed(3)
+    compared = 0
+    for one in table:
+        layer = model.get_submodule(one.ours[0].rpartition(".")[0])
+        if isinstance(layer, QuantizedLinear) and one.theirs.endswith(".weight"):
+            x = torch.randn(2, 5, layer.matrix.columns, generator=draw)
+            with torch.inference_mode():
+                expected = opened.get_submodule(one.theirs.removesuffix(".weight"))(x)
+                assert (layer(x) - expected).abs().max() <= 1e-5 * expected.std()
+            compared += 1
+    assert compared >= 8
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+@pytest.mark.parametrize("name", ONLY_DEQUANTIZED)
+def test_where_transformers_can_only_dequantize_its_weights_are_ours(name, scheme, tmp_path):
+    """It multiplies by the scales in their own type, so what is compared is weights in bfloat16."""
+    model = quantized(name, scheme, Layout.INTERCHANGE, tmp_path)
+    settings = hf.CompressedTensorsConfig(dequantize=True)
+    opened = (
+        CHOSEN[name]
+        .model.from_pretrained(tmp_path / "small", dtype=torch.float32, quantization_config=settings)
+        .state_dict()
+    )
+    compared = 0
+    for one in family(model.config.family).table(model.config):
+        layers = [model.get_submodule(name.rpartition(".")[0]) for name in one.ours]
+        if isinstance(layers[0], QuantizedLinear) and one.theirs.endswith(".weight"):
+            expected = one.form.join([layer.matrix.dequantized(torch.bfloat16) for layer in layers])
+            assert torch.equal(opened[one.theirs].bfloat16(), expected)
+            compared += 1
+    assert compared >= 8
+
+
+def test_a_quantized_folder_is_refused_by_those_who_need_floats(tmp_path):
+    quantized("llama", "int8", Layout.NATIVE, tmp_path)
+    with pytest.raises(CheckpointError, match=r"quantized \(lavra\); open it with lavra.load"):
+        load_checkpoint(tmp_path / "small")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"type": "float"}, "weights.type is 'float'"),
+        ({"symmetric": False}, "weights.symmetric is False"),
+        ({"num_bits": 3}, "weights.num_bits is 3; lavra opens 4, 8"),
+        ({"actorder": "group"}, "weights.actorder is 'group'"),
+    ],
+)
+def test_other_ways_of_quantizing_are_refused_by_name(change, message, tmp_path):
+    quantized("llama", "int4", Layout.INTERCHANGE, tmp_path)
+    path = tmp_path / "small" / "config.json"
+    config = json.loads(path.read_text())
+    config["quantization_config"]["config_groups"]["group_0"]["weights"].update(change)
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=message):
+        load_model(tmp_path / "small")
+
+
+def test_quantizing_twice_is_refused(tmp_path):
+    model = quantized("llama", "int8", Layout.NATIVE, tmp_path)
+    with pytest.raises(ConfigError, match="quantized already"):
+        quantize_model(model, SCHEMES["int8"])
+
+
+@pytest.mark.parametrize(("scheme", "linears", "whole"), [("int8", 0.26, 0.26), ("int4", 0.145, 0.16)])
+def test_sizes_of_a_tied_llama(scheme, linears, whole, tmp_path):
+    """The shape of a 135M LLaMA with fewer layers: the embedding weighs more in it, so its ratio is the harder one."""
+    config = preset("llama", vocab_size=8192, hidden_size=576, num_layers=2, num_heads=9, max_positions=64)
+    model = build_model(config)
+    floats = sum(4 * parameter.numel() for parameter in model.parameters())
+    quantize_model(model, SCHEMES[scheme])
+    save_quantized(model, tmp_path)
+    assert quantized_ratio(model) <= linears
+    assert (tmp_path / "model.safetensors").stat().st_size <= whole * floats
