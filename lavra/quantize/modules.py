@@ -20,7 +20,7 @@ from lavra.quantize.rounding import SCALE_DTYPE, choose_scales, round_inputs, to
 from lavra.quantize.scheme import Scheme
 
 _ROWS_AT_ONCE = 4096  # of a matrix turned into floats: a whole vocabulary would be larger than the model
-_EXACT_PRODUCTS = 1024  # 1024 * 128 * 127 < 2^24: float32 holds every such sum of int8 products exactly
+_EXACT_PRODUCTS = 1024  # 1024 * 128 * 128 = 2^24: float32 holds every such sum of int8 products exactly
 
 
 class QuantizedMatrix(nn.Module):
