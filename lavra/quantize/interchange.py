@@ -179,7 +179,12 @@ def _integers(one: Rule, found: Checkpoint, scheme: Scheme, folder: Path) -> Ten
 
 def _stored(one: Rule, matrices: list[QuantizedMatrix]) -> dict[str, Tensor]:
     _check_rows(one)
-    scheme = matrices[0].scheme
+    scheme, inputs = matrices[0].scheme, matrices[0].columns
+    if inputs % (scheme.group_size or 8):
+        raise ConfigError(
+            f"{one.theirs} has {inputs} inputs, no multiple of {scheme.group_size or 8}, as this layout needs; "
+            "give a smaller group_size, or use the native layout"
+        )
     integers = one.form.join([matrix.integers().cpu() for matrix in matrices])
     scale = one.form.join([matrix.scale.cpu() for matrix in matrices]).contiguous()
     if scheme.rounds_inputs:

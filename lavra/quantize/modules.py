@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from lavra.model.transformer import Head
 from lavra.quantize.packing import pack, unpack
-from lavra.quantize.rounding import SCALE_DTYPE, choose_scales, round_inputs, to_integers, to_weight
+from lavra.quantize.rounding import SCALE_DTYPE, choose_scales, pad_columns, round_inputs, to_integers, to_weight
 from lavra.quantize.scheme import Scheme
 
 _ROWS_AT_ONCE = 4096  # of a matrix turned into floats: a whole vocabulary would be larger than the model
@@ -38,7 +38,7 @@ class QuantizedMatrix(nn.Module):
     def __init__(self, rows: int, columns: int, scheme: Scheme) -> None:
         super().__init__()
         self.rows, self.columns, self.scheme = rows, columns, scheme
-        self.register_buffer("packed", torch.zeros(rows, columns * scheme.bits // 8, dtype=torch.uint8))
+        self.register_buffer("packed", torch.zeros(rows, scheme.padded(columns) * scheme.bits // 8, dtype=torch.uint8))
         self.register_buffer("scale", torch.ones(rows, scheme.num_groups(columns), dtype=SCALE_DTYPE))
 
     @classmethod
@@ -51,7 +51,7 @@ class QuantizedMatrix(nn.Module):
 
     def set(self, integers: Tensor, scale: Tensor) -> None:
         """Take (N, K) integers and (N, G) scales."""
-        self.packed = pack(integers, self.scheme.bits)
+        self.packed = pack(pad_columns(integers, self.scheme.padded(self.columns)), self.scheme.bits)
         self.scale = scale.contiguous()
 
     @property
@@ -61,16 +61,16 @@ class QuantizedMatrix(nn.Module):
 
     def integers(self) -> Tensor:
         """(N, K) int8."""
-        return unpack(self.packed, self.scheme.bits)
+        return self._unpacked(self.packed)
 
     def dequantized(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """(N, K) in floats: a whole copy of the matrix."""
-        return to_weight(self.integers(), self.scale, dtype)
+        return to_weight(self.integers(), self.scale, self.scheme, dtype)
 
     def lookup(self, ids: Tensor, dtype: torch.dtype) -> Tensor:
         """(...) row numbers -> (..., K)."""
         flat = ids.flatten()
-        rows = to_weight(unpack(self.packed[flat], self.scheme.bits), self.scale[flat], dtype)
+        rows = to_weight(self._unpacked(self.packed[flat]), self.scale[flat], self.scheme, dtype)
         return rows.view(*ids.shape, self.columns)
 
     def linear(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -79,11 +79,14 @@ class QuantizedMatrix(nn.Module):
         out = multiply(x).to(x.dtype)
         return out if bias is None else out + bias
 
+    def _unpacked(self, packed: Tensor) -> Tensor:
+        return unpack(packed, self.scheme.bits)[:, : self.columns]
+
     def _multiply(self, x: Tensor) -> Tensor:
         parts = zip(torch.split(self.packed, _ROWS_AT_ONCE), torch.split(self.scale, _ROWS_AT_ONCE), strict=True)
         return torch.cat(
             [
-                functional.linear(x, to_weight(unpack(packed, self.scheme.bits), scale, x.dtype))
+                functional.linear(x, to_weight(self._unpacked(packed), scale, self.scheme, x.dtype))
                 for packed, scale in parts
             ],
             dim=-1,
@@ -96,7 +99,7 @@ class QuantizedMatrix(nn.Module):
         for packed, scale in zip(
             torch.split(self.packed, _ROWS_AT_ONCE), torch.split(self.scale, _ROWS_AT_ONCE), strict=True
         ):
-            weight = unpack(packed, self.scheme.bits).float()
+            weight = self._unpacked(packed).float()
             pieces = zip(
                 torch.split(rounded, _EXACT_PRODUCTS, -1), torch.split(weight, _EXACT_PRODUCTS, -1), strict=True
             )

@@ -16,6 +16,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lavra.base.errors import CheckpointError
 from lavra.quantize.scheme import Scheme
@@ -34,21 +35,20 @@ def choose_scales(weight: Tensor, scheme: Scheme) -> Tensor:
     """
     if not bool(torch.isfinite(weight).all()):
         raise CheckpointError("a weight is not a finite number; the checkpoint is damaged: train or fetch it again")
-    groups = scheme.num_groups(weight.shape[1])
-    found = [_scales(_grouped(rows, groups), scheme) for rows in torch.split(weight.float(), _ROWS_AT_ONCE)]
+    found = [_scales(_grouped(rows, scheme), scheme) for rows in torch.split(weight.float(), _ROWS_AT_ONCE)]
     return torch.cat(found)
 
 
 def to_integers(weight: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
     """(N, K) weights and (N, G) scales -> (N, K) int8."""
-    grouped = _grouped(weight.float(), scale.shape[1])
-    return _round(grouped, scale.float()[:, :, None], scheme).flatten(1).to(torch.int8)
+    grouped = _grouped(weight.float(), scheme)
+    return _round(grouped, scale.float()[:, :, None], scheme).flatten(1)[:, : weight.shape[1]].to(torch.int8)
 
 
-def to_weight(integers: Tensor, scale: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def to_weight(integers: Tensor, scale: Tensor, scheme: Scheme, dtype: torch.dtype = torch.float32) -> Tensor:
     """(N, K) integers and (N, G) scales -> (N, K) weights."""
-    out: Tensor = _grouped(integers, scale.shape[1]) * scale.float()[:, :, None]
-    return out.flatten(1).to(dtype)
+    out: Tensor = _grouped(integers, scheme) * scale.float()[:, :, None]
+    return out.flatten(1)[:, : integers.shape[1]].to(dtype)
 
 
 def round_inputs(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,9 +73,16 @@ def _scales(grouped: Tensor, scheme: Scheme) -> Tensor:
     return best
 
 
-def _grouped(x: Tensor, groups: int) -> Tensor:
-    """(N, K) -> (N, G, K/G)."""
-    return x.reshape(x.shape[0], groups, -1)
+def pad_columns(x: Tensor, columns: int) -> Tensor:
+    """(N, K) with zeros up to that many columns."""
+    return x if x.shape[1] == columns else functional.pad(x, (0, columns - x.shape[1]))
+
+
+def _grouped(x: Tensor, scheme: Scheme) -> Tensor:
+    """(N, K) -> (N, G, group), zeros where the last group has a rest only."""
+    if scheme.group_size is None:
+        return x[:, None]
+    return pad_columns(x, scheme.padded(x.shape[1])).reshape(x.shape[0], -1, scheme.group_size)
 
 
 def _round(grouped: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:

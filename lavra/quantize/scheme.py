@@ -51,23 +51,12 @@ class Scheme:
         return (1 << self.bits - 1) - 1
 
     def num_groups(self, inputs: int) -> int:
-        """Scales of an output with that many inputs.
+        """Scales of an output with that many inputs; the last group may have a rest only."""
+        return 1 if self.group_size is None else -(-inputs // self.group_size)
 
-        Raises:
-            ConfigError: the inputs cannot be shared out among groups.
-        """
-        if self.bits == 4 and inputs % 8:
-            raise ConfigError(
-                f"a matrix has {inputs} inputs; {self.name} packs them by eights: use int8 for this model"
-            )
-        if self.group_size is None:
-            return 1
-        if inputs % self.group_size:
-            raise ConfigError(
-                f"a matrix has {inputs} inputs, which are no multiple of group_size {self.group_size}; "
-                "give a smaller group size or use int8"
-            )
-        return inputs // self.group_size
+    def padded(self, inputs: int) -> int:
+        """Inputs with the zeros that fill the last group, and with it the last word."""
+        return -(-inputs // 8) * 8 if self.group_size is None else self.num_groups(inputs) * self.group_size
 
 
 SCHEMES: Final[Mapping[str, Scheme]] = {

@@ -54,7 +54,7 @@ def quantize_model(
         make: what makes a matrix of a weight; calibrated rounding is another one.
 
     Raises:
-        ConfigError: the model is quantized already, or a matrix's inputs cannot be shared out among groups.
+        ConfigError: the model is quantized already.
     """
     if any(isinstance(module, QuantizedMatrix) for module in model.modules()):
         raise ConfigError("the model is quantized already; open the unquantized one")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import lavra
-from lavra.base.errors import ConfigError
 from lavra.model import load_checkpoint
 from lavra.quantize import SCHEMES, quantize_model, save_quantized
 
@@ -17,7 +16,7 @@ def test_a_quantized_story_teller_still_tells_stories(lavra_data, tmp_path):
     floats = lavra.load(source)
     text = "Once upon a time, there was a little girl named Lily. She liked to play in the park."
     before = np.array(floats.score(text).logprobs[1:], dtype=float)
-    for name in ("int8", "int8-dynamic"):
+    for name, bound in (("int8", 0.05), ("int8-dynamic", 0.05), ("int4", 0.5)):
         model, _ = load_checkpoint(source)
         quantize_model(model, SCHEMES[name])
         save_quantized(model, tmp_path / name)
@@ -26,12 +25,5 @@ def test_a_quantized_story_teller_still_tells_stories(lavra_data, tmp_path):
         small = lavra.load(tmp_path / name)
         after = np.array(small.score(text).logprobs[1:], dtype=float)
         assert not np.array_equal(after, before)
-        assert np.abs(after - before).mean() <= 0.05, name  # nats a token
+        assert np.abs(after - before).mean() <= bound, name  # nats a token
         assert small.generate("Once upon a time", max_tokens=8).text.startswith(", there was")
-
-
-@pytest.mark.data
-def test_inputs_that_do_not_fall_into_groups_are_refused(lavra_data):
-    model, _ = load_checkpoint(lavra_data / "weights" / "stories260K" / "hf")
-    with pytest.raises(ConfigError, match=r"172 inputs.*use int8"):
-        quantize_model(model, SCHEMES["int4"])

@@ -34,7 +34,7 @@ CHOSEN = {variant.name: variant for variant in ALL if variant.name in (*INTERCHA
 def quantized(name, scheme, layout, folder):
     model, _ = load_checkpoint(save_theirs(theirs(CHOSEN[name]), folder / "float"))
     chosen = SCHEMES[scheme]
-    if scheme == "int4" and name.startswith("t5"):  # its inner layer is 48 wide here
+    if scheme == "int4" and name.startswith("t5") and layout is Layout.INTERCHANGE:  # 48 wide inside
         chosen = replace(chosen, group_size=16)
     quantize_model(model, chosen, layout=layout)
     save_quantized(model, folder / "small")
@@ -142,6 +142,13 @@ def test_other_ways_of_quantizing_are_refused_by_name(change, message, tmp_path)
     path.write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=message):
         load_model(tmp_path / "small")
+
+
+def test_a_group_with_a_rest_has_no_interchange_layout(tmp_path):
+    model, _ = load_checkpoint(save_theirs(theirs(CHOSEN["t5-v1.0"]), tmp_path / "float"))
+    quantize_model(model, SCHEMES["int4"], layout=Layout.INTERCHANGE)
+    with pytest.raises(ConfigError, match=r"48 inputs, no multiple of 32.*native layout"):
+        save_quantized(model, tmp_path / "small")
 
 
 def test_quantizing_twice_is_refused(tmp_path):

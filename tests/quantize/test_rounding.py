@@ -37,7 +37,7 @@ def test_no_weight_is_further_than_half_a_step_unless_it_is_cut_off(name):
     scheme, weight = SCHEMES[name], weights()
     scale = choose_scales(weight, scheme)
     integers = to_integers(weight, scale, scheme)
-    error = (to_weight(integers, scale) - weight).abs()
+    error = (to_weight(integers, scale, scheme) - weight).abs()
     step = scale.float().repeat_interleave(64 // scale.shape[1], dim=1)
     inside = (integers > -scheme.largest - 1) & (integers < scheme.largest)
     assert bool((error <= step / 2 * (1 + 1e-5))[inside].all())
@@ -51,7 +51,7 @@ def test_searched_scales_err_less_than_the_whole_range():
     whole = (weight.unflatten(1, (8, 32)).abs().amax(2) / 7.5).bfloat16()
 
     def error(scales):
-        return (to_weight(to_integers(weight, scales, scheme), scales) - weight).square().mean()
+        return (to_weight(to_integers(weight, scales, scheme), scales, scheme) - weight).square().mean()
 
     assert error(scale) < 0.95 * error(whole)
 
@@ -75,6 +75,18 @@ def test_products_are_those_of_the_stored_weights(name):
     assert np.abs(matrix.linear(x).numpy() - exact).max() <= 2e-6 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize("columns", [1, 7, 43, 172])
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_a_group_may_have_a_rest_only(name, columns):
+    weight, scheme = weights(6, columns), SCHEMES[name]
+    matrix = QuantizedMatrix.of(weight, scheme)
+    size = scheme.group_size or columns
+    alone = [QuantizedMatrix.of(part.contiguous(), scheme).dequantized() for part in weight.split(size, dim=1)]
+    assert torch.equal(matrix.dequantized(), torch.cat(alone, dim=1))
+    assert matrix.integers().shape == weight.shape
+    assert matrix.linear(weights(3, columns, seed=2)).shape == (3, 6)
+
+
 def test_looked_up_rows_are_the_matrix_rows():
     matrix = QuantizedMatrix.of(weights(), SCHEMES["int4"])
     ids = torch.tensor([[3, 0], [23, 3]])
@@ -84,8 +96,6 @@ def test_looked_up_rows_are_the_matrix_rows():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match=r"'int-8' is unknown.*int8"):
         scheme_named("int-8")
-    with pytest.raises(ConfigError, match=r"48 inputs.*group_size 32"):
-        QuantizedMatrix.of(weights(4, 48), SCHEMES["int4"])
     with pytest.raises(ConfigError, match="bits is 3"):
         Scheme(name="int3", bits=3)
     with pytest.raises(CheckpointError, match="not a finite number"):
