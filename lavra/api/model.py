@@ -24,7 +24,7 @@ from lavra.base.files import atomic_folder
 from lavra.base.ports import Embedder, LanguageModel, Stream
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.in_process import InProcessModel
-from lavra.model.checkpoint import save_checkpoint
+from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
 
 # What a sentence-transformers folder says beside the model and its tokenizer.
@@ -181,7 +181,7 @@ class TextModel:
         if self.folder is not None and (self.folder / CARD_FILE).exists():
             parents["model"] = read_card(self.folder).id
         with atomic_folder(target) as work:
-            save_checkpoint(model.model, work)
+            save_model(model.model, work)
             model.tokenizer.save(work)
             if self.folder is not None:
                 _copy_sidecars(self.folder, work)

@@ -122,9 +122,9 @@ def save_checkpoint(model: Model, folder: Path | str, *, max_shard_bytes: int = 
     parameters = dict(model.named_parameters())
     table = target.table(model.config) if model.config.has_head else _unprefixed(target, target.table(model.config))
     dtype = model.embedding.token.weight.dtype
-    tensors = {one.theirs: _joined(one, parameters) for one in table}
+    tensors = {one.theirs: joined(one, parameters) for one in table}
     write_tensors(folder, tensors, max_shard_bytes=max_shard_bytes)
-    write_config(replace(model.config, dtype=_dtype_name(dtype)), folder)
+    write_config(replace(model.config, dtype=dtype_name(dtype)), folder)
 
 
 def write_config(config: ModelConfig, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
@@ -347,7 +347,8 @@ def _unprefixed(target: Family, table: Table) -> Table:
     return [replace(one, theirs=one.theirs.removeprefix(target.prefix)) for one in table]
 
 
-def _joined(one: Rule, parameters: Mapping[str, Tensor]) -> Tensor:
+def joined(one: Rule, parameters: Mapping[str, Tensor]) -> Tensor:
+    """The tensor of theirs that a rule makes of our parameters."""
     return one.form.join([parameters[name].detach().cpu() for name in one.ours]).contiguous()
 
 
@@ -364,7 +365,8 @@ def _generation_fields(config: ModelConfig) -> dict[str, Any]:
     return {**(config.generation or {"_from_model_config": True}), **ids}
 
 
-def _dtype_name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
+    """As `config.json` spells it."""
     return next(name for name, known in DTYPES.items() if known == dtype)
 
 

@@ -1,6 +1,6 @@
 """Smaller weights: INT8 and INT4 modules put in the place of float ones, and the folders they are saved in."""
 
-from lavra.quantize.folder import load_model, save_quantized
+from lavra.quantize.folder import load_model, save_model, save_quantized
 from lavra.quantize.scheme import SCHEMES, Layout, Scheme, scheme_named
 from lavra.quantize.swap import quantize_model, quantized_ratio
 
@@ -11,6 +11,7 @@ __all__ = [
     "load_model",
     "quantize_model",
     "quantized_ratio",
+    "save_model",
     "save_quantized",
     "scheme_named",
 ]

@@ -21,10 +21,12 @@ from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import (
     DTYPES,
     check_expressible,
+    dtype_name,
     family_of,
     load_checkpoint,
     read_config,
     read_config_file,
+    save_checkpoint,
     write_config,
 )
 from lavra.model.checkpoint import Checkpoint as Tensors
@@ -34,7 +36,7 @@ from lavra.model.tensors import TensorFiles, open_tensors, write_tensors
 from lavra.quantize import interchange
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedLinear
 from lavra.quantize.scheme import Layout, Scheme
-from lavra.quantize.swap import blank, quantize_model
+from lavra.quantize.swap import blank, quantize_model, quantized_matrices
 
 NATIVE: Final = "lavra"
 _PACKED: Final = ("matrix.packed", "matrix.scale")
@@ -58,9 +60,16 @@ def save_quantized(model: Model, folder: Path | str) -> None:
         tensors, facts = _native_tensors(model), _native_facts(model.config, scheme)
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder, tensors, max_shard_bytes=_SHARD)
-    dtype = next(model.parameters()).dtype
-    config = replace(model.config, dtype=next(name for name, known in DTYPES.items() if known == dtype))
+    config = replace(model.config, dtype=dtype_name(next(model.parameters()).dtype))
     write_config(config, folder, {"quantization_config": facts})
+
+
+def save_model(model: Model, folder: Path | str) -> None:
+    """Save a model, quantized or not; what is raised is what the two ways raise."""
+    if any(True for _ in quantized_matrices(model)):
+        save_quantized(model, folder)
+    else:
+        save_checkpoint(model, folder)
 
 
 def load_model(
@@ -128,9 +137,8 @@ def _load_native(
         quantize_model(model, scheme, make=blank)
     _check_native(model, files, folder)
     model.load_state_dict({name: _owned(name, files.read(name), target) for name in files.names}, assign=True)
-    token = model.embedding.token
-    assert isinstance(token, QuantizedEmbedding)
-    token.like = torch.zeros((), dtype=target)
+    for _, matrix in quantized_matrices(model):
+        matrix.dtype = target
     return model, config
 
 

@@ -3,9 +3,10 @@
     int8, int4      pack-quantized   weight_packed (N, ceil(K bits / 32)) int32, weight_scale (N, G), weight_shape (2,)
     int8-dynamic    int-quantized    weight (N, K) int8, weight_scale (N, 1)
 
-These are the W8A16, W4A16 and W8A8 of compressed-tensors' presets and of vLLM's documentation; they were opened with
-`transformers`, not with vLLM.  A family's table moves whole rows of a matrix, and integers and scales have the same
-rows, so its forms serve for both; GPT-2's matrices lie transposed in a Conv1D, which the convention cannot describe.
+Formats and names are compressed-tensors'; its presets W8A16 and W4A16 share a scale among 128 weights, where here it is
+a whole output and 32.  Folders were opened with `transformers`, not with vLLM.  A family's table moves whole rows of a
+matrix, and integers and scales have the same rows, so its forms serve for both; GPT-2's matrices lie transposed in a
+Conv1D, which the convention cannot describe.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lavra.model.checkpoint import (
     check_shapes,
     family_of,
     fill,
+    joined,
     named,
     read_config,
     resolve_copies,
@@ -83,7 +85,7 @@ def tensors_of(model: Model) -> dict[str, Tensor]:
         if matrices:
             tensors |= _stored(one, matrices)
         else:
-            tensors[one.theirs] = one.form.join([parameters[name].detach().cpu() for name in one.ours]).contiguous()
+            tensors[one.theirs] = joined(one, parameters)
     return tensors
 
 
@@ -105,7 +107,8 @@ def load(
     source = family_of(raw, folder)
     found = named(source, open_tensors(folder))
     quantized = {name.removesuffix(_SCALE) for name in found.names if name.endswith(".weight" + _SCALE)}
-    config, view = _as_floats(found, quantized, folder, raw)
+    view = _as_floats(found, quantized, folder)
+    config, view = resolve_copies(source, read_config(source, raw, folder, view), view)
     table = source.table(config)
     check_names(table, view, folder)
     with torch.device("meta"):
@@ -119,10 +122,8 @@ def load(
     return model, config
 
 
-def _as_floats(
-    found: Checkpoint, quantized: set[str], folder: Path, raw: Mapping[str, Any]
-) -> tuple[ModelConfig, Checkpoint]:
-    """The configuration, and the folder as if its weights were floats."""
+def _as_floats(found: Checkpoint, quantized: set[str], folder: Path) -> Checkpoint:
+    """The folder under the names it would have if its weights were floats."""
     parts = {name + part for name in quantized for part in (_PACKED, _SCALE, _SHAPE)}
     names = {name: file for name, file in found.names.items() if name not in parts}
     for name in quantized:
@@ -130,8 +131,7 @@ def _as_floats(
             if name + _PACKED not in found.names:
                 raise CheckpointError(f"{folder}: {name} has scales but no integers; fetch the folder again")
             names[name] = found.names[name + _PACKED]
-    source, view = family_of(raw, folder), Checkpoint(found.files, names)
-    return resolve_copies(source, read_config(source, raw, folder, view), view)
+    return Checkpoint(found.files, names)
 
 
 def _restore(model: Model, one: Rule, found: Checkpoint, scheme: Scheme, folder: Path) -> None:

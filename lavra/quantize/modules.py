@@ -1,8 +1,8 @@
 """The modules that stand where a linear layer, an embedding or a head stood.
 
 Products are exact about what is stored: a matrix is turned back into floats a stretch of rows at a time and multiplied
-by the machine's float product.  PyTorch's own integer products are 10 to 100 times slower than that on a CPU without
-AVX-512 (docs/log.md), so they are not used; where the inputs are rounded too, integers are multiplied as floats, in
+by the machine's float product.  On a CPU without AVX-512 PyTorch's own integer products are slower than that, up to 72
+times (docs/log.md), so they are not used; where the inputs are rounded too, integers are multiplied as floats, in
 stretches short enough that every sum is exact.
 
 Speed on a CPU is the native runner's business; this is the reference it is held to.
@@ -38,6 +38,7 @@ class QuantizedMatrix(nn.Module):
     def __init__(self, rows: int, columns: int, scheme: Scheme) -> None:
         super().__init__()
         self.rows, self.columns, self.scheme = rows, columns, scheme
+        self.dtype = torch.float32  # of its floats, where nobody says
         self.register_buffer("packed", torch.zeros(rows, scheme.padded(columns) * scheme.bits // 8, dtype=torch.uint8))
         self.register_buffer("scale", torch.ones(rows, scheme.num_groups(columns), dtype=SCALE_DTYPE))
 
@@ -45,6 +46,7 @@ class QuantizedMatrix(nn.Module):
     def of(cls, weight: Tensor, scheme: Scheme) -> QuantizedMatrix:
         """A float matrix (N, K), rounded."""
         made = cls(weight.shape[0], weight.shape[1], scheme)
+        made.dtype = weight.dtype
         scale = choose_scales(weight.detach(), scheme)
         made.set(to_integers(weight.detach(), scale, scheme), scale)
         return made
@@ -63,14 +65,14 @@ class QuantizedMatrix(nn.Module):
         """(N, K) int8."""
         return self._unpacked(self.packed)
 
-    def dequantized(self, dtype: torch.dtype = torch.float32) -> Tensor:
+    def dequantized(self, dtype: torch.dtype | None = None) -> Tensor:
         """(N, K) in floats: a whole copy of the matrix."""
-        return to_weight(self.integers(), self.scale, self.scheme, dtype)
+        return to_weight(self.integers(), self.scale, self.scheme, dtype or self.dtype)
 
-    def lookup(self, ids: Tensor, dtype: torch.dtype) -> Tensor:
+    def lookup(self, ids: Tensor) -> Tensor:
         """(...) row numbers -> (..., K)."""
         flat = ids.flatten()
-        rows = to_weight(self._unpacked(self.packed[flat]), self.scale[flat], self.scheme, dtype)
+        rows = to_weight(self._unpacked(self.packed[flat]), self.scale[flat], self.scheme, self.dtype)
         return rows.view(*ids.shape, self.columns)
 
     def linear(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -120,29 +122,20 @@ class QuantizedLinear(nn.Module):
 
 
 class QuantizedEmbedding(nn.Module):
-    """(...) ids -> (..., D), in the place of the token embedding.
+    """(...) ids -> (..., D), in the place of the token embedding."""
 
-    Args:
-        matrix: (V, D).
-        dtype: of what is looked up.
-    """
-
-    def __init__(self, matrix: QuantizedMatrix, dtype: torch.dtype) -> None:
+    def __init__(self, matrix: QuantizedMatrix) -> None:
         super().__init__()
         self.matrix = matrix
-        # Where the model is and in which type it computes: asked of an embedding's weight everywhere else.
-        self.register_buffer("like", torch.zeros((), dtype=dtype), persistent=False)
-
-    like: Tensor
 
     def forward(self, ids: Tensor) -> Tensor:
         """(...) -> (..., D)."""
-        return self.matrix.lookup(ids, self.like.dtype)
+        return self.matrix.lookup(ids)
 
     @property
     def weight(self) -> Tensor:
         """(V, D) in floats, made anew each time it is asked for."""
-        return self.matrix.dequantized(self.like.dtype)
+        return self.matrix.dequantized()
 
 
 class QuantizedHead(Head):

@@ -77,7 +77,7 @@ def _quantize_ends(model: Transformer, scheme: Scheme, make: MakeMatrix) -> None
     if head is not None:
         own = None if head.weight is None else make(HEAD, head.weight, scheme)
         model.head = QuantizedHead(head, own)
-    replace_module(model, EMBEDDING, QuantizedEmbedding(table, token.weight.dtype))
+    replace_module(model, EMBEDDING, QuantizedEmbedding(table))
 
 
 def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -27,3 +27,5 @@ def test_a_quantized_story_teller_still_tells_stories(lavra_data, tmp_path):
         assert not np.array_equal(after, before)
         assert np.abs(after - before).mean() <= bound, name  # nats a token
         assert small.generate("Once upon a time", max_tokens=8).text.startswith(", there was")
+        again = lavra.load(small.save(tmp_path / f"{name}-again"))
+        assert again.score(text).logprobs == small.score(text).logprobs

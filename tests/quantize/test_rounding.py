@@ -90,7 +90,7 @@ def test_a_group_may_have_a_rest_only(name, columns):
 def test_looked_up_rows_are_the_matrix_rows():
     matrix = QuantizedMatrix.of(weights(), SCHEMES["int4"])
     ids = torch.tensor([[3, 0], [23, 3]])
-    assert torch.equal(matrix.lookup(ids, torch.float32), matrix.dequantized()[ids])
+    assert torch.equal(matrix.lookup(ids), matrix.dequantized()[ids])
 
 
 def test_what_cannot_be_is_refused():
