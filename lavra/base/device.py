@@ -111,13 +111,29 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the allocator took the settings (only glibc has them).
     """
+    return _set_thresholds(mmap=1 << 30, trim=(1 << 31) - 1, top_pad=64 << 20)
+
+
+def return_freed_memory() -> bool:
+    """Ask glibc to hand every freed block of a megabyte back at once: slower, and no holes that nothing fits into.
+
+    Recomputing activations frees and takes blocks of many sizes between gradients that stay; kept in one heap, what
+    is freed is of no use for what comes next, and twice the memory in use is held (docs/log.md).
+
+    Returns:
+        Whether the allocator took the settings (only glibc has them).
+    """
+    return _set_thresholds(mmap=1 << 20, trim=1 << 20, top_pad=0)
+
+
+def _set_thresholds(*, mmap: int, trim: int, top_pad: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl
         return False
-    settings = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 64 << 20))
+    settings = ((_M_MMAP_THRESHOLD, mmap), (_M_TRIM_THRESHOLD, trim), (_M_TOP_PAD, top_pad))
     return all(bool(mallopt(parameter, value)) for parameter, value in settings)
 
 

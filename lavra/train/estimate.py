@@ -2,18 +2,22 @@
 
 Operations are counted from the configuration: three matrix products (forward, and backward by input and by weight) a
 matrix and token, 2 operations a product's element, plus attention's two products.  Bytes are not estimated by a
-formula for each family: the very model is run once forward on *fake* tensors, which have shapes and no data, and what
-autograd keeps for the backward pass is added up.
+formula for each family: the very model is run once on *fake* tensors, which have shapes and no data, and what
+autograd keeps for the backward pass is added up; where activations are recomputed, the backward pass is run too, and
+what is alive at its worst moment counts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+import weakref
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lavra.data.batch import Batch
 from lavra.model import EncoderDecoder, Model, ModelConfig, build_model
@@ -33,10 +37,6 @@ COMPILER: Final = 150_000_000
 # norms, rotations and activations instead of storing them (fitted to benchmarks/estimates.py).
 _KEPT_COMPILED: Final = 0.6
 
-# With activation checkpointing one block at a time is recomputed and differentiated: what it would have kept, and
-# twice as much for the gradients of that and for what passes through: still too little (docs/train.md).
-_RECOMPUTED: Final = 3.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
@@ -48,7 +48,7 @@ class MemoryEstimate:
         gradients: of all of them.
         optimizer: its state.
         update: what an optimizer step needs besides, for the largest group it updates at once.
-        activations: what the forward pass keeps for the backward one.
+        activations: what the forward pass keeps for the backward one; recomputed ones at the backward's worst moment.
         loss: the chunked cross-entropy's gradients and one chunk of logits.
     """
 
@@ -82,11 +82,11 @@ def training_memory(config: ModelConfig, train: TrainConfig, batch: Batch, *, co
     """
     with FakeTensorMode() as mode:
         model = build_model(config)
-        kept = _kept_bytes(model, train, batch, mode)
+        fake = _fake(batch, mode)
         if train.activation_checkpointing:
-            everything = _kept_bytes(model, replace(train, activation_checkpointing=False), batch, mode)
-            kept += round(_RECOMPUTED * (everything - kept) / len(model.blocks))
-    kept = round(kept * _KEPT_COMPILED) if compiled and not train.activation_checkpointing else kept
+            kept = _peak_bytes(model, train, fake)
+        else:
+            kept = round(_kept_bytes(model, train, fake) * (_KEPT_COMPILED if compiled else 1))
     weights = sum(parameter.nbytes for parameter in model.parameters())
     muon, largest = _muon_bytes(model) if train.optimizer.kind == "muon" else (0, 0)
     return MemoryEstimate(
@@ -100,7 +100,7 @@ def training_memory(config: ModelConfig, train: TrainConfig, batch: Batch, *, co
     )
 
 
-def _kept_bytes(model: Model, train: TrainConfig, batch: Batch, mode: FakeTensorMode) -> int:
+def _kept_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
     """What autograd saves in one forward pass, each storage once, parameters left out."""
     owned = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, Tensor] = {}
@@ -111,14 +111,63 @@ def _kept_bytes(model: Model, train: TrainConfig, batch: Batch, mode: FakeTensor
             kept[storage._cdata] = tensor  # held, so that no other storage takes its number
         return tensor
 
-    fake = _fake(batch, mode)
     with (
-        checkpointed_activations(model, train.activation_checkpointing),
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
         autocast(torch.device("cpu"), train.precision),
     ):
         _hidden(model, fake)
         return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def _peak_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
+    """What is alive at the worst moment of a forward and a backward pass, parameters and their gradients left out."""
+    live = _LiveBytes(model)
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(live.leave_out_gradient)  # type: ignore[no-untyped-call]
+    with live, checkpointed_activations(model, train.activation_checkpointing):
+        with autocast(torch.device("cpu"), train.precision):
+            hidden = _hidden(model, fake)
+        hidden.backward(torch.empty_like(hidden))  # type: ignore[no-untyped-call]
+    return live.peak
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds a storage's bytes when an operation first returns it, and takes them off when nothing holds it any more."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._known: dict[int, weakref.ref[UntypedStorage] | None] = {
+            parameter.untyped_storage()._cdata: None for parameter in model.parameters()
+        }
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._count(leaf.untyped_storage())
+        return out
+
+    def leave_out_gradient(self, parameter: Tensor) -> None:
+        """Gradients that have come to stay are counted by themselves."""
+        assert parameter.grad is not None
+        storage = parameter.grad.untyped_storage()
+        if self._known.get(storage._cdata) is not None:
+            self._known[storage._cdata] = None
+            self.now -= storage.nbytes()
+
+    def _count(self, storage: UntypedStorage) -> None:
+        number, size = storage._cdata, storage.nbytes()
+        if number in self._known:
+            return
+
+        def gone(_: object) -> None:
+            self.now -= size
+            del self._known[number]
+
+        self._known[number] = weakref.ref(storage, gone)
+        self.now += size
+        self.peak = max(self.peak, self.now)
 
 
 def _fake(batch: Batch, mode: FakeTensorMode) -> Batch:

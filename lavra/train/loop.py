@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.config import to_mapping
-from lavra.base.device import fingerprint, keep_freed_memory, seed_generator
+from lavra.base.device import fingerprint, keep_freed_memory, return_freed_memory, seed_generator
 from lavra.base.errors import InputError, TrainingError
 from lavra.base.ports import Hook
 from lavra.data.batch import Batch
@@ -128,7 +128,8 @@ class _Run:
         evaluate: Evaluate | None,
         allow_drift: bool,
     ) -> None:
-        keep_freed_memory()
+        # Who recomputes activations has chosen memory over time.
+        return_freed_memory() if config.activation_checkpointing else keep_freed_memory()
         _require_float32(model)
         self.device = next(model.parameters()).device
         self.model, self.objective, self.config = model, objective, config

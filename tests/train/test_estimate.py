@@ -79,6 +79,21 @@ def test_activations_are_what_autograd_keeps(tmp_path, family):
     assert training_memory(config, settings(), batch, compiled=False).activations == pytest.approx(real, rel=0.05)
 
 
+def test_recomputing_holds_every_block_input_and_one_block_whole(tmp_path):
+    batch = objective(tmp_path, "llama", rows=4).batches.batch(0)
+
+    def activations(layers, checkpointing):
+        wanted = settings(activation_checkpointing=checkpointing)
+        return training_memory(tiny_config(layers=layers), wanted, batch, compiled=False).activations
+
+    whole_block = activations(2, False) - activations(1, False)
+    grown = activations(12, True) - activations(4, True)
+    width = tiny_config().hidden_size
+    one_input = batch.input_ids.numel() * width * 4
+    assert grown == 8 * one_input  # at the worst moment, of the last block, no gradient of an earlier one is there
+    assert whole_block < activations(2, True) < 3 * whole_block
+
+
 def test_checkpointing_and_fewer_rows_take_less(tmp_path):
     config, batch = tiny_config(layers=12), objective(tmp_path, "llama", rows=4).batches.batch(0)
 
