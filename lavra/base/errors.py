@@ -48,6 +48,18 @@ class MissingDependencyError(LavraError, ImportError):
         )
 
 
+class OverloadedError(LavraError):
+    """More is asked than can be answered now.
+
+    Attributes:
+        retry_after: seconds after which trying again makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the closest known name, or the list of them when nothing is close.
 

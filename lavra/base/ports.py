@@ -7,6 +7,7 @@ Protocols of at most four methods.  Each port that has an implementation has a c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -49,6 +50,61 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """(N, D) float32, one row a text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardRow:
+    """Tokens of one sequence to be read in one pass.
+
+    Attributes:
+        tokens: n ids, the next ones of the sequence, at least one.
+        start: tokens of the sequence already in its blocks; they stand at positions 0 to start - 1.
+        blocks: the sequence's blocks in order; block i holds positions i * block_size onwards.
+        num_logits: logits are wanted after each of the last so many tokens; 0 for part of a prompt.
+        source: ids an encoder-decoder's encoder reads, given with every row of the sequence.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    blocks: tuple[int, ...]
+    num_logits: int = 0
+    source: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardBatch:
+    """What a runner computes in one pass.
+
+    Attributes:
+        rows: prompts, parts of prompts and single tokens mixed.
+        copies: (from, to) blocks to be copied before anything is read or written.
+    """
+
+    rows: tuple[ForwardRow, ...]
+    copies: tuple[tuple[int, int], ...] = ()
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """Computes a model's logits over a paged key-value cache that it owns; knows neither requests nor sampling.
+
+    Used by one thread at a time.
+
+    Attributes:
+        num_blocks: blocks the cache has.
+        block_size: tokens a block holds.
+    """
+
+    num_blocks: int
+    block_size: int
+
+    def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
+        """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back."""
         ...
 
 

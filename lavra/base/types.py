@@ -64,6 +64,7 @@ class Completion:
         logprobs: natural-log probability of each token under the model's own distribution.
         finish_reason: why it ended.
         usage: what was read and written.
+        top_logprobs: for each token the likeliest ones and their log-probabilities, best first, where asked for.
         warnings: everything done that the caller might not expect, one sentence each.
         citations: sources of the text, when the answer is grounded.
     """
@@ -73,6 +74,7 @@ class Completion:
     logprobs: tuple[float, ...] = ()
     finish_reason: FinishReason = FinishReason.LENGTH
     usage: Usage = field(default_factory=Usage)
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     warnings: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
 
@@ -83,12 +85,16 @@ class Delta:
 
     Attributes:
         text: new characters, possibly empty while a character or a stop string is undecided.
-        tokens: the token ids read since the last delta.
+        tokens: the token ids written since the last delta.
+        logprobs: natural-log probability of each of them.
+        top_logprobs: for each of them the likeliest tokens, where asked for.
         completion: set on the last delta only.
     """
 
     text: str
     tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     completion: Completion | None = None
 
 
@@ -153,6 +159,9 @@ class GenerateRequest:
         truncate_prompt: drop the oldest prompt tokens when the prompt does not fit, and say so;
             otherwise a prompt that does not fit is an error.
         given: the source text of an encoder-decoder when `prompt` is meant for its decoder.
+        min_tokens: no token that ends the text is chosen before so many are written; stop strings still count.
+        logit_bias: added to the logits of these token ids before anything else.
+        top_logprobs: this many of the likeliest tokens are told for each one written.
     """
 
     prompt: str | tuple[int, ...]
@@ -164,6 +173,9 @@ class GenerateRequest:
     length_penalty: float = 1.0
     truncate_prompt: bool = False
     given: str | None = None
+    min_tokens: int = 0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from lavra.base.types import Completion, FinishReason
-from lavra.generate.decode import DecodingState, make_completion, open_stream
+from lavra.generate.decode import DecodingState
 from lavra.generate.plan import Plan
 from lavra.generate.sampling import forbid_from
+from lavra.generate.writing import make_completion, open_stream
 from lavra.tokens.tokenizer import Tokenizer
 
 

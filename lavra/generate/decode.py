@@ -16,13 +16,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lavra.base.types import Completion, Delta, FinishReason, Usage
-from lavra.generate.plan import Plan
+from lavra.base.types import Delta
 from lavra.generate.sampling import Sampler
-from lavra.tokens.stream import TextStream
-from lavra.tokens.tokenizer import Tokenizer
-
-_PROMPT_TAIL = 16  # tokens of the prompt that decide how the first written ones are spelled (a leading space)
+from lavra.generate.writing import Writing
 
 
 class DecodingState(Protocol):
@@ -35,83 +31,6 @@ class DecodingState(Protocol):
     def select(self, rows: Sequence[int]) -> None:
         """Keep these rows, in this order; a row may be taken more than once."""
         ...
-
-
-class Writing:
-    """One completion being written.
-
-    Args:
-        plan: the request behind it.
-        sample: which of the request's `n` completions it is.
-        tokenizer: makes text of its tokens.
-        stop_ids: tokens that end a text.
-    """
-
-    def __init__(self, plan: Plan, sample: int, tokenizer: Tokenizer, stop_ids: frozenset[int]) -> None:
-        self.plan = plan
-        self.sample = sample
-        self.tokens: list[int] = []
-        self.logprobs: list[float] = []
-        self.finish_reason: FinishReason | None = None
-        self._stop_ids = stop_ids
-        self._pieces: list[str] = []
-        self._stream = open_stream(tokenizer, plan)
-
-    def push(self, token: int, logprob: float) -> Delta:
-        """Take the next token; the delta carries the completion when this token was the last."""
-        self.tokens.append(token)
-        self.logprobs.append(logprob)
-        piece = ""
-        if token in self._stop_ids:
-            self.finish_reason = FinishReason.STOP
-        else:
-            piece = self._stream.push([token])
-            if self._stream.stopped:
-                self.finish_reason = FinishReason.STOP
-            elif len(self.tokens) >= self.plan.max_tokens:
-                self.finish_reason = FinishReason.LENGTH
-        return self._delta(piece, (token,))
-
-    def cancel(self) -> Delta:
-        """End it here."""
-        self.finish_reason = FinishReason.CANCELLED
-        return self._delta("", ())
-
-    def _delta(self, piece: str, tokens: tuple[int, ...]) -> Delta:
-        if self.finish_reason is None:
-            self._pieces.append(piece)
-            return Delta(text=piece, tokens=tokens)
-        piece += self._stream.finish()
-        if self._stream.stopped:  # perhaps only now: half a character at the very end may belong to a stop string
-            self.finish_reason = FinishReason.STOP
-        self._pieces.append(piece)
-        return Delta(text=piece, tokens=tokens, completion=self._completion(self.finish_reason))
-
-    def _completion(self, reason: FinishReason) -> Completion:
-        return make_completion(self.plan, "".join(self._pieces), self.tokens, self.logprobs, reason)
-
-
-def open_stream(tokenizer: Tokenizer, plan: Plan) -> TextStream:
-    """An incremental detokenizer that stops at the request's stop strings."""
-    return TextStream(tokenizer, stop=plan.request.stop, prompt=plan.prompt[-_PROMPT_TAIL:])
-
-
-def make_completion(
-    plan: Plan, text: str, tokens: Sequence[int], logprobs: Sequence[float], reason: FinishReason
-) -> Completion:
-    """The result of one request, with its account."""
-    return Completion(
-        text=text,
-        tokens=tuple(tokens),
-        logprobs=tuple(logprobs),
-        finish_reason=reason,
-        usage=Usage(
-            prompt_tokens=plan.num_prompt_tokens,
-            completion_tokens=len(tokens),
-            truncated_tokens=plan.truncated_tokens,
-        ),
-        warnings=plan.warnings,
-    )
 
 
 def decode(

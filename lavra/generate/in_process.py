@@ -18,10 +18,11 @@ import torch
 from lavra.base.errors import CheckpointError, ConfigError, InputError
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.beam import BeamSearch
-from lavra.generate.decode import Writing, decode
+from lavra.generate.decode import decode
 from lavra.generate.plan import Plan, Reading, plan_request, special_frame
 from lavra.generate.scoring import score_requests
 from lavra.generate.state import start
+from lavra.generate.writing import Writing
 from lavra.model.config import ModelConfig, Positions, Scaling
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.tokenizer import Tokenizer
@@ -153,6 +154,8 @@ class InProcessModel:
 
     def _plan(self, requests: Sequence[GenerateRequest]) -> list[Plan]:
         self._writer()
+        for request in requests:
+            _refuse_engine_settings(request)
         return [plan_request(request, self.reading) for request in requests]
 
     def _write(self, plans: Sequence[Plan], batch: Sequence[tuple[int, int]]) -> list[Completion]:
@@ -193,6 +196,13 @@ class TokenStream:
     def cancel(self) -> None:
         """Stop writing, from any thread; the next and last delta carries what was written until then."""
         self._cancelled.set()
+
+
+def _refuse_engine_settings(request: GenerateRequest) -> None:
+    default = GenerateRequest(prompt="")
+    for name in ("min_tokens", "logit_bias", "top_logprobs"):
+        if getattr(request, name) != getattr(default, name):
+            raise ConfigError(f"{name} is for the engine, and this model decodes without one; leave {name} out")
 
 
 def _mean_logprob(completion: Completion) -> float:

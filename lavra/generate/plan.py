@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.types import GenerateRequest, SamplingConfig
-from lavra.generate.sampling import check_sampling, settle_seed
+from lavra.generate.settings import check_sampling, settle_seed
 from lavra.tokens.tokenizer import Tokenizer
 
 
@@ -129,6 +129,7 @@ def plan_request(request: GenerateRequest, reading: Reading) -> Plan:
         ContextLengthError: the prompt leaves no room in the context, and truncation was not asked for.
     """
     check_request(request)
+    reading.check_ids(tuple(request.logit_bias))
     prompt, source, warnings = _read(request, reading)
     truncated = 0
     if source is not None:
@@ -167,6 +168,12 @@ def check_request(request: GenerateRequest) -> None:
         raise ConfigError(
             f"n={request.n} is over num_beams={request.num_beams}; beam search returns at most one text a beam"
         )
+    if not 0 <= request.min_tokens <= request.max_tokens:
+        raise ConfigError(
+            f"min_tokens={request.min_tokens} is not between 0 and max_tokens={request.max_tokens}; lower it"
+        )
+    if request.top_logprobs < 0:
+        raise ConfigError(f"top_logprobs={request.top_logprobs} is under 0; 0 tells none")
     if any(not stop for stop in request.stop):
         raise ConfigError("stop holds an empty string, which would end every text at once; leave it out")
 

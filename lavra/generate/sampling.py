@@ -5,82 +5,24 @@ batch.  They are applied in ONE order, the one of `transformers`: repetition pen
 penalties, temperature, top-k, top-p, min-p; a row with temperature 0 takes the likeliest token after the
 penalties.
 
-The randomness is counter-based (Philox 4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-3"): the uniform behind a token is a function of (seed, sample index, step) alone, so what is drawn depends
-neither on the other requests of the batch nor on how often anything else drew.
+Settings, their bounds and the counter-based randomness are in `lavra.generate.settings`.
 
 Deliberately absent: logit bias, n-gram bans and grammars (they belong to a constrained-decoding engine).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from lavra.base.errors import ConfigError, LavraError
+from lavra.base.errors import LavraError
 from lavra.base.types import SamplingConfig
-
-MAX_SEED = 2**64 - 1
-_BOUNDS: tuple[tuple[str, float, float, str], ...] = (
-    ("temperature", 0.0, math.inf, "0 is greedy, 1 the model's own distribution"),
-    ("top_k", 0, math.inf, "0 keeps all tokens"),
-    ("top_p", 0.0, 1.0, "1 keeps all tokens"),
-    ("min_p", 0.0, 1.0, "0 keeps all tokens"),
-    ("repetition_penalty", 0.0, math.inf, "1 is off, 1.1 is mild"),
-    ("presence_penalty", -math.inf, math.inf, "0 is off"),
-    ("frequency_penalty", -math.inf, math.inf, "0 is off"),
-    ("seed", 0, MAX_SEED, "leave it out to have one drawn"),
-)
-_POSITIVE = frozenset({"top_p", "repetition_penalty"})
-_ONLY_WHEN_SAMPLING = ("top_k", "top_p", "min_p", "seed")
-
-
-def check_sampling(sampling: SamplingConfig) -> None:
-    """Refuse settings out of range.
-
-    Raises:
-        ConfigError: naming the setting, its value, the bound and what to use instead.
-    """
-    for name, low, high, remedy in _BOUNDS:
-        value = getattr(sampling, name)
-        if value is None:
-            continue
-        inside = low < value <= high if name in _POSITIVE else low <= value <= high
-        if not inside or math.isinf(value):
-            bound = f"{'over' if name in _POSITIVE else 'at least'} {low}" + (
-                f", at most {high}" if high != math.inf else ""
-            )
-            raise ConfigError(f"{name}={value} is out of range (finite, {bound}); {remedy}")
-
-
-def settle_seed(sampling: SamplingConfig) -> tuple[SamplingConfig, tuple[str, ...]]:
-    """Draw a seed where sampling needs one and none is given; and say which settings have no effect.
-
-    Returns:
-        The settings with a seed, and the warnings to report.
-    """
-    if sampling.temperature == 0:
-        default = SamplingConfig()
-        idle = [name for name in _ONLY_WHEN_SAMPLING if getattr(sampling, name) != getattr(default, name)]
-        if not idle:
-            return sampling, ()
-        return sampling, (
-            f"temperature is 0 (greedy), so {', '.join(idle)} had no effect; set a temperature to sample",
-        )
-    if sampling.seed is not None:
-        return sampling, ()
-    seed = secrets.randbits(32)
-    return dataclasses.replace(sampling, seed=seed), (
-        f"no seed was given: {seed} was drawn; pass seed={seed} to repeat this",
-    )
+from lavra.generate.settings import uniform
 
 
 def penalize_repetition(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
@@ -156,14 +98,6 @@ def forbid_from(logits: Tensor, num_tokens: int) -> Tensor:
     if num_tokens >= logits.shape[-1]:
         return logits
     return logits.index_fill(1, torch.arange(num_tokens, logits.shape[-1], device=logits.device), -math.inf)
-
-
-def uniform(seed: int, sample: int, step: int) -> float:
-    """The random number in [0,1) behind token `step` of sample `sample`: a pure function of the three."""
-    philox = np.random.Philox(
-        key=np.array([seed, sample], dtype=np.uint64), counter=np.array([0, step, 0, 0], dtype=np.uint64)
-    )
-    return float(np.random.Generator(philox).random())
 
 
 def draw(logits: Tensor, uniforms: Tensor) -> Tensor:

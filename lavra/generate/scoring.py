@@ -7,33 +7,16 @@ target (its end token included) given a source.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from lavra.base.errors import InputError
 from lavra.base.types import Score, ScoreRequest
 from lavra.generate.plan import Reading
+from lavra.generate.target import Target, check_tokens, num_bytes, plan_score
 from lavra.model.config import ModelConfig
 from lavra.model.score import score_masked, score_sequences, score_targets
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What one request asks to score.
-
-    Attributes:
-        context: ids read but not scored.
-        tokens: ids scored.
-        num_bytes: UTF-8 length of the scored text.
-        warnings: what the caller might not expect.
-    """
-
-    context: tuple[int, ...]
-    tokens: tuple[int, ...]
-    num_bytes: int
-    warnings: tuple[str, ...] = ()
 
 
 def score_requests(
@@ -51,51 +34,11 @@ def score_requests(
     """
     if isinstance(model, EncoderDecoder):
         return _score_encoder_decoder(model, reading, requests, batch_size)
-    targets = [_target(request, reading) for request in requests]
+    targets = [plan_score(request, reading) for request in requests]
     window = reading.context or config.max_positions
     if isinstance(model, Encoder):
         return [_score_encoder(model, reading, target, window, batch_size) for target in targets]
     return _score_decoder(model, targets, window, batch_size)
-
-
-def _target(request: ScoreRequest, reading: Reading) -> Target:
-    """Split a request into what is context and what is scored."""
-    warnings: tuple[str, ...] = ()
-    context = () if request.given is None else tuple(reading.prompt_ids(request.given))
-    if not isinstance(request.text, str):
-        tokens = request.text
-    elif request.given is None:
-        context, tokens = reading.frame.before, tuple(reading.tokenizer.encode(request.text))
-    else:
-        tokens, warnings = _continuation(request.given, request.text, reading)
-    return Target(
-        context=context,
-        tokens=tokens,
-        num_bytes=_num_bytes(request.text, reading),
-        warnings=warnings + _check_tokens(tokens, reading),
-    )
-
-
-def _continuation(given: str, text: str, reading: Reading) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The tokens of `text` after `given`: as the two are tokenized together, where the border allows."""
-    encode = reading.tokenizer.encode
-    before, whole = encode(given), encode(given + text)
-    if whole[: len(before)] == before:
-        return tuple(whole[len(before) :]), ()
-    reason = "the border between given and text falls inside a token, so they were tokenized apart"
-    return tuple(encode(text)), (f"{reason}; move spaces from the end of given to the start of text",)
-
-
-def _num_bytes(text: str | tuple[int, ...], reading: Reading) -> int:
-    return len((text if isinstance(text, str) else reading.tokenizer.decode(list(text))).encode())
-
-
-def _check_tokens(tokens: Sequence[int], reading: Reading) -> tuple[str, ...]:
-    reading.check_ids(tokens)
-    unknown = reading.tokenizer.num_unknown(list(tokens))
-    return (
-        (f"{unknown} tokens of the text are unknown to the tokenizer: their bytes are not scored",) if unknown else ()
-    )
 
 
 def _score_decoder(model: Decoder, targets: Sequence[Target], window: int, batch_size: int) -> list[Score]:
@@ -147,10 +90,8 @@ def _score_encoder_decoder(
             raise InputError("an encoder-decoder scores a text given a source; pass given=")
         sources.append(reading.source_ids(request.given))
         tokens = tuple(reading.source_ids(request.text)) if isinstance(request.text, str) else request.text
-        warnings = _check_tokens(tokens, reading)
-        targets.append(
-            Target(context=(), tokens=tokens, num_bytes=_num_bytes(request.text, reading), warnings=warnings)
-        )
+        warnings = check_tokens(tokens, reading)
+        targets.append(Target(context=(), tokens=tokens, num_bytes=num_bytes(request.text, reading), warnings=warnings))
     assert reading.decoder_start is not None
     said = [target.tokens for target in targets]
     found = score_targets(model, sources, said, start_id=reading.decoder_start, batch_size=batch_size)

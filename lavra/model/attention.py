@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lavra.model.cache import KVCache, Step
+from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig
 from lavra.model.masks import Mask
 from lavra.model.positions import Rotation
@@ -46,7 +46,7 @@ class Attention(nn.Module):
         mask: Mask,
         *,
         rotation: Rotation | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
         step: Step | None = None,
     ) -> Tensor:
         """Self-attention of (B, T, D)."""

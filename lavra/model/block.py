@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lavra.model.attention import Attention
-from lavra.model.cache import KVCache, Step
+from lavra.model.cache import Cache, Step
 from lavra.model.config import Layout, ModelConfig
 from lavra.model.feedforward import FeedForward
 from lavra.model.masks import Mask
@@ -38,7 +38,7 @@ class Context:
 
     masks: dict[int | None, Mask]
     rotation: Rotation | None = None
-    cache: KVCache | None = None
+    cache: Cache | None = None
     step: Step | None = None
     source: Tensor | None = None
     source_mask: Mask | None = None

@@ -2,12 +2,13 @@
 
 Rows are stored without their padding: token n of a row is in slot n, whatever side the batch was padded on.  A
 row therefore holds exactly what it would hold alone, which is why batched generation equals single generation.
-Preallocated and contiguous; a paged cache belongs to the engine.
+`Cache` is what a model asks of any cache.  `KVCache` is preallocated and contiguous; a paged one belongs to the engine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -34,6 +35,39 @@ class Step:
     span: int
     lengths: Tensor
     positions: Tensor
+
+
+class Cache(Protocol):
+    """What a forward pass asks of a cache.
+
+    Attributes:
+        source: cross-attention (keys, values) of each layer; empty until the source is read.
+        source_mask: (B, S) True on real source tokens, `None` when all are.
+    """
+
+    source: list[tuple[Tensor, Tensor]]
+    source_mask: Tensor | None
+
+    @property
+    def batch_size(self) -> int:
+        """Rows held."""
+        ...
+
+    def plan(self, num_tokens: int, real: Tensor | None, positions: Tensor | None) -> Step:
+        """Decide where the next T tokens of each row go."""
+        ...
+
+    def write(self, layer: int, step: Step, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, T, K, C) keys and values; return those of all slots in use, each (B, S, K, C)."""
+        ...
+
+    def write_positions(self, step: Step) -> Tensor:
+        """Store the positions of the new tokens; return those of all slots in use (B|1, S)."""
+        ...
+
+    def commit(self, step: Step) -> None:
+        """The pass is over: the new tokens count."""
+        ...
 
 
 class KVCache:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from lavra.base.errors import InputError
 from lavra.model.block import Block, Context
-from lavra.model.cache import KVCache, Step
+from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig, Positions
 from lavra.model.masks import Mask, Pairs, build_mask
 from lavra.model.norm import build_norm
@@ -35,7 +35,7 @@ class Rows:
     positions: Tensor
     segments: Tensor | None = None
     real: Tensor | None = None
-    cache: KVCache | None = None
+    cache: Cache | None = None
     step: Step | None = None
 
 
@@ -58,7 +58,7 @@ def lay_out(
     positions: Tensor | None,
     segments: Tensor | None,
     attention_mask: Tensor | None,
-    cache: KVCache | None,
+    cache: Cache | None,
 ) -> Rows:
     """Check the facts about a batch against each other and fill in its positions.
 

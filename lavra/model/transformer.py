@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lavra.base.errors import InputError
 from lavra.model.block import Block
-from lavra.model.cache import KVCache
+from lavra.model.cache import Cache, KVCache
 from lavra.model.config import ModelConfig
 from lavra.model.embedding import Embedding
 from lavra.model.feedforward import ACTIVATIONS
@@ -125,7 +125,7 @@ class Decoder(Transformer):
         positions: Tensor | None = None,
         segments: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """(B, T) ids -> (B, T, D) after the final norm.
 
@@ -153,7 +153,7 @@ class Decoder(Transformer):
         positions: Tensor | None = None,
         segments: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """(B, T) ids -> (B, T, V) logits; arguments as in `hidden`."""
         return self.logits(
@@ -245,7 +245,7 @@ class EncoderDecoder(Transformer):
         segments: Tensor | None = None,
         decoder_segments: Tensor | None = None,
         decoder_attention_mask: Tensor | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """(B, U) ids -> (B, U, D) after the final norm.
 
@@ -305,7 +305,7 @@ def _source(
     attention_mask: Tensor | None,
     segments: Tensor | None,
     decoder_segments: Tensor | None,
-    cache: KVCache | None,
+    cache: Cache | None,
 ) -> Source:
     """What the decoder's (B, U, D) attends to: the encoder's output, or what the cache kept of it."""
     if cache is not None and cache.source:

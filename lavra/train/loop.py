@@ -68,7 +68,7 @@ class TrainResult:
         stopped_early: whether early stopping ended it.
         resumed_from: the step it went on from; 0 for a fresh run.
         seconds: wall time of this process's steps, compilation left out.
-        compile_seconds: wall time of the first step beyond a usual one.
+        compile_seconds: wall time of the first step, and of the first of several evaluations, beyond a usual one.
         compiled: whether blocks were compiled.
         evaluation: the last evaluation, empty without one.
     """
@@ -160,6 +160,7 @@ class _Run:
             )
             logger.info("resuming from %s", complete[-1])
         self.resumed_from = self.saved = self.progress.step
+        self.evaluating: list[float] = []  # seconds of each evaluation
 
     def _settings(self) -> dict[str, Any]:
         """What makes it the same run: what is learnt from, and all settings but those that only watch or save."""
@@ -194,17 +195,15 @@ class _Run:
         return result
 
     def _result(self, durations: list[float]) -> TrainResult:
-        # The first step compiles; what it took beyond a usual one is compile time.
-        usual = sorted(durations)[len(durations) // 2] if durations else 0.0
-        compile_seconds = max(0.0, durations[0] - usual) if durations and self.compiled else 0.0
+        compiling = _beyond_usual(durations) if self.compiled else 0.0
         return TrainResult(
             steps=self.progress.step,
             tokens=self.progress.tokens,
             loss=math.nan if self.progress.loss is None else self.progress.loss,
             stopped_early=self.progress.stopped,
             resumed_from=self.resumed_from,
-            seconds=sum(durations) - compile_seconds,
-            compile_seconds=compile_seconds,
+            seconds=sum(durations) - compiling,
+            compile_seconds=compiling + (_beyond_usual(self.evaluating) if self.compiled else 0.0),
             compiled=self.compiled,
             evaluation=self.progress.evaluation,
         )
@@ -295,10 +294,12 @@ class _Run:
 
     def _evaluate(self) -> None:
         assert self.evaluate is not None
+        began = time.perf_counter()
         self.model.eval()
         with torch.no_grad(), self.world.gathered(self.module):
             evaluation = dict(self.evaluate())
         self.model.train()
+        self.evaluating.append(time.perf_counter() - began)
         if not evaluation:
             raise TrainingError("evaluate returned no metric; return at least the one early stopping should minimise")
         value = self.world.from_main(next(iter(evaluation.values())))
@@ -343,6 +344,11 @@ class _Run:
                 f"step {step}: the update made weights infinite or not a number ({', '.join(bad[:3])}), so they were "
                 f"not saved; {self._last_good()}. Try a learning rate under {self.config.optimizer.learning_rate:g}"
             )
+
+
+def _beyond_usual(seconds: Sequence[float]) -> float:
+    """What the first time of several took beyond the median: compiling; 0 for a single one, which tells nothing."""
+    return max(0.0, seconds[0] - sorted(seconds)[len(seconds) // 2]) if len(seconds) > 1 else 0.0
 
 
 def first_batch_id(batch: Batch) -> str:

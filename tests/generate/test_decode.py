@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig
-from lavra.generate.decode import Writing, decode
+from lavra.generate.decode import decode
 from lavra.generate.plan import Plan
+from lavra.generate.writing import Writing
 from lavra.tokens.definition import BYTE_OF
 from tests.generate.tiny import tiny_tokenizer
 

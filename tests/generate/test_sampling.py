@@ -21,16 +21,14 @@ from lavra.base.types import SamplingConfig
 from lavra.generate.sampling import (
     Sampler,
     Settings,
-    check_sampling,
     draw,
     keep_min_p,
     keep_top_k,
     keep_top_p,
     penalize_counts,
     process_logits,
-    settle_seed,
-    uniform,
 )
+from lavra.generate.settings import check_sampling, settle_seed, uniform
 
 CPU = torch.device("cpu")
 VOCAB = 97

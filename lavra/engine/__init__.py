@@ -1,0 +1,7 @@
+"""Floor 7: many requests at once over one model: scheduler, paged key-value cache, runners, streams."""
+
+from lavra.engine.config import EngineConfig
+from lavra.engine.engine import Engine
+from lavra.engine.stream import EngineStream
+
+__all__ = ["Engine", "EngineConfig", "EngineStream"]

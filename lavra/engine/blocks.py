@@ -1,0 +1,116 @@
+"""The blocks of the key-value cache: who holds which, and which hold a prefix that somebody may want again.
+
+A block holds `block_size` positions of one or several sequences that begin the same.  A full block is *published*
+under the hash of all tokens up to its end, so a later prompt that begins with them takes it instead of computing it
+(Kwon et al. 2023, "PagedAttention", arXiv:2309.06180, sections 4.3 and 4.4).  A released block keeps its content until
+it is needed: free blocks are reused oldest first, unpublished ones before published ones.
+
+Numbers only: the bytes are the runner's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def chain_hash(before: bytes, tokens: Sequence[int]) -> bytes:
+    """The hash of a block's tokens and of everything before them."""
+    return hashlib.blake2b(before + np.asarray(tokens, dtype=np.int64).tobytes(), digest_size=16).digest()
+
+
+class BlockPool:
+    """Reference-counted blocks.
+
+    Args:
+        num_blocks: how many there are.
+        block_size: positions in one.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        self.num_blocks, self.block_size = num_blocks, block_size
+        self._holders = [0] * num_blocks
+        self._hash_of: list[bytes | None] = [None] * num_blocks
+        self._by_hash: dict[bytes, int] = {}
+        self._blank = list(range(num_blocks - 1, -1, -1))  # free, nothing worth keeping
+        self._kept: OrderedDict[int, None] = OrderedDict()  # free, published, the longest unused first
+
+    @property
+    def num_free(self) -> int:
+        """Blocks nobody holds."""
+        return len(self._blank) + len(self._kept)
+
+    @property
+    def num_published(self) -> int:
+        """Blocks that can be found by their hash."""
+        return len(self._by_hash)
+
+    def holders(self, block: int) -> int:
+        """Sequences that hold a block."""
+        return self._holders[block]
+
+    def take(self, count: int) -> list[int] | None:
+        """That many blocks for one new holder, or `None` (and nothing taken) when there are not as many."""
+        if count > self.num_free:
+            return None
+        return [self._take_one() for _ in range(count)]
+
+    def _take_one(self) -> int:
+        if self._blank:
+            block = self._blank.pop()
+        else:
+            block, _ = self._kept.popitem(last=False)
+            self._forget(block)
+        self._holders[block] = 1
+        return block
+
+    def find(self, hashes: Sequence[bytes]) -> list[int]:
+        """Blocks of the longest published prefix, held by one holder more from now on."""
+        found = []
+        for one in hashes:
+            block = self._by_hash.get(one)
+            if block is None:
+                break
+            self.share(block)
+            found.append(block)
+        return found
+
+    def share(self, block: int) -> None:
+        """One holder more; a free published block comes back to life."""
+        if self._holders[block] == 0:
+            del self._kept[block]
+        self._holders[block] += 1
+
+    def publish(self, block: int, content: bytes) -> None:
+        """A full block can be found from now on; the first one of equal content stays the one that is found."""
+        if content not in self._by_hash and self._hash_of[block] is None:
+            self._by_hash[content] = block
+            self._hash_of[block] = content
+
+    def release(self, blocks: Sequence[int]) -> None:
+        """One holder less of each; a sequence's last blocks are reused first, since prefixes are what is shared."""
+        for block in reversed(blocks):
+            assert self._holders[block] > 0, f"block {block} is released by nobody"
+            self._holders[block] -= 1
+            if self._holders[block]:
+                continue
+            if self._hash_of[block] is None:
+                self._blank.append(block)
+            else:
+                self._kept[block] = None
+
+    def forget_all(self) -> None:
+        """No block can be found any more: their content is not what it was."""
+        for block in list(self._by_hash.values()):
+            self._forget(block)
+        self._blank.extend(self._kept)
+        self._kept.clear()
+
+    def _forget(self, block: int) -> None:
+        content = self._hash_of[block]
+        if content is not None:
+            del self._by_hash[content]
+            self._hash_of[block] = None

@@ -1,0 +1,39 @@
+"""Guessing the next tokens by looking the last ones up in the text so far (Saxena 2023, "Prompt lookup decoding").
+
+Texts that repeat themselves (code, quotations, edits) often go on as they went on before.  A guess costs nothing but
+the extra positions of one pass, and changes no token: each is chosen as always and a guess only saves passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class PromptLookup:
+    """Remembers where each run of `ngram` tokens last occurred.
+
+    Args:
+        ngram: tokens that must match.
+        most: tokens guessed at once.
+    """
+
+    def __init__(self, ngram: int, most: int) -> None:
+        self._ngram, self._most = ngram, most
+        self._after: dict[tuple[int, ...], int] = {}
+        self._read = 0  # runs that end before this position are known
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        """What followed the last occurrence of the last tokens; empty when they are new."""
+        end = len(tokens)
+        if end < self._ngram or most < 1:
+            return []
+        last = tuple(tokens[end - self._ngram : end])
+        place = self._learn(tokens, end).get(last)
+        return [] if place is None else list(tokens[place : place + min(most, self._most)])
+
+    def _learn(self, tokens: Sequence[int], end: int) -> dict[tuple[int, ...], int]:
+        """All runs but the one that ends the text."""
+        for place in range(max(self._read, self._ngram), end):
+            self._after[tuple(tokens[place - self._ngram : place])] = place
+        self._read = end
+        return self._after

@@ -1,0 +1,1 @@
+"""What computes: one module a runner; `torch` for any device, a native one for the CPU later."""

@@ -1,0 +1,273 @@
+"""The torch runner: any decoder or encoder-decoder, on any device, over blocks.
+
+The model is the one that trains: it is handed a cache that keeps keys and values in blocks instead of rows.  Rows that
+bring equally many tokens are computed together; so the single tokens of all running sequences are one batch, and each
+part of a prompt is a batch of its own, with no padding anywhere.
+
+Blocks hold keys and values in the model's type, in bfloat16, or as integers with one scale a token and head.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.model.attention import Attention
+from lavra.model.block import Block
+from lavra.model.cache import Step
+from lavra.model.config import ModelConfig, Scaling
+from lavra.model.transformer import Decoder, EncoderDecoder
+
+CacheType = Literal["model", "bf16", "int8"]
+CACHE_TYPES: Final[tuple[CacheType, ...]] = ("model", "bf16", "int8")
+_SOURCES_KEPT = 64  # encoded sources; one that is gone is encoded again
+
+
+class BlockStore(Protocol):
+    """Vectors of every slot of every block of one layer: keys, or values."""
+
+    def write(self, slots: Tensor, vectors: Tensor) -> None:
+        """Put (n, K, C) vectors into (n,) slots."""
+        ...
+
+    def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
+        """The vectors of blocks, (..., block_size, K, C)."""
+        ...
+
+    def copy(self, old: Tensor, new: Tensor) -> None:
+        """Make blocks equal to others."""
+        ...
+
+
+class FloatStore:
+    """Vectors as floats."""
+
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
+        self._data = torch.zeros(*shape, dtype=dtype, device=device)  # (blocks, block_size, K, C)
+
+    def write(self, slots: Tensor, vectors: Tensor) -> None:
+        """As `BlockStore`."""
+        self._data.flatten(0, 1).index_copy_(0, slots, vectors.to(self._data.dtype))
+
+    def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
+        """As `BlockStore`; a view where the blocks are neighbours and of that type."""
+        return self._data[blocks].to(dtype)
+
+    def copy(self, old: Tensor, new: Tensor) -> None:
+        """As `BlockStore`."""
+        self._data[new] = self._data[old]
+
+
+class Int8Store:
+    """Vectors as integers, each head of each token with a scale of its own."""
+
+    def __init__(self, shape: Sequence[int], device: torch.device) -> None:
+        self._data = torch.zeros(*shape, dtype=torch.int8, device=device)  # (blocks, block_size, K, C)
+        self._scale = torch.ones(*shape[:-1], 1, dtype=torch.float32, device=device)
+
+    def write(self, slots: Tensor, vectors: Tensor) -> None:
+        """As `BlockStore`."""
+        scale = vectors.float().abs().amax(dim=-1, keepdim=True) / 127
+        scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+        self._data.flatten(0, 1).index_copy_(0, slots, (vectors / scale).round().to(torch.int8))
+        self._scale.flatten(0, 1).index_copy_(0, slots, scale)
+
+    def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
+        """As `BlockStore`."""
+        return (self._data[blocks] * self._scale[blocks]).to(dtype)
+
+    def copy(self, old: Tensor, new: Tensor) -> None:
+        """As `BlockStore`."""
+        self._data[new], self._scale[new] = self._data[old], self._scale[old]
+
+
+class TorchRunner:
+    """The `Runner` port on a torch model.
+
+    Args:
+        model: a decoder or an encoder-decoder; it is put in evaluation mode.
+        config: of the model.
+        num_blocks: blocks of the cache.
+        block_size: tokens in one.
+        cache_type: what the blocks hold: `model` (the type of the weights), `bf16`, `int8`.
+
+    Raises:
+        ConfigError: the cache type is unknown.
+        InputError: the model's positions depend on the length of the whole text (dynamic rope scaling), so nothing
+            computed for a shorter text can be kept.
+    """
+
+    def __init__(
+        self,
+        model: Decoder | EncoderDecoder,
+        config: ModelConfig,
+        *,
+        num_blocks: int,
+        block_size: int = 16,
+        cache_type: CacheType = "model",
+    ) -> None:
+        if cache_type not in CACHE_TYPES:
+            raise ConfigError(f"cache_type={cache_type!r} is unknown; known: {', '.join(CACHE_TYPES)}")
+        scaling = None if config.rope is None else config.rope.scaling
+        if scaling is not None and scaling.kind is Scaling.DYNAMIC:
+            raise InputError(
+                "dynamic rope scaling turns every key anew as the text grows, so an engine cannot keep any; "
+                "decode in this process with lavra.load, or set another rope_scaling in config.json"
+            )
+        self.model, self.num_blocks, self.block_size = model.eval(), num_blocks, block_size
+        weight = next(model.parameters())
+        self._device, self._dtype = weight.device, weight.dtype
+        self._stores = [
+            (self._store(config, cache_type), self._store(config, cache_type)) for _ in range(len(model.decoder.blocks))
+        ]
+        self._sources: OrderedDict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = OrderedDict()
+        self._stacked: tuple[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor]], Tensor | None] | None = None
+
+    def _store(self, config: ModelConfig, cache_type: CacheType) -> BlockStore:
+        shape = (self.num_blocks, self.block_size, config.num_kv_heads, config.head_dim)
+        if cache_type == "int8":
+            return Int8Store(shape, self._device)
+        return FloatStore(shape, torch.bfloat16 if cache_type == "bf16" else self._dtype, self._device)
+
+    def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
+        """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows."""
+        with torch.inference_mode():
+            if batch.copies:
+                self._copy(batch.copies)
+            groups: dict[int, list[int]] = {}
+            for number, row in enumerate(batch.rows):
+                groups.setdefault(len(row.tokens), []).append(number)
+            hidden: dict[int, Tensor] = {}  # of each row, where its logits are wanted
+            for numbers in groups.values():
+                read = self._read([batch.rows[number] for number in numbers])  # (B, T, D)
+                for number, states in zip(numbers, read, strict=True):
+                    if batch.rows[number].num_logits:
+                        hidden[number] = states[-batch.rows[number].num_logits :]
+            if not hidden:
+                return np.zeros((0, self.model.config.vocab_size), dtype=np.float32)
+            logits = self.model.logits(torch.cat([hidden[number] for number in sorted(hidden)]))
+            return logits.float().cpu().numpy()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._stores.clear()
+        self._sources.clear()
+        self._stacked = None
+
+    def _copy(self, copies: Sequence[tuple[int, int]]) -> None:
+        old, new = torch.tensor(copies, device=self._device).T
+        for keys, values in self._stores:
+            keys.copy(old, new)
+            values.copy(old, new)
+
+    def _read(self, rows: Sequence[ForwardRow]) -> Tensor:
+        """Rows of T tokens each -> (B, T, D) hidden states."""
+        ids = torch.tensor([row.tokens for row in rows], dtype=torch.int64, device=self._device)
+        cache = PagedCache(self._stores, rows, self.block_size, self._device, self._dtype)
+        if isinstance(self.model, Decoder):
+            return self.model.hidden(ids, cache=cache)
+        cache.source, cache.source_mask = self._encoded([row.source or () for row in rows])
+        return self.model.decode(ids, None, cache=cache)
+
+    def _encoded(self, sources: Sequence[tuple[int, ...]]) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
+        """Keys and values of every source for every layer, padded to the longest, and (B, S) True on real tokens."""
+        key = tuple(sources)
+        if self._stacked is None or self._stacked[0] != key:
+            found = [self._encode(source) for source in sources]
+            lengths = torch.tensor([len(source) for source in sources], device=self._device)
+            longest = int(lengths.max())
+            layers = [
+                (_padded([one[layer][0] for one in found], longest), _padded([one[layer][1] for one in found], longest))
+                for layer in range(len(found[0]))
+            ]
+            mask = torch.arange(longest, device=self._device)[None] < lengths[:, None]
+            self._stacked = key, layers, None if bool(mask.all()) else mask
+        return self._stacked[1], self._stacked[2]
+
+    def _encode(self, source: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
+        assert isinstance(self.model, EncoderDecoder)
+        if source not in self._sources:
+            ids = torch.tensor([source], dtype=torch.int64, device=self._device)
+            encoded = self.model.encode(ids)  # (1, S, D)
+            self._sources[source] = [_cross(block).keys_values(encoded) for block in self.model.decoder.blocks]
+            if len(self._sources) > _SOURCES_KEPT:
+                self._sources.popitem(last=False)
+        self._sources.move_to_end(source)
+        return self._sources[source]
+
+
+def _cross(block: nn.Module) -> Attention:
+    assert isinstance(block, Block)
+    assert block.cross_attention is not None
+    return block.cross_attention
+
+
+def _padded(vectors: Sequence[Tensor], length: int) -> Tensor:
+    """(1, S, K, C) each -> (B, length, K, C)."""
+    return torch.cat([nn.functional.pad(one, (0, 0, 0, 0, 0, length - one.shape[1])) for one in vectors])
+
+
+class PagedCache:
+    """The cache the model sees for one batch: rows of T new tokens, each over its own blocks.
+
+    It has the methods of `lavra.model.cache.Cache`.  Slot n of a row is position n of its sequence, wherever the
+    block that holds it lies.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[tuple[BlockStore, BlockStore]],
+        rows: Sequence[ForwardRow],
+        block_size: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._stores, self._dtype = stores, dtype
+        self.source: list[tuple[Tensor, Tensor]] = []
+        self.source_mask: Tensor | None = None
+        self.batch_size = len(rows)
+        starts, time = [row.start for row in rows], len(rows[0].tokens)
+        self._span = max(starts) + time
+        width = -(-self._span // block_size)
+        tables = [(row.blocks + (row.blocks[-1],) * width)[:width] for row in rows]  # shorter rows repeat a block
+        table = torch.tensor(tables, device=device)  # (B, blocks)
+        first = torch.tensor(starts, device=device)
+        slots = first[:, None] + torch.arange(time, device=device)  # (B, T)
+        self._places = (table.gather(1, slots // block_size) * block_size + slots % block_size).flatten()
+        self._blocks: Tensor | slice = table
+        if len(rows) == 1 and all(b == a + 1 for a, b in zip(tables[0], tables[0][1:], strict=False)):
+            self._blocks = slice(tables[0][0], tables[0][0] + width)  # neighbours: no copy is needed
+        start = starts[0] if min(starts) == max(starts) else None
+        self._step = Step(slots, None, start, self._span, first + time, slots)
+
+    def plan(self, num_tokens: int, real: Tensor | None, positions: Tensor | None) -> Step:
+        """Where the new tokens go; decided when the cache was made."""
+        assert real is None
+        assert positions is None
+        assert num_tokens == self._step.slots.shape[1]
+        return self._step
+
+    def write(self, layer: int, step: Step, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, T, K, C) keys and values; return those of all slots in use, each (B, S, K, C)."""
+        store = self._stores[layer]
+        return self._through(store[0], keys), self._through(store[1], values)
+
+    def _through(self, store: BlockStore, vectors: Tensor) -> Tensor:
+        store.write(self._places, vectors.flatten(0, 1))
+        found = store.read(self._blocks, self._dtype)  # (B, blocks, block_size, K, C), or without B
+        return found.reshape(self.batch_size, -1, *found.shape[-2:])[:, : self._span]
+
+    def write_positions(self, step: Step) -> Tensor:
+        """Positions of all slots in use, (1, S): a slot's number."""
+        return torch.arange(self._span, device=step.slots.device)[None]
+
+    def commit(self, step: Step) -> None:
+        """Nothing to do: whoever made the cache counts."""

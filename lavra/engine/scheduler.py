@@ -1,0 +1,175 @@
+"""Which tokens of which sequences are read in the next pass.
+
+Sequences that write come first, one token each and their guesses; prompts take what is left of the budget, in parts
+where they must (Agrawal et al. 2023, "Sarathi", arXiv:2308.16369), and new ones are admitted while there is room.
+Where a running sequence finds no free block, the one that ranks last gives all of its blocks back and is computed
+again later (preemption by recompute).
+
+Ranks are (priority, arrival): the first never waits for the last, so every sequence that fits the cache alone ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lavra.engine.blocks import BlockPool
+from lavra.engine.config import EngineConfig
+from lavra.engine.sequence import TokenSequence, WrittenSequence
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRow:
+    """Tokens of one sequence for the next pass: `count` of them from its `computed` on, guesses included."""
+
+    sequence: TokenSequence
+    count: int
+
+
+@dataclass(kw_only=True)
+class Schedule:
+    """One pass.
+
+    Attributes:
+        rows: what is read.
+        copies: (from, to) blocks to be copied before.
+    """
+
+    rows: list[ScheduledRow] = field(default_factory=list)
+    copies: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Scheduler:
+    """Holds the waiting and the running sequences and their blocks.
+
+    Args:
+        pool: the blocks.
+        config: the bounds.
+    """
+
+    def __init__(self, pool: BlockPool, config: EngineConfig) -> None:
+        self.pool, self.config = pool, config
+        self.waiting: list[TokenSequence] = []
+        self.running: list[TokenSequence] = []
+        self.num_preempted = 0
+
+    def add(self, sequence: TokenSequence) -> None:
+        """Let a sequence wait for its turn."""
+        self.waiting.append(sequence)
+
+    def remove(self, sequence: TokenSequence) -> None:
+        """Forget a sequence and release its blocks."""
+        queue = self.running if sequence in self.running else self.waiting
+        queue.remove(sequence)
+        self.pool.release(sequence.blocks)
+        sequence.set_back()
+        if isinstance(sequence, WrittenSequence):  # samples that would have started from its prompt read it themselves
+            self.waiting.extend(sequence.siblings)
+            sequence.siblings = []
+
+    def fork(self, sequence: WrittenSequence) -> list[WrittenSequence]:
+        """The other samples of a request whose prompt is read: they run from here on, on the same blocks."""
+        siblings, sequence.siblings = sequence.siblings, []
+        for sibling in siblings:
+            for block in sequence.blocks:
+                self.pool.share(block)
+            sibling.blocks, sibling.computed = list(sequence.blocks), sequence.computed
+            sibling.cached = sequence.num_prompt
+            self.running.append(sibling)
+        return siblings
+
+    def schedule(self) -> Schedule:
+        """Decide the next pass; empty when there is nothing to do."""
+        schedule = Schedule()
+        budget = self.config.max_batch_tokens
+        self.running.sort(key=lambda one: one.rank)
+        writing = [one for one in self.running if one.remaining == 1]
+        reading = [one for one in self.running if one.remaining > 1]
+        left = budget - len(writing)
+        for sequence in writing:
+            sequence.guess(max(0, left))
+            left -= self._schedule(schedule, sequence, 1 + len(sequence.drafts)) - 1
+        for sequence in reading:
+            left -= self._schedule(schedule, sequence, min(sequence.remaining, left))
+        self._admit(schedule, left)
+        return schedule
+
+    def _schedule(self, schedule: Schedule, sequence: TokenSequence, count: int) -> int:
+        """A row of a running sequence, if blocks can be had; returns its tokens."""
+        if count < 1 or sequence not in self.running:
+            return 0
+        while not self._make_room(schedule, sequence, count):
+            victim = max(self.running, key=lambda one: one.rank)
+            self._preempt(schedule, victim)
+            if victim is sequence:
+                return 0
+        schedule.rows.append(ScheduledRow(sequence, count))
+        return count
+
+    def _make_room(self, schedule: Schedule, sequence: TokenSequence, count: int) -> bool:
+        """Blocks for `count` more tokens, the one written first not shared with anybody."""
+        size = self.pool.block_size
+        first = sequence.computed // size
+        shared = first < len(sequence.blocks) and self.pool.holders(sequence.blocks[first]) > 1
+        missing = max(0, -(-(sequence.computed + count) // size) - len(sequence.blocks))
+        taken = self.pool.take(missing + shared)
+        if taken is None:
+            return False
+        if shared:
+            old, new = sequence.blocks[first], taken.pop()
+            sequence.blocks[first] = new
+            self.pool.release([old])
+            schedule.copies.append((old, new))
+        sequence.blocks.extend(taken)
+        return True
+
+    def _preempt(self, schedule: Schedule, sequence: TokenSequence) -> None:
+        schedule.rows = [row for row in schedule.rows if row.sequence is not sequence]
+        self.running.remove(sequence)
+        self.pool.release(sequence.blocks)
+        sequence.set_back()
+        self.waiting.append(sequence)
+        self.num_preempted += 1
+
+    def _admit(self, schedule: Schedule, left: int) -> None:
+        self.waiting.sort(key=lambda one: one.rank)
+        while self.waiting and left > 0:
+            sequence = self.waiting[0]
+            if self.running and sum(map(_seats, [*self.running, sequence])) > self.config.max_running:
+                return
+            self._take_prefix(sequence)
+            count = min(sequence.remaining, left)
+            while not self._make_room(schedule, sequence, count):
+                lower = [one for one in self.running if one.priority > sequence.priority]
+                if not lower:
+                    self.pool.release(sequence.blocks)
+                    sequence.set_back()
+                    return
+                self._preempt(schedule, max(lower, key=lambda one: one.rank))
+            self.waiting.remove(sequence)
+            self.running.append(sequence)
+            schedule.rows.append(ScheduledRow(sequence, count))
+            left -= count
+
+    def _take_prefix(self, sequence: TokenSequence) -> None:
+        """Blocks that hold the beginning of its tokens; at least one token is left, whose logits are wanted."""
+        if not (self.config.prefix_cache and sequence.may_share):
+            return
+        size = self.pool.block_size
+        sequence.blocks = self.pool.find(sequence.hashes(size, len(sequence.tokens) - 1))
+        sequence.computed = len(sequence.blocks) * size
+        if sequence.remaining + sequence.computed == sequence.num_prompt:  # nothing written yet: not a preempted one
+            sequence.cached = sequence.computed
+
+    def advance(self, sequence: TokenSequence, computed: int) -> None:
+        """So many positions are in the cache now; full blocks can be found by others."""
+        sequence.computed = computed
+        if not self.config.prefix_cache:
+            return
+        hashes = sequence.hashes(self.pool.block_size, computed)
+        for place in range(sequence.published, len(hashes)):
+            self.pool.publish(sequence.blocks[place], hashes[place])
+        sequence.published = len(hashes)
+
+
+def _seats(sequence: TokenSequence) -> int:
+    return 1 + (len(sequence.siblings) if isinstance(sequence, WrittenSequence) else 0)

@@ -1,0 +1,161 @@
+"""Token sequences the engine is in the middle of: one that is written, one that is only scored.
+
+A sequence knows its tokens, how many of them the cache holds, and what to do with logits; the scheduler decides when
+it gets any.  `computed` counts positions whose keys and values are in its blocks.  Preemption sets it back to 0 and
+nothing else: everything that decides the next token is in the tokens and the sampling state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.types import Delta
+from lavra.engine.blocks import chain_hash
+from lavra.engine.lookup import PromptLookup
+from lavra.engine.sampler import Logits, SampleState, logprobs_of
+from lavra.generate.writing import Writing
+
+
+@dataclass(kw_only=True, eq=False)
+class TokenSequence:
+    """What all sequences have.
+
+    Attributes:
+        number: in order of arrival, unique in its engine.
+        tokens: ids so far, the prompt first.
+        num_prompt: ids that were given.
+        root: what its blocks depend on besides tokens (model, adapter); prefixes are shared within a root.
+        priority: lower ones go first.
+        deadline: on the clock of `time.monotonic`; still waiting then, it is refused.
+        may_share: whether blocks others computed may be used.
+        source: ids the encoder of an encoder-decoder reads.
+        computed: positions in the cache.
+        blocks: of the cache, in order.
+        published: full blocks that others can find.
+        cached: prompt tokens that were not computed for this sequence.
+        done: nothing more is wanted of it.
+        cancelled: somebody does not want it any more.
+    """
+
+    number: int
+    tokens: list[int]
+    num_prompt: int
+    fail: Callable[[BaseException], None]
+    root: bytes = b""
+    priority: int = 0
+    deadline: float | None = None
+    may_share: bool = True
+    source: tuple[int, ...] | None = None
+    computed: int = 0
+    blocks: list[int] = field(default_factory=list)
+    published: int = 0
+    cached: int = 0
+    done: bool = False
+    cancelled: bool = False
+    drafts: list[int] = field(default_factory=list)
+    _hashes: list[bytes] = field(default_factory=list)
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Who goes first: lower priority numbers, then earlier arrivals."""
+        return self.priority, self.number
+
+    @property
+    def remaining(self) -> int:
+        """Tokens known and not yet in the cache."""
+        return len(self.tokens) - self.computed
+
+    def guess(self, most: int) -> None:
+        """Guess the tokens after the last one, at most so many."""
+        self.drafts = []
+
+    def num_logits(self, end: int) -> int:
+        """Trailing positions, of a row that ends before position `end`, whose logits are wanted."""
+        raise NotImplementedError
+
+    def set_back(self) -> None:
+        """The blocks are gone."""
+        self.computed, self.published, self.blocks, self.drafts = 0, 0, [], []
+
+    def hashes(self, block_size: int, tokens: int) -> list[bytes]:
+        """Of the full blocks among the first `tokens` tokens."""
+        while len(self._hashes) < tokens // block_size:
+            start = len(self._hashes) * block_size
+            before = self._hashes[-1] if self._hashes else self.root
+            self._hashes.append(chain_hash(before, self.tokens[start : start + block_size]))
+        return self._hashes[: tokens // block_size]
+
+
+@dataclass(kw_only=True, eq=False)
+class WrittenSequence(TokenSequence):
+    """One completion.
+
+    Attributes:
+        writing: takes tokens and makes text.
+        state: what choosing depends on.
+        deliver: is told of every piece.
+        siblings: other samples of the same request, which start from this one's prompt.
+    """
+
+    writing: Writing
+    state: SampleState
+    deliver: Callable[[Delta], None]
+    lookup: PromptLookup | None = None
+    siblings: list[WrittenSequence] = field(default_factory=list)
+
+    def guess(self, most: int) -> None:
+        """Look the last tokens up in the text so far."""
+        room = self.writing.plan.max_tokens - len(self.writing.tokens) - 1
+        self.drafts = [] if self.lookup is None else self.lookup.guess(self.tokens, min(most, room))
+
+    def num_logits(self, end: int) -> int:
+        """Those after the last token, and after each guess."""
+        return 1 + len(self.drafts) if end == len(self.tokens) + len(self.drafts) else 0
+
+    def push(self, token: int, logprob: float, top: tuple[tuple[int, float], ...]) -> None:
+        """A token was chosen."""
+        self.state.push(token)
+        self.tokens.append(token)
+        self.writing.cached_tokens = self.cached
+        delta = self.writing.push(token, logprob, top)
+        self.done = delta.completion is not None
+        self.deliver(delta)
+
+    def cancel(self) -> None:
+        """It ends here, with what was written."""
+        self.done = True
+        self.deliver(self.writing.cancel())
+
+
+@dataclass(kw_only=True, eq=False)
+class ScoredSequence(TokenSequence):
+    """Given tokens whose log-probabilities are wanted; never through blocks that others computed.
+
+    Attributes:
+        first: position of the first token that is scored, at least 1.
+        logprobs: of the tokens from there on, as far as they are known.
+        finish: is given all of them at the end.
+    """
+
+    first: int
+    finish: Callable[[list[float]], None]
+    logprobs: list[float] = field(default_factory=list)
+    may_share: bool = False
+
+    def num_logits(self, end: int) -> int:
+        """Those before scored tokens that this row has not given yet."""
+        known = self.first - 1 + len(self.logprobs)
+        return max(0, end - max(known, self.computed))
+
+    def take(self, logits: Logits, end: int) -> None:
+        """(n, V) logits after the n positions before `end`."""
+        start = end - len(logits)
+        wanted: npt.NDArray[np.int64] = np.asarray(self.tokens[start + 1 : end + 1], dtype=np.int64)
+        self.logprobs.extend(logprobs_of(logits[: len(wanted)], wanted).tolist())
+        if end == len(self.tokens):
+            self.done = True
+            self.finish(self.logprobs)

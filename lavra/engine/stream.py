@@ -1,0 +1,83 @@
+"""A completion on its way from the engine's thread to whoever asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from lavra.base.types import Completion, Delta
+
+Piece = Delta | BaseException
+
+
+class EngineStream:
+    """A completion being written; read it once, with `for` or `async for`.  It is written whether it is read or not.
+
+    Args:
+        cancel: asks the engine to stop writing.
+    """
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+        self._pieces: deque[Piece] = deque()
+        self._arrived = threading.Condition()
+        self._wake: Callable[[], None] | None = None
+
+    def deliver(self, piece: Piece) -> None:
+        """Put the next piece, or what went wrong; from any thread."""
+        with self._arrived:
+            self._pieces.append(piece)
+            self._arrived.notify()
+            wake = self._wake
+        if wake is not None:
+            wake()
+
+    def cancel(self) -> None:
+        """Stop writing, from any thread; the last delta then says so."""
+        self._cancel()
+
+    def __iter__(self) -> Iterator[Delta]:
+        last = False
+        while not last:
+            with self._arrived:
+                self._arrived.wait_for(lambda: bool(self._pieces))
+                piece = self._pieces.popleft()
+            delta = _checked(piece)
+            last = delta.completion is not None
+            yield delta
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(arrived.set)
+
+        with self._arrived:
+            self._wake = wake
+        last = False
+        while not last:
+            while not self._pieces:
+                await arrived.wait()
+                arrived.clear()
+            delta = _checked(self._pieces.popleft())
+            last = delta.completion is not None
+            yield delta
+
+    def completion(self) -> Completion:
+        """Read it to its end.
+
+        Raises:
+            Whatever went wrong in the engine.
+        """
+        found = next(delta.completion for delta in self if delta.completion is not None)
+        assert found is not None
+        return found
+
+
+def _checked(piece: Piece) -> Delta:
+    if isinstance(piece, BaseException):
+        raise piece
+    return piece

@@ -1,0 +1,116 @@
+"""One completion being written: tokens come in, text and at last a `Completion` go out.
+
+It knows no model and no torch: the decoding loop of this process and an engine's scheduler push tokens alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lavra.base.types import Completion, Delta, FinishReason, Usage
+from lavra.generate.plan import Plan
+from lavra.tokens.stream import TextStream
+from lavra.tokens.tokenizer import Tokenizer
+
+_PROMPT_TAIL = 16  # tokens of the prompt that decide how the first written ones are spelled (a leading space)
+
+
+class Writing:
+    """One completion being written.
+
+    Args:
+        plan: the request behind it.
+        sample: which of the request's `n` completions it is.
+        tokenizer: makes text of its tokens.
+        stop_ids: tokens that end a text.
+    """
+
+    def __init__(self, plan: Plan, sample: int, tokenizer: Tokenizer, stop_ids: frozenset[int]) -> None:
+        self.plan = plan
+        self.sample = sample
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.top_logprobs: list[tuple[tuple[int, float], ...]] = []
+        self.cached_tokens = 0
+        self.finish_reason: FinishReason | None = None
+        self._stop_ids = stop_ids
+        self._pieces: list[str] = []
+        self._stream = open_stream(tokenizer, plan)
+
+    def push(self, token: int, logprob: float, top: tuple[tuple[int, float], ...] = ()) -> Delta:
+        """Take the next token; the delta carries the completion when this token was the last.
+
+        Args:
+            token: its id.
+            logprob: its natural-log probability.
+            top: the likeliest ids in its place, where asked for.
+        """
+        self.tokens.append(token)
+        self.logprobs.append(logprob)
+        if self.plan.request.top_logprobs:
+            self.top_logprobs.append(top)
+        piece = ""
+        if token in self._stop_ids:
+            self.finish_reason = FinishReason.STOP
+        else:
+            piece = self._stream.push([token])
+            if self._stream.stopped:
+                self.finish_reason = FinishReason.STOP
+            elif len(self.tokens) >= self.plan.max_tokens:
+                self.finish_reason = FinishReason.LENGTH
+        return self._delta(piece, 1)
+
+    def cancel(self) -> Delta:
+        """End it here."""
+        self.finish_reason = FinishReason.CANCELLED
+        return self._delta("", 0)
+
+    def _delta(self, piece: str, new: int) -> Delta:
+        completion = None if self.finish_reason is None else self._finish(piece)
+        if completion is None:
+            self._pieces.append(piece)
+        first = len(self.tokens) - new
+        return Delta(
+            text=self._pieces[-1],
+            tokens=tuple(self.tokens[first:]),
+            logprobs=tuple(self.logprobs[first:]),
+            top_logprobs=tuple(self.top_logprobs[first:]),
+            completion=completion,
+        )
+
+    def _finish(self, piece: str) -> Completion:
+        piece += self._stream.finish()
+        if self._stream.stopped:  # perhaps only now: half a character at the very end may belong to a stop string
+            self.finish_reason = FinishReason.STOP
+        self._pieces.append(piece)
+        assert self.finish_reason is not None
+        done = make_completion(self.plan, "".join(self._pieces), self.tokens, self.logprobs, self.finish_reason)
+        return replace(
+            done,
+            top_logprobs=tuple(self.top_logprobs),
+            usage=replace(done.usage, cached_tokens=self.cached_tokens),
+        )
+
+
+def open_stream(tokenizer: Tokenizer, plan: Plan) -> TextStream:
+    """An incremental detokenizer that stops at the request's stop strings."""
+    return TextStream(tokenizer, stop=plan.request.stop, prompt=plan.prompt[-_PROMPT_TAIL:])
+
+
+def make_completion(
+    plan: Plan, text: str, tokens: Sequence[int], logprobs: Sequence[float], reason: FinishReason
+) -> Completion:
+    """The result of one request, with its account."""
+    return Completion(
+        text=text,
+        tokens=tuple(tokens),
+        logprobs=tuple(logprobs),
+        finish_reason=reason,
+        usage=Usage(
+            prompt_tokens=plan.num_prompt_tokens,
+            completion_tokens=len(tokens),
+            truncated_tokens=plan.truncated_tokens,
+        ),
+        warnings=plan.warnings,
+    )

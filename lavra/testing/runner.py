@@ -1,0 +1,167 @@
+"""Conformance suite of the `Runner` port.
+
+Subclass `RunnerConformance` in a test module (with a name starting with `Test`), say how to make the runner and what
+the logits of a whole text are, and pytest runs what every runner owes the engine: logits do not depend on how a text is
+cut into rows, where its blocks lie, who else is in the batch, or who computed its beginning.
+
+A runner whose arithmetic is the same whatever the batch sets `tolerance` to 0 and is then held to every bit.
+"""
+
+# ruff: noqa: D102 - the names of the tests say what they hold
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.ports import ForwardBatch, ForwardRow, Runner
+
+Logits = npt.NDArray[np.float32]
+BLOCK_SIZE = 4
+
+
+class RunnerConformance:
+    """What every `Runner` must do.
+
+    Attributes:
+        vocab_size: ids from 0 up to this are used.
+        tolerance: largest difference allowed between two logits of the same position.
+        source: ids the encoder of an encoder-decoder reads; `None` for a decoder.
+    """
+
+    vocab_size: int = 64
+    tolerance: float = 1e-4
+    source: tuple[int, ...] | None = None
+
+    def make_runner(self, num_blocks: int, block_size: int) -> Runner:
+        """A runner over an empty cache."""
+        raise NotImplementedError("a conformance suite says which runner it tests")
+
+    def reference(self, tokens: tuple[int, ...]) -> Logits:
+        """(T, V) logits after each token of a text, computed some other way; reads `source` where there is one."""
+        raise NotImplementedError("a conformance suite says what the logits are")
+
+    def text(self, seed: int, length: int) -> tuple[int, ...]:
+        """Random ids."""
+        return tuple(int(one) for one in np.random.default_rng(seed).integers(0, self.vocab_size, length))
+
+    def row(self, tokens: tuple[int, ...], start: int, blocks: list[int], num_logits: int) -> ForwardRow:
+        """A row over just as many blocks as it needs."""
+        used = -(-(start + len(tokens)) // BLOCK_SIZE)
+        return ForwardRow(
+            tokens=tokens, start=start, blocks=tuple(blocks[:used]), num_logits=num_logits, source=self.source
+        )
+
+    def read(self, runner: Runner, tokens: tuple[int, ...], cuts: list[int], blocks: list[int]) -> Logits:
+        """A text read in parts; all its logits."""
+        edges = [0, *cuts, len(tokens)]
+        parts = []
+        for start, end in zip(edges, edges[1:], strict=False):
+            row = self.row(tokens[start:end], start, blocks, end - start)
+            parts.append(runner.forward(ForwardBatch(rows=(row,))))
+        return np.concatenate(parts)
+
+    def same(self, ours: Logits, theirs: Logits) -> None:
+        """Equal within the tolerance."""
+        assert ours.shape == theirs.shape
+        assert ours.dtype == np.float32
+        assert np.abs(ours - theirs).max(initial=0.0) <= self.tolerance
+
+    def test_satisfies_the_protocol(self) -> None:
+        runner = self.make_runner(8, BLOCK_SIZE)
+        assert isinstance(runner, Runner)
+        assert (runner.num_blocks, runner.block_size) == (8, BLOCK_SIZE)
+        runner.close()
+
+    def test_a_text_read_at_once(self) -> None:
+        for length in (1, 3, 4, 5, 17):
+            tokens = self.text(length, length)
+            found = self.read(self.make_runner(8, BLOCK_SIZE), tokens, [], list(range(8)))
+            self.same(found, self.reference(tokens))
+
+    def test_a_text_read_token_by_token(self) -> None:
+        tokens = self.text(1, 14)
+        found = self.read(self.make_runner(8, BLOCK_SIZE), tokens, list(range(1, 14)), list(range(8)))
+        self.same(found, self.reference(tokens))
+
+    def test_a_text_read_in_any_parts(self) -> None:
+        tokens = self.text(2, 19)
+        rng = np.random.default_rng(2)
+        for _ in range(8):
+            cuts = sorted({int(one) for one in rng.integers(1, 19, 4)})
+            found = self.read(self.make_runner(8, BLOCK_SIZE), tokens, cuts, list(range(8)))
+            self.same(found, self.reference(tokens))
+
+    def test_blocks_may_lie_anywhere(self) -> None:
+        tokens = self.text(3, 18)
+        for seed in range(4):
+            blocks = [int(one) for one in np.random.default_rng(seed).permutation(16)]
+            found = self.read(self.make_runner(16, BLOCK_SIZE), tokens, [7, 8], blocks)
+            self.same(found, self.reference(tokens))
+
+    def test_blocks_used_before_leave_no_trace(self) -> None:
+        runner = self.make_runner(8, BLOCK_SIZE)
+        self.read(runner, self.text(4, 30), [], list(range(8)))
+        tokens = self.text(5, 9)
+        self.same(self.read(runner, tokens, [2], [5, 1, 7]), self.reference(tokens))
+
+    def test_company_does_not_matter(self) -> None:
+        """Prompts, parts of prompts and single tokens of several texts in each pass."""
+        runner = self.make_runner(64, BLOCK_SIZE)
+        rng = np.random.default_rng(6)
+        texts = [self.text(10 + number, length) for number, length in enumerate((20, 9, 13, 1, 16))]
+        places = [int(one) for one in rng.permutation(64)]
+        blocks = [places[number * 8 : number * 8 + 8] for number in range(len(texts))]
+        done = [0] * len(texts)
+        found: list[list[Logits]] = [[] for _ in texts]
+        while any(position < len(text) for position, text in zip(done, texts, strict=True)):
+            rows, who = [], []
+            for number, text in enumerate(texts):
+                count = min(int(rng.choice([0, 1, 1, 1, 3, 6])), len(text) - done[number])
+                if count:
+                    rows.append(self.row(text[done[number] : done[number] + count], done[number], blocks[number], count))
+                    who.append(number)
+                    done[number] += count
+            if not rows:
+                continue
+            logits, first = runner.forward(ForwardBatch(rows=tuple(rows))), 0
+            for row, number in zip(rows, who, strict=True):
+                found[number].append(logits[first : first + row.num_logits])
+                first += row.num_logits
+        for text, parts in zip(texts, found, strict=True):
+            self.same(np.concatenate(parts), self.reference(text))
+
+    def test_only_the_logits_asked_for(self) -> None:
+        runner = self.make_runner(8, BLOCK_SIZE)
+        tokens = self.text(7, 11)
+        silent = runner.forward(ForwardBatch(rows=(self.row(tokens[:6], 0, list(range(8)), 0),)))
+        assert silent.shape[0] == 0
+        last = runner.forward(ForwardBatch(rows=(self.row(tokens[6:], 6, list(range(8)), 2),)))
+        self.same(last, self.reference(tokens)[-2:])
+
+    def test_a_prefix_computed_for_another_text(self) -> None:
+        runner = self.make_runner(16, BLOCK_SIZE)
+        common = self.text(8, 8)
+        first, second = common + self.text(9, 5), common + self.text(10, 6)
+        self.read(runner, first, [], [3, 5, 7, 9])
+        row = self.row(second[8:], 8, [3, 5, 11, 13], 6)
+        self.same(runner.forward(ForwardBatch(rows=(row,))), self.reference(second)[8:])
+
+    def test_a_copied_block_goes_its_own_way(self) -> None:
+        runner = self.make_runner(16, BLOCK_SIZE)
+        common = self.text(11, 6)
+        first, second = common + self.text(12, 5), common + self.text(13, 5)
+        self.read(runner, common, [], [0, 1])
+        rows = (self.row(first[6:], 6, [0, 1, 2], 5), self.row(second[6:], 6, [0, 9, 10], 5))
+        found = runner.forward(ForwardBatch(rows=rows, copies=((1, 9),)))
+        self.same(found[:5], self.reference(first)[6:])
+        self.same(found[5:], self.reference(second)[6:])
+
+    def test_wrong_guesses_are_overwritten(self) -> None:
+        """A row of guesses, then another from the same start: what speculation does."""
+        runner = self.make_runner(8, BLOCK_SIZE)
+        tokens = self.text(14, 12)
+        self.read(runner, tokens[:5], [], list(range(8)))
+        runner.forward(ForwardBatch(rows=(self.row(self.text(15, 6), 5, list(range(8)), 6),)))
+        found = runner.forward(ForwardBatch(rows=(self.row(tokens[5:], 5, list(range(8)), 7),)))
+        self.same(found, self.reference(tokens)[5:])
