@@ -222,7 +222,7 @@ class Engine:
             tokens=list(plan.prompt),
             num_prompt=len(plan.prompt),
             fail=stream.deliver,
-            root=self._root if plan.source is None else chain_hash(self._root, plan.source),
+            root=self._root_of(plan.source),
             priority=priority,
             deadline=deadline,
             source=plan.source,
@@ -260,11 +260,15 @@ class Engine:
             tokens=tokens,
             num_prompt=len(tokens),
             fail=pending.fail,
-            root=self._root,
+            root=self._root_of(target.source),
+            source=target.source,
             first=first,
             finish=pending.finish,
         )
         self._hand_over(sequence, bounded=False)
+
+    def _root_of(self, source: tuple[int, ...] | None) -> bytes:
+        return self._root if source is None else chain_hash(self._root, source)
 
     def _require_room(self, tokens: int) -> None:
         room = self._pool.num_blocks * self._pool.block_size

@@ -29,7 +29,13 @@ class PromptLookup:
             return []
         last = tuple(tokens[end - self._ngram : end])
         place = self._learn(tokens, end).get(last)
-        return [] if place is None else list(tokens[place : place + min(most, self._most)])
+        if place is None:
+            return []
+        guesses: list[int] = []
+        for _ in range(min(most, self._most)):  # on into the guesses themselves, where the text repeats itself
+            guesses.append(tokens[place] if place < end else guesses[place - end])
+            place += 1
+        return guesses
 
     def _learn(self, tokens: Sequence[int], end: int) -> dict[tuple[int, ...], int]:
         """All runs but the one that ends the text."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from lavra.base.errors import InputError
 from lavra.base.types import Score, ScoreRequest
 from lavra.generate.plan import Reading
-from lavra.generate.target import Target, check_tokens, num_bytes, plan_score
+from lavra.generate.target import Target, plan_score
 from lavra.model.config import ModelConfig
 from lavra.model.score import score_masked, score_sequences, score_targets
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
@@ -84,15 +84,9 @@ def _score_encoder(model: Encoder, reading: Reading, target: Target, window: int
 def _score_encoder_decoder(
     model: EncoderDecoder, reading: Reading, requests: Sequence[ScoreRequest], batch_size: int
 ) -> list[Score]:
-    sources, targets = [], []
-    for request in requests:
-        if request.given is None:
-            raise InputError("an encoder-decoder scores a text given a source; pass given=")
-        sources.append(reading.source_ids(request.given))
-        tokens = tuple(reading.source_ids(request.text)) if isinstance(request.text, str) else request.text
-        warnings = check_tokens(tokens, reading)
-        targets.append(Target(context=(), tokens=tokens, num_bytes=num_bytes(request.text, reading), warnings=warnings))
+    targets = [plan_score(request, reading) for request in requests]
     assert reading.decoder_start is not None
+    sources = [target.source or () for target in targets]
     said = [target.tokens for target in targets]
     found = score_targets(model, sources, said, start_id=reading.decoder_start, batch_size=batch_size)
     return [_score(target, _logprobs(nll), target.warnings) for target, nll in zip(targets, found, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lavra.base.errors import InputError
 from lavra.base.types import ScoreRequest
 from lavra.generate.plan import Reading
 
@@ -15,6 +16,7 @@ class Target:
 
     Attributes:
         context: ids read but not scored.
+        source: ids an encoder-decoder's encoder reads.
         tokens: ids scored.
         num_bytes: UTF-8 length of the scored text.
         warnings: what the caller might not expect.
@@ -24,14 +26,17 @@ class Target:
     tokens: tuple[int, ...]
     num_bytes: int
     warnings: tuple[str, ...] = ()
+    source: tuple[int, ...] | None = None
 
 
 def plan_score(request: ScoreRequest, reading: Reading) -> Target:
     """Split a request into what is context and what is scored.
 
     Raises:
-        InputError: ids are out of range.
+        InputError: ids are out of range, or an encoder-decoder got no source.
     """
+    if reading.decoder_start is not None:
+        return _translation(request, reading, reading.decoder_start)
     warnings: tuple[str, ...] = ()
     context = () if request.given is None else tuple(reading.prompt_ids(request.given))
     if not isinstance(request.text, str):
@@ -45,6 +50,20 @@ def plan_score(request: ScoreRequest, reading: Reading) -> Target:
         tokens=tokens,
         num_bytes=num_bytes(request.text, reading),
         warnings=warnings + check_tokens(tokens, reading),
+    )
+
+
+def _translation(request: ScoreRequest, reading: Reading, start: int) -> Target:
+    """A text, its end token included, given its source."""
+    if request.given is None:
+        raise InputError("an encoder-decoder scores a text given a source; pass given=")
+    tokens = tuple(reading.source_ids(request.text)) if isinstance(request.text, str) else request.text
+    return Target(
+        context=(start,),
+        tokens=tokens,
+        source=tuple(reading.source_ids(request.given)),
+        num_bytes=num_bytes(request.text, reading),
+        warnings=check_tokens(tokens, reading),
     )
 
 

@@ -1,0 +1,368 @@
+"""The engine: the port's conformance suite in every family, and what company must not change."""
+
+import asyncio
+import dataclasses
+import threading
+import time
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lavra.base.errors import ConfigError, ContextLengthError, InputError, LavraError, OverloadedError
+from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
+from lavra.testing.language_model import LanguageModelConformance
+from tests.engine.scripted import ScriptedRunner
+from tests.engine.tiny import scripted_engine, torch_engine
+from tests.generate.tiny import tiny_in_process
+
+
+class Conformance(LanguageModelConformance):
+    family = "llama"
+    settings: ClassVar = {}
+
+    @pytest.fixture(autouse=True)
+    def engine(self):
+        with torch_engine(self.family, **self.settings) as engine:
+            self.made = engine
+            yield
+        assert engine.stats().free_blocks == engine.stats().num_blocks
+
+    def make_model(self):
+        return self.made
+
+
+class TestDecoder(Conformance):
+    pass
+
+
+class TestLearnedPositions(Conformance):
+    family = "gpt2"
+
+
+class TestMultiQueryInParts(Conformance):
+    family = "falcon"
+    settings: ClassVar = {"max_batch_tokens": 3, "max_running": 2}
+
+
+class TestGuessing(Conformance):
+    settings: ClassVar = {"lookup_tokens": 4, "lookup_ngram": 1}
+
+
+class TestNoPrefixCache(Conformance):
+    settings: ClassVar = {"prefix_cache": False}
+
+
+class TestPreempting(Conformance):
+    """Twelve blocks of four: two requests at once, and only just."""
+
+    prompts = ("The", "Once upon", "def add(a")
+    settings: ClassVar = {"num_blocks": 12}
+
+
+class TestEncoderDecoder(Conformance):
+    family = "t5"
+    prompts = ("The", "Once upon a time there was", "She loved to play outside and Lily")
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "falcon", "t5"])
+def test_tokens_are_those_of_the_process_without_an_engine(family):
+    requests = [
+        GenerateRequest(prompt=prompt, max_tokens=20, sampling=sampling)
+        for prompt in ("Once upon a time", "She", "def add(a, b):")
+        for sampling in (SamplingConfig(), SamplingConfig(temperature=0.8, top_p=0.9, seed=4, repetition_penalty=1.2))
+    ]
+    expected = tiny_in_process(family).generate(requests)
+    with torch_engine(family) as engine:
+        for ours, theirs in zip(engine.generate(requests), expected, strict=True):
+            assert ours[0].tokens == theirs[0].tokens
+            assert ours[0].logprobs == pytest.approx(theirs[0].logprobs, abs=1e-4)
+            assert (ours[0].text, ours[0].finish_reason) == (theirs[0].text, theirs[0].finish_reason)
+
+
+def alone(request, **settings):
+    """What the scripted model says when nobody else asks anything, plainly computed."""
+    runner = ScriptedRunner(320, **settings)
+    tokens = list(request.prompt)
+    for _ in range(request.max_tokens):
+        tokens.append(int(runner.logits(tokens).argmax()))
+    return tuple(tokens[len(request.prompt) :])
+
+
+prompts = st.lists(st.integers(0, 5), min_size=1, max_size=24).map(tuple)
+asked = st.lists(st.tuples(prompts, st.integers(1, 14), st.integers(0, 2)), min_size=1, max_size=12)
+
+
+@settings(max_examples=60)
+@given(
+    asked=asked,
+    num_blocks=st.integers(10, 40),
+    max_running=st.integers(1, 8),
+    more=st.integers(0, 40),
+    guesses=st.integers(0, 4),
+    prefix_cache=st.booleans(),
+    period=st.sampled_from([0, 3]),
+    pause=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_company_never_matters(asked, num_blocks, max_running, more, guesses, prefix_cache, period, pause):
+    """Whatever comes together with whatever else, in parts, preempted, guessed or found: the same tokens."""
+    engine, runner = scripted_engine(
+        num_blocks=num_blocks,
+        period=period,
+        max_running=max_running,
+        max_batch_tokens=max_running + more,
+        lookup_tokens=guesses,
+        lookup_ngram=2,
+        prefix_cache=prefix_cache,
+    )
+    with engine:
+        requests = [GenerateRequest(prompt=prompt, max_tokens=most) for prompt, most, _ in asked]
+        streams = []
+        for request, (_, _, priority), wait in zip(requests, asked, pause, strict=False):
+            streams.append(engine.submit(request, priority=priority))
+            if wait:
+                time.sleep(0.001)
+        for request, stream in zip(requests, streams, strict=True):
+            assert stream.completion().tokens == alone(request, period=period)
+    stats = engine.stats()
+    assert stats.free_blocks == num_blocks
+    assert (stats.running, stats.waiting, stats.failed) == (0, 0, 0)
+    assert runner.closed == 1
+    assert max(sum(len(row.tokens) for row in batch.rows) for batch in runner.batches) <= max_running + more
+    assert max(len(batch.rows) for batch in runner.batches) <= max_running
+
+
+def test_guesses_save_passes_and_change_nothing():
+    request = GenerateRequest(prompt=(1, 2, 3, 1, 2, 3, 1, 2), max_tokens=60)
+    passes = {}
+    for guesses in (0, 4):
+        engine, _ = scripted_engine(period=1, lookup_tokens=guesses, lookup_ngram=2)
+        with engine:
+            assert engine.submit(request).completion().tokens == alone(request, period=1)
+            passes[guesses] = engine.stats().passes
+    assert passes[4] < passes[0] / 3
+    assert engine.stats().accepted_tokens > 40
+
+
+def test_a_prompt_seen_before_is_not_computed_again():
+    engine, runner = scripted_engine()
+    prompt = tuple(range(30))
+    with engine:
+        first = engine.submit(GenerateRequest(prompt=prompt, max_tokens=3)).completion()
+        second = engine.submit(GenerateRequest(prompt=(*prompt, 7), max_tokens=3)).completion()
+    assert first.usage.cached_tokens == 0
+    assert second.usage.cached_tokens == 28  # seven blocks of four
+    assert runner.batches[-3].rows[0].start == 28
+    assert second.tokens == alone(GenerateRequest(prompt=(*prompt, 7), max_tokens=3))
+
+
+def test_samples_of_one_prompt_read_it_once():
+    engine, runner = scripted_engine()
+    request = GenerateRequest(
+        prompt=tuple(range(10)), max_tokens=6, n=5, sampling=SamplingConfig(temperature=1.5, seed=3)
+    )
+    with engine:
+        (together,) = engine.generate([request])
+        read = sum(len(row.tokens) for batch in runner.batches for row in batch.rows)
+        assert read == 10 + 5 * 5
+        single = [engine.generate([dataclasses.replace(request, n=n)])[0] for n in (1, 2)]
+    assert len({completion.tokens for completion in together}) > 1
+    assert {completion.tokens for completion in single[1]} <= {completion.tokens for completion in together}
+    assert any(batch.copies for batch in runner.batches)
+
+
+def test_scores_never_come_through_a_cached_prefix():
+    engine, runner = scripted_engine()
+    tokens = tuple(range(20))
+    with engine:
+        engine.submit(GenerateRequest(prompt=tokens, max_tokens=2)).completion()
+        (score,) = engine.score([ScoreRequest(text=tokens)])
+    rows = [row for batch in runner.batches for row in batch.rows if row.num_logits > 1]
+    assert [(row.start, row.num_logits) for row in rows] == [(0, 20)]
+    logits = np.stack([runner.logits(list(tokens[:end])) for end in range(1, 20)])
+    expected = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    assert score.logprobs[0] is None
+    assert score.logprobs[1:] == pytest.approx(expected[np.arange(19), tokens[1:]].tolist(), abs=1e-4)
+
+
+def test_a_higher_priority_goes_first():
+    engine, _ = scripted_engine(max_running=1, prefix_cache=False)
+    order = []
+    with engine:
+        blocker = engine.submit(GenerateRequest(prompt=(1,), max_tokens=100))
+        streams = {name: engine.submit(GenerateRequest(prompt=(2,), max_tokens=2), priority=name) for name in (2, 0, 1)}
+        threads = [
+            threading.Thread(target=lambda name=name, one=one: (one.completion(), order.append(name)))
+            for name, one in streams.items()
+        ]
+        for thread in threads:
+            thread.start()
+        blocker.completion()
+        for thread in threads:
+            thread.join()
+    assert order == [0, 1, 2]
+
+
+class Slow(ScriptedRunner):
+    """Waits at a gate in every pass."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        self.gate = threading.Semaphore(0)
+
+    def forward(self, batch):
+        self.gate.acquire()
+        return super().forward(batch)
+
+
+def test_a_cancelled_request_frees_its_blocks_within_a_pass():
+    runner = Slow(320)
+    engine, _ = scripted_engine(runner=runner, prefix_cache=False)
+    stream = engine.submit(GenerateRequest(prompt=(1, 2, 3), max_tokens=50))
+    pieces = iter(stream)
+    runner.gate.release()
+    assert next(pieces).completion is None
+    stream.cancel()
+    runner.gate.release(2)  # one pass may have been under way
+    last = list(pieces)[-1]
+    assert last.completion.finish_reason is FinishReason.CANCELLED
+    assert len(last.completion.tokens) <= 2
+    runner.gate.release(100)
+    engine.close()
+    assert engine.stats().free_blocks == runner.num_blocks
+    assert len(runner.batches) <= 3
+
+
+def test_cancelling_one_sample_leaves_the_others():
+    runner = Slow(320)
+    engine, _ = scripted_engine(runner=runner)
+    request = GenerateRequest(prompt=(1, 2, 3), max_tokens=3, n=3, sampling=SamplingConfig(temperature=1.0, seed=1))
+    streams = engine.submit_samples(request)
+    streams[0].cancel()
+    streams[2].cancel()
+    runner.gate.release(100)
+    reasons = [stream.completion().finish_reason for stream in streams]
+    engine.close()
+    assert reasons == [FinishReason.CANCELLED, FinishReason.LENGTH, FinishReason.CANCELLED]
+    assert engine.stats().free_blocks == runner.num_blocks
+
+
+def test_the_queue_is_bounded():
+    runner = Slow(320)
+    engine, _ = scripted_engine(runner=runner, max_queue=3, max_running=1)
+    request = GenerateRequest(prompt=(1,), max_tokens=2)
+    streams = [engine.submit(request)]
+    while engine.stats().running == 0:
+        time.sleep(0.001)
+    streams.extend(engine.submit(request) for _ in range(3))
+    with pytest.raises(OverloadedError, match="3 requests wait already, at most 3 may") as refused:
+        engine.submit(request)
+    assert refused.value.retry_after > 0
+    runner.gate.release(100)
+    assert [len(stream.completion().tokens) for stream in streams] == [2] * len(streams)
+    engine.close()
+
+
+def test_a_request_that_waits_past_its_deadline_is_refused():
+    runner = Slow(320)
+    engine, _ = scripted_engine(runner=runner, max_running=1)
+    first = engine.submit(GenerateRequest(prompt=(1,), max_tokens=3))
+    late = engine.submit(GenerateRequest(prompt=(2,), max_tokens=3), deadline=time.monotonic() - 1)
+    runner.gate.release(100)
+    with pytest.raises(OverloadedError, match="deadline"):
+        late.completion()
+    assert len(first.completion().tokens) == 3
+    engine.close()
+
+
+def test_what_goes_wrong_in_a_pass_ends_its_requests_and_nothing_else():
+    class Failing(ScriptedRunner):
+        def forward(self, batch):
+            if any(9 in row.tokens for row in batch.rows):
+                raise RuntimeError("a bad pass")
+            return super().forward(batch)
+
+    engine, runner = scripted_engine(runner=Failing(320), max_running=1)
+    with engine:
+        with pytest.raises(RuntimeError, match="a bad pass"):
+            engine.submit(GenerateRequest(prompt=(9,), max_tokens=3)).completion()
+        with pytest.raises(RuntimeError, match="a bad pass"):
+            engine.score([ScoreRequest(text=(9, 9))])
+        request = GenerateRequest(prompt=(1,), max_tokens=3)
+        assert engine.submit(request).completion().tokens == alone(request)
+    assert engine.stats().failed == 2
+    assert engine.stats().free_blocks == runner.num_blocks
+
+
+def test_a_stream_can_be_awaited():
+    async def collect(engine, request):
+        return [delta async for delta in engine.submit(request)]
+
+    async def both(engine):
+        requests = [GenerateRequest(prompt=(number,), max_tokens=5) for number in (1, 2)]
+        return requests, await asyncio.gather(*(collect(engine, request) for request in requests))
+
+    engine, _ = scripted_engine()
+    with engine:
+        requests, found = asyncio.run(both(engine))
+    for request, deltas in zip(requests, found, strict=True):
+        assert tuple(token for delta in deltas for token in delta.tokens) == alone(request)
+        assert [delta.completion is None for delta in deltas] == [True] * 4 + [False]
+
+
+def test_deltas_carry_logprobs_and_the_likeliest():
+    engine, runner = scripted_engine()
+    with engine:
+        deltas = list(engine.submit(GenerateRequest(prompt=(1, 2), max_tokens=4, top_logprobs=3)))
+    done = deltas[-1].completion
+    assert [len(one) for one in done.top_logprobs] == [3] * 4
+    assert done.top_logprobs == tuple(top for delta in deltas for top in delta.top_logprobs)
+    assert done.logprobs == tuple(value for delta in deltas for value in delta.logprobs)
+    logits = runner.logits([1, 2])
+    assert done.top_logprobs[0][0][0] == int(logits.argmax())
+    assert done.logprobs[0] == pytest.approx(float(logits.max() - np.log(np.exp(logits).sum())), abs=1e-5)
+
+
+def test_a_bias_and_min_tokens_reach_the_sampler():
+    first = alone(GenerateRequest(prompt=(1,), max_tokens=1))[0]
+    engine, _ = scripted_engine(stop_ids=frozenset({first}))
+    with engine:
+        free = engine.submit(GenerateRequest(prompt=(1,), max_tokens=5)).completion()
+        later = engine.submit(GenerateRequest(prompt=(1,), max_tokens=5, min_tokens=3)).completion()
+        biased = engine.submit(GenerateRequest(prompt=(1,), max_tokens=5, logit_bias={7: 1000.0})).completion()
+    assert (free.tokens, free.finish_reason) == ((first,), FinishReason.STOP)
+    assert len(later.tokens) >= 3
+    assert biased.tokens == (7,) * 5
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "says"),
+    [
+        (GenerateRequest(prompt=(1,), num_beams=2), ConfigError, "num_beams=2"),
+        (GenerateRequest(prompt=(1,), n=2), ConfigError, "submit_samples"),
+        (GenerateRequest(prompt=(1,) * 300), ContextLengthError, "300"),
+        (GenerateRequest(prompt=(1,) * 60, max_tokens=60), ContextLengthError, "the whole cache holds 64"),
+        (GenerateRequest(prompt=(1,), max_tokens=3, min_tokens=4), ConfigError, "min_tokens=4"),
+        (GenerateRequest(prompt=(1,), logit_bias={999: 1.0}), InputError, "999"),
+        (GenerateRequest(prompt=(1,), top_logprobs=-1), ConfigError, "top_logprobs=-1"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_with_a_reason(request_, error, says):
+    engine, _ = scripted_engine(num_blocks=16)
+    with engine, pytest.raises(error, match=says):
+        engine.submit(request_)
+
+
+def test_a_closed_engine_cancels_and_refuses():
+    runner = Slow(320)
+    engine, _ = scripted_engine(runner=runner)
+    stream = engine.submit(GenerateRequest(prompt=(1,), max_tokens=100))
+    closer = threading.Thread(target=engine.close)
+    closer.start()
+    runner.gate.release(100)
+    closer.join()
+    assert stream.completion().finish_reason is FinishReason.CANCELLED
+    with pytest.raises(LavraError, match="closed"):
+        engine.submit(GenerateRequest(prompt=(1,)))
