@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -135,6 +136,22 @@ def _set_thresholds(*, mmap: int, trim: int, top_pad: int) -> bool:
         return False
     settings = ((_M_MMAP_THRESHOLD, mmap), (_M_TRIM_THRESHOLD, trim), (_M_TOP_PAD, top_pad))
     return all(bool(mallopt(parameter, value)) for parameter, value in settings)
+
+
+def available_memory(device: torch.device | None = None) -> int:
+    """Bytes that may be used: free on a GPU; else the kernel's estimate on Linux, all memory elsewhere.
+
+    Args:
+        device: whose memory; the one that would be picked by default.
+    """
+    if (device or pick_device()).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def find_compiler() -> str | None:

@@ -33,6 +33,8 @@ VERBS: Mapping[str, Verb] = {
     "tokenizer": Verb("lavra.cli.tokenizer", "train a tokenizer on a corpus"),
     "pretrain": Verb("lavra.cli.pretrain", "train a model of any of the five families from scratch"),
     "generate": Verb("lavra.cli.generate", "complete a prompt, as it is written"),
+    "chat": Verb("lavra.cli.chat", "talk with a model in the terminal"),
+    "serve": Verb("lavra.cli.serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
     "doctor": Verb("lavra.cli.doctor", "check a configuration before hours are spent on it"),
     "inspect-batch": Verb("lavra.cli.inspect_batch", "show each token of a batch with its label and loss weight"),
 }

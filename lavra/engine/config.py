@@ -29,7 +29,7 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         least = {"lookup_tokens": 0}
-        for field in fields(self):
+        for field in fields(EngineConfig):
             value = getattr(self, field.name)
             if value < least.get(field.name, 1) and not isinstance(value, bool):
                 bound = least.get(field.name, 1)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lavra.base.errors import ConfigError, ContextLengthError, LavraError, OverloadedError
@@ -27,7 +27,7 @@ from lavra.engine.lookup import PromptLookup
 from lavra.engine.sampler import Logits, SampleState, choose
 from lavra.engine.scheduler import ScheduledRow, Scheduler
 from lavra.engine.sequence import ScoredSequence, TokenSequence, WrittenSequence
-from lavra.engine.stream import EngineStream
+from lavra.engine.stream import EngineStream, Watch
 from lavra.generate.plan import Plan, Reading, plan_request
 from lavra.generate.target import Target, plan_score
 from lavra.generate.writing import Writing
@@ -128,10 +128,18 @@ class Engine:
         return self.submit_samples(request, priority=priority, deadline=deadline)[0]
 
     def submit_samples(
-        self, request: GenerateRequest, *, priority: int = 0, deadline: float | None = None
+        self,
+        request: GenerateRequest,
+        *,
+        priority: int = 0,
+        deadline: float | None = None,
+        watch: Callable[[], Watch] | None = None,
     ) -> list[EngineStream]:
-        """Start `request.n` completions, whose prompt is read once; raises as `submit`."""
-        return self._submit(request, priority=priority, deadline=deadline, bounded=True)
+        """Start `request.n` completions, whose prompt is read once; arguments and errors as `submit`.
+
+        `watch` makes, for each completion, what is told of its pieces in the engine's thread.
+        """
+        return self._submit(request, priority=priority, deadline=deadline, watch=watch, bounded=True)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
         """`request.n` completions for each request, best mean log-probability first; waits for as long as it takes.
@@ -154,6 +162,12 @@ class Engine:
         for target, one in zip(targets, pending, strict=True):
             self._submit_score(target, one)
         return [one.result(target) for target, one in zip(targets, pending, strict=True)]
+
+    @property
+    def room(self) -> int:
+        """Most tokens of a prompt and its completion together: the context, or the whole cache."""
+        cache = self._pool.num_blocks * self._pool.block_size
+        return cache if self.reading.context is None else min(cache, self.reading.context)
 
     def stats(self) -> EngineStats:
         """What it is doing now."""
@@ -194,7 +208,13 @@ class Engine:
     # Handing over.
 
     def _submit(
-        self, request: GenerateRequest, *, priority: int = 0, deadline: float | None = None, bounded: bool
+        self,
+        request: GenerateRequest,
+        *,
+        priority: int = 0,
+        deadline: float | None = None,
+        watch: Callable[[], Watch] | None = None,
+        bounded: bool,
     ) -> list[EngineStream]:
         if request.num_beams > 1:
             raise ConfigError(
@@ -205,26 +225,23 @@ class Engine:
         self._require_room(len(plan.prompt) + plan.max_tokens)
         streams, sequences = [], []
         for sample in range(request.n):
-            sequence, stream = self._sequence(plan, sample, priority, deadline)
+            sequence, stream = self._sequence(plan, sample, watch() if watch else None)
+            sequence.priority, sequence.deadline = priority, deadline
             streams.append(stream)
             sequences.append(sequence)
         sequences[0].siblings = sequences[1:]
         self._hand_over(sequences[0], bounded=bounded, count=len(sequences))
         return streams
 
-    def _sequence(
-        self, plan: Plan, sample: int, priority: int, deadline: float | None
-    ) -> tuple[WrittenSequence, EngineStream]:
+    def _sequence(self, plan: Plan, sample: int, watch: Watch | None) -> tuple[WrittenSequence, EngineStream]:
         request, config = plan.request, self.config
-        stream = EngineStream(lambda: self._cancel(sequence))
+        stream = EngineStream(lambda: self._cancel(sequence), watch)
         sequence = WrittenSequence(
             number=self._next_number(),
             tokens=list(plan.prompt),
             num_prompt=len(plan.prompt),
             fail=stream.deliver,
             root=self._root_of(plan.source),
-            priority=priority,
-            deadline=deadline,
             source=plan.source,
             writing=Writing(plan, sample, self.reading.tokenizer, self._stop_ids),
             state=SampleState(

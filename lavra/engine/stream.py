@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from lavra.base.types import Completion, Delta
 
 Piece = Delta | BaseException
+Watch = Callable[[Piece], None]
 
 
 class EngineStream:
@@ -17,16 +18,19 @@ class EngineStream:
 
     Args:
         cancel: asks the engine to stop writing.
+        watch: is told of every piece when it comes, in the engine's thread.
     """
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel = cancel
+    def __init__(self, cancel: Callable[[], None], watch: Watch | None = None) -> None:
+        self._cancel, self._watch = cancel, watch
         self._pieces: deque[Piece] = deque()
         self._arrived = threading.Condition()
         self._wake: Callable[[], None] | None = None
 
     def deliver(self, piece: Piece) -> None:
         """Put the next piece, or what went wrong; from any thread."""
+        if self._watch is not None:
+            self._watch(piece)
         with self._arrived:
             self._pieces.append(piece)
             self._arrived.notify()

@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Final
 
-import torch
-
 from lavra.base.checks import Check
-from lavra.base.device import pick_device
+from lavra.base.device import available_memory
 from lavra.base.errors import ConfigError
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
@@ -68,18 +64,6 @@ def time_check(plan: Plan, num_steps: int) -> Check:
         ),
         remedy="" if fits else "give more --budget, or smaller --hidden-size, --num-layers or --step-tokens",
     )
-
-
-def available_memory() -> int:
-    """Bytes training may use: free on the GPU; else the kernel's estimate on Linux, all memory elsewhere."""
-    if pick_device().type == "cuda":
-        return torch.cuda.mem_get_info()[0]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float, compiled: bool) -> str:

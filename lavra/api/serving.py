@@ -1,0 +1,92 @@
+"""From a model folder to an engine: how much memory the cache takes, and which runner computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from lavra.api.model import TextModel
+from lavra.base.device import available_memory
+from lavra.base.errors import ConfigError, InputError
+from lavra.engine import Engine, EngineConfig
+from lavra.engine.runners.torch import CACHE_TYPES, TorchRunner
+from lavra.generate.in_process import InProcessModel
+from lavra.model.config import ModelConfig
+from lavra.model.transformer import Encoder
+
+_SHARE = 0.25  # of the memory that is free now, at most
+_CONTEXTS = 16  # of full length, at most: more than that is memory nobody asked for
+_LEAST_TOKENS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """The key-value cache of an engine.
+
+    Attributes:
+        cache_tokens: tokens it holds, of all requests together; by default 16 full contexts, within a quarter of the
+            memory that is free.
+        cache_type: what a key or value is kept in: `model` (the type of the weights), `bf16`, `int8`.
+        block_size: tokens that are shared or freed together.
+    """
+
+    cache_tokens: int | None = None
+    cache_type: Literal["model", "bf16", "int8"] = "model"
+    block_size: int = 16
+
+    def __post_init__(self) -> None:
+        if self.block_size < 1 or self.block_size > 256:
+            raise ConfigError(f"block_size is {self.block_size}; give 1 to 256")
+        if self.cache_type not in CACHE_TYPES:
+            raise ConfigError(f"cache_type={self.cache_type!r} is unknown; known: {', '.join(CACHE_TYPES)}")
+        if self.cache_tokens is not None and self.cache_tokens < self.block_size:
+            raise ConfigError(f"cache_tokens is {self.cache_tokens}, under one block; give {self.block_size} or more")
+
+
+def start_engine(
+    model: TextModel, config: EngineConfig | None = None, cache: CacheConfig | None = None, *, root: str = ""
+) -> Engine:
+    """An engine over a loaded model.
+
+    Args:
+        model: a decoder or an encoder-decoder, in this process.
+        config: how requests share the machine.
+        cache: how much is kept.
+        root: the model's name and version.
+
+    Raises:
+        InputError: the model is an encoder, is elsewhere, or cannot be served in blocks.
+    """
+    port = model.port
+    if not isinstance(port, InProcessModel):
+        raise InputError(f"an engine needs the weights in this process, and {type(port).__name__} has them elsewhere")
+    if isinstance(port.model, Encoder):
+        raise InputError("this model is an encoder and cannot write text; serve its embeddings")
+    cache = cache or CacheConfig()
+    tokens = cache.cache_tokens or _default_tokens(port, cache)
+    runner = TorchRunner(
+        port.model,
+        port.config,
+        num_blocks=-(-tokens // cache.block_size),
+        block_size=cache.block_size,
+        cache_type=cache.cache_type,
+    )
+    return Engine(runner, port.reading, stop_ids=port.stop_ids, config=config, root=root)
+
+
+def _default_tokens(port: InProcessModel, cache: CacheConfig) -> int:
+    context = port.reading.context or port.config.max_positions
+    weight = next(port.model.parameters())
+    fits = int(available_memory(weight.device) * _SHARE) // bytes_per_token(port.config, weight.dtype, cache.cache_type)
+    return max(min(fits, max(_CONTEXTS * context, _LEAST_TOKENS)), min(context, _LEAST_TOKENS))
+
+
+def bytes_per_token(config: ModelConfig, dtype: torch.dtype, cache_type: str) -> int:
+    """Of keys and values in all layers."""
+    layers = config.num_decoder_layers or config.num_layers
+    vectors = 2 * layers * config.num_kv_heads
+    if cache_type == "int8":
+        return vectors * (config.head_dim + 4)
+    return vectors * config.head_dim * (2 if cache_type == "bf16" else dtype.itemsize)

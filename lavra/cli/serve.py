@@ -1,0 +1,127 @@
+"""`lavra serve`: one or several models behind OpenAI's protocol, with a chat page, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lavra.api.load import load
+from lavra.api.serving import CacheConfig, start_engine
+from lavra.base.card import CARD_FILE, read_card
+from lavra.base.errors import InputError, MissingDependencyError
+from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.engine import EngineConfig
+from lavra.model.transformer import Encoder
+
+try:
+    from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
+    from lavra.serve.run import serve
+except ImportError as missing:  # only the server needs them
+    raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
+
+HELP = """Serve models over HTTP: OpenAI's endpoints, tokens and scores, Prometheus metrics, and a chat page at /.
+
+Listens on this machine only unless --host says otherwise. Stops with Ctrl-C, after the running requests."""
+EXAMPLES = """
+lavra serve lavra-workspace/models/mine
+lavra serve chat=models/mine embed=models/minilm --port 8080
+LAVRA_API_KEYS=secret lavra serve models/mine --host 0.0.0.0
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings(ServeConfig, EngineConfig, CacheConfig):
+    """Settings of `lavra serve`: the server's, the engine's and the cache's.
+
+    Attributes:
+        key_file: file with one API key a line; LAVRA_API_KEYS, separated by commas, is read too.
+        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        device: cpu, cuda, cuda:1, ...; the best there is unless given.
+    """
+
+    key_file: Path | None = None
+    dtype: str | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for part in (ServeConfig, EngineConfig, CacheConfig):
+            part.__post_init__(self)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Models by place, everything else by flag; keys never on the command line, where others can read them."""
+    parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
+    add_json(parser)
+    add_settings(parser, ServeSettings, exclude=("api_keys",))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, listen, serve."""
+    settings = read_settings(ServeSettings, args)
+    config = _part(settings, ServeConfig, api_keys=read_keys(settings.key_file))
+    models = ModelTable([open_model(name, settings) for name in args.models])
+    serve(build_app(models, config), config, on_ready=lambda url: announce(url, models, as_json=args.json))
+    return 0
+
+
+def open_model(named: str, settings: ServeSettings) -> ServedModel:
+    """A model by `NAME=FOLDER` or `FOLDER`."""
+    name, _, folder = named.rpartition("=")
+    model = load(folder, dtype=settings.dtype, device=settings.device)
+    assert model.tokenizer is not None
+    encodes = isinstance(getattr(model.port, "model", None), Encoder)
+    engine = None
+    if not encodes:
+        root = f"{folder}@{version_of(model.folder)}"
+        engine = start_engine(model, _part(settings, EngineConfig), _part(settings, CacheConfig), root=root)
+    return ServedModel(
+        name=name or Path(folder).resolve().name, tokenizer=model.tokenizer, engine=engine, embedder=model.embedder
+    )
+
+
+def version_of(folder: Path | None) -> str:
+    """What tells one state of a folder from another: its card, where it has one."""
+    if folder is None or not (folder / CARD_FILE).exists():
+        return ""
+    return read_card(folder).id
+
+
+def read_keys(path: Path | None) -> tuple[str, ...]:
+    """API keys from a file and from the environment.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    keys = os.environ.get("LAVRA_API_KEYS", "").split(",")
+    if path is not None:
+        try:
+            keys += path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--key-file {path} cannot be read ({error}); name a text file, one key a line") from None
+    return tuple(key.strip() for key in keys if key.strip())
+
+
+def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
+    """Say where it listens; after that only errors are written."""
+    if as_json:
+        print(json.dumps({"url": url, "models": [model.name for model in models]}), flush=True)
+        return
+    for model in models:
+        what = "embeddings" if model.engine is None else f"up to {model.room:,} tokens"
+        print(f"model    {model.name}: {what}", file=sys.stderr)
+    print(f"serving  {url} (chat page; OpenAI clients: base_url {url}/v1); Ctrl-C stops it", flush=True)
+
+
+def _part(settings: ServeSettings, cls: Any, **more: Any) -> Any:
+    """The fields of one of the three settings classes."""
+    values = {field.name: getattr(settings, field.name) for field in fields(cls)}
+    return cls(**{**values, **more})
+
+
+__all__: Sequence[str] = ("EXAMPLES", "HELP", "add_arguments", "announce", "open_model", "run")

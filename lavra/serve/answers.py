@@ -1,0 +1,106 @@
+"""From completions to the objects OpenAI's clients read."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from lavra.base.types import Completion, Usage
+from lavra.serve.errors import describe
+from lavra.tokens.tokenizer import Tokenizer
+
+DONE = "data: [DONE]\n\n"
+
+
+def new_id(prefix: str) -> str:
+    """Unique, and of the form OpenAI's have."""
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+def head(kind: str, identity: str, model: str) -> dict[str, Any]:
+    """What every answer begins with."""
+    return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
+
+
+def usage_object(prompts: Sequence[Usage], completions: Sequence[Usage]) -> dict[str, Any]:
+    """Tokens read and written; each prompt counts once, however many completions it has."""
+    read = sum(usage.prompt_tokens for usage in prompts)
+    written = sum(usage.completion_tokens for usage in completions)
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+        "prompt_tokens_details": {"cached_tokens": sum(usage.cached_tokens for usage in prompts)},
+        "truncated_tokens": sum(usage.truncated_tokens for usage in prompts),
+    }
+
+
+def all_warnings(first: Sequence[str], completions: Sequence[Completion]) -> list[str]:
+    """Every warning once, in order."""
+    return list(dict.fromkeys([*first, *(warning for one in completions for warning in one.warnings)]))
+
+
+def token_text(tokenizer: Tokenizer, token: int) -> str:
+    """A token by itself; half a character is U+FFFD."""
+    return tokenizer.decode([token])
+
+
+def chat_logprobs(
+    tokenizer: Tokenizer,
+    tokens: Sequence[int],
+    logprobs: Sequence[float],
+    tops: Sequence[Sequence[tuple[int, float]]],
+) -> dict[str, Any]:
+    """`logprobs` of a chat choice."""
+
+    def entry(token: int, logprob: float) -> dict[str, Any]:
+        text = token_text(tokenizer, token)
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+
+    padded = [*tops, *[()] * (len(tokens) - len(tops))]
+    content = [
+        {**entry(token, logprob), "top_logprobs": [entry(*one) for one in top]}
+        for token, logprob, top in zip(tokens, logprobs, padded, strict=True)
+    ]
+    return {"content": content, "refusal": None}
+
+
+def completion_logprobs(
+    tokenizer: Tokenizer,
+    tokens: Sequence[int],
+    logprobs: Sequence[float | None],
+    tops: Sequence[Sequence[tuple[int, float]] | None],
+    offset: int = 0,
+) -> dict[str, Any]:
+    """`logprobs` of a completion choice; `offset` is where the first token begins in the text."""
+    texts = [token_text(tokenizer, token) for token in tokens]
+    offsets = []
+    for text in texts:
+        offsets.append(offset)
+        offset += len(text)
+    return {
+        "tokens": texts,
+        "token_logprobs": list(logprobs),
+        "top_logprobs": [
+            None if top is None else {token_text(tokenizer, token): logprob for token, logprob in top} for top in tops
+        ],
+        "text_offset": offsets,
+    }
+
+
+def event(data: dict[str, Any]) -> str:
+    """One server-sent event."""
+    return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+async def guarded(events: AsyncIterator[str]) -> AsyncIterator[str]:
+    """A stream whose errors are its last event: the status line has long been sent."""
+    try:
+        async for one in events:
+            yield one
+    except Exception as error:
+        yield event(describe(error)[1])
+        yield DONE

@@ -1,0 +1,48 @@
+"""The application: every group of endpoints over one `Edge`, behind one gate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from lavra import __version__
+from lavra.serve.chat import chat_router
+from lavra.serve.completions import completion_router
+from lavra.serve.config import ServeConfig
+from lavra.serve.edge import Edge
+from lavra.serve.embeddings import embedding_router
+from lavra.serve.errors import install_handlers
+from lavra.serve.gate import Gate
+from lavra.serve.plain import status_router, token_router
+from lavra.serve.served import ModelTable
+
+
+def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
+    """An ASGI application over models; it closes their engines when it stops.
+
+    Args:
+        models: what it serves.
+        config: how it treats clients.
+    """
+    config = config or ServeConfig()
+    edge = Edge(models=models, config=config)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        models.close()
+
+    app = FastAPI(title="lavra", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.edge = edge
+    for make in (chat_router, completion_router, embedding_router, token_router, status_router):
+        app.include_router(make(edge))
+    install_handlers(app)
+    if config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(config.cors_origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(Gate, config=config, answered=edge.metrics.answered)
+    return app

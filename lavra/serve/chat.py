@@ -1,0 +1,125 @@
+"""`POST /v1/chat/completions` and `POST /apply-template`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from lavra.base.errors import InputError
+from lavra.base.types import Completion, Usage
+from lavra.engine import EngineStream
+from lavra.serve import answers
+from lavra.serve.edge import Edge
+from lavra.serve.fields import idle_fields
+from lavra.serve.reading import read_all, read_pieces
+from lavra.serve.requests import check_samples, generate_request, plain_messages, remaining
+from lavra.serve.schemas import ChatBody, TemplateBody
+from lavra.serve.served import ServedModel
+
+
+@dataclass(kw_only=True)
+class _Asked:
+    """A chat request on its way."""
+
+    model: ServedModel
+    body: ChatBody
+    streams: list[EngineStream]
+    warnings: list[str]
+    identity: str = field(default_factory=lambda: answers.new_id("chatcmpl"))
+
+
+def chat_router(edge: Edge) -> APIRouter:
+    """The endpoints over a server's models."""
+    router = APIRouter(tags=["chat"])
+
+    @router.post("/v1/chat/completions")
+    async def chat(body: ChatBody, request: Request) -> Response:
+        asked = await run_in_threadpool(_start, edge, body)
+        if body.stream:
+            events = answers.guarded(_events(edge, asked))
+            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        completions = await read_all(request, asked.streams)
+        edge.metrics.finished(asked.model.name, completions)
+        return JSONResponse(_answer(asked, completions))
+
+    @router.post("/apply-template")
+    async def apply_template(body: TemplateBody) -> Response:
+        model = edge.models.named(body.model)
+        warnings = idle_fields(body, strict=edge.config.strict)
+        messages = plain_messages(body.messages)
+        prompt = await run_in_threadpool(model.chat_prompt, messages, None, body.chat_template_kwargs)
+        return JSONResponse({"prompt": prompt, "tokens": model.tokenizer.encode(prompt), "warnings": warnings})
+
+    return router
+
+
+def _start(edge: Edge, body: ChatBody) -> _Asked:
+    warnings = idle_fields(body, strict=edge.config.strict)
+    model = edge.models.named(body.model)
+    if body.top_logprobs and not body.logprobs:
+        raise InputError("top_logprobs needs logprobs: true")
+    text = model.chat_prompt(plain_messages(body.messages), None, body.chat_template_kwargs)
+    prompt = tuple(model.tokenizer.encode(text))
+    most = body.max_completion_tokens or body.max_tokens or remaining(model, prompt)
+    n = check_samples("n", body.n, edge.config)
+    request = generate_request(body, prompt, max_tokens=most, n=n, top_logprobs=body.top_logprobs or 0)
+    return _Asked(model=model, body=body, streams=edge.submit(model, request, body), warnings=warnings)
+
+
+def _answer(asked: _Asked, completions: list[Completion]) -> dict[str, Any]:
+    choices = [_choice(asked, index, one) for index, one in enumerate(completions)]
+    usages = [one.usage for one in completions]
+    return {
+        **answers.head("chat.completion", asked.identity, asked.model.name),
+        "choices": choices,
+        "usage": answers.usage_object(usages[:1], usages),
+        "warnings": answers.all_warnings(asked.warnings, completions),
+    }
+
+
+def _choice(asked: _Asked, index: int, completion: Completion) -> dict[str, Any]:
+    logprobs = None
+    if asked.body.logprobs:
+        logprobs = answers.chat_logprobs(
+            asked.model.tokenizer, completion.tokens, completion.logprobs, completion.top_logprobs
+        )
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": completion.text, "refusal": None},
+        "logprobs": logprobs,
+        "finish_reason": completion.finish_reason.value,
+    }
+
+
+async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
+    """The stream: a first chunk with the role, text as it comes, the reason at the end, and usage where asked for."""
+    begin = answers.head("chat.completion.chunk", asked.identity, asked.model.name)
+
+    def chunk(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {**begin, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}]}
+
+    done: list[Completion] = []
+    for index in range(len(asked.streams)):
+        yield answers.event(chunk(index, {"role": "assistant", "content": ""}))
+    async for index, piece in read_pieces(asked.streams):
+        more: dict[str, Any] = {}
+        if asked.body.logprobs and piece.tokens:
+            more["logprobs"] = answers.chat_logprobs(
+                asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs
+            )
+        if piece.text or more:
+            yield answers.event(chunk(index, {"content": piece.text}, **more))
+        if piece.completion is not None:
+            done.append(piece.completion)
+            last = chunk(index, {}, finish_reason=piece.completion.finish_reason.value)
+            yield answers.event({**last, "warnings": answers.all_warnings(asked.warnings, done)})
+    edge.metrics.finished(asked.model.name, done)
+    if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
+        usages: list[Usage] = [one.usage for one in done]
+        yield answers.event({**begin, "choices": [], "usage": answers.usage_object(usages[:1], usages)})
+    yield answers.DONE

@@ -1,0 +1,198 @@
+"""`POST /v1/completions`: text or token ids in, text out; several prompts, echo, log-probabilities, best of several."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from lavra.base.errors import InputError
+from lavra.base.types import Completion, Score, ScoreRequest
+from lavra.engine import EngineStream
+from lavra.serve import answers
+from lavra.serve.edge import Edge
+from lavra.serve.fields import idle_fields
+from lavra.serve.reading import read_all, read_pieces
+from lavra.serve.requests import check_samples, generate_request, prompt_ids
+from lavra.serve.schemas import CompletionBody
+from lavra.serve.served import ServedModel
+
+DEFAULT_MAX_TOKENS = 16  # OpenAI's
+
+
+@dataclass(kw_only=True)
+class _Asked:
+    """A completion request on its way.
+
+    Attributes:
+        prompts: ids of each prompt.
+        n: completions returned for each.
+        streams: completions written for each, `best_of` of them.
+        scores: of each prompt's own tokens, where they are to be told.
+    """
+
+    model: ServedModel
+    body: CompletionBody
+    prompts: list[tuple[int, ...]]
+    n: int
+    streams: list[list[EngineStream]]
+    scores: list[Score] | None
+    warnings: list[str]
+    identity: str = field(default_factory=lambda: answers.new_id("cmpl"))
+
+
+def completion_router(edge: Edge) -> APIRouter:
+    """The endpoint over a server's models."""
+    router = APIRouter(tags=["completions"])
+
+    @router.post("/v1/completions")
+    async def completions(body: CompletionBody, request: Request) -> Response:
+        asked = await run_in_threadpool(_start, edge, body)
+        if body.stream:
+            events = answers.guarded(_events(edge, asked))
+            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        flat = await read_all(request, [stream for streams in asked.streams for stream in streams])
+        found = _regrouped(flat, [len(streams) for streams in asked.streams])
+        for group in found:
+            edge.metrics.finished(asked.model.name, group)
+        return JSONResponse(_answer(asked, found))
+
+    return router
+
+
+def _start(edge: Edge, body: CompletionBody) -> _Asked:
+    warnings = idle_fields(body, strict=edge.config.strict)
+    model = edge.models.named(body.model)
+    if body.suffix:
+        raise InputError("suffix: filling in the middle is not served yet; leave suffix out")
+    prompts = [prompt_ids(model, one) for one in _prompts(body)]
+    n = check_samples("n", body.n, edge.config)
+    best_of = max(n, check_samples("best_of", body.best_of, edge.config)) if body.best_of else n
+    if body.stream and best_of > n:
+        raise InputError("best_of chooses when all completions are there, so they cannot be streamed")
+    most = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
+    if most == 0 and not body.echo:
+        raise InputError("max_tokens is 0 and echo is off, so there would be nothing to answer; set one of them")
+    scores = model.writer().score([ScoreRequest(text=one) for one in prompts]) if _scores_prompt(body) else None
+    requests = [
+        generate_request(body, prompt, max_tokens=max(1, most), n=best_of, top_logprobs=body.logprobs or 0)
+        for prompt in prompts
+    ]
+    streams = [edge.submit(model, request, body) for request in requests] if most else [[] for _ in prompts]
+    return _Asked(model=model, body=body, prompts=prompts, n=n, streams=streams, scores=scores, warnings=warnings)
+
+
+def _scores_prompt(body: CompletionBody) -> bool:
+    return bool(body.echo) and body.logprobs is not None
+
+
+def _prompts(body: CompletionBody) -> list[str | list[int]]:
+    """One prompt or several, text or ids."""
+    if isinstance(body.prompt, str):
+        return [body.prompt]
+    if all(isinstance(one, int) for one in body.prompt):
+        return [list(body.prompt)]  # type: ignore[arg-type]
+    return list(body.prompt)  # type: ignore[arg-type]
+
+
+def _regrouped(flat: Sequence[Completion], sizes: Sequence[int]) -> list[list[Completion]]:
+    ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+    return [list(flat[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
+    choices: list[dict[str, Any]] = []
+    for number, group in enumerate(found):
+        ranked: Sequence[Completion | None] = group or [None]
+        if len(group) > asked.n:
+            ranked = sorted(group, key=_mean_logprob, reverse=True)[: asked.n]
+        choices.extend(_choice(asked, number, one) for one in ranked)
+    flat = [one for group in found for one in group]
+    usages = [group[0].usage for group in found if group]
+    usage = answers.usage_object(usages, [one.usage for one in flat])
+    if not usages:
+        usage["prompt_tokens"] = usage["total_tokens"] = sum(map(len, asked.prompts))
+    return {
+        **answers.head("text_completion", asked.identity, asked.model.name),
+        "choices": [{"index": index, **choice} for index, choice in enumerate(choices)],
+        "usage": usage,
+        "warnings": answers.all_warnings(asked.warnings, flat),
+    }
+
+
+def _mean_logprob(completion: Completion) -> float:
+    return sum(completion.logprobs) / max(1, len(completion.logprobs))
+
+
+def _echo(asked: _Asked, number: int) -> str:
+    """The prompt as text, where the answer is to begin with it."""
+    if not asked.body.echo:
+        return ""
+    prompts = _prompts(asked.body)
+    given = prompts[number]
+    return given if isinstance(given, str) else asked.model.tokenizer.decode(list(given))
+
+
+def _choice(asked: _Asked, number: int, completion: Completion | None) -> dict[str, Any]:
+    """One choice; without a completion, only the prompt was asked for."""
+    echo = _echo(asked, number)
+    text = "" if completion is None else completion.text
+    return {
+        "text": echo + text,
+        "logprobs": _logprobs(asked, number, completion),
+        "finish_reason": "length" if completion is None else completion.finish_reason.value,
+    }
+
+
+def _logprobs(asked: _Asked, number: int, completion: Completion | None) -> dict[str, Any] | None:
+    if asked.body.logprobs is None:
+        return None
+    tokens: list[int] = []
+    logprobs: list[float | None] = []
+    tops: list[Sequence[tuple[int, float]] | None] = []
+    if asked.scores is not None:
+        score = asked.scores[number]
+        tokens, logprobs, tops = list(score.tokens), list(score.logprobs), [None] * len(score.tokens)
+    if completion is not None:
+        tokens.extend(completion.tokens)
+        logprobs.extend(completion.logprobs)
+        tops.extend(completion.top_logprobs or [()] * len(completion.tokens))
+    return answers.completion_logprobs(asked.model.tokenizer, tokens, logprobs, tops)
+
+
+async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
+    """Text as it comes; each choice ends with its reason."""
+    begin = answers.head("text_completion", asked.identity, asked.model.name)
+
+    def chunk(index: int, text: str, **more: Any) -> dict[str, Any]:
+        return {**begin, "choices": [{"index": index, "text": text, "logprobs": None, "finish_reason": None, **more}]}
+
+    flat = [stream for streams in asked.streams for stream in streams]
+    if asked.body.echo:
+        for index in range(len(flat) or len(asked.prompts)):
+            number = index // asked.n
+            yield answers.event(chunk(index, _echo(asked, number), logprobs=_logprobs(asked, number, None)))
+    done: list[Completion] = []
+    async for index, piece in read_pieces(flat):
+        more: dict[str, Any] = {}
+        if asked.body.logprobs is not None and piece.tokens:
+            more["logprobs"] = answers.completion_logprobs(
+                asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs or [()] * len(piece.tokens)
+            )
+        if piece.completion is not None:
+            done.append(piece.completion)
+            more["finish_reason"] = piece.completion.finish_reason.value
+        if piece.text or more:
+            last = {"warnings": answers.all_warnings(asked.warnings, done)} if piece.completion is not None else {}
+            yield answers.event({**chunk(index, piece.text, **more), **last})
+    for first in range(0, len(done), asked.n):
+        edge.metrics.finished(asked.model.name, done[first : first + asked.n])
+    if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
+        prompts = [one.usage for one in done[:: asked.n]]
+        usage = answers.usage_object(prompts, [one.usage for one in done])
+        yield answers.event({**begin, "choices": [], "usage": usage})
+    yield answers.DONE

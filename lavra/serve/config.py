@@ -1,0 +1,46 @@
+"""Settings of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lavra.base.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """How a server treats whoever talks to it.
+
+    Attributes:
+        host: address to listen on; this machine only by default.
+        port: 0 takes any free one.
+        api_keys: one of these is asked for in `Authorization: Bearer`; nobody is asked when there are none.
+        strict: a field nobody knows is an error instead of a warning.
+        max_body_bytes: of a request.
+        max_samples: `n` and `best_of` of a request.
+        queue_seconds: a request that waited so long for its turn is refused.
+        drain_seconds: how long running requests may take to end after SIGTERM.
+        cors_origins: web pages of other origins that may talk to it; none by default.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_keys: tuple[str, ...] = ()
+    strict: bool = False
+    max_body_bytes: int = 4_000_000
+    max_samples: int = 16
+    queue_seconds: float = 60.0
+    drain_seconds: float = 30.0
+    cors_origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise ConfigError(f"port is {self.port}; give 0 to 65535")
+        for name in ("max_body_bytes", "max_samples", "queue_seconds", "drain_seconds"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give more than 0")
+        if any(not key.strip() for key in self.api_keys):
+            raise ConfigError("an API key is empty; leave it out, or write one")
+
+    def __repr__(self) -> str:
+        return f"ServeConfig(host={self.host!r}, port={self.port}, {len(self.api_keys)} API keys)"  # keys are secrets

@@ -1,0 +1,80 @@
+"""Waiting for the engine on behalf of a client who may leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from lavra.base.types import Completion, Delta
+from lavra.engine import EngineStream
+
+CLIENT_LEFT = 499  # nobody reads it; the log does
+
+
+async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Completion]:
+    """The completions of all streams, or none of them when the client is gone: then nothing is written any more."""
+    reading = asyncio.ensure_future(asyncio.gather(*(_last(stream) for stream in streams)))
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise HTTPException(CLIENT_LEFT, "the client left")
+        return await reading
+    finally:
+        gone.cancel()
+        reading.cancel()
+        for stream in streams:
+            stream.cancel()
+
+
+async def read_pieces(streams: Sequence[EngineStream]) -> AsyncIterator[tuple[int, Delta]]:
+    """The pieces of all streams as they come, each with its stream's number; leaving early cancels them."""
+    try:
+        if len(streams) == 1:
+            async for delta in streams[0]:
+                yield 0, delta
+            return
+        async for piece in _merged(streams):
+            yield piece
+    finally:
+        for stream in streams:
+            stream.cancel()
+
+
+async def _merged(streams: Sequence[EngineStream]) -> AsyncIterator[tuple[int, Delta]]:
+    pieces: asyncio.Queue[tuple[int, Delta | BaseException]] = asyncio.Queue()
+
+    async def forward(number: int, stream: EngineStream) -> None:
+        try:
+            async for delta in stream:
+                pieces.put_nowait((number, delta))
+        except Exception as error:
+            pieces.put_nowait((number, error))
+
+    tasks = [asyncio.ensure_future(forward(number, stream)) for number, stream in enumerate(streams)]
+    left = len(streams)
+    try:
+        while left:
+            number, piece = await pieces.get()
+            if isinstance(piece, BaseException):
+                raise piece
+            left -= piece.completion is not None
+            yield number, piece
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _last(stream: EngineStream) -> Completion:
+    async for delta in stream:
+        if delta.completion is not None:
+            return delta.completion
+    raise AssertionError("a stream ended without its completion")
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

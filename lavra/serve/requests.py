@@ -1,0 +1,108 @@
+"""From a request's body to what the engine understands, with a warning for everything that was not as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lavra.base.errors import InputError
+from lavra.base.types import GenerateRequest, SamplingConfig
+from lavra.serve.config import ServeConfig
+from lavra.serve.schemas import Message, Sampled
+from lavra.serve.served import ServedModel
+
+
+def sampling_of(body: Sampled) -> SamplingConfig:
+    """Sampling settings; OpenAI's defaults (temperature 1) where the request says nothing."""
+    return SamplingConfig(
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_k=body.top_k or 0,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        min_p=body.min_p or 0.0,
+        repetition_penalty=1.0 if body.repetition_penalty is None else body.repetition_penalty,
+        presence_penalty=body.presence_penalty or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        seed=None if body.seed is None else body.seed % 2**64,
+    )
+
+
+def generate_request(
+    body: Sampled, prompt: tuple[int, ...], *, max_tokens: int, n: int, top_logprobs: int
+) -> GenerateRequest:
+    """One prompt with the body's settings."""
+    return GenerateRequest(
+        prompt=prompt,
+        max_tokens=max_tokens,
+        sampling=sampling_of(body),
+        stop=stops_of(body.stop),
+        n=n,
+        truncate_prompt=bool(body.truncate_prompt),
+        min_tokens=body.min_tokens or 0,
+        logit_bias=bias_of(body.logit_bias),
+        top_logprobs=top_logprobs,
+    )
+
+
+def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Stop strings, however they were given."""
+    if stop is None:
+        return ()
+    return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+def bias_of(bias: Mapping[str, float] | None) -> dict[int, float]:
+    """JSON has strings for keys.
+
+    Raises:
+        InputError: a key is not a token id.
+    """
+    found = {}
+    for key, value in (bias or {}).items():
+        if not key.isdecimal() or len(key) > 9:
+            raise InputError(f"logit_bias: {key!r} is not a token id; ask /tokenize for the ids of a text")
+        found[int(key)] = value
+    return found
+
+
+def check_samples(name: str, value: int | None, config: ServeConfig) -> int:
+    """How many completions.
+
+    Raises:
+        InputError: more than this server gives.
+    """
+    count = 1 if value is None else value
+    if count > config.max_samples:
+        raise InputError(f"{name} is {count} and this server gives at most {config.max_samples}; ask several times")
+    return count
+
+
+def prompt_ids(model: ServedModel, prompt: str | Sequence[int]) -> tuple[int, ...]:
+    """A prompt as the model reads it; ids are taken as they are."""
+    if isinstance(prompt, str):
+        return tuple(model.writer().reading.prompt_ids(prompt))
+    return tuple(prompt)
+
+
+def remaining(model: ServedModel, prompt: Sequence[int]) -> int:
+    """Tokens that may be written after a prompt when nobody says how many; at least one, so that none is an error."""
+    return max(1, model.room - len(prompt))
+
+
+def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages as templates read them: parts of text joined, nothing else dropped.
+
+    Raises:
+        InputError: a part is not text.
+    """
+    return [{**message.model_dump(exclude_none=True), "content": _text(message)} for message in messages]
+
+
+def _text(message: Message) -> str:
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    parts = []
+    for part in message.content:
+        if part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise InputError(f"a message has a part of type {part.get('type')!r}; only text is understood here")
+        parts.append(part["text"])
+    return "".join(parts)

@@ -1,0 +1,121 @@
+"""What requests look like: OpenAI's fields with OpenAI's names, and a few of our own where OpenAI has none.
+
+A field that is here does something.  OpenAI's fields that do nothing here, and fields nobody knows, are accepted
+and named in the answer's `warnings` (`lavra.serve.fields`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1)]
+Stop = str | Annotated[list[str], Field(max_length=16)] | None
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    """A request's body; fields that are not declared are kept, so that they can be named."""
+
+    model_config = ConfigDict(extra="allow", strict=False)
+
+    model: str | None = Field(default=None, description="name of a served model; the first one by default")
+
+
+class StreamOptions(BaseModel):
+    """How a stream ends."""
+
+    model_config = ConfigDict(extra="allow")
+
+    include_usage: bool = False
+
+
+class Sampled(Body):
+    """How text is written; shared by chat and completions."""
+
+    temperature: Annotated[Finite, Field(ge=0, le=100)] | None = None
+    top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    min_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[Finite, Field(gt=0, le=100)] | None = None
+    presence_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
+    frequency_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
+    logit_bias: dict[str, Annotated[Finite, Field(ge=-1000, le=1000)]] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: Stop = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    truncate_prompt: bool | None = Field(
+        default=None, description="drop the oldest tokens of a prompt that is too long"
+    )
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(default=None, description="lower ones go first")
+
+
+class CompletionBody(Sampled):
+    """`POST /v1/completions`."""
+
+    prompt: str | TokenIds | Annotated[list[str | TokenIds], Field(min_length=1, max_length=128)]
+    max_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    best_of: Annotated[int, Field(ge=1)] | None = None
+    suffix: str | None = None
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Annotated[str, Field(min_length=1, max_length=64)]
+    content: str | list[dict[str, Any]] | None = None
+
+
+class ChatBody(Sampled):
+    """`POST /v1/chat/completions`."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class EmbeddingBody(Body):
+    """`POST /v1/embeddings`."""
+
+    input: str | TokenIds | Annotated[list[str | TokenIds], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+
+
+class TokenizeBody(Body):
+    """`POST /tokenize`."""
+
+    text: str
+    add_special_tokens: bool = False
+
+
+class DetokenizeBody(Body):
+    """`POST /detokenize`."""
+
+    tokens: list[Annotated[int, Field(ge=0, le=2**31 - 1)]]
+    skip_special_tokens: bool = False
+
+
+class TemplateBody(Body):
+    """`POST /apply-template`."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class ScoreBody(Body):
+    """`POST /score`."""
+
+    text: str | TokenIds
+    given: str | None = None

@@ -1,0 +1,116 @@
+"""The models a server offers, by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lavra.base.errors import InputError, LavraError, nearest
+from lavra.base.ports import Embedder
+from lavra.engine import Engine
+from lavra.tokens.tokenizer import Tokenizer
+
+
+class UnknownModelError(LavraError):
+    """There is no model of the name asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """One model and what it can do.
+
+    Attributes:
+        name: as requests give it.
+        tokenizer: its own.
+        engine: writes and scores; `None` for an encoder.
+        embedder: turns texts into vectors, if it can.
+        aliases: other names it answers to.
+        created: Unix seconds.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    engine: Engine | None = None
+    embedder: Embedder | None = None
+    aliases: tuple[str, ...] = ()
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def writer(self) -> Engine:
+        """What writes text.
+
+        Raises:
+            InputError: it is an encoder.
+        """
+        if self.engine is None:
+            raise InputError(f"{self.name} is an encoder and writes no text; ask /v1/embeddings")
+        return self.engine
+
+    def vectors(self) -> Embedder:
+        """What embeds.
+
+        Raises:
+            InputError: nothing does.
+        """
+        if self.embedder is None:
+            raise InputError(f"{self.name} embeds no texts; serve an embedding model beside it")
+        return self.embedder
+
+    def chat_prompt(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The text of a conversation, as the model's own template writes it.
+
+        Raises:
+            InputError: there is no template, or it refuses the conversation.
+        """
+        return self.tokenizer.apply_chat_template(messages, tools=tools, variables=variables)
+
+    @property
+    def room(self) -> int:
+        """Most tokens of prompt and completion together."""
+        return self.writer().room
+
+
+class ModelTable:
+    """Models by name and alias; the first one answers to requests that name none.
+
+    Args:
+        models: at least one; names and aliases differ.
+    """
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        if not models:
+            raise InputError("there is no model to serve; name at least one")
+        self._by_name: dict[str, ServedModel] = {}
+        for model in models:
+            for name in (model.name, *model.aliases):
+                if name in self._by_name:
+                    raise InputError(f"two models are called {name!r}; give one of them another name")
+                self._by_name[name] = model
+        self._models = tuple(models)
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._models)
+
+    def named(self, name: str | None) -> ServedModel:
+        """The model of a name.
+
+        Raises:
+            UnknownModelError: there is none.
+        """
+        if name is None:
+            return self._models[0]
+        if name not in self._by_name:
+            raise UnknownModelError(f"model {name!r} is not served here{nearest(name, self._by_name)}")
+        return self._by_name[name]
+
+    def close(self) -> None:
+        """Close every engine."""
+        for model in self._models:
+            if model.engine is not None:
+                model.engine.close()
