@@ -17,7 +17,7 @@ from lavra.serve import answers
 from lavra.serve.edge import Edge
 from lavra.serve.fields import idle_fields
 from lavra.serve.reading import read_all, read_pieces
-from lavra.serve.requests import check_samples, generate_request, prompt_ids
+from lavra.serve.requests import check_samples, generate_request
 from lavra.serve.schemas import CompletionBody
 from lavra.serve.served import ServedModel
 
@@ -29,7 +29,7 @@ class _Asked:
     """A completion request on its way.
 
     Attributes:
-        prompts: ids of each prompt.
+        prompts: text, or ids, of each prompt.
         n: completions returned for each.
         streams: completions written for each, `best_of` of them.
         scores: of each prompt's own tokens, where they are to be told.
@@ -37,7 +37,7 @@ class _Asked:
 
     model: ServedModel
     body: CompletionBody
-    prompts: list[tuple[int, ...]]
+    prompts: list[str | tuple[int, ...]]
     n: int
     streams: list[list[EngineStream]]
     scores: list[Score] | None
@@ -69,7 +69,7 @@ def _start(edge: Edge, body: CompletionBody) -> _Asked:
     model = edge.models.named(body.model)
     if body.suffix:
         raise InputError("suffix: filling in the middle is not served yet; leave suffix out")
-    prompts = [prompt_ids(model, one) for one in _prompts(body)]
+    prompts = _prompts(body)
     n = check_samples("n", body.n, edge.config)
     best_of = max(n, check_samples("best_of", body.best_of, edge.config)) if body.best_of else n
     if body.stream and best_of > n:
@@ -77,7 +77,7 @@ def _start(edge: Edge, body: CompletionBody) -> _Asked:
     most = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
     if most == 0 and not body.echo:
         raise InputError("max_tokens is 0 and echo is off, so there would be nothing to answer; set one of them")
-    scores = model.writer().score([ScoreRequest(text=one) for one in prompts]) if _scores_prompt(body) else None
+    scores = _score_prompts(model, prompts) if body.echo and body.logprobs is not None else None
     requests = [
         generate_request(body, prompt, max_tokens=max(1, most), n=best_of, top_logprobs=body.logprobs or 0)
         for prompt in prompts
@@ -86,17 +86,22 @@ def _start(edge: Edge, body: CompletionBody) -> _Asked:
     return _Asked(model=model, body=body, prompts=prompts, n=n, streams=streams, scores=scores, warnings=warnings)
 
 
-def _scores_prompt(body: CompletionBody) -> bool:
-    return bool(body.echo) and body.logprobs is not None
+def _score_prompts(model: ServedModel, prompts: Sequence[str | tuple[int, ...]]) -> list[Score]:
+    """Log-probabilities of the prompts' own tokens, the special ones in front included."""
+    return model.writer().score([ScoreRequest(text=_ids(model, one)) for one in prompts])
 
 
-def _prompts(body: CompletionBody) -> list[str | list[int]]:
+def _ids(model: ServedModel, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(model.writer().reading.prompt_ids(prompt)) if isinstance(prompt, str) else prompt
+
+
+def _prompts(body: CompletionBody) -> list[str | tuple[int, ...]]:
     """One prompt or several, text or ids."""
     if isinstance(body.prompt, str):
         return [body.prompt]
     if all(isinstance(one, int) for one in body.prompt):
-        return [list(body.prompt)]  # type: ignore[arg-type]
-    return list(body.prompt)  # type: ignore[arg-type]
+        return [tuple(body.prompt)]  # type: ignore[arg-type]
+    return [one if isinstance(one, str) else tuple(one) for one in body.prompt]  # type: ignore[arg-type]
 
 
 def _regrouped(flat: Sequence[Completion], sizes: Sequence[int]) -> list[list[Completion]]:
@@ -115,7 +120,7 @@ def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
     usages = [group[0].usage for group in found if group]
     usage = answers.usage_object(usages, [one.usage for one in flat])
     if not usages:
-        usage["prompt_tokens"] = usage["total_tokens"] = sum(map(len, asked.prompts))
+        usage["prompt_tokens"] = usage["total_tokens"] = sum(len(_ids(asked.model, one)) for one in asked.prompts)
     return {
         **answers.head("text_completion", asked.identity, asked.model.name),
         "choices": [{"index": index, **choice} for index, choice in enumerate(choices)],
@@ -132,8 +137,7 @@ def _echo(asked: _Asked, number: int) -> str:
     """The prompt as text, where the answer is to begin with it."""
     if not asked.body.echo:
         return ""
-    prompts = _prompts(asked.body)
-    given = prompts[number]
+    given = asked.prompts[number]
     return given if isinstance(given, str) else asked.model.tokenizer.decode(list(given))
 
 

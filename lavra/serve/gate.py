@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Callable
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lavra.serve.config import ServeConfig
@@ -51,31 +52,21 @@ class Gate:
         if _declared_length(scope) > self._config.max_body_bytes:
             await _refuse(sending, 413, self._too_large(), "body_too_large")
             return
-        await self._pass_on(scope, receive, sending)
+        await self._app(scope, self._counting(receive), sending)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _counting(self, receive: Receive) -> Receive:
         """Count the body as it comes: a client may not have said, or not truly, how long it is."""
         read = 0
-        started = False
 
         async def receiving() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._config.max_body_bytes:
-                raise _TooLargeError
+                raise HTTPException(413, self._too_large())
             return message
 
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, receiving, sending)
-        except _TooLargeError:
-            if not started:
-                await _refuse(send, 413, self._too_large(), "body_too_large")
+        return receiving
 
     def _may_enter(self, scope: Scope) -> bool:
         if not self._config.api_keys:
@@ -87,10 +78,6 @@ class Gate:
 
     def _too_large(self) -> str:
         return f"the body is over {self._config.max_body_bytes} bytes, the most this server reads; send less"
-
-
-class _TooLargeError(Exception):
-    """The body went over its bound while it was read."""
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -27,7 +27,7 @@ def sampling_of(body: Sampled) -> SamplingConfig:
 
 
 def generate_request(
-    body: Sampled, prompt: tuple[int, ...], *, max_tokens: int, n: int, top_logprobs: int
+    body: Sampled, prompt: str | tuple[int, ...], *, max_tokens: int, n: int, top_logprobs: int
 ) -> GenerateRequest:
     """One prompt with the body's settings."""
     return GenerateRequest(
@@ -74,13 +74,6 @@ def check_samples(name: str, value: int | None, config: ServeConfig) -> int:
     if count > config.max_samples:
         raise InputError(f"{name} is {count} and this server gives at most {config.max_samples}; ask several times")
     return count
-
-
-def prompt_ids(model: ServedModel, prompt: str | Sequence[int]) -> tuple[int, ...]:
-    """A prompt as the model reads it; ids are taken as they are."""
-    if isinstance(prompt, str):
-        return tuple(model.writer().reading.prompt_ids(prompt))
-    return tuple(prompt)
 
 
 def remaining(model: ServedModel, prompt: Sequence[int]) -> int:

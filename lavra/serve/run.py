@@ -44,6 +44,7 @@ def open_socket(config: ServeConfig) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((config.host, config.port))
+        made.listen(2048)  # from here on whoever comes waits instead of being refused
     except OSError as error:
         made.close()
         raise InputError(

@@ -1,0 +1,277 @@
+"""What a server does to whoever misuses it: nothing silent, nothing lost, never a 500."""
+
+import json
+import socket
+import threading
+import time
+
+import httpx2
+import pytest
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.serve import ModelTable, ServeConfig
+from lavra.serve.run import open_socket
+from tests.serve.conftest import running, served
+
+ASK = {"model": "writer", "prompt": "Once upon a time", "max_tokens": 4, "temperature": 0}
+
+
+def events(response):
+    lines = [line for line in response.text.split("\n\n") if line]
+    assert lines[-1] == "data: [DONE]"
+    return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+
+
+def test_fields_without_effect_are_named(http):
+    answer = http.post("/v1/completions", json={**ASK, "user": "me", "maxtokens": 3, "zzz": 1}).json()
+    assert "user has no effect here" in answer["warnings"]
+    assert any("did you mean 'max_tokens'" in warning for warning in answer["warnings"])
+    assert any("unknown field zzz" in warning for warning in answer["warnings"])
+    streamed = events(http.post("/v1/completions", json={**ASK, "user": "me", "stream": True}))
+    assert streamed[-1]["warnings"] == ["user has no effect here"]
+
+
+def test_a_clamp_is_named(http):
+    answer = http.post("/v1/completions", json={**ASK, "max_tokens": 1000}).json()
+    assert any("max_tokens was lowered from 1000" in warning for warning in answer["warnings"])
+
+
+def test_what_the_answer_would_have_to_obey_is_refused(http):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    for more in ({"tools": tools}, {"response_format": {"type": "json_object"}}):
+        body = {"model": "talker", "messages": [{"role": "user", "content": "a"}], **more}
+        answer = http.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 400
+        assert next(iter(more)) in answer.json()["error"]["message"]
+
+
+def test_strict_makes_unknown_fields_errors():
+    model = served("writer")
+    with running([model], strict=True) as url:
+        answer = httpx2.post(f"{url}/v1/completions", json={**ASK, "maxtokens": 3})
+        assert answer.status_code == 400
+        assert "did you mean 'max_tokens'" in answer.json()["error"]["message"]
+        assert httpx2.post(f"{url}/v1/completions", json=ASK).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"prompt": "\xff"}',
+        b'{"prompt": 3}',
+        b'{"prompt": [1.5]}',
+        b'{"prompt": [[]]}',
+        b'{"prompt": []}',
+        b'{"prompt": {"a": 1}}',
+        b'{"prompt": "a", "n": 1e99}',
+        b'{"prompt": "a", "n": -1}',
+        b'{"prompt": "a", "temperature": NaN}',
+        b'{"prompt": "a", "temperature": "hot"}',
+        b'{"prompt": "a", "logit_bias": {"-1": 1}}',
+        b'{"prompt": "a", "logit_bias": {"99999999999": 1}}',
+        b'{"prompt": "a", "seed": 1e40}',
+        b'{"prompt": "a", "stop": [""]}',
+        b'{"prompt": [-1]}',
+        b'{"prompt": "\\ud800"}',
+        b"[" * 5000,
+        b'{"prompt": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+    ],
+)
+def test_malformed_requests_get_a_400_of_openais_shape(http, body):
+    answer = http.post("/v1/completions", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert http.post("/v1/completions", json=ASK).status_code == 200
+
+
+def test_a_body_over_the_bound_is_refused_whatever_its_header_says():
+    model = served("writer")
+    with running([model], max_body_bytes=2000) as url:
+        body = json.dumps({**ASK, "prompt": "a" * 5000}).encode()
+        headers = {"content-type": "application/json"}
+        assert httpx2.post(f"{url}/v1/completions", content=body, headers=headers).status_code == 413
+        chunks = (body[start : start + 500] for start in range(0, len(body), 500))
+        assert httpx2.post(f"{url}/v1/completions", content=chunks, headers=headers).status_code == 413
+
+
+def test_keys():
+    model = served("writer")
+    with running([model], api_keys=("one", "two")) as url:
+        for key, status in (("one", 200), ("two", 200), ("three", 401), ("on", 401)):
+            answer = httpx2.post(f"{url}/v1/completions", json=ASK, headers={"authorization": f"Bearer {key}"})
+            assert answer.status_code == status
+        assert httpx2.post(f"{url}/v1/completions", json=ASK).json()["error"]["code"] == "invalid_api_key"
+        assert httpx2.get(f"{url}/health").status_code == 200
+        assert httpx2.get(f"{url}/metrics").status_code == 401
+    assert "one" not in repr(ServeConfig(api_keys=("one",)))
+
+
+def test_every_answer_has_an_id(http):
+    assert http.get("/health", headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
+    assert http.get("/health").headers["x-request-id"] != http.get("/health").headers["x-request-id"]
+
+
+def test_no_page_of_another_origin_may_ask_unless_told_so(http):
+    asked = {"origin": "http://elsewhere.example", "access-control-request-method": "POST"}
+    assert "access-control-allow-origin" not in http.options("/v1/completions", headers=asked).headers
+    with running([served("writer")], cors_origins=("http://elsewhere.example",)) as url:
+        allowed = httpx2.options(f"{url}/v1/completions", headers=asked).headers
+        assert allowed["access-control-allow-origin"] == "http://elsewhere.example"
+
+
+def test_a_full_queue_is_a_429_that_says_when_to_come_back():
+    model = served("writer", max_queue=1, max_running=1)
+    with running([model]) as url:
+        engine, hold = model.engine, threading.Event()
+        forward = engine._runner.forward
+        engine._runner.forward = lambda batch: (hold.wait(), forward(batch))[1]
+        answers = []
+
+        def ask():
+            answers.append(httpx2.post(f"{url}/v1/completions", json=ASK, timeout=60))
+
+        threads = [threading.Thread(target=ask) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.1)
+        hold.set()
+        for thread in threads:
+            thread.join()
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 3
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert sum(answer.status_code == 200 for answer in answers) == 2
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_frees_its_blocks(stream):
+    model = served("writer", num_blocks=32)
+    engine, slow = model.engine, threading.Event()
+    forward = engine._runner.forward
+    engine._runner.forward = lambda batch: (slow.wait(0.05), forward(batch))[1]
+    with running([model]) as url:
+        host, port = url.removeprefix("http://").split(":")
+        body = json.dumps({**ASK, "max_tokens": 50, "stream": stream}).encode()
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            until(lambda: engine.stats().written_tokens > 2)
+        until(lambda: engine.stats().running == 0)
+        assert engine.stats().written_tokens < 30
+        assert engine.stats().free_blocks == 32
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+def test_stopping_lets_running_requests_end():
+    model = served("writer")
+    engine, slow = model.engine, threading.Event()
+    forward = engine._runner.forward
+    engine._runner.forward = lambda batch: (slow.wait(0.05), forward(batch))[1]
+    answers = []
+    with running([model]) as url:
+        thread = threading.Thread(
+            target=lambda: answers.append(
+                httpx2.post(f"{url}/v1/completions", json={**ASK, "max_tokens": 20}, timeout=60)
+            )
+        )
+        thread.start()
+        until(lambda: engine.stats().written_tokens > 2)
+    thread.join()
+    assert answers[0].status_code == 200
+    assert answers[0].json()["usage"]["completion_tokens"] == 20
+
+
+def test_what_goes_wrong_inside_says_no_more_than_that(http):
+    model = served("writer")
+    with running([model]) as url:
+
+        def fail(batch):
+            raise RuntimeError("secret detail")
+
+        model.engine._runner.forward = fail
+        answer = httpx2.post(f"{url}/v1/completions", json=ASK)
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        streamed = events(httpx2.post(f"{url}/v1/completions", json={**ASK, "stream": True}))
+        assert streamed[-1]["error"]["type"] == "server_error"
+
+
+def test_tokens_there_and_back(http):
+    found = http.post("/tokenize", json={"model": "writer", "text": "maçãs 🍎"}).json()
+    assert found["count"] == len(found["tokens"]) == len(found["pieces"])
+    back = http.post("/detokenize", json={"model": "writer", "tokens": found["tokens"]}).json()
+    assert back["text"] == "maçãs 🍎"
+    assert http.post("/detokenize", json={"model": "writer", "tokens": [999999]}).status_code == 400
+
+
+def test_a_template_shows_what_a_chat_would_read(http):
+    body = {"model": "talker", "messages": [{"role": "user", "content": [{"type": "text", "text": "She loved"}]}]}
+    found = http.post("/apply-template", json=body).json()
+    assert found["prompt"].endswith("### Assistant:\n")
+    answer = http.post("/v1/chat/completions", json={**body, "max_tokens": 1}).json()
+    assert answer["usage"]["prompt_tokens"] == len(found["tokens"])
+    picture = [{"type": "image_url", "image_url": {"url": "x"}}]
+    refused = http.post("/apply-template", json={**body, "messages": [{"role": "user", "content": picture}]})
+    assert "image_url" in refused.json()["error"]["message"]
+
+
+def test_scores(http):
+    found = http.post("/score", json={"model": "writer", "text": "She loved to play"}).json()
+    assert len(found["tokens"]) == len(found["logprobs"])
+    assert found["num_bytes"] == len("She loved to play")
+
+
+def test_metrics_count(http):
+    def value(name):
+        lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith(name)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    before = value('gen_ai_client_token_usage_tokens_total{model="writer",type="output"}')
+    http.post("/v1/completions", json=ASK)
+    http.post("/v1/completions", json={**ASK, "stream": True})
+    assert value('gen_ai_client_token_usage_tokens_total{model="writer",type="output"}') == before + 8
+    assert value('gen_ai_server_time_to_first_token_seconds_count{model="writer"}') > 0
+    assert value('lavra_engine_num_blocks{model="writer"}') == 128
+    assert value('http_server_responses_total{path="/v1/completions",status="200"}') > 0
+
+
+def test_the_page_needs_nothing_from_elsewhere(http):
+    page = http.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/v1/models" in page.text
+    for outside in ("http://", "https://", "//cdn", "@import", "src="):
+        assert outside not in page.text
+
+
+def test_names_must_differ():
+    model = served("writer")
+    with pytest.raises(InputError, match="two models are called 'writer'"):
+        ModelTable([model, served("writer")])
+    with pytest.raises(InputError, match="no model"):
+        ModelTable([])
+
+
+def test_an_address_that_is_taken_is_said():
+    with open_socket(ServeConfig(port=0)) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"{port} cannot be listened on"):
+            open_socket(ServeConfig(port=port))
+
+
+def test_settings_out_of_range():
+    with pytest.raises(ConfigError, match="port is 70000"):
+        ServeConfig(port=70000)
+    with pytest.raises(ConfigError, match="API key is empty"):
+        ServeConfig(api_keys=(" ",))
