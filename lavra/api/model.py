@@ -7,7 +7,6 @@ something behind them that can, and say so where there is not.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -24,17 +23,9 @@ from lavra.base.files import atomic_folder
 from lavra.base.ports import Embedder, LanguageModel, Stream
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.in_process import InProcessModel
+from lavra.model.sidecars import copy_sidecars
 from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
-
-# What a sentence-transformers folder says beside the model and its tokenizer.
-_SIDECARS = (
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "1_Pooling",
-    "2_Normalize",
-)
 
 
 class TextModel:
@@ -184,7 +175,7 @@ class TextModel:
             save_model(model.model, work)
             model.tokenizer.save(work)
             if self.folder is not None:
-                _copy_sidecars(self.folder, work)
+                copy_sidecars(self.folder, work)
             write_card(work, kind="model", parents=parents, config={"family": model.config.family})
         return target
 
@@ -200,11 +191,3 @@ def _refuse_foreign(target: Path) -> None:
     """Saving replaces a folder whole: never one that is not a model."""
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").exists())):
         raise InputError(f"{target} exists and is not a model folder, and saving would replace it; name another folder")
-
-
-def _copy_sidecars(source: Path, work: Path) -> None:
-    for name in _SIDECARS:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, work / name)
-        elif (source / name).exists():
-            shutil.copy(source / name, work / name)

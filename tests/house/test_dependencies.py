@@ -61,6 +61,6 @@ def imported() -> dict[str, Path]:
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
-    optional = {"tensorboard"}  # through torch.utils.tensorboard
+    optional = {"gguf", "tensorboard"}  # tensorboard through torch.utils.tensorboard
     runtime = {IMPORT_NAMES.get(name, name) for name in declared()["At run time"]}
     assert set(imported()) - optional == runtime

@@ -1,0 +1,161 @@
+"""What llama.cpp can run of our models, and under which names: one table a family.
+
+Its LLaMA turns neighbouring channels of a head by rotary positions, where Hugging Face's turns the two halves: the rows
+of queries and keys change places (`permute` in its converter).  Qwen2 and Falcon turn halves there too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lavra.base.errors import ConfigError
+from lavra.model import ModelConfig
+from lavra.model.config import Activation, Layout, Positions, Scaling
+
+ARCHITECTURES: Final[Mapping[str, str]] = {
+    "llama": "llama",
+    "mistral": "llama",
+    "qwen2": "qwen2",
+    "gpt2": "gpt2",
+    "falcon": "falcon",
+    "bert": "bert",
+}
+_ENDS: Final = {
+    "embedding.token": "token_embd",
+    "embedding.position": "position_embd",
+    "embedding.token_type": "token_types",
+    "embedding.norm": "token_embd_norm",
+    "decoder.norm": "output_norm",
+    "head": "output",
+}
+_BLOCK: Final = {
+    "attention_norm": "attn_norm",
+    "attention.query": "attn_q",
+    "attention.key": "attn_k",
+    "attention.value": "attn_v",
+    "attention.output": "attn_output",
+    "feed_forward_norm": "ffn_norm",
+    "feed_forward.gate": "ffn_gate",
+    "feed_forward.up": "ffn_up",
+    "feed_forward.down": "ffn_down",
+}
+_POST_NORM: Final = {"attention_norm": "attn_output_norm", "feed_forward_norm": "layer_output_norm"}
+_TWO_NORMS: Final = {"attention_norm": "attn_norm_2", "feed_forward_norm": "attn_norm"}
+_FUSED: Final = ("gpt2", "falcon")  # queries, keys and values in one matrix
+_WHOLE: Final = ("position_embd", "token_types")  # never rounded, as in llama.cpp's converter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A tensor of the file.
+
+    Attributes:
+        name: in the file.
+        ours: our parameters it is made of, one below the other.
+        turned_heads: heads whose rows are reordered for llama.cpp's rotary positions; 0 leaves them.
+        whole: kept in float32 whatever the matrices are.
+    """
+
+    name: str
+    ours: tuple[str, ...]
+    turned_heads: int = 0
+    whole: bool = False
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """Our rows in their order."""
+        rows = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+        return turn(rows, self.turned_heads) if self.turned_heads else rows
+
+    def split(self, rows: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        """The way back."""
+        ours = turn_back(rows, self.turned_heads) if self.turned_heads else rows
+        return list(torch.split(ours, list(sizes)))
+
+
+def turn(rows: Tensor, num_heads: int) -> Tensor:
+    """(H * C, ...) rows whose pairs are the halves of a head -> the same with pairs side by side."""
+    return rows.view(num_heads, 2, -1, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
+
+
+def turn_back(rows: Tensor, num_heads: int) -> Tensor:
+    """The way back."""
+    return rows.view(num_heads, -1, 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
+
+
+def plan_tensors(config: ModelConfig, parameters: Sequence[str]) -> list[Planned]:
+    """The tensors of the file for a model with these parameters; its pooler and an encoder's head have no place."""
+    planned: dict[str, list[str]] = {}
+    for name in parameters:
+        found = _name(config, name)
+        if found is not None:
+            planned.setdefault(found, []).append(name)
+    return [
+        Planned(name=name, ours=tuple(ours), turned_heads=_turned_heads(config, name), whole=name.startswith(_WHOLE))
+        for name, ours in planned.items()
+    ]
+
+
+def _name(config: ModelConfig, ours: str) -> str | None:
+    module, _, leaf = ours.rpartition(".")
+    block = re.fullmatch(r"(?:en|de)coder\.blocks\.(\d+)\.(.+)", module)
+    if block is None:
+        known = module in _ENDS and not (module == "head" and config.family == "bert")
+        return f"{_ENDS[module]}.{leaf}" if known else None
+    inner = block[2]
+    if config.family in _FUSED and inner in ("attention.query", "attention.key", "attention.value"):
+        return f"blk.{block[1]}.attn_qkv.{leaf}"
+    renamed = {Layout.POST_NORM: _POST_NORM, Layout.PARALLEL_TWO_NORMS: _TWO_NORMS}.get(config.layout, {})
+    return f"blk.{block[1]}.{renamed.get(inner, _BLOCK[inner])}.{leaf}"
+
+
+def _turned_heads(config: ModelConfig, name: str) -> int:
+    if ARCHITECTURES[config.family] != "llama":
+        return 0
+    part = name.split(".")[-2]
+    return {"attn_q": config.num_heads, "attn_k": config.num_kv_heads}.get(part, 0)
+
+
+def check_expressible(config: ModelConfig) -> None:
+    """Refuse what llama.cpp does not have, or would compute otherwise.
+
+    Raises:
+        ConfigError: naming it, and the way out.
+    """
+    if config.family not in ARCHITECTURES:
+        raise ConfigError(
+            f"{config.family} cannot be exported to GGUF, as {', '.join(ARCHITECTURES)} can; export it to onnx"
+        )
+    problem = _rope_problem(config) or _family_problem(config)
+    if problem:
+        raise ConfigError(f"this {config.family} cannot be exported to GGUF: {problem}; export it to onnx")
+
+
+def _rope_problem(config: ModelConfig) -> str:
+    scaling = config.rope.scaling if config.rope is not None else None
+    if scaling is not None and scaling.kind not in (Scaling.LINEAR, Scaling.LLAMA3):
+        return f"llama.cpp stretches rotary positions in another way than {scaling.kind.value!r}"
+    return ""
+
+
+def _family_problem(config: ModelConfig) -> str:
+    if config.family == "gpt2":
+        if config.attention_scale is not None or config.attention_scale_by_layer:
+            return "its attention scores are not scaled by the head's size alone"
+        if config.activation is not Activation.GELU_TANH:
+            return f"its activation is {config.activation.value}, and llama.cpp's GPT-2 has gelu_tanh"
+    if config.family == "falcon":
+        if config.positions is Positions.ALIBI or config.layout is Layout.PRE_NORM or config.attention_bias:
+            return "llama.cpp knows Falcon with rotary positions, parallel attention and no biases only"
+        if config.activation not in (Activation.GELU, Activation.GELU_TANH):
+            return f"its activation is {config.activation.value}"
+    if config.family in ("llama", "mistral", "qwen2") and config.activation is not Activation.SILU:
+        return f"its activation is {config.activation.value}, and llama.cpp's has silu"
+    if config.family == "bert" and config.activation not in (Activation.GELU, Activation.GELU_TANH):
+        return f"its activation is {config.activation.value}, and llama.cpp's BERT has gelu"
+    return ""

@@ -1,0 +1,167 @@
+"""A tokenizer as llama.cpp keeps it in a GGUF file.
+
+    byte-level BPE           `gpt2`    tokens and merges; the regular expression by the name llama.cpp knows it by
+    SentencePiece-like BPE   `llama`   tokens with scores: the earlier a merge was learned, the better
+    WordPiece                `bert`    tokens with a mark before words instead of one inside them
+
+A tokenizer that llama.cpp would run otherwise is refused: a model with foreign tokens is worse than none.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lavra.base.errors import ConfigError
+from lavra.model import ModelConfig
+from lavra.tokens import Tokenizer
+from lavra.tokens.config import PATTERNS
+from lavra.tokens.definition import BYTE_TOKENS, SPACE_MARK
+
+log = logging.getLogger(__name__)
+
+# llama.cpp's names of the regular expressions that cut text (llama-vocab.cpp, `tokenizer_pre`).
+_PRE_NAMES: Final = {PATTERNS["gpt2"]: "gpt-2", PATTERNS["llama3"]: "llama-bpe"}
+_NO_MERGE: Final = -1e6  # of pieces no merge makes: the bytes and letters a text starts from
+
+
+def write_tokenizer(writer: Any, library: Any, tokenizer: Tokenizer, config: ModelConfig) -> None:
+    """Put a tokenizer into a file that is being written.
+
+    Raises:
+        ConfigError: llama.cpp has no such tokenizer.
+    """
+    raw: Mapping[str, Any] = json.loads(tokenizer.backend.to_str())
+    tokens, kinds = _tokens(tokenizer, config, library.TokenType)
+    definition = tokenizer.definition
+    if definition.kind == "WordPiece":
+        _write_wordpiece(writer, tokenizer, raw, tokens, kinds, library.TokenType, config)
+    elif definition.kind == "BPE" and definition.is_byte_level:
+        _write_byte_level(writer, raw, tokens)
+    elif definition.kind == "BPE" and definition.is_byte_fallback:
+        _write_sentencepiece(writer, raw, tokens)
+    else:
+        raise ConfigError(
+            f"llama.cpp has no tokenizer like this one ({definition.kind}, byte-level: {definition.is_byte_level}); "
+            "export the model to onnx"
+        )
+    writer.add_token_types(kinds)
+    _write_special(writer, tokenizer)
+    if tokenizer.chat_template is not None:
+        writer.add_chat_template(tokenizer.chat_template)
+
+
+def _tokens(tokenizer: Tokenizer, config: ModelConfig, kind: Any) -> tuple[list[str], list[int]]:
+    """Every row of the embedding has a token; rows beyond the tokenizer get names that no text can spell."""
+    by_id = {number: token for token, number in tokenizer.backend.get_vocab(with_added_tokens=True).items()}
+    added = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if not token.special}
+    tokens, kinds = [], []
+    for number in range(config.vocab_size):
+        token = by_id.get(number)
+        tokens.append(f"[PAD{number}]" if token is None else token)
+        if token is None:
+            kinds.append(kind.UNUSED)
+        elif number == tokenizer.unk_id and tokenizer.definition.is_byte_fallback:
+            kinds.append(kind.UNKNOWN)
+        elif number in tokenizer.special_ids:
+            kinds.append(kind.CONTROL)
+        elif number in added:
+            kinds.append(kind.USER_DEFINED)
+        elif token in BYTE_TOKENS and tokenizer.definition.is_byte_fallback:
+            kinds.append(kind.BYTE)
+        else:
+            kinds.append(kind.NORMAL)
+    return tokens, [int(value) for value in kinds]
+
+
+def _write_byte_level(writer: Any, raw: Mapping[str, Any], tokens: list[str]) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(_pre_name(raw.get("pre_tokenizer") or {}))
+    writer.add_token_list(tokens)
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in raw["model"]["merges"]])
+
+
+def _pre_name(node: Mapping[str, Any]) -> str:
+    """llama.cpp's name of what cuts text into words."""
+    steps = list(node.get("pretokenizers") or [node])
+    names = [step.get("type") for step in steps]
+    prefixed = any(step.get("add_prefix_space") for step in steps)
+    if names == ["ByteLevel"] and steps[0].get("use_regex", True) and not prefixed:
+        return "gpt-2"
+    if names == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True) and not prefixed:
+        pattern = str(steps[0].get("pattern", {}).get("Regex", ""))
+        if pattern in _PRE_NAMES and steps[0].get("behavior") == "Isolated" and not steps[0].get("invert"):
+            return _PRE_NAMES[pattern]
+    if names == ["Punctuation", "ByteLevel", "Digits", "Split"] and not prefixed:
+        return "falcon"  # tiiuae's own tokenizer.json has these four
+    raise ConfigError(
+        f"llama.cpp does not know how this tokenizer cuts text ({', '.join(map(str, names))}); "
+        "train one with the pattern gpt2 or llama3, or export the model to onnx"
+    )
+
+
+def _write_sentencepiece(writer: Any, raw: Mapping[str, Any], tokens: list[str]) -> None:
+    """Scores by the order of merges: llama.cpp joins the pair with the best one first, as BPE does."""
+    scores = dict.fromkeys(tokens, _NO_MERGE)
+    for rank, merge in enumerate(raw["model"]["merges"]):
+        first, second = merge.split(" ") if isinstance(merge, str) else merge
+        scores.setdefault(first + second, _NO_MERGE)
+        scores[first + second] = max(scores[first + second], -float(rank))
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([scores[token] for token in tokens])
+    writer.add_add_space_prefix(_prepends_space(raw))
+
+
+def _prepends_space(raw: Mapping[str, Any]) -> bool:
+    normalizer = raw.get("normalizer") or {}
+    steps = normalizer.get("normalizers") or [normalizer]
+    metaspace = (raw.get("pre_tokenizer") or {}).get("prepend_scheme", "never") != "never"
+    return metaspace or any(step.get("type") == "Prepend" for step in steps)
+
+
+def _write_wordpiece(
+    writer: Any,
+    tokenizer: Tokenizer,
+    raw: Mapping[str, Any],
+    tokens: list[str],
+    kinds: list[int],
+    kind: Any,
+    config: ModelConfig,
+) -> None:
+    normalizer = raw.get("normalizer") or {}
+    if normalizer.get("type") != "BertNormalizer" or not normalizer.get("lowercase"):
+        # Older llama.cpp lowercases whatever the file says, and its words would be other ones.
+        raise ConfigError("llama.cpp's WordPiece lowercases, and this tokenizer does not; export the model to onnx")
+    mark = tokenizer.definition.continuation
+
+    def phantom(token: str, of_kind: int) -> str:
+        if of_kind in (int(kind.CONTROL), int(kind.UNUSED)):
+            return token
+        return token.removeprefix(mark) if token.startswith(mark) else SPACE_MARK + token
+
+    writer.add_tokenizer_model("bert")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_type_count(config.num_token_types)
+    writer.add_token_list([phantom(token, of_kind) for token, of_kind in zip(tokens, kinds, strict=True)])
+
+
+def _write_special(writer: Any, tokenizer: Tokenizer) -> None:
+    wordpiece = tokenizer.definition.kind == "WordPiece"
+    ids = {
+        writer.add_bos_token_id: tokenizer.cls_id if wordpiece else tokenizer.bos_id,
+        writer.add_eos_token_id: tokenizer.sep_id if wordpiece else tokenizer.eos_id,
+        writer.add_unk_token_id: tokenizer.unk_id,
+        writer.add_sep_token_id: tokenizer.sep_id,
+        writer.add_pad_token_id: tokenizer.pad_id,
+        writer.add_mask_token_id: tokenizer.mask_id,
+    }
+    for add, number in ids.items():
+        if number is not None:
+            add(number)
+    framed, plain = tokenizer.encode("a", add_special_tokens=True), tokenizer.encode("a")
+    writer.add_add_bos_token(framed[0] == (tokenizer.cls_id if wordpiece else tokenizer.bos_id) != plain[0])
+    writer.add_add_eos_token(framed[-1] == (tokenizer.sep_id if wordpiece else tokenizer.eos_id) != plain[-1])

@@ -1,0 +1,163 @@
+"""Rounding one matrix so that its products, not its weights, stay what they were.
+
+    H = X'X of the layer's inputs;   least |W X - Q X|^2  =  least sum over rows of (w - q) H (w - q)'
+
+Columns are rounded one after the other and each one's error is made good by those still to come (GPTQ, Frantar et al.
+2022, arXiv:2210.17323, algorithm 1: the inverse Hessian's Cholesky factor says by how much).  Then integers and scales
+are gone over again, each the best there is given all the others: coordinate descent (Behdin et al. 2023, QuantEase,
+arXiv:2309.01885, section 3) and least squares.  Every step keeps what lowers the error only.
+
+The storage is that of `lavra.quantize`; which inputs there were is `calibrate`'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lavra.base.errors import ConfigError
+from lavra.quantize.rounding import SCALE_DTYPE, choose_scales, to_integers, to_weight
+from lavra.quantize.scheme import Scheme
+
+_BLOCK: Final = 128  # columns whose errors are handed to the rest of the matrix in one product
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compensation:
+    """How errors are compensated.
+
+    Attributes:
+        damping: share of the Hessian's mean diagonal that is added to it: errors in directions no input took count
+            that much.
+        order_by_diagonal: round the columns with the largest inputs first, when most others can still make good.
+        sweeps: times integers and scales are gone over again.
+    """
+
+    damping: float = 0.01
+    order_by_diagonal: bool = True
+    sweeps: int = 3
+
+    def __post_init__(self) -> None:
+        if not self.damping > 0:
+            raise ConfigError(f"damping is {self.damping}; it must be over 0, usually 0.01")
+        if self.sweeps < 0:
+            raise ConfigError(f"sweeps is {self.sweeps}; give 0 or more")
+
+
+def output_error(weight: Tensor, rounded: Tensor, hessian: Tensor) -> Tensor:
+    """(N,) the squared error of each output over the inputs behind an (K, K) Hessian."""
+    off = (weight.float() - rounded.float()).double()
+    return ((off @ hessian.double()) * off).sum(dim=1)
+
+
+@torch.no_grad()
+def round_compensated(
+    weight: Tensor, hessian: Tensor, scheme: Scheme, how: Compensation | None = None
+) -> tuple[Tensor, Tensor]:
+    """(N, K) weights and the (K, K) Hessian of their inputs -> (N, K) int8 integers and (N, G) bfloat16 scales.
+
+    The error over those inputs (damping counted) is never above that of rounding to nearest.
+
+    Raises:
+        CheckpointError: some weight is not a number.
+    """
+    how = how or Compensation()
+    wide = weight.detach().float()
+    nearest_scale = choose_scales(wide, scheme)
+    nearest = to_integers(wide, nearest_scale, scheme)
+    damped = _damped(hessian, how.damping)
+    scale = _weighed_scales(wide, damped.diagonal(), nearest_scale, scheme)
+    integers = _compensate(wide, damped, scale, scheme, how.order_by_diagonal)
+    for _ in range(how.sweeps):
+        scale = _refit_scales(wide, damped, integers, scale, scheme)
+        integers = _descend(wide, damped, integers, scale, scheme)
+    worse = _error(wide, damped, integers, scale, scheme) > _error(wide, damped, nearest, nearest_scale, scheme)
+    return torch.where(worse[:, None], nearest, integers), torch.where(worse[:, None], nearest_scale, scale)
+
+
+def _damped(hessian: Tensor, damping: float) -> Tensor:
+    """(K, K) float64, positive definite; inputs that were always zero keep their weights as rounding finds them."""
+    wide = hessian.double()
+    mean = wide.diagonal().mean()
+    share = torch.where(mean > 0, damping * mean, torch.ones_like(mean))
+    return wide + share * torch.eye(len(wide), dtype=torch.float64, device=wide.device)
+
+
+def _error(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
+    return output_error(weight, to_weight(integers, scale, scheme), hessian)
+
+
+def _weighed_scales(weight: Tensor, importance: Tensor, start: Tensor, scheme: Scheme) -> Tensor:
+    """(N, G) scales whose rounding errs least where inputs are large; around the ones that weigh all inputs alike."""
+    if scheme.bits == 8:
+        return start
+    columns = torch.arange(weight.shape[1], device=weight.device) // (scheme.group_size or weight.shape[1])
+    best, least = start, torch.full(start.shape, torch.inf, dtype=torch.float64, device=weight.device)
+    for share in (1.0, *(percent / 100 for percent in range(70, 121, 5))):
+        scale = (start.float() * share).to(SCALE_DTYPE)
+        off = (weight - to_weight(to_integers(weight, scale, scheme), scale, scheme)).double().square() * importance
+        error = torch.zeros_like(least).index_add_(1, columns, off)
+        best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
+    return best
+
+
+def _compensate(weight: Tensor, hessian: Tensor, scale: Tensor, scheme: Scheme, by_diagonal: bool) -> Tensor:
+    """GPTQ's algorithm 1 with the scales fixed beforehand, so that columns may come in any order."""
+    size = scheme.group_size or weight.shape[1]
+    order = hessian.diagonal().argsort(descending=True) if by_diagonal else torch.arange(weight.shape[1])
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian[order][:, order]))
+    factor = torch.linalg.cholesky(inverse, upper=True).float()  # (K, K)
+    left, steps = weight[:, order].clone(), scale.float()[:, order // size]  # both (N, K)
+    integers = torch.empty_like(left)
+    for start in range(0, len(order), _BLOCK):
+        end = min(start + _BLOCK, len(order))
+        errors = torch.empty_like(left[:, start:end])
+        for column in range(start, end):
+            step = steps[:, column]
+            integers[:, column] = (left[:, column] / step).round().clamp(-scheme.largest - 1, scheme.largest)
+            error = (left[:, column] - integers[:, column] * step) / factor[column, column]
+            left[:, column + 1 : end] -= error[:, None] * factor[column, column + 1 : end]
+            errors[:, column - start] = error
+        left[:, end:] -= errors @ factor[start:end, end:]
+    return integers[:, order.argsort()].to(torch.int8)
+
+
+def _refit_scales(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
+    """Each group's scale in turn by least squares, given the integers and the other groups: (N, G)."""
+    found, size = scale.clone(), scheme.group_size or weight.shape[1]
+    rest = (weight - to_weight(integers, scale, scheme)).double() @ hessian  # (N, K) = (w - q s) H
+    for group in range(scale.shape[1]):
+        columns = slice(group * size, min((group + 1) * size, weight.shape[1]))
+        q = integers[:, columns].double()
+        curve = ((q @ hessian[columns, columns]) * q).sum(dim=1)  # (N,)
+        old = found[:, group].double()
+        best = old + (rest[:, columns] * q).sum(dim=1) / curve.clamp(min=torch.finfo(torch.float64).tiny)
+        new = best.to(SCALE_DTYPE)
+        # Rounding a scale to bfloat16 may cost more than moving it gains.
+        keep = (new <= 0) | (curve == 0) | ((new.double() - best).abs() >= (old - best).abs())
+        new = torch.where(keep, found[:, group], new)
+        rest -= ((new.double() - old)[:, None] * q) @ hessian[columns]
+        found[:, group] = new
+    return found
+
+
+def _descend(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
+    """Each integer in turn the best there is, given all the others: (N, K) int8."""
+    size, steps = scheme.group_size or weight.shape[1], scale.double()
+    off = weight.double() - to_weight(integers, scale, scheme).double()  # (N, K)
+    found = integers.double()
+    for start in range(0, weight.shape[1], _BLOCK):
+        end = min(start + _BLOCK, weight.shape[1])
+        slope = off @ hessian[:, start:end]  # (N, block) = (w - q s) H
+        for column in range(start, end):
+            step = steps[:, column // size]
+            move = slope[:, column - start] / hessian[column, column] / step
+            new = (found[:, column] + move).round().clamp(-scheme.largest - 1, scheme.largest)
+            change = (new - found[:, column]) * step
+            slope -= change[:, None] * hessian[column, start:end]
+            off[:, column] -= change
+            found[:, column] = new
+    return found.to(torch.int8)
