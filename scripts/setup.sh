@@ -99,7 +99,7 @@ install_torch() {
 # Each level holds the ones before it, and says so.
 install_level() {
     case $1 in
-        run) levels="run"; install --editable "$root" ;;
+        run) levels="run"; install --editable "$root[serve]" ;;
         test) levels="run test"; install --editable "$root[test]" ;;
         dev) levels="run test dev"; install --editable "$root[dev]" --requirement "$root/benchmarks/requirements.txt" ;;
     esac

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from lavra.model.transformer import Encoder
 
 try:
     from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
-    from lavra.serve.run import serve
+    from lavra.serve.run import free_port, serve
 except ImportError as missing:  # only the server needs them
     raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
 
@@ -64,10 +64,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load, listen, serve."""
     settings = read_settings(ServeSettings, args)
-    config = _part(settings, ServeConfig, api_keys=read_keys(settings.key_file))
-    models = ModelTable([open_model(name, settings) for name in args.models])
-    serve(build_app(models, config), config, on_ready=lambda url: announce(url, models, as_json=args.json))
+    serve_folders(args.models, replace(settings, api_keys=read_keys(settings.key_file)), as_json=args.json)
     return 0
+
+
+def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, *, as_json: bool = False) -> None:
+    """Serve models, each `FOLDER` or `NAME=FOLDER`, until Ctrl-C; where the port is taken by chance, on another one.
+
+    Args:
+        models: at least one.
+        settings: of `lavra serve`; without any, a free port is taken where the usual one is not free.
+        as_json: announce the address as JSON.
+    """
+    chosen = settings or ServeSettings(port=free_port(ServeSettings().host, ServeSettings().port))
+    config = _part(chosen, ServeConfig)
+    table = ModelTable([open_model(name, chosen) for name in models])
+    serve(build_app(table, config), config, on_ready=lambda url: announce(url, table, as_json=as_json))
 
 
 def open_model(named: str, settings: ServeSettings) -> ServedModel:
@@ -118,10 +130,6 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
     print(f"serving  {url} (chat page; OpenAI clients: base_url {url}/v1); Ctrl-C stops it", flush=True)
 
 
-def _part(settings: ServeSettings, cls: Any, **more: Any) -> Any:
+def _part(settings: ServeSettings, cls: Any) -> Any:
     """The fields of one of the three settings classes."""
-    values = {field.name: getattr(settings, field.name) for field in fields(cls)}
-    return cls(**{**values, **more})
-
-
-__all__: Sequence[str] = ("EXAMPLES", "HELP", "add_arguments", "announce", "open_model", "run")
+    return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})

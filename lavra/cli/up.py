@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import logging
+import sys
 import time
+from pathlib import Path
 
 from lavra.base.units import format_duration
 from lavra.cli.console import Unit, meter, print_json, stages_shown
@@ -35,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-drift", action="store_true", help="resume although torch, instruction set or threads changed"
     )
+    parser.add_argument(
+        "--serve",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="end with a server (default: where a terminal shows its address)",
+    )
     add_workspace(parser)
     add_json(parser)
 
@@ -55,7 +65,18 @@ def run(args: argparse.Namespace) -> int:
         print_json(_plain(result))
     else:
         _show(result, time.monotonic() - began)
+    if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
+        _serve(result.model)
     return 0
+
+
+def _serve(model: Path) -> None:
+    """The model behind a URL until Ctrl-C, which stops the server and nothing else."""
+    if importlib.util.find_spec("fastapi") is None:
+        print("serve    needs: pip install 'lavra[serve]'", file=sys.stderr)
+        return
+    run_verb = importlib.import_module("lavra.cli.serve")  # heavy, and not everybody's
+    run_verb.serve_folders([str(model)])
 
 
 def _plain(result: UpResult) -> dict[str, object]:

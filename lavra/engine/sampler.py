@@ -21,6 +21,7 @@ from lavra.generate.settings import uniform
 
 Logits = npt.NDArray[np.float32]
 
+_LEAST = 1e-30  # a divisor; below it float32 would divide by nothing
 _FEW = 256  # candidates that usually hold all of top-p's probability
 
 
@@ -101,7 +102,7 @@ class SampleState:
         config, written = self.config, np.fromiter(self.counts, dtype=np.int64)
         if config.repetition_penalty != 1:
             seen = np.union1d(np.fromiter(set(self.prompt), dtype=np.int64), written)
-            factor = np.float32(config.repetition_penalty)
+            factor = np.float32(max(config.repetition_penalty, _LEAST))
             out[seen] = np.where(out[seen] > 0, out[seen] / factor, out[seen] * factor)
         if written.size:
             often = np.fromiter(self.counts.values(), dtype=np.float32)
@@ -168,7 +169,7 @@ def _choose_row(logits: Logits, state: SampleState) -> int:
 
 def _candidates(scores: Logits, config: SamplingConfig) -> tuple[npt.NDArray[np.int64], Logits]:
     """Ids that may be drawn, ascending, and their scores after temperature."""
-    scaled = (scores - scores.max()) / np.float32(config.temperature)
+    scaled = (scores - scores.max()) / np.float32(max(config.temperature, _LEAST))
     ids = np.flatnonzero(np.isfinite(scaled))
     if 0 < config.top_k < len(ids):
         kept = scaled[ids]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -53,6 +54,15 @@ def open_socket(config: ServeConfig) -> socket.socket:
     return made
 
 
+def free_port(host: str, wanted: int) -> int:
+    """The port wanted, or 0 (any) when it is taken."""
+    try:
+        open_socket(ServeConfig(host=host, port=wanted)).close()
+    except InputError:
+        return 0
+    return wanted
+
+
 def address(listening: socket.socket) -> str:
     """The URL of a socket."""
     host, port = listening.getsockname()[:2]
@@ -60,7 +70,7 @@ def address(listening: socket.socket) -> str:
 
 
 def serve(app: FastAPI, config: ServeConfig, *, on_ready: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM.
+    """Serve until Ctrl-C or SIGTERM, which are how a server ends and no error.
 
     Args:
         app: from `build_app`.
@@ -73,6 +83,7 @@ def serve(app: FastAPI, config: ServeConfig, *, on_ready: Callable[[str], None])
     listening = open_socket(config)
     on_ready(address(listening))
     try:
-        asyncio.run(Server(app, config).serve(sockets=[listening]))
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands it on when everything is done
+            asyncio.run(Server(app, config).serve(sockets=[listening]))
     finally:
         listening.close()

@@ -11,6 +11,8 @@ A runner whose arithmetic is the same whatever the batch sets `tolerance` to 0 a
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -56,7 +58,7 @@ class RunnerConformance:
         """A text read in parts; all its logits."""
         edges = [0, *cuts, len(tokens)]
         parts = []
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             row = self.row(tokens[start:end], start, blocks, end - start)
             parts.append(runner.forward(ForwardBatch(rows=(row,))))
         return np.concatenate(parts)
@@ -119,7 +121,9 @@ class RunnerConformance:
             for number, text in enumerate(texts):
                 count = min(int(rng.choice([0, 1, 1, 1, 3, 6])), len(text) - done[number])
                 if count:
-                    rows.append(self.row(text[done[number] : done[number] + count], done[number], blocks[number], count))
+                    rows.append(
+                        self.row(text[done[number] : done[number] + count], done[number], blocks[number], count)
+                    )
                     who.append(number)
                     done[number] += count
             if not rows:

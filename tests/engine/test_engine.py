@@ -190,18 +190,18 @@ def test_scores_never_come_through_a_cached_prefix():
 def test_a_higher_priority_goes_first():
     engine, _ = scripted_engine(max_running=1, prefix_cache=False)
     order = []
+
+    def watch(priority):
+        return lambda piece: order.append(priority) if piece.completion else None
+
     with engine:
         blocker = engine.submit(GenerateRequest(prompt=(1,), max_tokens=100))
-        streams = {name: engine.submit(GenerateRequest(prompt=(2,), max_tokens=2), priority=name) for name in (2, 0, 1)}
-        threads = [
-            threading.Thread(target=lambda name=name, one=one: (one.completion(), order.append(name)))
-            for name, one in streams.items()
-        ]
-        for thread in threads:
-            thread.start()
-        blocker.completion()
-        for thread in threads:
-            thread.join()
+        streams = []
+        for priority in (2, 0, 1):
+            request = GenerateRequest(prompt=(2,), max_tokens=2)
+            streams += engine.submit_samples(request, priority=priority, watch=lambda one=priority: watch(one))
+        for stream in (blocker, *streams):
+            stream.completion()
     assert order == [0, 1, 2]
 
 

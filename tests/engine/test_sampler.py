@@ -63,6 +63,18 @@ def test_a_large_vocabulary_is_cut_like_a_small_one():
             assert ours == int(peer.choose(torch.from_numpy(logits))[0])
 
 
+def test_settings_that_are_almost_nothing_still_choose():
+    """Divisors that float32 rounds to 0, which a fuzzer thought of."""
+    logits = logits_of(4)
+    for config in (
+        SamplingConfig(temperature=1e-300, top_p=0.9, seed=1),
+        SamplingConfig(temperature=1.0, repetition_penalty=1e-300, min_p=0.1, seed=1),
+    ):
+        state = SampleState(config=config, sample=0, num_tokens=VOCAB, prompt=[int(logits[0].argmax())])
+        with np.errstate(all="raise", under="ignore"):
+            assert choose(logits, [state])[0].token == int(logits[0].argmax())
+
+
 def test_bias_moves_logits_and_forbids():
     logits = logits_of(1)
     best, other = int(logits[0].argmax()), int(logits[0].argmin())

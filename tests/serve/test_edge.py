@@ -128,8 +128,8 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back():
     model = served("writer", max_queue=1, max_running=1)
     with running([model]) as url:
         engine, hold = model.engine, threading.Event()
-        forward = engine._runner.forward
-        engine._runner.forward = lambda batch: (hold.wait(), forward(batch))[1]
+        forward = engine._passes.runner.forward
+        engine._passes.runner.forward = lambda batch: (hold.wait(), forward(batch))[1]
         answers = []
 
         def ask():
@@ -152,8 +152,8 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back():
 def test_a_client_that_leaves_frees_its_blocks(stream):
     model = served("writer", num_blocks=32)
     engine, slow = model.engine, threading.Event()
-    forward = engine._runner.forward
-    engine._runner.forward = lambda batch: (slow.wait(0.05), forward(batch))[1]
+    forward = engine._passes.runner.forward
+    engine._passes.runner.forward = lambda batch: (slow.wait(0.05), forward(batch))[1]
     with running([model]) as url:
         host, port = url.removeprefix("http://").split(":")
         body = json.dumps({**ASK, "max_tokens": 50, "stream": stream}).encode()
@@ -176,8 +176,8 @@ def until(condition, seconds=20):
 def test_stopping_lets_running_requests_end():
     model = served("writer")
     engine, slow = model.engine, threading.Event()
-    forward = engine._runner.forward
-    engine._runner.forward = lambda batch: (slow.wait(0.05), forward(batch))[1]
+    forward = engine._passes.runner.forward
+    engine._passes.runner.forward = lambda batch: (slow.wait(0.05), forward(batch))[1]
     answers = []
     with running([model]) as url:
         thread = threading.Thread(
@@ -199,7 +199,7 @@ def test_what_goes_wrong_inside_says_no_more_than_that(http):
         def fail(batch):
             raise RuntimeError("secret detail")
 
-        model.engine._runner.forward = fail
+        model.engine._passes.runner.forward = fail
         answer = httpx2.post(f"{url}/v1/completions", json=ASK)
         assert answer.status_code == 500
         assert "secret" not in answer.text

@@ -1,0 +1,224 @@
+"""Pass after pass: what is scheduled is computed, chosen and delivered; all of it in the engine's one thread.
+
+What goes wrong in a pass ends the sequences of that pass with the reason, and the engine goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lavra.base.errors import LavraError, OverloadedError
+from lavra.base.ports import ForwardBatch, ForwardRow, Runner
+from lavra.engine.blocks import BlockPool
+from lavra.engine.config import EngineConfig
+from lavra.engine.sampler import Logits, choose
+from lavra.engine.scheduler import ScheduledRow, Scheduler
+from lavra.engine.sequence import ScoredSequence, TokenSequence, WrittenSequence
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineStats:
+    """What an engine is doing, and has done since it was made.
+
+    Attributes:
+        waiting: sequences without a place.
+        running: sequences with one.
+        free_blocks: blocks nobody holds.
+        num_blocks: all of them.
+        passes: forward passes.
+        prompt_tokens: tokens read for the first time.
+        cached_tokens: prompt tokens found in the prefix cache.
+        written_tokens: tokens chosen.
+        drafted_tokens: tokens guessed.
+        accepted_tokens: guesses that were right.
+        preempted: sequences that gave their blocks back.
+        finished: sequences that came to their end.
+        failed: sequences that did not.
+        runner_seconds: spent in the runner.
+    """
+
+    waiting: int
+    running: int
+    free_blocks: int
+    num_blocks: int
+    passes: int
+    prompt_tokens: int
+    cached_tokens: int
+    written_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int
+    preempted: int
+    finished: int
+    failed: int
+    runner_seconds: float
+
+
+class Passes:
+    """Sequences, blocks and the runner; used by one thread.
+
+    Args:
+        runner: what computes.
+        config: the bounds.
+    """
+
+    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+        self.runner = runner
+        self.pool = BlockPool(runner.num_blocks, runner.block_size)
+        self.scheduler = Scheduler(self.pool, config)
+        self.counts = dict.fromkeys(
+            ("passes", "prompt", "cached", "written", "drafted", "accepted", "finished", "failed"), 0
+        )
+        self.runner_seconds = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self.scheduler.running or self.scheduler.waiting)
+
+    def stats(self, arrivals: int) -> EngineStats:
+        """What is being done; `arrivals` sequences are not known here yet."""
+        counts = self.counts
+        return EngineStats(
+            waiting=len(self.scheduler.waiting) + arrivals,
+            running=len(self.scheduler.running),
+            free_blocks=self.pool.num_free,
+            num_blocks=self.pool.num_blocks,
+            passes=counts["passes"],
+            prompt_tokens=counts["prompt"],
+            cached_tokens=counts["cached"],
+            written_tokens=counts["written"],
+            drafted_tokens=counts["drafted"],
+            accepted_tokens=counts["accepted"],
+            preempted=self.scheduler.num_preempted,
+            finished=counts["finished"],
+            failed=counts["failed"],
+            runner_seconds=self.runner_seconds,
+        )
+
+    def step(self) -> None:
+        """One forward pass and what follows from it."""
+        schedule = self.scheduler.schedule()
+        if not schedule.rows:
+            return
+        rows = tuple(_forward_row(row) for row in schedule.rows)
+        try:
+            began = time.perf_counter()
+            logits = self.runner.forward(ForwardBatch(rows=rows, copies=tuple(schedule.copies)))
+            self.runner_seconds += time.perf_counter() - began
+            self.counts["passes"] += 1
+            self._advance(schedule.rows, [row.num_logits for row in rows], logits)
+        except Exception as error:
+            logger.exception("a pass failed; its %d sequences end", len(rows))
+            for row in schedule.rows:
+                if not row.sequence.done:
+                    self._fail(row.sequence, error)
+
+    def _advance(self, rows: Sequence[ScheduledRow], num_logits: Sequence[int], logits: Logits) -> None:
+        first, written = 0, []
+        for row, count in zip(rows, num_logits, strict=True):
+            sequence, end = row.sequence, row.sequence.computed + row.count
+            self.counts["prompt"] += max(0, min(end, sequence.num_prompt) - sequence.computed)
+            if isinstance(sequence, ScoredSequence):
+                self.scheduler.advance(sequence, end)
+                if count:
+                    sequence.take(logits[first : first + count], end)
+            elif isinstance(sequence, WrittenSequence):
+                self.scheduler.advance(sequence, min(end, len(sequence.tokens)))
+                if count:
+                    written.append((sequence, first))
+            first += count
+        self._write(written, logits)
+        for row in rows:
+            if row.sequence.done:
+                self._finish(row.sequence)
+
+    def _write(self, written: Sequence[tuple[WrittenSequence, int]], logits: Logits) -> None:
+        """Choose tokens; where a guess was right, the logits after it are there already, and the next is chosen too."""
+        forked = [
+            (sibling, first)
+            for sequence, first in written
+            if sequence.siblings
+            for sibling in self.scheduler.fork(sequence)
+        ]
+        turn, step = [*written, *forked], 0
+        while turn:
+            choices = choose(logits[[first + step for _, first in turn]], [sequence.state for sequence, _ in turn])
+            going_on = []
+            for (sequence, first), choice in zip(turn, choices, strict=True):
+                drafts = sequence.drafts
+                sequence.push(choice.token, choice.logprob, choice.top)
+                self.counts["written"] += 1
+                if not sequence.done and step < len(drafts) and drafts[step] == choice.token:
+                    going_on.append((sequence, first))
+            for sequence, _ in turn:
+                right = any(sequence is one for one, _ in going_on)
+                if not right and sequence.drafts:
+                    self.counts["drafted"] += len(sequence.drafts)
+                    self.counts["accepted"] += step
+                    self.scheduler.advance(sequence, len(sequence.tokens) - 1)
+                    sequence.drafts = []
+            turn, step = going_on, step + 1
+        for sequence, _ in forked:
+            if sequence.done:
+                self._finish(sequence)
+
+    def _finish(self, sequence: TokenSequence) -> None:
+        self.scheduler.remove(sequence)
+        self.counts["finished"] += 1
+        self.counts["cached"] += sequence.cached
+
+    def _fail(self, sequence: TokenSequence, error: BaseException) -> None:
+        sequence.done = True
+        siblings = sequence.siblings if isinstance(sequence, WrittenSequence) else []
+        for one in [sequence, *siblings]:
+            one.fail(error)
+            self.counts["failed"] += 1
+        if isinstance(sequence, WrittenSequence):
+            sequence.siblings = []
+        self.scheduler.remove(sequence)
+
+    def drop_unwanted(self) -> None:
+        """Cancelled ones leave within a pass, late ones without having been started."""
+        now = time.monotonic()
+        for sequence in [*self.scheduler.waiting, *self.scheduler.running]:
+            siblings = sequence.siblings if isinstance(sequence, WrittenSequence) else []
+            for sibling in [one for one in siblings if one.cancelled]:
+                siblings.remove(sibling)
+                sibling.cancel()
+            if sequence.cancelled and isinstance(sequence, WrittenSequence):
+                self.scheduler.remove(sequence)
+                sequence.cancel()
+            elif sequence.deadline is not None and sequence.deadline < now and not sequence.blocks:
+                self._fail(sequence, OverloadedError("the request waited until its deadline; try again later"))
+
+    def cancel_all(self) -> None:
+        """Everything ends here."""
+        for sequence in [*self.scheduler.waiting, *self.scheduler.running]:
+            if isinstance(sequence, WrittenSequence):
+                for one in [sequence, *sequence.siblings]:
+                    one.cancel()
+                sequence.siblings = []
+            else:
+                sequence.fail(LavraError("the engine was closed"))
+            self.scheduler.remove(sequence)
+
+
+def _forward_row(row: ScheduledRow) -> ForwardRow:
+    sequence, end = row.sequence, row.sequence.computed + row.count
+    known = (
+        [*sequence.tokens[sequence.computed : end], *sequence.drafts]
+        if sequence.drafts
+        else sequence.tokens[sequence.computed : end]
+    )
+    return ForwardRow(
+        tokens=tuple(known),
+        start=sequence.computed,
+        blocks=tuple(sequence.blocks),
+        num_logits=sequence.num_logits(end),
+        source=sequence.source,
+    )

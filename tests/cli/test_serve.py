@@ -1,0 +1,130 @@
+"""`lavra serve` and `lavra chat` as a user runs them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import httpx2
+import pytest
+
+from lavra.base.errors import InputError
+from lavra.base.types import GenerateRequest
+from lavra.cli import serve
+from lavra.cli.main import main
+from lavra.model import save_checkpoint
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from tests.generate.tiny import tiny_in_process
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("talker")
+    model = tiny_in_process(max_positions=256)
+    save_checkpoint(model.model, folder)
+    model.tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE).save(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_listens_and_ends_when_told(folder, how):
+    command = [sys.executable, "-m", "lavra", "serve", f"mine={folder}", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = json.loads(process.stdout.readline())
+        assert said["models"] == ["mine"]
+        body = {"prompt": "She", "max_tokens": 3, "temperature": 0}
+        answer = httpx2.post(f"{said['url']}/v1/completions", json=body, timeout=60)
+        assert answer.json()["usage"]["completion_tokens"] == 3
+        assert said["url"].startswith("http://127.0.0.1:")
+        process.send_signal(how)
+        assert process.wait(timeout=30) in (0, -how)
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_keys_come_from_a_file_and_the_environment_only(tmp_path, monkeypatch):
+    (tmp_path / "keys").write_text("one\n\n two \n")
+    monkeypatch.setenv("LAVRA_API_KEYS", "three, four")
+    assert serve.read_keys(tmp_path / "keys") == ("three", "four", "one", "two")
+    monkeypatch.delenv("LAVRA_API_KEYS")
+    assert serve.read_keys(None) == ()
+    with pytest.raises(InputError, match="one key a line"):
+        serve.read_keys(tmp_path / "nowhere")
+
+
+def test_a_key_cannot_be_typed_where_others_read_it(folder, capsys):
+    assert main(["serve", str(folder), "--api-keys", "secret"]) != 0
+    assert "unknown flag" in capsys.readouterr().err
+
+
+def test_settings_reach_server_engine_and_cache(folder):
+    settings = serve.ServeSettings(max_running=3, cache_tokens=256, cache_type="int8", lookup_tokens=2)
+    model = serve.open_model(f"mine={folder}", settings)
+    with model.engine as engine:
+        assert model.name == "mine"
+        assert engine.config.max_running == 3
+        assert engine.config.lookup_tokens == 2
+        assert engine.stats().num_blocks == 16
+    assert serve.open_model(str(folder), settings).name == folder.name
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--port", "99999"], "port is 99999"),
+        (["--max-running", "0"], "max_running is 0"),
+        (["--cache-type", "int3"], "cache.type"),
+        (["--block-size", "0"], "block_size is 0"),
+        (["--max-batch-tokens", "4"], "under max_running"),
+    ],
+)
+def test_settings_out_of_range_are_one_line(folder, capsys, flags, says):
+    assert main(["serve", str(folder), *flags]) != 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(says, error)
+
+
+def talk(monkeypatch, capsys, folder, *lines, flags=()):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
+    assert main(["chat", str(folder), "--temperature", "0", "--max-tokens", "5", *flags]) == 0
+    return capsys.readouterr()
+
+
+def expected(messages):
+    tokenizer = tiny_in_process(max_positions=256).tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
+    prompt = tuple(tokenizer.encode(tokenizer.apply_chat_template(messages)))
+    return tiny_in_process(max_positions=256).generate([GenerateRequest(prompt=prompt, max_tokens=5)])[0][0].text
+
+
+def test_a_conversation_is_remembered(monkeypatch, capsys, folder):
+    first = expected([{"role": "user", "content": "She"}])
+    history = [
+        {"role": "user", "content": "She"},
+        {"role": "assistant", "content": first},
+        {"role": "user", "content": "a"},
+    ]
+    said = talk(monkeypatch, capsys, folder, "She", "a", "/exit", "never read")
+    assert said.out == f"{first}\n{expected(history)}\n"
+
+
+def test_a_conversation_can_be_cleared_and_begun_with_a_system_message(monkeypatch, capsys, folder):
+    alone = expected([{"role": "user", "content": "a"}])
+    said = talk(monkeypatch, capsys, folder, "She", "/clear", "a")
+    assert said.out.endswith(f"\n{alone}\n")
+    told = expected([{"role": "system", "content": "Be"}, {"role": "user", "content": "a"}])
+    assert talk(monkeypatch, capsys, folder, "a", flags=("--system", "Be")).out == f"{told}\n"
+
+
+def test_a_model_without_a_template_goes_on_with_the_text(monkeypatch, capsys, folder, tmp_path):
+    plain = tiny_in_process(max_positions=256)
+    save_checkpoint(plain.model, tmp_path)
+    plain.tokenizer.save(tmp_path)
+    text = plain.generate([GenerateRequest(prompt="She", max_tokens=5)])[0][0].text
+    said = talk(monkeypatch, capsys, tmp_path, "She")
+    assert said.out == f"She{text}\n"
+    assert "no chat template" in said.err

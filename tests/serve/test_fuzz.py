@@ -1,0 +1,52 @@
+"""Requests nobody would write, made by schemathesis from the server's own description: never a 500, never a hang."""
+
+from __future__ import annotations
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+
+from lavra.serve import ModelTable, ServeConfig, build_app
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from tests.serve.conftest import served
+
+OPERATIONS = {
+    "GET /", "GET /health", "GET /metrics", "GET /ready", "GET /v1/models", "GET /v1/models/{name}",
+    "POST /apply-template", "POST /detokenize", "POST /score", "POST /tokenize", "POST /v1/chat/completions",
+    "POST /v1/completions", "POST /v1/embeddings",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_no_request_is_a_server_error():
+    models = ModelTable([served("talker", template=DEFAULT_CHAT_TEMPLATE), served("embedder", "bert")])
+    schema = schemathesis.openapi.from_asgi("/openapi.json", build_app(models, ServeConfig(queue_seconds=5)))
+    operations = [one.ok() for one in schema.get_all_operations()]
+    assert {operation.label for operation in operations} == OPERATIONS
+    statuses = {operation.label: bombard(operation) for operation in operations}
+    assert 200 in statuses["POST /tokenize"]
+    assert 400 in statuses["POST /v1/completions"]
+    engine = models.named("talker").engine
+    models.close()
+    assert engine.stats().free_blocks == engine.stats().num_blocks
+
+
+def bombard(operation):
+    """Send a hundred requests; the statuses that came back."""
+    seen = set()
+
+    @given(case=operation.as_strategy())
+    @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def send(case):
+        if isinstance(case.body, dict):  # what is asked for may be long; only its form is under test
+            for name in ("max_tokens", "max_completion_tokens"):
+                if isinstance(case.body.get(name), int) and case.body[name] > 8:
+                    case.body[name] = 8
+        response = case.call()
+        seen.add(response.status_code)
+        assert response.status_code < 500, response.text
+        if response.status_code >= 400:
+            assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+    send()
+    return seen
