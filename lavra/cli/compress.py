@@ -24,7 +24,7 @@ from lavra.cli.flags import (
     read_workspace,
 )
 from lavra.compress.card import QualityCard
-from lavra.compress.config import CompressConfig, Form
+from lavra.compress.config import TUNABLE, CompressConfig, Form
 from lavra.compress.folder import Inputs, compress_folder
 from lavra.compress.onnx_folder import export_onnx_folder
 from lavra.compress.texts import Texts, corpus_texts, heldout_texts, named_texts
@@ -36,12 +36,11 @@ gguf:q4_0 more with --calibration. The quality card is quality.json in the new f
 
 EXAMPLES = """
 lavra compress lavra-workspace/models/mine --to int4
+lavra compress stories --to int4 --text heldout.txt --calibration more.txt --tune-steps 200 --out stories-int4
 lavra compress llama-folder --to int8 --layout interchange --text heldout.txt --out llama-int8
 lavra compress lavra-workspace/models/mine --to gguf:q8_0 --out mine-gguf
 lavra compress minilm-folder --to onnx --out minilm-onnx
 """
-
-_CALIBRATED = ("int4", "gguf:q4_0")  # eight bits hold their bars without
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +83,7 @@ def _calibration(source: Path, config: CompressConfig, workspaces: list[Workspac
         if config.text is not None and config.calibration.resolve() == config.text.resolve():
             raise InputError(f"{config.text} is both --text and --calibration; what is measured must not be looked at")
         return named_texts(config.calibration)
-    if config.to not in _CALIBRATED:
+    if config.to not in TUNABLE:  # eight bits hold their bars without
         return None
     return corpus_texts(source, workspaces, "train", config.calibration_tokens)
 

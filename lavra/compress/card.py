@@ -14,6 +14,7 @@ from typing import Any, Final
 from lavra.base.errors import LavraError
 from lavra.base.files import read_json, write_json
 from lavra.base.units import format_size
+from lavra.compress.config import TUNABLE
 from lavra.compress.measure import Comparison
 
 QUALITY_FILE: Final = "quality.json"
@@ -122,7 +123,7 @@ class QualityCard:
         if self.misses and not self.allowed_miss:
             remedies = {"native": "--layout interchange, ", "interchange": "", "": ""}[self.layout]
             calibrate = "more --calibration text, " if self.calibration != "none" else "--calibration text, "
-            helps = calibrate if self.target == "int4" else ""
+            helps = calibrate + "--tune-steps 200, " if self.target in TUNABLE else ""
             raise QualityError(
                 f"{self.target} misses its quality card: {'; '.join(self.misses)}. Nothing was saved; try "
                 f"{helps}{remedies}a wider target, or keep it with --allow-miss"

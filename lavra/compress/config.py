@@ -47,6 +47,9 @@ TARGETS: Final[Mapping[str, Target]] = {
 }
 
 
+TUNABLE: Final = ("int4", "gguf:q4_0")  # eight bits hold their bars as they are
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompressConfig:
     """How a model is made smaller, and on what that is measured.
@@ -59,6 +62,7 @@ class CompressConfig:
             some of its training text.
         heldout_tokens: tokens of held-out text that are measured.
         calibration_tokens: tokens of calibration text that are looked at.
+        tune_steps: after rounding int4, steps of learning from the original on calibration text; 0 is none.
         allow_miss: keep the result although it misses its quality card, which then says so.
     """
 
@@ -68,12 +72,20 @@ class CompressConfig:
     calibration: Path | None = None
     heldout_tokens: int = 20_480
     calibration_tokens: int = 65_536
+    tune_steps: int = 0
     allow_miss: bool = False
 
     def __post_init__(self) -> None:
         for name in ("heldout_tokens", "calibration_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give 1 or more, usually tens of thousands")
+
+        if self.tune_steps < 0:
+            raise ConfigError(f"tune_steps is {self.tune_steps}; give 0 or more, usually 200")
+        if self.tune_steps and self.to not in TUNABLE:
+            raise ConfigError(
+                f"tune_steps is {self.tune_steps}, and {self.to} is not tuned; {' and '.join(TUNABLE)} are"
+            )
 
     @property
     def target(self) -> Target:

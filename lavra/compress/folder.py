@@ -27,11 +27,12 @@ from lavra.compress.measure import Progress, compare_models
 from lavra.compress.memory import peak_memory
 from lavra.compress.samples import Sample, sample_text
 from lavra.compress.texts import Texts
+from lavra.compress.tune import TuneConfig, tune
 from lavra.model import Encoder, Model, load_checkpoint, save_checkpoint
 from lavra.model.checkpoint import DTYPES
 from lavra.model.sidecars import copy_sidecars
 from lavra.quantize import Layout, load_model, quantize_model, quantized_ratio, save_quantized, scheme_named
-from lavra.quantize.swap import MakeMatrix, quantized_matrices, rounded
+from lavra.quantize.swap import quantized_matrices
 from lavra.tokens import Tokenizer
 
 _FEWEST: Final = 256  # positions; a card of fewer would be chance
@@ -122,15 +123,21 @@ def _quantized(
     source: Path, scheme: str, config: CompressConfig, inputs: Inputs, progress: Progress
 ) -> tuple[Model, str]:
     """A quantized model, and what its rounding looked at."""
-    model, _ = load_checkpoint(source)
-    make: MakeMatrix = rounded
-    calibration = "none"
-    if inputs.calibration is not None:
-        text = inputs.calibration.documents()
-        sample = sample_text(model, Tokenizer.load(source), text, max_tokens=config.calibration_tokens, seed=1)
-        make = Calibrator(model, sample.batches, progress=progress)
-        calibration = f"{sample.num_tokens} positions of {inputs.calibration.name}"
+    model, _ = load_checkpoint(source, dtype=torch.float32 if config.tune_steps else None)
+    if inputs.calibration is None:
+        if config.tune_steps:
+            raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give --calibration")
+        quantize_model(model, scheme_named(scheme), layout=config.layout)
+        return model, "none"
+    text = inputs.calibration.documents()
+    sample = sample_text(model, Tokenizer.load(source), text, max_tokens=config.calibration_tokens, seed=1)
+    make = Calibrator(model, sample.batches, progress=progress)
     quantize_model(model, scheme_named(scheme), layout=config.layout, make=make)
+    calibration = f"{sample.num_tokens} positions of {inputs.calibration.name}"
+    if config.tune_steps:
+        teacher, _ = load_checkpoint(source, dtype=torch.float32)
+        tune(model, teacher, sample.batches, TuneConfig(steps=config.tune_steps), progress)
+        calibration += f", {config.tune_steps} steps of tuning"
     return model, calibration
 
 
@@ -141,6 +148,7 @@ def _export_gguf(source: Path, work: Path, config: CompressConfig, inputs: Input
     if kind == "q4_0":  # of the form of our int4, so that it can be rounded as well as that
         small, calibration = _quantized(source, "int4", replace(config, layout=Layout.NATIVE), inputs, progress)
         matrices = {name.removesuffix(".matrix"): matrix for name, matrix in quantized_matrices(small)}
+        model.load_state_dict(dict(small.named_parameters()), strict=False)  # tuning moves norms and biases too
     options = GgufOptions(kind=kind, pooling=_pooling(source), rounded=matrices)
     ratio = export_gguf(model, Tokenizer.load(source), work / GGUF_FILE, options)
     load_gguf_weights(model, work / GGUF_FILE)

@@ -38,13 +38,13 @@ def write_tokenizer(writer: Any, library: Any, tokenizer: Tokenizer, config: Mod
     definition = tokenizer.definition
     if definition.kind == "WordPiece":
         _write_wordpiece(writer, tokenizer, raw, tokens, kinds, library.TokenType, config)
-    elif definition.kind == "BPE" and definition.is_byte_level:
+    elif definition.kind == "BPE" and _cuts_bytes(raw):
         _write_byte_level(writer, raw, tokens)
     elif definition.kind == "BPE" and definition.is_byte_fallback:
         _write_sentencepiece(writer, raw, tokens)
     else:
         raise ConfigError(
-            f"llama.cpp has no tokenizer like this one ({definition.kind}, byte-level: {definition.is_byte_level}); "
+            f"llama.cpp has no tokenizer like this one ({definition.kind}, neither byte-level nor with byte fallback); "
             "export the model to onnx"
         )
     writer.add_token_types(kinds)
@@ -74,6 +74,12 @@ def _tokens(tokenizer: Tokenizer, config: ModelConfig, kind: Any) -> tuple[list[
         else:
             kinds.append(kind.NORMAL)
     return tokens, [int(value) for value in kinds]
+
+
+def _cuts_bytes(raw: Mapping[str, Any]) -> bool:
+    """Whether the pieces of words are bytes; a vocabulary may lack some of them (the published Falcon)."""
+    node = raw.get("pre_tokenizer") or {}
+    return any(step.get("type") == "ByteLevel" for step in node.get("pretokenizers") or [node])
 
 
 def _write_byte_level(writer: Any, raw: Mapping[str, Any], tokens: list[str]) -> None:
