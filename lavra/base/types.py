@@ -46,12 +46,14 @@ class Usage:
         completion_tokens: tokens the model wrote.
         truncated_tokens: prompt tokens dropped because the caller asked for truncation.
         cached_tokens: prompt tokens whose computation was reused.
+        response_cached: nothing was computed: the same request was answered before.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     truncated_tokens: int = 0
     cached_tokens: int = 0
+    response_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,27 @@ class SamplingConfig:
     seed: int | None = None
 
 
+class ConstraintKind(Enum):
+    """How a constraint is written."""
+
+    JSON_SCHEMA = "JSON schema"
+    REGEX = "regular expression"
+    GRAMMAR = "grammar"  # Lark's notation
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a completion must match as a whole.
+
+    Attributes:
+        kind: how it is written.
+        text: the schema (as JSON), expression or grammar.
+    """
+
+    kind: ConstraintKind
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateRequest:
     """One thing to complete.
@@ -162,6 +185,7 @@ class GenerateRequest:
         min_tokens: no token that ends the text is chosen before so many are written; stop strings still count.
         logit_bias: added to the logits of these token ids before anything else.
         top_logprobs: this many of the likeliest tokens are told for each one written.
+        constraint: what the completion must match; it ends where that ends.
     """
 
     prompt: str | tuple[int, ...]
@@ -176,6 +200,7 @@ class GenerateRequest:
     min_tokens: int = 0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     top_logprobs: int = 0
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

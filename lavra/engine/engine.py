@@ -20,6 +20,7 @@ from lavra.base.ports import Runner
 from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine.blocks import chain_hash
 from lavra.engine.config import EngineConfig
+from lavra.engine.constraints import Constraints
 from lavra.engine.lookup import PromptLookup
 from lavra.engine.passes import EngineStats, Passes
 from lavra.engine.sampler import SampleState
@@ -54,6 +55,7 @@ class Engine:
         self.reading = reading
         self._stop_ids, self._root = stop_ids, root.encode()
         self._num_tokens = 1 + max(reading.tokenizer.backend.get_vocab(with_added_tokens=True).values())
+        self._constraints = Constraints(reading.tokenizer, stop_ids, reading.vocab_size)
         self._passes = Passes(runner, self.config)
         self._arrivals: list[TokenSequence] = []
         self._changed = threading.Condition()
@@ -190,6 +192,7 @@ class Engine:
                 min_tokens=request.min_tokens,
                 stop_ids=self._stop_ids,
                 top_logprobs=request.top_logprobs,
+                matcher=None if request.constraint is None else self._constraints.matcher(request.constraint),
             ),
             deliver=stream.deliver,
             lookup=PromptLookup(config.lookup_ngram, config.lookup_tokens) if config.lookup_tokens else None,

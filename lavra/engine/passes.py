@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lavra.base.errors import LavraError, OverloadedError
+from lavra.base.errors import InputError, LavraError, OverloadedError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
@@ -150,9 +150,12 @@ class Passes:
             choices = choose(logits[[first + step for _, first in turn]], [sequence.state for sequence, _ in turn])
             going_on = []
             for (sequence, first), choice in zip(turn, choices, strict=True):
+                if isinstance(choice, InputError):
+                    sequence.refuse(choice)
+                    continue
                 drafts = sequence.drafts
-                sequence.push(choice.token, choice.logprob, choice.top)
                 self.counts["written"] += 1
+                sequence.push(choice.token, choice.logprob, choice.top)
                 if not sequence.done and step < len(drafts) and drafts[step] == choice.token:
                     going_on.append((sequence, first))
             for sequence, _ in turn:

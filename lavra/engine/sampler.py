@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.errors import LavraError
+from lavra.base.errors import InputError, LavraError
 from lavra.base.types import SamplingConfig
+from lavra.engine.constraints import Matcher
 from lavra.generate.settings import uniform
 
 Logits = npt.NDArray[np.float32]
@@ -53,6 +54,7 @@ class SampleState:
         min_tokens: the ids in `stop_ids` may not be chosen before so many are written.
         stop_ids: ids that end a text.
         top_logprobs: likeliest ids to tell.
+        matcher: what the text must match, and how far it has come.
         counts: occurrences of each id among the written ones.
         step: ids written so far.
     """
@@ -65,6 +67,7 @@ class SampleState:
     min_tokens: int = 0
     stop_ids: Collection[int] = ()
     top_logprobs: int = 0
+    matcher: Matcher | None = None
     counts: dict[int, int] = field(default_factory=dict)
     step: int = 0
 
@@ -73,7 +76,8 @@ class SampleState:
         self._penalizes = (
             config.repetition_penalty != 1 or config.presence_penalty != 0 or config.frequency_penalty != 0
         )
-        self._plain = config.temperature == 0 and not self._penalizes and not self.logit_bias
+        touched = self._penalizes or self.logit_bias or self.matcher is not None
+        self._plain = config.temperature == 0 and not touched
 
     @property
     def plain(self) -> bool:
@@ -83,6 +87,8 @@ class SampleState:
     def push(self, token: int) -> None:
         """A token was written."""
         self.step += 1
+        if self.matcher is not None and token not in self.stop_ids:
+            self.matcher.push(token)
         if self._penalizes:
             self.counts[token] = self.counts.get(token, 0) + 1
 
@@ -96,7 +102,18 @@ class SampleState:
             out[list(self.stop_ids)] = -np.inf
         if self._penalizes:
             self._penalize(out)
+        if self.matcher is not None:
+            self._restrict(out)
         return out
+
+    def _restrict(self, out: Logits) -> None:
+        assert self.matcher is not None
+        allowed = self.matcher.allowed()
+        if not np.isfinite(out[allowed[: len(out)].nonzero()]).any():
+            raise InputError(
+                "no token may follow: the constraint, logit_bias, min_tokens and this tokenizer leave none; loosen one"
+            )
+        out[~allowed] = -np.inf
 
     def _penalize(self, out: Logits) -> None:
         config, written = self.config, np.fromiter(self.counts, dtype=np.int64)
@@ -109,8 +126,8 @@ class SampleState:
             out[written] -= np.float32(config.presence_penalty) + np.float32(config.frequency_penalty) * often
 
 
-def choose(logits: Logits, states: Sequence[SampleState]) -> list[Choice]:
-    """The next token of each row; `SampleState.push` is left to the caller.
+def choose(logits: Logits, states: Sequence[SampleState]) -> list[Choice | InputError]:
+    """The next token of each row, or why there is none; `SampleState.push` is left to the caller.
 
     Args:
         logits: (R, V) of the next position.
@@ -126,9 +143,13 @@ def choose(logits: Logits, states: Sequence[SampleState]) -> list[Choice]:
         )
     norms = _log_sum_exp(logits)
     likeliest = logits[:, : states[0].num_tokens].argmax(axis=1) if states else ()
-    choices = []
+    choices: list[Choice | InputError] = []
     for row, norm, state, best in zip(logits, norms, states, likeliest, strict=True):
-        token = int(best) if state.plain else _choose_row(row, state)
+        try:
+            token = int(best) if state.plain else _choose_row(row, state)
+        except InputError as error:  # its own doing, and no business of the other rows
+            choices.append(error)
+            continue
         top = top_logprobs(row, float(norm), state.top_logprobs)
         choices.append(Choice(token, float(row[token] - norm), top))
     return choices

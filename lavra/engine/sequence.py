@@ -121,9 +121,23 @@ class WrittenSequence(TokenSequence):
         self.state.push(token)
         self.tokens.append(token)
         self.writing.cached_tokens = self.cached
-        delta = self.writing.push(token, logprob, top)
+        self._note_if_cut()
+        matcher = self.state.matcher
+        delta = self.writing.push(token, logprob, top, last=matcher is not None and matcher.finished)
         self.done = delta.completion is not None
         self.deliver(delta)
+
+    def refuse(self, error: BaseException) -> None:
+        """It ends here, with an error."""
+        self.done = True
+        self.fail(error)
+
+    def _note_if_cut(self) -> None:
+        """The last token there is room for, and the constraint not met: the text is no whole one."""
+        matcher, writing = self.state.matcher, self.writing
+        if matcher is None or matcher.satisfied or len(writing.tokens) + 1 < writing.plan.max_tokens:
+            return
+        writing.warnings = ("max_tokens cut the text before its constraint was met",)
 
     def cancel(self) -> None:
         """It ends here, with what was written."""

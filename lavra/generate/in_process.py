@@ -200,7 +200,7 @@ class TokenStream:
 
 def _refuse_engine_settings(request: GenerateRequest) -> None:
     default = GenerateRequest(prompt="")
-    for name in ("min_tokens", "logit_bias", "top_logprobs"):
+    for name in ("min_tokens", "logit_bias", "top_logprobs", "constraint"):
         if getattr(request, name) != getattr(default, name):
             raise ConfigError(f"{name} is for the engine, and this model decodes without one; leave {name} out")
 

@@ -33,18 +33,20 @@ class Writing:
         self.logprobs: list[float] = []
         self.top_logprobs: list[tuple[tuple[int, float], ...]] = []
         self.cached_tokens = 0
+        self.warnings: tuple[str, ...] = ()
         self.finish_reason: FinishReason | None = None
         self._stop_ids = stop_ids
         self._pieces: list[str] = []
         self._stream = open_stream(tokenizer, plan)
 
-    def push(self, token: int, logprob: float, top: tuple[tuple[int, float], ...] = ()) -> Delta:
+    def push(self, token: int, logprob: float, top: tuple[tuple[int, float], ...] = (), *, last: bool = False) -> Delta:
         """Take the next token; the delta carries the completion when this token was the last.
 
         Args:
             token: its id.
             logprob: its natural-log probability.
             top: the likeliest ids in its place, where asked for.
+            last: nothing may follow it.
         """
         self.tokens.append(token)
         self.logprobs.append(logprob)
@@ -55,7 +57,7 @@ class Writing:
             self.finish_reason = FinishReason.STOP
         else:
             piece = self._stream.push([token])
-            if self._stream.stopped:
+            if self._stream.stopped or last:
                 self.finish_reason = FinishReason.STOP
             elif len(self.tokens) >= self.plan.max_tokens:
                 self.finish_reason = FinishReason.LENGTH
@@ -88,6 +90,7 @@ class Writing:
         done = make_completion(self.plan, "".join(self._pieces), self.tokens, self.logprobs, self.finish_reason)
         return replace(
             done,
+            warnings=(*done.warnings, *self.warnings),
             top_logprobs=tuple(self.top_logprobs),
             usage=replace(done.usage, cached_tokens=self.cached_tokens),
         )

@@ -39,7 +39,7 @@ def chat_router(edge: Edge) -> APIRouter:
 
     @router.post("/v1/chat/completions")
     async def chat(body: ChatBody, request: Request) -> Response:
-        asked = await run_in_threadpool(_start, edge, body)
+        asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
             events = answers.guarded(_events(edge, asked))
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -58,7 +58,7 @@ def chat_router(edge: Edge) -> APIRouter:
     return router
 
 
-def _start(edge: Edge, body: ChatBody) -> _Asked:
+def _start(edge: Edge, body: ChatBody, tenant: str) -> _Asked:
     warnings = idle_fields(body, strict=edge.config.strict)
     model = edge.models.named(body.model)
     if body.top_logprobs and not body.logprobs:
@@ -68,7 +68,7 @@ def _start(edge: Edge, body: ChatBody) -> _Asked:
     most = body.max_completion_tokens or body.max_tokens or remaining(model, prompt)
     n = check_samples("n", body.n, edge.config)
     request = generate_request(body, prompt, max_tokens=most, n=n, top_logprobs=body.top_logprobs or 0)
-    return _Asked(model=model, body=body, streams=edge.submit(model, request, body), warnings=warnings)
+    return _Asked(model=model, body=body, streams=edge.submit(model, request, body, tenant), warnings=warnings)
 
 
 def _answer(asked: _Asked, completions: list[Completion]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def completion_router(edge: Edge) -> APIRouter:
 
     @router.post("/v1/completions")
     async def completions(body: CompletionBody, request: Request) -> Response:
-        asked = await run_in_threadpool(_start, edge, body)
+        asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
             events = answers.guarded(_events(edge, asked))
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -64,7 +64,7 @@ def completion_router(edge: Edge) -> APIRouter:
     return router
 
 
-def _start(edge: Edge, body: CompletionBody) -> _Asked:
+def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
     warnings = idle_fields(body, strict=edge.config.strict)
     model = edge.models.named(body.model)
     if body.suffix:
@@ -82,7 +82,7 @@ def _start(edge: Edge, body: CompletionBody) -> _Asked:
         generate_request(body, prompt, max_tokens=max(1, most), n=best_of, top_logprobs=body.logprobs or 0)
         for prompt in prompts
     ]
-    streams = [edge.submit(model, request, body) for request in requests] if most else [[] for _ in prompts]
+    streams = [edge.submit(model, request, body, tenant) for request in requests] if most else [[] for _ in prompts]
     return _Asked(model=model, body=body, prompts=prompts, n=n, streams=streams, scores=scores, warnings=warnings)
 
 

@@ -17,6 +17,7 @@ class ServeConfig:
         api_keys: one of these is asked for in `Authorization: Bearer`; nobody is asked when there are none.
         strict: a field nobody knows is an error instead of a warning.
         max_body_bytes: of a request.
+        response_cache: answers kept for requests that come again just the same; 0 keeps none.
         max_samples: `n` and `best_of` of a request.
         queue_seconds: a request that waited so long for its turn is refused.
         drain_seconds: how long running requests may take to end after SIGTERM.
@@ -28,6 +29,7 @@ class ServeConfig:
     api_keys: tuple[str, ...] = ()
     strict: bool = False
     max_body_bytes: int = 4_000_000
+    response_cache: int = 256
     max_samples: int = 16
     queue_seconds: float = 60.0
     drain_seconds: float = 30.0
@@ -39,6 +41,8 @@ class ServeConfig:
         for name in ("max_body_bytes", "max_samples", "queue_seconds", "drain_seconds"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give more than 0")
+        if self.response_cache < 0:
+            raise ConfigError(f"response_cache is {self.response_cache}; give 0 or more")
         if any(not key.strip() for key in self.api_keys):
             raise ConfigError("an API key is empty; leave it out, or write one")
 

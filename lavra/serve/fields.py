@@ -14,12 +14,12 @@ from lavra.serve.schemas import Body
 IDLE: Final = frozenset(
     {
         "audio", "function_call", "functions", "metadata", "modalities", "parallel_tool_calls", "prediction",
-        "prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "response_format", "safety_identifier",
+        "prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "safety_identifier",
         "service_tier", "store", "tool_choice", "tools", "user", "verbosity", "web_search_options",
     }
 )  # fmt: skip
 # Of those, the ones whose absence changes what the answer means: better none than a wrong one.
-NEEDED: Final = frozenset({"response_format", "tools", "tool_choice", "functions", "function_call"})
+NEEDED: Final = frozenset({"tools", "tool_choice", "functions", "function_call"})
 
 
 def idle_fields(body: Body, *, strict: bool) -> list[str]:
@@ -45,7 +45,7 @@ def idle_fields(body: Body, *, strict: bool) -> list[str]:
 
 def _asks(value: object) -> bool:
     """Whether a value asks for more than plain text."""
-    return value not in (None, [], {}, "none", "auto", {"type": "text"})
+    return value not in (None, [], {}, "none", "auto")
 
 
 def _extras(body: Body) -> Iterator[tuple[str, str, BaseModel]]:

@@ -5,6 +5,7 @@ Plain ASGI: it must not stand between a stream and its client.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import uuid
@@ -37,7 +38,9 @@ class Gate:
             await self._app(scope, receive, send)
             return
         identity = _header(scope, b"x-request-id")[:128] or uuid.uuid4().hex
-        scope.setdefault("state", {})["id"] = identity
+        key = _header(scope, b"authorization").encode()
+        tenant = hashlib.blake2b(key, digest_size=16).hexdigest()  # tells tenants apart, and is no key
+        scope.setdefault("state", {}).update(id=identity, tenant=tenant)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lavra.base.errors import InputError
-from lavra.base.types import GenerateRequest, SamplingConfig
+from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
 from lavra.serve.config import ServeConfig
-from lavra.serve.schemas import Message, Sampled
+from lavra.serve.schemas import Message, ResponseFormat, Sampled
 from lavra.serve.served import ServedModel
 
 
@@ -40,7 +41,29 @@ def generate_request(
         min_tokens=body.min_tokens or 0,
         logit_bias=bias_of(body.logit_bias),
         top_logprobs=top_logprobs,
+        constraint=None if body.response_format is None else constraint_of(body.response_format),
     )
+
+
+def constraint_of(wanted: ResponseFormat) -> Constraint | None:
+    """What the answer must match.
+
+    Raises:
+        InputError: the form is named and not given.
+    """
+    if wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps({"type": "object"}))
+    if wanted.type == "json_schema":
+        schema = (wanted.json_schema or {}).get("schema")
+        if not isinstance(schema, dict):
+            raise InputError('response_format.json_schema needs a "schema", as in {"name": "x", "schema": {…}}')
+        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(schema))
+    text = wanted.regex if wanted.type == "regex" else wanted.grammar
+    if text is None:
+        raise InputError(f'response_format of type {wanted.type} needs "{wanted.type}"')
+    return Constraint(ConstraintKind.REGEX if wanted.type == "regex" else ConstraintKind.GRAMMAR, text)
 
 
 def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 
 
-def served(name, family="llama", *, template=None, num_blocks=128, **settings):
-    model = tiny_in_process(family)
+def served(name, family="llama", *, template=None, num_blocks=128, context=64, **settings):
+    model = tiny_in_process(family, max_positions=context)
     tokenizer = model.tokenizer.with_chat_template(template) if template else model.tokenizer
     if family == "bert":
         embedder = TorchEmbedder(model.model, model.reading, EmbeddingConfig())
@@ -51,6 +51,7 @@ def url():
     models = [
         served("writer"),
         served("talker", template=DEFAULT_CHAT_TEMPLATE),
+        served("long", template=DEFAULT_CHAT_TEMPLATE, context=256),
         served("translator", "t5"),
         served("embedder", "bert"),
     ]

@@ -38,7 +38,7 @@ def test_a_clamp_is_named(http):
 
 def test_what_the_answer_would_have_to_obey_is_refused(http):
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-    for more in ({"tools": tools}, {"response_format": {"type": "json_object"}}):
+    for more in ({"tools": tools}, {"tools": tools, "tool_choice": "required"}):
         body = {"model": "talker", "messages": [{"role": "user", "content": "a"}], **more}
         answer = http.post("/v1/chat/completions", json=body)
         assert answer.status_code == 400
@@ -232,14 +232,50 @@ def test_scores(http):
     assert found["num_bytes"] == len("She loved to play")
 
 
+def test_what_was_asked_before_is_not_computed_again_and_says_so():
+    model = served("writer")
+    other = {**ASK, "prompt": "She"}
+    with running([model], api_keys=("one", "two")) as url:
+
+        def ask(body, key="one"):
+            return httpx2.post(f"{url}/v1/completions", json=body, headers={"authorization": f"Bearer {key}"}).json()
+
+        first, written = ask(ASK), model.engine.stats().written_tokens
+        again = ask(ASK)
+        assert model.engine.stats().written_tokens == written
+        assert (first["usage"]["response_cached"], again["usage"]["response_cached"]) == (False, True)
+        assert first["choices"] == again["choices"]
+        streamed = httpx2.post(
+            f"{url}/v1/completions", json={**ASK, "stream": True}, headers={"authorization": "Bearer one"}
+        )
+        assert "".join(event["choices"][0]["text"] for event in events(streamed)) == first["choices"][0]["text"]
+        assert model.engine.stats().written_tokens == written
+        for body, key in (
+            (ASK, "two"),  # another tenant
+            (other, "one"),
+            ({**ASK, "max_tokens": 5}, "one"),
+            ({**ASK, "stop": "zz"}, "one"),
+            ({**ASK, "logit_bias": {"5": 1}}, "one"),
+            ({**ASK, "temperature": 1.0}, "one"),  # no seed: never the same by right
+            ({**ASK, "temperature": 1.0}, "one"),
+            ({**ASK, "temperature": 1.0, "seed": 4}, "one"),
+        ):
+            assert not ask(body, key)["usage"]["response_cached"]
+        assert ask({**ASK, "temperature": 1.0, "seed": 4})["usage"]["response_cached"]
+    with running([served("writer")], response_cache=0) as url:
+        answers = [httpx2.post(f"{url}/v1/completions", json=ASK).json() for _ in range(2)]
+        assert not answers[1]["usage"]["response_cached"]
+
+
 def test_metrics_count(http):
     def value(name):
         lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith(name)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
+    ask = {**ASK, "temperature": 1.0}  # never the same twice
     before = value('gen_ai_client_token_usage_tokens_total{model="writer",type="output"}')
-    http.post("/v1/completions", json=ASK)
-    http.post("/v1/completions", json={**ASK, "stream": True})
+    http.post("/v1/completions", json=ask)
+    http.post("/v1/completions", json={**ask, "stream": True})
     assert value('gen_ai_client_token_usage_tokens_total{model="writer",type="output"}') == before + 8
     assert value('gen_ai_server_time_to_first_token_seconds_count{model="writer"}') > 0
     assert value('lavra_engine_num_blocks{model="writer"}') == 128

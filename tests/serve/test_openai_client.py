@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 
 import numpy as np
 import openai
@@ -166,6 +167,28 @@ def test_stops_penalties_and_bias_reach_the_model(client):
     assert biased.choices[0].text == tiny_in_process().tokenizer.decode([token] * 3)
 
 
+def test_an_answer_of_a_json_schema(client):
+    schema = {
+        "type": "object",
+        "properties": {"yes": {"type": "boolean"}, "kind": {"enum": ["a", "b"]}},
+        "required": ["yes", "kind"],
+        "additionalProperties": False,
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
+    messages = [{"role": "user", "content": "a"}]
+    for seed in range(4):
+        answer = client.chat.completions.create(
+            model="long", messages=messages, response_format=wanted, temperature=1.0, seed=seed
+        )
+        said = json.loads(answer.choices[0].message.content)
+        assert set(said) == {"yes", "kind"}
+        assert said["kind"] in ("a", "b")
+        assert answer.choices[0].finish_reason == "stop"
+    bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+    with pytest.raises(openai.BadRequestError, match="cannot be enforced"):
+        client.chat.completions.create(model="long", messages=messages, response_format=bad)
+
+
 def test_a_translation_by_an_encoder_decoder(client):
     answer = client.completions.create(model="translator", prompt="She loved to play", max_tokens=6, temperature=0)
     assert answer.choices[0].text == alone("She loved to play", 6, "t5").text
@@ -193,7 +216,7 @@ def test_base64_is_little_endian_float32(http):
 
 def test_models_and_aliases(client):
     names = [model.id for model in client.models.list()]
-    assert names == ["writer", "talker", "translator", "embedder"]
+    assert names == ["writer", "talker", "long", "translator", "embedder"]
     assert client.models.retrieve("talker").model_extra["chats"] is True
     assert client.models.retrieve("writer").model_extra["chats"] is False
     answer = client.completions.create(model="writer-alias", prompt=PROMPT, max_tokens=1, temperature=0)
