@@ -16,7 +16,7 @@ from lavra.generate.in_process import InProcessModel
 from lavra.model.config import ModelConfig
 from lavra.model.transformer import Encoder
 
-_SHARE = 0.25  # of the memory that is free now, at most
+_SHARE = 0.125  # of the memory that is free now, at most: the rows that write may take as much again
 _CONTEXTS = 16  # of full length, at most: more than that is memory nobody asked for
 _LEAST_TOKENS = 4096
 
@@ -26,8 +26,8 @@ class CacheConfig:
     """The key-value cache of an engine.
 
     Attributes:
-        cache_tokens: tokens it holds, of all requests together; by default 16 full contexts, within a quarter of the
-            memory that is free.
+        cache_tokens: tokens it holds, of all requests together; by default 16 full contexts, within an eighth of the
+            memory that is free (rows that write keep copies, which may take as much again).
         cache_type: what a key or value is kept in: `model` (the type of the weights), `bf16`, `int8`.
         block_size: tokens that are shared or freed together.
     """

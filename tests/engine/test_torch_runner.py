@@ -1,9 +1,11 @@
 """The torch runner under the conformance suite: every family and variant, with `transformers` as what is right."""
 
+import numpy as np
 import pytest
 import torch
 
 from lavra.base.errors import ConfigError, InputError
+from lavra.base.ports import ForwardBatch
 from lavra.engine.runners.torch import TorchRunner
 from lavra.quantize import SCHEMES, quantize_model
 from lavra.testing.runner import RunnerConformance
@@ -63,6 +65,15 @@ class TestQuantized(AgainstItself):
     change = staticmethod(lambda model: quantize_model(model, SCHEMES["int4"]))
 
 
+class TestWithoutRoomForCopies(AgainstItself):
+    """Rows that write are gathered from their blocks each time, where copies would take more than the blocks do."""
+
+    def make_runner(self, num_blocks, block_size):
+        runner = super().make_runner(num_blocks, block_size)
+        runner._resident._most = 0
+        return runner
+
+
 class TestBfloat16Cache(AgainstItself):
     """Keys and values lose 16 bits each: logits of a deviation of 3 move by some hundredths."""
 
@@ -85,6 +96,39 @@ def test_a_rounded_cache_really_rounds(tmp_path):
 
     exact = logits("model")
     assert 0 < abs(logits("bf16") - exact).max() < abs(logits("int8") - exact).max() < exact.std()
+
+
+@pytest.mark.parametrize("cache_type", ["model", "bf16", "int8"])
+def test_copies_hold_what_the_blocks_hold(tmp_path, cache_type):
+    """Rows come, go, fork and are preempted; with copies and without, every bit is the same."""
+    suite = OnTorch()
+    suite.model, suite.cache_type = ours_of(theirs(BY_NAME["mistral"]), tmp_path), cache_type
+    plain, copying = suite.make_runner(64, 4), suite.make_runner(64, 4)
+    plain._resident._most = 0
+    rng = np.random.default_rng(0)
+    texts = {number: suite.text(number, 3) for number in range(6)}
+    blocks = {number: list(range(number * 10, number * 10 + 10)) for number in texts}
+    done = dict.fromkeys(texts, 0)
+    for step in range(120):
+        rows = []
+        for number in rng.permutation(6)[: rng.integers(1, 7)].tolist():
+            if done[number] > 30 or rng.random() < 0.02:  # ended, and the next text takes its blocks
+                done[number], texts[number] = 0, suite.text(1000 * step + number, 3)
+            count = len(texts[number]) - done[number] if done[number] == 0 else 1
+            if len(texts[number]) < done[number] + count:
+                texts[number] += suite.text(77 * step + number, 1)
+            tokens = texts[number][done[number] : done[number] + count]
+            rows.append(suite.row(tokens, done[number], blocks[number], 1))
+            done[number] += count
+        copies = ()
+        if step % 17 == 5:  # the last text goes on as the first one did
+            texts[5], done[5] = texts[0], done[0]
+            copies = tuple(zip(blocks[0], blocks[5], strict=True))
+            rows = [row for row in rows if row.blocks[0] not in (blocks[0][0], blocks[5][0])]
+            if not rows:
+                continue
+        batch = ForwardBatch(rows=tuple(rows), copies=copies)
+        assert np.array_equal(plain.forward(batch), copying.forward(batch))
 
 
 def test_what_cannot_be_served_is_refused(tmp_path):

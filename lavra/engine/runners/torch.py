@@ -4,14 +4,15 @@ The model is the one that trains: it is handed a cache that keeps keys and value
 bring equally many tokens are computed together; so the single tokens of all running sequences are one batch, and each
 part of a prompt is a batch of its own, with no padding anywhere.
 
-Blocks hold keys and values in the model's type, in bfloat16, or as integers with one scale a token and head.
+Blocks hold keys and values in the model's type, in bfloat16, or as integers with one scale a token and head
+(`stores.py`); rows that write keep a copy of theirs side by side (`resident.py`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,73 +21,17 @@ from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.engine.runners.resident import Resident, ResidentCache
+from lavra.engine.runners.stores import BlockStore, FloatStore, Int8Store
 from lavra.model.attention import Attention
 from lavra.model.block import Block
-from lavra.model.cache import Step
+from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig, Scaling
 from lavra.model.transformer import Decoder, EncoderDecoder
 
 CacheType = Literal["model", "bf16", "int8"]
 CACHE_TYPES: Final[tuple[CacheType, ...]] = ("model", "bf16", "int8")
 _SOURCES_KEPT = 64  # encoded sources; one that is gone is encoded again
-
-
-class BlockStore(Protocol):
-    """Vectors of every slot of every block of one layer: keys, or values."""
-
-    def write(self, slots: Tensor, vectors: Tensor) -> None:
-        """Put (n, K, C) vectors into (n,) slots."""
-        ...
-
-    def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
-        """The vectors of blocks, (..., block_size, K, C)."""
-        ...
-
-    def copy(self, old: Tensor, new: Tensor) -> None:
-        """Make blocks equal to others."""
-        ...
-
-
-class FloatStore:
-    """Vectors as floats."""
-
-    def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
-        self._data = torch.zeros(*shape, dtype=dtype, device=device)  # (blocks, block_size, K, C)
-
-    def write(self, slots: Tensor, vectors: Tensor) -> None:
-        """As `BlockStore`."""
-        self._data.flatten(0, 1).index_copy_(0, slots, vectors.to(self._data.dtype))
-
-    def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
-        """As `BlockStore`; a view where the blocks are neighbours and of that type."""
-        return self._data[blocks].to(dtype)
-
-    def copy(self, old: Tensor, new: Tensor) -> None:
-        """As `BlockStore`."""
-        self._data[new] = self._data[old]
-
-
-class Int8Store:
-    """Vectors as integers, each head of each token with a scale of its own."""
-
-    def __init__(self, shape: Sequence[int], device: torch.device) -> None:
-        self._data = torch.zeros(*shape, dtype=torch.int8, device=device)  # (blocks, block_size, K, C)
-        self._scale = torch.ones(*shape[:-1], 1, dtype=torch.float32, device=device)
-
-    def write(self, slots: Tensor, vectors: Tensor) -> None:
-        """As `BlockStore`."""
-        scale = vectors.float().abs().amax(dim=-1, keepdim=True) / 127
-        scale = torch.where(scale == 0, torch.ones_like(scale), scale)
-        self._data.flatten(0, 1).index_copy_(0, slots, (vectors / scale).round().to(torch.int8))
-        self._scale.flatten(0, 1).index_copy_(0, slots, scale)
-
-    def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
-        """As `BlockStore`."""
-        return (self._data[blocks] * self._scale[blocks]).to(dtype)
-
-    def copy(self, old: Tensor, new: Tensor) -> None:
-        """As `BlockStore`."""
-        self._data[new], self._scale[new] = self._data[old], self._scale[old]
 
 
 class TorchRunner:
@@ -128,6 +73,8 @@ class TorchRunner:
         self._stores = [
             (self._store(config, cache_type), self._store(config, cache_type)) for _ in range(len(model.decoder.blocks))
         ]
+        shape = (config.num_kv_heads, config.head_dim)
+        self._resident = Resident(self._stores, num_blocks, block_size, shape, self._dtype, self._device)
         self._sources: OrderedDict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = OrderedDict()
         self._stacked: tuple[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor]], Tensor | None] | None = None
 
@@ -159,6 +106,7 @@ class TorchRunner:
     def close(self) -> None:
         """Give the memory back."""
         self._stores.clear()
+        self._resident.clear()
         self._sources.clear()
         self._stacked = None
 
@@ -167,11 +115,26 @@ class TorchRunner:
         for keys, values in self._stores:
             keys.copy(old, new)
             values.copy(old, new)
+        self._resident.forget(to for _, to in copies)
 
     def _read(self, rows: Sequence[ForwardRow]) -> Tensor:
         """Rows of T tokens each -> (B, T, D) hidden states."""
+        if len(rows[0].tokens) == 1 and self._resident.fits(rows):
+            order = self._resident.arrange(rows)
+            placed = [rows[number] for number in order]
+            cache: Cache = ResidentCache(self._resident, self._stores, placed, self.block_size, self._device)
+            back = torch.tensor(order, device=self._device).argsort()
+            return self._hidden(placed, cache)[back]
+        self._resident.forget(block for row in rows for block in self._written(row))
+        return self._hidden(rows, PagedCache(self._stores, rows, self.block_size, self._device, self._dtype))
+
+    def _written(self, row: ForwardRow) -> tuple[int, ...]:
+        """Blocks that a row writes into."""
+        end = row.start + len(row.tokens)
+        return row.blocks[row.start // self.block_size : -(-end // self.block_size)]
+
+    def _hidden(self, rows: Sequence[ForwardRow], cache: Cache) -> Tensor:
         ids = torch.tensor([row.tokens for row in rows], dtype=torch.int64, device=self._device)
-        cache = PagedCache(self._stores, rows, self.block_size, self._device, self._dtype)
         if isinstance(self.model, Decoder):
             return self.model.hidden(ids, cache=cache)
         cache.source, cache.source_mask = self._encoded([row.source or () for row in rows])
