@@ -81,10 +81,12 @@ def compress_folder(
 
     Raises:
         QualityError: the result costs more than its bars allow, and that was not allowed.
-        InputError: there is too little held-out text, or the model cannot be made into that.
+        InputError: there is too little held-out text, or the result would replace the model.
         MissingDependencyError: the target needs a package that is not installed.
     """
     tell = progress or _silent
+    if out.resolve() == source.resolve():
+        raise InputError(f"{out} is the model itself, and would be replaced; name another folder with --out")
     model, _ = load_checkpoint(source, dtype=torch.float32)
     tokenizer = Tokenizer.load(source)
     sample = sample_text(model, tokenizer, inputs.heldout.documents(), max_tokens=config.heldout_tokens)

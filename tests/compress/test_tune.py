@@ -73,9 +73,9 @@ def test_a_trained_model_comes_nearer_on_text_it_did_not_learn_from(stories):
             model,
             Tokenizer.load(stories),
             [one.text for one in teller.n_best("", count, max_tokens=250, temperature=1.0, seed=count)],
-            max_tokens=20_000,
+            max_tokens=6_000,
         ).batches
-        for count in (8, 48)
+        for count in (8, 24)
     )
     before = logits(model, held).log_softmax(-1)
     small = copy.deepcopy(model)
@@ -83,8 +83,8 @@ def test_a_trained_model_comes_nearer_on_text_it_did_not_learn_from(stories):
     found = []
     for _ in range(2):
         found.append(float((before.exp() * (before - logits(small, held).log_softmax(-1))).sum(1).mean()))
-        tune(small, model, asked, TuneConfig(steps=60))
-    assert found[1] < 0.8 * found[0]
+        tune(small, model, asked, TuneConfig(steps=30))
+    assert found[1] < 0.9 * found[0]
 
 
 def test_what_cannot_be_tuned_is_refused(minilm, tmp_path):
