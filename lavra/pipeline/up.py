@@ -18,6 +18,7 @@ from lavra.base.units import format_duration
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
 from lavra.pipeline.baselines import baselines_stage
+from lavra.pipeline.compress import compress_stage
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.evaluate import evaluate_stage, load_verdict
 from lavra.pipeline.evaluate_holes import evaluate_holes_stage
@@ -62,8 +63,10 @@ def up_stages(
         pretrain_stage(config, progress, crew, allow_drift=allow_drift),
     ]
     if config.kind is Kind.DECODER:
-        return [*stages, baselines_stage(progress), evaluate_stage(config, progress)]
-    return [*stages, evaluate_holes_stage(progress)]
+        stages += [baselines_stage(progress), evaluate_stage(config, progress)]
+    else:
+        stages.append(evaluate_holes_stage(progress))
+    return [*stages, compress_stage(progress)]
 
 
 def run_up(

@@ -18,6 +18,7 @@ import transformers
 import lavra
 from lavra.base.errors import ConfigError
 from lavra.base.workspace import Workspace
+from lavra.compress.card import read_quality
 from lavra.pipeline import planning
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.planning import draft
@@ -89,6 +90,18 @@ def test_the_report_says_who_won(made):
     for name, ratio in metrics["ratios"].items():
         assert name in page
         assert (f"{name}" in result.verdict.split("better than")[-1].split(";")[0]) == (ratio < 1)
+
+
+def test_the_model_comes_in_eight_bits_too_with_its_card(made):
+    _, result = made
+    folder = next(stage.folder for stage in result.stages if stage.stage == "compress")
+    card = read_quality(folder)
+    assert card.matrix_ratio < 0.27
+    assert f"{card.comparison.bits:.4f}" in result.report.read_text(encoding="utf-8")
+    text = "import os\n\ndef walk(top):\n    return os.listdir(top)\n"
+    before, after = lavra.load(result.model).score(text).logprobs, lavra.load(folder).score(text).logprobs
+    changes = [abs(a - b) for a, b in zip(before, after, strict=True) if a is not None]
+    assert 0 < sum(changes) / len(changes) < 0.1
 
 
 def test_the_plan_is_fixed_before_training(made):
