@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -20,6 +20,7 @@ from lavra.serve.reading import read_all, read_pieces
 from lavra.serve.requests import check_samples, generate_request, plain_messages, remaining
 from lavra.serve.schemas import ChatBody, TemplateBody
 from lavra.serve.served import ServedModel
+from lavra.serve.tools import Tools, find_calls, read_tools, with_index
 
 
 @dataclass(kw_only=True)
@@ -30,6 +31,7 @@ class _Asked:
     body: ChatBody
     streams: list[EngineStream]
     warnings: list[str]
+    tools: Tools
     identity: str = field(default_factory=lambda: answers.new_id("chatcmpl"))
 
 
@@ -63,12 +65,18 @@ def _start(edge: Edge, body: ChatBody, tenant: str) -> _Asked:
     model = edge.models.named(body.model)
     if body.top_logprobs and not body.logprobs:
         raise InputError("top_logprobs needs logprobs: true")
-    text = model.chat_prompt(plain_messages(body.messages), None, body.chat_template_kwargs)
+    tools = read_tools(body)
+    if tools.demanded and body.response_format is not None and body.response_format.type != "text":
+        raise InputError("tool_choice demands a call and response_format another form; leave one of them out")
+    text = model.chat_prompt(plain_messages(body.messages), tools.offered, body.chat_template_kwargs)
     prompt = tuple(model.tokenizer.encode(text))
     most = body.max_completion_tokens or body.max_tokens or remaining(model, prompt)
     n = check_samples("n", body.n, edge.config)
     request = generate_request(body, prompt, max_tokens=most, n=n, top_logprobs=body.top_logprobs or 0)
-    return _Asked(model=model, body=body, streams=edge.submit(model, request, body, tenant), warnings=warnings)
+    if tools.demanded:
+        request = replace(request, constraint=tools.constraint)
+    streams = edge.submit(model, request, body, tenant)
+    return _Asked(model=model, body=body, streams=streams, warnings=warnings, tools=tools)
 
 
 def _answer(asked: _Asked, completions: list[Completion]) -> dict[str, Any]:
@@ -88,12 +96,27 @@ def _choice(asked: _Asked, index: int, completion: Completion) -> dict[str, Any]
         logprobs = answers.chat_logprobs(
             asked.model.tokenizer, completion.tokens, completion.logprobs, completion.top_logprobs
         )
+    text, calls = find_calls(completion.text, asked.tools)
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if calls:
+        message.update(content=text or None, tool_calls=calls)
     return {
         "index": index,
-        "message": {"role": "assistant", "content": completion.text, "refusal": None},
+        "message": message,
         "logprobs": logprobs,
-        "finish_reason": completion.finish_reason.value,
+        "finish_reason": "tool_calls" if calls else completion.finish_reason.value,
     }
+
+
+def _held_back(asked: _Asked, completion: Completion) -> tuple[dict[str, Any], str]:
+    """The last delta and the reason: where functions are offered, nothing was told until it is known what it is."""
+    if asked.tools.offered is None:
+        return {}, completion.finish_reason.value
+    text, calls = find_calls(completion.text, asked.tools)
+    delta: dict[str, Any] = {"content": text} if text else {}
+    if calls:
+        delta["tool_calls"] = with_index(calls)
+    return delta, "tool_calls" if calls else completion.finish_reason.value
 
 
 async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
@@ -112,11 +135,13 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
             more["logprobs"] = answers.chat_logprobs(
                 asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs
             )
-        if piece.text or more:
-            yield answers.event(chunk(index, {"content": piece.text}, **more))
+        told = piece.text if asked.tools.offered is None else ""
+        if told or more:
+            yield answers.event(chunk(index, {"content": told}, **more))
         if piece.completion is not None:
             done.append(piece.completion)
-            last = chunk(index, {}, finish_reason=piece.completion.finish_reason.value)
+            delta, reason = _held_back(asked, piece.completion)
+            last = chunk(index, delta, finish_reason=reason)
             yield answers.event({**last, "warnings": answers.all_warnings(asked.warnings, done)})
     edge.metrics.finished(asked.model.name, done)
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:

@@ -15,11 +15,11 @@ IDLE: Final = frozenset(
     {
         "audio", "function_call", "functions", "metadata", "modalities", "parallel_tool_calls", "prediction",
         "prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "safety_identifier",
-        "service_tier", "store", "tool_choice", "tools", "user", "verbosity", "web_search_options",
+        "service_tier", "store", "user", "verbosity", "web_search_options",
     }
 )  # fmt: skip
 # Of those, the ones whose absence changes what the answer means: better none than a wrong one.
-NEEDED: Final = frozenset({"tools", "tool_choice", "functions", "function_call"})
+NEEDED: Final = frozenset({"functions", "function_call"})
 
 
 def idle_fields(body: Body, *, strict: bool) -> list[str]:
@@ -32,7 +32,7 @@ def idle_fields(body: Body, *, strict: bool) -> list[str]:
     for path, name, model in _extras(body):
         if name in IDLE and not path:
             if name in NEEDED and _asks(getattr(body, name)):
-                raise InputError(f"{name} is not served yet; leave it out")
+                raise InputError(f"{name} is not served; use tools and tool_choice")
             warnings.append(f"{name} has no effect here")
             continue
         known = [*type(model).model_fields, *([] if path else IDLE)]

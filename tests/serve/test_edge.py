@@ -37,12 +37,10 @@ def test_a_clamp_is_named(http):
 
 
 def test_what_the_answer_would_have_to_obey_is_refused(http):
-    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-    for more in ({"tools": tools}, {"tools": tools, "tool_choice": "required"}):
-        body = {"model": "talker", "messages": [{"role": "user", "content": "a"}], **more}
-        answer = http.post("/v1/chat/completions", json=body)
-        assert answer.status_code == 400
-        assert next(iter(more)) in answer.json()["error"]["message"]
+    body = {"model": "talker", "messages": [{"role": "user", "content": "a"}], "functions": [{"name": "f"}]}
+    answer = http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 400
+    assert "functions" in answer.json()["error"]["message"]
 
 
 def test_strict_makes_unknown_fields_errors():
@@ -135,17 +133,19 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back():
         def ask():
             answers.append(httpx2.post(f"{url}/v1/completions", json=ASK, timeout=60))
 
-        threads = [threading.Thread(target=ask) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-            time.sleep(0.1)
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        threads[0].start()
+        until(lambda: engine.stats().running == 1)
+        threads[1].start()
+        until(lambda: engine.stats().waiting == 1)
+        for _ in range(3):
+            refused = httpx2.post(f"{url}/v1/completions", json=ASK, timeout=60)
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) >= 1
         hold.set()
         for thread in threads:
             thread.join()
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(refused) == 3
-    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
-    assert sum(answer.status_code == 200 for answer in answers) == 2
+    assert [answer.status_code for answer in answers] == [200, 200]
 
 
 @pytest.mark.parametrize("stream", [True, False])
