@@ -107,7 +107,8 @@ def _weighed_scales(weight: Tensor, importance: Tensor, start: Tensor, scheme: S
 def _compensate(weight: Tensor, hessian: Tensor, scale: Tensor, scheme: Scheme, by_diagonal: bool) -> Tensor:
     """GPTQ's algorithm 1 with the scales fixed beforehand, so that columns may come in any order."""
     size = scheme.group_size or weight.shape[1]
-    order = hessian.diagonal().argsort(descending=True) if by_diagonal else torch.arange(weight.shape[1])
+    columns = torch.arange(weight.shape[1], device=weight.device)
+    order = hessian.diagonal().argsort(descending=True) if by_diagonal else columns
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian[order][:, order]))
     factor = torch.linalg.cholesky(inverse, upper=True).float()  # (K, K)
     left, steps = weight[:, order].clone(), scale.float()[:, order // size]  # both (N, K)
