@@ -14,7 +14,7 @@ from lavra.base.errors import InputError, LavraError, OverloadedError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
-from lavra.engine.sampler import Logits, choose
+from lavra.engine.sampler import Choice, Logits, choose
 from lavra.engine.scheduler import ScheduledRow, Scheduler
 from lavra.engine.sequence import ScoredSequence, TokenSequence, WrittenSequence
 
@@ -114,9 +114,11 @@ class Passes:
             self._advance(schedule.rows, [row.num_logits for row in rows], logits)
         except Exception as error:
             logger.exception("a pass failed; its %d sequences end", len(rows))
-            for row in schedule.rows:
-                if not row.sequence.done:
-                    self._fail(row.sequence, error)
+            of_this_pass = {id(row.sequence) for row in schedule.rows}
+            for sequence in list(self.scheduler.running):
+                # Samples that were about to start from a prompt just read belong to the pass too.
+                if id(sequence) in of_this_pass or sequence.remaining == 0:
+                    self._fail(sequence, error)
 
     def _advance(self, rows: Sequence[ScheduledRow], num_logits: Sequence[int], logits: Logits) -> None:
         first, written = 0, []
@@ -148,27 +150,28 @@ class Passes:
         turn, step = [*written, *forked], 0
         while turn:
             choices = choose(logits[[first + step for _, first in turn]], [sequence.state for sequence, _ in turn])
-            going_on = []
-            for (sequence, first), choice in zip(turn, choices, strict=True):
-                if isinstance(choice, InputError):
-                    sequence.refuse(choice)
-                    continue
-                drafts = sequence.drafts
-                self.counts["written"] += 1
-                sequence.push(choice.token, choice.logprob, choice.top)
-                if not sequence.done and step < len(drafts) and drafts[step] == choice.token:
-                    going_on.append((sequence, first))
-            for sequence, _ in turn:
-                right = any(sequence is one for one, _ in going_on)
-                if not right and sequence.drafts:
-                    self.counts["drafted"] += len(sequence.drafts)
-                    self.counts["accepted"] += step
-                    self.scheduler.advance(sequence, len(sequence.tokens) - 1)
-                    sequence.drafts = []
-            turn, step = going_on, step + 1
+            turn = [one for one, choice in zip(turn, choices, strict=True) if self._take(one[0], choice, step)]
+            step += 1
         for sequence, _ in forked:
             if sequence.done:
                 self._finish(sequence)
+
+    def _take(self, sequence: WrittenSequence, choice: Choice | InputError, step: int) -> bool:
+        """Write one token; whether it was guessed right, and another one can be chosen after it."""
+        if isinstance(choice, InputError):
+            sequence.refuse(choice)
+            return False
+        self.counts["written"] += 1
+        sequence.push(choice.token, choice.logprob, choice.top)
+        drafts = sequence.drafts
+        if not sequence.done and step < len(drafts) and drafts[step] == choice.token:
+            return True
+        if drafts:
+            self.counts["drafted"] += len(drafts)
+            self.counts["accepted"] += step
+            self.scheduler.advance(sequence, len(sequence.tokens) - 1)
+            sequence.drafts = []
+        return False
 
     def _finish(self, sequence: TokenSequence) -> None:
         self.scheduler.remove(sequence)
@@ -196,7 +199,7 @@ class Passes:
             if sequence.cancelled and isinstance(sequence, WrittenSequence):
                 self.scheduler.remove(sequence)
                 sequence.cancel()
-            elif sequence.deadline is not None and sequence.deadline < now and not sequence.blocks:
+            elif sequence.deadline is not None and sequence.deadline < now and not sequence.started:
                 self._fail(sequence, OverloadedError("the request waited until its deadline; try again later"))
 
     def cancel_all(self) -> None:
@@ -213,13 +216,9 @@ class Passes:
 
 def _forward_row(row: ScheduledRow) -> ForwardRow:
     sequence, end = row.sequence, row.sequence.computed + row.count
-    known = (
-        [*sequence.tokens[sequence.computed : end], *sequence.drafts]
-        if sequence.drafts
-        else sequence.tokens[sequence.computed : end]
-    )
+    known = sequence.tokens[sequence.computed : end]
     return ForwardRow(
-        tokens=tuple(known),
+        tokens=(*known, *sequence.drafts),
         start=sequence.computed,
         blocks=tuple(sequence.blocks),
         num_logits=sequence.num_logits(end),

@@ -69,6 +69,11 @@ class TokenSequence:
         """Tokens known and not yet in the cache."""
         return len(self.tokens) - self.computed
 
+    @property
+    def started(self) -> bool:
+        """Whether anything was computed or written; a preempted one that wrote has started."""
+        return bool(self.blocks) or len(self.tokens) > self.num_prompt
+
     def guess(self, most: int) -> None:
         """Guess the tokens after the last one, at most so many."""
         self.drafts = []

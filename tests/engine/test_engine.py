@@ -296,6 +296,39 @@ def test_what_goes_wrong_in_a_pass_ends_its_requests_and_nothing_else():
     assert engine.stats().free_blocks == runner.num_blocks
 
 
+def test_logits_that_are_no_numbers_end_every_sample_of_the_request():
+    class Broken(ScriptedRunner):
+        def logits(self, tokens):
+            return super().logits(tokens) * (np.nan if 9 in tokens else 1)
+
+    engine, runner = scripted_engine(runner=Broken(320))
+    sampled = SamplingConfig(temperature=1.0, seed=1)
+    with engine:
+        streams = engine.submit_samples(GenerateRequest(prompt=(9,), max_tokens=3, n=3, sampling=sampled))
+        for stream in streams:
+            with pytest.raises(LavraError, match="NaN"):
+                stream.completion()
+        request = GenerateRequest(prompt=(1,), max_tokens=3)
+        assert engine.submit(request).completion().tokens == alone(request)
+    assert engine.stats().free_blocks == runner.num_blocks
+
+
+def test_a_request_that_has_begun_is_not_refused_by_its_deadline():
+    runner = Slow(320, num_blocks=12)
+    engine, _ = scripted_engine(runner=runner, max_running=2, prefix_cache=False)
+    deadline = time.monotonic() + 2
+    requests = [GenerateRequest(prompt=(number,), max_tokens=40) for number in (1, 2)]
+    streams = [engine.submit(request, deadline=deadline, priority=request.prompt[0]) for request in requests]
+    runner.gate.release(2)
+    while engine.stats().running < 2:
+        time.sleep(0.001)
+    time.sleep(max(0.0, deadline - time.monotonic()))
+    runner.gate.release(1000)
+    assert [len(stream.completion().tokens) for stream in streams] == [40, 40]
+    engine.close()
+    assert engine.stats().preempted > 0
+
+
 def test_a_stream_can_be_awaited():
     async def collect(engine, request):
         return [delta async for delta in engine.submit(request)]
