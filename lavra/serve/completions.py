@@ -17,7 +17,7 @@ from lavra.serve import answers
 from lavra.serve.edge import Edge
 from lavra.serve.fields import idle_fields
 from lavra.serve.reading import read_all, read_pieces
-from lavra.serve.requests import check_samples, generate_request
+from lavra.serve.requests import around_gap, check_samples, generate_request
 from lavra.serve.schemas import CompletionBody
 from lavra.serve.served import ServedModel
 
@@ -67,14 +67,16 @@ def completion_router(edge: Edge) -> APIRouter:
 def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
     warnings = idle_fields(body, strict=edge.config.strict)
     model = edge.models.named(body.model)
-    if body.suffix:
-        raise InputError("suffix: filling in the middle is not served yet; leave suffix out")
     prompts = _prompts(body)
+    if body.suffix:
+        prompts = [around_gap(model, one, body.suffix) for one in prompts]
     n = check_samples("n", body.n, edge.config)
     best_of = max(n, check_samples("best_of", body.best_of, edge.config)) if body.best_of else n
     if body.stream and best_of > n:
         raise InputError("best_of chooses when all completions are there, so they cannot be streamed")
     most = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
+    if body.echo and body.suffix:
+        raise InputError("echo would show how the gap is marked, not your text; leave echo or suffix out")
     if most == 0 and not body.echo:
         raise InputError("max_tokens is 0 and echo is off, so there would be nothing to answer; set one of them")
     scores = _score_prompts(model, prompts) if body.echo and body.logprobs is not None else None

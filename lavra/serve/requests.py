@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
 from lavra.serve.config import ServeConfig
 from lavra.serve.schemas import Message, ResponseFormat, Sampled
 from lavra.serve.served import ServedModel
+
+# What stands before the prefix, the suffix and the gap, by the names models have for them.
+_GAP_TOKENS: Final = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<PRE>", "<SUF>", "<MID>"),
+)
 
 
 def sampling_of(body: Sampled) -> SamplingConfig:
@@ -85,6 +92,27 @@ def bias_of(bias: Mapping[str, float] | None) -> dict[int, float]:
             raise InputError(f"logit_bias: {key!r} is not a token id; ask /tokenize for the ids of a text")
         found[int(key)] = value
     return found
+
+
+def around_gap(model: ServedModel, prefix: str | Sequence[int], suffix: str) -> tuple[int, ...]:
+    """What a model reads to fill the gap between two texts (Bavarian et al. 2022, PSM).
+
+    Raises:
+        InputError: the model was not trained for it: its tokenizer has no such tokens.
+    """
+    tokenizer = model.tokenizer
+    for names in _GAP_TOKENS:
+        marks = [tokenizer.id(name) for name in names]
+        if None in marks:
+            continue
+        before, after, gap = (mark for mark in marks if mark is not None)
+        left = tokenizer.encode(prefix) if isinstance(prefix, str) else prefix
+        frame = model.writer().reading.frame.before
+        return (*frame, before, *left, after, *tokenizer.encode(suffix), gap)
+    raise InputError(
+        f"suffix: {model.name} was not trained to fill gaps (its tokenizer has no {_GAP_TOKENS[0][0]}); "
+        "leave suffix out, or pretrain with --fim-rate 0.5"
+    )
 
 
 def check_samples(name: str, value: int | None, config: ServeConfig) -> int:

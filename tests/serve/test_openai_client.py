@@ -3,14 +3,19 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import openai
 import pytest
 
 from lavra.base.types import GenerateRequest, ScoreRequest
+from lavra.serve.requests import around_gap
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
-from tests.generate.tiny import tiny_in_process
+from lavra.tokens.config import FIM_TOKENS, TokenizerConfig
+from lavra.tokens.train import train_tokenizer
+from tests.generate.tiny import TEXTS, tiny_in_process
+from tests.serve.conftest import served
 
 PROMPT = "Once upon a time"
 MESSAGES = [{"role": "user", "content": "She loved"}]
@@ -187,6 +192,24 @@ def test_an_answer_of_a_json_schema(client):
     bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
     with pytest.raises(openai.BadRequestError, match="cannot be enforced"):
         client.chat.completions.create(model="long", messages=messages, response_format=bad)
+
+
+def test_a_gap_is_marked_as_in_training():
+    """What a model trained with fill-in-the-middle reads: the parts and marks its batches have."""
+    config = TokenizerConfig(kind="bpe", vocab_size=320, fim=True)
+    tokenizer = train_tokenizer(TEXTS, config)
+    model = tiny_in_process()
+    with_marks = replace(served("gaps"), tokenizer=tokenizer)
+    before, gap, after = (tokenizer.id(name) for name in FIM_TOKENS)
+    frame = model.reading.frame.before
+    expected = (*frame, before, *tokenizer.encode("def f("), after, *tokenizer.encode("return"), gap)
+    assert around_gap(with_marks, "def f(", "return") == expected
+    with_marks.engine.close()
+
+
+def test_a_gap_needs_a_model_that_knows_gaps(client):
+    with pytest.raises(openai.BadRequestError, match="was not trained to fill gaps"):
+        client.completions.create(model="writer", prompt="def f(", suffix="return")
 
 
 def test_a_translation_by_an_encoder_decoder(client):
