@@ -17,6 +17,7 @@ from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.engine import EngineConfig
+from lavra.engine.batching import BatchingEmbedder
 from lavra.model.transformer import Encoder
 
 try:
@@ -92,8 +93,9 @@ def open_model(named: str, settings: ServeSettings) -> ServedModel:
     if not encodes:
         root = f"{folder}@{version_of(model.folder)}"
         engine = start_engine(model, _part(settings, EngineConfig), _part(settings, CacheConfig), root=root)
+    embedder = None if model.embedder is None else BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
     return ServedModel(
-        name=name or Path(folder).resolve().name, tokenizer=model.tokenizer, engine=engine, embedder=model.embedder
+        name=name or Path(folder).resolve().name, tokenizer=model.tokenizer, engine=engine, embedder=embedder
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from lavra.base.errors import InputError, LavraError, nearest
 from lavra.base.ports import Embedder
 from lavra.engine import Engine
+from lavra.engine.batching import BatchingEmbedder
 from lavra.tokens.tokenizer import Tokenizer
 
 
@@ -110,7 +111,9 @@ class ModelTable:
         return self._by_name[name]
 
     def close(self) -> None:
-        """Close every engine."""
+        """Close everything that has a thread of its own."""
         for model in self._models:
             if model.engine is not None:
                 model.engine.close()
+            if isinstance(model.embedder, BatchingEmbedder):
+                model.embedder.close()

@@ -11,6 +11,7 @@ import pytest
 
 from lavra.api.embed import EmbeddingConfig, TorchEmbedder
 from lavra.engine import Engine, EngineConfig
+from lavra.engine.batching import BatchingEmbedder
 from lavra.engine.runners.torch import TorchRunner
 from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
 from lavra.serve.run import Server, address, open_socket
@@ -23,7 +24,7 @@ def served(name, family="llama", *, template=None, num_blocks=128, context=64, *
     tokenizer = model.tokenizer.with_chat_template(template) if template else model.tokenizer
     if family == "bert":
         embedder = TorchEmbedder(model.model, model.reading, EmbeddingConfig())
-        return ServedModel(name=name, tokenizer=tokenizer, embedder=embedder)
+        return ServedModel(name=name, tokenizer=tokenizer, embedder=BatchingEmbedder(embedder))
     runner = TorchRunner(model.model, model.config, num_blocks=num_blocks, block_size=4)
     engine = Engine(runner, model.reading, stop_ids=model.stop_ids, config=EngineConfig(**settings), root=name)
     return ServedModel(name=name, tokenizer=tokenizer, engine=engine, aliases=(f"{name}-alias",))

@@ -1,0 +1,117 @@
+"""Texts of many callers embedded together, against the same texts embedded alone."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from lavra.api.embed import EmbeddingConfig, TorchEmbedder
+from lavra.base.errors import ContextLengthError, LavraError, OverloadedError
+from lavra.base.ports import Embedder
+from lavra.engine.batching import BatchingEmbedder
+from tests.generate.tiny import tiny_in_process
+
+
+def real():
+    model = tiny_in_process("bert")
+    return TorchEmbedder(model.model, model.reading, EmbeddingConfig())
+
+
+class Gated:
+    """Lengths for vectors, once the gate is open."""
+
+    def __init__(self):
+        self.gate, self.batches = threading.Event(), []
+
+    def embed(self, texts):
+        self.gate.wait()
+        self.batches.append(list(texts))
+        if "bad" in texts:
+            raise ContextLengthError("a bad text")
+        return np.array([[len(text)] for text in texts], dtype=np.float32)
+
+
+def together(embedder, requests):
+    """All requests at once, from threads of their own; what each gets or suffers."""
+    found = [None] * len(requests)
+
+    def ask(number):
+        try:
+            found[number] = embedder.embed(requests[number])
+        except LavraError as error:
+            found[number] = error
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(requests))]
+    for thread in threads:
+        thread.start()
+    return found, threads
+
+
+def test_it_is_an_embedder():
+    assert isinstance(BatchingEmbedder(Gated()), Embedder)
+
+
+def test_company_does_not_matter():
+    alone, requests = real(), [["She loved"], ["Once upon a time", "a"], ["def add(a, b):", "Lily", "x"]] * 3
+    embedder = BatchingEmbedder(alone)
+    found, threads = together(embedder, requests)
+    for thread in threads:
+        thread.join()
+    embedder.close()
+    for request, vectors in zip(requests, found, strict=True):
+        assert np.allclose(vectors, alone.embed(request), atol=1e-5)
+    assert embedder.num_batches <= len(requests)
+
+
+def test_what_arrives_meanwhile_is_one_batch_of_bounded_size():
+    gated = Gated()
+    embedder = BatchingEmbedder(gated, most_texts=4)
+    requests = [["a"], ["bb"], ["cc", "ccc"], ["d"], ["e"] * 6, ["f"]]
+    first, threads = together(embedder, requests[:1])
+    while embedder._waiting:  # until it is under way
+        time.sleep(0.001)
+    others, more = together(embedder, requests[1:])
+    while len(embedder._waiting) < 5:
+        time.sleep(0.001)
+    gated.gate.set()
+    for thread in (*threads, *more):
+        thread.join()
+    embedder.close()
+    for request, vectors in zip(requests, [*first, *others], strict=True):
+        assert vectors[:, 0].tolist() == [len(text) for text in request]
+    assert len(gated.batches) < len(requests)
+    assert all(len(batch) <= 4 or batch == ["e"] * 6 for batch in gated.batches)
+
+
+def test_a_bad_request_fails_alone():
+    gated = Gated()
+    embedder = BatchingEmbedder(gated)
+    found, threads = together(embedder, [["a"], ["bad"], ["b", "c"], ["d"]])
+    gated.gate.set()
+    for thread in threads:
+        thread.join()
+    embedder.close()
+    assert isinstance(found[1], ContextLengthError)
+    assert [vectors[:, 0].tolist() for vectors in (found[0], found[2], found[3])] == [[1], [1, 1], [1]]
+
+
+def test_the_queue_is_bounded_and_a_closed_one_refuses():
+    gated = Gated()
+    embedder = BatchingEmbedder(gated, max_queue=2)
+    found, threads = together(embedder, [["a"]])
+    while embedder._waiting or not embedder._thread:
+        time.sleep(0.001)
+    more, others = together(embedder, [["b"], ["c"]])
+    while len(embedder._waiting) < 2:
+        time.sleep(0.001)
+    with pytest.raises(OverloadedError, match="2 requests wait already"):
+        embedder.embed(["d"])
+    gated.gate.set()
+    for thread in (*threads, *others):
+        thread.join()
+    embedder.close()
+    embedder.close()
+    assert [vectors[0, 0] for vectors in (*found, *more)] == [1, 1, 1]
+    with pytest.raises(LavraError, match="closed"):
+        embedder.embed(["e"])
