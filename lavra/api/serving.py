@@ -10,11 +10,11 @@ import torch
 from lavra.api.model import TextModel
 from lavra.base.device import available_memory
 from lavra.base.errors import ConfigError, InputError
-from lavra.engine import Engine, EngineConfig
+from lavra.engine import DraftModel, Engine, EngineConfig
 from lavra.engine.runners.torch import CACHE_TYPES, TorchRunner
 from lavra.generate.in_process import InProcessModel
 from lavra.model.config import ModelConfig
-from lavra.model.transformer import Encoder
+from lavra.model.transformer import Decoder, Encoder
 
 _SHARE = 0.125  # of the memory that is free now, at most: the rows that write may take as much again
 _CONTEXTS = 16  # of full length, at most: more than that is memory nobody asked for
@@ -46,7 +46,13 @@ class CacheConfig:
 
 
 def start_engine(
-    model: TextModel, config: EngineConfig | None = None, cache: CacheConfig | None = None, *, root: str = ""
+    model: TextModel,
+    config: EngineConfig | None = None,
+    cache: CacheConfig | None = None,
+    *,
+    root: str = "",
+    draft: TextModel | None = None,
+    draft_tokens: int = 4,
 ) -> Engine:
     """An engine over a loaded model.
 
@@ -55,25 +61,49 @@ def start_engine(
         config: how requests share the machine.
         cache: how much is kept.
         root: the model's name and version.
+        draft: a smaller decoder with the same tokenizer, which guesses.
+        draft_tokens: tokens it guesses at once.
 
     Raises:
-        InputError: the model is an encoder, is elsewhere, or cannot be served in blocks.
+        InputError: the model is an encoder, is elsewhere, or cannot be served in blocks; or the draft's tokenizer is
+            another one.
     """
+    cache = cache or CacheConfig()
+    port = _in_process(model)
+    tokens = cache.cache_tokens or _default_tokens(port, cache)
+    helper = None if draft is None else DraftModel(_draft_runner(port, draft, tokens, cache), most=draft_tokens)
+    runner = _runner(port, tokens, cache)
+    return Engine(runner, port.reading, stop_ids=port.stop_ids, config=config, root=root, draft=helper)
+
+
+def _in_process(model: TextModel) -> InProcessModel:
     port = model.port
     if not isinstance(port, InProcessModel):
         raise InputError(f"an engine needs the weights in this process, and {type(port).__name__} has them elsewhere")
+    return port
+
+
+def _runner(port: InProcessModel, tokens: int, cache: CacheConfig) -> TorchRunner:
     if isinstance(port.model, Encoder):
         raise InputError("this model is an encoder and cannot write text; serve its embeddings")
-    cache = cache or CacheConfig()
-    tokens = cache.cache_tokens or _default_tokens(port, cache)
-    runner = TorchRunner(
+    return TorchRunner(
         port.model,
         port.config,
         num_blocks=-(-tokens // cache.block_size),
         block_size=cache.block_size,
         cache_type=cache.cache_type,
     )
-    return Engine(runner, port.reading, stop_ids=port.stop_ids, config=config, root=root)
+
+
+def _draft_runner(port: InProcessModel, draft: TextModel, tokens: int, cache: CacheConfig) -> TorchRunner:
+    small = _in_process(draft)
+    if not isinstance(small.model, Decoder) or not isinstance(port.model, Decoder):
+        raise InputError("only a decoder can guess, and only for a decoder; leave the draft model out")
+    if small.tokenizer.fingerprint != port.tokenizer.fingerprint:
+        raise InputError(
+            "the draft model has another tokenizer, so its guesses mean nothing here; name one that shares it"
+        )
+    return _runner(small, tokens, cache)
 
 
 def _default_tokens(port: InProcessModel, cache: CacheConfig) -> int:

@@ -42,11 +42,15 @@ class ServeSettings(ServeConfig, EngineConfig, CacheConfig):
 
     Attributes:
         key_file: file with one API key a line; LAVRA_API_KEYS, separated by commas, is read too.
+        draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
+        draft_tokens: tokens it guesses at once.
         dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
 
     key_file: Path | None = None
+    draft: str | None = None
+    draft_tokens: int = 4
     dtype: str | None = None
     device: str | None = None
 
@@ -92,7 +96,15 @@ def open_model(named: str, settings: ServeSettings) -> ServedModel:
     engine = None
     if not encodes:
         root = f"{folder}@{version_of(model.folder)}"
-        engine = start_engine(model, _part(settings, EngineConfig), _part(settings, CacheConfig), root=root)
+        draft = None if settings.draft is None else load(settings.draft, dtype=settings.dtype, device=settings.device)
+        engine = start_engine(
+            model,
+            _part(settings, EngineConfig),
+            _part(settings, CacheConfig),
+            root=root,
+            draft=draft,
+            draft_tokens=settings.draft_tokens,
+        )
     embedder = None if model.embedder is None else BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
     return ServedModel(
         name=name or Path(folder).resolve().name, tokenizer=model.tokenizer, engine=engine, embedder=embedder

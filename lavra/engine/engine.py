@@ -21,10 +21,11 @@ from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine.blocks import chain_hash
 from lavra.engine.config import EngineConfig
 from lavra.engine.constraints import Constraints
+from lavra.engine.draft import DraftModel
 from lavra.engine.lookup import PromptLookup
 from lavra.engine.passes import EngineStats, Passes
 from lavra.engine.sampler import SampleState
-from lavra.engine.sequence import ScoredSequence, TokenSequence, WrittenSequence
+from lavra.engine.sequence import Guesser, ScoredSequence, TokenSequence, WrittenSequence
 from lavra.engine.stream import EngineStream, Watch
 from lavra.generate.plan import Plan, Reading, plan_request
 from lavra.generate.target import Target, plan_score
@@ -40,6 +41,7 @@ class Engine:
         stop_ids: tokens that end a text.
         config: how requests share the machine.
         root: the model's name and version; prefixes are shared under one root only.
+        draft: a small model with the same tokenizer that guesses; instead of looking up in the text.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Engine:
         stop_ids: frozenset[int] = frozenset(),
         config: EngineConfig | None = None,
         root: str = "",
+        draft: DraftModel | None = None,
     ) -> None:
         self.config = config or EngineConfig()
+        self._draft = draft
         self.reading = reading
         self._stop_ids, self._root = stop_ids, root.encode()
         self._num_tokens = 1 + max(reading.tokenizer.backend.get_vocab(with_added_tokens=True).values())
@@ -137,6 +141,8 @@ class Engine:
             self._thread.join()
             self._thread = None
         self._passes.runner.close()
+        if self._draft is not None:
+            self._draft.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -173,7 +179,7 @@ class Engine:
         return streams
 
     def _sequence(self, plan: Plan, sample: int, watch: Watch | None) -> tuple[WrittenSequence, EngineStream]:
-        request, config = plan.request, self.config
+        request = plan.request
         stream = EngineStream(lambda: self._cancel(sequence), watch)
         sequence = WrittenSequence(
             number=self._next_number(),
@@ -195,9 +201,15 @@ class Engine:
                 matcher=None if request.constraint is None else self._constraints.matcher(request.constraint),
             ),
             deliver=stream.deliver,
-            lookup=PromptLookup(config.lookup_ngram, config.lookup_tokens) if config.lookup_tokens else None,
+            guesser=self._guesser(),
         )
         return sequence, stream
+
+    def _guesser(self) -> Guesser | None:
+        if self._draft is not None:
+            return self._draft.guesser()
+        config = self.config
+        return PromptLookup(config.lookup_ngram, config.lookup_tokens) if config.lookup_tokens else None
 
     def _submit_score(self, target: Target, pending: _PendingScore) -> None:
         tokens = [*target.context, *target.tokens]

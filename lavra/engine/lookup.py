@@ -37,6 +37,9 @@ class PromptLookup:
             place += 1
         return guesses
 
+    def close(self) -> None:
+        """It holds nothing."""
+
     def _learn(self, tokens: Sequence[int], end: int) -> dict[tuple[int, ...], int]:
         """All runs but the one that ends the text."""
         for place in range(max(self._read, self._ngram), end):

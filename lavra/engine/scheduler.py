@@ -62,6 +62,7 @@ class Scheduler:
         queue.remove(sequence)
         self.pool.release(sequence.blocks)
         sequence.set_back()
+        sequence.leave()
         if isinstance(sequence, WrittenSequence):  # samples that would have started from its prompt read it themselves
             self.waiting.extend(sequence.siblings)
             sequence.siblings = []
@@ -86,6 +87,8 @@ class Scheduler:
         reading = [one for one in self.running if one.remaining > 1]
         left = budget - len(writing)
         for sequence in writing:
+            if sequence not in self.running:  # preempted by one that ranks higher
+                continue
             sequence.guess(max(0, left))
             left -= self._schedule(schedule, sequence, 1 + len(sequence.drafts)) - 1
         for sequence in reading:

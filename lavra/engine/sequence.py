@@ -7,17 +7,29 @@ nothing else: everything that decides the next token is in the tokens and the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lavra.base.types import Delta
 from lavra.engine.blocks import chain_hash
-from lavra.engine.lookup import PromptLookup
 from lavra.engine.sampler import Logits, SampleState, logprobs_of
 from lavra.generate.writing import Writing
+
+
+class Guesser(Protocol):
+    """Guesses how a text goes on; a wrong guess costs time and changes nothing."""
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        """The next tokens, at most so many."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be asked."""
+        ...
 
 
 @dataclass(kw_only=True, eq=False)
@@ -82,6 +94,9 @@ class TokenSequence:
         """Trailing positions, of a row that ends before position `end`, whose logits are wanted."""
         raise NotImplementedError
 
+    def leave(self) -> None:
+        """It is not coming back."""
+
     def set_back(self) -> None:
         """The blocks are gone."""
         self.computed, self.published, self.blocks, self.drafts = 0, 0, [], []
@@ -103,19 +118,25 @@ class WrittenSequence(TokenSequence):
         writing: takes tokens and makes text.
         state: what choosing depends on.
         deliver: is told of every piece.
+        guesser: guesses the tokens after the last one.
         siblings: other samples of the same request, which start from this one's prompt.
     """
 
     writing: Writing
     state: SampleState
     deliver: Callable[[Delta], None]
-    lookup: PromptLookup | None = None
+    guesser: Guesser | None = None
     siblings: list[WrittenSequence] = field(default_factory=list)
 
     def guess(self, most: int) -> None:
-        """Look the last tokens up in the text so far."""
+        """Ask the guesser."""
         room = self.writing.plan.max_tokens - len(self.writing.tokens) - 1
-        self.drafts = [] if self.lookup is None else self.lookup.guess(self.tokens, min(most, room))
+        self.drafts = [] if self.guesser is None else self.guesser.guess(self.tokens, min(most, room))
+
+    def leave(self) -> None:
+        """Give back what its guesser holds."""
+        if self.guesser is not None:
+            self.guesser.close()
 
     def num_logits(self, end: int) -> int:
         """Those after the last token, and after each guess."""

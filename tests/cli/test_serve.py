@@ -72,6 +72,20 @@ def test_settings_reach_server_engine_and_cache(folder):
     assert serve.open_model(str(folder), settings).name == folder.name
 
 
+def test_a_draft_model_guesses_and_must_share_the_tokenizer(folder, tmp_path):
+    model = serve.open_model(f"mine={folder}", serve.ServeSettings(draft=str(folder), draft_tokens=3))
+    with model.engine as engine:
+        found = engine.submit(GenerateRequest(prompt="She", max_tokens=12)).completion()
+        assert engine.stats().accepted_tokens > 6  # it is the same model
+    plain = tiny_in_process(max_positions=256).generate([GenerateRequest(prompt="She", max_tokens=12)])
+    assert found.tokens == plain[0][0].tokens
+    other = tiny_in_process("t5")
+    save_checkpoint(other.model, tmp_path)
+    other.tokenizer.save(tmp_path)
+    with pytest.raises(InputError, match="only a decoder can guess"):
+        serve.open_model(str(folder), serve.ServeSettings(draft=str(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

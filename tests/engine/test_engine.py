@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError, LavraError, OverloadedError
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
+from lavra.engine import DraftModel
 from lavra.testing.language_model import LanguageModelConformance
 from tests.engine.scripted import ScriptedRunner
 from tests.engine.tiny import scripted_engine, torch_engine
@@ -144,6 +145,55 @@ def test_guesses_save_passes_and_change_nothing():
             passes[guesses] = engine.stats().passes
     assert passes[4] < passes[0] / 3
     assert engine.stats().accepted_tokens > 40
+
+
+@settings(max_examples=25)
+@given(
+    prompts=st.lists(prompts, min_size=1, max_size=5),
+    draft_blocks=st.integers(2, 40),
+    num_blocks=st.integers(12, 40),
+    alike=st.booleans(),
+)
+def test_a_draft_model_changes_nothing(prompts, draft_blocks, num_blocks, alike):
+    """One that says the same, one that says something else, one without room: the same tokens."""
+    small = ScriptedRunner(320, num_blocks=draft_blocks, period=3 if alike else 5)
+    draft = DraftModel(small, most=3)
+    engine, _ = scripted_engine(num_blocks=num_blocks, period=3, draft=draft, max_running=4)
+    with engine:
+        requests = [GenerateRequest(prompt=prompt, max_tokens=16) for prompt in prompts]
+        for request, (found,) in zip(requests, engine.generate(requests), strict=True):
+            assert found.tokens == alone(request, period=3)
+    assert draft.num_free == draft_blocks
+    assert small.closed == 1
+    stats = engine.stats()
+    assert stats.free_blocks == num_blocks
+    if alike and draft_blocks >= 40 and stats.drafted_tokens:
+        assert stats.accepted_tokens == stats.drafted_tokens
+
+
+def test_a_draft_model_that_agrees_saves_passes():
+    passes = {}
+    for name, period in (("agrees", 3), ("differs", 7), ("none", 0)):
+        draft = DraftModel(ScriptedRunner(320, period=period), most=3) if period else None
+        engine, _ = scripted_engine(period=3, draft=draft)
+        with engine:
+            request = GenerateRequest(prompt=(1, 2), max_tokens=40)
+            assert engine.submit(request).completion().tokens == alone(request, period=3)
+        passes[name] = engine.stats().passes
+    assert passes["none"] == 40
+    assert passes["agrees"] <= 12
+    assert passes["differs"] <= 40
+
+
+def test_a_draft_model_that_fails_is_only_slower():
+    class Failing(ScriptedRunner):
+        def forward(self, batch):
+            raise RuntimeError("no draft")
+
+    engine, _ = scripted_engine(draft=DraftModel(Failing(320)))
+    request = GenerateRequest(prompt=(1,), max_tokens=6)
+    with engine:
+        assert engine.submit(request).completion().tokens == alone(request)
 
 
 def test_a_prompt_seen_before_is_not_computed_again():

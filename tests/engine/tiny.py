@@ -15,10 +15,10 @@ def torch_engine(family="llama", *, num_blocks=64, block_size=4, runner=TorchRun
     return Engine(made, model.reading, stop_ids=model.stop_ids, config=EngineConfig(**settings))
 
 
-def scripted_engine(*, num_blocks=64, period=0, context=200, stop_ids=frozenset(), runner=None, **settings):
+def scripted_engine(*, num_blocks=64, period=0, context=200, stop_ids=frozenset(), runner=None, draft=None, **settings):
     tokenizer = tiny_tokenizer()
     reading = Reading(
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=context, vocab_size=tokenizer.vocab_size
     )
     runner = runner or ScriptedRunner(tokenizer.vocab_size, num_blocks=num_blocks, period=period)
-    return Engine(runner, reading, stop_ids=stop_ids, config=EngineConfig(**settings)), runner
+    return Engine(runner, reading, stop_ids=stop_ids, config=EngineConfig(**settings), draft=draft), runner
