@@ -172,8 +172,10 @@ def top_logprobs(row: Logits, norm: float, count: int) -> tuple[tuple[int, float
 
 def _log_sum_exp(logits: Logits) -> npt.NDArray[np.float32]:
     largest = logits.max(axis=1)
-    out: npt.NDArray[np.float32] = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1, dtype=np.float64))
-    return out.astype(np.float32)
+    shifted = logits - largest[:, None]
+    np.exp(shifted, out=shifted)
+    out: npt.NDArray[np.float32] = largest + np.log(shifted.sum(axis=1))  # NumPy adds in pairs: float32 is enough
+    return out
 
 
 def _choose_row(logits: Logits, state: SampleState) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import ClassVar
 
 from lavra.base.types import Completion, Delta
 
@@ -53,14 +55,9 @@ class EngineStream:
             yield delta
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(arrived.set)
-
+        waker, arrived = _Waker.of(asyncio.get_running_loop()), asyncio.Event()
         with self._arrived:
-            self._wake = wake
+            self._wake = lambda: waker.wake(arrived)
         last = False
         while not last:
             while not self._pieces:
@@ -79,6 +76,39 @@ class EngineStream:
         found = next(delta.completion for delta in self if delta.completion is not None)
         assert found is not None
         return found
+
+
+class _Waker:
+    """Wakes what waits in one event loop: the pieces of one pass cost one call into the loop, not one each."""
+
+    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker]] = weakref.WeakKeyDictionary()
+    _making = threading.Lock()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._arrived: list[asyncio.Event] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Waker:
+        """The one of a loop."""
+        with cls._making:
+            return cls._of_loop.setdefault(loop, cls(loop))
+
+    def wake(self, arrived: asyncio.Event) -> None:
+        """Set an event soon; from any thread."""
+        with self._lock:
+            self._arrived.append(arrived)
+            first = len(self._arrived) == 1
+        loop = self._loop()
+        if first and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._flush)
+
+    def _flush(self) -> None:
+        with self._lock:
+            arrived, self._arrived = self._arrived, []
+        for one in arrived:
+            one.set()
 
 
 def _checked(piece: Piece) -> Delta:

@@ -84,6 +84,8 @@ def serve(app: FastAPI, config: ServeConfig, *, on_ready: Callable[[str], None])
     on_ready(address(listening))
     try:
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands it on when everything is done
-            asyncio.run(Server(app, config).serve(sockets=[listening]))
+            server = Server(app, config)
+            with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+                runner.run(server.serve(sockets=[listening]))
     finally:
         listening.close()
