@@ -12,7 +12,7 @@ import statistics
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ def main() -> int:
     size = (64, 2) if args.smoke else (384, 6)
     with tempfile.TemporaryDirectory() as name:
         folder = make_model(Path(name), *size)
-        figures = measure(folder, tokens=16 if args.smoke else 128, turns=1 if args.smoke else 5)
+        counts, tokens, turns = ((8,), 16, 1) if args.smoke else ((1, 8, 16), 128, 5)
+        figures = measure(folder, counts=counts, tokens=tokens, turns=turns)
     show(figures)
     if args.json:
         print(as_result(figures).line())
@@ -72,7 +73,7 @@ def make_model(folder: Path, hidden_size: int, num_layers: int) -> Path:
     return folder
 
 
-def measure(folder: Path, *, tokens: int, turns: int) -> dict[str, Any]:
+def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int) -> dict[str, Any]:
     """Tokens a second of both sides in every setting."""
     port = load(folder).port
     assert isinstance(port, InProcessModel)
@@ -84,7 +85,7 @@ def measure(folder: Path, *, tokens: int, turns: int) -> dict[str, Any]:
     config = EngineConfig(prefix_cache=False)
     found: dict[str, Any] = {}
     with Engine(runner, port.reading, config=config) as engine:
-        for count in (1, 8, 16):
+        for count in counts:
             some = prompts[:count]
             sides: dict[str, Callable[[], float]] = {
                 "lavra": partial(ours, engine, some, tokens, SamplingConfig()),
