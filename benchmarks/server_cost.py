@@ -21,7 +21,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from engine_speed import make_model
 from result import Result, print_table
+
+from lavra.api.load import load
+from lavra.api.serving import start_engine
+from lavra.base.types import GenerateRequest
+from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
+from lavra.serve.run import Server, open_socket
 
 STREAMS = 16
 BAR_MICROSECONDS = 60.0
@@ -47,8 +54,6 @@ def main() -> int:
 
 def measure(folder: Path, tokens: int, turns: int) -> dict[str, float]:
     """Turns of both ways, after one that warms up."""
-    from engine_speed import make_model  # noqa: PLC0415 - torch only where a model is made
-
     make_model(folder, 64, 2)
     command = [sys.executable, __file__, "--serve", str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -109,12 +114,6 @@ def read_stream(address: tuple[str, int], tokens: int, number: int) -> None:
 
 def serve_folder(folder: Path) -> int:
     """The server's process: listens, and answers questions about itself on its standard input."""
-    from lavra.api.load import load  # noqa: PLC0415
-    from lavra.api.serving import start_engine  # noqa: PLC0415
-    from lavra.base.types import GenerateRequest  # noqa: PLC0415
-    from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app  # noqa: PLC0415
-    from lavra.serve.run import Server, open_socket  # noqa: PLC0415
-
     model = load(folder)
     assert model.tokenizer is not None
     engine = start_engine(model)

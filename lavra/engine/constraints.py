@@ -109,8 +109,10 @@ class Constraints:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "tokenizer.json"
             path.write_text(self._tokenizer.backend.to_str(), encoding="utf-8")
-            ends = sorted(self._stop_ids) or None
-            return llguidance.LLTokenizer(str(path), n_vocab=self._vocab_size, eos_token=ends)
+            # It knows one end; where a model has several, its own first, since the others would mean the same.
+            own = self._tokenizer.eos_id
+            end = own if own in self._stop_ids else min(self._stop_ids, default=None)
+            return llguidance.LLTokenizer(str(path), n_vocab=self._vocab_size, eos_token=end)
 
 
 def _grammar(llguidance: Any, constraint: Constraint) -> str:

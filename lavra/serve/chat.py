@@ -20,7 +20,7 @@ from lavra.serve.reading import read_all, read_pieces
 from lavra.serve.requests import check_samples, generate_request, plain_messages, remaining
 from lavra.serve.schemas import ChatBody, TemplateBody
 from lavra.serve.served import ServedModel
-from lavra.serve.tools import Tools, find_calls, read_tools, with_index
+from lavra.serve.tool_calls import Tools, find_calls, read_tools, with_index
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from lavra.serve.schemas import ChatBody
-from lavra.serve.tools import find_calls, read_tools
+from lavra.serve.tool_calls import find_calls, read_tools
 
 WEATHER = {
     "type": "function",
