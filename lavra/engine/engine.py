@@ -12,6 +12,7 @@ Deliberately absent: HTTP, chat templates, and beam search (its rows depend on o
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
@@ -29,7 +30,9 @@ from lavra.engine.sequence import Guesser, ScoredSequence, TokenSequence, Writte
 from lavra.engine.stream import EngineStream, Watch
 from lavra.generate.plan import Plan, Reading, plan_request
 from lavra.generate.target import Target, plan_score
-from lavra.generate.writing import Writing
+from lavra.generate.writing import Writing, mean_logprob
+
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -108,7 +111,7 @@ class Engine:
         """
         streams = [self._submit(request, bounded=False) for request in requests]
         found = [[stream.completion() for stream in samples] for samples in streams]
-        return [sorted(completions, key=_mean_logprob, reverse=True) for completions in found]
+        return [sorted(completions, key=mean_logprob, reverse=True) for completions in found]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Log-probabilities of given texts, computed anew whatever the prefix cache holds.
@@ -275,6 +278,16 @@ class Engine:
     # The engine's own thread.
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # a fault of ours outside a pass: nobody may wait for ever
+            logger.exception("the engine stops")
+            with self._changed:
+                self._closing = True
+                self._passes.fail_all([*self._arrivals], error)
+                self._arrivals.clear()
+
+    def _serve(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closing or self._arrivals or self._passes.busy)
@@ -315,7 +328,3 @@ class _PendingScore:
         return Score(
             tokens=target.tokens, logprobs=tuple(logprobs), num_bytes=target.num_bytes, warnings=target.warnings
         )
-
-
-def _mean_logprob(completion: Completion) -> float:
-    return sum(completion.logprobs) / max(1, len(completion.logprobs))

@@ -202,6 +202,14 @@ class Passes:
             elif sequence.deadline is not None and sequence.deadline < now and not sequence.started:
                 self._fail(sequence, OverloadedError("the request waited until its deadline; try again later"))
 
+    def fail_all(self, arrivals: Sequence[TokenSequence], error: BaseException) -> None:
+        """Everything ends here, with an error; nothing is said of blocks, which may be what is wrong."""
+        for sequence in [*arrivals, *self.scheduler.waiting, *self.scheduler.running]:
+            siblings = sequence.siblings if isinstance(sequence, WrittenSequence) else []
+            for one in [sequence, *siblings]:
+                one.fail(error)
+        self.scheduler.waiting, self.scheduler.running = [], []
+
     def cancel_all(self) -> None:
         """Everything ends here."""
         for sequence in [*self.scheduler.waiting, *self.scheduler.running]:

@@ -22,7 +22,7 @@ from lavra.generate.decode import decode
 from lavra.generate.plan import Plan, Reading, plan_request, special_frame
 from lavra.generate.scoring import score_requests
 from lavra.generate.state import start
-from lavra.generate.writing import Writing
+from lavra.generate.writing import Writing, mean_logprob
 from lavra.model.config import ModelConfig, Positions, Scaling
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.tokenizer import Tokenizer
@@ -111,7 +111,7 @@ class InProcessModel:
             if plan.request.num_beams > 1:
                 results[index] = self._search(plan)
             else:
-                results[index].sort(key=_mean_logprob, reverse=True)
+                results[index].sort(key=mean_logprob, reverse=True)
         return results
 
     def submit(self, request: GenerateRequest) -> TokenStream:
@@ -203,7 +203,3 @@ def _refuse_engine_settings(request: GenerateRequest) -> None:
     for name in ("min_tokens", "logit_bias", "top_logprobs", "constraint"):
         if getattr(request, name) != getattr(default, name):
             raise ConfigError(f"{name} is for the engine, and this model decodes without one; leave {name} out")
-
-
-def _mean_logprob(completion: Completion) -> float:
-    return sum(completion.logprobs) / len(completion.logprobs)

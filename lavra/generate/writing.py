@@ -96,6 +96,11 @@ class Writing:
         )
 
 
+def mean_logprob(completion: Completion) -> float:
+    """What completions of one prompt are ranked by: a long text is no worse for its length."""
+    return sum(completion.logprobs) / max(1, len(completion.logprobs))
+
+
 def open_stream(tokenizer: Tokenizer, plan: Plan) -> TextStream:
     """An incremental detokenizer that stops at the request's stop strings."""
     return TextStream(tokenizer, stop=plan.request.stop, prompt=plan.prompt[-_PROMPT_TAIL:])

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from fastapi.responses import StreamingResponse
+
 from lavra.base.types import Completion, Usage
 from lavra.serve.errors import describe
 from lavra.tokens.tokenizer import Tokenizer
@@ -95,6 +97,11 @@ def completion_logprobs(
 def event(data: dict[str, Any]) -> str:
     """One server-sent event."""
     return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def streamed(events: AsyncIterator[str]) -> StreamingResponse:
+    """The response that sends events as they come."""
+    return StreamingResponse(guarded(events), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 async def guarded(events: AsyncIterator[str]) -> AsyncIterator[str]:

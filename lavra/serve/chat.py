@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
@@ -43,8 +43,7 @@ def chat_router(edge: Edge) -> APIRouter:
     async def chat(body: ChatBody, request: Request) -> Response:
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
-            events = answers.guarded(_events(edge, asked))
-            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+            return answers.streamed(_events(edge, asked))
         completions = await read_all(request, asked.streams)
         edge.metrics.finished(asked.model.name, completions)
         return JSONResponse(_answer(asked, completions))

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
-from lavra.base.types import Completion, Score, ScoreRequest
+from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine import EngineStream
+from lavra.generate.writing import mean_logprob
 from lavra.serve import answers
 from lavra.serve.edge import Edge
 from lavra.serve.fields import idle_fields
@@ -53,8 +54,7 @@ def completion_router(edge: Edge) -> APIRouter:
     async def completions(body: CompletionBody, request: Request) -> Response:
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
-            events = answers.guarded(_events(edge, asked))
-            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+            return answers.streamed(_events(edge, asked))
         flat = await read_all(request, [stream for streams in asked.streams for stream in streams])
         found = _regrouped(flat, [len(streams) for streams in asked.streams])
         for group in found:
@@ -84,8 +84,23 @@ def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
         generate_request(body, prompt, max_tokens=max(1, most), n=best_of, top_logprobs=body.logprobs or 0)
         for prompt in prompts
     ]
-    streams = [edge.submit(model, request, body, tenant) for request in requests] if most else [[] for _ in prompts]
+    streams = _submit_all(edge, model, requests, body, tenant) if most else [[] for _ in prompts]
     return _Asked(model=model, body=body, prompts=prompts, n=n, streams=streams, scores=scores, warnings=warnings)
+
+
+def _submit_all(
+    edge: Edge, model: ServedModel, requests: Sequence[GenerateRequest], body: CompletionBody, tenant: str
+) -> list[list[EngineStream]]:
+    """Start every prompt's completions, or none: nobody would read those of the prompts before a refused one."""
+    started: list[list[EngineStream]] = []
+    try:
+        for request in requests:
+            started.append(edge.submit(model, request, body, tenant))  # noqa: PERF401 - what has started is needed
+    except Exception:
+        for stream in (stream for streams in started for stream in streams):
+            stream.cancel()
+        raise
+    return started
 
 
 def _score_prompts(model: ServedModel, prompts: Sequence[str | tuple[int, ...]]) -> list[Score]:
@@ -116,7 +131,7 @@ def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
     for number, group in enumerate(found):
         ranked: Sequence[Completion | None] = group or [None]
         if len(group) > asked.n:
-            ranked = sorted(group, key=_mean_logprob, reverse=True)[: asked.n]
+            ranked = sorted(group, key=mean_logprob, reverse=True)[: asked.n]
         choices.extend(_choice(asked, number, one) for one in ranked)
     flat = [one for group in found for one in group]
     usages = [group[0].usage for group in found if group]
@@ -129,10 +144,6 @@ def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
         "usage": usage,
         "warnings": answers.all_warnings(asked.warnings, flat),
     }
-
-
-def _mean_logprob(completion: Completion) -> float:
-    return sum(completion.logprobs) / max(1, len(completion.logprobs))
 
 
 def _echo(asked: _Asked, number: int) -> str:
@@ -180,8 +191,9 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     flat = [stream for streams in asked.streams for stream in streams]
     if asked.body.echo:
         for index in range(len(flat) or len(asked.prompts)):
-            number = index // asked.n
-            yield answers.event(chunk(index, _echo(asked, number), logprobs=_logprobs(asked, number, None)))
+            number, end = (index // asked.n, None) if flat else (index, "length")
+            logprobs = _logprobs(asked, number, None)
+            yield answers.event(chunk(index, _echo(asked, number), logprobs=logprobs, finish_reason=end))
     done: list[Completion] = []
     async for index, piece in read_pieces(flat):
         more: dict[str, Any] = {}

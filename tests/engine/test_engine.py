@@ -438,6 +438,21 @@ def test_what_cannot_be_served_is_refused_with_a_reason(request_, error, says):
         engine.submit(request_)
 
 
+def test_a_fault_outside_a_pass_leaves_nobody_waiting(monkeypatch):
+    engine, _ = scripted_engine()
+
+    def broken():
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(engine._passes.scheduler, "schedule", broken)
+    with engine:
+        stream = engine.submit(GenerateRequest(prompt=(1,), max_tokens=3))
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            stream.completion()
+        with pytest.raises(LavraError, match="closed"):
+            engine.submit(GenerateRequest(prompt=(1,)))
+
+
 def test_a_closed_engine_cancels_and_refuses():
     runner = Slow(320)
     engine, _ = scripted_engine(runner=runner)

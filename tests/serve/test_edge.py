@@ -122,6 +122,21 @@ def test_no_page_of_another_origin_may_ask_unless_told_so(http):
         assert allowed["access-control-allow-origin"] == "http://elsewhere.example"
 
 
+def test_prompts_of_one_request_start_together_or_not_at_all():
+    model = served("writer", num_blocks=32)
+    with running([model]) as url:
+        bad = httpx2.post(f"{url}/v1/completions", json={**ASK, "prompt": ["She", [999999]], "max_tokens": 50})
+        assert bad.status_code == 400
+        until(lambda: model.engine.stats().running + model.engine.stats().waiting == 0)
+        assert model.engine.stats().written_tokens < 50
+
+
+def test_streamed_echoes_are_each_prompts_own(http):
+    body = {**ASK, "prompt": ["She", "Lily"], "max_tokens": 0, "echo": True, "n": 2, "stream": True}
+    choices = [event["choices"][0] for event in events(http.post("/v1/completions", json=body))]
+    assert [(choice["text"], choice["finish_reason"]) for choice in choices] == [("She", "length"), ("Lily", "length")]
+
+
 def test_a_full_queue_is_a_429_that_says_when_to_come_back():
     model = served("writer", max_queue=1, max_running=1)
     with running([model]) as url:
