@@ -125,7 +125,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     def chunk(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
         return {**begin, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}]}
 
-    done: list[Completion] = []
+    done: dict[int, Completion] = {}
     for index in range(len(asked.streams)):
         yield answers.event(chunk(index, {"role": "assistant", "content": ""}))
     async for index, piece in read_pieces(asked.streams):
@@ -138,12 +138,13 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
         if told or more:
             yield answers.event(chunk(index, {"content": told}, **more))
         if piece.completion is not None:
-            done.append(piece.completion)
+            done[index] = piece.completion
             delta, reason = _held_back(asked, piece.completion)
             last = chunk(index, delta, finish_reason=reason)
-            yield answers.event({**last, "warnings": answers.all_warnings(asked.warnings, done)})
-    edge.metrics.finished(asked.model.name, done)
+            yield answers.event({**last, "warnings": answers.all_warnings(asked.warnings, [*done.values()])})
+    ended = [done[index] for index in sorted(done)]  # the first sample read the prompt, whichever ended first
+    edge.metrics.finished(asked.model.name, ended)
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
-        usages: list[Usage] = [one.usage for one in done]
+        usages: list[Usage] = [one.usage for one in ended]
         yield answers.event({**begin, "choices": [], "usage": answers.usage_object(usages[:1], usages)})
     yield answers.DONE

@@ -194,7 +194,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
             number, end = (index // asked.n, None) if flat else (index, "length")
             logprobs = _logprobs(asked, number, None)
             yield answers.event(chunk(index, _echo(asked, number), logprobs=logprobs, finish_reason=end))
-    done: list[Completion] = []
+    done: dict[int, Completion] = {}
     async for index, piece in read_pieces(flat):
         more: dict[str, Any] = {}
         if asked.body.logprobs is not None and piece.tokens:
@@ -202,15 +202,18 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
                 asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs or [()] * len(piece.tokens)
             )
         if piece.completion is not None:
-            done.append(piece.completion)
+            done[index] = piece.completion
             more["finish_reason"] = piece.completion.finish_reason.value
         if piece.text or more:
-            last = {"warnings": answers.all_warnings(asked.warnings, done)} if piece.completion is not None else {}
+            last = {}
+            if piece.completion is not None:
+                last["warnings"] = answers.all_warnings(asked.warnings, [*done.values()])
             yield answers.event({**chunk(index, piece.text, **more), **last})
-    for first in range(0, len(done), asked.n):
-        edge.metrics.finished(asked.model.name, done[first : first + asked.n])
+    ended = [done[index] for index in sorted(done)]  # by prompt, whichever ended first
+    for first in range(0, len(ended), asked.n):
+        edge.metrics.finished(asked.model.name, ended[first : first + asked.n])
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
-        prompts = [one.usage for one in done[:: asked.n]]
-        usage = answers.usage_object(prompts, [one.usage for one in done])
+        prompts = [one.usage for one in ended[:: asked.n]]
+        usage = answers.usage_object(prompts, [one.usage for one in ended])
         yield answers.event({**begin, "choices": [], "usage": usage})
     yield answers.DONE

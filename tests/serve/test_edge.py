@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.serve import ModelTable, ServeConfig
+from lavra.serve import ModelTable, ServeConfig, completions
 from lavra.serve.run import open_socket
 from tests.serve.conftest import running, served
 
@@ -129,6 +129,24 @@ def test_prompts_of_one_request_start_together_or_not_at_all():
         assert bad.status_code == 400
         until(lambda: model.engine.stats().running + model.engine.stats().waiting == 0)
         assert model.engine.stats().written_tokens < 50
+
+
+def test_usage_of_a_stream_is_by_prompt_whoever_ends_first(http, monkeypatch):
+    """Samples of two prompts end in turns: each prompt still counts once."""
+    order = (0, 2, 1, 3)
+
+    async def in_turns(streams):
+        whole = [[delta async for delta in stream][-1] for stream in streams]
+        for index in order:
+            yield index, whole[index]
+
+    body = {**ASK, "prompt": ["Once upon a time there was a girl", "She"], "n": 2, "temperature": 1.0, "seed": 2}
+    expected = http.post("/v1/completions", json=body).json()["usage"]
+    monkeypatch.setattr(completions, "read_pieces", in_turns)
+    asked = {**body, "stream_options": {"include_usage": True}, "stream": True}
+    usage = events(http.post("/v1/completions", json=asked))[-1]["usage"]
+    assert usage["prompt_tokens"] == expected["prompt_tokens"]
+    assert usage["completion_tokens"] == expected["completion_tokens"]
 
 
 def test_streamed_echoes_are_each_prompts_own(http):
