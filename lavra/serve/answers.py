@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from lavra.base.types import Completion, Usage
+from lavra.engine import EngineStream
 from lavra.serve.errors import describe
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -99,9 +101,29 @@ def event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def streamed(events: AsyncIterator[str]) -> StreamingResponse:
-    """The response that sends events as they come."""
-    return StreamingResponse(guarded(events), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+def streamed(events: AsyncIterator[str], streams: Sequence[EngineStream]) -> StreamingResponse:
+    """The response that sends events as they come; with it end the streams behind them."""
+    return _Streamed(events, streams)
+
+
+class _Streamed(StreamingResponse):
+    """Events, and what is written for them.
+
+    A client may be gone before the first event is asked for, or before the first that waits for the engine: then
+    nothing has begun to read the streams, and only the response itself can end them.
+    """
+
+    def __init__(self, events: AsyncIterator[str], streams: Sequence[EngineStream]) -> None:
+        super().__init__(guarded(events), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for stream in self._streams:
+                stream.cancel()
 
 
 async def guarded(events: AsyncIterator[str]) -> AsyncIterator[str]:

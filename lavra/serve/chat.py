@@ -43,7 +43,7 @@ def chat_router(edge: Edge) -> APIRouter:
     async def chat(body: ChatBody, request: Request) -> Response:
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
-            return answers.streamed(_events(edge, asked))
+            return answers.streamed(_events(edge, asked), asked.streams)
         completions = await read_all(request, asked.streams)
         edge.metrics.finished(asked.model.name, completions)
         return JSONResponse(_answer(asked, completions))

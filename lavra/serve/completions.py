@@ -45,6 +45,11 @@ class _Asked:
     warnings: list[str]
     identity: str = field(default_factory=lambda: answers.new_id("cmpl"))
 
+    @property
+    def flat(self) -> list[EngineStream]:
+        """The streams of all prompts, one after the other."""
+        return [stream for streams in self.streams for stream in streams]
+
 
 def completion_router(edge: Edge) -> APIRouter:
     """The endpoint over a server's models."""
@@ -54,8 +59,8 @@ def completion_router(edge: Edge) -> APIRouter:
     async def completions(body: CompletionBody, request: Request) -> Response:
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
-            return answers.streamed(_events(edge, asked))
-        flat = await read_all(request, [stream for streams in asked.streams for stream in streams])
+            return answers.streamed(_events(edge, asked), asked.flat)
+        flat = await read_all(request, asked.flat)
         found = _regrouped(flat, [len(streams) for streams in asked.streams])
         for group in found:
             edge.metrics.finished(asked.model.name, group)
@@ -188,7 +193,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     def chunk(index: int, text: str, **more: Any) -> dict[str, Any]:
         return {**begin, "choices": [{"index": index, "text": text, "logprobs": None, "finish_reason": None, **more}]}
 
-    flat = [stream for streams in asked.streams for stream in streams]
+    flat = asked.flat
     if asked.body.echo:
         for index in range(len(flat) or len(asked.prompts)):
             number, end = (index // asked.n, None) if flat else (index, "length")

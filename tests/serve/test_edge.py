@@ -1,5 +1,6 @@
 """What a server does to whoever misuses it: nothing silent, nothing lost, never a 500."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -9,8 +10,9 @@ import httpx2
 import pytest
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.serve import ModelTable, ServeConfig, completions
+from lavra.serve import ModelTable, ServeConfig, build_app, completions
 from lavra.serve.run import open_socket
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.serve.conftest import running, served
 
 ASK = {"model": "writer", "prompt": "Once upon a time", "max_tokens": 4, "temperature": 0}
@@ -197,6 +199,48 @@ def test_a_client_that_leaves_frees_its_blocks(stream):
         until(lambda: engine.stats().running == 0)
         assert engine.stats().written_tokens < 30
         assert engine.stats().free_blocks == 32
+
+
+@pytest.mark.parametrize("sent", [0, 1])
+def test_a_client_that_leaves_before_the_first_event_frees_its_blocks_too(sent):
+    """It is gone after the status line, or after the first event, which has the role and no text."""
+    model = served("talker", template=DEFAULT_CHAT_TEMPLATE, num_blocks=32)
+    engine, step = model.engine, threading.Event()
+    forward = engine._passes.runner.forward
+    engine._passes.runner.forward = lambda batch: (step.wait(0.05), forward(batch))[1]
+    ask = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 40, "temperature": 0, "stream": True}
+
+    async def leave():
+        gone, came = asyncio.Event(), []
+
+        async def receive():
+            if not came:
+                came.append("body")
+                return {"type": "http.request", "body": json.dumps(ask).encode(), "more_body": False}
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            came.append(message["type"])
+            if len(came) == 2 + sent:  # the body, then what was sent
+                gone.set()
+                await asyncio.sleep(60)  # a socket that nobody reads
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/chat/completions",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json")],
+            "asgi": {"spec_version": "2.3"},  # uvicorn's
+        }
+        await build_app(ModelTable([model]))(scope, receive, send)
+
+    asyncio.run(leave())
+    until(lambda: engine.stats().running == 0)
+    assert engine.stats().written_tokens < 10
+    assert engine.stats().free_blocks == 32
+    engine.close()
 
 
 def until(condition, seconds=20):
