@@ -32,6 +32,7 @@ from lavra.model import Encoder, Model, load_checkpoint, save_checkpoint
 from lavra.model.checkpoint import DTYPES
 from lavra.model.sidecars import copy_sidecars
 from lavra.quantize import Layout, load_model, quantize_model, quantized_ratio, save_quantized, scheme_named
+from lavra.quantize.interchange import check_layout
 from lavra.quantize.swap import quantized_matrices
 from lavra.tokens import Tokenizer
 
@@ -126,6 +127,8 @@ def _quantized(
 ) -> tuple[Model, str]:
     """A quantized model, and what its rounding looked at."""
     model, _ = load_checkpoint(source, dtype=torch.float32 if config.tune_steps else None)
+    if config.layout is Layout.INTERCHANGE:
+        check_layout(model, scheme_named(scheme))
     if inputs.calibration is None:
         if config.tune_steps:
             raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give --calibration")

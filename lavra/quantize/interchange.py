@@ -39,7 +39,7 @@ from lavra.model.weights import Rule, Stacked, Transposed
 from lavra.quantize.modules import QuantizedLinear, QuantizedMatrix
 from lavra.quantize.packing import from_words, pack, to_words, unpack
 from lavra.quantize.scheme import Scheme
-from lavra.quantize.swap import replace_module
+from lavra.quantize.swap import linear_names, replace_module
 
 METHOD: Final = "compressed-tensors"
 _PACKED, _SCALE, _SHAPE = "_packed", "_scale", "_shape"  # after the name of a weight
@@ -72,11 +72,28 @@ def quantization_config(model: Model, scheme: Scheme) -> dict[str, Any]:
     }
 
 
+def check_layout(model: Model, scheme: Scheme) -> None:
+    """Refuse a model in floats that this layout cannot hold, before anybody waits for its rounding.
+
+    Raises:
+        ConfigError: as `tensors_of`.
+    """
+    chosen = set(linear_names(model))
+    for one in family(model.config.family).table(model.config):
+        owners = [name.removesuffix(".weight") for name in one.ours]
+        if chosen.issuperset(owners):
+            _check_rows(one)
+            linear = model.get_submodule(owners[0])
+            assert isinstance(linear, nn.Linear)
+            _check_inputs(one, linear.in_features, scheme)
+
+
 def tensors_of(model: Model) -> dict[str, Tensor]:
     """Everything a folder of this layout holds, under their names.
 
     Raises:
-        ConfigError: the family's matrices lie in a way the convention cannot describe.
+        ConfigError: the family's matrices lie in a way the convention cannot describe, or their rows do not fill its
+            groups or words.
     """
     parameters = dict(model.named_parameters())
     tensors: dict[str, Tensor] = {}
@@ -179,12 +196,8 @@ def _integers(one: Rule, found: Checkpoint, scheme: Scheme, folder: Path) -> Ten
 
 def _stored(one: Rule, matrices: list[QuantizedMatrix]) -> dict[str, Tensor]:
     _check_rows(one)
-    scheme, inputs = matrices[0].scheme, matrices[0].columns
-    if inputs % (scheme.group_size or 8):
-        raise ConfigError(
-            f"{one.theirs} has {inputs} inputs, no multiple of {scheme.group_size or 8}, as this layout needs; "
-            "give a smaller group_size, or use the native layout"
-        )
+    scheme = matrices[0].scheme
+    _check_inputs(one, matrices[0].columns, scheme)
     integers = one.form.join([matrix.integers().cpu() for matrix in matrices])
     scale = one.form.join([matrix.scale.cpu() for matrix in matrices]).contiguous()
     if scheme.rounds_inputs:
@@ -194,6 +207,14 @@ def _stored(one: Rule, matrices: list[QuantizedMatrix]) -> dict[str, Tensor]:
         one.theirs + _SCALE: scale,
         one.theirs + _SHAPE: torch.tensor(integers.shape),
     }
+
+
+def _check_inputs(one: Rule, inputs: int, scheme: Scheme) -> None:
+    if inputs % (scheme.group_size or 8):
+        raise ConfigError(
+            f"{one.theirs} has {inputs} inputs, no multiple of {scheme.group_size or 8}, as this layout needs; "
+            "give a smaller group_size, or use the native layout"
+        )
 
 
 def _check_rows(one: Rule) -> None:

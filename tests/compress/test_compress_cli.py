@@ -116,6 +116,16 @@ def test_mistakes_are_one_line(stories, text, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_layout_that_cannot_hold_the_model_is_refused_before_calibrating(
+    stories, text, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("lavra.compress.folder.Calibrator", lambda *_, **__: pytest.fail("it calibrates"))
+    command = ["compress", str(stories), "--to", "int4", "--layout", "interchange", "--text", str(text)]
+    command += ["--calibration", str(tmp_path / "calibration.txt"), "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert "172 inputs, no multiple of 32" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_peak_memory_is_that_of_the_model(tmp_path):
     """Forty megabytes of weights are seen among hundreds of torch's own."""

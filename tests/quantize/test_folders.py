@@ -11,6 +11,7 @@ from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model import build_model, load_checkpoint, preset
 from lavra.model.families import family
 from lavra.quantize import SCHEMES, Layout, load_model, quantize_model, quantized_ratio, save_quantized
+from lavra.quantize.interchange import check_layout
 from lavra.quantize.modules import QuantizedLinear
 from lavra.quantize.swap import quantized_matrices
 from tests.model.variants import ALL, inputs, save_theirs, theirs
@@ -150,6 +151,24 @@ def test_a_group_with_a_rest_has_no_interchange_layout(tmp_path):
     quantize_model(model, SCHEMES["int4"], layout=Layout.INTERCHANGE)
     with pytest.raises(ConfigError, match=r"48 inputs, no multiple of 32.*native layout"):
         save_quantized(model, tmp_path / "small")
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+@pytest.mark.parametrize("name", CHOSEN)
+def test_what_cannot_be_saved_is_known_before_it_is_rounded(name, scheme, tmp_path):
+    model, _ = load_checkpoint(save_theirs(theirs(CHOSEN[name]), tmp_path / "float"))
+
+    def refusal(call, *arguments):
+        try:
+            call(*arguments)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    early = refusal(check_layout, model, SCHEMES[scheme])
+    quantize_model(model, SCHEMES[scheme], layout=Layout.INTERCHANGE)
+    assert early == refusal(save_quantized, model, tmp_path / "small")
+    assert bool(early) == (name == "gpt2" or (scheme == "int4" and name.startswith("t5")))
 
 
 @pytest.mark.parametrize("layout", Layout)
