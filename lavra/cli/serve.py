@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lavra.api.load import load
+from lavra.api.model import TextModel
 from lavra.api.serving import CacheConfig, start_engine
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
@@ -83,12 +84,18 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
     """
     chosen = settings or ServeSettings(port=free_port(ServeSettings().host, ServeSettings().port))
     config = _part(chosen, ServeConfig)
-    table = ModelTable([open_model(name, chosen) for name in models])
+    draft = open_draft(chosen)
+    table = ModelTable([open_model(name, chosen, draft) for name in models])
     serve(build_app(table, config), config, on_ready=lambda url: announce(url, table, as_json=as_json))
 
 
-def open_model(named: str, settings: ServeSettings) -> ServedModel:
-    """A model by `NAME=FOLDER` or `FOLDER`."""
+def open_draft(settings: ServeSettings) -> TextModel | None:
+    """The model that guesses, one for all that are served: their engines share its weights."""
+    return None if settings.draft is None else load(settings.draft, dtype=settings.dtype, device=settings.device)
+
+
+def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
+    """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
     model = load(folder, dtype=settings.dtype, device=settings.device)
     assert model.tokenizer is not None
@@ -96,7 +103,6 @@ def open_model(named: str, settings: ServeSettings) -> ServedModel:
     engine = None
     if not encodes:
         root = f"{folder}@{version_of(model.folder)}"
-        draft = None if settings.draft is None else load(settings.draft, dtype=settings.dtype, device=settings.device)
         engine = start_engine(
             model,
             _part(settings, EngineConfig),

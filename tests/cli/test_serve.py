@@ -12,6 +12,7 @@ import sys
 import httpx2
 import pytest
 
+import lavra
 from lavra.base.errors import InputError
 from lavra.base.types import GenerateRequest
 from lavra.cli import serve
@@ -73,7 +74,8 @@ def test_settings_reach_server_engine_and_cache(folder):
 
 
 def test_a_draft_model_guesses_and_must_share_the_tokenizer(folder, tmp_path):
-    model = serve.open_model(f"mine={folder}", serve.ServeSettings(draft=str(folder), draft_tokens=3))
+    settings = serve.ServeSettings(draft=str(folder), draft_tokens=3)
+    model = serve.open_model(f"mine={folder}", settings, serve.open_draft(settings))
     with model.engine as engine:
         found = engine.submit(GenerateRequest(prompt="She", max_tokens=12)).completion()
         assert engine.stats().accepted_tokens > 6  # it is the same model
@@ -83,7 +85,20 @@ def test_a_draft_model_guesses_and_must_share_the_tokenizer(folder, tmp_path):
     save_checkpoint(other.model, tmp_path)
     other.tokenizer.save(tmp_path)
     with pytest.raises(InputError, match="only a decoder can guess"):
-        serve.open_model(str(folder), serve.ServeSettings(draft=str(tmp_path)))
+        serve.open_model(str(folder), serve.ServeSettings(), lavra.load(tmp_path))
+
+
+def test_one_draft_model_guesses_for_all(folder, monkeypatch):
+    opened, tables = [], []
+    monkeypatch.setattr(serve, "load", lambda path, **how: (opened.append(path), lavra.load(path, **how))[1])
+    monkeypatch.setattr(serve, "serve", lambda app, config, on_ready: tables.append(app.state.edge.models))
+    helper = f"{folder}/."  # the same folder under a name of its own
+    serve.serve_folders([f"one={folder}", f"two={folder}"], serve.ServeSettings(draft=helper, draft_tokens=3))
+    assert opened.count(helper) == 1
+    for model in tables[0]:
+        with model.engine as engine:
+            engine.submit(GenerateRequest(prompt="She", max_tokens=12)).completion()
+            assert engine.stats().accepted_tokens > 6
 
 
 @pytest.mark.parametrize(
