@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lavra.api.padding import batches_by_length, padded
 from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError, nearest
 from lavra.base.files import read_json
 from lavra.generate.plan import Reading
@@ -163,11 +164,9 @@ class TorchEmbedder:
         pooling = pooling or self.config.pooling
         normalize = self.config.normalize if normalize is None else normalize
         rows = self._tokenize(texts, truncate)
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         vectors = np.zeros((len(rows), self._model.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
-            for first in range(0, len(order), self._batch_size):
-                batch = order[first : first + self._batch_size]
+            for batch in batches_by_length(rows, self._batch_size):
                 pooled = self._pool([rows[index] for index in batch], pooling)  # (B,D)
                 vectors[batch] = (nn.functional.normalize(pooled) if normalize else pooled).cpu().numpy()
         return vectors
@@ -206,16 +205,12 @@ class TorchEmbedder:
             )
 
     def _pool(self, rows: Sequence[Sequence[int]], pooling: Pooling) -> Tensor:
-        device = next(self._model.parameters()).device
-        lengths = torch.tensor([len(row) for row in rows], device=device)
-        padded = [torch.tensor(list(row), dtype=torch.int64) for row in rows]
-        ids = nn.utils.rnn.pad_sequence(padded, batch_first=True).to(device)  # (B,T)
-        mask = torch.arange(ids.shape[1], device=device)[None, :] < lengths[:, None]  # (B,T)
+        ids, mask = padded(rows, next(self._model.parameters()).device)  # (B,T), (B,T)
         hidden = self._hidden(ids, None if bool(mask.all()) else mask).float()  # (B,T,D)
         if pooling is Pooling.CLS:
             return hidden[:, 0]
         if pooling is Pooling.LAST:
-            return hidden[torch.arange(len(rows), device=device), lengths - 1]
+            return hidden[torch.arange(len(rows), device=hidden.device), mask.sum(dim=1) - 1]
         weight = mask[:, :, None].float()
         return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
 

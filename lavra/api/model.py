@@ -156,9 +156,9 @@ class TextModel:
             )
         return self.embedder.embed(texts)
 
-    def fill_mask(self, text: str, *, top_k: int = 5) -> list[list[Fill]]:
-        """The likeliest tokens for each gap of a text, for encoders; see `lavra.api.fill`."""
-        return fill_mask(self._in_process("fill_mask"), text, top_k=top_k)
+    def fill_mask(self, text: str, *, top_k: int = 5, targets: Sequence[str] = ()) -> list[list[Fill]]:
+        """The likeliest tokens (or targets) for each gap of a text, for encoders; see `lavra.api.fill`."""
+        return fill_mask(self._in_process("fill_mask"), text, top_k=top_k, targets=targets)
 
     def save(self, folder: str | Path) -> Path:
         """Write a Hugging Face folder and its card `lavra.json`, atomically; an existing folder is replaced.

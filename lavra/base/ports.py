@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
+from lavra.base.types import Completion, Delta, FillRequest, GenerateRequest, Score, ScoreRequest
 
 
 @runtime_checkable
@@ -50,6 +50,19 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """(N, D) float32, one row a text."""
+        ...
+
+
+Gap = tuple[tuple[int, float], ...]
+"""What may stand in one gap of a text: tokens and their natural-log probabilities, likeliest first."""
+
+
+@runtime_checkable
+class MaskFiller(Protocol):
+    """Says what belongs in the gaps of texts."""
+
+    def fill(self, requests: Sequence[FillRequest]) -> list[tuple[Gap, ...]]:
+        """The gaps of each text from left to right, in the order of the requests."""
         ...
 
 

@@ -121,6 +121,21 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FillRequest:
+    """A text with gaps, and how much is to be told of what belongs in them.
+
+    Attributes:
+        text: with the tokenizer's mask token once or more; or token ids used as they are.
+        top_k: candidates of each gap; fewer where fewer targets are given.
+        targets: words that are candidates, each one token of the vocabulary; all tokens are when there are none.
+    """
+
+    text: str | tuple[int, ...]
+    top_k: int = 5
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingConfig:
     """How the next token is chosen.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from lavra.api.fill import mask_filler
 from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.api.serving import CacheConfig, start_engine
@@ -18,7 +19,7 @@ from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.engine import EngineConfig
-from lavra.engine.batching import BatchingEmbedder
+from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller
 from lavra.model.transformer import Encoder
 
 try:
@@ -112,8 +113,13 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
             draft_tokens=settings.draft_tokens,
         )
     embedder = None if model.embedder is None else BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
+    filler = mask_filler(model.port)
     return ServedModel(
-        name=name or Path(folder).resolve().name, tokenizer=model.tokenizer, engine=engine, embedder=embedder
+        name=name or Path(folder).resolve().name,
+        tokenizer=model.tokenizer,
+        engine=engine,
+        embedder=embedder,
+        filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
     )
 
 
@@ -145,9 +151,14 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         print(json.dumps({"url": url, "models": [model.name for model in models]}), flush=True)
         return
     for model in models:
-        what = "embeddings" if model.engine is None else f"up to {model.room:,} tokens"
-        print(f"model    {model.name}: {what}", file=sys.stderr)
+        print(f"model    {model.name}: {_abilities(model)}", file=sys.stderr)
     print(f"serving  {url} (chat page; OpenAI clients: base_url {url}/v1); Ctrl-C stops it", flush=True)
+
+
+def _abilities(model: ServedModel) -> str:
+    if model.engine is not None:
+        return f"up to {model.room:,} tokens"
+    return "embeddings" if model.filler is None else "embeddings, gaps filled"
 
 
 def _part(settings: ServeSettings, cls: Any) -> Any:

@@ -1,76 +1,86 @@
-"""Texts of many callers embedded together: while one batch is computed, the next one gathers.
+"""Texts of many callers computed together: while one batch is computed, the next one gathers.
 
-Nobody waits for company: a text that finds the embedder idle is embedded at once.  What arrives meanwhile is one batch.
-A request that cannot be served fails alone.
+Nobody waits for company: what finds the worker idle is computed at once.  What arrives meanwhile is one batch, which
+whoever computes sorts by length.  A request that cannot be served fails alone.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lavra.base.errors import LavraError, OverloadedError
-from lavra.base.ports import Embedder
+from lavra.base.ports import Embedder, Gap, MaskFiller
+from lavra.base.types import FillRequest
 
-Vectors = npt.NDArray[np.float32]
+
+class _Sliceable(Protocol):
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
+Item = TypeVar("Item")
+Found = TypeVar("Found", bound=_Sliceable)
 
 
 @dataclass(eq=False)
-class _Waiting:
-    """One caller's texts, and what becomes of them."""
+class _Waiting(Generic[Item, Found]):
+    """One caller's items, and what becomes of them."""
 
-    texts: Sequence[str]
+    items: Sequence[Item]
     done: threading.Event = field(default_factory=threading.Event)
-    vectors: Vectors | None = None
+    found: Found | None = None
     error: BaseException | None = None
 
 
-class BatchingEmbedder:
-    """The `Embedder` port over another one, for many callers at once.
+class Batcher(Generic[Item, Found]):
+    """One thread that computes what many callers bring.
 
     Args:
-        embedder: what computes; used by one thread.
-        most_texts: computed together; a single request may bring more.
+        compute: from items to as many answers, a list or an array; used by the one thread.
+        most_items: computed together; a single request may bring more.
         max_queue: requests that may wait; the next one is refused.
     """
 
-    def __init__(self, embedder: Embedder, *, most_texts: int = 256, max_queue: int = 256) -> None:
-        self._embedder, self._most, self._max_queue = embedder, most_texts, max_queue
-        self._waiting: list[_Waiting] = []
+    def __init__(
+        self, compute: Callable[[Sequence[Item]], Found], *, most_items: int = 256, max_queue: int = 256
+    ) -> None:
+        self._compute, self._most, self._max_queue = compute, most_items, max_queue
+        self._waiting: list[_Waiting[Item, Found]] = []
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
         self.num_batches = 0
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """(N, D) float32, one row a text.
+    def answers(self, items: Sequence[Item]) -> Found:
+        """One answer an item, in their order; waits for them.
 
         Raises:
             OverloadedError: too many requests wait.
-            LavraError: the embedder is closed; and what the embedder behind raises for these texts.
+            LavraError: it is closed; and what `compute` raises for these items.
         """
-        mine = _Waiting(texts)
+        mine: _Waiting[Item, Found] = _Waiting(items)
         with self._changed:
             if self._closing:
-                raise LavraError("the embedder is closed")
+                raise LavraError("the batch worker is closed")
             if len(self._waiting) >= self._max_queue:
                 raise OverloadedError(
                     f"{len(self._waiting)} requests wait already, at most {self._max_queue} may; try again later"
                 )
             self._waiting.append(mine)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lavra-embedder", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=f"lavra-{type(self).__name__}", daemon=True)
                 self._thread.start()
             self._changed.notify()
         mine.done.wait()
         if mine.error is not None:
             raise mine.error
-        assert mine.vectors is not None
-        return mine.vectors
+        assert mine.found is not None
+        return mine.found
 
     def close(self) -> None:
         """Serve what waits, then stop; safe to call twice."""
@@ -84,7 +94,7 @@ class BatchingEmbedder:
     def _run(self) -> None:
         while batch := self._next():
             try:
-                self._embed(batch)
+                self._answer(batch)
             except Exception as error:
                 if len(batch) == 1:
                     batch[0].error = error
@@ -93,29 +103,63 @@ class BatchingEmbedder:
             for one in batch:
                 one.done.set()
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self) -> list[_Waiting[Item, Found]]:
         """Requests of the next batch, in order of arrival; none when it is time to stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
-            count, texts = 0, 0
-            while count < len(self._waiting) and (count == 0 or texts + len(self._waiting[count].texts) <= self._most):
-                texts += len(self._waiting[count].texts)
+            count, items = 0, 0
+            while count < len(self._waiting) and (count == 0 or items + len(self._waiting[count].items) <= self._most):
+                items += len(self._waiting[count].items)
                 count += 1
             batch, self._waiting = self._waiting[:count], self._waiting[count:]
             return batch
 
-    def _embed(self, batch: Sequence[_Waiting]) -> None:
-        vectors = self._embedder.embed([text for one in batch for text in one.texts])
+    def _answer(self, batch: Sequence[_Waiting[Item, Found]]) -> None:
+        found = self._compute([item for one in batch for item in one.items])
         self.num_batches += 1
         first = 0
         for one in batch:
-            one.vectors = vectors[first : first + len(one.texts)]
-            first += len(one.texts)
+            one.found = found[first : first + len(one.items)]
+            first += len(one.items)
 
-    def _one_by_one(self, batch: Sequence[_Waiting]) -> None:
+    def _one_by_one(self, batch: Sequence[_Waiting[Item, Found]]) -> None:
         """One of them cannot be served: find out which."""
         for one in batch:
             try:
-                self._embed([one])
+                self._answer([one])
             except Exception as error:
                 one.error = error
+
+
+class BatchingEmbedder(Batcher[str, npt.NDArray[np.float32]]):
+    """The `Embedder` port over another one, for many callers at once.
+
+    Args:
+        embedder: what computes.
+        most_texts: computed together; a single request may bring more.
+        max_queue: requests that may wait.
+    """
+
+    def __init__(self, embedder: Embedder, *, most_texts: int = 256, max_queue: int = 256) -> None:
+        super().__init__(embedder.embed, most_items=most_texts, max_queue=max_queue)
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(N, D) float32, one row a text; errors as `answers`."""
+        return self.answers(texts)
+
+
+class BatchingMaskFiller(Batcher[FillRequest, list[tuple[Gap, ...]]]):
+    """The `MaskFiller` port over another one, for many callers at once.
+
+    Args:
+        filler: what computes.
+        most_texts: computed together; a single request may bring more.
+        max_queue: requests that may wait.
+    """
+
+    def __init__(self, filler: MaskFiller, *, most_texts: int = 256, max_queue: int = 256) -> None:
+        super().__init__(filler.fill, most_items=most_texts, max_queue=max_queue)
+
+    def fill(self, requests: Sequence[FillRequest]) -> list[tuple[Gap, ...]]:
+        """The gaps of each text, in the order of the requests; errors as `answers`."""
+        return self.answers(requests)

@@ -15,6 +15,7 @@ from lavra.serve.config import ServeConfig
 from lavra.serve.edge import Edge
 from lavra.serve.embeddings import embedding_router
 from lavra.serve.errors import install_handlers
+from lavra.serve.fill_mask import fill_mask_router
 from lavra.serve.gate import Gate
 from lavra.serve.plain import status_router, token_router
 from lavra.serve.served import ModelTable
@@ -37,7 +38,7 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
 
     app = FastAPI(title="lavra", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.edge = edge
-    for make in (chat_router, completion_router, embedding_router, token_router, status_router):
+    for make in (chat_router, completion_router, embedding_router, fill_mask_router, token_router, status_router):
         app.include_router(make(edge))
     install_handlers(app)
     if config.cors_origins:

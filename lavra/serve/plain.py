@@ -101,6 +101,7 @@ def _describe(model: ServedModel) -> dict[str, Any]:
         "aliases": list(model.aliases),
         "writes": model.engine is not None,
         "embeds": model.embedder is not None,
+        "fills_masks": model.filler is not None,
         "chats": model.engine is not None and model.tokenizer.chat_template is not None,
         "max_model_len": None if model.engine is None else model.engine.room,
     }

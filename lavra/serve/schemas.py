@@ -126,6 +126,16 @@ class EmbeddingBody(Body):
     dimensions: Annotated[int, Field(ge=1)] | None = None
 
 
+class FillMaskBody(Body):
+    """`POST /v1/fill-mask`."""
+
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    top_k: Annotated[int, Field(ge=1, le=2**31 - 1)] = 5
+    targets: Annotated[list[str], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="the only candidates; each one token of the vocabulary"
+    )
+
+
 class TokenizeBody(Body):
     """`POST /tokenize`."""
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lavra.base.errors import InputError, LavraError, nearest
-from lavra.base.ports import Embedder
+from lavra.base.ports import Embedder, MaskFiller
 from lavra.engine import Engine
-from lavra.engine.batching import BatchingEmbedder
+from lavra.engine.batching import Batcher
 from lavra.tokens.tokenizer import Tokenizer
 
 
@@ -27,6 +27,7 @@ class ServedModel:
         tokenizer: its own.
         engine: writes and scores; `None` for an encoder.
         embedder: turns texts into vectors, if it can.
+        filler: says what belongs in the gaps of texts, if it can.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -35,6 +36,7 @@ class ServedModel:
     tokenizer: Tokenizer
     engine: Engine | None = None
     embedder: Embedder | None = None
+    filler: MaskFiller | None = None
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -45,7 +47,7 @@ class ServedModel:
             InputError: it is an encoder.
         """
         if self.engine is None:
-            raise InputError(f"{self.name} is an encoder and writes no text; ask /v1/embeddings")
+            raise InputError(f"{self.name} is an encoder and writes no text; ask /v1/embeddings or /v1/fill-mask")
         return self.engine
 
     def vectors(self) -> Embedder:
@@ -57,6 +59,19 @@ class ServedModel:
         if self.embedder is None:
             raise InputError(f"{self.name} embeds no texts; serve an embedding model beside it")
         return self.embedder
+
+    def gaps(self) -> MaskFiller:
+        """What fills the gaps of texts.
+
+        Raises:
+            InputError: nothing does.
+        """
+        if self.filler is None:
+            raise InputError(
+                f"{self.name} has no masked-token head and fills no gaps; "
+                "serve an encoder that was saved with its head (BertForMaskedLM) beside it"
+            )
+        return self.filler
 
     def chat_prompt(
         self,
@@ -115,5 +130,6 @@ class ModelTable:
         for model in self._models:
             if model.engine is not None:
                 model.engine.close()
-            if isinstance(model.embedder, BatchingEmbedder):
-                model.embedder.close()
+            for worker in (model.embedder, model.filler):
+                if isinstance(worker, Batcher):
+                    worker.close()

@@ -1,4 +1,4 @@
-"""Texts of many callers embedded together, against the same texts embedded alone."""
+"""Texts of many callers computed together, against the same texts computed alone."""
 
 import threading
 import time
@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from lavra.api.embed import EmbeddingConfig, TorchEmbedder
+from lavra.api.fill import TorchMaskFiller
 from lavra.base.errors import ContextLengthError, LavraError, OverloadedError
-from lavra.base.ports import Embedder
-from lavra.engine.batching import BatchingEmbedder
+from lavra.base.ports import Embedder, MaskFiller
+from lavra.base.types import FillRequest
+from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller
 from tests.generate.tiny import tiny_in_process
 
 
@@ -38,7 +40,7 @@ def together(embedder, requests):
 
     def ask(number):
         try:
-            found[number] = embedder.embed(requests[number])
+            found[number] = embedder.answers(requests[number])
         except LavraError as error:
             found[number] = error
 
@@ -62,6 +64,22 @@ def test_company_does_not_matter():
     for request, vectors in zip(requests, found, strict=True):
         assert np.allclose(vectors, alone.embed(request), atol=1e-5)
     assert embedder.num_batches <= len(requests)
+
+
+def test_company_does_not_matter_to_gaps():
+    alone = TorchMaskFiller(tiny_in_process("bert"))
+    texts = ["She [MASK]", "Once upon a [MASK] there was a little [MASK] named Lily", "[MASK]", "def [MASK](a, b):"]
+    requests = [[FillRequest(text=text, top_k=top_k)] for text in texts for top_k in (1, 3, 7)]
+    filler = BatchingMaskFiller(alone)
+    assert isinstance(filler, MaskFiller)
+    found, threads = together(filler, requests)
+    for thread in threads:
+        thread.join()
+    filler.close()
+    for request, (gaps,) in zip(requests, found, strict=True):
+        (expected,) = alone.fill(request)
+        assert [[token for token, _ in gap] for gap in gaps] == [[token for token, _ in gap] for gap in expected]
+        assert np.allclose([p for gap in gaps for _, p in gap], [p for gap in expected for _, p in gap], atol=1e-5)
 
 
 def test_what_arrives_meanwhile_is_one_batch_of_bounded_size():

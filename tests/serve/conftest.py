@@ -1,4 +1,4 @@
-"""A real server on a free port, over tiny models: one that talks, one that completes, one that embeds."""
+"""A real server on a free port, over tiny models: one that talks, one that completes, one that embeds and fills."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import openai
 import pytest
 
 from lavra.api.embed import EmbeddingConfig, TorchEmbedder
+from lavra.api.fill import TorchMaskFiller
 from lavra.engine import Engine, EngineConfig
-from lavra.engine.batching import BatchingEmbedder
+from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller
 from lavra.engine.runners.torch import TorchRunner
 from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
 from lavra.serve.run import Server, address, open_socket
@@ -24,7 +25,8 @@ def served(name, family="llama", *, template=None, num_blocks=128, context=64, *
     tokenizer = model.tokenizer.with_chat_template(template) if template else model.tokenizer
     if family == "bert":
         embedder = TorchEmbedder(model.model, model.reading, EmbeddingConfig())
-        return ServedModel(name=name, tokenizer=tokenizer, embedder=BatchingEmbedder(embedder))
+        filler = BatchingMaskFiller(TorchMaskFiller(model))
+        return ServedModel(name=name, tokenizer=tokenizer, embedder=BatchingEmbedder(embedder), filler=filler)
     runner = TorchRunner(model.model, model.config, num_blocks=num_blocks, block_size=4)
     engine = Engine(runner, model.reading, stop_ids=model.stop_ids, config=EngineConfig(**settings), root=name)
     return ServedModel(name=name, tokenizer=tokenizer, engine=engine, aliases=(f"{name}-alias",))

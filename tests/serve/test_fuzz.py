@@ -13,7 +13,7 @@ from tests.serve.conftest import served
 OPERATIONS = {
     "GET /", "GET /health", "GET /metrics", "GET /ready", "GET /v1/models", "GET /v1/models/{name}",
     "POST /apply-template", "POST /detokenize", "POST /score", "POST /tokenize", "POST /v1/chat/completions",
-    "POST /v1/completions", "POST /v1/embeddings",
+    "POST /v1/completions", "POST /v1/embeddings", "POST /v1/fill-mask",
 }  # fmt: skip
 
 
@@ -26,6 +26,7 @@ def test_no_request_is_a_server_error():
     statuses = {operation.label: bombard(operation) for operation in operations}
     assert 200 in statuses["POST /tokenize"]
     assert 400 in statuses["POST /v1/completions"]
+    assert 400 in statuses["POST /v1/fill-mask"]
     engine = models.named("talker").engine
     models.close()
     assert engine.stats().free_blocks == engine.stats().num_blocks

@@ -1,0 +1,28 @@
+"""Rows of unlike length computed together: like lengths side by side, the rest filled up and masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def batches_by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Indices of rows, at most `batch_size` at a time, shortest first: rows of one batch need little padding."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    for first in range(0, len(order), batch_size):
+        yield order[first : first + batch_size]
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(B,T) ids padded on the right with 0, and (B,T) True on the real ones.
+
+    Args:
+        rows: B of them, T the longest one's length; none is empty.
+        device: where the tensors are to be.
+    """
+    ids = nn.utils.rnn.pad_sequence([torch.tensor(list(row), dtype=torch.int64) for row in rows], batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    mask = torch.arange(ids.shape[1], device=device)[None, :] < lengths[:, None]
+    return ids.to(device), mask
