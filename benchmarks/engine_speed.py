@@ -53,7 +53,7 @@ def main() -> int:
     return 0
 
 
-def make_model(folder: Path, hidden_size: int, num_layers: int) -> Path:
+def make_model(folder: Path, hidden_size: int, num_layers: int, *, max_positions: int = 1024) -> Path:
     """Random weights: what they say does not matter to how fast they say it."""
     torch.manual_seed(0)
     files = [
@@ -67,7 +67,7 @@ def make_model(folder: Path, hidden_size: int, num_layers: int) -> Path:
         hidden_size=hidden_size,
         num_layers=num_layers,
         num_heads=hidden_size // 64,
-        max_positions=1024,
+        max_positions=max_positions,
     )
     save_checkpoint(build_model(config), folder)
     return folder
