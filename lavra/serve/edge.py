@@ -65,7 +65,9 @@ class Edge:
             measure = self.metrics.watch(model.name)
             return measure if remember is None else _both(measure, remember())
 
-        return model.writer().submit_samples(request, priority=body.priority or 0, deadline=deadline, watch=watch)
+        streams = model.writer().submit_samples(request, priority=body.priority or 0, deadline=deadline, watch=watch)
+        self.metrics.accepted(model.name, len(streams))
+        return streams
 
 
 def _both(first: Watch, second: Watch) -> Watch:

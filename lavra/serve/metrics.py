@@ -12,6 +12,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from lavra.base.errors import OverloadedError
 from lavra.base.types import Completion
 from lavra.engine import Engine
 from lavra.engine.stream import Piece, Watch
@@ -49,6 +50,15 @@ class Metrics:
         self._finished = Counter(
             "lavra_completions", "completions by how they ended", labelnames=("model", "reason"), registry=self.registry
         )
+        self._accepted = Counter(
+            "lavra_samples_accepted", "completions the engine took on", by_model, registry=self.registry
+        )
+        self._ended = Counter(
+            "lavra_samples_ended",
+            "of those, the ones that ended, cancelled and failed ones too, by how",
+            labelnames=("model", "reason"),
+            registry=self.registry,
+        )
         self._responses = Counter(
             "http_server_responses", "answers by path and status", labelnames=("path", "status"), registry=self.registry
         )
@@ -65,12 +75,15 @@ class Metrics:
         }
 
     def watch(self, model: str) -> Watch:
-        """Watches one completion: its first token, and the time between the others."""
+        """Watches one completion: its first token, the time between the others, and how it ends."""
         began, first, each = time.perf_counter(), self._first.labels(model), self._each.labels(model)
         last: float | None = None
 
         def watch(piece: Piece) -> None:
             nonlocal last
+            end = _end(piece)
+            if end is not None:
+                self._ended.labels(model, end).inc()
             if isinstance(piece, BaseException) or not piece.tokens:
                 return
             now = time.perf_counter()
@@ -81,6 +94,10 @@ class Metrics:
             last = now
 
         return watch
+
+    def accepted(self, model: str, count: int) -> None:
+        """Completions were taken on; each ends once, whoever is still there to read it."""
+        self._accepted.labels(model).inc(count)
 
     def finished(self, model: str, completions: Sequence[Completion]) -> None:
         """Completions of one prompt came to their end."""
@@ -102,3 +119,12 @@ class Metrics:
             for name, gauge in self._gauges.items():
                 gauge.labels(model).set(getattr(stats, name))
         return generate_latest(self.registry)
+
+
+def _end(piece: Piece) -> str | None:
+    """How a completion ended, if this piece is its last."""
+    if isinstance(piece, OverloadedError):
+        return "late"  # it waited until its deadline
+    if isinstance(piece, BaseException):
+        return "failed"
+    return None if piece.completion is None else piece.completion.finish_reason.value

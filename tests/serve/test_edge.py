@@ -349,7 +349,7 @@ def test_metrics_count(http):
         lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith(name)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
-    ask = {**ASK, "temperature": 1.0}  # never the same twice
+    ask = {**ASK, "temperature": 1.0, "min_tokens": 4}  # never the same twice, and no early end
     before = value('gen_ai_client_token_usage_tokens_total{model="writer",type="output"}')
     http.post("/v1/completions", json=ask)
     http.post("/v1/completions", json={**ask, "stream": True})
@@ -357,6 +357,30 @@ def test_metrics_count(http):
     assert value('gen_ai_server_time_to_first_token_seconds_count{model="writer"}') > 0
     assert value('lavra_engine_num_blocks{model="writer"}') == 128
     assert value('http_server_responses_total{path="/v1/completions",status="200"}') > 0
+
+
+def test_every_completion_taken_on_ends_and_says_how(http):
+    def values(name):
+        lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith(name)]
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+    def grown(name, before):
+        return {key: value - before.get(key, 0) for key, value in values(name).items() if value != before.get(key, 0)}
+
+    accepted, ended = 'lavra_samples_accepted_total{model="long"}', 'lavra_samples_ended_total{model="long"'
+    before = values(accepted), values(ended)
+    ask = {"model": "long", "prompt": "Once", "temperature": 1.0}
+    assert http.post("/v1/completions", json={**ask, "max_tokens": 3, "n": 2}).status_code == 200
+    endless = {**ask, "max_tokens": 250, "min_tokens": 250, "stream": True}
+    with http.stream("POST", "/v1/completions", json=endless) as response:
+        next(response.iter_raw())
+    deadline = time.monotonic() + 10
+    while sum(grown(ended, before[1]).values()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert grown(accepted, before[0]) == {accepted: 3}
+    reasons = grown(ended, before[1])
+    assert reasons[f'{ended},reason="cancelled"}}'] == 1
+    assert sum(reasons.values()) == 3
 
 
 def test_the_page_needs_nothing_from_elsewhere(http):
