@@ -25,6 +25,7 @@ from lavra.model.transformer import Encoder
 try:
     from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
     from lavra.serve.run import free_port, serve
+    from lavra.serve.traces import spans_module
 except ImportError as missing:  # only the server needs them
     raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
 
@@ -35,6 +36,7 @@ EXAMPLES = """
 lavra serve lavra-workspace/models/mine
 lavra serve chat=models/mine embed=models/minilm --port 8080
 LAVRA_API_KEYS=secret lavra serve models/mine --host 0.0.0.0
+lavra serve models/mine --traces http://127.0.0.1:4318
 """
 
 
@@ -85,6 +87,8 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
     """
     chosen = settings or ServeSettings(port=free_port(ServeSettings().host, ServeSettings().port))
     config = _part(chosen, ServeConfig)
+    if config.traces is not None:
+        spans_module()  # before minutes are spent on opening models
     draft = open_draft(chosen)
     table = ModelTable([open_model(name, chosen, draft) for name in models])
     serve(build_app(table, config), config, on_ready=lambda url: announce(url, table, as_json=as_json))

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from lavra.base.types import Completion, Usage
 from lavra.engine import EngineStream
+from lavra.serve import traces
 from lavra.serve.errors import describe
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -20,8 +21,11 @@ DONE = "data: [DONE]\n\n"
 
 
 def new_id(prefix: str) -> str:
-    """Unique, and of the form OpenAI's have."""
-    return f"{prefix}-{uuid.uuid4().hex}"
+    """Unique, and of the form OpenAI's have; the request's trace is told."""
+    identity, trace = f"{prefix}-{uuid.uuid4().hex}", traces.current()
+    if trace is not None:
+        trace.answer_id = identity
+    return identity
 
 
 def head(kind: str, identity: str, model: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from lavra.serve.fill_mask import fill_mask_router
 from lavra.serve.gate import Gate
 from lavra.serve.plain import status_router, token_router
 from lavra.serve.served import ModelTable
+from lavra.serve.traces import spans_module
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
@@ -27,14 +28,21 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
     Args:
         models: what it serves.
         config: how it treats clients.
+
+    Raises:
+        MissingDependencyError: traces are wanted and OpenTelemetry is not installed.
     """
     config = config or ServeConfig()
     edge = Edge(models=models, config=config)
+    spans = spans_module() if config.traces is not None else None
+    provider = None if spans is None else spans.open_provider(config.traces)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         models.close()
+        if provider is not None:
+            provider.shutdown()  # what is still to be sent is
 
     app = FastAPI(title="lavra", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.edge = edge
@@ -45,5 +53,7 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(config.cors_origins), allow_methods=["*"], allow_headers=["*"]
         )
+    if spans is not None:
+        app.add_middleware(spans.Spans, provider=provider)
     app.add_middleware(Gate, config=config, answered=edge.metrics.answered)
     return app

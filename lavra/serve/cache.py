@@ -39,8 +39,8 @@ class ResponseCache:
         fields = tuple(getattr(plain, field.name) for field in dataclasses.fields(plain) if field.name != "logit_bias")
         return (model, tenant, bias, *fields)
 
-    def find(self, key: Hashable | None) -> list[EngineStream] | None:
-        """Streams that are complete already, or `None`."""
+    def find(self, key: Hashable | None, watch: Callable[[], Watch] | None = None) -> list[EngineStream] | None:
+        """Streams that are complete already, or `None`; `watch` makes what is told of them, as in `Engine`."""
         if key is None:
             return None
         with self._lock:
@@ -50,7 +50,7 @@ class ResponseCache:
                 return None
             self._kept.move_to_end(key)
             self.hits += 1
-        return [_replayed(one) for one in found]
+        return [_replayed(one, watch() if watch else None) for one in found]
 
     def remembering(self, key: Hashable | None, count: int) -> Callable[[], Watch] | None:
         """Makes watches that keep an answer once all its completions are there."""
@@ -81,10 +81,10 @@ class ResponseCache:
                 self._kept.popitem(last=False)
 
 
-def _replayed(completion: Completion) -> EngineStream:
+def _replayed(completion: Completion, watch: Watch | None) -> EngineStream:
     usage = dataclasses.replace(completion.usage, response_cached=True)
     again = dataclasses.replace(completion, usage=usage)
-    stream = EngineStream(lambda: None)
+    stream = EngineStream(lambda: None, watch)
     stream.deliver(
         Delta(
             text=again.text,

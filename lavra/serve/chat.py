@@ -61,7 +61,7 @@ def chat_router(edge: Edge) -> APIRouter:
 
 def _start(edge: Edge, body: ChatBody, tenant: str) -> _Asked:
     warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.models.named(body.model)
+    model = edge.model_of(body)
     if body.top_logprobs and not body.logprobs:
         raise InputError("top_logprobs needs logprobs: true")
     tools = read_tools(body)

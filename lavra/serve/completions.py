@@ -71,7 +71,7 @@ def completion_router(edge: Edge) -> APIRouter:
 
 def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
     warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.models.named(body.model)
+    model = edge.model_of(body)
     prompts = _prompts(body)
     if body.suffix:
         prompts = [around_gap(model, one, body.suffix) for one in prompts]

@@ -22,6 +22,8 @@ class ServeConfig:
         queue_seconds: a request that waited so long for its turn is refused.
         drain_seconds: how long running requests may take to end after SIGTERM.
         cors_origins: web pages of other origins that may talk to it; none by default.
+        traces: URL of an OpenTelemetry collector (OTLP over HTTP) that is sent a span of every model request, without
+            its text; nobody is by default.
     """
 
     host: str = "127.0.0.1"
@@ -34,6 +36,7 @@ class ServeConfig:
     queue_seconds: float = 60.0
     drain_seconds: float = 30.0
     cors_origins: tuple[str, ...] = ()
+    traces: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
@@ -43,6 +46,8 @@ class ServeConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give more than 0")
         if self.response_cache < 0:
             raise ConfigError(f"response_cache is {self.response_cache}; give 0 or more")
+        if self.traces is not None and not self.traces.startswith(("http://", "https://")):
+            raise ConfigError(f"traces is {self.traces!r}; give the URL of a collector, as http://127.0.0.1:4318")
         if any(not key.strip() for key in self.api_keys):
             raise ConfigError("an API key is empty; leave it out, or write one")
 

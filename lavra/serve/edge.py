@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lavra.base.errors import OverloadedError
 from lavra.base.types import GenerateRequest
 from lavra.engine import EngineStream
 from lavra.engine.stream import Piece, Watch
+from lavra.serve import traces
 from lavra.serve.cache import ResponseCache
 from lavra.serve.config import ServeConfig
 from lavra.serve.metrics import Metrics
-from lavra.serve.schemas import Sampled
+from lavra.serve.schemas import Body, Sampled
 from lavra.serve.served import ModelTable, ServedModel
 
 
@@ -37,6 +39,17 @@ class Edge:
     def __post_init__(self) -> None:
         self.answers = ResponseCache(self.config.response_cache)
 
+    def model_of(self, body: Body) -> ServedModel:
+        """The model a request is for.
+
+        Raises:
+            UnknownModelError: there is none of its name.
+        """
+        model, trace = self.models.named(body.model), traces.current()
+        if trace is not None:
+            trace.asked(model.name, body)
+        return model
+
     def submit(
         self, model: ServedModel, request: GenerateRequest, body: Sampled, tenant: str = ""
     ) -> list[EngineStream]:
@@ -55,24 +68,27 @@ class Edge:
         if self.draining:
             raise OverloadedError("the server is stopping; try another one", retry_after=self.config.drain_seconds)
         deadline = time.monotonic() + self.config.queue_seconds
-        key = self.answers.key(model.name, request, tenant)
-        found = self.answers.find(key)
+        key, trace = self.answers.key(model.name, request, tenant), traces.current()
+        tell = None if trace is None else trace.watching()
+        found = self.answers.find(key, tell)
         if found is not None:
             return found
-        remember = self.answers.remembering(key, request.n)
+        makers = [self.answers.remembering(key, request.n), tell]
 
         def watch() -> Watch:
-            measure = self.metrics.watch(model.name)
-            return measure if remember is None else _both(measure, remember())
+            return _together([self.metrics.watch(model.name), *(make() for make in makers if make is not None)])
 
         streams = model.writer().submit_samples(request, priority=body.priority or 0, deadline=deadline, watch=watch)
         self.metrics.accepted(model.name, len(streams))
         return streams
 
 
-def _both(first: Watch, second: Watch) -> Watch:
+def _together(watches: Sequence[Watch]) -> Watch:
+    if len(watches) == 1:
+        return watches[0]
+
     def watch(piece: Piece) -> None:
-        first(piece)
-        second(piece)
+        for one in watches:
+            one(piece)
 
     return watch

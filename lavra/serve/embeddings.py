@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
-from lavra.serve import answers
+from lavra.serve import answers, traces
 from lavra.serve.edge import Edge
 from lavra.serve.fields import idle_fields
 from lavra.serve.schemas import EmbeddingBody
@@ -34,10 +34,13 @@ def embedding_router(edge: Edge) -> APIRouter:
 
 def _embed(edge: Edge, body: EmbeddingBody) -> dict[str, Any]:
     warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.models.named(body.model)
+    model = edge.model_of(body)
     texts = _texts(model, body)
     vectors = _shortened(model.vectors().embed(texts), body.dimensions)
     tokens = sum(len(model.tokenizer.encode(text, add_special_tokens=True)) for text in texts)
+    trace = traces.current()
+    if trace is not None:
+        trace.read(tokens)
     return {
         "object": "list",
         "model": model.name,

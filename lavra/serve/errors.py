@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lavra.base.errors import ContextLengthError, InputError, OverloadedError
+from lavra.serve import traces
 from lavra.serve.served import UnknownModelError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def install_handlers(app: FastAPI) -> None:
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         status, body, headers = describe(error)
+        traces.failed(error)
         if status >= 500:
             logger.error("request %s failed", getattr(request.state, "id", "?"), exc_info=error)
         return JSONResponse(body, status_code=status, headers=headers)

@@ -88,6 +88,14 @@ def test_a_draft_model_guesses_and_must_share_the_tokenizer(folder, tmp_path):
         serve.open_model(str(folder), serve.ServeSettings(), lavra.load(tmp_path))
 
 
+def test_traces_without_their_extra_are_refused_before_a_model_is_opened(folder, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "lavra.serve.spans", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model is opened"))
+    assert main(["serve", str(folder), "--traces", "http://127.0.0.1:4318"]) == 2
+    assert "pip install 'lavra[otel]'" in capsys.readouterr().err
+
+
 def test_one_draft_model_guesses_for_all(folder, monkeypatch):
     opened, tables = [], []
     monkeypatch.setattr(serve, "load", lambda path, **how: (opened.append(path), lavra.load(path, **how))[1])
@@ -105,6 +113,7 @@ def test_one_draft_model_guesses_for_all(folder, monkeypatch):
     ("flags", "says"),
     [
         (["--port", "99999"], "port is 99999"),
+        (["--traces", "collector:4318"], "traces is 'collector:4318'"),
         (["--max-running", "0"], "max_running is 0"),
         (["--cache-type", "int3"], "cache.type"),
         (["--block-size", "0"], "block_size is 0"),

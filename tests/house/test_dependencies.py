@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORT_NAMES = {"PyYAML": "yaml"}
+IN_PARTS = ("opentelemetry",)  # packages that install parts of one name
 # Parts of what is declared, that it hands out: a type of jinja2's sandbox, and what fastapi is made of.
 GIVEN = {"markupsafe", "pydantic", "starlette"}
 FOR_DEVELOPERS = {"Extra `test`", "Extra `dev`"}
@@ -67,5 +68,6 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         *(names for title, names in declared().items() if title.startswith("Extra") and title not in FOR_DEVELOPERS)
     )
     optional = {name.replace("-", "_") for name in extras}  # tensorboard through torch.utils.tensorboard
+    optional |= {whole for whole in IN_PARTS if any(name.startswith(f"{whole}-") for name in extras)}
     runtime = {IMPORT_NAMES.get(name, name) for name in declared()["At run time"]}
     assert set(imported()) - optional == runtime
