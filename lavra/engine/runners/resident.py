@@ -47,7 +47,7 @@ class Resident:
     ) -> None:
         self._stores, self._block_size, self._shape = stores, block_size, shape
         self._dtype, self._device, self._most = dtype, device, num_blocks * block_size
-        self._copies: list[tuple[Tensor, Tensor]] = []  # (rows, span, K, C) keys and values of each layer
+        self._copies: list[tuple[Tensor, Tensor]] = []  # (rows, K, span, C) keys and values of each layer
         self._rows: list[Key | None] = []  # what each row holds
 
     def fits(self, rows: Sequence[ForwardRow]) -> bool:
@@ -80,14 +80,16 @@ class Resident:
         gone = set(blocks)
         self._rows = [None if key is not None and key[0] in gone else key for key in self._rows]
 
-    def append(self, layer: int, starts: Tensor, keys: Tensor, values: Tensor, span: int) -> tuple[Tensor, Tensor]:
-        """Put (B, K, C) vectors at positions (B,); the vectors of all rows up to `span`, each (B, span, K, C)."""
+    def append(
+        self, layer: int, places: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, span: int
+    ) -> tuple[Tensor, Tensor]:
+        """Put (B, K, C) vectors at rows (B,) and positions (B,); those of all rows so far, each (B, span, K, C)."""
+        numbers, starts = places
         count = len(starts)
-        numbers = torch.arange(count, device=self._device)
         held_keys, held_values = self._copies[layer]
-        held_keys[numbers, starts] = keys
-        held_values[numbers, starts] = values
-        return held_keys[:count, :span], held_values[:count, :span]
+        held_keys[numbers, :, starts] = keys
+        held_values[numbers, :, starts] = values
+        return held_keys[:count, :, :span].transpose(1, 2), held_values[:count, :, :span].transpose(1, 2)
 
     def clear(self) -> None:
         """Give the memory back."""
@@ -100,13 +102,14 @@ class Resident:
         return row.blocks[position // self._block_size]
 
     def _make_room(self, count: int, span: int) -> None:
-        held = self._copies[0][0].shape if self._copies else (0, _LEAST_SPAN)
-        rows, length = held[0], held[1]
+        rows, held = (self._copies[0][0].shape[0], self._copies[0][0].shape[2]) if self._copies else (0, _LEAST_SPAN)
+        length = held
         while length < span:
             length *= 2
-        if count <= rows and length == held[1]:
+        if count <= rows and length == held:
             return
-        shape = (max(count, 2 * rows if count > rows else rows), length, *self._shape)
+        heads, channels = self._shape
+        shape = (max(count, 2 * rows if count > rows else rows), heads, length, channels)
         self._copies = [(self._blank(shape), self._blank(shape)) for _ in self._stores]
         self._rows = [None] * shape[0]
 
@@ -120,7 +123,7 @@ class Resident:
         blocks = torch.tensor(row.blocks[:used], device=self._device)
         for stores, copies in zip(self._stores, self._copies, strict=True):
             for store, copy in zip(stores, copies, strict=True):
-                copy[place, : row.start] = store.read(blocks, self._dtype).flatten(0, 1)[: row.start]
+                copy[place, :, : row.start] = store.read(blocks, self._dtype).flatten(0, 1)[: row.start].transpose(0, 1)
 
     def _move(self, old: int, new: int) -> None:
         for keys, values in self._copies:
@@ -144,12 +147,13 @@ class ResidentCache:
         self.source_mask: Tensor | None = None
         self.batch_size = len(rows)
         starts = [row.start for row in rows]
-        self._starts = torch.tensor(starts, device=device)
+        positions = torch.tensor(starts, device=device)
         places = [row.blocks[row.start // block_size] * block_size + row.start % block_size for row in rows]
         self._places = torch.tensor(places, device=device)
         start = starts[0] if min(starts) == max(starts) else None
-        slots = self._starts[:, None]
-        self._step = Step(slots, None, start, max(starts) + 1, self._starts + 1, slots)
+        slots = positions[:, None]
+        self._rows_and_starts = torch.arange(len(rows), device=device), positions
+        self._step = Step(slots, None, start, max(starts) + 1, positions + 1, slots)
 
     def plan(self, num_tokens: int, real: Tensor | None, positions: Tensor | None) -> Step:
         """Where the new tokens go; decided when the cache was made."""
@@ -163,7 +167,7 @@ class ResidentCache:
         into_keys, into_values = self._stores[layer]
         kept_keys = into_keys.write(self._places, keys[:, 0])
         kept_values = into_values.write(self._places, values[:, 0])
-        return self._resident.append(layer, self._starts, kept_keys, kept_values, step.span)
+        return self._resident.append(layer, self._rows_and_starts, kept_keys, kept_values, step.span)
 
     def write_positions(self, step: Step) -> Tensor:
         """Positions of all slots in use, (1, S): a slot's number."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.engine.runners.fused import fuse
 from lavra.engine.runners.resident import Resident, ResidentCache
 from lavra.engine.runners.stores import BlockStore, FloatStore, Int8Store
 from lavra.model.attention import Attention
@@ -67,7 +68,7 @@ class TorchRunner:
                 "dynamic rope scaling turns every key anew as the text grows, so an engine cannot keep any; "
                 "decode in this process with lavra.load, or set another rope_scaling in config.json"
             )
-        self.model, self.num_blocks, self.block_size = model.eval(), num_blocks, block_size
+        self.model, self.num_blocks, self.block_size = fuse(model.eval()), num_blocks, block_size
         weight = next(model.parameters())
         self._device, self._dtype = weight.device, weight.dtype
         self._stores = [

@@ -1,0 +1,174 @@
+"""The model as it reads and writes fastest: fewer products, over matrices laid out once.
+
+Queries, keys and values are products with the same input, and so are the two halves of a gated feed-forward layer: each
+group becomes one product.  On a CPU in float32 the matrices are laid out as oneDNN wants them: otherwise that is done
+again at every product, which for a few tokens costs more than the product itself (docs/engine.md has the figures).
+
+A model is fused from outside, module by module, into a twin of it; the model itself is not touched.  Modules that are
+no plain float ones (quantized, adapted) go into the twin as they are.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Final, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lavra.model.attention import Attention
+from lavra.model.cache import Cache, Step
+from lavra.model.feedforward import FeedForward
+from lavra.model.masks import Mask
+from lavra.model.norm import RMSNorm
+from lavra.model.positions import Rotation
+from lavra.model.transformer import Head, Transformer
+
+AnyTransformer = TypeVar("AnyTransformer", bound=Transformer)
+
+_ONEDNN: Final = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+_FEW: Final = 8  # rows the layout is best for: it serves one row and hundreds well, one made for either does not
+
+
+@torch.no_grad()
+def fuse(model: AnyTransformer) -> AnyTransformer:
+    """A twin that computes the same with fewer and faster products; it can be neither trained nor saved.
+
+    Float matrices are copied: dropping the model afterwards gives their memory back, but for a tied head's, whose
+    embedding stays.
+    """
+    twin = cast(AnyTransformer, _twin(model))
+    if type(model.head) is Head:
+        twin.head = FusedHead(model.head, model.head_weight)
+    return twin
+
+
+def _twin(module: nn.Module, *, joined: bool = True) -> nn.Module:
+    """A module like this one over the same parameters, what is inside fused; its own products unless they are apart."""
+    if joined and type(module) is Attention and _plain(*module.children()):
+        return FusedAttention(module)
+    if type(module) is FeedForward and _plain(module.gate, *module.children()):
+        return FusedFeedForward(module)
+    if type(module) is nn.Linear:
+        return FusedLinear(module)
+    if type(module) is RMSNorm and module.weight.dtype == torch.float32:
+        return FusedRMSNorm(module)
+    twin = copy(module)
+    twin._modules = {
+        # Keys and values of a source are computed once, queries of it for every token.
+        name: None if child is None else _twin(child, joined=name != "cross_attention")
+        for name, child in module._modules.items()
+    }
+    return twin
+
+
+def _plain(*modules: nn.Module | None) -> bool:
+    return all(type(module) is nn.Linear for module in modules)
+
+
+class FusedLinear(nn.Module):
+    """(..., K) -> (..., N) for each of the given layers, side by side, as one product."""
+
+    def __init__(self, *linears: nn.Linear) -> None:
+        super().__init__()
+        biases: list[Tensor | None] = [linear.bias for linear in linears]
+        given = [bias for bias in biases if bias is not None]
+        self._matrix = Matrix([linear.weight for linear in linears], torch.cat(given) if given else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., K) -> (..., N)."""
+        return self._matrix.product(x)
+
+
+class Matrix:
+    """Rows of (N, K) matrices with the same K, and their bias; no module, so that nobody moves or saves it."""
+
+    def __init__(self, weights: list[Tensor], bias: Tensor | None) -> None:
+        weight = torch.cat([one.detach() for one in weights])
+        self._bias = None if bias is None else bias.detach()
+        self._packed = _ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _FEW) if self._packed else weight
+
+    def product(self, x: Tensor) -> Tensor:
+        """(..., K) -> (..., N)."""
+        if self._packed:
+            out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
+            return out
+        return functional.linear(x, self._weight, self._bias)
+
+
+class FusedAttention(Attention):
+    """Attention whose three projections are one; queries and keys are turned together."""
+
+    def __init__(self, attention: Attention) -> None:
+        nn.Module.__init__(self)
+        self.num_heads, self.num_kv_heads = attention.num_heads, attention.num_kv_heads
+        self.head_dim, self.layer, self.scale = attention.head_dim, attention.layer, attention.scale
+        self.dropout = attention.dropout
+        self.projection = FusedLinear(attention.query, attention.key, attention.value)
+        self.output = FusedLinear(attention.output)  # type: ignore[assignment]
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Mask,
+        *,
+        rotation: Rotation | None = None,
+        cache: Cache | None = None,
+        step: Step | None = None,
+    ) -> Tensor:
+        """Self-attention of (B, T, D)."""
+        queries, keys = self.num_heads, self.num_kv_heads
+        mixed = self._split(self.projection(x), queries + 2 * keys)  # (B, T, H + 2K, C)
+        turned, v = mixed[:, :, : queries + keys], mixed[:, :, queries + keys :]
+        if rotation is not None:
+            turned = rotation.apply(turned)
+        q, k = turned[:, :, :queries], turned[:, :, queries:]
+        if cache is not None and step is not None:
+            k, v = cache.write(self.layer, step, k, v)  # (B, S, K, C)
+        return self._attend(q, k, v, mask)
+
+
+class FusedFeedForward(nn.Module):
+    """A gated feed-forward layer whose two inner products are one."""
+
+    def __init__(self, layer: FeedForward) -> None:
+        super().__init__()
+        assert layer.gate is not None
+        self.inner = FusedLinear(layer.gate, layer.up)
+        self.down = FusedLinear(layer.down)
+        self.activate = layer.activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        gate, up = self.inner(x).chunk(2, dim=-1)  # (B, T, F)
+        out: Tensor = self.down(self.activate(gate) * up)
+        return out
+
+
+class FusedRMSNorm(nn.Module):
+    """RMSNorm by PyTorch's own kernel: one call instead of seven."""
+
+    def __init__(self, norm: RMSNorm) -> None:
+        super().__init__()
+        self.weight, self.eps = norm.weight, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return functional.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class FusedHead(Head):
+    """A head over its own copy of its matrix, which a tied embedding does not share."""
+
+    def __init__(self, head: Head, weight: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.scale, self.activate, self.weight, self.bias = head.scale, head.activate, None, head.bias
+        self.dense = head.dense
+        self.norm = head.norm
+        self._matrix = Matrix([weight], head.bias)
+
+    def project(self, hidden: Tensor, tied: nn.Embedding) -> Tensor:
+        """(..., D), made ready -> (..., V)."""
+        return self._matrix.product(hidden)

@@ -1,0 +1,73 @@
+"""A fused twin computes what its model does, shares nothing it may not, and leaves the model alone."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from lavra.engine.runners.fused import FusedLinear, fuse
+from lavra.engine.runners.torch import TorchRunner
+from lavra.model import build_model, preset
+from lavra.quantize import SCHEMES, quantize_model
+from lavra.quantize.modules import QuantizedLinear
+
+SIZES = {"vocab_size": 96, "hidden_size": 64, "num_layers": 2, "num_heads": 4, "max_positions": 64}
+
+
+def made(family, dtype=torch.float32):
+    torch.manual_seed(0)
+    model = build_model(preset(family, **SIZES))
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return model.eval().to(dtype)
+
+
+@torch.no_grad()
+def logits(model, family, ids):
+    return model(ids, ids) if family == "t5" else model(ids)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2", "falcon", "bert", "t5"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_logits(family, dtype):
+    model, ids = made(family, dtype), torch.arange(40).view(2, 20)
+    expected, found = logits(model, family, ids), logits(fuse(model), family, ids)
+    scale = expected.float().std()
+    assert scale > 0.1
+    assert (found.float() - expected.float()).abs().max() < scale * (1e-5 if dtype == torch.float32 else 0.1)
+
+
+def test_one_product_for_what_reads_the_same():
+    """q, k, v and both gates: four products a layer in the place of seven."""
+    twin = fuse(made("llama"))
+    assert sum(isinstance(module, FusedLinear) for module in twin.modules()) == 4 * SIZES["num_layers"]
+    assert not any(isinstance(module, nn.Linear) for module in twin.modules())
+
+
+def test_the_model_is_left_alone():
+    model = made("t5")
+    before = {name: type(module) for name, module in model.named_modules()}
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fuse(model)
+    assert {name: type(module) for name, module in model.named_modules()} == before
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in model.state_dict().items())
+
+
+def test_quantized_layers_go_in_as_they_are():
+    model = made("llama")
+    quantize_model(model, SCHEMES["int8"])
+    kept = [module for module in model.modules() if isinstance(module, QuantizedLinear)]
+    found = [module for module in fuse(model).modules() if isinstance(module, QuantizedLinear)]
+    assert [id(one.matrix) for one in found] == [id(one.matrix) for one in kept]
+
+
+def test_an_engine_does_not_hold_the_float_matrices_twice():
+    model = made("llama")
+    matrix = weakref.ref(model.decoder.blocks[0].attention.query)
+    runner = TorchRunner(model, model.config, num_blocks=4)
+    del model
+    gc.collect()
+    assert matrix() is None
+    runner.close()
