@@ -16,7 +16,7 @@ CLIENT_LEFT = 499  # nobody reads it; the log does
 
 async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Completion]:
     """The completions of all streams, or none of them when the client is gone: then nothing is written any more."""
-    reading = asyncio.ensure_future(asyncio.gather(*(_last(stream) for stream in streams)))
+    reading = asyncio.ensure_future(_all(streams))
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -66,6 +66,11 @@ async def _merged(streams: Sequence[EngineStream]) -> AsyncIterator[tuple[int, D
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def _all(streams: Sequence[EngineStream]) -> list[Completion]:
+    # A coroutine, for a bare `gather` that is cancelled complains when nobody awaits it any more.
+    return await asyncio.gather(*(_last(stream) for stream in streams))
 
 
 async def _last(stream: EngineStream) -> Completion:

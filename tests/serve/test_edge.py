@@ -1,6 +1,7 @@
 """What a server does to whoever misuses it: nothing silent, nothing lost, never a 500."""
 
 import asyncio
+import gc
 import json
 import socket
 import threading
@@ -381,6 +382,26 @@ def test_every_completion_taken_on_ends_and_says_how(http):
     reasons = grown(ended, before[1])
     assert reasons[f'{ended},reason="cancelled"}}'] == 1
     assert sum(reasons.values()) == 3
+
+
+def test_leaving_is_nothing_to_complain_of(http, caplog):
+    ended = 'lavra_samples_ended_total{model="long",reason="cancelled"}'
+
+    def left():
+        found = [line for line in http.get("/metrics").text.splitlines() if line.startswith(ended)]
+        return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
+
+    before = left()
+    body = {"model": "long", "prompt": "Once", "max_tokens": 250, "min_tokens": 250, "n": 4, "temperature": 1.0}
+    with pytest.raises(httpx2.ReadTimeout):
+        http.post("/v1/completions", json=body, timeout=0.1)
+    deadline = time.monotonic() + 10
+    while left() < before + 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert left() == before + 4
+    http.get("/health")
+    gc.collect()  # what nobody awaited is told of when it is collected
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(http):
