@@ -53,17 +53,19 @@ def main() -> int:
     return 0
 
 
-def make_model(folder: Path, hidden_size: int, num_layers: int, *, max_positions: int = 1024) -> Path:
+def make_model(
+    folder: Path, hidden_size: int, num_layers: int, *, max_positions: int = 1024, vocab_size: int = VOCAB_SIZE
+) -> Path:
     """Random weights: what they say does not matter to how fast they say it."""
     torch.manual_seed(0)
     files = [
         path.read_text(encoding="utf-8", errors="ignore")
         for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     ]
-    train_tokenizer(files, TokenizerConfig.for_family("llama", vocab_size=VOCAB_SIZE)).save(folder)
+    train_tokenizer(files, TokenizerConfig.for_family("llama", vocab_size=vocab_size)).save(folder)
     config = preset(
         "llama",
-        vocab_size=VOCAB_SIZE,
+        vocab_size=vocab_size,
         hidden_size=hidden_size,
         num_layers=num_layers,
         num_heads=hidden_size // 64,
