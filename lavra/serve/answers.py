@@ -15,7 +15,6 @@ from lavra.base.types import Completion, Usage
 from lavra.engine import EngineStream
 from lavra.serve import traces
 from lavra.serve.errors import describe
-from lavra.tokens.tokenizer import Tokenizer
 
 DONE = "data: [DONE]\n\n"
 
@@ -50,54 +49,6 @@ def usage_object(prompts: Sequence[Usage], completions: Sequence[Usage]) -> dict
 def all_warnings(first: Sequence[str], completions: Sequence[Completion]) -> list[str]:
     """Every warning once, in order."""
     return list(dict.fromkeys([*first, *(warning for one in completions for warning in one.warnings)]))
-
-
-def token_text(tokenizer: Tokenizer, token: int) -> str:
-    """A token by itself; half a character is U+FFFD."""
-    return tokenizer.decode([token])
-
-
-def chat_logprobs(
-    tokenizer: Tokenizer,
-    tokens: Sequence[int],
-    logprobs: Sequence[float],
-    tops: Sequence[Sequence[tuple[int, float]]],
-) -> dict[str, Any]:
-    """`logprobs` of a chat choice."""
-
-    def entry(token: int, logprob: float) -> dict[str, Any]:
-        text = token_text(tokenizer, token)
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
-
-    padded = [*tops, *[()] * (len(tokens) - len(tops))]
-    content = [
-        {**entry(token, logprob), "top_logprobs": [entry(*one) for one in top]}
-        for token, logprob, top in zip(tokens, logprobs, padded, strict=True)
-    ]
-    return {"content": content, "refusal": None}
-
-
-def completion_logprobs(
-    tokenizer: Tokenizer,
-    tokens: Sequence[int],
-    logprobs: Sequence[float | None],
-    tops: Sequence[Sequence[tuple[int, float]] | None],
-    offset: int = 0,
-) -> dict[str, Any]:
-    """`logprobs` of a completion choice; `offset` is where the first token begins in the text."""
-    texts = [token_text(tokenizer, token) for token in tokens]
-    offsets = []
-    for text in texts:
-        offsets.append(offset)
-        offset += len(text)
-    return {
-        "tokens": texts,
-        "token_logprobs": list(logprobs),
-        "top_logprobs": [
-            None if top is None else {token_text(tokenizer, token): logprob for token, logprob in top} for top in tops
-        ],
-        "text_offset": offsets,
-    }
 
 
 def event(data: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from lavra.engine import EngineStream
 from lavra.serve import answers
 from lavra.serve.edge import Edge
 from lavra.serve.fields import idle_fields
+from lavra.serve.logprobs import chat_logprobs
 from lavra.serve.reading import read_all, read_pieces
 from lavra.serve.requests import check_samples, generate_request, plain_messages, remaining
 from lavra.serve.schemas import ChatBody, TemplateBody
@@ -92,8 +93,8 @@ def _answer(asked: _Asked, completions: list[Completion]) -> dict[str, Any]:
 def _choice(asked: _Asked, index: int, completion: Completion) -> dict[str, Any]:
     logprobs = None
     if asked.body.logprobs:
-        logprobs = answers.chat_logprobs(
-            asked.model.tokenizer, completion.tokens, completion.logprobs, completion.top_logprobs
+        logprobs = chat_logprobs(
+            asked.model.tokenizer, completion.tokens, completion.logprobs, completion.top_logprobs, completion.text
         )
     text, calls = find_calls(completion.text, asked.tools)
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
@@ -131,8 +132,8 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     async for index, piece in read_pieces(asked.streams):
         more: dict[str, Any] = {}
         if asked.body.logprobs and piece.tokens:
-            more["logprobs"] = answers.chat_logprobs(
-                asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs
+            more["logprobs"] = chat_logprobs(
+                asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text
             )
         told = piece.text if asked.tools.offered is None else ""
         if told or more:

@@ -17,6 +17,7 @@ from lavra.generate.writing import mean_logprob
 from lavra.serve import answers
 from lavra.serve.edge import Edge
 from lavra.serve.fields import idle_fields
+from lavra.serve.logprobs import Places, completion_logprobs
 from lavra.serve.reading import read_all, read_pieces
 from lavra.serve.requests import around_gap, check_samples, generate_request
 from lavra.serve.schemas import CompletionBody
@@ -165,12 +166,12 @@ def _choice(asked: _Asked, number: int, completion: Completion | None) -> dict[s
     text = "" if completion is None else completion.text
     return {
         "text": echo + text,
-        "logprobs": _logprobs(asked, number, completion),
+        "logprobs": _logprobs(asked, number, completion, echo + text),
         "finish_reason": "length" if completion is None else completion.finish_reason.value,
     }
 
 
-def _logprobs(asked: _Asked, number: int, completion: Completion | None) -> dict[str, Any] | None:
+def _logprobs(asked: _Asked, number: int, completion: Completion | None, text: str) -> dict[str, Any] | None:
     if asked.body.logprobs is None:
         return None
     tokens: list[int] = []
@@ -183,7 +184,7 @@ def _logprobs(asked: _Asked, number: int, completion: Completion | None) -> dict
         tokens.extend(completion.tokens)
         logprobs.extend(completion.logprobs)
         tops.extend(completion.top_logprobs or [()] * len(completion.tokens))
-    return answers.completion_logprobs(asked.model.tokenizer, tokens, logprobs, tops)
+    return completion_logprobs(asked.model.tokenizer, tokens, logprobs, tops, text)
 
 
 async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
@@ -197,14 +198,18 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     if asked.body.echo:
         for index in range(len(flat) or len(asked.prompts)):
             number, end = (index // asked.n, None) if flat else (index, "length")
-            logprobs = _logprobs(asked, number, None)
-            yield answers.event(chunk(index, _echo(asked, number), logprobs=logprobs, finish_reason=end))
+            echo = _echo(asked, number)
+            logprobs = _logprobs(asked, number, None, echo)
+            yield answers.event(chunk(index, echo, logprobs=logprobs, finish_reason=end))
+    tells = asked.body.logprobs is not None
+    places = [Places(len(_echo(asked, index // asked.n))) for index in range(len(flat) if tells else 0)]
     done: dict[int, Completion] = {}
     async for index, piece in read_pieces(flat):
         more: dict[str, Any] = {}
-        if asked.body.logprobs is not None and piece.tokens:
-            more["logprobs"] = answers.completion_logprobs(
-                asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs or [()] * len(piece.tokens)
+        if tells and piece.tokens:
+            tops = piece.top_logprobs or [()] * len(piece.tokens)
+            more["logprobs"] = completion_logprobs(
+                asked.model.tokenizer, piece.tokens, piece.logprobs, tops, piece.text, places[index]
             )
         if piece.completion is not None:
             done[index] = piece.completion

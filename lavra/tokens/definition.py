@@ -54,6 +54,7 @@ class Definition:
         continuation: the mark of a piece that continues a word (`##`), empty where there is none.
         keeps_spaces: whether white space between words is part of the tokens.
         normalizer: what changes before the text is cut, in words; empty when nothing does.
+        decoders: the steps that make text of tokens, as the file names them.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Definition:
     continuation: str
     keeps_spaces: bool
     normalizer: str
+    decoders: frozenset[str]
 
     @property
     def spells_every_byte(self) -> bool:
@@ -88,6 +90,7 @@ def read_definition(raw: Mapping[str, Any]) -> Definition:
         continuation=model.get("continuing_subword_prefix") or "",
         keeps_spaces=_ONE_SPACE not in changes,
         normalizer="; ".join(changes),
+        decoders=frozenset(decoders),
     )
 
 

@@ -28,6 +28,7 @@ from lavra.tokens.chat import render_chat
 from lavra.tokens.definition import Definition, read_definition
 from lavra.tokens.folder import read_folder, write_folder
 from lavra.tokens.parts import Parts, SpecialTokens
+from lavra.tokens.spelling import spelled
 from lavra.tokens.words import WordTable
 
 Ids = Sequence[int] | npt.NDArray[np.integer[Any]]
@@ -164,6 +165,18 @@ class Tokenizer:
             raise InputError(f"no token has id {token_id} (the last is {self._last_id}); {_FOREIGN_ID}")
         return found
 
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a token adds to a text where it is not the first: its space too, or a part of a character.
+
+        Raises:
+            InputError: there is no such token.
+        """
+        token = self.token(token_id)
+        if token_id in self._added:
+            return token.encode()
+        found = spelled(token, self.definition)
+        return self.decode([token_id]).encode() if found is None else found
+
     def id(self, token: str) -> int | None:
         """The id of a token spelled as in the vocabulary, or None."""
         return self._backend.token_to_id(token)
@@ -267,8 +280,12 @@ class Tokenizer:
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Ids that `skip_special_tokens` leaves out."""
-        added = self._backend.get_added_tokens_decoder()
-        return frozenset(token_id for token_id, token in added.items() if token.special)
+        return frozenset(token_id for token_id, token in self._added.items() if token.special)
+
+    @cached_property
+    def _added(self) -> dict[int, tokenizers.AddedToken]:
+        found: dict[int, tokenizers.AddedToken] = self._backend.get_added_tokens_decoder()
+        return found
 
     @cached_property
     def sentinel_ids(self) -> list[int]:

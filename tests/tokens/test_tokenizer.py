@@ -55,6 +55,23 @@ def test_byte_fallback_round_trip_is_exact_but_for_the_space_mark(trained: dict[
     assert tokenizer.num_unknown(tokenizer.encode(text)) == 0
 
 
+@pytest.mark.parametrize("name", ["gpt2-bpe", "llama3-bpe", "unigram"])
+@SHARED
+@given(text=ANY_TEXT)
+def test_bytes_of_tokens_joined_are_the_text(trained: dict[str, Tokenizer], name: str, text: str) -> None:
+    tokenizer = trained[name]
+    ids = tokenizer.encode(text)
+    assert b"".join(map(tokenizer.token_bytes, ids)) == tokenizer.decode(ids).encode()
+
+
+def test_bytes_of_a_word_and_of_a_special_token(trained: dict[str, Tokenizer]) -> None:
+    tokenizer = trained["wordpiece"]
+    assert tokenizer.token_bytes(tokenizer.encode("return")[0]) == b"return"
+    assert tokenizer.token_bytes(tokenizer.cls_id) == b"[CLS]"
+    with pytest.raises(InputError, match="no token has id"):
+        tokenizer.token_bytes(10**6)
+
+
 @pytest.mark.parametrize(
     "text", ["<0x41>", "a <0x0A> b", "</s><pad>", "<extra_id_7>", "<unk>", "[CLS] [MASK]", END_OF_TEXT]
 )
