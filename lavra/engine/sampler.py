@@ -1,7 +1,8 @@
-"""From logits to tokens in NumPy, one row at a time, by the rules and the random numbers of `lavra.generate`.
+"""From logits to tokens in NumPy, by the rules and the random numbers of `lavra.generate`.
 
 Order, as there: logit bias, tokens that may not be chosen, repetition penalty, presence and frequency penalties,
-temperature, top-k, top-p, min-p, draw.  Rows that ask for none of it are chosen together by one argmax.
+temperature, top-k, top-p, min-p, draw.  Rows that take the likeliest are chosen together by one argmax, rows that draw
+together by `drawing.py`; only what changes single logits is done row by row.
 
 A row's token depends on its own logits, settings and step alone, never on the other rows: that is what makes company
 not matter, and it lets speculation check a guess by choosing again.
@@ -18,12 +19,12 @@ import numpy.typing as npt
 from lavra.base.errors import InputError, LavraError
 from lavra.base.types import SamplingConfig
 from lavra.engine.constraints import Matcher
-from lavra.generate.settings import uniform
+from lavra.engine.drawing import LEAST, draw_rows
+from lavra.generate.settings import uniforms
 
 Logits = npt.NDArray[np.float32]
 
-_LEAST = 1e-30  # a divisor; below it float32 would divide by nothing
-_FEW = 256  # candidates that usually hold all of top-p's probability
+_STEPS_AHEAD = 64  # steps whose random numbers are made together
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,27 @@ class SampleState:
         self._penalizes = (
             config.repetition_penalty != 1 or config.presence_penalty != 0 or config.frequency_penalty != 0
         )
-        touched = self._penalizes or self.logit_bias or self.matcher is not None
-        self._plain = config.temperature == 0 and not touched
+        self._touches = bool(self._penalizes or self.logit_bias or self.matcher is not None)
+        self._ahead = np.zeros((0, 0))  # random numbers of the steps around this one
+        self._ahead_from = 0
 
     @property
-    def plain(self) -> bool:
-        """Whether the next token is simply the likeliest one."""
-        return self._plain and self.step >= self.min_tokens
+    def draws(self) -> bool:
+        """Whether chance has a part in the next token."""
+        return self.config.temperature > 0
+
+    @property
+    def touches(self) -> bool:
+        """Whether something changes single logits before the next token is chosen."""
+        return self._touches or self.step < self.min_tokens
+
+    def uniforms(self) -> npt.NDArray[np.float64]:
+        """(4,) random numbers behind the next token."""
+        if not 0 <= self.step - self._ahead_from < len(self._ahead):
+            self._ahead_from = self.step - self.step % _STEPS_AHEAD
+            self._ahead = uniforms(self.config.seed or 0, self.sample, self._ahead_from, _STEPS_AHEAD)
+        ahead: npt.NDArray[np.float64] = self._ahead[self.step - self._ahead_from]
+        return ahead
 
     def push(self, token: int) -> None:
         """A token was written."""
@@ -119,7 +134,7 @@ class SampleState:
         config, written = self.config, np.fromiter(self.counts, dtype=np.int64)
         if config.repetition_penalty != 1:
             seen = np.union1d(np.fromiter(set(self.prompt), dtype=np.int64), written)
-            factor = np.float32(max(config.repetition_penalty, _LEAST))
+            factor = np.float32(max(config.repetition_penalty, LEAST))
             out[seen] = np.where(out[seen] > 0, out[seen] / factor, out[seen] * factor)
         if written.size:
             often = np.fromiter(self.counts.values(), dtype=np.float32)
@@ -141,18 +156,43 @@ def choose(logits: Logits, states: Sequence[SampleState]) -> list[Choice | Input
             "the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; "
             "try dtype='float32'"
         )
+    tokens, errors = _tokens(logits, states)
     norms = _log_sum_exp(logits)
-    likeliest = logits[:, : states[0].num_tokens].argmax(axis=1) if states else ()
-    choices: list[Choice | InputError] = []
-    for row, norm, state, best in zip(logits, norms, states, likeliest, strict=True):
+    logprobs = (logits[np.arange(len(states)), tokens] - norms).tolist()
+    return [
+        error
+        or Choice(token, logprob, top_logprobs(row, float(norm), state.top_logprobs) if state.top_logprobs else ())
+        for token, logprob, error, row, norm, state in zip(
+            tokens.tolist(), logprobs, errors, logits, norms, states, strict=True
+        )
+    ]
+
+
+def _tokens(logits: Logits, states: Sequence[SampleState]) -> tuple[npt.NDArray[np.int64], list[InputError | None]]:
+    """(R,) ids, and why a row has none: its own doing, and no business of the other rows."""
+    errors: list[InputError | None] = [None] * len(states)
+    spelled = min((state.num_tokens for state in states), default=0)
+    tokens = logits[:, :spelled].argmax(axis=1)
+    drawing = [number for number, state in enumerate(states) if state.draws]
+    touched = [number for number, state in enumerate(states) if state.touches]
+    if not drawing and not touched:
+        return tokens, errors
+    scores = logits.copy()
+    scores[:, spelled:] = -np.inf
+    for number in touched:
         try:
-            token = int(best) if state.plain else _choose_row(row, state)
-        except InputError as error:  # its own doing, and no business of the other rows
-            choices.append(error)
-            continue
-        top = top_logprobs(row, float(norm), state.top_logprobs)
-        choices.append(Choice(token, float(row[token] - norm), top))
-    return choices
+            scores[number] = states[number].scores(logits[number])
+            tokens[number] = scores[number].argmax()
+        except InputError as error:
+            errors[number] = error
+    if drawing:
+        chosen = [states[number] for number in drawing]
+        tokens[drawing] = draw_rows(
+            scores if len(drawing) == len(states) else scores[drawing],
+            [state.config for state in chosen],
+            np.stack([state.uniforms() for state in chosen]),
+        )
+    return tokens, errors
 
 
 def logprobs_of(logits: Logits, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -176,44 +216,3 @@ def _log_sum_exp(logits: Logits) -> npt.NDArray[np.float32]:
     np.exp(shifted, out=shifted)
     out: npt.NDArray[np.float32] = largest + np.log(shifted.sum(axis=1))  # NumPy adds in pairs: float32 is enough
     return out
-
-
-def _choose_row(logits: Logits, state: SampleState) -> int:
-    scores, config = state.scores(logits), state.config
-    if config.temperature == 0:
-        return int(scores.argmax())
-    ids, scaled = _candidates(scores, config)
-    weights = np.exp(scaled.astype(np.float64) - scaled.max())
-    cumulated = weights.cumsum()
-    target = uniform(config.seed or 0, state.sample, state.step) * cumulated[-1]
-    place = int(np.searchsorted(cumulated, min(target, np.nextafter(cumulated[-1], 0.0)), side="right"))
-    return int(ids[place])
-
-
-def _candidates(scores: Logits, config: SamplingConfig) -> tuple[npt.NDArray[np.int64], Logits]:
-    """Ids that may be drawn, ascending, and their scores after temperature."""
-    scaled = (scores - scores.max()) / np.float32(max(config.temperature, _LEAST))
-    ids = np.flatnonzero(np.isfinite(scaled))
-    if 0 < config.top_k < len(ids):
-        kept = scaled[ids]
-        threshold = np.partition(kept, -config.top_k)[-config.top_k]
-        ids = ids[kept >= threshold]
-    if config.top_p < 1:
-        ids = _nucleus(ids, scaled, config.top_p)
-    if config.min_p > 0:
-        ids = ids[scaled[ids] >= np.log(config.min_p)]
-    return ids, scaled[ids]
-
-
-def _nucleus(ids: npt.NDArray[np.int64], scaled: Logits, top_p: float) -> npt.NDArray[np.int64]:
-    """The smallest set of likeliest ids whose probability reaches p (Holtzman et al. 2020, section 3.1)."""
-    values = scaled[ids]
-    weights = np.exp(values)
-    total = weights.sum(dtype=np.float64)
-    few = np.argpartition(-values, _FEW)[:_FEW] if len(ids) > 4 * _FEW else np.arange(len(ids))
-    if weights[few].sum(dtype=np.float64) < top_p * total:
-        few = np.arange(len(ids))
-    order = few[np.argsort(-values[few], kind="stable")]
-    reached = weights[order].cumsum(dtype=np.float64)
-    count = int(np.searchsorted(reached, top_p * total, side="left")) + 1
-    return np.sort(ids[order[:count]])

@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lavra.base.errors import LavraError
 from lavra.base.types import SamplingConfig
-from lavra.generate.settings import uniform
+from lavra.generate.settings import UNIFORMS, uniforms
 
 
 def penalize_repetition(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
@@ -75,15 +76,18 @@ def keep_top_k(logits: Tensor, top_k: Tensor) -> Tensor:
 def keep_top_p(logits: Tensor, top_p: Tensor) -> Tensor:
     """Leave the smallest set of likeliest tokens whose probability reaches p (Holtzman et al. 2020, §3.1).
 
+    Tokens as likely as the last of them stay too.
+
     Args:
         logits: (B,V).
         top_p: (B,) in (0,1].
     """
-    ranked, order = torch.sort(logits, dim=-1)  # worst first, so that the tail is what accumulates
+    ranked = torch.sort(logits, dim=-1).values  # worst first, so that the tail is what accumulates
     tail = ranked.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p[:, None]
     tail &= top_p[:, None] < 1
     tail[:, -1] = False  # the likeliest token always stays
-    return logits.masked_fill(tail.scatter(1, order, tail), -math.inf)
+    threshold = ranked.gather(1, tail.sum(dim=-1, keepdim=True))  # (B,1) the least likely one that stays
+    return logits.masked_fill(logits < threshold, -math.inf)
 
 
 def keep_min_p(logits: Tensor, min_p: Tensor) -> Tensor:
@@ -116,6 +120,27 @@ def draw(logits: Tensor, uniforms: Tensor) -> Tensor:
     below_total = torch.nextafter(total, torch.zeros_like(total))  # rounding must not step past the last token
     target = torch.minimum(uniforms.to(cdf.device)[:, None] * total, below_total)
     return torch.searchsorted(cdf, target, right=True).squeeze(1).to(logits.device)
+
+
+def draw_kept(logits: Tensor, kept: Tensor, uniforms: Tensor) -> Tensor:
+    """A draw from softmax(kept), made from softmax(logits) and repeated where its token was cut.
+
+    Args:
+        logits: (B,V).
+        kept: (B,V), the same with -inf where a token was cut.
+        uniforms: (B,4) float64 in [0,1), as `lavra.generate.settings.uniforms` explains.
+
+    Returns:
+        (B,) int64 token ids.
+    """
+    tokens = draw(logits, uniforms[:, 0])
+    for attempt in range(1, UNIFORMS):
+        cut = kept.gather(1, tokens[:, None]).squeeze(1) == -math.inf  # (B,)
+        if not bool(cut.any()):
+            break
+        again = draw(kept if attempt == UNIFORMS - 1 else logits, uniforms[:, attempt])
+        tokens = torch.where(cut, again, tokens)
+    return tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +203,8 @@ class Settings:
         return bool((self.top_k > 0).any()), bool((self.top_p < 1).any()), bool((self.min_p > 0).any())
 
 
-def process_logits(logits: Tensor, settings: Settings, prompt_seen: Tensor | None, counts: Tensor | None) -> Tensor:
-    """The whole pipeline in its one order; steps no row asks for are skipped.
+def shape_logits(logits: Tensor, settings: Settings, prompt_seen: Tensor | None, counts: Tensor | None) -> Tensor:
+    """Penalties and temperature, in this order; steps no row asks for are skipped.
 
     Args:
         logits: (B,V) float32.
@@ -188,7 +213,7 @@ def process_logits(logits: Tensor, settings: Settings, prompt_seen: Tensor | Non
         counts: (B,V) int64, occurrences among the generated tokens; needed where any penalty is set.
 
     Returns:
-        (B,V), -inf where a token may not be drawn.
+        (B,V).
     """
     if settings.penalizes_repetition:
         assert prompt_seen is not None
@@ -197,9 +222,13 @@ def process_logits(logits: Tensor, settings: Settings, prompt_seen: Tensor | Non
     if settings.penalizes_counts:
         assert counts is not None
         logits = penalize_counts(logits, counts, settings.presence, settings.frequency)
+    return apply_temperature(logits, settings.temperature) if settings.samples else logits
+
+
+def cut_tail(logits: Tensor, settings: Settings) -> Tensor:
+    """Top-k, top-p and min-p, in this order: (B,V) shaped logits -> (B,V), -inf where a token may not be drawn."""
     if not settings.samples:
         return logits
-    logits = apply_temperature(logits, settings.temperature)
     cut_top_k, cut_top_p, cut_min_p = settings.cuts
     if cut_top_k:
         logits = keep_top_k(logits, settings.top_k)
@@ -260,10 +289,11 @@ class Sampler:
         """
         logits = logits.float()
         allowed = forbid_from(logits, self._num_tokens)
-        processed = process_logits(allowed, self._settings, self._prompt_seen, self._counts)
-        tokens = processed.argmax(dim=-1)
+        shaped = shape_logits(allowed, self._settings, self._prompt_seen, self._counts)
+        tokens = shaped.argmax(dim=-1)
         if self._settings.samples:
-            tokens = torch.where(self._settings.temperature > 0, draw(processed, self._uniforms()), tokens)
+            drawn = draw_kept(shaped, cut_tail(shaped, self._settings), self._uniforms())
+            tokens = torch.where(self._settings.temperature > 0, drawn, tokens)
         logprobs = logits.log_softmax(dim=-1).gather(1, tokens[:, None]).squeeze(1)
         if bool(logprobs.isnan().any()):
             raise LavraError(
@@ -284,4 +314,6 @@ class Sampler:
         self._prompt_seen = None if self._prompt_seen is None else self._prompt_seen[index]
 
     def _uniforms(self) -> Tensor:
-        return torch.tensor([uniform(seed, sample, self._step) for seed, sample in self._keys], dtype=torch.float64)
+        return torch.from_numpy(
+            np.concatenate([uniforms(seed, sample, self._step, 1) for seed, sample in self._keys])  # (B,4)
+        )

@@ -1,7 +1,7 @@
-"""How the next token may be chosen: bounds of the settings, the seed, and the random number behind a token.
+"""How the next token may be chosen: bounds of the settings, the seed, and the random numbers behind a token.
 
 The randomness is counter-based (Philox 4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-3"): the uniform behind a token is a function of (seed, sample index, step) alone, so what is drawn depends
+3"): the numbers behind a token are a function of (seed, sample index, step) alone, so what is drawn depends
 neither on the other requests of the batch nor on how often anything else drew.
 
 No torch here: an engine whose runner needs none draws by the same numbers.
@@ -14,11 +14,13 @@ import math
 import secrets
 
 import numpy as np
+import numpy.typing as npt
 
 from lavra.base.errors import ConfigError
 from lavra.base.types import SamplingConfig
 
 MAX_SEED = 2**64 - 1
+UNIFORMS = 4  # random numbers a token; Philox makes four at a time
 _BOUNDS: tuple[tuple[str, float, float, str], ...] = (
     ("temperature", 0.0, math.inf, "0 is greedy, 1 the model's own distribution"),
     ("top_k", 0, math.inf, "0 keeps all tokens"),
@@ -73,9 +75,14 @@ def settle_seed(sampling: SamplingConfig) -> tuple[SamplingConfig, tuple[str, ..
     )
 
 
-def uniform(seed: int, sample: int, step: int) -> float:
-    """The random number in [0,1) behind token `step` of sample `sample`: a pure function of the three."""
+def uniforms(seed: int, sample: int, first: int, count: int) -> npt.NDArray[np.float64]:
+    """(count, 4) random numbers in [0,1) behind the tokens from step `first` on: a pure function of seed, sample, step.
+
+    A token is drawn with the first; where top-k, top-p or min-p would have cut it, again with the second and the third;
+    and then, with the fourth, from what they leave.  That has the distribution of what they leave, and few tokens need
+    to know all of it.
+    """
     philox = np.random.Philox(
-        key=np.array([seed, sample], dtype=np.uint64), counter=np.array([0, step, 0, 0], dtype=np.uint64)
+        key=np.array([seed, sample], dtype=np.uint64), counter=np.array([first, 0, 0, 0], dtype=np.uint64)
     )
-    return float(np.random.Generator(philox).random())
+    return np.random.Generator(philox).random((count, UNIFORMS))

@@ -50,17 +50,33 @@ def test_tokens_and_logprobs_are_those_of_the_torch_sampler(settings, seed):
             state.push(choice.token)
 
 
-def test_a_large_vocabulary_is_cut_like_a_small_one():
-    """Top-p looks at a few candidates first; flat distributions need more than those."""
-    for scale in (0.01, 1.0, 8.0):
-        logits = logits_of(3, 1, 5000) * scale / 3
-        config = SamplingConfig(temperature=0.8, top_p=0.9, seed=11)
-        peer = Sampler([config], [0], [[]], 5000, torch.device("cpu"))
-        state = SampleState(config=config, sample=0, num_tokens=5000)
-        for _ in range(20):
-            ours = choose(logits, [state])[0].token
-            state.push(ours)
-            assert ours == int(peer.choose(torch.from_numpy(logits))[0])
+CUTS = [{"top_p": 0.9}, {"top_k": 3}, {"min_p": 0.9}, {"top_k": 40, "top_p": 0.5}, {"top_k": 300, "min_p": 0.2}, {}]
+
+
+@pytest.mark.parametrize("vocab", [1, 63, 64, 65, 5000])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 8.0])
+def test_any_vocabulary_flat_or_steep(vocab, scale):
+    """Rows are searched stride by stride, and most cuts of a flat one refuse most draws."""
+    settings = [SamplingConfig(temperature=0.8, seed=11 + number, **cuts) for number, cuts in enumerate(CUTS)]
+    peer = Sampler(settings, [0] * len(CUTS), [[]] * len(CUTS), vocab, torch.device("cpu"))
+    states = [SampleState(config=config, sample=0, num_tokens=vocab) for config in settings]
+    for step in range(20):
+        logits = logits_of(step, len(CUTS), vocab) * scale / 3
+        tokens = [choice.token for choice in choose(logits, states)]
+        assert tokens == peer.choose(torch.from_numpy(logits))[0].tolist()
+        for state, token in zip(states, tokens, strict=True):
+            state.push(token)
+
+
+def test_equal_logits_are_cut_together():
+    """Nothing tells them apart, so none of them is drawn more often than another."""
+    logits = np.zeros((1, 64), dtype=np.float32)
+    state = SampleState(config=SamplingConfig(temperature=1.0, top_p=0.5, seed=1), sample=0, num_tokens=64)
+    seen = set()
+    for _ in range(600):
+        seen.add(choose(logits, [state])[0].token)
+        state.push(0)
+    assert seen == set(range(64))
 
 
 def test_settings_that_are_almost_nothing_still_choose():

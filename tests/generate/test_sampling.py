@@ -21,14 +21,16 @@ from lavra.base.types import SamplingConfig
 from lavra.generate.sampling import (
     Sampler,
     Settings,
+    cut_tail,
     draw,
+    draw_kept,
     keep_min_p,
     keep_top_k,
     keep_top_p,
     penalize_counts,
-    process_logits,
+    shape_logits,
 )
-from lavra.generate.settings import check_sampling, settle_seed, uniform
+from lavra.generate.settings import check_sampling, settle_seed, uniforms
 
 CPU = torch.device("cpu")
 VOCAB = 97
@@ -63,7 +65,7 @@ def ours(logits, configs, prompts, written):
         seen[row, list(prompt)] = True
         for token in tokens:
             counts[row, token] += 1
-    return process_logits(logits, rows, seen, counts).softmax(-1)
+    return cut_tail(shape_logits(logits, rows, seen, counts), rows).softmax(-1)
 
 
 sampling_configs = st.builds(
@@ -124,8 +126,7 @@ def test_tiny_temperature_is_greedy_and_finite():
 def test_draws_follow_the_distribution():
     logits = logits_of(2, vocab=12)
     count = 20_000
-    uniforms = torch.tensor([uniform(7, 0, step) for step in range(count)], dtype=torch.float64)
-    tokens = draw(logits.expand(count, -1), uniforms)
+    tokens = draw(logits.expand(count, -1), torch.from_numpy(uniforms(7, 0, 0, count))[:, 0])
     expected = logits[0].softmax(-1).double() * count
     observed = torch.bincount(tokens, minlength=12).double()
     chi_square = ((observed - expected) ** 2 / expected).sum().item()
@@ -148,9 +149,26 @@ def test_the_largest_uniform_draws_the_last_possible_token():
 
 
 def test_uniforms_are_a_function_of_seed_sample_and_step():
-    values = {uniform(seed, sample, step) for seed in (0, 1, 2**64 - 1) for sample in (0, 1) for step in range(50)}
-    assert len(values) == 300
-    assert uniform(5, 2, 9) == uniform(5, 2, 9)
+    keys = [(seed, sample) for seed in (0, 1, 2**64 - 1) for sample in (0, 1)]
+    values = {value for key in keys for value in uniforms(*key, 0, 50).ravel()}
+    assert len(values) == 6 * 50 * 4
+    assert uniforms(5, 2, 9, 1).tolist() == uniforms(5, 2, 0, 20)[9:10].tolist()  # whatever was made with it
+
+
+@pytest.mark.parametrize(
+    "cuts", [{"top_p": 0.7}, {"top_k": 3}, {"top_k": 1}, {"min_p": 0.4}, {"top_k": 6, "top_p": 0.8, "min_p": 0.1}]
+)
+def test_draws_that_are_repeated_follow_what_the_cuts_leave(cuts):
+    count, logits = 20_000, logits_of(2, vocab=12) / 2
+    rows = Settings.of([SamplingConfig(seed=0, temperature=1.0, **cuts)], CPU)
+    kept = cut_tail(logits, rows)
+    numbers = torch.from_numpy(uniforms(3, 1, 0, count))
+    tokens = draw_kept(logits.expand(count, -1), kept.expand(count, -1), numbers)
+    expected = kept[0].softmax(-1).double() * count
+    observed = torch.bincount(tokens, minlength=12).double()
+    assert observed[expected == 0].sum() == 0
+    left = expected > 0
+    assert ((observed - expected)[left] ** 2 / expected[left]).sum().item() < 31.3
 
 
 def test_sampled_tokens_do_not_depend_on_the_company():

@@ -1,0 +1,138 @@
+"""Draws for many rows at once: from softmax of scores, as far as top-k, top-p and min-p leave it.
+
+No row is sorted.  A token is drawn from the whole distribution, and kept if the cuts would have kept it, which one
+comparison with its row tells: how much is likelier than it.  Where they would not, it is drawn again; after three times
+the row is cut in full and drawn from what is left.  What comes out has the distribution of what is left, and equals
+what `lavra.generate.sampling.draw_kept` draws by the same numbers (`lavra.generate.settings.uniforms`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.types import SamplingConfig
+from lavra.generate.settings import UNIFORMS
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
+
+LEAST: Final = 1e-30  # a divisor; below it float32 would divide by nothing
+_STRIDE: Final = 64  # tokens whose weights are added up first: a draw then searches one stride, not the vocabulary
+
+
+def draw_rows(scores: Floats, configs: Sequence[SamplingConfig], uniforms: Doubles) -> Ids:
+    """One token a row.
+
+    Args:
+        scores: (R, V), -inf where an id may not be drawn; overwritten.
+        configs: temperature over 0, and the cuts, of each row.
+        uniforms: (R, 4) in [0, 1).
+
+    Returns:
+        (R,) ids.
+    """
+    rows = _Rows(_weights(scores, configs), configs)
+    tokens = rows.draw(uniforms[:, 0])
+    cut = np.flatnonzero(~rows.keeps(tokens))
+    for attempt in range(1, UNIFORMS - 1):
+        if not len(cut):
+            return tokens
+        some = rows.only(cut)
+        tokens[cut] = again = some.draw(uniforms[cut, attempt])
+        cut = cut[~some.keeps(again)]
+    for row in cut:
+        tokens[row] = _draw_from(rows.kept(int(row)), uniforms[row, UNIFORMS - 1])
+    return tokens
+
+
+def _weights(scores: Floats, configs: Sequence[SamplingConfig]) -> Floats:
+    """exp(scores / temperature), the likeliest 1; in place."""
+    scores -= scores.max(axis=1, keepdims=True)
+    scores /= np.array([[max(config.temperature, LEAST)] for config in configs], dtype=np.float32)
+    return np.exp(scores, out=scores)
+
+
+@dataclass
+class _Rows:
+    """(R, V) weights to draw from, and what cuts them."""
+
+    weights: Floats
+    configs: Sequence[SamplingConfig]
+
+    def __post_init__(self) -> None:
+        starts = np.arange(0, self.weights.shape[1], _STRIDE)
+        self.cumulated = np.add.reduceat(self.weights, starts, axis=1, dtype=np.float64).cumsum(axis=1)  # (R, strides)
+        self.total = self.cumulated[:, -1]  # (R,)
+
+    def only(self, rows: Ids) -> _Rows:
+        """Some of them."""
+        return _Rows(self.weights[rows], [self.configs[row] for row in rows])
+
+    def draw(self, uniforms: Doubles) -> Ids:
+        """(R,) ids by the inverse of the cumulated weights, cuts left aside."""
+        numbers = np.arange(len(self.weights))
+        target = np.minimum(uniforms * self.total, np.nextafter(self.total, 0.0))
+        stride = (self.cumulated <= target[:, None]).sum(axis=1)
+        before = np.where(stride > 0, self.cumulated[numbers, stride - 1], 0.0)
+        ids = stride[:, None] * _STRIDE + np.arange(_STRIDE)  # (R, stride)
+        inside = ids < self.weights.shape[1]
+        weights = np.where(inside, self.weights[numbers[:, None], np.where(inside, ids, 0)], 0)
+        place = (before[:, None] + weights.cumsum(axis=1, dtype=np.float64) <= target[:, None]).sum(axis=1)
+        last = _STRIDE - 1 - (weights[:, ::-1] > 0).argmax(axis=1)  # sums in another order may end a little lower
+        tokens: Ids = stride * _STRIDE + np.minimum(place, last)
+        return tokens
+
+    def keeps(self, tokens: Ids) -> npt.NDArray[np.bool_]:
+        """Whether each row's cuts leave its token."""
+        own = self.weights[np.arange(len(tokens)), tokens]
+        kept: npt.NDArray[np.bool_] = own >= np.array([config.min_p for config in self.configs], dtype=np.float32)
+        by_count = any(config.top_k > 0 for config in self.configs)
+        by_mass = any(config.top_p < 1 for config in self.configs)
+        if not by_count and not by_mass:
+            return kept
+        above = self.weights > own[:, None]
+        if by_count:
+            kept &= above.sum(axis=1) < [config.top_k or above.shape[1] for config in self.configs]
+        if by_mass:
+            kept &= (self.weights * above).sum(axis=1) < self._mass()
+        return kept
+
+    def _mass(self) -> list[float]:
+        """What may be likelier than a token that stays: p of what top-k leaves."""
+        return [
+            np.inf if config.top_p == 1 else config.top_p * (_top(row, config.top_k).sum() if config.top_k else total)
+            for row, config, total in zip(self.weights, self.configs, self.total, strict=True)
+        ]
+
+    def kept(self, number: int) -> Floats:
+        """(V,) weights of one row, 0 where they are cut."""
+        row, config = self.weights[number], self.configs[number]
+        least = max(np.float32(config.min_p), np.finfo(np.float32).tiny)
+        if config.top_k:
+            least = max(least, _top(row, config.top_k).min())
+        if config.top_p < 1:
+            ranked = np.sort(_top(row, config.top_k))[::-1]
+            reached = ranked.cumsum(dtype=np.float64)
+            count = int(np.searchsorted(reached, config.top_p * reached[-1], side="left"))
+            least = max(least, ranked[min(count, len(ranked) - 1)])
+        return np.where(row >= least, row, np.float32(0))
+
+
+def _top(row: Floats, count: int) -> Floats:
+    """The largest values, those equal to the last of them included; all of them where the count is 0."""
+    if not 0 < count < len(row):
+        return row
+    top: Floats = row[row >= np.partition(row, -count)[-count]]
+    return top
+
+
+def _draw_from(weights: Floats, uniform: float) -> int:
+    cumulated = weights.cumsum(dtype=np.float64)
+    target = min(uniform * cumulated[-1], np.nextafter(cumulated[-1], 0.0))
+    return int(np.searchsorted(cumulated, target, side="right"))
