@@ -203,3 +203,19 @@ def test_sizes_of_a_tied_llama(scheme, linears, whole, tmp_path):
     save_quantized(model, tmp_path)
     assert quantized_ratio(model) <= linears
     assert (tmp_path / "model.safetensors").stat().st_size <= whole * floats
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "bound"), [("int8", 0.26), ("int4", 0.16)])
+def test_sizes_of_a_whole_tied_135m_llama(scheme, bound, tmp_path):
+    """The shape of SmolLM-135M, all of it; what is in the weights does not change their bytes."""
+    shape = preset("llama", vocab_size=49_152, hidden_size=576, num_layers=30, num_heads=9, max_positions=2048)
+    config = replace(shape, num_kv_heads=3, feed_forward_size=1536, tie_embeddings=True)
+    model = build_model(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 134_515_008  # as its authors count
+    quantize_model(model, SCHEMES[scheme])
+    save_quantized(model, tmp_path)
+    stored = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert stored <= bound * 4 * 134_515_008
+    names = [name for name, _ in quantized_matrices(model)]
+    assert len(names) == 30 * 7 + 1  # seven matrices a layer, and the table that is embedding and head
