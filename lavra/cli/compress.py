@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lavra.api.cache_card import measure_cache
 from lavra.api.load import find_folder, load
 from lavra.base.errors import InputError
 from lavra.base.files import folder_bytes
+from lavra.base.ports import LanguageModel
 from lavra.base.units import format_size
 from lavra.base.workspace import Workspace
 from lavra.cli.console import Unit, meter, print_json
@@ -32,7 +34,8 @@ from lavra.compress.texts import Texts, corpus_texts, heldout_texts, named_texts
 HELP = """Make a model smaller, measure what that cost on held-out text, and refuse to save what costs too much.
 
 A model that lavra trained knows its held-out and its training text; for others name some with --text, and for int4 and
-gguf:q4_0 more with --calibration. The quality card is quality.json in the new folder."""
+gguf:q4_0 more with --calibration. The quality card is quality.json in the new folder; kv-int8 and kv-bf16 write
+only that, for the model served with --cache-type int8 or bf16."""
 
 EXAMPLES = """
 lavra compress lavra-workspace/models/mine --to int4
@@ -40,6 +43,7 @@ lavra compress stories --to int4 --text heldout.txt --calibration more.txt --tun
 lavra compress llama-folder --to int8 --layout interchange --text heldout.txt --out llama-int8
 lavra compress lavra-workspace/models/mine --to gguf:q8_0 --out mine-gguf
 lavra compress minilm-folder --to onnx --out minilm-onnx
+lavra compress lavra-workspace/models/mine --to kv-int8
 """
 
 
@@ -57,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     config = read_settings(CompressConfig, args)
     source, workspace = find_folder(args.model), read_workspace(args)
     name = f"{source.resolve().name}-{config.to.replace(':', '-')}"
-    out = read_destination(args, workspace, "models", default_name=name)
+    kept_in = "runs" if config.target.form is Form.CACHE else "models"  # a card alone is no model
+    out = read_destination(args, workspace, kept_in, default_name=name)
     if config.target.form is Form.ONNX:
         files = export_onnx_folder(source, out)
         if args.json:
@@ -67,15 +72,22 @@ def run(args: argparse.Namespace) -> int:
         return 0
     workspaces = [workspace, Workspace.open(source.resolve().parent.parent)]
     heldout = heldout_texts(source, config.text, workspaces, config.heldout_tokens)
-    calibration = _calibration(source, config, workspaces)
-    inputs = Inputs(heldout=heldout, calibration=calibration, opener=lambda folder: load(folder, device="cpu").port)
     with meter(Unit.THINGS) as progress:
-        card = compress_folder(source, out, config, inputs, progress)
+        if config.target.form is Form.CACHE:
+            card = measure_cache(source, out, config, heldout, progress)
+        else:
+            calibration = _calibration(source, config, workspaces)
+            inputs = Inputs(heldout=heldout, calibration=calibration, opener=_open)
+            card = compress_folder(source, out, config, inputs, progress)
     if args.json:
         print_json({"path": str(out), "card": card.as_mapping()})
     else:
         _show(card, out)
     return 0
+
+
+def _open(folder: Path) -> LanguageModel:
+    return load(folder, device="cpu").port
 
 
 def _calibration(source: Path, config: CompressConfig, workspaces: list[Workspace]) -> Texts | None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from lavra.base.errors import LavraError
 from lavra.base.files import read_json, write_json
 from lavra.base.units import format_size
-from lavra.compress.config import TUNABLE
+from lavra.compress.config import TARGETS, TUNABLE, Form
 from lavra.compress.measure import Comparison
 
 QUALITY_FILE: Final = "quality.json"
@@ -50,6 +50,8 @@ BARS: Final[Mapping[str, Bars]] = {
     "int4": _FOUR_BITS,
     "fp16": _EIGHT_BITS,
     "bf16": _EIGHT_BITS,
+    "kv-int8": _EIGHT_BITS,
+    "kv-bf16": _EIGHT_BITS,
     "gguf:f32": _SAME,
     "gguf:f16": _EIGHT_BITS,
     "gguf:q8_0": _EIGHT_BITS,
@@ -67,9 +69,9 @@ class QualityCard:
         family: the model's.
         calibration: what text its rounding looked at; `none` where none was.
         text: what text it was measured on.
-        source_bytes: of all files of the original folder.
-        bytes: of all files of the compressed one.
-        matrix_ratio: bytes of the matrices that were made smaller, over what float32 takes for them.
+        source_bytes: of all files of the original folder; of a token in the cache, where that is made smaller.
+        bytes: of all files of the compressed one; of a token in the smaller cache.
+        matrix_ratio: bytes of the matrices (of the cache) that were made smaller, over what float32 takes for them.
         source_peak_bytes: memory to open the original and read some tokens; `None` where it was not measured.
         peak_bytes: the same of the compressed one.
         source_written_per_second: tokens the original writes in a second, one stream; `None` where none can be written.
@@ -139,9 +141,11 @@ class QualityCard:
         """For people: figure, before, after, and bar."""
         found, bars = self.comparison, self.bars
         unit, increase = f"bits per {found.unit}", found.bits_increase
+        cached = TARGETS[self.target].form is Form.CACHE
+        whole, part = ("cache, a token", "that, of float32") if cached else ("folder", "its matrices, of float32")
         rows = [
-            ("folder", format_size(self.source_bytes), format_size(self.bytes), ""),
-            ("its matrices, of float32", "", f"{self.matrix_ratio:.3f}", ""),
+            (whole, format_size(self.source_bytes), format_size(self.bytes), ""),
+            (part, "", f"{self.matrix_ratio:.3f}", ""),
             ("peak memory", _size(self.source_peak_bytes), _size(self.peak_bytes), ""),
             (unit, _number(found.source_bits, ".4f"), _number(found.bits, ".4f"), ""),
             ("growth of that", "", _number(increase, "+.2%"), f"at most {bars.bits_increase:.2%}"),

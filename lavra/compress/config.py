@@ -19,6 +19,7 @@ class Form(Enum):
     SIXTEEN_BIT = "16-bit floats"  # a model folder like any other
     GGUF = "gguf"
     ONNX = "onnx"
+    CACHE = "key-value cache"  # no file: the engine's cache of the model as it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Target:
 
     Attributes:
         form: the kind of file.
-        detail: the scheme's name, the dtype's, or the type of GGUF's matrices.
+        detail: the scheme's name, the dtype's, the type of GGUF's matrices, or of the engine's cache.
     """
 
     form: Form
@@ -35,8 +36,9 @@ class Target:
 
 
 TargetName = Literal[
-    "int8", "int8-dynamic", "int4", "fp16", "bf16", "gguf:f32", "gguf:f16", "gguf:q8_0", "gguf:q4_0", "onnx"
-]
+    "int8", "int8-dynamic", "int4", "fp16", "bf16", "gguf:f32", "gguf:f16", "gguf:q8_0", "gguf:q4_0", "onnx",
+    "kv-int8", "kv-bf16",
+]  # fmt: skip
 
 TARGETS: Final[Mapping[str, Target]] = {
     **{name: Target(form=Form.QUANTIZED, detail=name) for name in ("int8", "int8-dynamic", "int4")},
@@ -44,6 +46,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "bf16": Target(form=Form.SIXTEEN_BIT, detail="bfloat16"),
     **{f"gguf:{kind}": Target(form=Form.GGUF, detail=kind) for kind in ("f32", "f16", "q8_0", "q4_0")},
     "onnx": Target(form=Form.ONNX),
+    **{f"kv-{kind}": Target(form=Form.CACHE, detail=kind) for kind in ("int8", "bf16")},
 }
 
 
@@ -55,7 +58,7 @@ class CompressConfig:
     """How a model is made smaller, and on what that is measured.
 
     Attributes:
-        to: what it is made into.
+        to: what it is made into; for kv-int8 and kv-bf16 the model stays as it is, and only the card is written.
         layout: native packs the embedding and head too; interchange packs what compressed-tensors can say.
         text: held-out text, a file or folder; for a model of this workspace, what its corpus held out.
         calibration: text for rounding to look at, none of it held-out; for a model of this workspace, int4 takes
@@ -79,7 +82,8 @@ class CompressConfig:
         for name in ("heldout_tokens", "calibration_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give 1 or more, usually tens of thousands")
-
+        if self.calibration is not None and self.target.form is Form.CACHE:
+            raise ConfigError(f"{self.to} looks at no calibration text; leave --calibration out")
         if self.tune_steps < 0:
             raise ConfigError(f"tune_steps is {self.tune_steps}; give 0 or more, usually 200")
         if self.tune_steps and self.to not in TUNABLE:

@@ -90,19 +90,29 @@ def compress_folder(
         raise InputError(f"{out} is the model itself, and would be replaced; name another folder with --out")
     model, _ = load_checkpoint(source, dtype=torch.float32)
     tokenizer = Tokenizer.load(source)
-    sample = sample_text(model, tokenizer, inputs.heldout.documents(), max_tokens=config.heldout_tokens)
-    if sample.num_tokens < _FEWEST:
-        raise InputError(
-            f"{inputs.heldout.name} asks for {sample.num_tokens} tokens; a quality card needs {_FEWEST} or more: "
-            "give more held-out text"
-        )
+    sample = heldout_sample(model, tokenizer, inputs.heldout, config.heldout_tokens)
     with atomic_folder(out) as work:
         made = _make(source, work, config, inputs, tell)
         card = _card(source, work, model, made, config, inputs, sample, tell)
         card.check()
         write_quality(card, work)
-        _write_identity(source, work, config, card)
+        write_identity(source, work, config, card)
     return card
+
+
+def heldout_sample(model: Model, tokenizer: Tokenizer, heldout: Texts, max_tokens: int) -> Sample:
+    """What a card is measured on.
+
+    Raises:
+        InputError: there is too little of it.
+    """
+    sample = sample_text(model, tokenizer, heldout.documents(), max_tokens=max_tokens)
+    if sample.num_tokens < _FEWEST:
+        raise InputError(
+            f"{heldout.name} asks for {sample.num_tokens} tokens; a quality card needs {_FEWEST} or more: "
+            "give more held-out text"
+        )
+    return sample
 
 
 def _make(source: Path, work: Path, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
@@ -184,8 +194,7 @@ def _card(
     comparison = compare_models(model, made.model, sample, progress)
     progress("measure memory and speed", 0, None)
     read = min(_READ, model.config.max_positions)
-    times = inputs.opener is not None and opens and not isinstance(model, Encoder)
-    prompt = next(inputs.heldout.documents())[:_READ]
+    opener = inputs.opener if opens and not isinstance(model, Encoder) else None
     return QualityCard(
         target=config.to,
         layout=config.layout.value if config.target.form is Form.QUANTIZED else "",
@@ -197,18 +206,17 @@ def _card(
         matrix_ratio=made.ratio,
         source_peak_bytes=peak_memory(source, read) if opens else None,
         peak_bytes=peak_memory(work, read) if opens else None,
-        source_written_per_second=_written_per_second(inputs.opener, source, prompt) if times else None,
-        written_per_second=_written_per_second(inputs.opener, work, prompt) if times else None,
+        source_written_per_second=None if opener is None else written_per_second(opener(source), inputs.heldout),
+        written_per_second=None if opener is None else written_per_second(opener(work), inputs.heldout),
         comparison=comparison,
         bars=BARS[config.to],
         allowed_miss=config.allow_miss,
     )
 
 
-def _written_per_second(opener: Opener | None, folder: Path, prompt: str) -> float:
+def written_per_second(port: LanguageModel, heldout: Texts) -> float:
     """Tokens of one greedy completion a second, its prompt included; the best of three."""
-    assert opener is not None
-    port, best = opener(folder), 0.0
+    prompt, best = next(heldout.documents())[:_READ], 0.0
     for _ in range(_TIMES):
         began = time.perf_counter()
         (found,) = port.generate([GenerateRequest(prompt=prompt, max_tokens=_WRITTEN, truncate_prompt=True)])[0]
@@ -216,13 +224,14 @@ def _written_per_second(opener: Opener | None, folder: Path, prompt: str) -> flo
     return best
 
 
-def _write_identity(source: Path, work: Path, config: CompressConfig, card: QualityCard) -> None:
+def write_identity(source: Path, work: Path, config: CompressConfig, card: QualityCard, kind: str = "model") -> None:
+    """Write `lavra.json`: what a folder was made of and how."""
     parents = {"model": read_card(source).id} if (source / CARD_FILE).exists() else {}
     made = {"compress": {"to": config.to, "layout": card.layout, "calibration": card.calibration}}
     found = card.comparison
     metrics = {"bits": found.bits, "bits_increase": found.bits_increase, "mean_kl": found.mean_kl, "holds": card.holds}
     ignore = (QUALITY_FILE,)  # speeds vary from run to run, the artifact does not
-    write_card(work, kind="model", parents=parents, config=made, metrics=metrics, ignore=ignore)
+    write_card(work, kind=kind, parents=parents, config=made, metrics=metrics, ignore=ignore)
 
 
 def _silent(step: str, done: float, total: float | None) -> None:

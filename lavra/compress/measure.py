@@ -9,7 +9,7 @@ is not all you need", arXiv:2407.09141).  Logits are compared in float32, a boun
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,12 +91,56 @@ def compare_models(source: Model, compressed: Model, sample: Sample, progress: P
         done += len(batch.labels)
         if progress is not None:
             progress("compare on held-out text", done, sample.num_tokens)
+    return _comparison(rows, seconds, sample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What two ways of reading the same tokens say comes next.
+
+    Attributes:
+        before: (M, V) logits of the original.
+        after: (M, V) logits of what it is compared with.
+        labels: (M,) what was really there.
+        seconds: what reading took each of them.
+    """
+
+    before: Tensor
+    after: Tensor
+    labels: Tensor
+    seconds: tuple[float, float]
+
+
+@torch.inference_mode()
+def compare_answers(parts: Iterable[Answers], sample: Sample, progress: Progress | None = None) -> Comparison:
+    """Compare two ways of reading a sample, part by part.
+
+    Args:
+        parts: what both say of all of it, in any order.
+        sample: what was read.
+        progress: told how many tokens are done.
+
+    Raises:
+        InputError: the numbers of the second one are not finite.
+    """
+    seconds, done, rows = [0.0, 0.0], 0, []
+    for part in parts:
+        rows.append(_compare_logits(part.before, part.after, part.labels))
+        seconds = [total + one for total, one in zip(seconds, part.seconds, strict=True)]
+        done += len(part.labels)
+        if progress is not None:
+            progress("compare on held-out text", done, sample.num_tokens)
+    return _comparison(rows, seconds, sample)
+
+
+def _comparison(rows: Sequence[dict[str, Tensor]], seconds: Sequence[float], sample: Sample) -> Comparison:
     num_read = sum(batch.input_ids.numel() for batch in sample.batches)
     found = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     _check_finite(found)
-    figures = _cosine_figures(found) if "cosine" in found else _token_figures(found, sample)
+    headless = "cosine" in found
+    figures = _cosine_figures(found) if headless else _token_figures(found, sample)
     return Comparison(
-        unit=sample.unit if source.head is not None else "",
+        unit="" if headless else sample.unit,
         num_tokens=sample.num_tokens,
         num_bytes=sample.num_bytes,
         source_read_per_second=num_read / seconds[0],
@@ -123,14 +167,18 @@ def _compare_rows(
     size = max(16, LOGITS_BYTES // (8 * source.config.vocab_size))
     for start in range(0, len(labels), size):
         rows = slice(start, start + size)
-        p = source.logits(before[rows]).float().log_softmax(dim=-1)  # (rows, V)
-        q = compressed.logits(after[rows]).float().log_softmax(dim=-1)
-        yield {
-            "kl": (p.exp() * (p - q)).sum(dim=-1).double(),
-            "same": p.argmax(dim=-1) == q.argmax(dim=-1),
-            "before": -p.gather(1, labels[rows, None])[:, 0].double(),
-            "after": -q.gather(1, labels[rows, None])[:, 0].double(),
-        }
+        yield _compare_logits(source.logits(before[rows]), compressed.logits(after[rows]), labels[rows])
+
+
+def _compare_logits(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """(M, V) logits of both where (M,) tokens were really there."""
+    p, q = before.float().log_softmax(dim=-1), after.float().log_softmax(dim=-1)
+    return {
+        "kl": (p.exp() * (p - q)).sum(dim=-1).double(),
+        "same": p.argmax(dim=-1) == q.argmax(dim=-1),
+        "before": -p.gather(1, labels[:, None])[:, 0].double(),
+        "after": -q.gather(1, labels[:, None])[:, 0].double(),
+    }
 
 
 def _check_finite(found: dict[str, Tensor]) -> None:

@@ -1,0 +1,141 @@
+"""The quality card of a key-value cache in fewer bits: one model, read through two caches of the engine's.
+
+Text is read as the engine reads prompts, some blocks at a time, by two runners that differ in nothing but what their
+blocks hold: the type of the weights, and the smaller one.  Every key and value is read back from its block, the newest
+too, so what attention sees is rounded from the first token on, as it is where the engine writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import torch
+
+from lavra.api.load import load
+from lavra.api.model import TextModel
+from lavra.api.serving import CacheConfig, bytes_per_token, start_engine
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.files import atomic_folder
+from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.compress.card import BARS, QualityCard, write_quality
+from lavra.compress.config import CompressConfig, Form
+from lavra.compress.folder import heldout_sample, write_identity, written_per_second
+from lavra.compress.measure import Answers, Progress, compare_answers
+from lavra.compress.samples import Asked, Sample
+from lavra.compress.texts import Texts
+from lavra.engine.runners.torch import CacheType, TorchRunner
+from lavra.generate.in_process import InProcessModel
+from lavra.model.transformer import Encoder
+
+_BLOCK: Final = CacheConfig().block_size
+_TOKENS: Final = 8 * _BLOCK  # of a row in one pass: their logits are held at once
+
+
+def measure_cache(
+    source: Path, out: Path, config: CompressConfig, heldout: Texts, progress: Progress | None = None
+) -> QualityCard:
+    """Measure what a smaller cache costs a model, and write the card.
+
+    Args:
+        source: a model folder, quantized or not.
+        out: gets the card and nothing else; appears whole or not at all.
+        config: which cache, and how much text.
+        heldout: measures it.
+        progress: told how many tokens are done.
+
+    Raises:
+        QualityError: it costs more than its bars allow, and that was not allowed.
+        InputError: the model has no such cache, or there is too little held-out text.
+    """
+    if config.target.form is not Form.CACHE:
+        raise ConfigError(f"{config.to} is no cache; give kv-int8 or kv-bf16")
+    if out.resolve() == source.resolve():
+        raise InputError(f"{out} is the model itself; name another folder with --out")
+    opened = load(source, dtype=torch.float32, device="cpu")
+    assert isinstance(opened.port, InProcessModel)
+    model, settings, kind = opened.port.model, opened.port.config, cast(CacheType, config.target.detail)
+    if isinstance(model, Encoder):
+        raise InputError(f"{source} is an encoder, which reads a text at once and keeps no cache")
+    sample = heldout_sample(model, opened.port.tokenizer, heldout, config.heldout_tokens)
+    before, after = (bytes_per_token(settings, torch.float32, cache) for cache in _both(kind))
+    most = max(len(batch.scored) * _width(batch) for batch in sample.batches)
+    runners = [TorchRunner(model, settings, num_blocks=most, block_size=_BLOCK, cache_type=one) for one in _both(kind)]
+    card = QualityCard(
+        target=config.to,
+        layout="",
+        family=settings.family,
+        calibration="none",
+        text=heldout.name,
+        source_bytes=before,
+        bytes=after,
+        matrix_ratio=after / before,
+        source_written_per_second=_written_per_second(opened, "model", heldout),
+        written_per_second=_written_per_second(opened, kind, heldout),
+        comparison=compare_answers(_answers(runners, sample), sample, progress),
+        bars=BARS[config.to],
+        allowed_miss=config.allow_miss,
+    )
+    card.check()
+    with atomic_folder(out) as work:
+        write_quality(card, work)
+        write_identity(source, work, config, card, kind="quality")
+    return card
+
+
+def _both(kind: CacheType) -> tuple[CacheType, CacheType]:
+    return "model", kind
+
+
+def _width(batch: Asked) -> int:
+    """Blocks of a row."""
+    return -(-batch.scored.shape[1] // _BLOCK)
+
+
+def _answers(runners: Sequence[TorchRunner], sample: Sample) -> Iterator[Answers]:
+    """What the model says of a sample through a cache of floats, and through the smaller one."""
+    for batch in sample.batches:
+        labels = torch.zeros(batch.scored.shape, dtype=torch.int64)
+        labels[batch.scored] = batch.labels
+        for start in range(0, batch.scored.shape[1], _TOKENS):
+            part, scored = _part(batch, start), batch.scored[:, start : start + _TOKENS]
+            (before, first), (after, second) = [_timed(runner, part) for runner in runners]
+            asked = scored.flatten()
+            yield Answers(
+                before=before[asked],
+                after=after[asked],
+                labels=labels[:, start : start + _TOKENS][scored],
+                seconds=(first, second),
+            )
+
+
+def _part(batch: Asked, start: int) -> ForwardBatch:
+    """The next blocks of every row; for an encoder-decoder, of what was said, and the source with it."""
+    said, width = batch.decoder_input_ids, _width(batch)
+    ids = batch.input_ids if said is None else said
+    return ForwardBatch(
+        rows=tuple(
+            ForwardRow(
+                tokens=(tokens := tuple(row[start : start + _TOKENS])),
+                start=start,
+                blocks=tuple(range(number * width, (number + 1) * width)),
+                num_logits=len(tokens),
+                source=None if said is None else tuple(batch.input_ids[number].tolist()),
+            )
+            for number, row in enumerate(ids.tolist())
+        )
+    )
+
+
+def _timed(runner: TorchRunner, part: ForwardBatch) -> tuple[torch.Tensor, float]:
+    began = time.perf_counter()
+    logits = runner.forward(part)
+    return torch.from_numpy(logits), time.perf_counter() - began
+
+
+def _written_per_second(model: TextModel, kind: CacheType, heldout: Texts) -> float:
+    """Tokens the engine writes for one caller, through such a cache."""
+    with start_engine(model, cache=CacheConfig(cache_type=kind)) as engine:
+        return written_per_second(engine, heldout)
