@@ -201,6 +201,8 @@ class GenerateRequest:
         logit_bias: added to the logits of these token ids before anything else.
         top_logprobs: this many of the likeliest tokens are told for each one written.
         constraint: what the completion must match; it ends where that ends.
+        logprobs: whether log-probabilities are wanted; an engine need not give them where they are not, which saves a
+            pass over the vocabulary at every token.
     """
 
     prompt: str | tuple[int, ...]
@@ -216,6 +218,7 @@ class GenerateRequest:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     top_logprobs: int = 0
     constraint: Constraint | None = None
+    logprobs: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

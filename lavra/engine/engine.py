@@ -201,6 +201,7 @@ class Engine:
                 min_tokens=request.min_tokens,
                 stop_ids=self._stop_ids,
                 top_logprobs=request.top_logprobs,
+                logprobs=request.logprobs or request.top_logprobs > 0,
                 matcher=None if request.constraint is None else self._constraints.matcher(request.constraint),
             ),
             deliver=stream.deliver,

@@ -149,7 +149,7 @@ class Passes:
         ]
         turn, step = [*written, *forked], 0
         while turn:
-            choices = choose(logits[[first + step for _, first in turn]], [sequence.state for sequence, _ in turn])
+            choices = choose(_rows(logits, [first + step for _, first in turn]), [one.state for one, _ in turn])
             turn = [one for one, choice in zip(turn, choices, strict=True) if self._take(one[0], choice, step)]
             step += 1
         for sequence, _ in forked:
@@ -220,6 +220,11 @@ class Passes:
             else:
                 sequence.fail(LavraError("the engine was closed"))
             self.scheduler.remove(sequence)
+
+
+def _rows(logits: Logits, numbers: list[int]) -> Logits:
+    """Some rows; no copy where they are all of them, as in most passes."""
+    return logits if numbers == list(range(len(logits))) else logits[numbers]
 
 
 def _forward_row(row: ScheduledRow) -> ForwardRow:

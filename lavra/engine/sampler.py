@@ -33,12 +33,12 @@ class Choice:
 
     Attributes:
         token: its id.
-        logprob: natural-log probability under the model's own distribution.
+        logprob: natural-log probability under the model's own distribution, where asked for.
         top: the likeliest ids and their log-probabilities, where asked for.
     """
 
     token: int
-    logprob: float
+    logprob: float | None
     top: tuple[tuple[int, float], ...] = ()
 
 
@@ -55,6 +55,7 @@ class SampleState:
         min_tokens: the ids in `stop_ids` may not be chosen before so many are written.
         stop_ids: ids that end a text.
         top_logprobs: likeliest ids to tell.
+        logprobs: whether log-probabilities are to be told.
         matcher: what the text must match, and how far it has come.
         counts: occurrences of each id among the written ones.
         step: ids written so far.
@@ -68,6 +69,7 @@ class SampleState:
     min_tokens: int = 0
     stop_ids: Collection[int] = ()
     top_logprobs: int = 0
+    logprobs: bool = True
     matcher: Matcher | None = None
     counts: dict[int, int] = field(default_factory=dict)
     step: int = 0
@@ -157,14 +159,17 @@ def choose(logits: Logits, states: Sequence[SampleState]) -> list[Choice | Input
             "try dtype='float32'"
         )
     tokens, errors = _tokens(logits, states)
-    norms = _log_sum_exp(logits)
-    logprobs = (logits[np.arange(len(states)), tokens] - norms).tolist()
+    asking = [number for number, state in enumerate(states) if state.logprobs]
+    told: dict[int, tuple[float, tuple[tuple[int, float], ...]]] = {}
+    if asking:
+        rows = logits if len(asking) == len(states) else logits[asking]
+        norms = _log_sum_exp(rows)
+        logprobs = (rows[np.arange(len(rows)), tokens[asking]] - norms).tolist()
+        for number, row, norm, logprob in zip(asking, rows, norms.tolist(), logprobs, strict=True):
+            told[number] = logprob, top_logprobs(row, norm, states[number].top_logprobs)
     return [
-        error
-        or Choice(token, logprob, top_logprobs(row, float(norm), state.top_logprobs) if state.top_logprobs else ())
-        for token, logprob, error, row, norm, state in zip(
-            tokens.tolist(), logprobs, errors, logits, norms, states, strict=True
-        )
+        error or Choice(token, *told.get(number, (None, ())))
+        for number, (token, error) in enumerate(zip(tokens.tolist(), errors, strict=True))
     ]
 
 

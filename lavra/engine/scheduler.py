@@ -111,9 +111,11 @@ class Scheduler:
     def _make_room(self, schedule: Schedule, sequence: TokenSequence, count: int) -> bool:
         """Blocks for `count` more tokens, the one written first not shared with anybody."""
         size = self.pool.block_size
-        first = sequence.computed // size
+        first, end = sequence.computed // size, sequence.computed + count
+        if end <= len(sequence.blocks) * size and self.pool.holders(sequence.blocks[first]) == 1:
+            return True  # as most tokens find it
         shared = first < len(sequence.blocks) and self.pool.holders(sequence.blocks[first]) > 1
-        missing = max(0, -(-(sequence.computed + count) // size) - len(sequence.blocks))
+        missing = max(0, -(-end // size) - len(sequence.blocks))
         taken = self.pool.take(missing + shared)
         if taken is None:
             return False

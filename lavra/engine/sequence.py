@@ -142,7 +142,7 @@ class WrittenSequence(TokenSequence):
         """Those after the last token, and after each guess."""
         return 1 + len(self.drafts) if end == len(self.tokens) + len(self.drafts) else 0
 
-    def push(self, token: int, logprob: float, top: tuple[tuple[int, float], ...]) -> None:
+    def push(self, token: int, logprob: float | None, top: tuple[tuple[int, float], ...]) -> None:
         """A token was chosen."""
         self.state.push(token)
         self.tokens.append(token)

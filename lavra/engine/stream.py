@@ -7,6 +7,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import chain
+from queue import SimpleQueue
 from typing import ClassVar
 
 from lavra.base.types import Completion, Delta
@@ -25,18 +27,18 @@ class EngineStream:
 
     def __init__(self, cancel: Callable[[], None], watch: Watch | None = None) -> None:
         self._cancel, self._watch = cancel, watch
-        self._pieces: deque[Piece] = deque()
-        self._arrived = threading.Condition()
+        self._pieces: SimpleQueue[Piece] = SimpleQueue()
+        self._ended = threading.Event()
         self._wake: Callable[[], None] | None = None
 
     def deliver(self, piece: Piece) -> None:
         """Put the next piece, or what went wrong; from any thread."""
         if self._watch is not None:
             self._watch(piece)
-        with self._arrived:
-            self._pieces.append(piece)
-            self._arrived.notify()
-            wake = self._wake
+        self._pieces.put(piece)
+        if isinstance(piece, BaseException) or piece.completion is not None:
+            self._ended.set()
+        wake = self._wake  # read after the piece is there: whoever comes later finds it
         if wake is not None:
             wake()
 
@@ -47,35 +49,49 @@ class EngineStream:
     def __iter__(self) -> Iterator[Delta]:
         last = False
         while not last:
-            with self._arrived:
-                self._arrived.wait_for(lambda: bool(self._pieces))
-                piece = self._pieces.popleft()
-            delta = _checked(piece)
+            delta = _checked(self._pieces.get())
             last = delta.completion is not None
             yield delta
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
+        """Pieces as they come; those that came while nobody looked are one."""
         waker, arrived = _Waker.of(asyncio.get_running_loop()), asyncio.Event()
-        with self._arrived:
-            self._wake = lambda: waker.wake(arrived)
+        self._wake = lambda: waker.wake(arrived)
         last = False
         while not last:
-            while not self._pieces:
+            while self._pieces.empty():
                 await arrived.wait()
                 arrived.clear()
-            delta = _checked(self._pieces.popleft())
-            last = delta.completion is not None
-            yield delta
+            pieces = [self._pieces.get_nowait() for _ in range(self._pieces.qsize())]
+            deltas = [piece for piece in pieces if isinstance(piece, Delta)]
+            if deltas:
+                last = deltas[-1].completion is not None
+                yield _joined(deltas)
+            if len(deltas) < len(pieces):
+                _checked(pieces[-1])
 
     def completion(self) -> Completion:
-        """Read it to its end.
+        """Wait for its end; the pieces are not looked at before.
 
         Raises:
             Whatever went wrong in the engine.
         """
+        self._ended.wait()
         found = next(delta.completion for delta in self if delta.completion is not None)
         assert found is not None
         return found
+
+
+def _joined(deltas: list[Delta]) -> Delta:
+    if len(deltas) == 1:
+        return deltas[0]
+    return Delta(
+        text="".join(delta.text for delta in deltas),
+        tokens=tuple(chain.from_iterable(delta.tokens for delta in deltas)),
+        logprobs=tuple(chain.from_iterable(delta.logprobs for delta in deltas)),
+        top_logprobs=tuple(chain.from_iterable(delta.top_logprobs for delta in deltas)),
+        completion=deltas[-1].completion,
+    )
 
 
 class _Waker:
@@ -86,8 +102,8 @@ class _Waker:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._arrived: list[asyncio.Event] = []
-        self._lock = threading.Lock()
+        self._arrived: deque[asyncio.Event] = deque()
+        self._called = False
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> _Waker:
@@ -97,18 +113,18 @@ class _Waker:
 
     def wake(self, arrived: asyncio.Event) -> None:
         """Set an event soon; from any thread."""
-        with self._lock:
-            self._arrived.append(arrived)
-            first = len(self._arrived) == 1
+        self._arrived.append(arrived)
+        if self._called:  # still to come, and then it finds this one too
+            return
         loop = self._loop()
-        if first and loop is not None and not loop.is_closed():
+        if loop is not None and not loop.is_closed():
+            self._called = True
             loop.call_soon_threadsafe(self._flush)
 
     def _flush(self) -> None:
-        with self._lock:
-            arrived, self._arrived = self._arrived, []
-        for one in arrived:
-            one.set()
+        self._called = False
+        while self._arrived:
+            self._arrived.popleft().set()
 
 
 def _checked(piece: Piece) -> Delta:

@@ -39,17 +39,20 @@ class Writing:
         self._pieces: list[str] = []
         self._stream = open_stream(tokenizer, plan)
 
-    def push(self, token: int, logprob: float, top: tuple[tuple[int, float], ...] = (), *, last: bool = False) -> Delta:
+    def push(
+        self, token: int, logprob: float | None, top: tuple[tuple[int, float], ...] = (), *, last: bool = False
+    ) -> Delta:
         """Take the next token; the delta carries the completion when this token was the last.
 
         Args:
             token: its id.
-            logprob: its natural-log probability.
+            logprob: its natural-log probability, `None` where nobody asked.
             top: the likeliest ids in its place, where asked for.
             last: nothing may follow it.
         """
         self.tokens.append(token)
-        self.logprobs.append(logprob)
+        logprobs = () if logprob is None else (logprob,)
+        self.logprobs.extend(logprobs)
         if self.plan.request.top_logprobs:
             self.top_logprobs.append(top)
         piece = ""
@@ -61,25 +64,27 @@ class Writing:
                 self.finish_reason = FinishReason.STOP
             elif len(self.tokens) >= self.plan.max_tokens:
                 self.finish_reason = FinishReason.LENGTH
-        return self._delta(piece, 1)
+        return self._delta(piece, (token,), logprobs, (top,) if self.plan.request.top_logprobs else ())
 
     def cancel(self) -> Delta:
         """End it here."""
         self.finish_reason = FinishReason.CANCELLED
-        return self._delta("", 0)
+        return self._delta("", (), (), ())
 
-    def _delta(self, piece: str, new: int) -> Delta:
-        completion = None if self.finish_reason is None else self._finish(piece)
-        if completion is None:
+    def _delta(
+        self,
+        piece: str,
+        tokens: tuple[int, ...],
+        logprobs: tuple[float, ...],
+        tops: tuple[tuple[tuple[int, float], ...], ...],
+    ) -> Delta:
+        completion = None
+        if self.finish_reason is not None:
+            completion = self._finish(piece)
+            piece = self._pieces[-1]
+        elif piece:
             self._pieces.append(piece)
-        first = len(self.tokens) - new
-        return Delta(
-            text=self._pieces[-1],
-            tokens=tuple(self.tokens[first:]),
-            logprobs=tuple(self.logprobs[first:]),
-            top_logprobs=tuple(self.top_logprobs[first:]),
-            completion=completion,
-        )
+        return Delta(text=piece, tokens=tokens, logprobs=logprobs, top_logprobs=tops, completion=completion)
 
     def _finish(self, piece: str) -> Completion:
         piece += self._stream.finish()

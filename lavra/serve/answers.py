@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -17,6 +17,8 @@ from lavra.serve import traces
 from lavra.serve.errors import describe
 
 DONE = "data: [DONE]\n\n"
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_MARK: Final = "\0text\0"  # no name or id has it: headers and models' names hold no NUL
 
 
 def new_id(prefix: str) -> str:
@@ -53,7 +55,22 @@ def all_warnings(first: Sequence[str], completions: Sequence[Completion]) -> lis
 
 def event(data: dict[str, Any]) -> str:
     """One server-sent event."""
-    return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    return f"data: {_ENCODER.encode(data)}\n\n"
+
+
+class TextEvents:
+    """Events that differ in one text only, as nearly all of a stream do: the rest is encoded once.
+
+    Args:
+        make: the event's data around a text.
+    """
+
+    def __init__(self, make: Callable[[str], dict[str, Any]]) -> None:
+        self._before, self._after = event(make(_MARK)).split(_ENCODER.encode(_MARK))
+
+    def event(self, text: str) -> str:
+        """As `event` of what is made around the text."""
+        return f"{self._before}{_ENCODER.encode(text)}{self._after}"
 
 
 def streamed(events: AsyncIterator[str], streams: Sequence[EngineStream]) -> StreamingResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,7 +72,9 @@ def _start(edge: Edge, body: ChatBody, tenant: str) -> _Asked:
     prompt = tuple(model.tokenizer.encode(text))
     most = body.max_completion_tokens or body.max_tokens or remaining(model, prompt)
     n = check_samples("n", body.n, edge.config)
-    request = generate_request(body, prompt, max_tokens=most, n=n, top_logprobs=body.top_logprobs or 0)
+    request = generate_request(
+        body, prompt, max_tokens=most, n=n, logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0
+    )
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)
     streams = edge.submit(model, request, body, tenant)
@@ -119,6 +121,10 @@ def _held_back(asked: _Asked, completion: Completion) -> tuple[dict[str, Any], s
     return delta, "tool_calls" if calls else completion.finish_reason.value
 
 
+def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> answers.TextEvents:
+    return answers.TextEvents(lambda text: chunk(index, {"content": text}))
+
+
 async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, text as it comes, the reason at the end, and usage where asked for."""
     begin = answers.head("chat.completion.chunk", asked.identity, asked.model.name)
@@ -129,6 +135,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     done: dict[int, Completion] = {}
     for index in range(len(asked.streams)):
         yield answers.event(chunk(index, {"role": "assistant", "content": ""}))
+    plain = [_text_events(chunk, index) for index in range(len(asked.streams))]
     async for index, piece in read_pieces(asked.streams):
         more: dict[str, Any] = {}
         if asked.body.logprobs and piece.tokens:
@@ -136,8 +143,10 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
                 asked.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text
             )
         told = piece.text if asked.tools.offered is None else ""
-        if told or more:
+        if more:
             yield answers.event(chunk(index, {"content": told}, **more))
+        elif told:
+            yield plain[index].event(told)
         if piece.completion is not None:
             done[index] = piece.completion
             delta, reason = _held_back(asked, piece.completion)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,8 +86,12 @@ def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
     if most == 0 and not body.echo:
         raise InputError("max_tokens is 0 and echo is off, so there would be nothing to answer; set one of them")
     scores = _score_prompts(model, prompts) if body.echo and body.logprobs is not None else None
+    tells = body.logprobs is not None or best_of > n  # the best are the likeliest
+    most_written = max(1, most)
     requests = [
-        generate_request(body, prompt, max_tokens=max(1, most), n=best_of, top_logprobs=body.logprobs or 0)
+        generate_request(
+            body, prompt, max_tokens=most_written, n=best_of, logprobs=tells, top_logprobs=body.logprobs or 0
+        )
         for prompt in prompts
     ]
     streams = _submit_all(edge, model, requests, body, tenant) if most else [[] for _ in prompts]
@@ -187,6 +191,10 @@ def _logprobs(asked: _Asked, number: int, completion: Completion | None, text: s
     return completion_logprobs(asked.model.tokenizer, tokens, logprobs, tops, text)
 
 
+def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> answers.TextEvents:
+    return answers.TextEvents(lambda text: chunk(index, text))
+
+
 async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     """Text as it comes; each choice ends with its reason."""
     begin = answers.head("text_completion", asked.identity, asked.model.name)
@@ -203,6 +211,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
             yield answers.event(chunk(index, echo, logprobs=logprobs, finish_reason=end))
     tells = asked.body.logprobs is not None
     places = [Places(len(_echo(asked, index // asked.n))) for index in range(len(flat) if tells else 0)]
+    plain = [_text_events(chunk, index) for index in range(len(flat))]
     done: dict[int, Completion] = {}
     async for index, piece in read_pieces(flat):
         more: dict[str, Any] = {}
@@ -214,11 +223,13 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
         if piece.completion is not None:
             done[index] = piece.completion
             more["finish_reason"] = piece.completion.finish_reason.value
-        if piece.text or more:
-            last = {}
-            if piece.completion is not None:
-                last["warnings"] = answers.all_warnings(asked.warnings, [*done.values()])
+        last = {}
+        if piece.completion is not None:
+            last["warnings"] = answers.all_warnings(asked.warnings, [*done.values()])
+        if more:
             yield answers.event({**chunk(index, piece.text, **more), **last})
+        elif piece.text:
+            yield plain[index].event(piece.text)
     ended = [done[index] for index in sorted(done)]  # by prompt, whichever ended first
     for first in range(0, len(ended), asked.n):
         edge.metrics.finished(asked.model.name, ended[first : first + asked.n])

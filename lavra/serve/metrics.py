@@ -13,7 +13,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from lavra.base.errors import OverloadedError
-from lavra.base.types import Completion
+from lavra.base.types import Completion, Delta
 from lavra.engine import Engine
 from lavra.engine.stream import Piece, Watch
 
@@ -36,7 +36,7 @@ class Metrics:
         )
         self._each = Histogram(
             "gen_ai_server_time_per_output_token_seconds",
-            "between tokens after the first",
+            "of a completion's tokens after the first, their mean",
             by_model,
             buckets=_PER_TOKEN,
             registry=registry,
@@ -75,23 +75,23 @@ class Metrics:
         }
 
     def watch(self, model: str) -> Watch:
-        """Watches one completion: its first token, the time between the others, and how it ends."""
-        began, first, each = time.perf_counter(), self._first.labels(model), self._each.labels(model)
-        last: float | None = None
+        """Watches one completion: its first token, the mean time of each later one, and how it ends."""
+        began = time.perf_counter()
+        first: float | None = None
 
         def watch(piece: Piece) -> None:
-            nonlocal last
-            end = _end(piece)
-            if end is not None:
-                self._ended.labels(model, end).inc()
-            if isinstance(piece, BaseException) or not piece.tokens:
+            nonlocal first
+            now, end = time.perf_counter(), _end(piece)
+            if first is None and not isinstance(piece, BaseException) and piece.tokens:
+                first = now
+                self._first.labels(model).observe(now - began)
+            if end is None:
                 return
-            now = time.perf_counter()
-            if last is None:
-                first.observe(now - began)
-            else:
-                each.observe(now - last)
-            last = now
+            self._ended.labels(model, end).inc()
+            if first is not None and isinstance(piece, Delta) and piece.completion is not None:
+                later = len(piece.completion.tokens) - 1
+                if later > 0:
+                    self._each.labels(model).observe((now - first) / later)
 
         return watch
 

@@ -35,7 +35,7 @@ def sampling_of(body: Sampled) -> SamplingConfig:
 
 
 def generate_request(
-    body: Sampled, prompt: str | tuple[int, ...], *, max_tokens: int, n: int, top_logprobs: int
+    body: Sampled, prompt: str | tuple[int, ...], *, max_tokens: int, n: int, logprobs: bool, top_logprobs: int
 ) -> GenerateRequest:
     """One prompt with the body's settings."""
     return GenerateRequest(
@@ -47,6 +47,7 @@ def generate_request(
         truncate_prompt=bool(body.truncate_prompt),
         min_tokens=body.min_tokens or 0,
         logit_bias=bias_of(body.logit_bias),
+        logprobs=logprobs,
         top_logprobs=top_logprobs,
         constraint=None if body.response_format is None else constraint_of(body.response_format),
     )

@@ -108,8 +108,14 @@ class _Window:
         # the piece just given becomes the context of the next, and what was before it is forgotten
         self._ids = self._ids[self._settled :]
         self._settled = len(self._ids)
-        self._context = self._decode(self._ids)
+        self._context = self._decode(self._ids) if self._settled > 1 else self._alone(self._ids)
         return new
+
+    def _alone(self, ids: Sequence[int]) -> str:
+        """The text of one token, which most pieces are."""
+        if not ids or (self._skip and ids[0] in self._tokenizer.special_ids):
+            return ""
+        return self._tokenizer.text_alone(ids[0])
 
 
 class _StopMatcher:

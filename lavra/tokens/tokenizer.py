@@ -58,6 +58,7 @@ class Tokenizer:
         parts.backend.no_padding()
         self._parts = parts
         self._backend = parts.backend
+        self._alone: dict[int, str] = {}
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
@@ -165,16 +166,20 @@ class Tokenizer:
             raise InputError(f"no token has id {token_id} (the last is {self._last_id}); {_FOREIGN_ID}")
         return found
 
+    def text_alone(self, token_id: int) -> str:
+        """As `decode` of one id by itself, remembered: streams ask for it at every token."""
+        found = self._alone.get(token_id)
+        if found is None:
+            found = self._alone[token_id] = self.decode([token_id])
+        return found
+
     def token_bytes(self, token_id: int) -> bytes:
         """What a token adds to a text where it is not the first: its space too, or a part of a character.
 
         Raises:
             InputError: there is no such token.
         """
-        token = self.token(token_id)
-        if token_id in self._added:
-            return token.encode()
-        found = spelled(token, self.definition)
+        found = spelled(self.token(token_id), self.definition)
         return self.decode([token_id]).encode() if found is None else found
 
     def id(self, token: str) -> int | None:
@@ -280,12 +285,8 @@ class Tokenizer:
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Ids that `skip_special_tokens` leaves out."""
-        return frozenset(token_id for token_id, token in self._added.items() if token.special)
-
-    @cached_property
-    def _added(self) -> dict[int, tokenizers.AddedToken]:
-        found: dict[int, tokenizers.AddedToken] = self._backend.get_added_tokens_decoder()
-        return found
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(token_id for token_id, token in added.items() if token.special)
 
     @cached_property
     def sentinel_ids(self) -> list[int]:
