@@ -16,7 +16,7 @@ _BYTE_NAMES: Final = {name: bytes([byte]) for byte, name in enumerate(BYTE_TOKEN
 
 
 def spelled(token: str, definition: Definition) -> bytes | None:
-    """The bytes of a token that is no added one; `None` where only a decoder knows, as with WordPiece's words."""
+    """The bytes of a token; `None` where only a decoder knows, as with WordPiece's words."""
     if "ByteLevel" in definition.decoders:
         return bytes(BYTE_OF[letter] for letter in token) if all(letter in BYTE_OF for letter in token) else None
     if definition.continuation or not definition.decoders.intersection(_MARKED):

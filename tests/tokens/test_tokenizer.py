@@ -64,6 +64,16 @@ def test_bytes_of_tokens_joined_are_the_text(trained: dict[str, Tokenizer], name
     assert b"".join(map(tokenizer.token_bytes, ids)) == tokenizer.decode(ids).encode()
 
 
+@pytest.mark.parametrize("name", ["gpt2-bpe", "unigram"])
+@pytest.mark.parametrize("added", ["<tool>", "a tool", "<｜begin▁of▁text｜>", "é"])
+def test_bytes_of_an_added_token_are_what_it_decodes_to(trained: dict[str, Tokenizer], name: str, added: str) -> None:
+    backend = tokenizers.Tokenizer.from_str(trained[name].backend.to_str())
+    backend.add_tokens([tokenizers.AddedToken(added, normalized=False)])
+    tokenizer = Tokenizer(Parts(backend=backend, special=trained[name].special))
+    token = tokenizer.id(added)
+    assert tokenizer.token_bytes(token).decode(errors="replace") == tokenizer.decode([token])
+
+
 def test_bytes_of_a_word_and_of_a_special_token(trained: dict[str, Tokenizer]) -> None:
     tokenizer = trained["wordpiece"]
     assert tokenizer.token_bytes(tokenizer.encode("return")[0]) == b"return"
