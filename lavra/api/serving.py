@@ -118,5 +118,5 @@ def bytes_per_token(config: ModelConfig, dtype: torch.dtype, cache_type: str) ->
     layers = config.num_decoder_layers or config.num_layers
     vectors = 2 * layers * config.num_kv_heads
     if cache_type == "int8":
-        return vectors * (config.head_dim + 4)
+        return vectors * (config.head_dim + 4)  # a scale and a middle in 16 bits
     return vectors * config.head_dim * (2 if cache_type == "bf16" else dtype.itemsize)

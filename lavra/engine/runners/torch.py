@@ -4,8 +4,8 @@ The model is the one that trains: it is handed a cache that keeps keys and value
 bring equally many tokens are computed together; so the single tokens of all running sequences are one batch, and each
 part of a prompt is a batch of its own, with no padding anywhere.
 
-Blocks hold keys and values in the model's type, in bfloat16, or as integers with one scale a token and head
-(`stores.py`); rows that write keep a copy of theirs side by side (`resident.py`).
+Blocks hold keys and values in the model's type, in bfloat16, or as integers, each head of a token with a scale and a
+middle (`stores.py`); rows that write keep a copy of theirs side by side (`resident.py`).
 """
 
 from __future__ import annotations
