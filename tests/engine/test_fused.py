@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lavra.engine.runners.fused import FusedLinear, fuse
+from lavra.engine.runners.fused import FusedLinear, _size_for, fuse
 from lavra.engine.runners.torch import TorchRunner
 from lavra.model import build_model, preset
 from lavra.quantize import SCHEMES, quantize_model
@@ -71,3 +71,18 @@ def test_an_engine_does_not_hold_the_float_matrices_twice():
     gc.collect()
     assert matrix() is None
     runner.close()
+
+
+def test_products_are_made_for_few_sizes():
+    """A product is compiled for each, and kept: prompts of every length must not fill the memory."""
+    sizes = [_size_for(rows) for rows in range(1, 1025)]
+    assert all(rows <= size <= 1.25 * rows for rows, size in enumerate(sizes, start=1))
+    assert len(set(sizes)) == 16 + 4 * 6
+    assert sizes[:16] == list(range(1, 17))
+    assert _size_for(512) == 512
+
+
+@pytest.mark.parametrize("rows", [1, 16, 17, 33, 100])
+def test_any_number_of_rows(rows):
+    linear, x = nn.Linear(24, 40), torch.randn(1, rows, 24)
+    torch.testing.assert_close(FusedLinear(linear)(x), linear(x), atol=1e-5, rtol=1e-5)

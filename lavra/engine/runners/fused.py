@@ -28,6 +28,7 @@ from lavra.model.transformer import Head, Transformer
 AnyTransformer = TypeVar("AnyTransformer", bound=Transformer)
 
 _ONEDNN: Final = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+_EXACT: Final = 16  # rows up to which each number of them has products of its own
 _FEW: Final = 8  # rows the layout is best for: it serves one row and hundreds well, one made for either does not
 
 
@@ -92,10 +93,21 @@ class Matrix:
 
     def product(self, x: Tensor) -> Tensor:
         """(..., K) -> (..., N)."""
-        if self._packed:
-            out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
-            return out
-        return functional.linear(x, self._weight, self._bias)
+        if not self._packed:
+            return functional.linear(x, self._weight, self._bias)
+        rows = x.shape[:-1].numel()
+        spare = _size_for(rows) - rows
+        given = functional.pad(x.reshape(rows, -1), (0, 0, 0, spare)) if spare else x
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(given, self._weight, self._bias, "none", [], "")
+        return out[:rows].view(*x.shape[:-1], -1) if spare else out
+
+
+def _size_for(rows: int) -> int:
+    """Rows a product is made for, at most a quarter more: oneDNN compiles one for every size, and keeps a thousand."""
+    if rows <= _EXACT:
+        return rows
+    step = 1 << (rows.bit_length() - 3)
+    return -(-rows // step) * step
 
 
 class FusedAttention(Attention):
