@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +16,8 @@ from lavra.base.types import Completion, Usage
 from lavra.engine import EngineStream
 from lavra.serve import traces
 from lavra.serve.errors import describe
+
+logger = logging.getLogger(__name__)
 
 DONE = "data: [DONE]\n\n"
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -86,23 +89,27 @@ class _Streamed(StreamingResponse):
     """
 
     def __init__(self, events: AsyncIterator[str], streams: Sequence[EngineStream]) -> None:
-        super().__init__(guarded(events), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        self._streams = streams
+        told = self._guarded(events)
+        super().__init__(told, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._streams, self._request = streams, ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them."""
+        self._request = scope.get("state", {}).get("id", "")
         try:
             await super().__call__(scope, receive, send)
         finally:
             for stream in self._streams:
                 stream.cancel()
 
-
-async def guarded(events: AsyncIterator[str]) -> AsyncIterator[str]:
-    """A stream whose errors are its last event: the status line has long been sent."""
-    try:
-        async for one in events:
-            yield one
-    except Exception as error:
-        yield event(describe(error)[1])
-        yield DONE
+    async def _guarded(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
+        """Events whose last is what went wrong, if something did: the status line has long been sent."""
+        try:
+            async for one in events:
+                yield one
+        except Exception as error:
+            status, told, _ = describe(error)
+            if status >= 500:
+                logger.exception("request %s failed", self._request)
+            yield event(told)
+            yield DONE

@@ -5,7 +5,6 @@ Nothing that a client sends may become a 500: one is logged with its traceback u
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import Any
 
@@ -17,8 +16,6 @@ from starlette.exceptions import HTTPException
 from lavra.base.errors import ContextLengthError, InputError, OverloadedError
 from lavra.serve import traces
 from lavra.serve.served import UnknownModelError
-
-logger = logging.getLogger(__name__)
 
 
 def error_body(
@@ -55,14 +52,12 @@ def _invalid(error: RequestValidationError) -> dict[str, Any]:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Give every error its shape."""
+    """Give every error its shape; faults of ours are the gate's."""
 
-    async def handle(request: Request, error: Exception) -> JSONResponse:
+    async def handle(_: Request, error: Exception) -> JSONResponse:
         status, body, headers = describe(error)
         traces.failed(error)
-        if status >= 500:
-            logger.error("request %s failed", getattr(request.state, "id", "?"), exc_info=error)
         return JSONResponse(body, status_code=status, headers=headers)
 
-    for kind in (InputError, OverloadedError, UnknownModelError, RequestValidationError, HTTPException, Exception):
+    for kind in (InputError, OverloadedError, UnknownModelError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)

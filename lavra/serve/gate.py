@@ -8,14 +8,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lavra.serve.config import ServeConfig
-from lavra.serve.errors import error_body
+from lavra.serve.errors import describe, error_body
+
+logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/health", "/ready", "/"})  # no secret there: a page, and whether the process lives
 
@@ -42,20 +46,31 @@ class Gate:
         tenant = hashlib.blake2b(key, digest_size=16).hexdigest()  # tells tenants apart, and is no key
         scope.setdefault("state", {}).update(id=identity, tenant=tenant)
 
+        begun = False
+
         async def sending(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 message.setdefault("headers", []).append((b"x-request-id", identity.encode("latin-1", "replace")))
                 route = scope.get("route")
                 self._answered(getattr(route, "path", "unknown"), message["status"])
             await send(message)
 
         if scope["path"] not in OPEN_PATHS and not self._may_enter(scope):
-            await _refuse(sending, 401, "a key is needed: send Authorization: Bearer KEY", "invalid_api_key")
+            message = "a key is needed: send Authorization: Bearer KEY"
+            await _refuse(sending, 401, error_body(message, code="invalid_api_key"))
             return
         if _declared_length(scope) > self._config.max_body_bytes:
-            await _refuse(sending, 413, self._too_large(), "body_too_large")
+            await _refuse(sending, 413, error_body(self._too_large(), code="body_too_large"))
             return
-        await self._app(scope, self._counting(receive), sending)
+        try:
+            await self._app(scope, self._counting(receive), sending)
+        except Exception as error:  # a fault of ours: the framework would answer outside, without the id
+            logger.exception("request %s failed", identity)
+            if begun:
+                raise
+            await _refuse(sending, *describe(error)[:2])
 
     def _counting(self, receive: Receive) -> Receive:
         """Count the body as it comes: a client may not have said, or not truly, how long it is."""
@@ -92,8 +107,8 @@ def _declared_length(scope: Scope) -> int:
     return int(value) if value.isdecimal() and len(value) < 20 else 0
 
 
-async def _refuse(send: Send, status: int, message: str, code: str) -> None:
-    body = json.dumps(error_body(message, code=code)).encode()
+async def _refuse(send: Send, status: int, answer: dict[str, Any]) -> None:
+    body = json.dumps(answer).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -270,7 +270,7 @@ def test_stopping_lets_running_requests_end():
     assert answers[0].json()["usage"]["completion_tokens"] == 20
 
 
-def test_what_goes_wrong_inside_says_no_more_than_that(http):
+def test_what_goes_wrong_inside_says_no_more_than_that(http, caplog):
     model = served("writer")
     with running([model]) as url:
 
@@ -278,11 +278,17 @@ def test_what_goes_wrong_inside_says_no_more_than_that(http):
             raise RuntimeError("secret detail")
 
         model.engine._passes.runner.forward = fail
-        answer = httpx2.post(f"{url}/v1/completions", json=ASK)
+        answer = httpx2.post(f"{url}/v1/completions", json=ASK, headers={"X-Request-Id": "whole"})
         assert answer.status_code == 500
         assert "secret" not in answer.text
-        streamed = events(httpx2.post(f"{url}/v1/completions", json={**ASK, "stream": True}))
+        assert answer.headers["x-request-id"] == "whole"
+        ask, headers = {**ASK, "stream": True}, {"X-Request-Id": "streamed"}
+        streamed = events(httpx2.post(f"{url}/v1/completions", json=ask, headers=headers))
         assert streamed[-1]["error"]["type"] == "server_error"
+        counted = httpx2.get(f"{url}/metrics").text
+    assert 'http_server_responses_total{path="/v1/completions",status="500"} 1.0' in counted
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("lavra.serve")]
+    assert told == ["request whole failed", "request streamed failed"]
 
 
 def test_tokens_there_and_back(http):
