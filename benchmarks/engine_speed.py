@@ -2,7 +2,8 @@
 
 One, 8 and 16 streams of unequal prompts, greedy and at temperature 0.8 with top-p 0.95, and the reading of prompts.
 `generate` is given all prompts as one padded batch, which is its best case: all arrive at once and end together.
-Both sides take turns; the medians' ratio is what counts.
+Its continuous batching (`generate_batch`) keeps its manager between turns: setting one up takes seconds.
+All sides take turns; the ratio of the engine's median to `generate`'s is what counts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from result import Result, print_table
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from lavra.api.load import load
 from lavra.base.types import GenerateRequest, SamplingConfig
@@ -40,13 +41,14 @@ SAMPLED_BAR = 0.95  # of greedy
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="a small model, few tokens, one turn")
+    parser.add_argument("--device", default="cpu", help="where both sides compute: cpu, cuda")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     size = (64, 2) if args.smoke else (384, 6)
     with tempfile.TemporaryDirectory() as name:
         folder = make_model(Path(name), *size)
         counts, tokens, turns = ((8,), 16, 1) if args.smoke else ((1, 8, 16), 128, 5)
-        figures = measure(folder, counts=counts, tokens=tokens, turns=turns)
+        figures = measure(folder, counts=counts, tokens=tokens, turns=turns, device=args.device)
     show(figures)
     if args.json:
         print(as_result(figures).line())
@@ -75,11 +77,12 @@ def make_model(
     return folder
 
 
-def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int) -> dict[str, Any]:
+def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int, device: str = "cpu") -> dict[str, Any]:
     """Tokens a second of both sides in every setting."""
-    port = load(folder).port
+    port = load(folder, device=device).port
     assert isinstance(port, InProcessModel)
-    peer = AutoModelForCausalLM.from_pretrained(folder).eval()  # type: ignore[no-untyped-call]
+    peer = AutoModelForCausalLM.from_pretrained(folder).eval().to(device)  # type: ignore[no-untyped-call]
+    batching = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa").eval()  # type: ignore[no-untyped-call]
     rng = np.random.default_rng(0)
     prompts = [tuple(rng.integers(300, VOCAB_SIZE, length).tolist()) for length in rng.integers(32, 129, 16)]
     long = [tuple(rng.integers(300, VOCAB_SIZE, 512).tolist()) for _ in range(4)]
@@ -95,7 +98,10 @@ def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int) -> 
                 "generate": partial(theirs, peer, some, tokens, {}),
                 "generate sampled": partial(theirs, peer, some, tokens, PEER_SAMPLED),
             }
+            if count > 1:
+                sides["continuous batching"] = partial(batched, batching, some, tokens)
             found["1 stream" if count == 1 else f"{count} streams"] = in_turns(sides, turns)
+            batching.destroy_cached_continuous_batching_manager()
         reading: dict[str, Callable[[], float]] = {
             "lavra": lambda: ours(engine, long, 1, SamplingConfig()) * 512,
             "generate": lambda: theirs(peer, long, 1, {}) * 512,
@@ -130,13 +136,26 @@ def theirs(model: Any, prompts: list[tuple[int, ...]], tokens: int, sampling: Ma
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     settings = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0, **sampling}
     began = time.perf_counter()
-    model.generate(ids, attention_mask=mask, **settings)
+    model.generate(ids.to(model.device), attention_mask=mask.to(model.device), **settings)
     return len(prompts) * tokens / (time.perf_counter() - began)
+
+
+def batched(model: Any, prompts: list[tuple[int, ...]], tokens: int) -> float:
+    """Tokens a second of `generate_batch`."""
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, eos_token_id=-1, pad_token_id=0,
+        num_blocks=256, max_batch_tokens=512,
+    )  # fmt: skip
+    began = time.perf_counter()
+    done = model.generate_batch([list(one) for one in prompts], generation_config=config, persistent_manager=True)
+    seconds = time.perf_counter() - began
+    assert sum(len(one.generated_tokens) for one in done.values()) == len(prompts) * tokens
+    return len(prompts) * tokens / seconds
 
 
 def show(figures: Mapping[str, Mapping[str, float]]) -> None:
     """One row a setting."""
-    rows = [("tokens/s", "lavra", "generate", "ratio", "lavra sampled", "generate sampled")]
+    rows = [("tokens/s", "lavra", "generate", "ratio", "lavra sampled", "generate sampled", "continuous batching")]
     for name, sides in figures.items():
         sampled = sides.get("lavra sampled", 0.0)
         rows.append(
@@ -147,6 +166,7 @@ def show(figures: Mapping[str, Mapping[str, float]]) -> None:
                 f"{sides['lavra'] / sides['generate']:.2f}",
                 f"{sampled:,.0f}" if sampled else "",
                 f"{sides['generate sampled']:,.0f}" if sampled else "",
+                f"{sides['continuous batching']:,.0f}" if "continuous batching" in sides else "",
             )
         )
     print_table(rows)

@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
 from queue import SimpleQueue
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from lavra.base.types import Completion, Delta
+
+_PAUSE: Final = 0.005  # seconds between two flushes of a loop; the first token after a rest goes out at once
 
 Piece = Delta | BaseException
 Watch = Callable[[Piece], None]
@@ -95,7 +97,11 @@ def _joined(deltas: list[Delta]) -> Delta:
 
 
 class _Waker:
-    """Wakes what waits in one event loop: the pieces of one pass cost one call into the loop, not one each."""
+    """Wakes what waits in one event loop, all of it together, and at most 200 times a second.
+
+    The pieces of one pass cost one call into the loop, not one each.  And where passes follow each other faster than
+    anybody reads, a stream's pieces of several go out as one: what a token costs is mostly the write to its socket.
+    """
 
     _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker]] = weakref.WeakKeyDictionary()
     _making = threading.Lock()
@@ -104,6 +110,7 @@ class _Waker:
         self._loop = weakref.ref(loop)
         self._arrived: deque[asyncio.Event] = deque()
         self._called = False
+        self._flushed = 0.0  # when, on the loop's clock
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> _Waker:
@@ -119,10 +126,17 @@ class _Waker:
         loop = self._loop()
         if loop is not None and not loop.is_closed():
             self._called = True
-            loop.call_soon_threadsafe(self._flush)
+            loop.call_soon_threadsafe(self._when_due, loop)
 
-    def _flush(self) -> None:
-        self._called = False
+    def _when_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = self._flushed + _PAUSE
+        if loop.time() >= due:
+            self._flush(loop)
+        else:
+            loop.call_at(due, self._flush, loop)
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._called, self._flushed = False, loop.time()
         while self._arrived:
             self._arrived.popleft().set()
 
