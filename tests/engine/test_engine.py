@@ -392,7 +392,26 @@ def test_a_stream_can_be_awaited():
         requests, found = asyncio.run(both(engine))
     for request, deltas in zip(requests, found, strict=True):
         assert tuple(token for delta in deltas for token in delta.tokens) == alone(request)
-        assert [delta.completion is None for delta in deltas] == [True] * 4 + [False]
+        assert [delta.completion is None for delta in deltas] == [True] * (len(deltas) - 1) + [False]
+
+
+def test_pieces_nobody_looked_at_are_one():
+    request = GenerateRequest(prompt=(1,), max_tokens=6, top_logprobs=2)
+
+    async def late(engine):
+        stream = engine.submit(request)
+        while engine.stats().finished == 0:
+            await asyncio.sleep(0.001)
+        return [delta async for delta in stream]
+
+    engine, _ = scripted_engine()
+    with engine:
+        (delta,) = asyncio.run(late(engine))
+    done = delta.completion
+    assert done is not None
+    assert (delta.text, delta.tokens, delta.logprobs) == (done.text, done.tokens, done.logprobs)
+    assert delta.top_logprobs == done.top_logprobs
+    assert len(delta.tokens) == 6
 
 
 def test_deltas_carry_logprobs_and_the_likeliest():
