@@ -98,7 +98,7 @@ def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int, dev
                 "generate": partial(theirs, peer, some, tokens, {}),
                 "generate sampled": partial(theirs, peer, some, tokens, PEER_SAMPLED),
             }
-            if count > 1:
+            if count > 1 and turns > 1:  # setting it up takes longer than the rest of a small run
                 sides["continuous batching"] = partial(batched, batching, some, tokens)
             found["1 stream" if count == 1 else f"{count} streams"] = in_turns(sides, turns)
             batching.destroy_cached_continuous_batching_manager()
