@@ -141,11 +141,14 @@ def _set_thresholds(*, mmap: int, trim: int, top_pad: int) -> bool:
 def available_memory(device: torch.device | None = None) -> int:
     """Bytes that may be used: free on a GPU; else the kernel's estimate on Linux, all memory elsewhere.
 
+    What PyTorch has freed on a GPU it keeps for its next allocation; the driver counts it as taken, and it is not.
+
     Args:
         device: whose memory; the one that would be picked by default.
     """
     if (device or pick_device()).type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():

@@ -69,6 +69,7 @@ def sample_documents(dataset: TokenDataset, max_tokens: int) -> list[int]:
 @torch.no_grad()
 def hole_nll(model: Model, batch: Batch) -> npt.NDArray[np.float32]:
     """Nats of each label of a batch, row by row: what an encoder or encoder-decoder thought of its holes."""
+    batch = batch.to(next(model.parameters()).device)
     if isinstance(model, EncoderDecoder):
         assert batch.decoder_input_ids is not None
         encoded = model.encode(batch.input_ids, segments=batch.segments)
@@ -81,7 +82,7 @@ def hole_nll(model: Model, batch: Batch) -> npt.NDArray[np.float32]:
     wanted = batch.labels != IGNORE
     rows = model.head_hidden(hidden[wanted])
     logprobs = label_logprobs(rows, model.head_weight, batch.labels[wanted], model.head_bias)
-    result: npt.NDArray[np.float32] = -logprobs.float().numpy()
+    result: npt.NDArray[np.float32] = -logprobs.float().cpu().numpy()
     return result
 
 
