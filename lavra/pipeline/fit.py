@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from lavra.base.checks import Check
-from lavra.base.device import available_memory
+from lavra.base.device import available_memory, pick_device
 from lavra.base.errors import ConfigError
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
@@ -40,7 +40,7 @@ def must_pass(check: Check) -> None:
 
 def memory_check(plan: Plan, model: ModelConfig, batch: Batch, *, compiled: bool) -> Check:
     """Whether training in one process fits, by estimate; what would, if it does not."""
-    needed = training_memory(model, plan.train, batch, compiled=compiled).total
+    needed = training_memory(model, plan.train, batch, compiled=compiled, device=pick_device()).total
     available = available_memory()
     fits = needed <= available * _OTHER_USES
     return Check(
@@ -71,7 +71,8 @@ def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float, compi
     rows = len(batch.sample_ids)
     while rows > 1:
         rows //= 2
-        smaller = training_memory(model, plan.train, batch.rows(0, rows), compiled=compiled).total
+        part = batch.rows(0, rows)
+        smaller = training_memory(model, plan.train, part, compiled=compiled, device=pick_device()).total
         if smaller <= limit:
             parts = len(batch.sample_ids) // rows * plan.train.accumulation
             return (

@@ -71,7 +71,9 @@ class MemoryEstimate:
         return [*((part.name, getattr(self, part.name)) for part in fields(self)), ("total", self.total)]
 
 
-def training_memory(config: ModelConfig, train: TrainConfig, batch: Batch, *, compiled: bool) -> MemoryEstimate:
+def training_memory(
+    config: ModelConfig, train: TrainConfig, batch: Batch, *, compiled: bool, device: torch.device | None = None
+) -> MemoryEstimate:
     """Bytes that training will take at its worst moment, in one process without sharding.
 
     Args:
@@ -79,10 +81,12 @@ def training_memory(config: ModelConfig, train: TrainConfig, batch: Batch, *, co
         train: the run's settings.
         batch: a micro-batch of the run's shape; what is in it does not matter.
         compiled: whether blocks will be.
+        device: where; the CPU by default.
     """
-    with FakeTensorMode() as mode:
+    device = device or torch.device("cpu")
+    with FakeTensorMode() as mode, device:
         model = build_model(config)
-        fake = _fake(batch, mode)
+        fake = _fake(batch, mode).to(device)
         if train.activation_checkpointing:
             kept = _peak_bytes(model, train, fake)
         else:
@@ -96,7 +100,7 @@ def training_memory(config: ModelConfig, train: TrainConfig, batch: Batch, *, co
         optimizer=2 * (weights - muon) + muon,
         update=4 * largest,  # float32 directions, twice while stacked, and the bf16 iterates
         activations=kept,
-        loss=_loss_bytes(config, train, batch),
+        loss=_loss_bytes(config, train, batch, device, compiled=compiled),
     )
 
 
@@ -113,7 +117,7 @@ def _kept_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
 
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
-        autocast(torch.device("cpu"), train.precision),
+        autocast(fake.input_ids.device, train.precision),
     ):
         _hidden(model, fake)
         return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
@@ -125,7 +129,7 @@ def _peak_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(live.leave_out_gradient)  # type: ignore[no-untyped-call]
     with live, checkpointed_activations(model, train.activation_checkpointing):
-        with autocast(torch.device("cpu"), train.precision):
+        with autocast(fake.input_ids.device, train.precision):
             hidden = _hidden(model, fake)
         hidden.backward(torch.empty_like(hidden))  # type: ignore[no-untyped-call]
     return live.peak
@@ -190,12 +194,14 @@ def _hidden(model: Any, batch: Batch) -> Tensor:
     return hidden
 
 
-def _loss_bytes(config: ModelConfig, train: TrainConfig, batch: Batch) -> int:
+def _loss_bytes(config: ModelConfig, train: TrainConfig, batch: Batch, device: torch.device, *, compiled: bool) -> int:
     """As `lavra.model.loss` holds them: the head and its gradient, the hidden states and theirs, one chunk's logits."""
     width = 2 if train.precision == "bf16" else 4
-    rows = min(chunk_rows(config.vocab_size), batch.num_targets)
+    rows = min(chunk_rows(config.vocab_size, device), batch.num_targets)
     head = config.vocab_size * config.hidden_size * (4 + width)
-    return head + 2 * batch.num_targets * config.hidden_size * width + rows * config.vocab_size * (4 + 2 * width)
+    # Compiled, scores and their gradient are made in one pass; else scores, exponentials and hits are kept by the way.
+    chunk = rows * config.vocab_size * (2 * width + (4 if compiled else 16))
+    return head + 2 * batch.num_targets * config.hidden_size * width + chunk
 
 
 def _muon_bytes(model: nn.Module) -> tuple[int, int]:
