@@ -54,7 +54,9 @@ def to_weight(integers: Tensor, scale: Tensor, scheme: Scheme, dtype: torch.dtyp
 def round_inputs(x: Tensor) -> tuple[Tensor, Tensor]:
     """(..., K) inputs -> integers as floats (..., K) and a scale a token (..., 1), as compressed-tensors has it."""
     largest = x.float().abs().amax(dim=-1, keepdim=True)
-    scale = torch.where(largest == 0, torch.ones_like(largest), largest / 127.5)
+    # By a tensor, since a GPU multiplies by the reciprocal of a number: the last bit of the scale decides whether the
+    # largest input, always on the border between two integers, goes up or down.
+    scale = torch.where(largest == 0, torch.ones_like(largest), largest / torch.full_like(largest, 127.5))
     return (x.float() / scale).round().clamp(-128, 127), scale
 
 
