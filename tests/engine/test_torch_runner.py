@@ -13,6 +13,7 @@ from tests.model.variants import DECODERS, ENCODER_DECODERS, VOCAB, ours_of, the
 
 BY_NAME = {variant.name: variant for variant in [*DECODERS, *ENCODER_DECODERS]}
 SERVED = sorted(set(BY_NAME) - {"llama-rope-dynamic"})
+QUICK = {"llama-grouped", "llama-rope-yarn", "mistral", "qwen2", "gpt2", "falcon-7b", "falcon-alibi", "t5-v1.1"}
 
 
 class OnTorch(RunnerConformance):
@@ -36,7 +37,11 @@ class OnTorch(RunnerConformance):
 
 
 class TestEveryVariant(OnTorch):
-    @pytest.fixture(autouse=True, scope="class", params=SERVED)
+    @pytest.fixture(
+        autouse=True,
+        scope="class",
+        params=[pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SERVED],
+    )
     @classmethod
     def opened(cls, request, tmp_path_factory):
         variant = BY_NAME[request.param]
