@@ -141,6 +141,10 @@ class TorchEmbedder:
         self.config = config
         self._batch_size = batch_size
 
+    def over(self, model: Decoder | Encoder | EncoderDecoder) -> TorchEmbedder:
+        """The same on a model that computes the same."""
+        return TorchEmbedder(model, self._reading, self.config, batch_size=self._batch_size)
+
     def embed(
         self,
         texts: Sequence[str],

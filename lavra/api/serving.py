@@ -7,10 +7,12 @@ from typing import Literal
 
 import torch
 
+from lavra.api.embed import TorchEmbedder
 from lavra.api.model import TextModel
 from lavra.base.device import available_memory
 from lavra.base.errors import ConfigError, InputError
 from lavra.engine import DraftModel, Engine, EngineConfig
+from lavra.engine.runners.fused import fuse
 from lavra.engine.runners.torch import CACHE_TYPES, TorchRunner
 from lavra.generate.in_process import InProcessModel
 from lavra.model.config import ModelConfig
@@ -74,6 +76,22 @@ def start_engine(
     helper = None if draft is None else DraftModel(_draft_runner(port, draft, tokens, cache), most=draft_tokens)
     runner = _runner(port, tokens, cache)
     return Engine(runner, port.reading, stop_ids=port.stop_ids, config=config, root=root, draft=helper)
+
+
+def fused_model(model: TextModel) -> TextModel:
+    """The model over its fused twin, which engines and the embedder then share: one copy of its matrices, not two.
+
+    It serves: an engine over it writes and scores, and it embeds.  Drop the model it was made of.
+
+    Raises:
+        InputError: the model is elsewhere.
+    """
+    port, embedder = _in_process(model), model.embedder
+    twin = fuse(port.model)
+    if isinstance(embedder, TorchEmbedder):
+        embedder = embedder.over(twin)
+    over = InProcessModel(twin, port.config, port.tokenizer, batch_size=port.batch_size)
+    return TextModel(over, runner=model.runner, tokenizer=model.tokenizer, embedder=embedder, folder=model.folder)
 
 
 def _in_process(model: TextModel) -> InProcessModel:

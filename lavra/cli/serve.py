@@ -14,7 +14,7 @@ from typing import Any
 from lavra.api.fill import mask_filler
 from lavra.api.load import load
 from lavra.api.model import TextModel
-from lavra.api.serving import CacheConfig, start_engine
+from lavra.api.serving import CacheConfig, fused_model, start_engine
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.cli.flags import add_json, add_settings, read_settings
@@ -96,13 +96,15 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
 
 def open_draft(settings: ServeSettings) -> TextModel | None:
     """The model that guesses, one for all that are served: their engines share its weights."""
-    return None if settings.draft is None else load(settings.draft, dtype=settings.dtype, device=settings.device)
+    if settings.draft is None:
+        return None
+    return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device))
 
 
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
-    model = load(folder, dtype=settings.dtype, device=settings.device)
+    model = fused_model(load(folder, dtype=settings.dtype, device=settings.device))
     assert model.tokenizer is not None
     encodes = isinstance(getattr(model.port, "model", None), Encoder)
     engine = None

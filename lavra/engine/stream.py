@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections import deque
@@ -126,7 +127,8 @@ class _Waker:
         loop = self._loop()
         if loop is not None and not loop.is_closed():
             self._called = True
-            loop.call_soon_threadsafe(self._when_due, loop)
+            with contextlib.suppress(RuntimeError):  # closed just now: nobody waits, and the engine goes on for others
+                loop.call_soon_threadsafe(self._when_due, loop)
 
     def _when_due(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self._flushed + _PAUSE

@@ -50,13 +50,18 @@ class Attention(nn.Module):
         step: Step | None = None,
     ) -> Tensor:
         """Self-attention of (B, T, D)."""
-        q = self._split(self.query(x), self.num_heads)  # (B, T, H, C)
-        k, v = self.keys_values(x)  # (B, T, K, C)
-        if rotation is not None:
-            q, k = rotation.apply(q), rotation.apply(k)
+        q, k, v = self.project(x, rotation)  # (B, T, H, C), (B, T, K, C), (B, T, K, C)
         if cache is not None and step is not None:
             k, v = cache.write(self.layer, step, k, v)  # (B, S, K, C)
         return self._attend(q, k, v, mask)
+
+    def project(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, D) -> queries (B, T, H, C), keys and values (B, T, K, C); queries and keys turned."""
+        q = self._split(self.query(x), self.num_heads)
+        k, v = self.keys_values(x)
+        if rotation is not None:
+            q, k = rotation.apply(q), rotation.apply(k)
+        return q, k, v
 
     def cross(self, x: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
         """Attention of (B, T, D) to given keys and values (B, S, K, C)."""

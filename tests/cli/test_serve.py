@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import re
 import signal
 import subprocess
 import sys
+import weakref
 
 import httpx2
+import numpy as np
 import pytest
 
 import lavra
@@ -94,6 +97,25 @@ def test_traces_without_their_extra_are_refused_before_a_model_is_opened(folder,
     monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model is opened"))
     assert main(["serve", str(folder), "--traces", "http://127.0.0.1:4318"]) == 2
     assert "pip install 'lavra[otel]'" in capsys.readouterr().err
+
+
+def test_a_served_model_is_in_memory_once(folder, monkeypatch):
+    """Engine and embedder share one fused copy; the matrices it was made of are gone."""
+    loaded = []
+
+    def load(path, **how):
+        model = lavra.load(path, **how)
+        loaded.append(weakref.ref(model.port.model))
+        return model
+
+    expected = lavra.load(folder).embed(["She loved"])
+    monkeypatch.setattr(serve, "load", load)
+    model = serve.open_model(f"mine={folder}", serve.ServeSettings())
+    gc.collect()
+    assert [one() for one in loaded] == [None]
+    assert np.allclose(model.vectors().embed(["She loved"]), expected, atol=1e-5)
+    model.vectors().close()
+    model.engine.close()
 
 
 def test_one_draft_model_guesses_for_all(folder, monkeypatch):

@@ -1,5 +1,6 @@
 """A fused twin computes what its model does, shares nothing it may not, and leaves the model alone."""
 
+import dataclasses
 import gc
 import weakref
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lavra.base.errors import LavraError
 from lavra.engine.runners.fused import FusedLinear, _size_for, fuse
 from lavra.engine.runners.torch import TorchRunner
 from lavra.model import build_model, preset
@@ -86,3 +88,19 @@ def test_products_are_made_for_few_sizes():
 def test_any_number_of_rows(rows):
     linear, x = nn.Linear(24, 40), torch.randn(1, rows, 24)
     torch.testing.assert_close(FusedLinear(linear)(x), linear(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_twin_of_a_twin_has_the_same_matrices():
+    once = fuse(made("llama"))
+    linears = [[one for one in twin.modules() if isinstance(one, FusedLinear)] for twin in (once, fuse(once))]
+    assert linears[0]
+    assert [one._matrix for one in linears[0]] == [one._matrix for one in linears[1]]
+    assert once.head._matrix is fuse(once).head._matrix
+
+
+def test_a_fused_head_does_not_give_the_embedding_for_its_own_matrix():
+    model = build_model(dataclasses.replace(preset("llama", **SIZES), tie_embeddings=False)).eval()
+    twin, ids = fuse(model), torch.arange(20)[None]
+    torch.testing.assert_close(twin(ids), model(ids), atol=1e-5, rtol=1e-5)
+    with pytest.raises(LavraError, match="ask the model it was made of"):
+        _ = twin.head_weight

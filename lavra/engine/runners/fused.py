@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lavra.base.errors import LavraError
 from lavra.model.attention import Attention
-from lavra.model.cache import Cache, Step
 from lavra.model.feedforward import FeedForward
-from lavra.model.masks import Mask
 from lavra.model.norm import RMSNorm
 from lavra.model.positions import Rotation
 from lavra.model.transformer import Head, Transformer
@@ -37,7 +36,7 @@ def fuse(model: AnyTransformer) -> AnyTransformer:
     """A twin that computes the same with fewer and faster products; it can be neither trained nor saved.
 
     Float matrices are copied: dropping the model afterwards gives their memory back, but for a tied head's, whose
-    embedding stays.
+    embedding stays.  A twin of a twin has the same matrices.
     """
     twin = cast(AnyTransformer, _twin(model))
     if type(model.head) is Head:
@@ -121,25 +120,14 @@ class FusedAttention(Attention):
         self.projection = FusedLinear(attention.query, attention.key, attention.value)
         self.output = FusedLinear(attention.output)  # type: ignore[assignment]
 
-    def forward(
-        self,
-        x: Tensor,
-        mask: Mask,
-        *,
-        rotation: Rotation | None = None,
-        cache: Cache | None = None,
-        step: Step | None = None,
-    ) -> Tensor:
-        """Self-attention of (B, T, D)."""
+    def project(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Attention`, from one product."""
         queries, keys = self.num_heads, self.num_kv_heads
         mixed = self._split(self.projection(x), queries + 2 * keys)  # (B, T, H + 2K, C)
         turned, v = mixed[:, :, : queries + keys], mixed[:, :, queries + keys :]
         if rotation is not None:
             turned = rotation.apply(turned)
-        q, k = turned[:, :, :queries], turned[:, :, queries:]
-        if cache is not None and step is not None:
-            k, v = cache.write(self.layer, step, k, v)  # (B, S, K, C)
-        return self._attend(q, k, v, mask)
+        return turned[:, :, :queries], turned[:, :, queries:], v
 
 
 class FusedFeedForward(nn.Module):
@@ -176,10 +164,15 @@ class FusedHead(Head):
 
     def __init__(self, head: Head, weight: Tensor) -> None:
         nn.Module.__init__(self)
-        self.scale, self.activate, self.weight, self.bias = head.scale, head.activate, None, head.bias
+        self.scale, self.activate, self.bias = head.scale, head.activate, head.bias
         self.dense = head.dense
         self.norm = head.norm
         self._matrix = Matrix([weight], head.bias)
+
+    @property
+    def weight(self) -> Tensor | None:  # type: ignore[override]
+        """There is none to give: who wants the plain matrix must not be given the embedding's in its place."""
+        raise LavraError("a fused head's matrix is laid out for products only; ask the model it was made of")
 
     def project(self, hidden: Tensor, tied: nn.Embedding) -> Tensor:
         """(..., D), made ready -> (..., V)."""
