@@ -1,0 +1,1 @@
+"""Labelled data: what its files say, sample by sample, and the batches made of it."""

@@ -1,0 +1,46 @@
+"""A batch of labelled rows, padded or packed.
+
+The training loop asks a batch for `num_targets`, `sample_ids`, `to`, and the two tensors that name it; everything
+else is between the batch maker and the loss.  A task that lays its rows out as language modelling does (chat,
+text-to-text) uses `lavra.data.batch.Batch` itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskBatch:
+    """Rows of one text, or pair of texts, each.
+
+    Attributes:
+        input_ids: (B, T) int64; with choices, negatives or windows B counts texts, not samples.
+        attention_mask: (B, T) True on real tokens; padding is on the right.
+        labels: what the loss takes: (B,) int64 classes, (B, N) float32 of multi-label, (B,) float32 numbers,
+            (B, T) int64 tags with `IGNORE`, (B, 2) int64 first and last token of an answer, (B / N,) int64 right
+            choice of N; (B / G,) float32 scores of pairs, or nothing but their number for contrastive losses.
+        num_targets: what the summed loss is divided by.
+        sample_ids: one name a sample, for error messages.
+        token_type_ids: (B, T) int64 0 in the first text, 1 in the second, for families that have token types.
+        group: texts of a sample that stand together: choices, or anchor, positive and negatives.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+    num_targets: int
+    sample_ids: tuple[str, ...]
+    token_type_ids: torch.Tensor | None = None
+    group: int = 1
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> TaskBatch:
+        """The same batch on another device."""
+        moved = {
+            part.name: value.to(device, non_blocking=non_blocking) if isinstance(value, torch.Tensor) else value
+            for part in fields(self)
+            for value in (getattr(self, part.name),)
+        }
+        return TaskBatch(**moved)
