@@ -7,7 +7,7 @@ text-to-text) uses `lavra.data.batch.Batch` itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -38,9 +38,11 @@ class TaskBatch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> TaskBatch:
         """The same batch on another device."""
-        moved = {
-            part.name: value.to(device, non_blocking=non_blocking) if isinstance(value, torch.Tensor) else value
-            for part in fields(self)
-            for value in (getattr(self, part.name),)
-        }
-        return TaskBatch(**moved)
+        types = self.token_type_ids
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device, non_blocking=non_blocking),
+            attention_mask=self.attention_mask.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
+            token_type_ids=None if types is None else types.to(device, non_blocking=non_blocking),
+        )
