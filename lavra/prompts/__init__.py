@@ -1,0 +1,1 @@
+"""Floor 3: prompts as files, filled in, spent within a budget, compared and tested."""
