@@ -28,6 +28,8 @@ class Result:
         bar: what the claim promises.
         holds: whether everything the claim says is true here.
         better: `higher` or `lower`: which ratios are good.
+        steady: where `ratio` is to a number of seconds, which another machine takes otherwise: the same figure to a
+            peer's of this very run, for the small check to compare in its place.
         packages: whose versions matter.
         details: further figures, kept in the record.
     """
@@ -39,6 +41,7 @@ class Result:
     bar: float
     holds: bool
     better: str = "higher"
+    steady: float | None = None
     packages: Sequence[str] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -46,6 +49,8 @@ class Result:
         """The JSON line a benchmark ends with."""
         fields = asdict(self)
         packages, details = fields.pop("packages"), fields.pop("details")
+        if self.steady is None:
+            del fields["steady"]
         versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
         return json.dumps({**fields, "machine": machine(), "versions": versions, **details})
 

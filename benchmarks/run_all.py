@@ -82,9 +82,13 @@ def run(script: Path, *, smoke: bool, timeout: float | None = None) -> Result:
 
 def is_much_worse(result: Result, recorded: Result) -> bool:
     """Whether a ratio is worse than the recorded one by more than `SLACK`."""
-    if result.get("better") == "lower":
-        return bool(result["ratio"] > SLACK * recorded["ratio"])
-    return bool(result["ratio"] < recorded["ratio"] / SLACK)
+    now, then = compared(result), compared(recorded)
+    return bool(now > SLACK * then if result.get("better") == "lower" else now < then / SLACK)
+
+
+def compared(result: Result) -> float:
+    """The ratio that a slower machine does not change."""
+    return float(result.get("steady", result["ratio"]))
 
 
 def number(value: Any) -> str:
@@ -177,12 +181,13 @@ def smoke(chosen: list[Path]) -> list[str]:
             continue
         known = recorded.get(script.name, {}).get("smoke")
         print(
-            f"{script.name}: ratio {number(result['ratio'])}, recorded {number(known['ratio']) if known else 'never'}",
+            f"{script.name}: ratio {number(compared(result))}, recorded {number(compared(known)) if known else 'never'}",
             flush=True,
         )
         if known and is_much_worse(result, known):
             troubles.append(
-                f"{script.name}: ratio {number(result['ratio'])} is under half of the recorded {number(known['ratio'])}"
+                f"{script.name}: ratio {number(compared(result))} is over {SLACK:g} times worse than the recorded "
+                f"{number(compared(known))}"
             )
     print(f"benchmarks, small: {time.monotonic() - start:.0f} s (meant: at most {SMOKE_SECONDS:.0f} s)")
     return troubles

@@ -77,6 +77,7 @@ def as_result(seconds: dict[str, tuple[float, float]]) -> Result:
         ratio=round(ours / BAR, 4),
         bar=1.0,
         better="lower",
+        steady=round(ours / seconds["python -c 'import torch'"][0], 4),
         holds=ours < BAR,
     )
 

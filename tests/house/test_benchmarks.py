@@ -50,6 +50,13 @@ def test_only_twice_as_bad_is_worse() -> None:
     assert not is_much_worse({"ratio": 0.4, "better": "lower"}, {"ratio": 1.0})
 
 
+def test_a_slower_machine_alone_is_not_worse() -> None:
+    """Seconds over a fixed bar double with the machine's; their ratio to a peer of the same run does not."""
+    recorded = {"ratio": 0.16, "steady": 0.03, "better": "lower"}
+    assert not is_much_worse({"ratio": 0.5, "steady": 0.035, "better": "lower"}, recorded)
+    assert is_much_worse({"ratio": 0.5, "steady": 0.07, "better": "lower"}, recorded)
+
+
 def test_a_benchmark_that_fails_or_hangs_is_reported(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise SystemExit(3)")
     (tmp_path / "slow.py").write_text("import time; time.sleep(30)")
