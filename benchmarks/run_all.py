@@ -180,10 +180,8 @@ def smoke(chosen: list[Path]) -> list[str]:
             troubles.append(str(error))
             continue
         known = recorded.get(script.name, {}).get("smoke")
-        print(
-            f"{script.name}: ratio {number(compared(result))}, recorded {number(compared(known)) if known else 'never'}",
-            flush=True,
-        )
+        before = number(compared(known)) if known else "never"
+        print(f"{script.name}: ratio {number(compared(result))}, recorded {before}", flush=True)
         if known and is_much_worse(result, known):
             troubles.append(
                 f"{script.name}: ratio {number(compared(result))} is over {SLACK:g} times worse than the recorded "

@@ -181,6 +181,7 @@ def as_result(figures: dict[str, float]) -> Result:
         ratio=round(figures["microseconds"] / BAR_MICROSECONDS, 3),
         bar=1.0,
         better="lower",
+        steady=round(1 / share, 4),
         packages=("fastapi", "uvicorn"),
         holds=figures["microseconds"] <= BAR_MICROSECONDS and share >= BAR_THROUGHPUT,
         details={"throughput_share": round(share, 3), "tokens_per_second": round(figures["served"], 1)},
