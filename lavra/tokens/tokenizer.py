@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,6 @@ from lavra.tokens.words import WordTable
 Ids = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 _CHUNK = 1024  # texts a batch while making arrays: bounds the Python lists alive at once
-
-
-@dataclass(frozen=True)
-class _Backends:
-    """The library's tokenizer twice: one reads special tokens written in a text, the other spells them out."""
-
-    parsing: tokenizers.Tokenizer
-    spelling: tokenizers.Tokenizer
 
 
 class Tokenizer:
@@ -111,7 +103,7 @@ class Tokenizer:
         ]
 
     def _encodings(self, texts: Sequence[str], add_special: bool, parse_special: bool) -> list[tokenizers.Encoding]:
-        backend = self._backend if parse_special else self._spelling_backend
+        backend = self._backend if parse_special else self.spelling_backend
         try:
             # the "fast" call skips character offsets; the ids are the same
             return backend.encode_batch_fast(texts, add_special_tokens=add_special)
@@ -119,8 +111,12 @@ class Tokenizer:
             raise _unencodable(texts) from error
 
     @cached_property
-    def _spelling_backend(self) -> tokenizers.Tokenizer:
-        """A copy that spells out special tokens; a copy because the switch is a state shared by all threads."""
+    def spelling_backend(self) -> tokenizers.Tokenizer:
+        """As `backend`, but special tokens written in a text are spelled out; a second one, not to be changed either.
+
+        It takes what this class does not offer: pairs of texts, token types, offsets, words.
+        """
+        # a copy because the switch is a state shared by all threads
         backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
         backend.encode_special_tokens = True
         return backend
@@ -129,7 +125,7 @@ class Tokenizer:
         """Where a text meets unknowns: character ranges [start, end), special tokens spelled out."""
         if self.unk_id is None:
             return []
-        encoding = self._spelling_backend.encode(text, add_special_tokens=False)
+        encoding = self.spelling_backend.encode(text, add_special_tokens=False)
         pairs = zip(encoding.ids, encoding.offsets, strict=True)
         return [(int(start), int(end)) for token, (start, end) in pairs if token == self.unk_id]
 

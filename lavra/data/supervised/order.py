@@ -1,0 +1,95 @@
+"""The order of labelled rows in an epoch, and the micro-batches they are dealt out in.
+
+A pure function of (seed, epoch): nothing to save, nothing to restore.  With `group_by_length` the shuffled rows are
+sorted by length within stretches of 50 batches and the batches shuffled again, so that rows of a batch need little
+padding and epochs still differ (the idea of transformers' `LengthGroupedSampler`); the first epoch begins with the
+longest row, so that a batch too big for the machine shows at once.
+
+Every row is in exactly one batch of an epoch; the one batch that is not full is kept, for the loss is divided by the
+targets there are.  Deliberately absent: batches of a number of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.data.batch import Purpose, check_shape, generator
+from lavra.data.packing import Ints
+
+STRETCH = 50  # batches sorted by length together, as in transformers
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderConfig:
+    """Order of rows.
+
+    Attributes:
+        batch_size: samples in a micro-batch; one that stands for several texts counts once.
+        seed: fixes the order of every epoch.
+        shuffle: another order in each epoch; otherwise that of the file, in every epoch.
+        group_by_length: rows of like length in a batch; only with `shuffle`.
+    """
+
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = True
+    group_by_length: bool = False
+
+    def __post_init__(self) -> None:
+        check_shape(self.batch_size, 1, self.seed)
+        if self.group_by_length and not self.shuffle:
+            raise ConfigError("group_by_length orders rows anew and shuffle=False keeps the file's order; drop one")
+
+
+class EpochOrder:
+    """Which samples batch number i holds.
+
+    Args:
+        lengths: tokens of each sample; only their order matters.
+        config: how they are dealt out.
+
+    Raises:
+        InputError: there are none.
+    """
+
+    def __init__(self, lengths: Sequence[int], config: OrderConfig) -> None:
+        if not len(lengths):
+            raise InputError(
+                "there are no samples to make batches of; the data's troubles say what became of them"
+            )
+        self.config = config
+        self._lengths = np.asarray(lengths, dtype=np.int64)
+        self.num_batches = -(-len(lengths) // config.batch_size)
+        self._epoch: tuple[int, list[Ints]] | None = None
+
+    def samples(self, index: int) -> Ints:
+        """(≤ batch_size,) numbers of the samples of batch `index`, counted from 0 across epochs."""
+        epoch, step = divmod(index, self.num_batches)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, self._batches(epoch))
+        return self._epoch[1][step]
+
+    def _batches(self, epoch: int) -> list[Ints]:
+        size, total = self.config.batch_size, len(self._lengths)
+        if not self.config.shuffle:
+            return _cut(np.arange(total), size)
+        draw = generator(self.config.seed, epoch, Purpose.ROWS)
+        order = draw.permutation(total)
+        if not self.config.group_by_length:
+            return _cut(order, size)
+        stretches = _cut(order, size * STRETCH)
+        ordered = [stretch[np.argsort(-self._lengths[stretch], kind="stable")] for stretch in stretches]
+        batches = _cut(np.concatenate(ordered), size)
+        batches = [batches[place] for place in draw.permutation(len(batches))]
+        if epoch == 0:
+            longest = max(range(len(batches)), key=lambda place: int(self._lengths[batches[place]].max()))
+            batches[0], batches[longest] = batches[longest], batches[0]
+        return batches
+
+
+def _cut(order: Ints, size: int) -> list[Ints]:
+    return [order[start : start + size] for start in range(0, len(order), size)]

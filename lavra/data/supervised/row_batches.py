@@ -1,0 +1,147 @@
+"""From a table of labelled rows to batches: the one batch maker all these tasks share, and rows for prediction.
+
+A table knows its samples and how some of them look side by side; the order of an epoch knows which; the maker puts the
+two together and holds nothing else.  Tasks differ in their tables: `text_rows`, `tag_rows`, `question_windows`,
+`choice_rows` and `pair_rows` make `TaskRows`; `rewrite_rows` and `chat_rows` make tables of language-model batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lavra.base.errors import ConfigError
+from lavra.data.batch import IGNORE
+from lavra.data.packing import Ints
+from lavra.data.supervised.batch import TaskBatch
+from lavra.data.supervised.order import EpochOrder, OrderConfig
+from lavra.data.supervised.rows import EncodedRows, RowFormat, mask_rows, pad_rows
+from lavra.data.supervised.samples import Trouble
+
+BatchOf = TypeVar("BatchOf")
+BatchOut = TypeVar("BatchOut", covariant=True)
+
+
+class RowTable(Protocol[BatchOut]):
+    """Samples ready to be laid side by side."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each sample, of its longest text."""
+        ...
+
+    def batch(self, samples: Sequence[int] | Ints) -> BatchOut:
+        """The samples with these numbers as one batch, in this order."""
+        ...
+
+
+class RowBatches(Generic[BatchOf]):
+    """The batch maker of a table: batch number i is a pure function of (table, config, i).
+
+    Args:
+        table: the samples.
+        config: their order.
+
+    Raises:
+        InputError: the table is empty.
+    """
+
+    def __init__(self, table: RowTable[BatchOf], config: OrderConfig) -> None:
+        self.table, self.config = table, config
+        self.order = EpochOrder(table.lengths, config)
+
+    def __len__(self) -> int:
+        """Micro-batches in one epoch."""
+        return self.order.num_batches
+
+    @property
+    def dropped_per_epoch(self) -> int:
+        """Always 0: the batch that is not full is kept.  What rows lost is in the table's troubles."""
+        return 0
+
+    def batch(self, index: int) -> BatchOf:
+        """Batch number `index`, counted from 0 across epochs."""
+        return self.table.batch(self.order.samples(index))
+
+
+def inference_batches(table: RowTable[BatchOf], batch_size: int) -> Iterator[tuple[list[int], BatchOf]]:
+    """Every sample of a table once, like lengths together, longest first.
+
+    Args:
+        table: the samples.
+        batch_size: samples a batch.
+
+    Yields:
+        (numbers of the samples in the table, their batch); the numbers bring results back to the table's order.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
+    order = np.argsort(-np.asarray(table.lengths, dtype=np.int64), kind="stable").tolist()
+    for start in range(0, len(order), batch_size):
+        samples = order[start : start + batch_size]
+        yield samples, table.batch(samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRows:
+    """Framed rows of text, `group` of them a sample, and what is to be learnt of each sample.
+
+    Attributes:
+        encoded: the rows; those of sample i are `i * group` to `(i + 1) * group`.
+        form: how they were made.
+        names: one a sample, for error messages.
+        sources: number of each sample among those that were given.
+        targets: (N, …) int64 or float32, one entry a sample; `None` where labels are not known.
+        token_targets: instead of `targets`, one label a token of each row (`IGNORE` where there is none).
+        group: texts a sample.
+        troubles: what was cut or left out, and why.
+    """
+
+    encoded: EncodedRows
+    form: RowFormat
+    names: tuple[str, ...]
+    sources: tuple[int, ...]
+    targets: npt.NDArray[Any] | None = None
+    token_targets: tuple[Ints, ...] | None = None
+    group: int = 1
+    troubles: tuple[Trouble, ...] = ()
+
+    def __len__(self) -> int:
+        """Samples."""
+        return len(self.names)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Tokens of each sample's longest text."""
+        lengths = [len(row) for row in self.encoded.ids]
+        return [max(lengths[start : start + self.group]) for start in range(0, len(lengths), self.group)]
+
+    def batch(self, samples: Sequence[int] | Ints) -> TaskBatch:
+        """The samples with these numbers, padded to the longest; labels are empty where none are known."""
+        rows = [int(sample) * self.group + place for sample in samples for place in range(self.group)]
+        ids = [self.encoded.ids[row] for row in rows]
+        width = self.form.width(max(len(row) for row in ids))
+        types = self.encoded.types
+        labels = self._labels(samples, width)
+        return TaskBatch(
+            input_ids=pad_rows(ids, self.form.pad_id, width),
+            attention_mask=mask_rows(ids, width),
+            labels=labels,
+            num_targets=labels.numel() if labels.is_floating_point() else int((labels != IGNORE).sum()),
+            sample_ids=tuple(self.names[int(sample)] for sample in samples),
+            token_type_ids=None if types is None else pad_rows([types[row] for row in rows], 0, width),
+            group=self.group,
+        )
+
+    def _labels(self, samples: Sequence[int] | Ints, width: int) -> torch.Tensor:
+        if self.token_targets is not None:
+            return pad_rows([self.token_targets[int(sample)] for sample in samples], IGNORE, width)
+        if self.targets is None:
+            return torch.empty(0, dtype=torch.int64)
+        return torch.from_numpy(self.targets[np.asarray(samples, dtype=np.int64)])
