@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lavra.data.batch import Batch
+from lavra.train.objective import AnyBatch
 
 # A model that knows nothing has about the first step's loss.  The margin, in nats a target, is for finetuning, where
 # the first loss is small and ragged batches easily double it.
@@ -27,7 +27,7 @@ def trouble_with_norm(norm: float) -> str | None:
     return None if math.isfinite(norm) else f"the gradient's norm is {norm}"
 
 
-def failure(step: int, what: str, batches: Sequence[Batch], left: str, learning_rate: float) -> str:
+def failure(step: int, what: str, batches: Sequence[AnyBatch], left: str, learning_rate: float) -> str:
     """The message of the error that stops the run.
 
     Args:

@@ -11,7 +11,6 @@ Nothing here knows what is learnt (`train/objective.py`), on what (`train/parall
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import time
@@ -28,7 +27,6 @@ from lavra.base.config import to_mapping
 from lavra.base.device import fingerprint, keep_freed_memory, return_freed_memory, seed_generator
 from lavra.base.errors import InputError, TrainingError
 from lavra.base.ports import Hook
-from lavra.data.batch import Batch
 from lavra.model.attention import Attention
 from lavra.model.block import Block
 from lavra.train.checkpoint import (
@@ -42,7 +40,8 @@ from lavra.train.checkpoint import (
 from lavra.train.compile import checkpointed_activations, compile_blocks
 from lavra.train.config import TrainConfig
 from lavra.train.divergence import failure, trouble_with_loss, trouble_with_norm
-from lavra.train.objective import LossModule, Objective, autocast
+from lavra.train.identity import first_batch_id, frozen_id
+from lavra.train.objective import AnyBatch, AnyObjective, LossModule, autocast
 from lavra.train.optim import build_optimizers
 from lavra.train.parallel import World
 from lavra.train.schedule import learning_rate_scale
@@ -86,7 +85,7 @@ class TrainResult:
 
 def train(
     model: nn.Module,
-    objective: Objective,
+    objective: AnyObjective,
     config: TrainConfig,
     *,
     folder: Path | None = None,
@@ -121,7 +120,7 @@ class _Run:
     def __init__(
         self,
         model: nn.Module,
-        objective: Objective,
+        objective: AnyObjective,
         config: TrainConfig,
         folder: Path | None,
         hooks: Sequence[Hook],
@@ -139,7 +138,7 @@ class _Run:
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.compiled = compile_blocks(model, config.compile, self.device, dtype)
         self.module = self.world.wrap(LossModule(model, objective.loss))
-        self.parameters = dict(model.named_parameters())
+        self.parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}
         self.optimizers = build_optimizers(self.parameters.items(), block_matrices(model), config.optimizer, dtype)
         self.progress = Progress()
         self.checkpoints = folder / "checkpoints" if folder else None
@@ -169,7 +168,9 @@ class _Run:
             del settings[name]
         micro_batches = self.config.accumulation * self.world.size
         first = self.objective.batches.batch(0)
-        return {**settings, "micro_batches_a_step": micro_batches, "first_batch": first_batch_id(first)}
+        frozen = frozen_id(self.model)
+        kept = {} if frozen is None else {"frozen_weights": frozen}
+        return {**settings, **kept, "micro_batches_a_step": micro_batches, "first_batch": first_batch_id(first)}
 
     def _machine(self) -> dict[str, Any]:
         """What changes the last bits of a result and no more."""
@@ -234,18 +235,18 @@ class _Run:
         words = np.random.SeedSequence((self.config.seed, step, self.world.rank)).generate_state(1, np.uint64)
         seed_generator(self.device, int(words[0]))
 
-    def _count(self, step: int, batches: list[Batch]) -> Tensor:
+    def _count(self, step: int, batches: list[AnyBatch]) -> Tensor:
         """Targets of the step in all processes; int64, because float32 counts to 16,777,216."""
         targets = self.world.sum(torch.tensor(sum(batch.num_targets for batch in batches), device=self.device))
         self._check(step, None if targets else "there is nothing to predict: no position carries a label", batches)
         return targets
 
-    def _batches(self, step: int) -> list[Batch]:
+    def _batches(self, step: int) -> list[AnyBatch]:
         per_step = self.config.accumulation
         first = (step * self.world.size + self.world.rank) * per_step
         return [self.objective.batches.batch(first + number).to(self.device) for number in range(per_step)]
 
-    def _backward(self, batch: Batch, targets: Tensor) -> Tensor:
+    def _backward(self, batch: AnyBatch, targets: Tensor) -> Tensor:
         with autocast(self.device, self.config.precision):
             loss: Tensor = self.module(batch)
         (loss * (self.world.size / targets)).backward()  # type: ignore[no-untyped-call]
@@ -262,7 +263,7 @@ class _Run:
         limit = self.config.clip_norm or math.inf
         return float(whole(nn.utils.clip_grad_norm_(self.parameters.values(), limit)))
 
-    def _check(self, step: int, trouble: str | None, batches: list[Batch]) -> None:
+    def _check(self, step: int, trouble: str | None, batches: list[AnyBatch]) -> None:
         """Stop if something is wrong; a checkpoint of these very weights must not be what the next run resumes from."""
         if trouble is None:
             return
@@ -349,14 +350,6 @@ class _Run:
 def _beyond_usual(seconds: Sequence[float]) -> float:
     """What the first time of several took beyond the median: compiling; 0 for a single one, which tells nothing."""
     return max(0.0, seconds[0] - sorted(seconds)[len(seconds) // 2]) if len(seconds) > 1 else 0.0
-
-
-def first_batch_id(batch: Batch) -> str:
-    """16 hex digits that tell one data set, seed and shape from another: makers are pure functions of them."""
-    content = hashlib.sha256()
-    for tensor in (batch.input_ids, batch.labels):
-        content.update(str(tuple(tensor.shape)).encode() + tensor.cpu().numpy().tobytes())
-    return content.hexdigest()[:16]
 
 
 def _require_float32(model: nn.Module) -> None:

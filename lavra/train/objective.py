@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lavra.data.batch import Batch, BatchMaker
+from lavra.data.supervised.batch import TaskBatch, TaskBatchMaker
 from lavra.model.loss import chunked_cross_entropy
 
 Loss = Callable[[Any, Batch], Tensor]
@@ -31,6 +32,27 @@ class Objective:
 
     batches: BatchMaker
     loss: Loss
+
+
+TaskLoss = Callable[[Any, TaskBatch], Tensor]
+"""(model, batch) -> summed loss over the batch's targets, float32 scalar."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskObjective:
+    """What a task's model learns from labelled rows.
+
+    Attributes:
+        batches: makes micro-batch number i.
+        loss: summed loss of one; the loop divides by the number of targets of the whole step.
+    """
+
+    batches: TaskBatchMaker
+    loss: TaskLoss
+
+
+AnyBatch = Batch | TaskBatch
+AnyObjective = Objective | TaskObjective
 
 
 def token_loss(model: Any, batch: Batch) -> Tensor:
@@ -59,13 +81,13 @@ def _cross_entropy(model: Any, hidden: Tensor, labels: Tensor) -> Tensor:
 class LossModule(nn.Module):
     """Model and loss as one module, so that DistributedDataParallel and FSDP see one forward."""
 
-    def __init__(self, model: nn.Module, loss: Loss) -> None:
+    def __init__(self, model: nn.Module, loss: Loss | TaskLoss) -> None:
         super().__init__()
         self.model = model
         self._loss = loss
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Summed loss of a batch."""
+    def forward(self, batch: Any) -> Tensor:
+        """Summed loss of a batch of the kind the loss is for."""
         return self._loss(self.model, batch)
 
 

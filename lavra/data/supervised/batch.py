@@ -8,6 +8,7 @@ text-to-text) uses `lavra.data.batch.Batch` itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 
@@ -46,3 +47,20 @@ class TaskBatch:
             labels=self.labels.to(device, non_blocking=non_blocking),
             token_type_ids=None if types is None else types.to(device, non_blocking=non_blocking),
         )
+
+
+class TaskBatchMaker(Protocol):
+    """Makes the batches of a task; a pure function of (samples, settings, seed, index), as every maker is."""
+
+    def __len__(self) -> int:
+        """Micro-batches in one epoch; always at least one."""
+        ...
+
+    def batch(self, index: int) -> TaskBatch:
+        """Batch number `index`, counted from 0 across epochs."""
+        ...
+
+    @property
+    def dropped_per_epoch(self) -> int:
+        """Samples an epoch does not show."""
+        ...
