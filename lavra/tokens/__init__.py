@@ -1,6 +1,6 @@
 """Floor 2: tokenizers trained and used, chat templates, text as it streams. No torch."""
 
-from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE, render_chat
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE, plain_value, render_chat, sandbox
 from lavra.tokens.config import END_OF_TEXT, FIM_TOKENS, TokenizerConfig
 from lavra.tokens.parts import Parts, SpecialTokens
 from lavra.tokens.roundtrip import RoundTripReport, check_round_trip
@@ -19,6 +19,8 @@ __all__ = [
     "Tokenizer",
     "TokenizerConfig",
     "check_round_trip",
+    "plain_value",
     "render_chat",
+    "sandbox",
     "train_tokenizer",
 ]

@@ -71,9 +71,9 @@ def render_chat(
     """
     compiled = _compile(template)
     context = {
-        **_plain(dict(variables or {}), "variables"),
-        "messages": _plain(list(messages), "messages"),
-        "tools": _plain(None if tools is None else list(tools), "tools"),
+        **plain_value(dict(variables or {}), "variables"),
+        "messages": plain_value(list(messages), "messages"),
+        "tools": plain_value(None if tools is None else list(tools), "tools"),
         "documents": None,
         "add_generation_prompt": add_generation_prompt,
     }
@@ -97,10 +97,28 @@ def _compile(template: str) -> jinja2.Template:
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols])
+    environment = sandbox(extensions=[_Generation])
+    environment.globals["strftime_now"] = _strftime_now
+    return environment
+
+
+def sandbox(
+    *, undefined: type[jinja2.Undefined] = jinja2.Undefined, extensions: Sequence[type[jinja2.ext.Extension]] = ()
+) -> jinja2.sandbox.ImmutableSandboxedEnvironment:
+    """A Jinja environment for templates nobody vouches for; give them what `plain_value` makes, and nothing else.
+
+    It has `raise_exception`, loop controls, `namespace` and a `tojson` that escapes nothing; a line that holds only a
+    block leaves no blank line behind.
+
+    Args:
+        undefined: what a name nobody defined is: empty, or with `jinja2.StrictUndefined` an error.
+        extensions: further ones.
+    """
+    environment = _Sandbox(
+        undefined=undefined, trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, *extensions]
+    )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
     environment.globals["namespace"] = _Namespace
     return environment
 
@@ -171,17 +189,21 @@ def _strftime_now(pattern: str) -> str:
     return datetime.datetime.now().strftime(pattern)  # local time, as the convention has it
 
 
-def _plain(value: Any, where: str) -> Any:
-    """A copy made of JSON types alone: methods of richer objects would be doors out of the sandbox."""
+def plain_value(value: Any, where: str) -> Any:
+    """A copy made of JSON types alone: methods of richer objects would be doors out of the sandbox.
+
+    Raises:
+        InputError: something in it is of another type; `where` names its place.
+    """
     if isinstance(value, str):
         return str.__str__(value)
     if value is None or type(value) in (bool, int, float):
         return value
     if isinstance(value, Mapping):
-        return {_plain(key, where): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {plain_value(key, where): plain_value(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [plain_value(item, f"{where}[{index}]") for index, item in enumerate(value)]
     raise InputError(
-        f"{where} is of type {type(value).__name__}; a chat template takes str, int, float, bool, None, lists and "
+        f"{where} is of type {type(value).__name__}; a template takes str, int, float, bool, None, lists and "
         "mappings only: convert it first"
     )

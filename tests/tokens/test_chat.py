@@ -2,11 +2,12 @@
 
 import datetime
 
+import jinja2
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lavra.base.errors import InputError
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer, render_chat
+from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer, plain_value, render_chat, sandbox
 
 CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>'"
@@ -199,3 +200,17 @@ def test_strings_of_a_subclass_arrive_as_plain_strings() -> None:
             return "out"
 
     assert render_chat("{{ messages[0].x.escape }}|{{ messages[0].x }}", [{"x": Sly("in")}]) == "|in"
+
+
+def test_the_sandbox_by_itself_is_as_strict_as_asked() -> None:
+    assert sandbox().from_string("[{{ nobody }}]").render() == "[]"
+    strict = sandbox(undefined=jinja2.StrictUndefined)
+    with pytest.raises(jinja2.UndefinedError, match="'nobody' is undefined"):
+        strict.from_string("[{{ nobody }}]").render()
+    with pytest.raises(jinja2.exceptions.SecurityError):
+        strict.from_string("{{ ''.__class__.__mro__ }}").render()
+    with pytest.raises(jinja2.exceptions.SecurityError):
+        strict.from_string("{{ 'a' * 10**9 }}").render()
+    assert "strftime_now" not in strict.globals  # the clock is for chat templates
+    with pytest.raises(InputError, match="x is of type set"):
+        plain_value({1, 2}, "x")

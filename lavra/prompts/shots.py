@@ -1,0 +1,145 @@
+"""A pool of examples, and the shots chosen from it for one question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.ports import Embedder
+from lavra.prompts.example import Example
+from lavra.prompts.prompt import Prompt
+from lavra.prompts.select import Selection, ShotOrder, balanced, rank_diverse, rank_nearest, rank_random
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotConfig:
+    """How many shots, which, and in what order.
+
+    Attributes:
+        shots: how many; 0 for none.
+        select: random, nearest, diverse or balanced (the last goes round the labels).
+        balance_by: how each label's shots are chosen where select is balanced.
+        relevance: of diverse shots, how much nearness to the question counts against being unlike each other, 0 to 1.
+        order: best-last (beside the question) or best-first.
+        seed: of random choices.
+    """
+
+    shots: int = 0
+    select: Selection = Selection.RANDOM
+    balance_by: Selection = Selection.RANDOM
+    relevance: float = 0.5
+    order: ShotOrder = ShotOrder.BEST_LAST
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shots < 0:
+            raise ConfigError(f"shots={self.shots} is under 0; 0 shows none")
+        if not 0 <= self.relevance <= 1:
+            raise ConfigError(f"relevance={self.relevance} is outside 0..1; 0.5 is half and half")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed={self.seed} is outside 0..2^64-1")
+        if self.balance_by is Selection.BALANCED:
+            raise ConfigError("balance_by=balanced says nothing; write random, nearest or diverse")
+
+    @property
+    def ranking(self) -> Selection:
+        """How examples are ranked, labels aside."""
+        return self.balance_by if self.select is Selection.BALANCED else self.select
+
+    @property
+    def embeds(self) -> bool:
+        """Whether texts must be embedded."""
+        return self.shots > 0 and self.ranking is not Selection.RANDOM
+
+
+class ShotPool:
+    """Chooses shots for a prompt.
+
+    Args:
+        prompt: the prompt that shows them.
+        examples: what is chosen from.
+        config: how.
+        embedder: embeds the examples and the questions; for nearest and diverse.
+
+    Attributes:
+        num_unfit: examples that can be no shots, because their answer is known as a part or a pattern only.
+
+    Raises:
+        ConfigError: an embedder is wanted and there is none; or labels, and an example has none.
+        InputError: there are fewer examples than shots, or one does not fit the prompt.
+    """
+
+    def __init__(
+        self, prompt: Prompt, examples: Sequence[Example], config: ShotConfig, embedder: Embedder | None = None
+    ) -> None:
+        for index, example in enumerate(examples):
+            prompt.check_example(example, f"shot example {index + 1}")
+        self._prompt, self._config, self._embedder = prompt, config, embedder
+        self._examples = [example for example in examples if example.shown is not None]
+        self.num_unfit = len(examples) - len(self._examples)
+        self._values = [prompt.values(example.input) for example in self._examples]
+        self._vectors: npt.NDArray[np.float32] | None = None
+        self._check()
+        if config.embeds and embedder is not None:
+            self._vectors = embedder.embed([question(prompt, values) for values in self._values])
+
+    @property
+    def config(self) -> ShotConfig:
+        """How it chooses."""
+        return self._config
+
+    def _check(self) -> None:
+        config, number = self._config, len(self._examples)
+        if config.shots and not self._prompt.takes_shots:
+            raise ConfigError(
+                f"shots={config.shots}, and {self._prompt} says nowhere how one is written; add example_template"
+            )
+        if config.shots > number:
+            unfit = f" ({self.num_unfit} more have no answer to show)" if self.num_unfit else ""
+            raise InputError(f"shots={config.shots} is over the {number} examples there are{unfit}; ask for fewer")
+        if config.embeds and self._embedder is None:
+            raise ConfigError(f"select={config.ranking.value} needs a model that embeds; name one, or select random")
+
+    def choose(self, given: Mapping[str, Any]) -> tuple[Example, ...]:
+        """The shots for a question, best first; never the question itself, answer and all.
+
+        Raises:
+            InputError: without the question itself there are fewer examples than shots.
+        """
+        if self._config.shots == 0:
+            return ()
+        values = self._prompt.values(given)
+        left = [index for index, own in enumerate(self._values) if own != values]
+        if len(left) < self._config.shots:
+            raise InputError(
+                f"shots={self._config.shots} is over the {len(left)} examples that are not the question itself; "
+                "ask for fewer"
+            )
+        ranking = [left[place] for place in self._rank(left, values)]
+        if self._config.select is Selection.BALANCED:
+            ranking = balanced([str(example.shown) for example in self._examples], ranking)
+        return tuple(self._examples[index] for index in ranking[: self._config.shots])
+
+    def _rank(self, left: list[int], values: Mapping[str, Any]) -> list[int]:
+        if self._config.ranking is Selection.RANDOM:
+            contents = [[self._values[index], self._examples[index].shown] for index in left]
+            return rank_random(contents, self._config.seed)
+        assert self._embedder is not None
+        assert self._vectors is not None
+        query = self._embedder.embed([question(self._prompt, values)])[0]  # (D,)
+        pool = self._vectors[left]  # (N,D)
+        if self._config.ranking is Selection.NEAREST:
+            return rank_nearest(query, pool)
+        most = None if self._config.select is Selection.BALANCED else self._config.shots
+        return rank_diverse(pool, query, relevance=self._config.relevance, most=most)
+
+
+def question(prompt: Prompt, values: Mapping[str, Any]) -> str:
+    """The text that stands for an example or a question where two are compared: its free texts, or all it has."""
+    free = [variable.name for variable in prompt.variables if variable.is_free_text]
+    return "\n".join(str(values[name]) for name in free or list(values))
