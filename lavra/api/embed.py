@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,10 @@ from lavra.api.padding import batches_by_length, padded
 from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError, nearest
 from lavra.base.files import read_json
 from lavra.generate.plan import Reading
+from lavra.model.pooling import Pooling, pool
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 logger = logging.getLogger(__name__)
-
-
-class Pooling(Enum):
-    """How the hidden states of a text's tokens become one vector."""
-
-    MEAN = "mean"
-    CLS = "cls"  # the first token's
-    LAST = "last"  # the last token's, the only one of a decoder that has read everything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,12 +203,7 @@ class TorchEmbedder:
     def _pool(self, rows: Sequence[Sequence[int]], pooling: Pooling) -> Tensor:
         ids, mask = padded(rows, next(self._model.parameters()).device)  # (B,T), (B,T)
         hidden = self._hidden(ids, None if bool(mask.all()) else mask).float()  # (B,T,D)
-        if pooling is Pooling.CLS:
-            return hidden[:, 0]
-        if pooling is Pooling.LAST:
-            return hidden[torch.arange(len(rows), device=hidden.device), mask.sum(dim=1) - 1]
-        weight = mask[:, :, None].float()
-        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        return pool(hidden, mask, pooling)
 
     def _hidden(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         if isinstance(self._model, EncoderDecoder):

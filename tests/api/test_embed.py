@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import lavra
-from lavra.api.embed import EmbeddingConfig, Pooling, TorchEmbedder, read_embedding_config
+from lavra.api.embed import EmbeddingConfig, TorchEmbedder, read_embedding_config
 from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError
+from lavra.model.pooling import Pooling
 from tests.generate.tiny import tiny_in_process
 
 TEXTS = [

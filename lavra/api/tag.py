@@ -1,0 +1,82 @@
+"""From a head's logits to a tag a word, and to the entities those make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lavra.api.classify import softmax
+from lavra.api.headed import HeadedModel, Logits
+from lavra.base.errors import InputError
+from lavra.base.predictions import Entity, Tagging
+from lavra.base.tasks import Task
+from lavra.data.supervised.entities import cut_words
+from lavra.data.supervised.samples import Place, TagSample
+from lavra.data.supervised.tag_rows import TagConfig, unlabelled_tag_rows
+from lavra.data.supervised.tagging import spans
+
+OUTSIDE = "O"
+"""Tag of a word that is no part of an entity, and of one the tokenizer has no tokens for."""
+
+
+def tag(model: HeadedModel, texts: Sequence[str | Sequence[str]]) -> list[Tagging]:
+    """The words of each text, their tags and the entities; long texts are read in windows, nothing is cut.
+
+    Args:
+        model: finetuned for named entities.
+        texts: each a text, cut into words here, or its words.
+
+    Raises:
+        InputError: the model has another head, or a text has no words.
+    """
+    model.require(Task.NER)
+    samples = [_sample(text, number) for number, text in enumerate(texts, start=1)]
+    found = tag_samples(model, samples)
+    return [_tagging(sample, tags) for sample, tags in zip(samples, found, strict=True)]
+
+
+def tag_samples(model: HeadedModel, samples: Sequence[TagSample]) -> list[list[tuple[str, float]]]:
+    """The tag of each word of each sentence, and its probability."""
+    rows = unlabelled_tag_rows(samples, model.form(truncate=True), config=TagConfig())
+    labels = model.model.task.labels
+    values = [[_best(row, labels) for row in logits] for logits in model.logits(rows)]
+    by_word = rows.by_word(values)
+    return [[one or (OUTSIDE, 0.0) for one in by_word[number]] for number in range(len(samples))]
+
+
+def _best(logits: Logits, labels: Sequence[str]) -> tuple[str, float]:
+    chances = softmax(logits)
+    place = int(chances.argmax())
+    return labels[place], float(chances[place])
+
+
+def _tagging(sample: TagSample, tags: Sequence[tuple[str, float]]) -> Tagging:
+    names = tuple(name for name, _ in tags)
+    return Tagging(words=sample.words, tags=names, entities=tuple(entities_of(sample, tags)))
+
+
+def entities_of(sample: TagSample, tags: Sequence[tuple[str, float]]) -> list[Entity]:
+    """What the tags of a sentence make, in order."""
+    found = []
+    for label, first, end in spans([name for name, _ in tags]):
+        start, stop = sample.offsets[first][0], sample.offsets[end - 1][1]
+        score = sum(score for _, score in tags[first:end]) / (end - first)
+        found.append(Entity(label=label, text=sample.text[start:stop], start=start, end=stop, score=score))
+    return found
+
+
+def _sample(text: str | Sequence[str], number: int) -> TagSample:
+    place = Place(line=number)
+    if isinstance(text, str):
+        offsets = cut_words(text)
+        if not offsets:
+            raise InputError(f"text {number} has no words; leave it out")
+        words = tuple(text[start:end] for start, end in offsets)
+        return TagSample(words=words, offsets=tuple(offsets), text=text, place=place)
+    words = tuple(text)
+    if not words or not all(words):
+        raise InputError(f"text {number} is a list with {'an empty word' if words else 'no words'}; give words")
+    ends: list[int] = []
+    for word in words:
+        ends.append((ends[-1] + 1 if ends else 0) + len(word))
+    offsets = [(end - len(word), end) for word, end in zip(words, ends, strict=True)]
+    return TagSample(words=words, offsets=tuple(offsets), text=" ".join(words), place=place)
