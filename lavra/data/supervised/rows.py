@@ -133,7 +133,8 @@ def encode_rows(texts: Sequence[Text], places: Sequence[Place], form: RowFormat)
     ids: list[Ids] = []
     types: list[Ids] = []
     sources: list[int] = []
-    troubles = _joined_pairs(texts, places, form)
+    pair = next((index for index, text in enumerate(texts) if not isinstance(text, str)), None)
+    troubles = [] if pair is None else pair_troubles(places[pair], form)
     for index, (encoding, full) in enumerate(_encodings(texts, places, form)):
         trouble = _length_trouble(full, places[index], form)
         if trouble is not None:
@@ -196,11 +197,16 @@ def _length_trouble(full: int, place: Place, form: RowFormat) -> Trouble | None:
     return Trouble(place=place, what=f"{what}: cut at the end of the longer text", remedy=remedy, dropped=False)
 
 
-def _joined_pairs(texts: Sequence[Text], places: Sequence[Place], form: RowFormat) -> list[Trouble]:
-    """Check that pairs have room, and say where nothing stands between their texts."""
-    first = next((index for index, text in enumerate(texts) if not isinstance(text, str)), None)
-    if first is None:
-        return []
+def pair_troubles(first: Place, form: RowFormat) -> list[Trouble]:
+    """Check that pairs have room in a row, and say where nothing stands between their texts.
+
+    Args:
+        first: where the first pair was read.
+        form: how pairs become rows.
+
+    Raises:
+        ConfigError: there is no room for a token of each text.
+    """
     frame = form.frame_tokens(pairs=True)
     if form.max_tokens < frame + 2:
         raise ConfigError(
@@ -211,7 +217,7 @@ def _joined_pairs(texts: Sequence[Text], places: Sequence[Place], form: RowForma
         return []
     return [
         Trouble(
-            place=places[first],
+            place=first,
             what="this tokenizer puts nothing between the texts of a pair: the second goes on where the first ends",
             remedy="begin the second text with a separator, or use a model made for pairs, such as BERT",
             dropped=False,
