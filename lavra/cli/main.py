@@ -34,6 +34,7 @@ VERBS: Mapping[str, Verb] = {
     "pretrain": Verb("lavra.cli.pretrain", "train a model of any of the five families from scratch"),
     "compress": Verb("lavra.cli.compress", "make a model smaller, with a card that says what it cost"),
     "generate": Verb("lavra.cli.generate", "complete a prompt, as it is written"),
+    "prompt": Verb("lavra.cli.prompt", "render, inspect, compare and test prompts kept as files"),
     "chat": Verb("lavra.cli.chat", "talk with a model in the terminal"),
     "serve": Verb("lavra.cli.serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
     "doctor": Verb("lavra.cli.doctor", "check a configuration before hours are spent on it"),

@@ -7,7 +7,7 @@ the sum of those of its parts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lavra.base.errors import ConfigError, ContextLengthError
@@ -66,12 +66,14 @@ class Fitted:
 
     Attributes:
         rendered: with the shots that fit.
+        shots: those that fit, as they stand.
         kept: places of those among the shots offered, in the order offered.
         left_out: the others.
         num_tokens: tokens the model reads, at most the budget's room.
     """
 
     rendered: Rendered
+    shots: tuple[Example, ...]
     kept: tuple[int, ...]
     left_out: tuple[LeftOut, ...]
     num_tokens: int
@@ -100,32 +102,38 @@ def fit_shots(
         ContextLengthError: the prompt does not fit even without shots; or, if strict, with all of them.
     """
 
-    def attempt(kept: Sequence[int]) -> tuple[Rendered, int]:
-        rendered = render(prompt, given, [shots[index] for index in arranged(kept, order)])
-        return rendered, count(rendered)
+    def attempt(kept: Sequence[int]) -> Fitted:
+        standing = tuple(shots[index] for index in arranged(kept, order))
+        rendered = render(prompt, given, standing)
+        return Fitted(rendered=rendered, shots=standing, kept=tuple(kept), left_out=(), num_tokens=count(rendered))
 
     room = budget.room
-    rendered, total = attempt(range(len(shots)))
-    if room is None or total <= room:
-        return Fitted(rendered=rendered, kept=tuple(range(len(shots))), left_out=(), num_tokens=total)
-    kept: list[int] = []
+    fitted = attempt(range(len(shots)))
+    if room is None or fitted.num_tokens <= room:
+        return fitted
+    fitted = attempt(())
+    if fitted.num_tokens > room:
+        raise ContextLengthError(
+            f"{prompt} has {fitted.num_tokens} tokens without any shots, over {_bound(budget)}; shorten it"
+        )
     left_out: list[LeftOut] = []
-    rendered, total = attempt(kept)
-    if total > room:
-        raise ContextLengthError(f"{prompt} has {total} tokens without any shots, over {_bound(budget)}; shorten it")
     for index, shot in enumerate(shots):
-        tried, tokens = attempt([*kept, index])
-        if tokens <= room:
-            kept, rendered, total = [*kept, index], tried, tokens
+        tried = attempt((*fitted.kept, index))
+        if tried.num_tokens <= room:
+            fitted = tried
         else:
-            why = f"with it the prompt has {tokens} tokens, over {_bound(budget)}"
+            why = f"with it the prompt has {tried.num_tokens} tokens, over {_bound(budget)}"
             left_out.append(LeftOut(index=index, example=shot, why=why))
+    _refuse_strictly(left_out, len(shots), budget)
+    return replace(fitted, left_out=tuple(left_out))
+
+
+def _refuse_strictly(left_out: Sequence[LeftOut], offered: int, budget: Budget) -> None:
     if budget.strict and left_out:
         numbers = ", ".join(str(one.index + 1) for one in left_out)
         raise ContextLengthError(
-            f"of {len(shots)} shots, best first, number {numbers} does not fit: {left_out[0].why}; ask for fewer shots"
+            f"of {offered} shots, best first, number {numbers} does not fit: {left_out[0].why}; ask for fewer shots"
         )
-    return Fitted(rendered=rendered, kept=tuple(kept), left_out=tuple(left_out), num_tokens=total)
 
 
 def _bound(budget: Budget) -> str:

@@ -1,4 +1,4 @@
-"""How a model is given a prompt: a text as it is, a conversation through the tokenizer's chat template."""
+"""How a model is given a prompt, a text as it is, a conversation by the chat template; and the room it has for one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lavra.base.types import ScoreRequest
+from lavra.prompts.budget import Budget
 from lavra.prompts.render import Rendered
 
 
@@ -29,10 +30,18 @@ class Layout:
     Attributes:
         tokenizer: the model's own.
         num_special: tokens the model reads around a text beside the text's own (`<s>`, `[CLS]` and `[SEP]`).
+        context: most tokens the model reads; None has no bound.
+        shares_context: the answer takes its room from the same context, as in decoders; not in encoder-decoders.
     """
 
     tokenizer: PromptTokenizer
     num_special: int = 0
+    context: int | None = None
+    shares_context: bool = True
+
+    def budget(self, num_answer: int, *, strict: bool = False) -> Budget:
+        """The room for a prompt whose answer has `num_answer` tokens at most."""
+        return Budget(context=self.context, reserved=num_answer if self.shares_context else 0, strict=strict)
 
     def prompt(self, rendered: Rendered) -> str | tuple[int, ...]:
         """What a `GenerateRequest` takes: text, or of a conversation the ids, which carry their special tokens.

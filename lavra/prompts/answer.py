@@ -1,0 +1,223 @@
+"""A prompt put to a model: for each input an answer, or why there is none.
+
+An answer is written, or chosen among the labels by their probability.  What fails (an input too long, a request the
+model refuses) is an answer with a reason, so that whoever counts can count it; nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from lavra.base.errors import ConfigError, LavraError
+from lavra.base.ports import LanguageModel
+from lavra.base.types import Completion, GenerateRequest, SamplingConfig
+from lavra.prompts.budget import Budget, Fitted, LeftOut, fit_shots
+from lavra.prompts.calibrate import LabelClassifier, LabelScorer, LabelScoring
+from lavra.prompts.layout import Layout
+from lavra.prompts.prompt import Prompt
+from lavra.prompts.select import ShotOrder
+from lavra.prompts.shots import ShotPool
+
+_BATCH = 16  # inputs put to the model together: progress is shown between batches
+
+Progress = Callable[[str, float, float | None], None]
+"""What is being done, how much of it is done, and of how much."""
+
+
+class Answering(Enum):
+    """How an answer comes about."""
+
+    WRITE = "write"  # the model writes it
+    SCORE = "score"  # the likeliest label
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerConfig:
+    """How a prompt is answered.
+
+    Attributes:
+        answer: write, or score (choose the likeliest label); score where the prompt has labels unless given.
+        scoring: of a label, sum (its log-probability), mean (that of a token) or pmi (less that after `domain`).
+        calibrate: divide out what is answered where there is nothing to answer.
+        strict: a shot that does not fit the context is a failure.
+        answer_seed: of answers that are drawn, where the prompt has a temperature.
+    """
+
+    answer: Answering | None = None
+    scoring: LabelScoring = LabelScoring.SUM
+    calibrate: bool = False
+    strict: bool = False
+    answer_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.answer is Answering.WRITE and (self.calibrate or self.scoring is not LabelScoring.SUM):
+            raise ConfigError("calibrate and scoring are for labels that are scored; drop them, or answer=write")
+
+    def way(self, prompt: Prompt) -> Answering:
+        """How a prompt is answered under these settings.
+
+        Raises:
+            ConfigError: labels are to be scored or calibrated, and the prompt has none.
+        """
+        if prompt.labels:
+            return self.answer or Answering.SCORE
+        if self.answer is Answering.SCORE or self.calibrate or self.scoring is not LabelScoring.SUM:
+            raise ConfigError(f"{prompt} has no labels to score or calibrate; add `labels`, or let the model write")
+        return Answering.WRITE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of one input.
+
+    Attributes:
+        text: the answer; None where there is none.
+        failure: why there is none.
+        num_read: tokens of the prompt.
+        num_written: tokens of the answer.
+        num_shots: shots the prompt had.
+        left_out: shots that did not fit.
+        probabilities: of each label, where labels were scored.
+    """
+
+    text: str | None = None
+    failure: str = ""
+    num_read: int = 0
+    num_written: int = 0
+    num_shots: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    probabilities: Mapping[str, float] | None = None
+
+
+class Answerer:
+    """Puts one prompt to one model.
+
+    Args:
+        prompt: the prompt.
+        model: answers it.
+        layout: how the model is given prompts, and its context.
+        pool: chooses shots; None shows none.
+        config: how answers come about.
+
+    Attributes:
+        warnings: what the model warned of, and how often.
+
+    Raises:
+        ConfigError: prompt, model and settings do not go together.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        model: LanguageModel,
+        layout: Layout,
+        *,
+        pool: ShotPool | None = None,
+        config: AnswerConfig | None = None,
+    ) -> None:
+        self.prompt, self.pool, self.config = prompt, pool, config or AnswerConfig()
+        self._model, self._layout = model, layout
+        self.way = self.config.way(prompt)
+        self.warnings: Counter[str] = Counter()
+        self._classifier: LabelClassifier | None = None
+        if self.way is Answering.SCORE:
+            self._scorer = LabelScorer(model, layout, prompt, scoring=self.config.scoring)
+            self._classifier = LabelClassifier(self._scorer, calibrate=self.config.calibrate)
+            self.warnings = self._scorer.warnings  # one tally
+        self.budget: Budget = layout.budget(self.num_answer, strict=self.config.strict)
+
+    @property
+    def num_answer(self) -> int:
+        """Most tokens an answer has."""
+        return max(self._scorer.num_label_tokens) if self._classifier else self.prompt.generation.max_tokens
+
+    def fit(self, given: Mapping[str, Any]) -> Fitted:
+        """The prompt for one input, with the shots that fit.
+
+        Raises:
+            InputError: the input does not fit the prompt.
+            ContextLengthError: the prompt does not fit the context.
+        """
+        shots = self.pool.choose(given) if self.pool else ()
+        order = self.pool.config.order if self.pool else ShotOrder.BEST_LAST
+        return fit_shots(self.prompt, given, shots, count=self._layout.num_tokens, budget=self.budget, order=order)
+
+    def answers(self, inputs: Sequence[Mapping[str, Any]], progress: Progress | None = None) -> list[Answer]:
+        """An answer for each input, in their order."""
+        found: list[Answer] = []
+        for first in range(0, len(inputs), _BATCH):
+            found += self._batch(inputs[first : first + _BATCH])
+            if progress is not None:
+                progress(str(self.prompt), len(found), len(inputs))
+        return found
+
+    def _batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Answer]:
+        answers: list[Answer] = [Answer()] * len(inputs)
+        ready: list[tuple[int, Fitted]] = []
+        for place, given in enumerate(inputs):
+            try:
+                ready.append((place, self.fit(given)))
+            except LavraError as error:
+                answers[place] = Answer(failure=str(error))
+        places, fitted = [place for place, _ in ready], [one for _, one in ready]
+        for place, answer in zip(places, self._ask([inputs[place] for place in places], fitted), strict=True):
+            answers[place] = answer
+        return answers
+
+    def _ask(self, inputs: Sequence[Mapping[str, Any]], fitted: Sequence[Fitted]) -> list[Answer]:
+        """Together; where the model refuses, one by one, so that one bad input fails by itself."""
+        if not fitted:
+            return []
+        try:
+            return self._score(inputs, fitted) if self._classifier else self._write(fitted)
+        except LavraError as error:
+            if len(fitted) == 1:
+                return [replace(_begun(fitted[0]), failure=str(error))]
+        alone = zip(inputs, fitted, strict=True)
+        return [answer for given, one in alone for answer in self._ask([given], [one])]
+
+    def _score(self, inputs: Sequence[Mapping[str, Any]], fitted: Sequence[Fitted]) -> list[Answer]:
+        assert self._classifier is not None
+        cases = [(given, one.shots) for given, one in zip(inputs, fitted, strict=True)]
+        answers = []
+        for one, row in zip(fitted, self._classifier.probabilities(cases), strict=True):
+            best = int(row.argmax())
+            answers.append(
+                replace(
+                    _begun(one),
+                    text=self.prompt.labels[best],
+                    num_written=self._scorer.num_label_tokens[best],
+                    probabilities=dict(zip(self.prompt.labels, row.tolist(), strict=True)),
+                )
+            )
+        return answers
+
+    def _write(self, fitted: Sequence[Fitted]) -> list[Answer]:
+        settings = self.prompt.generation
+        hot = settings.temperature > 0
+        sampling = SamplingConfig(temperature=settings.temperature, seed=self.config.answer_seed if hot else None)
+        requests = [
+            GenerateRequest(
+                prompt=self._layout.prompt(one.rendered),
+                max_tokens=settings.max_tokens,
+                sampling=sampling,
+                stop=settings.stop,
+                logprobs=False,
+            )
+            for one in fitted
+        ]
+        completions = self._model.generate(requests)
+        return [self._written(one, found[0]) for one, found in zip(fitted, completions, strict=True)]
+
+    def _written(self, fitted: Fitted, completion: Completion) -> Answer:
+        self.warnings.update(completion.warnings)
+        return replace(_begun(fitted), text=completion.text, num_written=len(completion.tokens))
+
+
+def _begun(fitted: Fitted) -> Answer:
+    """What is known of an answer before the model is asked."""
+    return Answer(num_read=fitted.num_tokens, num_shots=len(fitted.shots), left_out=fitted.left_out)

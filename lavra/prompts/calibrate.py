@@ -1,0 +1,202 @@
+"""Labels by their probability after a prompt, and the model's taste for some of them taken out.
+
+A label's score is the log-probability of its text after the prompt, by one of three rules (`LabelScoring`): the sum
+over its tokens, their mean (long labels are not at a disadvantage), or the sum less the same label's after a text that
+only asks for an answer, domain-conditional PMI (Holtzman et al. 2021, "Surface Form Competition", §3).  Probabilities
+are softmax over the labels.
+
+Contextual calibration (Zhao et al. 2021, "Calibrate Before Use", §5): what the model answers where there is nothing to
+answer ("N/A", "", "[MASK]", the mean of the three) is its bias under this prompt and these shots, and is divided out.
+The paper's W p with W = diag(p_cf)^-1 is here normalised to sum to 1, so that it is a probability again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.ports import LanguageModel
+from lavra.base.types import Score, ScoreRequest
+from lavra.prompts.example import Example
+from lavra.prompts.layout import Layout
+from lavra.prompts.prompt import Prompt
+from lavra.prompts.render import Rendered, render
+
+Scores = npt.NDArray[np.float64]
+
+CONTENT_FREE = ("N/A", "", "[MASK]")
+"""What stands for a text that says nothing (Zhao et al. 2021, §5)."""
+
+
+class LabelScoring(Enum):
+    """What a label's score is."""
+
+    SUM = "sum"  # log-probability of its text
+    MEAN = "mean"  # of its tokens on average
+    PMI = "pmi"  # of its text, less that after the prompt's `domain`
+
+
+class LabelScorer:
+    """Scores a prompt's labels.
+
+    Args:
+        model: scores texts.
+        layout: how it is given them.
+        prompt: says the labels, what stands before them, and for PMI the domain.
+        scoring: by which rule.
+
+    Attributes:
+        warnings: what the model warned of, and how often.
+
+    Raises:
+        ConfigError: the prompt has no labels, or no domain for PMI.
+    """
+
+    def __init__(
+        self, model: LanguageModel, layout: Layout, prompt: Prompt, *, scoring: LabelScoring = LabelScoring.SUM
+    ) -> None:
+        if not prompt.labels:
+            raise ConfigError(f"{prompt} has no labels to choose from; add `labels`, or let the model write")
+        if scoring is LabelScoring.PMI and prompt.domain is None:
+            raise ConfigError(f"scoring=pmi needs the `domain` of {prompt}; add it, or score by sum or mean")
+        if scoring is LabelScoring.PMI and prompt.messages:
+            raise ConfigError(f"scoring=pmi is for texts, and {prompt} is a conversation; score by sum or mean")
+        self._model, self._layout, self._prompt, self._scoring = model, layout, prompt, scoring
+        self.warnings: Counter[str] = Counter(_overlaps(prompt.labels))
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt whose labels these are."""
+        return self._prompt
+
+    @cached_property
+    def num_label_tokens(self) -> tuple[int, ...]:
+        """(L,) tokens of each label with what stands before it."""
+        return tuple(len(self._layout.tokenizer.encode(self._prompt.lead + label)) for label in self._prompt.labels)
+
+    def scores(self, rendered: Sequence[Rendered]) -> Scores:
+        """(N,L) natural-log scores of the labels after each prompt.
+
+        Raises:
+            InputError: a label has no tokens, or the model gives its first one no probability.
+        """
+        pairs = [
+            self._layout.continuation(one, self._prompt.lead + label)
+            for one in rendered
+            for label in self._prompt.labels
+        ]
+        found = self._totals([request for request, _ in pairs], [last for _, last in pairs])
+        scores = found.reshape(len(rendered), len(self._prompt.labels))
+        return scores - self._after_domain if self._scoring is LabelScoring.PMI else scores
+
+    @cached_property
+    def _after_domain(self) -> Scores:
+        """(L,) what the labels have after a text that only asks for one."""
+        assert self._prompt.domain is not None
+        requests = [
+            ScoreRequest(text=self._prompt.lead + label, given=self._prompt.domain) for label in self._prompt.labels
+        ]
+        return self._totals(requests, [None] * len(requests))
+
+    def _totals(self, requests: Sequence[ScoreRequest], last: Sequence[int | None]) -> Scores:
+        labels = self._prompt.labels
+        totals = []
+        for index, (score, number) in enumerate(zip(self._model.score(requests), last, strict=True)):
+            self.warnings.update(score.warnings)
+            totals.append(self._total(score, number, labels[index % len(labels)]))
+        return np.asarray(totals, dtype=np.float64)
+
+    def _total(self, score: Score, number: int | None, label: str) -> float:
+        logprobs = score.logprobs if number is None else score.logprobs[len(score.logprobs) - number :]
+        if not logprobs:
+            raise InputError(f"label {label!r} has no tokens of its own after the prompt; choose another label")
+        known = [value for value in logprobs if value is not None]
+        if len(known) < len(logprobs):
+            raise InputError(f"label {label!r} begins a text, where this model gives no probability; write a prompt")
+        return sum(known) / (len(known) if self._scoring is LabelScoring.MEAN else 1)
+
+
+class LabelClassifier:
+    """Probabilities of a prompt's labels, calibrated or not.
+
+    Args:
+        scorer: scores the labels.
+        calibrate: divide out what is answered where there is nothing to answer.
+
+    Raises:
+        ConfigError: it is to be calibrated, and no variable is free text.
+    """
+
+    def __init__(self, scorer: LabelScorer, *, calibrate: bool = False) -> None:
+        if calibrate and not any(variable.is_free_text for variable in scorer.prompt.variables):
+            raise ConfigError(f"{scorer.prompt} has no free text that could be left empty; it cannot be calibrated")
+        self._scorer, self._calibrate = scorer, calibrate
+        self._priors: dict[tuple[Rendered, ...], Scores] = {}
+
+    def probabilities(self, cases: Sequence[tuple[Mapping[str, Any], Sequence[Example]]]) -> Scores:
+        """(N,L) probabilities of the labels, each row with sum 1.
+
+        Args:
+            cases: values of the variables, and the shots as they are to stand.
+
+        Raises:
+            InputError: a case cannot be rendered, or the labels cannot be scored after it.
+        """
+        prompt = self._scorer.prompt
+        found = softmax(self._scorer.scores([render(prompt, given, shots) for given, shots in cases]))
+        if not self._calibrate:
+            return found
+        priors = [self.prior(given, shots) for given, shots in cases]
+        return calibrated(found, np.stack(priors)) if priors else found
+
+    def prior(self, given: Mapping[str, Any], shots: Sequence[Example]) -> Scores:
+        """(L,) what is answered where there is nothing to answer; remembered for shots and values that recur."""
+        prompt = self._scorer.prompt
+        empty = tuple(render(prompt, values, shots) for values in content_free(prompt, given))
+        if empty not in self._priors:
+            self._priors[empty] = softmax(self._scorer.scores(empty)).mean(axis=0)
+        return self._priors[empty]
+
+
+def content_free(prompt: Prompt, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same question with nothing in it, three times: every free text is replaced, all other values stay."""
+    values = prompt.values(given)
+    free = [variable.name for variable in prompt.variables if variable.is_free_text]
+    return [{**values, **dict.fromkeys(free, nothing)} for nothing in CONTENT_FREE]
+
+
+def calibrated(probabilities: Scores, prior: Scores) -> Scores:
+    """Divide a bias out.
+
+    Args:
+        probabilities: (N,L)
+        prior: (L,) or (N,L), what is answered where there is nothing to answer.
+
+    Returns:
+        (N,L) proportional to probabilities / prior, each row with sum 1.
+    """
+    tiny = np.finfo(np.float64).tiny  # a label that never had a chance divides nothing by nothing
+    return softmax(np.log(np.maximum(probabilities, tiny)) - np.log(np.maximum(prior, tiny)))
+
+
+def softmax(scores: Scores) -> Scores:
+    """(N,L) probabilities of log-scores, each row with sum 1."""
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def _overlaps(labels: Sequence[str]) -> list[str]:
+    """A text has at least the probability of any that goes on from it."""
+    return [
+        f"label {short!r} begins label {long!r}, so its probability includes the other's; rename one of them"
+        for short in labels
+        for long in labels
+        if short != long and long.startswith(short)
+    ]

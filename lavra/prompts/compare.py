@@ -1,0 +1,214 @@
+"""Several prompts on one labelled set: how often each is right, how sure that is, what it costs, and which is better.
+
+Every prompt sees every sample, so two are compared sample by sample (McNemar), which tells smaller differences apart
+than two intervals side by side.  What got no answer counts as wrong, and its reason is counted too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from lavra.base.errors import InputError
+from lavra.prompts.answer import Answer, Answerer, Progress
+from lavra.prompts.cost import Price
+from lavra.prompts.example import Example
+from lavra.prompts.expectations import verdict_of
+from lavra.prompts.prompt import Prompt
+from lavra.prompts.statistics import holm, log_loss, macro_f1, mcnemar_exact, wilson_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptResult:
+    """One prompt on the set.
+
+    Attributes:
+        title: what it is called in the comparison.
+        num_samples: of the set.
+        num_right: answered as expected.
+        interval: of the share that is right, 95 % (Wilson).
+        macro_f1: mean F1 of the labels; None without labels.
+        log_loss: mean -ln p of the right label, in nats; None where labels were not scored, or an answer failed.
+        mean_read: tokens of a prompt.
+        mean_written: tokens of an answer.
+        cost: of all, in the currency of the price.
+        failures: why there was no answer, and how often.
+        num_no_label: written answers that are none of the labels; they are wrong.
+        num_left_out: shots that did not fit, over all samples.
+        warnings: what the model warned of, and how often.
+        right: (N,) whether each sample was answered as expected.
+        answers: (N,) what came out.
+    """
+
+    title: str
+    num_samples: int
+    num_right: int
+    interval: tuple[float, float]
+    macro_f1: float | None
+    log_loss: float | None
+    mean_read: float
+    mean_written: float
+    cost: float
+    failures: Mapping[str, int]
+    num_no_label: int
+    num_left_out: int
+    warnings: Mapping[str, int]
+    right: tuple[bool, ...]
+    answers: tuple[Answer, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """The share that is right."""
+        return self.num_right / self.num_samples
+
+    @property
+    def num_failed(self) -> int:
+        """Samples without an answer."""
+        return sum(self.failures.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairResult:
+    """Two prompts, sample by sample.
+
+    Attributes:
+        first: title of one.
+        second: title of the other.
+        difference: accuracy of the second less that of the first.
+        only_first: samples that only the first gets right.
+        only_second: samples that only the second gets right.
+        p: that the two are equally good (McNemar, exact, two-sided).
+        p_corrected: the same for as many pairs as there are (Holm).
+    """
+
+    first: str
+    second: str
+    difference: float
+    only_first: int
+    only_second: int
+    p: float
+    p_corrected: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Several prompts on one set.
+
+    Attributes:
+        results: one a prompt, in the order given.
+        pairs: every two of them.
+    """
+
+    results: tuple[PromptResult, ...]
+    pairs: tuple[PairResult, ...]
+
+
+def compare(
+    answerers: Sequence[Answerer],
+    samples: Sequence[Example],
+    *,
+    titles: Sequence[str] | None = None,
+    price: Price | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Put every sample to every prompt.
+
+    Args:
+        answerers: one a prompt.
+        samples: inputs and what is expected; a prompt is given those of the inputs that it declares.
+        titles: what the prompts are called; `name@version` unless given.
+        price: of tokens.
+        progress: told how far it is.
+
+    Raises:
+        InputError: there are no samples, or one does not fit a prompt.
+    """
+    if not samples:
+        raise InputError("there are no samples to compare on; give at least one")
+    titles = titles or [str(answerer.prompt) for answerer in answerers]
+    asked = [_asked(answerer.prompt, samples) for answerer in answerers]  # all checked before the first is put
+    results = tuple(
+        _result(title, answerer, own, price or Price(), progress)
+        for title, answerer, own in zip(titles, answerers, asked, strict=True)
+    )
+    return Comparison(results=results, pairs=_pairs(results))
+
+
+def _asked(prompt: Prompt, samples: Sequence[Example]) -> list[Example]:
+    """The samples as one prompt is given them."""
+    names = {variable.name for variable in prompt.variables}
+    asked = []
+    for number, sample in enumerate(samples, start=1):
+        own = Example(
+            input={name: value for name, value in sample.input.items() if name in names},
+            expected=sample.expected,
+            expect=sample.expect,
+            answer=sample.answer,
+        )
+        prompt.check_example(own, f"{prompt}: sample {number}")
+        asked.append(own)
+    return asked
+
+
+def _result(
+    title: str, answerer: Answerer, samples: Sequence[Example], price: Price, progress: Progress | None
+) -> PromptResult:
+    answers = answerer.answers([sample.input for sample in samples], progress)
+    right = tuple(verdict_of(sample, answer).passed for sample, answer in zip(samples, answers, strict=True))
+    read, written = sum(one.num_read for one in answers), sum(one.num_written for one in answers)
+    labels = answerer.prompt.labels
+    given = [_label(answer, labels) for answer in answers]
+    return PromptResult(
+        title=title,
+        num_samples=len(samples),
+        num_right=sum(right),
+        interval=wilson_interval(sum(right), len(samples)),
+        macro_f1=macro_f1([sample.expected for sample in samples], given, labels) if labels else None,
+        log_loss=_log_loss(samples, answers),
+        mean_read=read / len(samples),
+        mean_written=written / len(samples),
+        cost=price.cost(read, written),
+        failures=dict(Counter(answer.failure for answer in answers if answer.text is None)),
+        num_no_label=sum(one is None and answer.text is not None for one, answer in zip(given, answers, strict=True))
+        if labels
+        else 0,
+        num_left_out=sum(len(answer.left_out) for answer in answers),
+        warnings=dict(answerer.warnings),
+        right=right,
+        answers=tuple(answers),
+    )
+
+
+def _label(answer: Answer, labels: Sequence[str]) -> str | None:
+    text = None if answer.text is None else answer.text.strip()
+    return text if text in labels else None
+
+
+def _log_loss(samples: Sequence[Example], answers: Sequence[Answer]) -> float | None:
+    chances = [answer.probabilities for answer in answers if answer.probabilities is not None]
+    if len(chances) < len(answers):
+        return None  # a mean over the others would flatter a prompt that fails
+    return log_loss([sample.expected for sample in samples], chances)
+
+
+def _pairs(results: Sequence[PromptResult]) -> tuple[PairResult, ...]:
+    pairs = list(combinations(results, 2))
+    counts = []
+    for one, other in pairs:
+        both = list(zip(one.right, other.right, strict=True))
+        counts.append((both.count((True, False)), both.count((False, True))))
+    p_values = [mcnemar_exact(*count) for count in counts]
+    return tuple(
+        PairResult(
+            first=one.title,
+            second=other.title,
+            difference=other.accuracy - one.accuracy,
+            only_first=count[0],
+            only_second=count[1],
+            p=p,
+            p_corrected=corrected,
+        )
+        for (one, other), count, p, corrected in zip(pairs, counts, p_values, holm(p_values), strict=True)
+    )
