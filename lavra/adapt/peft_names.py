@@ -1,0 +1,137 @@
+"""The names PEFT gives to an adapter's tensors, and to the layers it adapts.
+
+    base_model.model.transformer.h.0.attn.c_attn.lora_A.weight
+    └─ PEFT's own ─┘ └──── name in the checkpoint ────┘
+
+Prompts and prefixes do not wrap the model, and their files lack the `model.`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from torch import Tensor, nn
+
+from lavra.adapt.layers import Place, core_of, parameter_names, places, their_name
+from lavra.base.errors import CheckpointError, ConfigError
+from lavra.model.families import family
+
+PROMPT: Final = "prompt_embeddings"
+"""The one tensor of a prompt or a prefix."""
+
+_PARTS: Final = re.compile(r"^(.*)\.(lora_[A-Za-z_]+(?:\.weight)?|ia3_l)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """The tensors of an adapter's file.
+
+    Attributes:
+        layers: their module -> its tensors by PEFT's name for each.
+        prompt: (n, ...) of a prompt or a prefix.
+        saved: the rest, of modules trained whole, by their name.
+    """
+
+    layers: Mapping[str, Mapping[str, Tensor]]
+    prompt: Tensor | None
+    saved: Mapping[str, Tensor]
+
+
+def parse(tensors: Mapping[str, Tensor]) -> Parsed:
+    """Sort tensors by what they are."""
+    layers: dict[str, dict[str, Tensor]] = {}
+    saved: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        bare = re.sub(r"^base_model\.(model\.)?", "", name).replace(".modules_to_save.", ".")
+        found = _PARTS.match(bare)
+        if found:
+            part = found[2].replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+            layers.setdefault(found[1], {})[part] = tensor
+        elif name != PROMPT:
+            saved[bare] = tensor
+    return Parsed(layers=layers, prompt=tensors.get(PROMPT), saved=saved)
+
+
+class Names:
+    """The names of one model, with the prefix of the base model or without, as a file may have them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        path, core = core_of(model)
+        own = family(core.config.family).prefix
+        self._prefixes = tuple({prefix for prefix in (own, their_name(model, f"{own}x").removesuffix("x")) if prefix})
+        self._core = path
+        self._parameters = parameter_names(model)
+        self.places = places(model)
+        self._by_bare = {self._bare(place.theirs): place for place in self.places}
+        self._ours = {self._bare(theirs): ours for ours, theirs in self._parameters.items()}
+        self.theirs = sorted(
+            {place.theirs for place in self.places} | {name.rpartition(".")[0] for name in self._parameters.values()}
+        )
+
+    def _bare(self, name: str) -> str:
+        for prefix in self._prefixes:
+            if name.startswith(prefix):
+                return name.removeprefix(prefix)
+        return name
+
+    def place(self, theirs: str) -> Place:
+        """Of one of their modules.
+
+        Raises CheckpointError where this model has no such linear layer.
+        """
+        found = self._by_bare.get(self._bare(theirs))
+        if found is None:
+            raise CheckpointError(
+                f"the adapter changes {theirs}, which is no linear layer of this model "
+                f"(such as {self.places[0].theirs}); open the model it was made for"
+            )
+        return found
+
+    def our_parameter(self, theirs: str) -> str:
+        """The parameter of ours that one of theirs is.
+
+        Raises CheckpointError where there is none.
+        """
+        found = self._ours.get(self._bare(theirs))
+        if found is None:
+            raise CheckpointError(
+                f"the adapter has trained {theirs} as a whole, and this model has no such parameter by itself; "
+                "open the model with the head the adapter was trained with"
+            )
+        return found
+
+    def their_parameter(self, ours: str) -> str:
+        """The parameter of theirs that one of ours is; its own name outside the Transformer.
+
+        Raises ConfigError where it is part of one of theirs.
+        """
+        if ours not in self._parameters and ours.startswith(f"{self._core}" if self._core else ""):
+            raise ConfigError(
+                f"{ours} is no parameter of its own in a checkpoint of this family, so PEFT could not open it; "
+                "adapt it instead of training it whole"
+            )
+        return self._parameters.get(ours, ours)
+
+
+def saved_modules(parameters: Iterable[str]) -> str:
+    """The innermost module that holds all of these parameters."""
+    owners = [name.split(".")[:-1] for name in parameters]
+    shared: list[str] = []
+    for parts in zip(*owners, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return ".".join(shared)
+
+
+def shortest(wanted: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The shortest endings that name these modules and no others of the known ones."""
+    names = set(wanted)
+    for depth in range(1, 4):
+        endings = {".".join(name.split(".")[-depth:]) for name in names}
+        if {name for name in known if name.endswith(tuple(endings))} == names:
+            return sorted(endings)
+    return sorted(names)
