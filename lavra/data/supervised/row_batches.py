@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lavra.base.errors import ConfigError
+from lavra.base.errors import ConfigError, InputError
 from lavra.data.batch import IGNORE
 from lavra.data.packing import Ints
 from lavra.data.supervised.batch import TaskBatch
@@ -34,6 +35,16 @@ class RowTable(Protocol[BatchOut]):
     @property
     def lengths(self) -> Sequence[int]:
         """Tokens of each sample, of its longest text."""
+        ...
+
+    @property
+    def kinds(self) -> Sequence[int] | None:
+        """Samples of unlike kinds do not share a batch; `None` where all are alike."""
+        ...
+
+    @property
+    def apart(self) -> Sequence[Sequence[int]] | None:
+        """What each sample holds that no other one of a training batch may; `None` where all may meet."""
         ...
 
     def batch(self, samples: Sequence[int] | Ints) -> BatchOut:
@@ -54,7 +65,7 @@ class RowBatches(Generic[BatchOf]):
 
     def __init__(self, table: RowTable[BatchOf], config: OrderConfig) -> None:
         self.table, self.config = table, config
-        self.order = EpochOrder(table.lengths, config)
+        self.order = EpochOrder(table.lengths, config, kinds=table.kinds, apart=table.apart)
 
     def __len__(self) -> int:
         """Micro-batches in one epoch."""
@@ -82,24 +93,29 @@ def inference_batches(table: RowTable[BatchOf], batch_size: int) -> Iterator[tup
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
-    order = np.argsort(-np.asarray(table.lengths, dtype=np.int64), kind="stable").tolist()
-    for start in range(0, len(order), batch_size):
-        samples = order[start : start + batch_size]
-        yield samples, table.batch(samples)
+    lengths = np.asarray(table.lengths, dtype=np.int64)
+    kinds = np.zeros(len(lengths), dtype=np.int64) if table.kinds is None else np.asarray(table.kinds, dtype=np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    for kind in np.unique(kinds):
+        alike = order[kinds[order] == kind].tolist()
+        for start in range(0, len(alike), batch_size):
+            samples = alike[start : start + batch_size]
+            yield samples, table.batch(samples)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRows:
-    """Framed rows of text, `group` of them a sample, and what is to be learnt of each sample.
+    """Framed rows of text, one or several a sample, and what is to be learnt of each sample.
 
     Attributes:
-        encoded: the rows; those of sample i are `i * group` to `(i + 1) * group`.
+        encoded: the rows, those of a sample one after the other.
         form: how they were made.
         names: one a sample, for error messages.
         sources: number of each sample among those that were given.
         targets: (N, …) int64 or float32, one entry a sample; `None` where labels are not known.
         token_targets: instead of `targets`, one label a token of each row (`IGNORE` where there is none).
-        group: texts a sample.
+        groups: texts of each sample; one each unless given.  A batch holds samples of as many texts only.
+        apart: what each sample holds that no other one of a training batch may.
         troubles: what was cut or left out, and why.
     """
 
@@ -109,39 +125,62 @@ class TaskRows:
     sources: tuple[int, ...]
     targets: npt.NDArray[Any] | None = None
     token_targets: tuple[Ints, ...] | None = None
-    group: int = 1
+    groups: tuple[int, ...] | None = None
+    apart: tuple[tuple[int, ...], ...] | None = None
     troubles: tuple[Trouble, ...] = ()
 
     def __len__(self) -> int:
         """Samples."""
         return len(self.names)
 
+    @property
+    def kinds(self) -> tuple[int, ...] | None:
+        """Samples of unlike numbers of texts do not share a batch."""
+        return self.groups
+
+    @cached_property
+    def _begins(self) -> Ints:
+        """(N + 1,) first row of each sample."""
+        sizes = np.ones(len(self), dtype=np.int64) if self.groups is None else np.asarray(self.groups, dtype=np.int64)
+        return np.concatenate([[0], np.cumsum(sizes)])
+
     @cached_property
     def lengths(self) -> list[int]:
         """Tokens of each sample's longest text."""
-        lengths = [len(row) for row in self.encoded.ids]
-        return [max(lengths[start : start + self.group]) for start in range(0, len(lengths), self.group)]
+        rows = [len(row) for row in self.encoded.ids]
+        begins = self._begins.tolist()
+        return [max(rows[begin:end]) for begin, end in pairwise(begins)]
 
     def batch(self, samples: Sequence[int] | Ints) -> TaskBatch:
-        """The samples with these numbers, padded to the longest; labels are empty where none are known."""
-        rows = [int(sample) * self.group + place for sample in samples for place in range(self.group)]
+        """The samples with these numbers, padded to the longest; labels are empty where none are known.
+
+        Raises:
+            InputError: samples of unlike numbers of texts.
+        """
+        numbers = np.asarray(samples, dtype=np.int64)
+        begins, ends = self._begins[numbers], self._begins[numbers + 1]
+        if len(set((ends - begins).tolist())) != 1:
+            raise InputError(
+                "a batch holds at least one sample, and samples of as many texts only; part them by `kinds`"
+            )
+        rows = [row for begin, end in zip(begins, ends, strict=True) for row in range(begin, end)]
         ids = [self.encoded.ids[row] for row in rows]
         width = self.form.width(max(len(row) for row in ids))
         types = self.encoded.types
-        labels = self._labels(samples, width)
+        labels = self._labels(numbers, width)
         return TaskBatch(
             input_ids=pad_rows(ids, self.form.pad_id, width),
             attention_mask=mask_rows(ids, width),
             labels=labels,
             num_targets=labels.numel() if labels.is_floating_point() else int((labels != IGNORE).sum()),
-            sample_ids=tuple(self.names[int(sample)] for sample in samples),
+            sample_ids=tuple(self.names[number] for number in numbers),
             token_type_ids=None if types is None else pad_rows([types[row] for row in rows], 0, width),
-            group=self.group,
+            group=int(ends[0] - begins[0]),
         )
 
-    def _labels(self, samples: Sequence[int] | Ints, width: int) -> torch.Tensor:
+    def _labels(self, numbers: Ints, width: int) -> torch.Tensor:
         if self.token_targets is not None:
-            return pad_rows([self.token_targets[int(sample)] for sample in samples], IGNORE, width)
+            return pad_rows([self.token_targets[number] for number in numbers], IGNORE, width)
         if self.targets is None:
             return torch.empty(0, dtype=torch.int64)
-        return torch.from_numpy(self.targets[np.asarray(samples, dtype=np.int64)])
+        return torch.from_numpy(self.targets[numbers])

@@ -18,12 +18,55 @@ configs = st.builds(
 
 @given(lengths=lengths, config=configs, epoch=st.integers(0, 3))
 def test_an_epoch_shows_every_sample_once(lengths: list[int], config: OrderConfig, epoch: int) -> None:
-    order = EpochOrder(lengths, config)
-    batches = [order.samples(epoch * order.num_batches + step) for step in range(order.num_batches)]
+    batches = epoch_of(EpochOrder(lengths, config), epoch)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
     sizes = sorted(len(batch) for batch in batches)
     assert sizes[0] >= 1
     assert all(size == config.batch_size for size in sizes[1:])
+
+
+def epoch_of(order: EpochOrder, epoch: int) -> list[np.ndarray]:
+    return [order.samples(epoch * order.num_batches + step) for step in range(order.num_batches)]
+
+
+@given(kinds=st.lists(st.integers(2, 4), min_size=1, max_size=50), config=configs, epoch=st.integers(0, 2))
+def test_unlike_kinds_do_not_share_a_batch(kinds: list[int], config: OrderConfig, epoch: int) -> None:
+    batches = epoch_of(EpochOrder([1] * len(kinds), config, kinds=kinds), epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(kinds)))
+    assert all(len({kinds[sample] for sample in batch}) == 1 for batch in batches)
+    assert len(batches) == sum(-(-kinds.count(kind) // config.batch_size) for kind in set(kinds))
+
+
+@given(
+    apart=st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=3), min_size=1, max_size=40),
+    size=st.integers(1, 6),
+    epoch=st.integers(0, 4),
+    shuffle=st.booleans(),
+)
+def test_samples_that_share_something_are_kept_apart(
+    apart: list[list[int]], size: int, epoch: int, shuffle: bool
+) -> None:
+    order = EpochOrder([1] * len(apart), OrderConfig(batch_size=size, shuffle=shuffle), apart=apart)
+    batches = epoch_of(order, epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(apart)))
+    for batch in batches:
+        assert 1 <= len(batch) <= size
+        held = [thing for sample in batch for thing in set(apart[sample])]
+        assert len(held) == len(set(held))
+
+
+def test_few_duplicates_cost_no_batch_and_epochs_differ() -> None:
+    apart = [[number, 1000 + number % 90] for number in range(100)]  # ten texts stand in two samples
+    order = EpochOrder([1] * 100, OrderConfig(batch_size=8), apart=apart)
+    assert order.num_batches == 13
+    assert sorted(len(batch) for batch in epoch_of(order, 0)) == [4] + [8] * 12
+    first, second = ({frozenset(batch.tolist()) for batch in epoch_of(order, epoch)} for epoch in (0, 1))
+    assert not first & second
+
+
+def test_many_duplicates_are_dealt_in_no_time() -> None:
+    order = EpochOrder([1] * 5000, OrderConfig(batch_size=8), apart=[[0, number] for number in range(1, 5001)])
+    assert order.num_batches == 5000
 
 
 @given(lengths=lengths, config=configs, asked=st.lists(st.integers(0, 40), min_size=1, max_size=8))
@@ -66,5 +109,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         EpochOrder([], OrderConfig(batch_size=2))
     with pytest.raises(ConfigError, match="batch_size is 0"):
         OrderConfig(batch_size=0)
+    with pytest.raises(ConfigError, match="group_by_length would bring together"):
+        EpochOrder([1], OrderConfig(batch_size=2, group_by_length=True), apart=[[0]])
     with pytest.raises(ConfigError, match="group_by_length"):
         OrderConfig(batch_size=2, shuffle=False, group_by_length=True)
