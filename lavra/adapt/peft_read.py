@@ -24,9 +24,10 @@ from lavra.adapt.layers import core_of, linear_layers
 from lavra.adapt.lora import Lora
 from lavra.adapt.peft_config import BOTTLENECK, kind_of, read_bottleneck, read_ia3, read_lora, read_prefix, read_prompt
 from lavra.adapt.peft_names import Names, Parsed, parse, saved_modules
+from lavra.adapt.peft_prefix import split_prefix
 from lavra.adapt.peft_tensors import LoraTensors, split_ia3, split_lora
 from lavra.adapt.peft_write import CONFIG_FILE, TENSOR_FILE
-from lavra.adapt.prefix import Prefix, prefix_shape
+from lavra.adapt.prefix import Prefix
 from lavra.adapt.soft_prompt import SoftPrompt
 from lavra.base.errors import CheckpointError, InputError
 from lavra.base.files import read_json
@@ -163,16 +164,11 @@ def _prompt(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> t
 
 def _prefix(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> tuple[AdapterConfig, Saved, Fill]:
     config = read_prefix(fields, tuple(saved))
-    shape = (config.num_tokens, *prefix_shape(core_of(model)[1].config))
-    if stored.numel() != torch.Size(shape).numel():
-        raise CheckpointError(
-            f"{fields.where}: prompt_embeddings has shape {list(stored.shape)}, expected {shape[0]} tokens of "
-            f"{shape[1]} layers, {shape[3]} heads and {shape[4]} channels; the prefix was made for another model"
-        )
+    pairs = split_prefix(stored, config.num_tokens, core_of(model)[1].config)
 
     def fill(parts: dict[str, nn.Module]) -> None:
         (part,) = parts.values()
-        _copy(cast(Prefix, part).pairs, stored.reshape(shape), "prompt_embeddings")
+        _copy(cast(Prefix, part).pairs, pairs, "prompt_embeddings")
 
     return config, saved, fill
 

@@ -20,6 +20,7 @@ from lavra.adapt.layers import core_of, linear_layers
 from lavra.adapt.lora import Lora
 from lavra.adapt.peft_config import BOTTLENECK, bottleneck_fields, lora_fields, shared_fields, virtual_fields
 from lavra.adapt.peft_names import PROMPT, Names, saved_modules, shortest
+from lavra.adapt.peft_prefix import join_prefix, kept_heads
 from lavra.adapt.peft_tensors import join_ia3, join_lora
 from lavra.adapt.prefix import Prefix
 from lavra.adapt.soft_prompt import SoftPrompt
@@ -134,11 +135,11 @@ def _virtual(model: nn.Module, part: nn.Module) -> tuple[str, Content]:
         fields = {**virtual_fields(part.num_tokens, **shape), "num_transformer_submodules": 1}
         return "PROMPT_TUNING", ({**fields, "prompt_tuning_init": "RANDOM"}, {PROMPT: part.rows})
     assert isinstance(part, Prefix)
-    heads = config.num_kv_heads
+    heads = kept_heads(config)
     shape = {"token_dim": heads * config.head_dim, "heads": heads, "layers": config.num_layers}
     fields = {**virtual_fields(part.num_tokens, **shape), "prefix_projection": False}
     fields["num_transformer_submodules"] = 2 if config.kind is Kind.ENCODER_DECODER else 1
-    return "PREFIX_TUNING", (fields, {PROMPT: part.pairs.flatten(1)})
+    return "PREFIX_TUNING", (fields, {PROMPT: join_prefix(part.pairs, config)})
 
 
 def _saved(copies: dict[str, nn.Module], names: Names, *, own: bool) -> tuple[dict[str, Tensor], list[str]]:
