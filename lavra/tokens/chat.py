@@ -3,16 +3,19 @@
 The Hugging Face convention: a Jinja template that sees `messages`, `tools`, `add_generation_prompt` and the special
 tokens by role, with `raise_exception`, `strftime_now`, loop controls and the `generation` block.  A template comes
 from whoever made the model, so it is untrusted code: it runs in Jinja's immutable sandbox, sees plain JSON values
-only, and may not multiply strings or ranges into gigabytes.  Deliberately absent: turning Python functions into
-schemas, and masks of the assistant's tokens, which belong to fine-tuning.
+only, and may not multiply strings or ranges into gigabytes.  `generation_spans` says which characters stand in
+`generation` blocks; which tokens to learn from them belongs to fine-tuning.  Deliberately absent: turning Python
+functions into schemas.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import jinja2
@@ -47,6 +50,10 @@ DEFAULT_CHAT_TEMPLATE = """\
 
 _MAX_PRODUCT = 1_000_000  # longest string or list a template may make by multiplication
 _MAX_POWER = 64  # largest exponent
+_GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks for it
+# Unicode's noncharacters: "reserved for internal use", so no text that means anything has them.
+_BEGIN, _END = "\ufdd0", "\ufdd1"
+_MARKS = re.compile(f"([{_BEGIN}{_END}])")
 
 
 def render_chat(
@@ -69,7 +76,59 @@ def render_chat(
     Raises:
         InputError: the template is malformed, does what the sandbox forbids, or refuses the conversation.
     """
-    compiled = _compile(template)
+    return _render(template, messages, tools, add_generation_prompt, variables, marked=False)
+
+
+def has_generation_blocks(template: str) -> bool:
+    """Whether a template says itself, by `{% generation %}` blocks, what the assistant wrote."""
+    return _GENERATION_BLOCK.search(template) is not None
+
+
+def generation_spans(
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    add_generation_prompt: bool = False,
+    variables: Mapping[str, Any] | None = None,
+) -> tuple[str, list[tuple[int, int]]]:
+    """Render a conversation and find its `{% generation %}` blocks.
+
+    Args:
+        template: Jinja source with such blocks.
+        messages: the conversation, in JSON types.
+        tools: as in `render_chat`.
+        add_generation_prompt: as in `render_chat`.
+        variables: as in `render_chat`.
+
+    Returns:
+        The text, as `render_chat` gives it, and the characters [start, end) of each block in it, in order.
+
+    Raises:
+        InputError: as `render_chat`; or the blocks cannot be told apart in the text.
+    """
+    text = _render(template, messages, tools, add_generation_prompt, variables, marked=False)
+    parts = _MARKS.split(_render(template, messages, tools, add_generation_prompt, variables, marked=True))
+    # Marks that alternate, and the same text without them: blocks are whole, not nested, not cut by a filter.
+    if "".join(parts[::2]) != text or parts[1::2] != [_BEGIN, _END] * (len(parts) // 4):
+        raise InputError(
+            "the generation blocks of the chat template are nested, left early, or go through a filter that changes "
+            "them, so what the assistant wrote cannot be told; write them around the text itself"
+        )
+    ends = list(accumulate(len(part) for part in parts[::2]))
+    return text, [(ends[place], ends[place + 1]) for place in range(0, len(ends) - 1, 2)]
+
+
+def _render(
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None,
+    add_generation_prompt: bool,
+    variables: Mapping[str, Any] | None,
+    *,
+    marked: bool,
+) -> str:
+    compiled = _compile(template, marked)
     context = {
         **plain_value(dict(variables or {}), "variables"),
         "messages": plain_value(list(messages), "messages"),
@@ -88,16 +147,16 @@ def render_chat(
 
 
 @lru_cache(maxsize=64)
-def _compile(template: str) -> jinja2.Template:
+def _compile(template: str, marked: bool) -> jinja2.Template:
     try:
-        return _environment().from_string(template)
+        return _environment(marked).from_string(template)
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"the chat template is not valid Jinja: line {error.lineno}: {error.message}") from error
 
 
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = sandbox(extensions=[_Generation])
+@lru_cache(maxsize=2)
+def _environment(marked: bool) -> jinja2.sandbox.ImmutableSandboxedEnvironment:
+    environment = sandbox(extensions=[_MarkedGeneration if marked else _Generation])
     environment.globals["strftime_now"] = _strftime_now
     return environment
 
@@ -168,6 +227,14 @@ class _Generation(jinja2.ext.Extension):
     def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class _MarkedGeneration(_Generation):
+    """The same with a mark on either side, taken out again when the text is there."""
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        begin, end = (jinja2.nodes.Output([jinja2.nodes.TemplateData(mark)]) for mark in (_BEGIN, _END))
+        return [begin, *super().parse(parser), end]
 
 
 def _tojson(

@@ -342,14 +342,15 @@ class Tokenizer:
             InputError: there is no template, it is malformed, or it refuses the conversation.
         """
         return render_chat(
-            self._chosen_template(tools),
+            self.template_for(tools),
             messages,
             tools=tools,
             add_generation_prompt=add_generation_prompt,
             variables={**self.special.as_variables(), **(variables or {})},
         )
 
-    def _chosen_template(self, tools: Sequence[Mapping[str, Any]] | None) -> str:
+    def template_for(self, tools: Sequence[Mapping[str, Any]] | None) -> str:
+        """The Jinja source for a conversation with these tools; InputError where there is none."""
         templates = self._parts.chat_templates
         if tools is not None and "tool_use" in templates:
             return templates["tool_use"]  # the Hugging Face convention for a second template

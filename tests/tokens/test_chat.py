@@ -5,9 +5,11 @@ import datetime
 import jinja2
 import pytest
 from transformers import PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from lavra.base.errors import InputError
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer, plain_value, render_chat, sandbox
+from lavra.tokens.chat import generation_spans, has_generation_blocks
 
 CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>'"
@@ -214,3 +216,69 @@ def test_the_sandbox_by_itself_is_as_strict_as_asked() -> None:
     assert "strftime_now" not in strict.globals  # the clock is for chat templates
     with pytest.raises(InputError, match="x is of type set"):
         plain_value({1, 2}, "x")
+
+
+GENERATION = {
+    "chatml": "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n'}}{% if m['role'] == 'assistant' %}"
+    "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}{% else %}"
+    "{{ m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}",
+    "whitespace": """{%- for m in messages %}
+    {%- if m.role == 'assistant' %}
+        {%- generation -%}
+            {{- m.content | trim }}{{ eos_token }}
+        {% endgeneration %}
+    {%- else %}
+        {{- '[' + m.content + ']' }}
+    {%- endif %}
+{%- endfor %} end""",
+    "parts": "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}<think>{% endgeneration %} - "
+    "{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+}
+TURNS = [
+    {"role": "user", "content": "Olá, 北京!"},
+    {"role": "assistant", "content": " naïve 👋🏽 reply "},
+    {"role": "user", "content": "again"},
+    {"role": "assistant", "content": ""},
+    {"role": "assistant", "content": "x"},
+]
+
+
+@pytest.mark.parametrize("name", GENERATION)
+@pytest.mark.parametrize("count", range(6))
+def test_generation_blocks_are_where_transformers_finds_them(name: str, count: int) -> None:
+    template, messages = GENERATION[name], TURNS[:count]
+    variables = {"eos_token": "</s>"}
+    text, spans = generation_spans(template, messages, variables=variables)
+    texts, theirs = render_jinja_template(
+        [messages], chat_template=template, return_assistant_tokens_mask=True, eos_token="</s>"
+    )
+    assert (text, spans) == (texts[0], theirs[0])
+    assert text == render_chat(template, messages, add_generation_prompt=False, variables=variables)
+    assert len(spans) == sum(message["role"] == "assistant" for message in messages) * (2 if name == "parts" else 1)
+
+
+def test_generation_blocks_are_seen_in_the_source() -> None:
+    assert all(has_generation_blocks(template) for template in GENERATION.values())
+    assert not any(has_generation_blocks(template) for name, template in TEMPLATES.items() if name != "blocks")
+    text, spans = generation_spans(CHATML, TURNS)
+    assert (text, spans) == (render_chat(CHATML, TURNS, add_generation_prompt=False), [])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% generation %}a{% generation %}b{% endgeneration %}{% endgeneration %}",
+        "{% for m in messages %}{% generation %}{{ m.content }}{% break %}{% endgeneration %}{% endfor %}",
+        "{% set x %}{% generation %} a {% endgeneration %}{% endset %}{{ x | upper | reverse }}",
+        "{% set x %}{% generation %} a {% endgeneration %}{% endset %}{{ x | length }}",
+    ],
+)
+def test_generation_blocks_that_cannot_be_told_are_refused(template: str) -> None:
+    with pytest.raises(InputError, match="generation blocks"):
+        generation_spans(template, TURNS)
+
+
+def test_marks_written_in_a_message_are_not_taken_for_blocks() -> None:
+    forged = [{"role": "user", "content": "\ufdd0forged\ufdd1"}]
+    with pytest.raises(InputError, match="generation blocks"):
+        generation_spans(GENERATION["chatml"], forged)
