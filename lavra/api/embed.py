@@ -1,113 +1,30 @@
 """Texts to vectors: the `Embedder` port on a torch model.
 
 One vector a text, pooled from the hidden states of its tokens as a sentence-transformers folder says
-(`modules.json`, `1_Pooling/config.json`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).
+(`embedding_config`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).
 A text longer than the model reads is an error unless truncation is asked for.
 
-Deliberately absent: training of embedders, and the dense layers some sentence-transformers models end with.
+Training is in `lavra.adapt.embedding`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lavra.api.embedding_config import EmbeddingConfig
 from lavra.api.padding import batches_by_length, padded
-from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError, nearest
-from lavra.base.files import read_json
+from lavra.base.errors import ContextLengthError, InputError
 from lavra.generate.plan import Reading
 from lavra.model.pooling import Pooling, pool
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig:
-    """How texts are embedded.
-
-    Attributes:
-        pooling: from tokens to a vector.
-        normalize: whether vectors are scaled to length 1.
-        max_tokens: most tokens read, special ones included; None is the model's context.
-        lowercase: whether texts are lowercased before they are tokenized.
-    """
-
-    pooling: Pooling = Pooling.MEAN
-    normalize: bool = True
-    max_tokens: int | None = None
-    lowercase: bool = False
-
-
-_POOLING_FLAGS = {
-    "pooling_mode_mean_tokens": Pooling.MEAN,
-    "pooling_mode_cls_token": Pooling.CLS,
-    "pooling_mode_lasttoken": Pooling.LAST,
-}
-
-
-def read_embedding_config(folder: Path) -> EmbeddingConfig:
-    """The settings of a sentence-transformers folder; the defaults where the folder is not one.
-
-    Raises:
-        CheckpointError: the folder asks for a module or a pooling that is not supported.
-    """
-    modules_file = folder / "modules.json"
-    if not modules_file.exists():
-        return EmbeddingConfig()
-    pooling, normalize = Pooling.MEAN, False
-    for module in read_json(modules_file):
-        kind = str(module["type"]).rsplit(".", 1)[-1]
-        if kind == "Pooling":
-            pooling = _read_pooling(folder / module["path"] / "config.json")
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Transformer":
-            raise CheckpointError(
-                f"{modules_file} ends with a {kind} module; only Transformer, Pooling and Normalize are supported"
-            )
-    settings: dict[str, Any] = {}
-    if (folder / "sentence_bert_config.json").exists():
-        settings = read_json(folder / "sentence_bert_config.json")
-    return EmbeddingConfig(
-        pooling=pooling,
-        normalize=normalize,
-        max_tokens=settings.get("max_seq_length"),
-        lowercase=bool(settings.get("do_lower_case", False)),
-    )
-
-
-def _read_pooling(path: Path) -> Pooling:
-    config = read_json(path)
-    wanted = [name for name, value in config.items() if name.startswith("pooling_mode") and value is True]
-    named = config.get("pooling_mode")  # newer folders name it
-    if isinstance(named, str):
-        return parse_pooling({"lasttoken": "last"}.get(named, named))
-    if len(wanted) == 1 and wanted[0] in _POOLING_FLAGS:
-        return _POOLING_FLAGS[wanted[0]]
-    raise CheckpointError(
-        f"{path} asks for {' and '.join(wanted) or 'no pooling'}; supported is one of {', '.join(_POOLING_FLAGS)}"
-    )
-
-
-def parse_pooling(name: str) -> Pooling:
-    """A pooling by its name.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    for pooling in Pooling:
-        if pooling.value == name:
-            return pooling
-    raise ConfigError(f"pooling={name!r} is unknown{nearest(name, [pooling.value for pooling in Pooling])}")
 
 
 class TorchEmbedder:

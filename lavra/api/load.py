@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from lavra.api.embed import TorchEmbedder, read_embedding_config
+from lavra.api.embed import TorchEmbedder
+from lavra.api.embedding_config import read_embedding_config
 from lavra.api.hub import fetch, is_hub_id
 from lavra.api.model import TextModel
 from lavra.base.device import pick_device

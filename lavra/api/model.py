@@ -14,7 +14,8 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from lavra.api.embed import TorchEmbedder, parse_pooling
+from lavra.api.embed import TorchEmbedder
+from lavra.api.embedding_config import parse_pooling
 from lavra.api.fill import Fill, fill_mask
 from lavra.api.options import Options, Prompt, make_request
 from lavra.base.card import CARD_FILE, read_card, write_card

@@ -9,7 +9,8 @@ import httpx2
 import openai
 import pytest
 
-from lavra.api.embed import EmbeddingConfig, TorchEmbedder
+from lavra.api.embed import TorchEmbedder
+from lavra.api.embedding_config import EmbeddingConfig
 from lavra.api.fill import TorchMaskFiller
 from lavra.engine import Engine, EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller

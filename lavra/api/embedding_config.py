@@ -1,0 +1,173 @@
+"""How a model's folder says that texts become vectors: the layout of sentence-transformers, read and written.
+
+    modules.json                        Transformer, Pooling, perhaps Normalize
+    1_Pooling/config.json               which pooling
+    sentence_bert_config.json           most tokens, lower case
+    config_sentence_transformers.json   prompts (none here), how vectors are compared
+
+Deliberately absent: other modules (dense layers, weighted layers), poolings joined end to end, and prompts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lavra.adapt.embedding import EmbeddingModel
+from lavra.base.errors import CheckpointError, ConfigError, nearest
+from lavra.base.files import read_json, write_json
+from lavra.model.checkpoint import load_config
+from lavra.model.pooling import Pooling
+from lavra.quantize import save_model
+from lavra.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingConfig:
+    """How texts are embedded.
+
+    Attributes:
+        pooling: from tokens to a vector.
+        normalize: whether vectors are scaled to length 1.
+        max_tokens: most tokens read, special ones included; None is the model's context.
+        lowercase: whether texts are lowercased before they are tokenized.
+    """
+
+    pooling: Pooling = Pooling.MEAN
+    normalize: bool = True
+    max_tokens: int | None = None
+    lowercase: bool = False
+
+
+_POOLING_FLAGS: Final = {
+    "pooling_mode_cls_token": Pooling.CLS,
+    "pooling_mode_mean_tokens": Pooling.MEAN,
+    "pooling_mode_lasttoken": Pooling.LAST,
+}
+_OTHER_POOLINGS: Final = (
+    "pooling_mode_max_tokens",
+    "pooling_mode_mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens",
+)
+_FOLDERS: Final = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+
+
+def read_embedding_config(folder: Path) -> EmbeddingConfig:
+    """The settings of a sentence-transformers folder; the defaults where the folder is not one.
+
+    Raises:
+        CheckpointError: the folder asks for a module or a pooling that is not supported.
+    """
+    modules_file = folder / "modules.json"
+    if not modules_file.exists():
+        return EmbeddingConfig()
+    pooling, normalize = Pooling.MEAN, False
+    for module in read_json(modules_file):
+        kind = str(module["type"]).rsplit(".", 1)[-1]
+        if kind == "Pooling":
+            pooling = _read_pooling(folder / module["path"] / "config.json")
+        elif kind == "Normalize":
+            normalize = True
+        elif kind != "Transformer":
+            raise CheckpointError(
+                f"{modules_file} ends with a {kind} module; only Transformer, Pooling and Normalize are supported"
+            )
+    settings: dict[str, Any] = {}
+    if (folder / "sentence_bert_config.json").exists():
+        settings = read_json(folder / "sentence_bert_config.json")
+    return EmbeddingConfig(
+        pooling=pooling,
+        normalize=normalize,
+        max_tokens=settings.get("max_seq_length"),
+        lowercase=bool(settings.get("do_lower_case", False)),
+    )
+
+
+def _read_pooling(path: Path) -> Pooling:
+    config = read_json(path)
+    wanted = [name for name, value in config.items() if name.startswith("pooling_mode") and value is True]
+    named = config.get("pooling_mode")  # newer folders name it
+    if isinstance(named, str):
+        return parse_pooling({"lasttoken": "last"}.get(named, named))
+    if len(wanted) == 1 and wanted[0] in _POOLING_FLAGS:
+        return _POOLING_FLAGS[wanted[0]]
+    raise CheckpointError(
+        f"{path} asks for {' and '.join(wanted) or 'no pooling'}; supported is one of {', '.join(_POOLING_FLAGS)}"
+    )
+
+
+def write_embedding_config(folder: Path, config: EmbeddingConfig) -> None:
+    """Say in a model's folder how its texts become vectors, as sentence-transformers does; other files stay.
+
+    Args:
+        folder: a saved model; its `config.json` tells the size of vectors.
+        config: what to say.
+
+    Raises:
+        CheckpointError: the folder holds no model.
+    """
+    flags = {name: pooling is config.pooling for name, pooling in _POOLING_FLAGS.items()}
+    pooling = {
+        "word_embedding_dimension": load_config(folder).hidden_size,
+        **flags,
+        **dict.fromkeys(_OTHER_POOLINGS, False),
+    }
+    kinds = ["Transformer", "Pooling", *(["Normalize"] if config.normalize else [])]
+    for kind in kinds:
+        (folder / _FOLDERS[kind]).mkdir(exist_ok=True)
+    write_json(folder / "1_Pooling" / "config.json", pooling)
+    write_json(
+        folder / "sentence_bert_config.json", {"max_seq_length": config.max_tokens, "do_lower_case": config.lowercase}
+    )
+    # Without "__version__": it would warn those whose sentence-transformers is older than the one named.
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+    )
+    modules = [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": _FOLDERS[kind],
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for index, kind in enumerate(kinds)
+    ]
+    write_json(folder / "modules.json", modules)
+
+
+def save_embedding_model(
+    model: EmbeddingModel, tokenizer: Tokenizer, folder: Path, *, max_tokens: int | None = None, lowercase: bool = False
+) -> None:
+    """Save a sentence encoder and its tokenizer as a folder that lavra, sentence-transformers and `AutoModel` open.
+
+    Args:
+        model: what was trained.
+        tokenizer: its own.
+        folder: made where it is missing; other files in it stay.
+        max_tokens: most tokens of a text that it is to read, those it was trained on; None is the model's context.
+        lowercase: whether texts are lowercased first.
+
+    Raises:
+        ConfigError: the family's `config.json` has no way to say what the model is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(model.backbone, folder)
+    tokenizer.save(folder)
+    config = EmbeddingConfig(
+        pooling=model.pooling, normalize=model.normalize, max_tokens=max_tokens, lowercase=lowercase
+    )
+    write_embedding_config(folder, config)
+
+
+def parse_pooling(name: str) -> Pooling:
+    """A pooling by its name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    for pooling in Pooling:
+        if pooling.value == name:
+            return pooling
+    raise ConfigError(f"pooling={name!r} is unknown{nearest(name, [pooling.value for pooling in Pooling])}")
