@@ -122,9 +122,10 @@ class PrefixStack(Stack):
         self.state, self.has_prefixes = state, prefixes is not None
         self.tables = tuple(prefixes or ())
 
-    def _context(self, x: Tensor, rows: Rows, source: Source | None) -> Context:
+    def context(self, x: Tensor, rows: Rows, source: Source | None = None) -> Context:
+        """What the layers of a pass share, with a cache that exchanges keys and values."""
         places, self.state.prefix_places = self.state.prefix_places, None
-        context = super()._context(x, rows, source)
+        context = super().context(x, rows, source)
         if places is None:
             return context
         if not self.has_prefixes:

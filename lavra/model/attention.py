@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig
+from lavra.model.dropout import dropout as drop
 from lavra.model.masks import Mask
 from lavra.model.positions import Rotation
 
@@ -63,6 +64,10 @@ class Attention(nn.Module):
             q, k = rotation.apply(q), rotation.apply(k)
         return q, k, v
 
+    def first(self, x: Tensor, mask: Mask) -> Tensor:
+        """Self-attention of (B, T, D) for the first token alone, without rotation: (B, 1, D)."""
+        return self.cross(x[:, :1], *self.keys_values(x), mask.first())
+
     def cross(self, x: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
         """Attention of (B, T, D) to given keys and values (B, S, K, C)."""
         return self._attend(self._split(self.query(x), self.num_heads), keys, values, mask)
@@ -90,7 +95,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float, dropout
     repeats = q.shape[1] // k.shape[1]
     if repeats > 1:
         k, v = _repeat(k, repeats), _repeat(v, repeats)
-    if mask.explicit:
+    if mask.explicit or (dropout and q.device.type == "cpu" and not mask.causal):  # the kernel's draws are slow there
         return _attend_explicit(q * scale, k, v, mask, dropout)
     return functional.scaled_dot_product_attention(
         q, k, v, attn_mask=mask.bias, dropout_p=dropout, is_causal=mask.causal, scale=scale
@@ -121,9 +126,7 @@ def _weigh(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float)
     if bias is not None:
         scores = scores + bias
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
-    if dropout:
-        weights = functional.dropout(weights, dropout)
-    return weights @ v
+    return drop(weights, dropout) @ v
 
 
 def _repeat(x: Tensor, repeats: int) -> Tensor:

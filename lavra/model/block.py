@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lavra.model.attention import Attention
 from lavra.model.cache import Cache, Step
 from lavra.model.config import Layout, ModelConfig
+from lavra.model.dropout import dropout
 from lavra.model.feedforward import FeedForward
 from lavra.model.masks import Mask
 from lavra.model.norm import build_norm
@@ -66,22 +66,22 @@ class Block(nn.Module):
         return self._parallel(x, context)
 
     def _pre_norm(self, x: Tensor, context: Context) -> Tensor:
-        x = x + self._drop(self._attend(self.attention_norm(x), context))
+        x = x + self.drop(self._attend(self.attention_norm(x), context))
         if self.cross_norm is not None:
-            x = x + self._drop(self._attend_source(self.cross_norm(x), context))
-        return x + self._drop(self.feed_forward(_present(self.feed_forward_norm)(x)))
+            x = x + self.drop(self._attend_source(self.cross_norm(x), context))
+        return x + self.drop(self.feed_forward(_present(self.feed_forward_norm)(x)))
 
     def _post_norm(self, x: Tensor, context: Context) -> Tensor:
-        x = self.attention_norm(x + self._drop(self._attend(x, context)))
+        x = self.attention_norm(x + self.drop(self._attend(x, context)))
         if self.cross_norm is not None:
-            x = self.cross_norm(x + self._drop(self._attend_source(x, context)))
-        out: Tensor = _present(self.feed_forward_norm)(x + self._drop(self.feed_forward(x)))
+            x = self.cross_norm(x + self.drop(self._attend_source(x, context)))
+        out: Tensor = _present(self.feed_forward_norm)(x + self.drop(self.feed_forward(x)))
         return out
 
     def _parallel(self, x: Tensor, context: Context) -> Tensor:
         normed = self.attention_norm(x)
         inner = normed if self.feed_forward_norm is None else self.feed_forward_norm(x)
-        return x + self._drop(self._attend(normed, context) + self.feed_forward(inner))
+        return x + self.drop(self._attend(normed, context) + self.feed_forward(inner))
 
     def _attend(self, x: Tensor, context: Context) -> Tensor:
         mask = context.masks[self.window]
@@ -101,8 +101,9 @@ class Block(nn.Module):
                 context.cache.source.append((keys, values))
         return attention.cross(x, keys, values, context.source_mask)
 
-    def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
+    def drop(self, x: Tensor) -> Tensor:
+        """What a sub-layer adds to the residual, some of it dropped in training."""
+        return dropout(x, self.dropout, self.training)
 
 
 def _present(module: nn.Module | None) -> nn.Module:

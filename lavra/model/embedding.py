@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.model.config import ModelConfig, Positions
+from lavra.model.dropout import dropout
 from lavra.model.norm import build_norm
 
 
@@ -40,7 +40,7 @@ class Embedding(nn.Module):
             x = x + self.position(positions + self.offset)
         if self.norm is not None:
             x = self.norm(x)
-        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
+        return dropout(x, self.dropout, self.training)
 
     def check_length(self, length: int) -> None:
         """Refuse a text longer than the learned positions."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lavra.model.config import Activation, ModelConfig
+from lavra.model.dropout import dropout
 
 ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
     Activation.RELU: functional.relu,
@@ -40,6 +41,6 @@ class FeedForward(nn.Module):
         up = self.up(x)  # (B, T, F)
         inner = self.activate(up) if self.gate is None else self.activate(self.gate(x)) * up
         if self.dropout:
-            inner = functional.dropout(inner, self.dropout, self.training)
+            inner = dropout(inner, self.dropout, self.training)
         out: Tensor = self.down(inner)
         return out

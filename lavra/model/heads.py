@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.tasks import Problem, Task
 from lavra.model.build import Model
 from lavra.model.config import Kind, ModelConfig
+from lavra.model.dropout import dropout
 from lavra.model.families.head_forms import HeadForm, Reads, head_form
+from lavra.model.first_token import can_read_first, first_hidden
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 SPAN_LABELS = ("start", "end")
@@ -86,7 +87,7 @@ class TaskHead(nn.Module):
         return out
 
     def _drop(self, hidden: Tensor) -> Tensor:
-        return functional.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
+        return dropout(hidden, self.dropout, self.training)
 
 
 class TaskModel(nn.Module):
@@ -114,9 +115,14 @@ class TaskModel(nn.Module):
     def hidden(
         self, input_ids: Tensor, *, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """(B, T) ids -> (B, T, D) hidden states, of the decoder where there is one that the head reads."""
+        """(B, T) ids -> (B, T, D) hidden states, of the decoder where there is one that the head reads.
+
+        Of an encoder whose head reads its first token alone there is that one: (B, 1, D).
+        """
         model = self.backbone
         if isinstance(model, Encoder):
+            if self.form.reads in (Reads.FIRST, Reads.POOLED) and can_read_first(model):
+                return first_hidden(model, input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
             return model.hidden(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
         if isinstance(model, Decoder):
             return model.hidden(input_ids, attention_mask=attention_mask)

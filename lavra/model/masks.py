@@ -9,7 +9,7 @@ attend to nothing, yields finite numbers instead of NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -35,6 +35,11 @@ class Mask:
     causal: bool = False
     explicit: bool = False
     triangular: bool = False
+
+    def first(self) -> Mask:
+        """The same for the first query alone, where order forbids nothing."""
+        assert not self.causal
+        return replace(self, bias=None if self.bias is None else self.bias[:, :, :1], triangular=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lavra.base.errors import InputError
 from lavra.model.block import Block, Context
 from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig, Positions
+from lavra.model.dropout import dropout
 from lavra.model.masks import Mask, Pairs, build_mask
 from lavra.model.norm import build_norm
 from lavra.model.positions import RelativeBias, Rotary, alibi_bias, alibi_slopes
@@ -118,16 +118,21 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor, rows: Rows, source: Source | None = None) -> Tensor:
         """(B, T, D) embeddings -> (B, T, D) hidden states."""
-        context = self._context(x, rows, source)
+        context = self.context(x, rows, source)
         for block in self.blocks:
             x = block(x, context)
         if rows.cache is not None and rows.step is not None:
             rows.cache.commit(rows.step)
+        return self.finish(x)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """(B, T, D) of the last block -> (B, T, D): the final norm, where there is one."""
         if self.norm is not None:
             x = self.norm(x)
-        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
+        return dropout(x, self.dropout, self.training)
 
-    def _context(self, x: Tensor, rows: Rows, source: Source | None) -> Context:
+    def context(self, x: Tensor, rows: Rows, source: Source | None = None) -> Context:
+        """What all blocks of a pass over (B, T, D) embeddings share."""
         if self.rotary is not None and self.rotary.dynamic and rows.segments is not None:
             raise InputError(
                 "packed rows with dynamic rope scaling: its frequencies depend on each document's length; "

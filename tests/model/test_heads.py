@@ -11,6 +11,7 @@ from lavra.base.errors import CheckpointError, ConfigError
 from lavra.base.tasks import Problem, Task
 from lavra.model import build_model, load_checkpoint, save_checkpoint
 from lavra.model.families.head_forms import HEAD_FORMS, head_form, task_of
+from lavra.model.first_token import first_hidden
 from lavra.model.heads import TaskConfig, TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, save_task_model, task_in
 from tests.model.variants import ALL, PAD, VOCAB, save_theirs, scale_weights, theirs
@@ -209,3 +210,32 @@ def test_the_backbone_loses_what_the_head_does_not_use():
     made = add_task_head(model, TaskConfig.of(Task.NER, LABELS))
     assert isinstance(made, TaskModel)
     assert not [name for name, _ in made.named_parameters() if "decoder" in name or name.startswith("backbone.head")]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_reading_the_first_token_alone_changes_nothing(name):
+    """The shortened last block gives the first row of the whole pass."""
+    model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == name))
+    ids, mask = texts()
+    for attention_mask in (mask, None):
+        whole = model.hidden(ids, attention_mask=attention_mask)[:, :1]
+        first = first_hidden(model, ids, attention_mask=attention_mask, token_type_ids=None)
+        torch.testing.assert_close(first, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_the_shortened_block_learns_as_the_whole_one():
+    """Gradients of everything below are those of the whole pass; of the unread rows there are none anyway."""
+    model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == "bert"))
+    ids, mask = texts()
+    wanted = {}
+    for name, hidden in (
+        ("whole", model.hidden(ids, attention_mask=mask)[:, :1]),
+        ("first", first_hidden(model, ids, attention_mask=mask, token_type_ids=None)),
+    ):
+        model.zero_grad()
+        hidden.square().sum().backward()
+        wanted[name] = {key: part.grad.clone() for key, part in model.named_parameters() if part.grad is not None}
+    assert wanted["whole"].keys() == wanted["first"].keys()
+    for key, gradient in wanted["whole"].items():
+        torch.testing.assert_close(wanted["first"][key], gradient, atol=1e-4, rtol=1e-3)

@@ -1,0 +1,47 @@
+"""An encoder read at its first token alone: what a classifier looks at.
+
+The last block's queries, output and feed-forward layer are computed for one token instead of T; keys and values need
+them all.  That is most of the block's work: of MiniLM's six blocks one seventh of everything, forward and backward.
+The numbers are those of the whole pass.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lavra.model.block import Block, Context
+from lavra.model.config import Layout
+from lavra.model.stack import lay_out
+from lavra.model.transformer import Encoder
+
+
+def can_read_first(encoder: Encoder) -> bool:
+    """Whether the last block can be taken apart: it is a plain one of BERT's layout, not one sharded over processes."""
+    block = encoder.encoder.blocks[-1]
+    return type(block) is Block and block.layout is Layout.POST_NORM
+
+
+def first_hidden(
+    encoder: Encoder, input_ids: Tensor, *, attention_mask: Tensor | None, token_type_ids: Tensor | None
+) -> Tensor:
+    """(B, T) ids -> (B, 1, D), the first row of `Encoder.hidden` with the same arguments."""
+    rows = lay_out(input_ids, positions=None, segments=None, attention_mask=attention_mask, cache=None)
+    encoder.embedding.check_length(input_ids.shape[1])
+    stack = encoder.encoder
+    x = encoder.embedding(input_ids, rows.positions, token_type_ids)
+    context = stack.context(x, rows)
+    for block in stack.blocks[:-1]:
+        x = block(x, context)
+    last = stack.blocks[-1]
+    assert isinstance(last, Block)
+    return stack.finish(_first(last, x, context))
+
+
+def _first(block: Block, x: Tensor, context: Context) -> Tensor:
+    """(B, T, D) -> (B, 1, D)."""
+    first = x[:, :1]
+    attended = block.attention.first(x, context.masks[block.window])
+    first = block.attention_norm(first + block.drop(attended))
+    assert block.feed_forward_norm is not None
+    out: Tensor = block.feed_forward_norm(first + block.drop(block.feed_forward(first)))
+    return out
