@@ -226,11 +226,10 @@ def _render(files: Sequence[str], settings: PromptSettings, as_json: bool) -> in
 def _inspect(files: Sequence[str], settings: PromptSettings, as_json: bool) -> int:
     prompt = read_prompt(files[0])
     given = _assigned(prompt, settings.var)
-    example = not given and bool(prompt.examples)
-    if example:
+    model, layout = _open(settings)
+    if not given and prompt.examples:
         given = dict(prompt.examples[0].input)
         _note("no --var is given, so this is the prompt for the input of its first example")
-    model, layout = _open(settings)
     found = inspect_prompt(_answerer(prompt, settings, model, layout), layout, given, settings.price)
     if as_json:
         print_json(inspected_record(prompt, found, layout.context, settings.price))

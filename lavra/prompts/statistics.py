@@ -31,8 +31,11 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     If they are, each such sample is a fair coin: twice the smaller tail of Binomial(n, 1/2), at most 1.
     """
     number, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(number, hits) for hits in range(fewer + 1))
-    return min(1.0, float(2 * tail / 2**number))  # integers, rounded once
+    ways = tail = 1  # whole numbers, rounded once at the end
+    for hits in range(fewer):
+        ways = ways * (number - hits) // (hits + 1)  # of choosing one more
+        tail += ways
+    return min(1.0, float(2 * tail / 2**number))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

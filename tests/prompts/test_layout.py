@@ -1,0 +1,59 @@
+"""What is counted is what the model reads: against the usage that real models report."""
+
+from __future__ import annotations
+
+import pytest
+
+from lavra.base.errors import InputError
+from lavra.base.types import GenerateRequest, ScoreRequest
+from lavra.model.transformer import Decoder
+from lavra.prompts.layout import Layout
+from lavra.prompts.render import Rendered, Turn, render
+from lavra.tokens import DEFAULT_CHAT_TEMPLATE
+from tests.generate.tiny import tiny_in_process
+from tests.prompts.fakes import LAYOUT, conversation, example, sentiment
+
+
+def layout_of(model, **rest) -> Layout:
+    frame = model.reading.frame
+    behind = 0 if isinstance(model.model, Decoder) else len(frame.after)
+    return Layout(tokenizer=model.tokenizer, num_special=len(frame.before) + behind, **rest)
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_tokens_of_a_text_are_those_the_model_reads(family: str) -> None:
+    model = tiny_in_process(family, max_positions=256)
+    rendered = render(sentiment(), {"review": "She loved Lily."}, [example("Once upon a time", "good")])
+    layout = layout_of(model)
+    ((completion,),) = model.generate([GenerateRequest(prompt=layout.prompt(rendered), max_tokens=1)])
+    start = 1 if family == "t5" else 0  # the id a decoder starts from is no part of the source
+    assert layout.num_tokens(rendered) == completion.usage.prompt_tokens - start
+
+
+def test_a_conversation_goes_through_the_chat_template() -> None:
+    model = tiny_in_process("llama", max_positions=256)
+    tokenizer = model.tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
+    layout = Layout(tokenizer=tokenizer, num_special=7)
+    rendered = render(conversation(), {"review": "She loved Lily."}, [example("Once", "good")])
+    ids = tuple(tokenizer.encode(tokenizer.apply_chat_template(rendered.messages)))
+    assert layout.prompt(rendered) == ids
+    assert layout.num_tokens(rendered) == len(ids)  # a conversation carries its own special tokens
+    ((completion,),) = model.generate([GenerateRequest(prompt=ids, max_tokens=1)])
+    assert completion.usage.prompt_tokens == len(ids)
+    with pytest.raises(InputError, match="no chat template"):
+        Layout(tokenizer=model.tokenizer).num_tokens(rendered)
+
+
+def test_continuations() -> None:
+    assert LAYOUT.continuation(Rendered(text="ab"), " c") == (ScoreRequest(text=" c", given="ab"), None)
+    request, last = LAYOUT.continuation(Rendered(turns=(Turn(role="user", content="ab"),)), "cd")
+    assert request == ScoreRequest(text=tuple(map(ord, "<user>ab<assistant>cd")))
+    assert last == 2
+
+
+def test_the_answers_room() -> None:
+    layout = Layout(tokenizer=LAYOUT.tokenizer, context=100)
+    assert layout.budget(30, strict=True).room == 70
+    apart = Layout(tokenizer=LAYOUT.tokenizer, context=100, shares_context=False)
+    assert apart.budget(300).room == 100
+    assert LAYOUT.budget(30).room is None

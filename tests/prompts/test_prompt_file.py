@@ -1,0 +1,178 @@
+"""Files: what is wrong is said with its line, and nothing is ignored."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from lavra.base.config import to_mapping
+from lavra.base.errors import ConfigError, InputError
+from lavra.prompts.example import Expect
+from lavra.prompts.prompt_file import read_examples, read_prompt
+
+FILE = """\
+name: sentiment
+version: 1.2.0
+purpose: Says whether a review is good or bad.
+variables:
+  - name: review
+    description: the review
+  - name: tone
+    description: how to say it
+    default: short
+    choices: [short, long]
+template: |
+  Be {{ tone }}.
+  {{ shots }}Review: {{ review }}
+  Sentiment:
+example_template: |
+  Review: {{ review }}
+  Sentiment: {{ expected }}
+labels: [negative, positive]
+examples:
+  - input: {review: Great.}
+    expected: positive
+  - input:
+      review: Awful.
+    expected: negative
+generation:
+  max_tokens: 4
+  stop: ["\\n"]
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "prompt.yaml"
+
+
+def test_a_file_is_read_whole(path: Path) -> None:
+    path.write_text(FILE, encoding="utf-8")
+    prompt = read_prompt(path)
+    assert [variable.name for variable in prompt.variables] == ["review", "tone"]
+    assert prompt.template == "Be {{ tone }}.\n{{ shots }}Review: {{ review }}\nSentiment:\n"
+    assert prompt.generation.stop == ("\n",)
+    assert prompt.examples[1].input == {"review": "Awful."}
+    assert prompt.examples[0].expect is Expect.EQUALS
+
+
+def test_what_is_written_back_reads_the_same(path: Path) -> None:
+    """JSON is YAML: the plain data of a prompt, in a file."""
+    path.write_text(FILE, encoding="utf-8")
+    prompt = read_prompt(path)
+    path.write_text(json.dumps(to_mapping(prompt)), encoding="utf-8")
+    assert read_prompt(path) == prompt
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("purpose:", "purpos:", 3, "purpos: unknown setting 'purpos'; did you mean 'purpose'"),
+        ("version: 1.2.0", "version: 1.2", 2, "version: 1.2 is not text"),
+        ("version: 1.2.0", "version: '1.2'", 2, "version: '1.2' is no semantic version"),
+        ("    description: the review", "    descripton: the review", 6, r"variables\[0\].descripton: unknown setting"),
+        ("default: short", "default: shrt", 7, r"variables\[1\]: the default does not fit: .*did you mean 'short'"),
+        ("default: short", "type: text", 9, r"variables\[1\].type: unknown value 'text'"),
+        ("Review: {{ review }}\n  Sentiment:\n", "Review: {{ reviw }}\n  Sentiment:\n", 13, "template: names 'reviw'"),
+        ("Sentiment: {{ expected }}", "Sentiment: {{ expcted }}", 17, "example_template: names 'expcted'"),
+        ("Sentiment: {{ expected }}", "Sentiment: {{ expected", 17, "example_template: is not valid Jinja"),
+        ("labels: [negative, positive]", "labels: [no, positive]", 18, r"labels\[0\]: False is not text"),
+        ("expected: positive", "expected: postive", 21, r"examples\[0\].expected: 'postive' is no label"),
+        ("expected: positive", "expected: 3", 20, r"examples\[0\]: expected 3 is a int"),
+        ("      review: Awful.", "      reviw: Awful.", 22, r"examples\[1\].input: there is no variable 'reviw'"),
+        ("max_tokens: 4", "max_token: 4", 26, "generation.max_token: unknown setting"),
+        ("max_tokens: 4", "max_tokens: 0", 25, "generation: max_tokens=0 is under 1"),
+        ("max_tokens: 4", "max_tokens: 4\n  max_tokens: 5", 27, "generation.max_tokens is written a second time"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(path: Path, old: str, new: str, line: int, message: str) -> None:
+    assert FILE.count(old) >= 1
+    path.write_text(FILE.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"^{path}:{line}: {message}"):
+        read_prompt(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no prompt"),
+        ("- a", "holds no prompt"),
+        ("a: [", "is not valid YAML"),
+        ("name: &x a\npurpose: *x\n", r"\*x is an alias; write it out"),
+        ("name: !!python/object/apply:os.getcwd []", "is not valid YAML"),
+        ("name: a\nversion: 1.0.0\n", "purpose: required but not given"),
+        ("a: " + "[" * 800, "is not valid YAML|nested too deeply"),
+    ],
+)
+def test_a_file_that_is_no_prompt_is_refused(path: Path, text: str, message: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_prompt(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_prompt(tmp_path / "none.yaml")
+
+
+def test_unused_variables_are_warned_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_text(FILE.replace("Be {{ tone }}.", "Go."), encoding="utf-8")
+    with caplog.at_level(logging.WARNING, logger="lavra"):
+        read_prompt(path)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: no template names 'tone'; name it, or drop it"
+    ]
+
+
+# ---------------------------------------------------------------- labelled examples
+
+
+def test_lines_in_either_form_are_examples(tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    rows = [
+        {"review": "a", "expected": "good"},
+        {"review": "b", "label": "bad"},
+        {"input": {"review": "c"}, "expected": "oo", "expect": "contains", "answer": "good"},
+        {"review": "d", "expected": {"a": 1}, "expect": "json"},
+        {"review": "e", "input": "f", "expected": "good"},  # a variable of that name
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    found = read_examples(path, ["review", "input"])
+    assert [(one.input, one.expected, one.expect.value, one.answer) for one in found] == [
+        ({"review": "a"}, "good", "equals", None),
+        ({"review": "b"}, "bad", "equals", None),
+        ({"review": "c"}, "oo", "contains", "good"),
+        ({"review": "d"}, {"a": 1}, "json", None),
+        ({"review": "e", "input": "f"}, "good", "equals", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "is not JSON .*no empty lines"),
+        ("[1]", "is a list"),
+        ('{"review": "a"}', "has neither 'expected' nor 'label'"),
+        ('{"review": "a", "expected": "b", "label": "b"}', "has both"),
+        ('{"reviw": "a", "expected": "b"}', "no variable 'reviw'; did you mean 'review'"),
+        ('{"review": "a", "labl": "b", "expected": "b"}', "no variable 'labl'; did you mean 'label'"),
+        ('{"review": "a", "expected": 3}', "expected 3 is a int"),
+        ('{"review": "a", "expected": "b", "expect": "equal"}', "did you mean 'equals'"),
+    ],
+)
+def test_a_line_that_is_no_example_is_refused_with_its_number(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "set.jsonl"
+    path.write_text('{"review": "a", "expected": "b"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=f"^{path}:2.*{message}"):
+        read_examples(path, ["review"])
+
+
+def test_an_empty_or_missing_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "set.jsonl").write_text("")
+    with pytest.raises(InputError, match="is empty"):
+        read_examples(tmp_path / "set.jsonl", ["review"])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_examples(tmp_path / "none.jsonl", ["review"])
