@@ -311,7 +311,8 @@ def _modules_to_save(model: nn.Module, config: AdapterConfig) -> list[str]:
             raise ConfigError(
                 f"modules_to_save: {wanted!r} makes embeddings or logits, whose matrix others read; use LoRA instead"
             )
-        if any(isinstance(part, AdaptedLinear) for part in module.modules()):
+        inside = [part for part in module.modules() if isinstance(part, AdaptedLinear | TrainedCopies)]
+        if any(part is not module for part in inside) or isinstance(module, AdaptedLinear):
             raise ConfigError(f"modules_to_save: {wanted!r} has adapters inside; it cannot be trained whole as well")
         places.append(found[0])
     return places

@@ -108,6 +108,12 @@ def parameter_names(model: nn.Module) -> dict[str, str]:
     return names
 
 
+def base_parameters(model: nn.Module) -> list[str]:
+    """Names of the model's own parameters, as they are without adapters."""
+    names = [name.split(".") for name, _ in model.named_parameters()]
+    return [".".join(part for part in parts if part != "base") for parts in names if "adapters" not in parts]
+
+
 def _head_names(model: nn.Module) -> dict[str, str]:
     if not isinstance(model, TaskModel):
         return {}

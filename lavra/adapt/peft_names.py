@@ -15,7 +15,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from lavra.adapt.layers import Place, core_of, parameter_names, places, their_name
+from lavra.adapt.layers import Place, base_parameters, core_of, parameter_names, places, their_name
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model.families import family
 
@@ -67,6 +67,7 @@ class Names:
         self.places = places(model)
         self._by_bare = {self._bare(place.theirs): place for place in self.places}
         self._ours = {self._bare(theirs): ours for ours, theirs in self._parameters.items()}
+        self._own = base_parameters(model)
         self.theirs = sorted(
             {place.theirs for place in self.places} | {name.rpartition(".")[0] for name in self._parameters.values()}
         )
@@ -114,6 +115,16 @@ class Names:
                 "adapt it instead of training it whole"
             )
         return self._parameters.get(ours, ours)
+
+    def our_module(self, parameters: Iterable[str]) -> str:
+        """The outermost module of ours that has these parameters and no others."""
+        group = set(parameters)
+        found = saved_modules(group)
+        while outer := found.rpartition(".")[0]:
+            if {name for name in self._own if name.startswith(f"{outer}.")} != group:
+                break
+            found = outer
+        return found
 
 
 def saved_modules(parameters: Iterable[str]) -> str:

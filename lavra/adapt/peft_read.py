@@ -23,7 +23,7 @@ from lavra.adapt.inject import adapter_modules, adapters_of, add_adapter, remove
 from lavra.adapt.layers import core_of, linear_layers
 from lavra.adapt.lora import Lora
 from lavra.adapt.peft_config import BOTTLENECK, kind_of, read_bottleneck, read_ia3, read_lora, read_prefix, read_prompt
-from lavra.adapt.peft_names import Names, Parsed, parse, saved_modules
+from lavra.adapt.peft_names import Names, Parsed, parse
 from lavra.adapt.peft_prefix import split_prefix
 from lavra.adapt.peft_tensors import LoraTensors, split_ia3, split_lora
 from lavra.adapt.peft_write import CONFIG_FILE, TENSOR_FILE
@@ -211,7 +211,7 @@ def _saved(fields: Fields, names: Names, tensors: Mapping[str, Tensor]) -> Saved
         groups.setdefault(entry, {})[names.our_parameter(theirs)] = tensor
     found: Saved = {}
     for group in groups.values():
-        place = saved_modules(group)
+        place = names.our_module(group)
         found[place] = {name.removeprefix(f"{place}."): tensor for name, tensor in group.items()}
     return found
 
@@ -222,7 +222,7 @@ def _fill_saved(copies: dict[str, nn.Module], saved: Saved) -> None:
         if set(wanted) != set(saved[place]):
             odd = sorted(set(wanted) ^ set(saved[place]))
             raise CheckpointError(
-                f"{place}: tensors {', '.join(odd)} are missing or unexpected; save the adapter again"
+                f"{place}: tensors {', '.join(odd)} are missing or unexpected; the adapter was made for another model"
             )
         for leaf, parameter in wanted.items():
             _copy(parameter, saved[place][leaf], f"{place}.{leaf}")
