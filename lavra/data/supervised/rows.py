@@ -76,9 +76,15 @@ class RowFormat:
                 return token_id
         return 0
 
-    def width(self, longest: int) -> int:
-        """Tokens the rows of a batch are padded to, whose longest has `longest`."""
-        return min(-(-longest // self.multiple) * self.multiple, max(self.max_tokens, longest))
+    def width(self, longest: int, most: int | None = None) -> int:
+        """Tokens the rows of a batch are padded to.
+
+        Args:
+            longest: tokens of the longest.
+            most: what a row holds; `max_tokens` unless given.
+        """
+        bound = self.max_tokens if most is None else most
+        return min(-(-longest // self.multiple) * self.multiple, max(bound, longest))
 
     @cached_property
     def cutter(self) -> tokenizers.Tokenizer:
