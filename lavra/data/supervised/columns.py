@@ -48,7 +48,19 @@ def choose_columns(
             if column is not None:
                 found[role] = column
                 taken.add(column)
-    return {**found, **given}
+    chosen = {**found, **given}
+    _check_whole(task, known, chosen)
+    return chosen
+
+
+def _check_whole(task: Task, known: TaskColumns, chosen: Mapping[str, str]) -> None:
+    missing = [[role for role in layout.required if role not in chosen] for layout in known.layouts]
+    fewest = min(missing, key=len)
+    if fewest:
+        raise InputError(
+            f"columns name {', '.join(chosen)}, and {task.value} needs {', '.join(fewest)} as well; "
+            "where one input is named, name all of them"
+        )
 
 
 def _names_inputs(known: TaskColumns, given: Mapping[str, str]) -> bool:
@@ -129,3 +141,18 @@ def numbered_columns(names: Sequence[str], stem: str) -> list[str]:
     pattern = re.compile(re.escape(stem) + r"_?(\d+)\Z", re.IGNORECASE)
     found = [(int(match.group(1)), name) for name in names if (match := pattern.match(name))]
     return [name for _, name in sorted(found)]
+
+
+def choice_columns(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+    """The columns of single endings, where these do not stand in one list."""
+    column = columns.get("choices")
+    if column is None or (column in names and column != _LETTERS[0]):
+        return []
+    return numbered_columns(names, column)
+
+
+def unused_columns(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+    """The columns of the file that no role takes."""
+    used = {column if column in names else column.partition(".")[0] for column in columns.values()}
+    used.update(choice_columns(names, columns))
+    return [name for name in names if name not in used]

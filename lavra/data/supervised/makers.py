@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lavra.base.tasks import Problem, Task
-from lavra.data.supervised.columns import numbered_columns
+from lavra.data.supervised.columns import choice_columns
 from lavra.data.supervised.conversations import chat_sample
 from lavra.data.supervised.entities import entities_in_text, tagged_words
 from lavra.data.supervised.questions import question_sample
@@ -77,8 +77,7 @@ def _ner(known: Reading) -> Maker:
 
 
 def _choice(known: Reading) -> Maker:
-    column = known.columns["choices"]
-    numbered = [] if column in known.names and column != "A" else numbered_columns(known.names, column)
+    numbered = choice_columns(known.names, known.columns)
     if numbered:
         known.fields["choices"] = ", ".join(numbered)
     first = _first_number(known, numbered)

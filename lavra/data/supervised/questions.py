@@ -38,7 +38,8 @@ def question_sample(row: Row, columns: Mapping[str, str], notes: Notes) -> Quest
 def _standing(row: Row, given: list[tuple[Any, Any]], context: str, notes: Notes) -> tuple[Answer, ...]:
     """The answers that stand where they are said to."""
     good, bad = list[Answer](), list[str]()
-    for text, start in given:
+    for text, written in given:
+        start = int(written) if isinstance(written, float) and written.is_integer() else written
         what = _fault(text, start, context)
         if what:
             bad.append(what)
@@ -101,6 +102,6 @@ def _flat(text: str | None, start: Any) -> list[tuple[Any, Any]]:
     """An answer in two columns; an empty cell says that the passage has none."""
     if not text:
         return []
-    if isinstance(start, str) and start.strip().lstrip("-").isdecimal():
-        start = int(start)
+    if isinstance(start, str) and start.strip().removesuffix(".0").lstrip("-").isdecimal():
+        start = int(start.strip().removesuffix(".0"))  # pandas writes whole numbers so where cells are empty
     return [(text, start)]

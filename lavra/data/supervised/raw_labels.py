@@ -135,15 +135,13 @@ def number(value: Any, name: str) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, int | float):
-        return True
-    if not isinstance(value, str):
+    if not isinstance(value, int | float | str) or (isinstance(value, str) and "_" in value):
         return False
     try:
         float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a whole number of hundreds of digits is no float
         return False
-    return "_" not in value
+    return True
 
 
 def _is_float(value: Any) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.tasks import Problem, Task
-from lavra.data.supervised.columns import choose_columns
+from lavra.data.supervised.columns import choose_columns, unused_columns
 from lavra.data.supervised.conll import TAG_COLUMN, WORD_COLUMN, read_conll
 from lavra.data.supervised.delimited import read_delimited
 from lavra.data.supervised.json_table import read_json, read_json_lines
@@ -114,7 +114,7 @@ def _samples(
     if not samples:
         raise InputError(_nothing(where, notes.troubles))
     fields.update((name, note) for table in tables for name, note in table.notes.items())
-    unused = [name for name in names if name not in ", ".join(fields.values()).split(", ")]
+    unused = unused_columns(names, chosen)
     if unused:
         fields["unused"] = ", ".join(unused)
     return SampleSet(samples=tuple(samples), troubles=tuple(notes.troubles), num_read=num_read, fields=fields)

@@ -113,6 +113,7 @@ def choice_sample(row: Row, columns: Mapping[str, str], numbered: list[str], fir
 
 
 def _index(value: Any, choices: tuple[str, ...], names: tuple[str, ...], first: int) -> int | None:
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
     written = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else None
     if isinstance(value, bool):
         return int(value) if len(choices) == 2 and not first else None
@@ -133,8 +134,8 @@ def choice_number(value: Any) -> int | None:
     """The number a label is, if it is one."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return value
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else None
 
 

@@ -29,6 +29,7 @@ def chosen(found: SampleSet) -> list[tuple[tuple[str, ...], int | None]]:
     [
         {"question": "q", "choices": ["a", "b", "c"], "answer": 1},
         {"question": "q", "choices": ["a", "b", "c"], "answer": "1"},
+        {"question": "q", "choices": ["a", "b", "c"], "answer": 1.0},
         {"question": "q", "choices": ["a", "b", "c"], "answer": "b"},
         {"question": "q", "choices": ["a", "b", "c"], "answer": "B"},
         {"query": "q", "choices": ["a", "b", "c"], "gold": 1},

@@ -202,6 +202,14 @@ def test_two_readings_of_the_columns_are_an_error_that_a_mapping_settles(tmp_pat
         read_samples(path, Task.CLASSIFY, columns={"text": "sentense"})
 
 
+def test_half_a_mapping_is_refused(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", {"a": "x", "b": "y", "text": "z"})
+    with pytest.raises(InputError, match="columns name pair, and classify needs text as well"):
+        read_samples(path, Task.CLASSIFY, columns={"pair": "a"})
+    with pytest.raises(InputError, match="columns name context, and qa needs question as well"):
+        read_samples(path, Task.QA, columns={"context": "a"})
+
+
 def test_a_pair_wins_over_one_of_its_halves_and_case_does_not_matter(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", {"Question": "q", "Sentence": "s", "Label": "yes"})
     found = read_samples(path, Task.CLASSIFY)
@@ -245,6 +253,12 @@ def test_the_problem_is_seen_from_the_labels(
     found = read_samples(path, Task.CLASSIFY)
     assert [label for _, label in texts(found)] == read
     assert found.fields["problem"] == problem.value
+
+
+def test_numbers_no_float_can_hold_are_told(tmp_path: Path) -> None:
+    rows = [{"text": "t", "label": label} for label in (10**400, 0.5, "inf", "1_0")]
+    found = read_samples(write_lines(tmp_path / "a.jsonl", *rows), Task.CLASSIFY, problem=Problem.REGRESSION)
+    assert (texts(found), lines(found)) == ([("t", 0.5)], [(1, True), (3, True), (4, True)])
 
 
 def test_a_problem_asked_for_wins(tmp_path: Path) -> None:
@@ -320,7 +334,7 @@ def test_questions_in_rows(tmp_path: Path) -> None:
         (),
     ]
     assert lines(found) == [(3, True)]
-    path = write(tmp_path / "a.csv", "question,context,answer,answer_start\nq,abc,b,1\nq,abc,,\nq,abc,b,x\n")
+    path = write(tmp_path / "a.csv", "question,context,answer,answer_start\nq,abc,b,1.0\nq,abc,,\nq,abc,b,x\n")
     found = read_samples(path, Task.QA)
     assert [one.answers for one in found.samples if isinstance(one, QuestionSample)] == [
         (Answer(text="b", start=1),),
