@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from lavra.model import Decoder, Encoder, EncoderDecoder, Model, ModelConfig
 from lavra.model.build import new_model
 from lavra.model.heads import TaskModel, strip
 
-AnyModel = TypeVar("AnyModel", Decoder, Encoder, EncoderDecoder, TaskModel)
+AnyModel = TypeVar("AnyModel", bound=Decoder | Encoder | EncoderDecoder | TaskModel)
 
 _BLOCK = re.compile(r"((?:backbone\.)?(encoder|decoder)\.blocks\.)(\d+)(\..+)")
 
@@ -92,7 +92,7 @@ def shrink(
         odd = sorted(weights.keys() ^ expected)[0]
         raise ConfigError(f"the teacher has tensors of its own ({odd}); merge adapters and undo quantization first")
     student.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)
-    return student.train(teacher.training)
+    return cast(AnyModel, student.train(teacher.training))
 
 
 def choose_layers(
@@ -148,10 +148,10 @@ def _empty_like(teacher: AnyModel, config: ModelConfig) -> AnyModel:
     """A model of that configuration with the teacher's heads, without memory for its weights."""
     with torch.device("meta"):
         model = new_model(config)
-        if not isinstance(teacher, TaskModel):
-            return model  # type: ignore[return-value]
-        strip(model, teacher.form)
-        return TaskModel(model, teacher.task)
+        if isinstance(teacher, TaskModel):
+            strip(model, teacher.form)
+            return cast(AnyModel, TaskModel(model, teacher.task))
+        return cast(AnyModel, model)
 
 
 def _renumbered(weights: Mapping[str, Tensor], kept: Kept, config: ModelConfig) -> dict[str, Tensor]:
