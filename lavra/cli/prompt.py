@@ -35,7 +35,7 @@ from lavra.prompts.layout import Layout
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.prompt_file import read_examples, read_prompt
 from lavra.prompts.records import compared_record, inspected_record, rendered_record, tested_record
-from lavra.prompts.shots import ShotConfig, ShotPool
+from lavra.prompts.shots import Progress, ShotConfig, ShotPool
 
 HELP = """Prompts as files: `render` fills one in, `inspect` says where its tokens go, `compare` holds several against a
 labelled set (JSON lines: the variables by name, and `expected` or `label`), `test` puts its own examples to a model and
@@ -161,21 +161,25 @@ def _open(settings: PromptSettings) -> tuple[TextModel, Layout]:
     )
 
 
-def _pool(prompt: Prompt, settings: PromptSettings, model: TextModel | None) -> ShotPool | None:
+def _pool(
+    prompt: Prompt, settings: PromptSettings, model: TextModel | None, progress: Progress | None = None
+) -> ShotPool | None:
     if not settings.shots:
         if settings.pool is not None:
             raise ConfigError("--pool is given and no shots are asked for; say --shots N")
         return None
     names = [variable.name for variable in prompt.variables]
     examples = prompt.examples if settings.pool is None else read_examples(settings.pool, names)
-    pool = ShotPool(prompt, examples, _part(settings, ShotConfig), None if model is None else model.embedder)
+    pool = ShotPool(prompt, examples, _part(settings, ShotConfig), model and model.embedder, progress)
     if pool.num_unfit:
         _note(f"{pool.num_unfit} examples can be no shots, for only a part or a pattern of their answer is known")
     return pool
 
 
-def _answerer(prompt: Prompt, settings: PromptSettings, model: TextModel, layout: Layout) -> Answerer:
-    pool = _pool(prompt, settings, model)
+def _answerer(
+    prompt: Prompt, settings: PromptSettings, model: TextModel, layout: Layout, progress: Progress
+) -> Answerer:
+    pool = _pool(prompt, settings, model, progress)
     return Answerer(prompt, model.port, layout, pool=pool, config=_part(settings, AnswerConfig))
 
 
@@ -214,7 +218,8 @@ def _render(files: Sequence[str], settings: PromptSettings, as_json: bool) -> in
         unbounded = Budget(context=None)
         fitted = fit_shots(prompt, given, shots, count=lambda _: 0, budget=unbounded, order=settings.order)
     else:
-        fitted = _answerer(prompt, settings, *_open(settings)).fit(given)
+        with meter(Unit.THINGS) as progress:
+            fitted = _answerer(prompt, settings, *_open(settings), progress).fit(given)
     if as_json:
         print_json({**rendered_record(prompt, fitted), "num_tokens": fitted.num_tokens if settings.model else None})
     else:
@@ -230,7 +235,9 @@ def _inspect(files: Sequence[str], settings: PromptSettings, as_json: bool) -> i
     if not given and prompt.examples:
         given = dict(prompt.examples[0].input)
         _note("no --var is given, so this is the prompt for the input of its first example")
-    found = inspect_prompt(_answerer(prompt, settings, model, layout), layout, given, settings.price)
+    with meter(Unit.THINGS) as progress:
+        answerer = _answerer(prompt, settings, model, layout, progress)
+        found = inspect_prompt(answerer, layout, given, settings.price)
     if as_json:
         print_json(inspected_record(prompt, found, layout.context, settings.price))
         return 0
@@ -256,8 +263,8 @@ def _inspect(files: Sequence[str], settings: PromptSettings, as_json: bool) -> i
 
 def _test(files: Sequence[str], settings: PromptSettings, as_json: bool) -> int:
     prompt = read_prompt(files[0])
-    answerer = _answerer(prompt, settings, *_open(settings))
     with meter(Unit.THINGS) as progress:
+        answerer = _answerer(prompt, settings, *_open(settings), progress)
         results = run_tests(answerer, progress)
     passed = sum(result.verdict.passed for result in results)
     if as_json:
@@ -283,10 +290,10 @@ def _compare(files: Sequence[str], settings: PromptSettings, as_json: bool) -> i
     names = {variable.name for prompt in prompts for variable in prompt.variables}
     samples = read_examples(settings.data, names)
     model, layout = _open(settings)
-    answerers = [_answerer(prompt, settings, model, layout) for prompt in prompts]
     same = len({str(prompt) for prompt in prompts}) < len(prompts)
     titles = [f"{prompt} ({file})" if same else str(prompt) for prompt, file in zip(prompts, files, strict=True)]
     with meter(Unit.THINGS) as progress:
+        answerers = [_answerer(prompt, settings, model, layout, progress) for prompt in prompts]
         found = compare(answerers, samples, titles=titles, price=settings.price, progress=progress)
     if as_json:
         results = [
@@ -324,6 +331,8 @@ def _show(found: Comparison, price: Price) -> None:
         _note_counts(f"{one.title}: ", one.warnings)
         if one.num_no_label:
             _note(f"{one.title}: {one.num_no_label} answers are none of the labels, and count as wrong")
+        if one.num_met:
+            _note(f"{one.title}: {one.num_met} samples are among the examples too; none was its own shot")
         if one.num_left_out:
             _note(f"{one.title}: {one.num_left_out} shots did not fit and were left out")
 

@@ -7,7 +7,7 @@ model refuses) is an answer with a reason, so that whoever counts can count it; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -20,12 +20,9 @@ from lavra.prompts.calibrate import LabelClassifier, LabelScorer, LabelScoring
 from lavra.prompts.layout import Layout
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.select import ShotOrder
-from lavra.prompts.shots import ShotPool
+from lavra.prompts.shots import Progress, ShotPool
 
 _BATCH = 16  # inputs put to the model together: progress is shown between batches
-
-Progress = Callable[[str, float, float | None], None]
-"""What is being done, how much of it is done, and of how much."""
 
 
 class Answering(Enum):

@@ -2,7 +2,7 @@
 
 A label's score is the log-probability of its text after the prompt, by one of three rules (`LabelScoring`): the sum
 over its tokens, their mean (long labels are not at a disadvantage), or the sum less the same label's after a text that
-only asks for an answer, domain-conditional PMI (Holtzman et al. 2021, "Surface Form Competition", §3).  Probabilities
+only asks for an answer, domain-conditional PMI (Holtzman et al. 2021, "Surface Form Competition").  Probabilities
 are softmax over the labels.
 
 Contextual calibration (Zhao et al. 2021, "Calibrate Before Use", §5): what the model answers where there is nothing to
@@ -195,7 +195,7 @@ def softmax(scores: Scores) -> Scores:
 def _overlaps(labels: Sequence[str]) -> list[str]:
     """A text has at least the probability of any that goes on from it."""
     return [
-        f"label {short!r} begins label {long!r}, so its probability includes the other's; rename one of them"
+        f"label {short!r} begins label {long!r}: a decoder's probability of it includes the other's; rename one of them"
         for short in labels
         for long in labels
         if short != long and long.startswith(short)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lavra.base.errors import InputError
-from lavra.prompts.answer import Answer, Answerer, Progress
+from lavra.prompts.answer import Answer, Answerer
 from lavra.prompts.cost import Price
 from lavra.prompts.example import Example
 from lavra.prompts.expectations import verdict_of
 from lavra.prompts.prompt import Prompt
+from lavra.prompts.shots import Progress
 from lavra.prompts.statistics import holm, log_loss, macro_f1, mcnemar_exact, wilson_interval
 
 
@@ -31,12 +32,13 @@ class PromptResult:
         interval: of the share that is right, 95 % (Wilson).
         macro_f1: mean F1 of the labels; None without labels.
         log_loss: mean -ln p of the right label, in nats; None where labels were not scored, or an answer failed.
-        mean_read: tokens of a prompt.
-        mean_written: tokens of an answer.
+        mean_read: tokens of a prompt, of those that could be put to the model.
+        mean_written: tokens of an answer, of those there are.
         cost: of all, in the currency of the price.
         failures: why there was no answer, and how often.
         num_no_label: written answers that are none of the labels; they are wrong.
         num_left_out: shots that did not fit, over all samples.
+        num_met: samples that were among the examples shots are chosen from; none was its own shot.
         warnings: what the model warned of, and how often.
         right: (N,) whether each sample was answered as expected.
         answers: (N,) what came out.
@@ -54,6 +56,7 @@ class PromptResult:
     failures: Mapping[str, int]
     num_no_label: int
     num_left_out: int
+    num_met: int
     warnings: Mapping[str, int]
     right: tuple[bool, ...]
     answers: tuple[Answer, ...]
@@ -167,14 +170,15 @@ def _result(
         interval=wilson_interval(sum(right), len(samples)),
         macro_f1=macro_f1([sample.expected for sample in samples], given, labels) if labels else None,
         log_loss=_log_loss(samples, answers),
-        mean_read=read / len(samples),
-        mean_written=written / len(samples),
+        mean_read=read / max(1, sum(one.num_read > 0 for one in answers)),
+        mean_written=written / max(1, sum(one.text is not None for one in answers)),
         cost=price.cost(read, written),
         failures=dict(Counter(answer.failure for answer in answers if answer.text is None)),
         num_no_label=sum(one is None and answer.text is not None for one, answer in zip(given, answers, strict=True))
         if labels
         else 0,
         num_left_out=sum(len(answer.left_out) for answer in answers),
+        num_met=answerer.pool.num_met([sample.input for sample in samples]) if answerer.pool else 0,
         warnings=dict(answerer.warnings),
         right=right,
         answers=tuple(answers),

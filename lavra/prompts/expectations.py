@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lavra.base.errors import InputError
-from lavra.prompts.answer import Answer, Answerer, Progress
+from lavra.prompts.answer import Answer, Answerer
 from lavra.prompts.example import Example, Verdict, judge
+from lavra.prompts.shots import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

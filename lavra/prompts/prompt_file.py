@@ -148,10 +148,10 @@ def read_examples(path: str | Path, known: Collection[str]) -> tuple[Example, ..
         InputError: the file cannot be read or is empty, or a line is no example; with its number.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")  # JSON may hold other breaks
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); name a file of JSON lines") from error
-    if not lines:
+    if lines == [""]:
         raise InputError(f"{path}: is empty; write one JSON object a line")
     return tuple(_read_line(line, f"{path}:{number}", known) for number, line in enumerate(lines, start=1))
 

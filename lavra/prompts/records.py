@@ -74,6 +74,7 @@ def compared_record(prompt: Prompt, result: PromptResult, price: Price) -> dict[
         "failures": dict(result.failures),
         "num_no_label": result.num_no_label,
         "num_left_out": result.num_left_out,
+        "num_met": result.num_met,
         "warnings": dict(result.warnings),
         "samples": [
             {"right": right, **_answered(answer)} for right, answer in zip(result.right, result.answers, strict=True)

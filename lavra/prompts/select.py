@@ -4,13 +4,13 @@ Every function ranks a pool and returns indices, best first; taking the first k 
 
 * `rank_random`: each example draws a number of its own from the seed and what it says (Philox, Salmon et al. 2011), so
   the choice depends neither on the order of the pool nor on what else is in it.
-* `rank_nearest`: by the cosine of embeddings (Liu et al. 2022, "What Makes Good In-Context Examples for GPT-3?", §3).
+* `rank_nearest`: by the cosine of embeddings (Liu et al. 2022, "What Makes Good In-Context Examples for GPT-3?").
 * `rank_diverse`: maximal marginal relevance (Carbonell & Goldstein 1998) where there is a question, farthest point
   first (Gonzalez 1985) where there is none.
-* `balanced`: goes round the labels, each by any of the rankings (Zhao et al. 2021, §3: a label shown more often is
+* `balanced`: goes round the labels, each by any of the rankings (Zhao et al. 2021, §4: a label shown more often is
   answered more often).
 
-The order in which shots stand is a choice of its own (`arranged`): the last one says most (Zhao et al. 2021, §4).
+The order in which shots stand is a choice of its own (`arranged`): the last one weighs most (Zhao et al. 2021, §4).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Selection(Enum):
 class ShotOrder(Enum):
     """How chosen shots stand in the prompt."""
 
-    BEST_LAST = "best-last"  # beside the question; which is better depends on the data (Liu et al. 2022, §5)
+    BEST_LAST = "best-last"  # beside the question; which is better depends on the data (Liu et al. 2022)
     BEST_FIRST = "best-first"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,11 @@ from lavra.base.ports import Embedder
 from lavra.prompts.example import Example
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.select import Selection, ShotOrder, balanced, rank_diverse, rank_nearest, rank_random
+
+_BATCH = 64  # examples embedded between two signs of progress
+
+Progress = Callable[[str, float, float | None], None]
+"""What is being done, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,7 @@ class ShotPool:
         examples: what is chosen from.
         config: how.
         embedder: embeds the examples and the questions; for nearest and diverse.
+        progress: told how far embedding the examples is.
 
     Attributes:
         num_unfit: examples that can be no shots, because their answer is known as a part or a pattern only.
@@ -75,7 +81,12 @@ class ShotPool:
     """
 
     def __init__(
-        self, prompt: Prompt, examples: Sequence[Example], config: ShotConfig, embedder: Embedder | None = None
+        self,
+        prompt: Prompt,
+        examples: Sequence[Example],
+        config: ShotConfig,
+        embedder: Embedder | None = None,
+        progress: Progress | None = None,
     ) -> None:
         for index, example in enumerate(examples):
             prompt.check_example(example, f"shot example {index + 1}")
@@ -86,7 +97,7 @@ class ShotPool:
         self._vectors: npt.NDArray[np.float32] | None = None
         self._check()
         if config.embeds and embedder is not None:
-            self._vectors = embedder.embed([question(prompt, values) for values in self._values])
+            self._vectors = _embedded(embedder, [question(prompt, values) for values in self._values], progress)
 
     @property
     def config(self) -> ShotConfig:
@@ -104,6 +115,10 @@ class ShotPool:
             raise InputError(f"shots={config.shots} is over the {number} examples there are{unfit}; ask for fewer")
         if config.embeds and self._embedder is None:
             raise ConfigError(f"select={config.ranking.value} needs a model that embeds; name one, or select random")
+
+    def num_met(self, inputs: Sequence[Mapping[str, Any]]) -> int:
+        """How many of some inputs are among the examples."""
+        return sum(self._prompt.values(one) in self._values for one in inputs)
 
     def choose(self, given: Mapping[str, Any]) -> tuple[Example, ...]:
         """The shots for a question, best first; never the question itself, answer and all.
@@ -137,6 +152,16 @@ class ShotPool:
             return rank_nearest(query, pool)
         most = None if self._config.select is Selection.BALANCED else self._config.shots
         return rank_diverse(pool, query, relevance=self._config.relevance, most=most)
+
+
+def _embedded(embedder: Embedder, texts: Sequence[str], progress: Progress | None) -> npt.NDArray[np.float32]:
+    """(N,D) vectors of texts."""
+    rows = []
+    for first in range(0, len(texts), _BATCH):
+        rows.append(embedder.embed(texts[first : first + _BATCH]))
+        if progress is not None:
+            progress("embed examples", min(first + _BATCH, len(texts)), len(texts))
+    return np.concatenate(rows)
 
 
 def question(prompt: Prompt, values: Mapping[str, Any]) -> str:

@@ -186,7 +186,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
 def test_warnings_are_counted() -> None:
     overlapping = LabelScorer(KnownModel(lambda *_: -1.0), LAYOUT, sentiment(labels=("no", "none")))
     assert list(overlapping.warnings) == [
-        "label 'no' begins label 'none', so its probability includes the other's; rename one of them"
+        "label 'no' begins label 'none': a decoder's probability of it includes the other's; rename one of them"
     ]
 
     class Wary(KnownModel):

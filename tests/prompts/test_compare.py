@@ -14,6 +14,7 @@ from lavra.prompts.answer import AnswerConfig, Answerer, Answering
 from lavra.prompts.compare import compare
 from lavra.prompts.cost import Price
 from lavra.prompts.layout import Layout
+from lavra.prompts.shots import ShotConfig, ShotPool
 from lavra.prompts.variables import Variable
 from tests.prompts.fakes import LAYOUT, REVIEW, Characters, KnownModel, example, sentiment
 
@@ -81,6 +82,18 @@ def test_a_written_answer_that_is_no_label_is_wrong_and_counted() -> None:
     (result,) = compare([answerer], [example("a", "good"), example("b", "good")]).results
     assert (result.num_right, result.num_no_label, result.num_failed) == (1, 1, 0)
     assert result.log_loss is None
+
+
+def test_means_are_over_what_was_asked_and_samples_among_the_examples_are_told() -> None:
+    layout = Layout(tokenizer=Characters(), context=70)
+    examples = [example("a", "good"), example("c", "bad")]
+    pool = ShotPool(sentiment(), examples, ShotConfig(shots=1))
+    model = KnownModel(lambda given, text: -1.0 if text == " good" else -2.0)
+    samples = [example("a", "good"), example("b" * 99, "good")]
+    (result,) = compare([Answerer(sentiment(), model, layout, pool=pool)], samples).results
+    assert result.mean_read == len("Review: c\nSentiment: bad\n\nReview: a\nSentiment:")
+    assert result.mean_written == len(" good")
+    assert result.num_met == 1
 
 
 def test_each_prompt_is_given_the_variables_it_declares() -> None:

@@ -170,6 +170,15 @@ def test_a_line_that_is_no_example_is_refused_with_its_number(tmp_path: Path, li
         read_examples(path, ["review"])
 
 
+def test_a_line_ends_where_json_says(tmp_path: Path) -> None:
+    """U+2028 and the like are line breaks to Python, and ordinary characters inside JSON."""
+    path = tmp_path / "set.jsonl"
+    review = "a\u2028b\u0085c\x1cd"
+    row = json.dumps({"review": review, "expected": "good"}, ensure_ascii=False)
+    path.write_text(f"{row}\r\n{row}\n", encoding="utf-8")
+    assert [one.input["review"] for one in read_examples(path, ["review"])] == [review, review]
+
+
 def test_an_empty_or_missing_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set.jsonl").write_text("")
     with pytest.raises(InputError, match="is empty"):

@@ -63,6 +63,26 @@ def test_what_cannot_be_shown_is_counted_and_not_chosen() -> None:
         ShotPool(free, examples, ShotConfig(shots=5))
 
 
+def test_questions_among_the_examples_are_counted() -> None:
+    pool = ShotPool(sentiment(), EXAMPLES, ShotConfig(shots=1))
+    assert pool.num_met([{"review": "east"}, {"review": "ask"}, {"review": "east"}]) == 2
+
+
+def test_embedding_a_pool_is_told_and_the_same_in_parts() -> None:
+    texts = [f"text {number}" for number in range(150)]
+    vectors = {text: [1.0, number / 150] for number, text in enumerate(texts)}
+    told: list[tuple[str, float, float | None]] = []
+    pool = ShotPool(
+        sentiment(),
+        [example(text, "good") for text in texts],
+        ShotConfig(shots=3, select=Selection.NEAREST),
+        KnownEmbedder({**vectors, "ask": [1.0, 0.5]}),
+        lambda *step: told.append(step),
+    )
+    assert told == [("embed examples", done, 150) for done in (64, 128, 150)]
+    assert {shot.input["review"] for shot in pool.choose({"review": "ask"})} == {"text 74", "text 75", "text 76"}
+
+
 def test_refusals() -> None:
     with pytest.raises(ConfigError, match="select=nearest needs a model that embeds"):
         ShotPool(sentiment(), EXAMPLES, ShotConfig(shots=1, select=Selection.NEAREST))
