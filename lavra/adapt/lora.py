@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lavra.adapt.linear import BaseLinear, LinearAdapter, bias_of, device_of, float_weight, sizes
+from lavra.model.dropout import dropout as drop
 
 
 class Lora(LinearAdapter):
@@ -61,7 +62,7 @@ class Lora(LinearAdapter):
 
     def apply_to(self, x: Tensor, y: Tensor, base: Tensor) -> Tensor:
         """Add the update."""
-        dropped = functional.dropout(x, self.dropout, self.training) if self.dropout else x
+        dropped = drop(x, self.dropout, self.training)
         update = functional.linear(functional.linear(dropped.to(self.a.dtype), self.a), self.b) * self.scale
         if self.magnitude is None:
             return y + update.to(y.dtype)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.inject import activate, adapters_of
 from lavra.adapt.linear import AdaptedLinear, LinearAdapter, folded
+from lavra.adapt.trained_copy import TrainedCopies
 from lavra.base.errors import ConfigError
 
 
@@ -42,6 +43,7 @@ def merge(model: nn.Module, *names: str) -> None:
     for name in chosen:
         if isinstance(state.config(name), PromptConfig | PrefixConfig):
             raise ConfigError(f"adapter {name!r} is made of virtual tokens and has no weights to merge; leave it out")
+    _check_heads(model, chosen)
     layers = {place: one for place, one in model.named_modules() if isinstance(one, AdaptedLinear)}
     acting = {place: [one.adapters[name] for name in chosen if name in one.adapters] for place, one in layers.items()}
     made = {
@@ -78,6 +80,13 @@ def unmerge(model: nn.Module) -> None:
     names, state.merged = state.merged, ()
     state.kept.clear()
     activate(model, *names)
+
+
+def _check_heads(model: nn.Module, names: tuple[str, ...]) -> None:
+    for place, module in model.named_modules():
+        found = [name for name in names if isinstance(module, TrainedCopies) and name in module.adapters]
+        if len(found) > 1:
+            raise ConfigError(f"adapters {', '.join(found)} each have a {place} of their own; merge one of them")
 
 
 def _float_base(place: str, layer: AdaptedLinear) -> nn.Linear:

@@ -15,7 +15,7 @@ TARGETS = {
     "qwen2": ["q_proj", "k_proj", "o_proj", "up_proj"],
     "gpt2": ["c_attn", "c_proj"],
     "falcon": ["query_key_value", "dense", "dense_4h_to_h"],
-    "bert": ["query", "value", "intermediate.dense"],
+    "bert": ["query", "value", "dense"],
     "roberta": ["key", "output.dense"],
     "t5": ["q", "v", "wo"],
 }

@@ -77,6 +77,14 @@ def test_a_head_trained_whole_takes_its_place():
     assert (model(ids) - adapted).abs().max() < 1e-5
 
 
+def test_two_heads_cannot_be_one():
+    model = add_task_head(tiny("bert"), TaskConfig.of(Task.CLASSIFY, ("no", "yes")))
+    for name in ("a", "b"):
+        add_adapter(model, name, LoraConfig(modules_to_save=("head",)))
+    with pytest.raises(ConfigError, match="a, b each have a head of their own"):
+        merge(model, "a", "b")
+
+
 def test_while_merged_nothing_else_changes(tmp_path):
     model = tiny()
     add_adapter(model, "x", LoraConfig())

@@ -23,6 +23,7 @@ from tests.adapt.peers import (
     randomize,
     their_model,
 )
+from tests.generate.tiny import tiny_tokenizer
 
 
 def decoder(family="llama", seed=0):
@@ -137,6 +138,9 @@ def test_a_prefix_of_t5_is_its_decoders(tmp_path):
     assert (found - plain).abs().max() > 0.05
     with pytest.raises(InputError, match=r"in the source.*decoder_input_ids"):
         logits(model, prompted(ids, virtual_ids(model, "x")))
+    save_adapter(model, "x", tmp_path / "again")
+    again = peft.PeftModel.from_pretrained(their_model(tmp_path / "base", name), tmp_path / "again").eval()
+    assert (logits(again, ids) - expected).abs().max() < 1e-4
     eject(model)
     assert torch.equal(logits(model, ids), plain)
 
@@ -188,6 +192,16 @@ def test_where_a_prompt_starts():
         add_adapter(model, "other", PromptConfig(init_ids=(50,)))
     with pytest.raises(ConfigError, match="set num_tokens to 3"):
         PromptConfig(num_tokens=2, init_ids=(1, 2, 3))
+
+
+def test_a_prompt_starts_as_a_text():
+    tokenizer = tiny_tokenizer()
+    config = PromptConfig.from_text(tokenizer, "is this review good")
+    assert config.init_ids == tuple(tokenizer.encode("is this review good"))
+    assert config.num_tokens == len(config.init_ids)
+    assert PromptConfig.from_text(tokenizer, "good", num_tokens=30).num_tokens == 30
+    with pytest.raises(ConfigError, match="has no tokens"):
+        PromptConfig.from_text(tokenizer, "")
 
 
 def test_ids_are_given_out_once_and_unknown_ones_are_refused():
