@@ -28,6 +28,7 @@ from lavra.tokens.chat import render_chat
 from lavra.tokens.definition import Definition, read_definition
 from lavra.tokens.folder import read_folder, write_folder
 from lavra.tokens.parts import Parts, SpecialTokens
+from lavra.tokens.spelled_out import spelling_copy
 from lavra.tokens.spelling import spelled
 from lavra.tokens.words import WordTable
 
@@ -116,10 +117,7 @@ class Tokenizer:
 
         It takes what this class does not offer: pairs of texts, token types, offsets, words.
         """
-        # a copy because the switch is a state shared by all threads
-        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
-        backend.encode_special_tokens = True
-        return backend
+        return spelling_copy(self._backend)  # a copy because the switch is a state shared by all threads
 
     def unknown_spans(self, text: str) -> list[tuple[int, int]]:
         """Where a text meets unknowns: character ranges [start, end), special tokens spelled out."""
