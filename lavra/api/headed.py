@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.predictions import TextOrPair
 from lavra.base.tasks import Task
@@ -35,12 +36,16 @@ class HeadedModel:
         tokenizer: its own.
         batch_size: samples computed together.
         max_tokens: most tokens of a row; the model's context by default.
+
+    Attributes:
+        virtual: ids of a soft prompt's tokens, put in front of every text.
     """
 
     def __init__(
         self, model: TaskModel, tokenizer: Tokenizer, *, batch_size: int = 32, max_tokens: int | None = None
     ) -> None:
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+        self.virtual: tuple[int, ...] = ()
         self.max_tokens = max_tokens or context_length(model.config) or _UNBOUNDED
 
     @property
@@ -95,6 +100,7 @@ class HeadedModel:
 
         Padding is left out.
         """
+        rows = with_virtual_tokens(rows, self.virtual)
         found: list[Logits] = [np.zeros(0, dtype=np.float32)] * len(rows)
         device = next(self.model.parameters()).device
         training = self.model.training

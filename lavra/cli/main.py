@@ -32,6 +32,7 @@ VERBS: Mapping[str, Verb] = {
     "corpus": Verb("lavra.cli.corpus", "read, clean, deduplicate and split text"),
     "tokenizer": Verb("lavra.cli.tokenizer", "train a tokenizer on a corpus"),
     "pretrain": Verb("lavra.cli.pretrain", "train a model of any of the five families from scratch"),
+    "finetune": Verb("lavra.cli.finetune", "teach a model a task from labelled data"),
     "compress": Verb("lavra.cli.compress", "make a model smaller, with a card that says what it cost"),
     "generate": Verb("lavra.cli.generate", "complete a prompt, as it is written"),
     "prompt": Verb("lavra.cli.prompt", "render, inspect, compare and test prompts kept as files"),

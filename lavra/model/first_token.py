@@ -11,14 +11,14 @@ from torch import Tensor
 
 from lavra.model.block import Block, Context
 from lavra.model.config import Layout
-from lavra.model.stack import lay_out
+from lavra.model.stack import Stack, lay_out
 from lavra.model.transformer import Encoder
 
 
 def can_read_first(encoder: Encoder) -> bool:
     """Whether the last block can be taken apart: it is a plain one of BERT's layout, not one sharded over processes."""
     block = encoder.encoder.blocks[-1]
-    return type(block) is Block and block.layout is Layout.POST_NORM
+    return type(encoder.encoder) is Stack and type(block) is Block and block.layout is Layout.POST_NORM
 
 
 def first_hidden(

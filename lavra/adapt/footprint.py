@@ -1,0 +1,62 @@
+"""What training a model takes of memory, known before a step is done.
+
+Weights, gradients and optimizer state follow from the parameters; activations are those autograd keeps of the loss of
+one real batch, added up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lavra.train.objective import AnyObjective, LossModule, autocast
+
+_OPTIMIZER_COPIES = 2  # AdamW's two moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Bytes, by what holds them.
+
+    Attributes:
+        weights: of the whole model.
+        training: gradients and optimizer state of what is trained.
+        activations: kept of one batch for its backward pass.
+    """
+
+    weights: int
+    training: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.training + self.activations
+
+
+def footprint(model: nn.Module, objective: AnyObjective, precision: str) -> Footprint:
+    """Of a model as it is to be trained; one forward pass of the first batch is done, nothing changes.
+
+    The first batch of rows grouped by length holds the longest of them.
+    """
+    stored = {tensor.untyped_storage()._cdata: tensor for tensor in (*model.parameters(), *model.buffers())}
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    kept: dict[int, Tensor] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in stored:
+            kept[storage._cdata] = tensor  # held, so that no other storage takes its number
+        return tensor
+
+    device, state = next(model.parameters()).device, torch.random.get_rng_state()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast(device, precision):
+        LossModule(model, objective.loss)(objective.batches.batch(0).to(device))
+    torch.random.set_rng_state(state)
+    return Footprint(
+        weights=sum(tensor.untyped_storage().nbytes() for tensor in stored.values()),
+        training=(1 + _OPTIMIZER_COPIES) * trained,
+        activations=sum(tensor.untyped_storage().nbytes() for tensor in kept.values()),
+    )

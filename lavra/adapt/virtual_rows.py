@@ -1,0 +1,70 @@
+"""Rows with a soft prompt's virtual tokens in front of every text.
+
+Virtual tokens are ids beyond the vocabulary, so that rows, masks, positions and packing are those of any text; nothing
+is learnt at their places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from lavra.base.errors import ConfigError
+from lavra.data.batch import IGNORE
+from lavra.data.supervised.language_rows import LanguageRows
+from lavra.data.supervised.row_batches import TaskRows
+from lavra.data.supervised.rows import EncodedRows, RowFormat
+
+Rows = TypeVar("Rows", TaskRows, LanguageRows)
+
+
+def with_virtual_tokens(rows: Rows, ids: Sequence[int], *, packed: bool = False) -> Rows:
+    """The same rows, longer by the virtual tokens.
+
+    Args:
+        rows: of whole texts: not of tags or spans, whose places would move.
+        ids: of the virtual tokens; none changes nothing.
+        packed: lay a language model's sequences several to a row again.
+
+    Raises:
+        ConfigError: rows of tags or spans.
+    """
+    if not ids:
+        return rows
+    front = np.asarray(ids, dtype=np.int32)
+    form = longer(rows.form, len(ids))
+    if isinstance(rows, LanguageRows):
+        return _language(rows, front, form, packed)
+    if type(rows) is not TaskRows or rows.token_targets is not None:
+        raise ConfigError(
+            "virtual tokens in front of a text move the places of its words, which tags and spans are learnt at; "
+            "use lora, or another method without them"
+        )
+    types = rows.encoded.types
+    encoded = EncodedRows(
+        ids=tuple(np.concatenate([front, row]) for row in rows.encoded.ids),
+        types=None if types is None else tuple(np.concatenate([np.zeros_like(front), row]) for row in types),
+        sources=rows.encoded.sources,
+        troubles=rows.encoded.troubles,
+    )
+    return replace(rows, encoded=encoded, form=form)
+
+
+def longer(form: RowFormat, num_tokens: int) -> RowFormat:
+    """The form of rows that hold so many tokens more."""
+    return replace(form, max_tokens=form.max_tokens + num_tokens)
+
+
+def _language(rows: LanguageRows, front: np.ndarray, form: RowFormat, packed: bool) -> LanguageRows:
+    sequences = rows.sequences
+    inputs = tuple(np.concatenate([front, one]) for one in sequences.inputs)
+    if sequences.decoder_inputs is not None:
+        made = replace(sequences, inputs=inputs)
+    else:
+        nothing = np.full(len(front), IGNORE, dtype=np.int32)
+        labels = tuple(np.concatenate([nothing, one]) for one in sequences.labels)
+        made = replace(sequences, inputs=inputs, labels=labels)
+    return LanguageRows.of(made, form, packed=packed, max_target_tokens=rows.max_target_tokens or None)

@@ -1,0 +1,235 @@
+"""One run of `lavra finetune`: read, look at what is wrong, train, measure before and after, save."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.adapt.footprint import Footprint, footprint
+from lavra.adapt.inject import Counts, add_adapter, count_parameters, virtual_ids
+from lavra.adapt.peft_write import save_adapter
+from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.config import to_mapping
+from lavra.base.errors import InputError
+from lavra.base.files import atomic_folder
+from lavra.base.ports import Hook
+from lavra.base.tasks import Task
+from lavra.data.supervised.problems import DataReport
+from lavra.pipeline.finetuning.headed_scores import majority
+from lavra.pipeline.finetuning.labelled import Labelled, read_labelled
+from lavra.pipeline.finetuning.recipe import Lesson, Recipe, Scores
+from lavra.pipeline.finetuning.recipes import make_recipe
+from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train import CallbackHook, JsonlHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
+
+Progress = Callable[[str, float, float | None, str], None]
+"""(step, done, of, note)."""
+
+ADAPTER = "default"
+"""Name of the adapter a run trains, as PEFT calls it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that is ready to go.
+
+    Attributes:
+        config: its settings.
+        base: folder of the model it starts from.
+        data: labelled samples.
+        recipe: what its task does.
+        lesson: what is learnt.
+        tokenizer: of the model.
+        notes: what was chosen for the user, to be told.
+        parameters: how many are trained.
+        train: settings of the training loop.
+    """
+
+    config: FinetuneConfig
+    base: Path
+    data: Labelled
+    recipe: Recipe
+    lesson: Lesson
+    tokenizer: Tokenizer
+    notes: tuple[str, ...]
+    parameters: Counts
+    train: TrainConfig
+
+    def reports(self) -> list[DataReport]:
+        """What is wrong with the data."""
+        return self.data.reports(self.lesson.troubles)
+
+    def footprint(self) -> Footprint:
+        """Memory of training."""
+        return footprint(self.recipe.module(), self.lesson.objective, self.config.precision)
+
+    @property
+    def majority(self) -> float | None:
+        """Accuracy of always answering the training data's most frequent label; None where that means nothing."""
+        return majority(self.data.train, self.data.heldout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneResult:
+    """What a run came to.
+
+    Attributes:
+        folder: of the finetuned model, or of the adapter.
+        before: scores of the model as it was, its head fresh.
+        after: scores of the finetuned model.
+        train: what training came to.
+        parameters: how many were trained.
+    """
+
+    folder: Path
+    before: Scores
+    after: Scores
+    train: TrainResult
+    parameters: Counts
+
+
+def prepare(config: FinetuneConfig, base: Path) -> Prepared:
+    """Read the data, look at it, and put the model together; nothing is trained or written.
+
+    Args:
+        config: the settings.
+        base: folder of the model to start from.
+
+    Raises:
+        InputError: the data has nothing usable, or has troubles and `strict` is set.
+        ConfigError: the settings do not fit the model.
+    """
+    data = read_labelled(config)
+    tokenizer, notes = _tokenizer(config, base)
+    torch.manual_seed(config.seed)
+    recipe = make_recipe(config, base, tokenizer, data)
+    adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
+    if adapter is not None:
+        add_adapter(recipe.module(), ADAPTER, adapter)
+        if isinstance(adapter, PromptConfig | PrefixConfig):
+            recipe.virtual = virtual_ids(recipe.module(), ADAPTER)
+    lesson = recipe.lesson(data.train)
+    prepared = Prepared(
+        config=config,
+        base=base,
+        data=data,
+        recipe=recipe,
+        lesson=lesson,
+        tokenizer=tokenizer,
+        notes=notes,
+        parameters=count_parameters(recipe.module()),
+        train=training_settings(config, lesson),
+    )
+    if config.strict and any(report.groups for report in prepared.reports()):
+        lines = [line for report in prepared.reports() for line in report.lines()]
+        raise InputError("the data has troubles, and strict is set:\n" + "\n".join(lines))
+    return prepared
+
+
+def _tokenizer(config: FinetuneConfig, base: Path) -> tuple[Tokenizer, tuple[str, ...]]:
+    """The model's tokenizer, able to lay out conversations where those are learnt."""
+    tokenizer = Tokenizer.load(base)
+    if config.task is not Task.CHAT or tokenizer.chat_template is not None:
+        return tokenizer, ()
+    note = "the tokenizer has no chat template: lavra's plain one is used, and saved with the model"
+    return tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE), (note,)
+
+
+def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[Hook] = ()) -> FinetuneResult:
+    """Train, measure and save.
+
+    Args:
+        prepared: by `prepare`.
+        out: folder to write; replaced.
+        progress: told how far it is.
+        hooks: told of training besides.
+
+    Raises:
+        TrainingError: the loss is not finite or exploded.
+    """
+    recipe, data = prepared.recipe, prepared.data
+    scratch = out.parent / f".{out.name}-training"
+    watched: list[Hook] = [
+        JsonlHook(scratch / "metrics.jsonl"),
+        CallbackHook(_show(prepared.train.num_steps, progress)),
+        *hooks,
+    ]
+
+    def measure() -> Mapping[str, float]:
+        scores = recipe.score(data.heldout)
+        return {"to_minimise": scores.to_minimise, **scores.values}
+
+    progress("score before", 0, None, "")
+    before = recipe.score(data.heldout)
+    result = train(
+        recipe.module(),
+        prepared.lesson.objective,
+        prepared.train,
+        folder=scratch,
+        hooks=watched,
+        evaluate=measure if prepared.config.eval_every else None,
+    )
+    recipe.module().eval()
+    progress("score after", 0, None, "")
+    after = recipe.score(data.heldout)
+    save(prepared, out, before, after, result)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return FinetuneResult(folder=out, before=before, after=after, train=result, parameters=prepared.parameters)
+
+
+def save(prepared: Prepared, out: Path, before: Scores, after: Scores, result: TrainResult) -> None:
+    """Write the model (or the adapter and what it trained whole), its tokenizer and its card."""
+    parents = {"model": read_card(prepared.base).id} if (prepared.base / CARD_FILE).exists() else {}
+    metrics = {
+        "before": dict(before.values),
+        "after": dict(after.values),
+        "main": after.main,
+        "heldout": prepared.data.origin,
+        "heldout_samples": after.num_samples,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "trained_parameters": prepared.parameters.trainable,
+    }
+    with atomic_folder(out) as work:
+        if prepared.config.method is not Method.FULL:
+            save_adapter(prepared.recipe.module(), ADAPTER, work, base=str(prepared.base))
+            kind = "adapter"
+        else:
+            prepared.recipe.save(work)
+            kind = "model"
+        prepared.tokenizer.save(work)
+        write_card(work, kind=kind, parents=parents, config=to_mapping(prepared.config), metrics=metrics)
+
+
+def training_settings(config: FinetuneConfig, lesson: Lesson) -> TrainConfig:
+    """Of the training loop: AdamW, a rate that rises and then falls to 0 in a straight line (Devlin et al. 2019)."""
+    an_epoch = math.ceil(lesson.batches_an_epoch / config.accumulation)
+    return TrainConfig(
+        num_steps=config.steps or max(1, round(config.epochs * an_epoch)),
+        accumulation=config.accumulation,
+        optimizer=OptimizerConfig(
+            kind="adamw", learning_rate=config.peak, weight_decay=config.weight_decay, beta2=0.999
+        ),
+        schedule=ScheduleConfig(kind="wsd", warmup=config.warmup, decay=1 - config.warmup),
+        precision=config.precision,
+        compile=config.compile,
+        eval_every=config.eval_every,
+        patience=config.patience,
+        seed=config.seed,
+    )
+
+
+def _show(num_steps: int, progress: Progress) -> Callable[[int, Mapping[str, float]], None]:
+    def show(step: int, metrics: Mapping[str, float]) -> None:
+        if "loss" in metrics:
+            progress("train", step + 1, num_steps, f"loss {metrics['loss']:.3f}")
+
+    return show

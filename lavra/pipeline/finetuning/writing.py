@@ -1,0 +1,121 @@
+"""Tasks that write: conversations, and one text made of another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lavra.adapt.virtual_rows import with_virtual_tokens
+from lavra.base.errors import ConfigError
+from lavra.base.tasks import Task
+from lavra.data.supervised.chat_rows import chat_rows
+from lavra.data.supervised.language_rows import LanguageRows
+from lavra.data.supervised.order import OrderConfig
+from lavra.data.supervised.rewrite_rows import completion_rows, rewrite_rows
+from lavra.data.supervised.row_batches import RowBatches, inference_batches
+from lavra.data.supervised.rows import RowFormat
+from lavra.data.supervised.samples import Sample
+from lavra.model.build import Model
+from lavra.model.transformer import Encoder, EncoderDecoder
+from lavra.pipeline.finetuning.recipe import Lesson, Scores
+from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.quantize import save_model
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train import Objective, sequence_to_sequence_loss, token_loss
+
+SEPARATOR = "\n"
+"""What a decoder reads between a source and the text it makes of it."""
+
+
+class WritingRecipe:
+    """A decoder or an encoder-decoder.
+
+    Args:
+        model: with its language-model head.
+        tokenizer: its own.
+        config: the run's settings.
+        max_tokens: of a row.
+
+    Raises:
+        ConfigError: the model is an encoder, or conversations are to be learnt by an encoder-decoder.
+    """
+
+    trained_whole: tuple[str, ...] = ()
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, config: FinetuneConfig, max_tokens: int) -> None:
+        if isinstance(model, Encoder):
+            raise ConfigError(
+                f"task {config.task.value!r} writes text and this model is an encoder; take a decoder or T5"
+            )
+        if config.task is Task.CHAT and isinstance(model, EncoderDecoder):
+            raise ConfigError("conversations are learnt by decoders; use --task text2text for T5")
+        self.model, self.tokenizer, self.config = model, tokenizer, config
+        self.form = RowFormat(
+            tokenizer=tokenizer,
+            max_tokens=max_tokens,
+            on_long=_on_long(config),
+            multiple=1 if config.compile == "off" else 8,
+        )
+        self.virtual: tuple[int, ...] = ()
+
+    def module(self) -> nn.Module:
+        """What is trained."""
+        return self.model
+
+    def lesson(self, samples: Sequence[Sample]) -> Lesson:
+        """Samples packed into rows, apart from each other."""
+        rows = self._rows(samples, packed=True)
+        batches = RowBatches(rows, OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed))
+        loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
+        return Lesson(
+            objective=Objective(batches=batches, loss=loss),
+            num_samples=len(rows.sequences.inputs),
+            batches_an_epoch=len(batches),
+            troubles=rows.troubles,
+        )
+
+    def score(self, samples: Sequence[Sample]) -> Scores:
+        """Nats a token that is to be written, and the perplexity that makes."""
+        rows = self._rows(samples, packed=False)
+        loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
+        device = next(self.model.parameters()).device
+        training, nats = self.model.training, 0.0
+        self.model.eval()
+        with torch.no_grad():
+            for _, batch in inference_batches(rows, self.config.batch_size):
+                nats += float(loss(self.model, batch.to(device)))
+        self.model.train(training)
+        mean = nats / max(1, rows.num_targets)
+        values = {"nats_per_token": mean, "perplexity": math.exp(min(mean, 700.0))}
+        return Scores(main="nats_per_token", values=values, lower_is_better=True, num_samples=len(rows))
+
+    def save(self, folder: Path) -> None:
+        """A folder that `AutoModelForCausalLM` or `AutoModelForSeq2SeqLM` opens."""
+        save_model(self.model, folder)
+
+    def _rows(self, samples: Sequence[Any], *, packed: bool) -> LanguageRows:
+        if self.config.task is Task.CHAT:
+            rows = chat_rows(samples, self.form, packed=packed)
+        elif isinstance(self.model, EncoderDecoder):
+            config = self.model.config
+            start = config.decoder_start_id if config.decoder_start_id is not None else config.pad_id
+            if start is None:
+                raise ConfigError("config.json names no decoder_start_token_id; add it (0 in T5)")
+            rows = rewrite_rows(
+                samples, self.form, decoder_start_id=start, max_target_tokens=self.form.max_tokens, packed=packed
+            )
+        else:
+            rows = completion_rows(samples, self.form, separator=SEPARATOR, packed=packed)
+        return with_virtual_tokens(rows, self.virtual, packed=packed)
+
+
+def _on_long(config: FinetuneConfig) -> Any:
+    """A conversation is never cut: what is left of it would be another one."""
+    if config.task is Task.CHAT and config.on_long == "cut":
+        return "drop"
+    return config.on_long
