@@ -1,0 +1,159 @@
+"""How well every passage of a collection fits a query: by vectors, and by words (BM25).
+
+Hard negatives are mined from such scores and retrieval is measured by them, so whatever scores passages serves both.
+Passages are compared as texts: equal ones are one passage.  Everything is scored, nothing approximated; an index for
+millions of passages is not here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import bm25s  # type: ignore[import-untyped]
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.errors import InputError
+
+Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
+Embed = Callable[[Sequence[str]], Floats]
+"""N texts -> (N, D) vectors: the `embed` of an `Embedder` or of a loaded model."""
+
+_QUERIES = 256  # scored at a time, which bounds the matrix of scores
+
+
+class PassageScores(Protocol):
+    """Scores the passages of a collection."""
+
+    @property
+    def passages(self) -> tuple[str, ...]:
+        """P different texts."""
+        ...
+
+    def scores(self, queries: Sequence[str]) -> npt.NDArray[np.floating]:
+        """(Q, P), higher fits better; only the order within a row means anything."""
+        ...
+
+
+class VectorScores:
+    """The cosine of the query's vector and the passage's.
+
+    Args:
+        embed: makes vectors, such as `lavra.load(…).embed`.
+        passages: any number; those that are equal count once.
+        size: only the first so many numbers of each vector are used (Matryoshka); None is all of them.
+
+    Raises:
+        InputError: there are no passages, vectors are shorter than `size`, or one is not finite.
+    """
+
+    def __init__(self, embed: Embed, passages: Sequence[str], *, size: int | None = None) -> None:
+        self.passages = _distinct(passages)
+        self._embed, self._size = embed, size
+        self._vectors = self._directions(self.passages)  # (P, D)
+
+    def scores(self, queries: Sequence[str]) -> Floats:
+        """(Q, P) cosines, to six digits: what differs by less differs by rounding, and is equal."""
+        cosines: Floats = np.round(self._directions(queries) @ self._vectors.T, 6)
+        return cosines
+
+    def _directions(self, texts: Sequence[str]) -> Floats:
+        """(N, D) vectors of length 1."""
+        vectors = np.asarray(self._embed(texts), dtype=np.float32)
+        size = vectors.shape[1] if self._size is None else self._size
+        if not 1 <= size <= vectors.shape[1]:
+            raise InputError(f"size is {size} and vectors have {vectors.shape[1]} numbers; give 1 to that many")
+        vectors = vectors[:, :size]
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            text = texts[int(np.argmin(finite))]
+            raise InputError(f"the vector of {text[:60]!r} is not finite; the model is broken, or diverged in training")
+        directions: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return directions
+
+
+class Bm25Scores:
+    """BM25 (Robertson & Zaragoza 2009) in Lucene's form, by bm25s (Lù 2024, arXiv:2407.03618).
+
+    Words are lowercased runs of letters and digits, and the parts of snake_case and camelCase names; none is left out
+    or stemmed, for BM25 itself makes little of frequent words.  In scripts without spaces a run is a whole clause, and
+    BM25 is a weak opponent there.
+
+    Args:
+        passages: any number; those that are equal count once.
+        k1: how soon further occurrences of a word count for less.
+        b: how much long passages are marked down.
+
+    Raises:
+        InputError: there are no passages.
+    """
+
+    def __init__(self, passages: Sequence[str], *, k1: float = 1.5, b: float = 0.75) -> None:
+        self.passages = _distinct(passages)
+        self._index = bm25s.BM25(method="lucene", k1=k1, b=b)
+        # The empty word gives a collection without any words a vocabulary.
+        self._index.index([words(passage) or [""] for passage in self.passages], show_progress=False)
+
+    def scores(self, queries: Sequence[str]) -> Floats:
+        """(Q, P) BM25 scores; 0 where no word is shared."""
+        rows = np.zeros((len(queries), len(self.passages)), dtype=np.float32)
+        for row, query in zip(rows, queries, strict=True):
+            found = words(query)
+            if found:
+                row[:] = self._index.get_scores(found)
+        return rows
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as BM25 counts them.
+
+    >>> words("def readJSON_file(path2): ...")
+    ['def', 'read', 'json', 'file', 'path2']
+    """
+    return [part.lower() for run in _RUN.findall(text) for part in (_PART.findall(run) if run.isascii() else [run])]
+
+
+_RUN = re.compile(r"[^\W_]+")
+# An acronym before a capitalised word, a word with at most one capital, capitals alone; with the digits behind.
+_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+")
+
+
+def best_places(scores: npt.NDArray[np.floating], count: int) -> Places:
+    """(≤ count,) places of the highest of (P,) scores, highest first, equal ones by place."""
+    if count >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    bound = np.partition(scores, len(scores) - count)[len(scores) - count]
+    places = np.flatnonzero(scores >= bound)
+    best: Places = places[np.argsort(-scores[places], kind="stable")][:count]
+    return best
+
+
+def scored_queries(searched: PassageScores, queries: Sequence[str]) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+    """The number of each query and its (P,) scores, a few queries computed at a time.
+
+    Raises:
+        InputError: a score is not a number.
+    """
+    for first in range(0, len(queries), _QUERIES):
+        part = queries[first : first + _QUERIES]
+        rows = searched.scores(part)
+        if np.isnan(rows).any():
+            at = int(np.isnan(rows).any(axis=1).argmax())
+            raise InputError(f"query {part[at][:60]!r} has scores that are not numbers; see to what scores passages")
+        yield from enumerate(rows, start=first)
+
+
+def places_of(passages: Sequence[str]) -> dict[str, int]:
+    """Where each text stands among the passages."""
+    return {passage: place for place, passage in enumerate(passages)}
+
+
+def _distinct(passages: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(passages, str):
+        raise InputError("passages are a list of texts; wrap the one text in a list")
+    if not passages:
+        raise InputError("there are no passages; give at least one")
+    return tuple(dict.fromkeys(passages))
