@@ -142,17 +142,18 @@ def _spans(
     config: AnswerConfig,
 ) -> list[Span]:
     """The candidates of one window: every pair of its best starts and ends that makes a span of the passage."""
+    firsts, lasts = (np.argsort(logits)[::-1][: config.n_best] for logits in (starts, ends))
+    spans, before = table.spans[row], table.first_context[row]
+    shown = [(before <= places) & (places < before + len(spans)) for places in (firsts, lasts)]
+    length = lasts[None, :] - firsts[:, None] + 1  # (n, n)
+    possible = shown[0][:, None] & shown[1][None, :] & (length >= 1) & (length <= config.max_answer_tokens)
     found = []
-    for first in np.argsort(starts)[::-1][: config.n_best].tolist():
-        for last in np.argsort(ends)[::-1][: config.n_best].tolist():
-            if not first <= last < first + config.max_answer_tokens:
-                continue
-            begin, finish = table.characters(row, first), table.characters(row, last)
-            if begin is None or finish is None:
-                continue
-            text = context[begin[0] : finish[1]]
-            if text:
-                found.append(Span(text=text, start=begin[0], stop=finish[1], score=float(starts[first] + ends[last])))
+    for place, other in np.argwhere(possible).tolist():
+        first, last = int(firsts[place]), int(lasts[other])
+        begin, finish = int(spans[first - before, 0]), int(spans[last - before, 1])
+        if begin < finish:
+            score = float(starts[first] + ends[last])
+            found.append(Span(text=context[begin:finish], start=begin, stop=finish, score=score))
     return found
 
 

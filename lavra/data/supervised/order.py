@@ -84,9 +84,10 @@ class EpochOrder:
     def samples(self, index: int) -> Ints:
         """(≤ batch_size,) numbers of the samples of batch `index`, counted from 0 across epochs."""
         epoch, step = divmod(index, self.num_batches)
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self._batches(epoch))
-        return self._epoch[1][step]
+        held = self._epoch  # read once: another thread may be at another epoch
+        if held[0] != epoch:
+            held = self._epoch = (epoch, self._batches(epoch))
+        return held[1][step]
 
     def _batches(self, epoch: int) -> list[Ints]:
         draw = generator(self.config.seed, epoch, Purpose.ROWS)
