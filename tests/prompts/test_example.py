@@ -59,10 +59,10 @@ def test_json_is_compared_by_value(one: Any, other: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"expected": True}, "expected True is a bool; write text in quotes, or expect: json"),
-        ({"expected": 3, "expect": Expect.CONTAINS}, "expected 3 is a int"),
+        ({"expected": True}, "expected True is of type bool; write it in quotes, or expect: json"),
+        ({"expected": 3, "expect": Expect.CONTAINS}, "expected 3 is of type int"),
         ({"expected": "(", "expect": Expect.REGEX}, "is no regular expression"),
-        ({"expected": "a", "answer": 3}, "answer 3 is a int"),
+        ({"expected": "a", "answer": 3}, "answer 3 is of type int"),
         ({"expected": datetime.date(2020, 1, 1), "expect": Expect.JSON}, "holds what JSON cannot"),
     ],
 )

@@ -7,11 +7,15 @@ import logging
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lavra.base.config import to_mapping
 from lavra.base.errors import ConfigError, InputError
 from lavra.prompts.example import Expect
 from lavra.prompts.prompt_file import read_examples, read_prompt
+from lavra.prompts.render import render
 
 FILE = """\
 name: sentiment
@@ -81,7 +85,7 @@ def test_what_is_written_back_reads_the_same(path: Path) -> None:
         ("Sentiment: {{ expected }}", "Sentiment: {{ expected", 17, "example_template: is not valid Jinja"),
         ("labels: [negative, positive]", "labels: [no, positive]", 18, r"labels\[0\]: False is not text"),
         ("expected: positive", "expected: postive", 21, r"examples\[0\].expected: 'postive' is no label"),
-        ("expected: positive", "expected: 3", 20, r"examples\[0\]: expected 3 is a int"),
+        ("expected: positive", "expected: 3", 20, r"examples\[0\]: expected 3 is of type int"),
         ("      review: Awful.", "      reviw: Awful.", 22, r"examples\[1\].input: there is no variable 'reviw'"),
         ("max_tokens: 4", "max_token: 4", 26, "generation.max_token: unknown setting"),
         ("max_tokens: 4", "max_tokens: 0", 25, "generation: max_tokens=0 is under 1"),
@@ -127,6 +131,38 @@ def test_unused_variables_are_warned_of(path: Path, caplog: pytest.LogCaptureFix
     ]
 
 
+WILD = st.sampled_from(
+    [None, True, 3, 2.5, float("inf"), "", "x", "none", "{{ x }}", "{% for %}", "{{ review }}{{ shots }}", "()(", [],
+     [1], ["a", "b"], {}, {"a": 1}, {1: 2}, [[]], [{}], [None], [{"role": "user", "template": "{{ review }}"}]]
+)  # fmt: skip
+KEYS = ("messages", "example_messages", "answer_prefix", "domain", "foo", "template", "expect", "choices", "answer")
+
+
+@given(st.data())
+def test_whatever_a_file_holds_it_is_a_prompt_or_an_error_of_ours(tmp_path_factory, data: st.DataObject) -> None:
+    value = yaml.safe_load(FILE)
+    place = value
+    while isinstance(place, dict | list) and place:
+        key = data.draw(st.sampled_from([*place, *KEYS] if isinstance(place, dict) else range(len(place))))
+        inner = place.get(key) if isinstance(place, dict) else place[key]
+        if not isinstance(inner, dict | list) or data.draw(st.booleans()):
+            place[key] = data.draw(WILD)
+            break
+        place = inner
+    path = tmp_path_factory.getbasetemp() / "wild.yaml"
+    path.write_text(yaml.dump(value, sort_keys=False), encoding="utf-8")
+    try:
+        prompt = read_prompt(path)
+    except ConfigError:
+        with pytest.raises(ConfigError, match=f"^{path}:"):
+            read_prompt(path)
+        return
+    assert read_prompt(path).fingerprint == prompt.fingerprint
+    shots = [one for one in prompt.examples if one.shown is not None] if prompt.takes_shots else []
+    for one in prompt.examples:
+        render(prompt, one.input, shots)
+
+
 # ---------------------------------------------------------------- labelled examples
 
 
@@ -159,7 +195,7 @@ def test_lines_in_either_form_are_examples(tmp_path: Path) -> None:
         ('{"review": "a", "expected": "b", "label": "b"}', "has both"),
         ('{"reviw": "a", "expected": "b"}', "no variable 'reviw'; did you mean 'review'"),
         ('{"review": "a", "labl": "b", "expected": "b"}', "no variable 'labl'; did you mean 'label'"),
-        ('{"review": "a", "expected": 3}', "expected 3 is a int"),
+        ('{"review": "a", "expected": 3}', "expected 3 is of type int"),
         ('{"review": "a", "expected": "b", "expect": "equal"}', "did you mean 'equals'"),
     ],
 )
