@@ -39,9 +39,8 @@ class Example:
 
     def __post_init__(self) -> None:
         if self.expect is not Expect.JSON and not isinstance(self.expected, str):
-            raise ConfigError(
-                f"expected {self.expected!r} is of type {type(self.expected).__name__}; write it in quotes, or expect: json"
-            )
+            kind = type(self.expected).__name__
+            raise ConfigError(f"expected {self.expected!r} is of type {kind}; write it in quotes, or expect: json")
         if self.answer is not None and not isinstance(self.answer, str):
             raise ConfigError(f"answer {self.answer!r} is of type {type(self.answer).__name__}; write text in quotes")
         if self.expect is Expect.REGEX:
