@@ -125,6 +125,15 @@ def test_blocks_and_growing_prefixes_find_the_same(backend, contents: list[str])
     assert found[0].labels[0].tolist() == found[1].labels[0].tolist()
 
 
+def test_a_template_without_a_generation_prompt(backend) -> None:
+    template = (
+        "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+        "{% else %}{{ ' ' + m['content'] | trim + eos_token }}{% endif %}{% endfor %}"
+    )
+    table = chat_rows([chat("a", "b ", "c", "d")], form(backend, template))
+    assert learnt(table, backend) == [" b<|endoftext|>", " d<|endoftext|>"]
+
+
 def test_the_default_template(backend) -> None:
     table = chat_rows([chat("Hi", "Hello", "And?", "No")], form(backend, DEFAULT_CHAT_TEMPLATE))
     assert learnt(table, backend) == ["Hello<|endoftext|>", "No<|endoftext|>"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import tokenizers
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from transformers import GPT2Tokenizer
+from transformers import GPT2Tokenizer, RobertaTokenizer
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.batch import IGNORE
@@ -173,3 +175,17 @@ def test_sentences_without_tags_are_left_out_for_learning_only(pairs) -> None:
     table = tag_rows([sample(["x"]), sample(["y"], ["O"], line=2)], form, labels=LABELS)
     assert (table.sources, [trouble.place.line for trouble in table.troubles]) == ((1,), [1])
     assert np.all(table.token_targets[0] == [IGNORE, 0, IGNORE])
+
+
+@pytest.mark.data
+def test_words_of_a_published_tokenizer(lavra_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(gzip.decompress((lavra_data / "tokenizers" / "roberta-base" / "tokenizer.json.gz").read_bytes()))
+    model = json.loads(path.read_text())["model"]
+    merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
+    theirs = RobertaTokenizer(vocab=model["vocab"], merges=merges, add_prefix_space=True)
+    found = theirs(list(WORDS), is_split_into_words=True)
+    table = unlabelled_tag_rows([sample(WORDS)], RowFormat(tokenizer=Tokenizer.load(path), max_tokens=256))
+    assert table.encoded.ids[0].tolist() == found["input_ids"]
+    firsts = [found.word_ids().index(word) for word in range(len(WORDS))]
+    assert table.pieces[0].tolist() == firsts
