@@ -1,0 +1,7 @@
+"""Floor 1: clients of models behind a URL that the user names; nothing here is asked for unless it is named."""
+
+from lavra.remote.config import RemoteConfig
+from lavra.remote.connection import RemoteError
+from lavra.remote.model import RemoteModel
+
+__all__ = ["RemoteConfig", "RemoteError", "RemoteModel"]

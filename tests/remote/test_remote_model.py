@@ -1,0 +1,173 @@
+"""The port on a URL: held to the port's own suite against lavra's server, and equal to the model behind it."""
+
+import itertools
+
+import pytest
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.types import Constraint, ConstraintKind, FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
+from lavra.remote import RemoteConfig, RemoteModel
+from lavra.remote.answering import NO_IDS
+from lavra.testing.language_model import LanguageModelConformance
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from tests.generate.tiny import tiny_in_process
+from tests.serve.conftest import running, served
+
+PROMPT = "Once upon a time"
+
+
+@pytest.fixture(scope="module")
+def url():
+    with running([served("writer"), served("talker", template=DEFAULT_CHAT_TEMPLATE)], response_cache=0) as url:
+        yield f"{url}/v1"
+
+
+class Interned(dict):
+    """A number for every spelling: as good as ids where only their equality is looked at."""
+
+    def __missing__(self, spelling):
+        self[spelling] = len(self)
+        return self[spelling]
+
+
+def opened(url, model="writer", token_id=None, **settings):
+    return RemoteModel(RemoteConfig(url=url, model=model, **settings), token_id=token_id)
+
+
+class TestConformance(LanguageModelConformance):
+    @pytest.fixture(autouse=True)
+    def _model(self, url):
+        with opened(url, token_id=Interned().__getitem__) as self.model:
+            yield
+
+    def make_model(self):
+        return self.model
+
+    # Its made-up ids mean nothing to the server; `test_scores_are_those_of_the_model` compares with text.
+    test_scores_agree_with_the_logprobs_of_generation = None
+
+
+def test_it_says_what_the_model_says(url):
+    prompts = [PROMPT, "def add(a, b):", tuple(tiny_in_process().reading.prompt_ids("She loved"))]
+    with opened(url) as model:
+        found = model.generate([GenerateRequest(prompt=prompt, max_tokens=9) for prompt in prompts])
+    expected = tiny_in_process().generate([GenerateRequest(prompt=prompt, max_tokens=9) for prompt in prompts])
+    for (ours,), (theirs,) in zip(found, expected, strict=True):
+        assert ours.text == theirs.text
+        assert ours.finish_reason is theirs.finish_reason
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
+        assert ours.usage.prompt_tokens == theirs.usage.prompt_tokens
+        assert ours.usage.completion_tokens == 9
+        assert (ours.tokens, ours.warnings) == ((), (NO_IDS,))
+
+
+def test_the_likeliest_tokens_by_id(url):
+    request = GenerateRequest(prompt=PROMPT, max_tokens=4, top_logprobs=3)
+    tokenizer = tiny_in_process().tokenizer
+    ids = {tokenizer.decode([token]): token for token in range(tokenizer.vocab_size)}
+    with opened(url, token_id=lambda spelled: ids.get(spelled, -1)) as model:
+        ((found,),) = model.generate([request])
+        ((greedy,),) = model.generate([GenerateRequest(prompt=PROMPT, max_tokens=4)])
+    whole = [(top, logprob) for top, logprob in zip(found.top_logprobs, greedy.logprobs, strict=True) if len(top) == 3]
+    assert len(whole) >= 2  # in other places halves of characters share a spelling
+    for top, logprob in whole:
+        assert top[0][1] == pytest.approx(logprob, abs=1e-3)
+        assert list(top) == sorted(top, key=lambda one: -one[1])
+    with opened(url) as model, pytest.raises(ConfigError, match="token_id"):
+        model.generate([request])
+
+
+@pytest.mark.parametrize("given", [None, "Once upon a", "She"])
+def test_scores_are_those_of_the_model(url, given):
+    texts = [" time there was a girl", " loved to play outside."]
+    requests = [ScoreRequest(text=text, given=given) for text in texts]
+    with opened(url) as model:
+        found = model.score(requests)
+    for ours, theirs in zip(found, tiny_in_process().score(requests), strict=True):
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
+        assert ours.num_bytes == theirs.num_bytes
+
+
+def test_scores_of_ids(url):
+    ids = tuple(tiny_in_process().reading.prompt_ids(PROMPT))
+    with opened(url) as model:
+        (found,) = model.score([ScoreRequest(text=ids)])
+        with pytest.raises(InputError, match="give both as text"):
+            model.score([ScoreRequest(text=ids, given="a")])
+    (expected,) = tiny_in_process().score([ScoreRequest(text=ids)])
+    assert found.tokens == ids
+    told = [(a, b) for a, b in zip(found.logprobs, expected.logprobs, strict=True) if a is not None]
+    assert len(told) >= len(ids) - 1
+    assert all(a == pytest.approx(b, abs=1e-3) for a, b in told)
+
+
+def test_a_chat_is_the_template_around_the_prompt(url):
+    tokenizer = tiny_in_process().tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
+    messages = [{"role": "system", "content": "Be"}, {"role": "user", "content": "She loved"}]
+    ids = tuple(tokenizer.encode(tokenizer.apply_chat_template(messages)))
+    expected = tiny_in_process().generate([GenerateRequest(prompt=ids, max_tokens=6)])[0][0]
+    for limit in ("max_tokens", "max_completion_tokens"):
+        with opened(url, "talker", endpoint="chat", system="Be", limit=limit) as model:
+            ((found,),) = model.generate([GenerateRequest(prompt="She loved", max_tokens=6)])
+            deltas = list(model.submit(GenerateRequest(prompt="She loved", max_tokens=6)))
+            with pytest.raises(InputError, match="a chat takes text"):
+                model.generate([GenerateRequest(prompt=(1, 2))])
+            with pytest.raises(ConfigError, match="chat, which has no scores"):
+                model.score([ScoreRequest(text="a")])
+        assert found.text == expected.text
+        assert found.logprobs == pytest.approx(expected.logprobs, abs=1e-3)
+        assert deltas[-1].completion.text == "".join(delta.text for delta in deltas) == expected.text
+        assert deltas[-1].completion.usage.prompt_tokens == found.usage.prompt_tokens == len(ids)
+        assert deltas[-1].completion.usage.completion_tokens == found.usage.completion_tokens == 6
+
+
+def test_settings_reach_the_server(url):
+    """Each changes what is written as it does in this process."""
+    hot = SamplingConfig(temperature=1.2, seed=3)
+    cases = [
+        {"sampling": SamplingConfig(temperature=1.2, seed=3, top_k=2)},
+        {"sampling": SamplingConfig(temperature=1.2, seed=3, top_p=0.3)},
+        {"sampling": SamplingConfig(temperature=1.2, seed=3, min_p=0.3)},
+        {"sampling": SamplingConfig(repetition_penalty=1.9)},
+        {"sampling": SamplingConfig(frequency_penalty=2.0, presence_penalty=1.0)},
+        {"sampling": hot},
+        {"sampling": hot, "n": 2},
+    ]
+    with opened(url) as model:
+        for case in cases:
+            request = GenerateRequest(prompt=PROMPT, max_tokens=8, **case)
+            (found,), (expected,) = model.generate([request]), tiny_in_process().generate([request])
+            assert [one.text for one in found] == [one.text for one in expected]
+        request = GenerateRequest(prompt=PROMPT, max_tokens=4, constraint=Constraint(ConstraintKind.REGEX, "[ab]{3}"))
+        ((found,),) = model.generate([request])
+        assert len(found.text) == 3
+        assert set(found.text) <= {"a", "b"}
+        ((found,),) = model.generate([GenerateRequest(prompt=PROMPT, max_tokens=4, logit_bias={100: 900.0})])
+        assert found.text == tiny_in_process().tokenizer.decode([100] * 4)
+
+
+def test_what_the_protocol_has_not_is_refused(url):
+    with opened(url) as model:
+        for request, message in (
+            (GenerateRequest(prompt="a", num_beams=2), "num_beams is 2"),
+            (GenerateRequest(prompt="a", given="b"), "given is for"),
+            (GenerateRequest(prompt="a", min_tokens=-1), "min_tokens is -1"),
+        ):
+            with pytest.raises(ConfigError, match=message):
+                model.generate([request])
+        with pytest.raises(ConfigError, match="a stream is one completion"):
+            model.submit(GenerateRequest(prompt="a", n=2))
+        with pytest.raises(InputError, match="answers 400"):
+            model.generate([GenerateRequest(prompt="word " * 200, max_tokens=1)])
+    with opened(url, "nobody") as model, pytest.raises(InputError, match=r"answers 404.*nobody"):
+        model.generate([GenerateRequest(prompt="a")])
+
+
+def test_a_stream_that_is_left_is_over(url):
+    with opened(url) as model:
+        stream = model.submit(GenerateRequest(prompt=PROMPT, max_tokens=40))
+        first = list(itertools.islice(stream, 2))
+        assert len(first) == 2
+        stream = model.submit(GenerateRequest(prompt=PROMPT, max_tokens=12))
+        stream.cancel()
+        assert list(stream)[-1].completion.finish_reason is FinishReason.CANCELLED
