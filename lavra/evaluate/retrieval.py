@@ -66,16 +66,13 @@ class Ranks:
     def scores(self, cutoffs: Sequence[int] = (1, 5, 10)) -> RankingScores:
         """`recall@k` at each cutoff and `mrr`, of each pair.
 
+        A cutoff that spares some pair no candidate says nothing of it; `trivial` finds such ones.
+
         Raises:
-            ConfigError: a cutoff is below 1, or no bound where some pair has no more candidates than that.
+            ConfigError: a cutoff is below 1.
         """
-        fewest = int(self.num_candidates.min())
-        for cutoff in cutoffs:
-            if not 1 <= cutoff < fewest:
-                raise ConfigError(
-                    f"cutoff is {cutoff} and a pair has {fewest} candidates, so that is no test; "
-                    f"give 1 to {fewest - 1}, or add passages"
-                )
+        if not cutoffs or min(cutoffs) < 1:
+            raise ConfigError(f"cutoffs are {tuple(cutoffs)}; each must be at least 1, and there must be one")
         recall = {f"recall@{cutoff}": self.recall(cutoff) for cutoff in cutoffs}
         return RankingScores(
             by_query={**recall, "mrr": self.reciprocal()},
@@ -83,6 +80,10 @@ class Ranks:
             num_unanswerable=0,
             num_unjudged=int((self.num_candidates - 1).sum()),
         )
+
+    def trivial(self, cutoffs: Sequence[int]) -> tuple[int, ...]:
+        """The cutoffs at which some pair is found whatever the scores, for it has no more candidates than that."""
+        return tuple(cutoff for cutoff in cutoffs if cutoff >= int(self.num_candidates.min()))
 
 
 def rank_pairs(pairs: Sequence[PairSample], searched: PassageScores) -> Ranks:
@@ -118,12 +119,14 @@ class RetrievalComparison:
         ours: of the encoder.
         bm25: of BM25.
         num_passages: different passages searched.
+        trivial: cutoffs at which recall is 1 for some pair whatever the scores, for there are too few passages.
         ahead: how far the encoder is ahead, by score: the interval of the difference over pairs drawn again.
     """
 
     ours: RankingScores
     bm25: RankingScores
     num_passages: int
+    trivial: tuple[int, ...]
     ahead: Mapping[str, Interval]
 
     @property
@@ -158,11 +161,13 @@ def compare_with_bm25(
     if not collection:
         raise InputError("there are no pairs to be found; give at least one")
     words, vectors = Bm25Scores(collection), VectorScores(embed, collection, size=size)
-    ours, bm25 = (rank_pairs(pairs, searched).scores(cutoffs) for searched in (vectors, words))
+    ranks, theirs = rank_pairs(pairs, vectors), rank_pairs(pairs, words)
+    ours, bm25 = ranks.scores(cutoffs), theirs.scores(cutoffs)
     return RetrievalComparison(
         ours=ours,
         bm25=bm25,
         num_passages=len(words.passages),
+        trivial=ranks.trivial(cutoffs),
         ahead={name: difference_interval(values, bm25.by_query[name]) for name, values in ours.by_query.items()},
     )
 

@@ -90,11 +90,15 @@ def test_where_bm25_wins_it_is_said():
     assert found.ahead["recall@1"].high < 0
 
 
-def test_cutoffs_that_test_nothing_are_refused():
+def test_cutoffs_that_test_nothing_are_named_and_those_below_1_refused():
     ranks = rank_pairs([pair("q", "a")], Table("abc", {"q": [1.0, 2.0, 3.0]}))
-    for cutoff in (0, 3):
-        with pytest.raises(ConfigError, match=r"3 candidates.*give 1 to 2"):
-            ranks.scores((cutoff,))
+    assert ranks.scores((1, 2, 3, 9)).to_values() == pytest.approx(
+        {"recall@1": 0.0, "recall@2": 0.0, "recall@3": 1.0, "recall@9": 1.0, "mrr": 1 / 3}
+    )
+    assert ranks.trivial((1, 2, 3, 9)) == (3, 9)
+    assert compare_with_bm25([pair("a", "b"), pair("c", "d")], letters).trivial == (5, 10)
+    with pytest.raises(ConfigError, match=r"cutoffs are \(0,\)"):
+        ranks.scores((0,))
 
 
 def test_pairs_that_cannot_be_found_are_refused():
