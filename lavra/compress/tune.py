@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lavra.base.errors import ConfigError
+from lavra.compress.distill.divergence import kl_of_logits
 from lavra.compress.samples import Asked
 from lavra.model import Model
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedHead, QuantizedLinear, QuantizedMatrix
@@ -140,9 +141,8 @@ def _divergence(model: Model, source: Model, batch: Asked) -> Tensor:
     with torch.no_grad():
         hidden = batch.hidden(source)
         scored = batch.scored.to(hidden.device)
-        p = source.logits(hidden[scored]).log_softmax(dim=-1)  # (M, V)
-    q = model.logits(batch.hidden(model)[scored]).log_softmax(dim=-1)
-    return (p.exp() * (p - q)).sum(dim=-1).mean()
+        teacher = source.logits(hidden[scored])  # (M, V)
+    return kl_of_logits(model.logits(batch.hidden(model)[scored]), teacher) / len(teacher)
 
 
 def _groups(model: Model, config: TuneConfig) -> list[dict[str, Any]]:
