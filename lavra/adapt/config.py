@@ -56,6 +56,8 @@ class LoraConfig:
         for name, alpha in {"alpha": self.alpha, **self.alpha_pattern}.items():
             if not alpha > 0:
                 raise ConfigError(f"{name} is {alpha}; an alpha is over 0")
+        for pattern in (*self.rank_pattern, *self.alpha_pattern):
+            _check_expression("a pattern", pattern)
         _check_share("dropout", self.dropout)
         _check_patterns("targets", self.targets)
 
@@ -209,13 +211,17 @@ def _check_patterns(name: str, patterns: Patterns) -> None:
     if not patterns or any(not one for one in patterns):
         raise ConfigError(f'{name} is {patterns!r}; name at least one layer, or "{ALL_LINEAR}"')
     if isinstance(patterns, str):
-        try:
-            re.compile(patterns)
-        except re.error as error:
-            raise ConfigError(
-                f"{name} is {patterns!r}, which is no regular expression ({error}); "
-                "to name layers by their endings give a tuple"
-            ) from None
+        _check_expression(name, patterns)
+
+
+def _check_expression(name: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"{name} is {pattern!r}, which is no regular expression ({error}); "
+            "to name layers by their endings give a tuple"
+        ) from None
 
 
 def _check_share(name: str, value: float) -> None:

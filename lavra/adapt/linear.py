@@ -102,20 +102,22 @@ class AdaptedLinear(nn.Module):
     def _by_rows(self, x: Tensor) -> Tensor:
         groups = [(one.rows, self._acting(one.names)) for one in self.state.selections]
         placed = [(rows.to(x.device), acting) for rows, acting in groups if rows is not None and acting]
-        for rows, acting in placed:
-            if any(adapter.prepares for adapter in acting):
+        preparing = [(rows, acting) for rows, acting in placed if any(adapter.prepares for adapter in acting)]
+        if preparing:
+            x = x.clone()  # one copy, filled in place: as many groups as rows must not cost as many copies
+            for rows, acting in preparing:
                 part = x.index_select(0, rows)
                 for adapter in acting:
                     part = adapter.prepare(part)
-                x = x.index_copy(0, rows, part)
+                x.index_copy_(0, rows, part)
         base = self._product(x)
-        y = base
+        y = base.clone() if placed else base
         for rows, acting in placed:
             given, own = x.index_select(0, rows), base.index_select(0, rows)
             part = own
             for adapter in acting:
                 part = adapter.apply_to(given, part, own)
-            y = y.index_copy(0, rows, part)
+            y.index_copy_(0, rows, part)
         return y
 
     def _product(self, x: Tensor) -> Tensor:

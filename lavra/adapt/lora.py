@@ -10,6 +10,7 @@ With DoRA (Liu et al. 2024, arXiv:2402.09353) the rows of W + s B A keep their d
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,11 @@ class Lora(LinearAdapter):
         if self.magnitude is not None and magnitude is not None:
             self.magnitude = nn.Parameter(magnitude.to(device, torch.float32, copy=True), self.magnitude.requires_grad)
 
+    def train(self, mode: bool = True) -> Self:
+        """Lengths of rows are computed anew after training."""
+        self._norm = None
+        return super().train(mode)
+
     def apply_to(self, x: Tensor, y: Tensor, base: Tensor) -> Tensor:
         """Add the update."""
         dropped = drop(x, self.dropout, self.training)
@@ -93,7 +99,7 @@ class Lora(LinearAdapter):
         tensors = (self.a, self.b, stored)
         if self.training or any(one.is_inference() for one in tensors):
             return row_lengths(float_weight(layer) + self.scale * (self.b @ self.a))
-        key = tuple(part for one in tensors for part in (id(one), one._version))
+        key = tuple(part for one in tensors for part in (id(one), one.data_ptr(), one._version))
         if self._norm is None or self._norm[0] != key:
             self._norm = key, row_lengths(float_weight(layer) + self.scale * (self.b @ self.a))
         return self._norm[1]

@@ -33,6 +33,7 @@ _HARMLESS: Final = frozenset(
         "auto_mapping",
         "base_model_name_or_path",
         "encoder_hidden_size",
+        "eva_config",
         "ensure_weight_tying",
         "exclude_modules",
         "fan_in_fan_out",
@@ -95,8 +96,8 @@ def read_lora(fields: Fields, targets: tuple[str, ...], saved: tuple[str, ...]) 
         targets=targets,
         rslora=fields.flag("use_rslora", False),
         dora=fields.flag("use_dora", False),
-        rank_pattern=fields.any("rank_pattern", {}),
-        alpha_pattern=fields.any("alpha_pattern", {}),
+        rank_pattern={name: int(one) for name, one in _numbers(fields, "rank_pattern").items()},
+        alpha_pattern=_numbers(fields, "alpha_pattern"),
         modules_to_save=saved,
     )
     refuse_unread(fields, {"bias", "init_lora_weights", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora"})
@@ -151,6 +152,21 @@ def refuse_unread(fields: Fields, read: set[str]) -> None:
             f"{fields.where}: lavra cannot honour {told}, so the adapter would compute something else; "
             "train it without, or merge it into the model with PEFT and open that"
         )
+
+
+def whole_modules(fields: Fields) -> tuple[str, ...]:
+    """`modules_to_save`; CheckpointError where it is no list of names."""
+    names = fields.any("modules_to_save", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{fields.where}: modules_to_save is {names!r}; it must be a list of names")
+    return tuple(names)
+
+
+def _numbers(fields: Fields, name: str) -> dict[str, float]:
+    value = fields.any(name, {})
+    if not isinstance(value, dict) or not all(type(one) in (int, float) for one in value.values()):
+        raise CheckpointError(f"{fields.where}: {name} is {value!r}; it must give a number to each pattern")
+    return value
 
 
 def _on(value: Any) -> bool:

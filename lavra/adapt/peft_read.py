@@ -22,7 +22,16 @@ from lavra.adapt.ia3 import Ia3
 from lavra.adapt.inject import adapter_modules, adapters_of, add_adapter, remove_adapter, train_only
 from lavra.adapt.layers import core_of, linear_layers
 from lavra.adapt.lora import Lora
-from lavra.adapt.peft_config import BOTTLENECK, kind_of, read_bottleneck, read_ia3, read_lora, read_prefix, read_prompt
+from lavra.adapt.peft_config import (
+    BOTTLENECK,
+    kind_of,
+    read_bottleneck,
+    read_ia3,
+    read_lora,
+    read_prefix,
+    read_prompt,
+    whole_modules,
+)
 from lavra.adapt.peft_names import Names, Parsed, parse
 from lavra.adapt.peft_prefix import split_prefix
 from lavra.adapt.peft_tensors import LoraTensors, split_ia3, split_lora
@@ -174,7 +183,7 @@ def _prefix(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> t
 
 
 def _bottleneck(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) -> tuple[AdapterConfig, Saved, Fill]:
-    whole = tuple(fields.any("modules_to_save", []))
+    whole = whole_modules(fields)
     config = read_bottleneck(fields, whole)
     ours = {name.removeprefix("base_model.model."): tensor for name, tensor in tensors.items()}
     saved = {
@@ -200,7 +209,7 @@ def _bottleneck(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor])
 def _saved(fields: Fields, names: Names, tensors: Mapping[str, Tensor]) -> Saved:
     """Tensors of modules trained whole, by our module."""
     groups: dict[str, dict[str, Tensor]] = {}
-    entries = list(fields.any("modules_to_save", []))
+    entries = whole_modules(fields)
     for theirs, tensor in tensors.items():
         entry = next((one for one in entries if re.match(rf"(^|.*\.){re.escape(one)}\.", theirs)), None)
         if entry is None:

@@ -213,6 +213,7 @@ def test_which_layers_patterns_name():
         ({"targets": ()}, "name at least one layer"),
         ({"targets": "("}, "no regular expression"),
         ({"rank_pattern": {"query": 0}}, "query is 0"),
+        ({"alpha_pattern": {"(": 1.0}}, "no regular expression"),
         ({"modules_to_save": ("nothing",)}, "0 modules are named 'nothing'"),
         ({"modules_to_save": ("head",)}, "embeddings or logits"),
         ({"modules_to_save": ("embedding.token",)}, "embeddings or logits"),

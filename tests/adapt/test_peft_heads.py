@@ -19,9 +19,15 @@ CASES = {
     "roberta": (hf.RobertaConfig, hf.AutoModelForSequenceClassification, "SEQ_CLS", ["query", "value"]),
     "llama": (hf.LlamaConfig, hf.AutoModelForSequenceClassification, "SEQ_CLS", ["q_proj", "v_proj"]),
     "gpt2": (hf.GPT2Config, hf.AutoModelForSequenceClassification, "SEQ_CLS", ["c_attn"]),
+    "falcon": (hf.FalconConfig, hf.AutoModelForSequenceClassification, "SEQ_CLS", ["query_key_value"]),
+    "t5": (hf.T5Config, hf.AutoModelForSequenceClassification, "SEQ_CLS", ["q", "v"]),
+    "qwen2-tags": (hf.Qwen2Config, hf.AutoModelForTokenClassification, "TOKEN_CLS", ["q_proj", "v_proj"]),
     "bert-tags": (hf.BertConfig, hf.AutoModelForTokenClassification, "TOKEN_CLS", ["query", "value"]),
     "bert-spans": (hf.BertConfig, hf.AutoModelForQuestionAnswering, "QUESTION_ANS", ["query", "value"]),
 }
+
+
+WHOLE = {"bert-spans": "qa_outputs", "t5": "classification_head", "falcon": "score", "qwen2-tags": "score"}
 
 
 def headed(case, folder):
@@ -29,7 +35,10 @@ def headed(case, folder):
     sizes = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     labels = {} if case == "bert-spans" else {"num_labels": 3}
     torch.manual_seed(0)
-    made = auto.from_config(config(**sizes, intermediate_size=48, max_position_embeddings=64, pad_token_id=1, **labels))
+    inner = {"d_ff": 48, "d_kv": 8} if case == "t5" else {"intermediate_size": 48, "max_position_embeddings": 64}
+    ends = {"pad_token_id": 1, "eos_token_id": 3, "decoder_start_token_id": 1} if case == "t5" else {"pad_token_id": 1}
+    shared = {"num_key_value_heads": 2} if case == "qwen2-tags" else {}
+    made = auto.from_config(config(**sizes, **inner, **ends, **labels, **shared))
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             scale_weights(name, parameter)
@@ -38,7 +47,9 @@ def headed(case, folder):
 
 
 def given():
-    return torch.randint(4, VOCAB, (3, 10), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(4, VOCAB, (3, 10), generator=torch.Generator().manual_seed(1))
+    ids[:, -1] = 3  # T5's class reads where the text ends
+    return ids
 
 
 def theirs(model, ids):
@@ -51,7 +62,7 @@ def theirs(model, ids):
 def test_a_head_goes_with_the_adapter_both_ways(case, tmp_path):
     _, auto, task, targets = CASES[case]
     base, ids = headed(case, tmp_path / "base"), given()
-    whole = {"modules_to_save": ["qa_outputs"]} if case == "bert-spans" else {}
+    whole = {"modules_to_save": [WHOLE[case]]} if case in WHOLE else {}
     peer = peft.get_peft_model(
         auto.from_pretrained(base), peft.LoraConfig(task_type=task, r=3, target_modules=targets, **whole)
     ).eval()

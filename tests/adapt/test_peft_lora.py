@@ -5,6 +5,7 @@ import json
 import peft
 import pytest
 import torch
+import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from lavra.adapt.config import IA3Config, LoraConfig
@@ -106,6 +107,30 @@ def config_targets(name):
     return TARGETS[family_of(name)][:1]
 
 
+@torch.no_grad()
+def test_a_bare_encoder_has_names_without_a_prefix(bases, tmp_path):
+    """`BertModel` names its layers without `bert.`; its adapters are opened on either, and ours by `AutoModel`."""
+    bare = hf.AutoModel.from_pretrained(bases("bert"), add_pooling_layer=False).eval()
+    bare.save_pretrained(tmp_path / "bare")
+    model = ours(tmp_path / "bare")
+    ids = ids_for(model)["input_ids"]
+    assert model.head is None
+    plain = model.hidden(ids)
+    peer = peft.get_peft_model(bare, peft.LoraConfig(r=3, target_modules=["query", "output.dense"])).eval()
+    randomize(peer)
+    peer.save_pretrained(tmp_path / "theirs")
+    load_adapter(model, tmp_path / "theirs", "x")
+    expected = peer(ids).last_hidden_state
+    equal(model.hidden(ids), expected, plain)
+    whole = ours(bases("bert"))
+    load_adapter(whole, tmp_path / "theirs", "x")
+    equal(whole.hidden(ids), expected, plain)
+    save_adapter(model, "x", tmp_path / "again")
+    fresh = hf.AutoModel.from_pretrained(tmp_path / "bare", add_pooling_layer=False)
+    again = peft.PeftModel.from_pretrained(fresh, tmp_path / "again").eval()
+    equal(again(ids).last_hidden_state, expected, plain)
+
+
 IA3_TARGETS = {
     "llama": (["k_proj", "v_proj", "down_proj"], ["down_proj"]),
     "qwen2": (["k_proj", "v_proj", "down_proj"], ["down_proj"]),
@@ -161,6 +186,9 @@ def edited(folder, **settings):
         ({"peft_type": "LOHA"}, "peft_type is 'LOHA'"),
         ({"r": 3}, "has rank 3 there and 2"),
         ({"r": "two"}, "r is 'two'"),
+        ({"rank_pattern": ["q_proj"]}, "a number to each pattern"),
+        ({"alpha_pattern": {"q_proj": "4"}}, "a number to each pattern"),
+        ({"modules_to_save": "classifier"}, "must be a list of names"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(settings, said, theirs, bases):
