@@ -25,9 +25,9 @@ from lavra.cli.flags import (
 from lavra.pipeline.finetuning.run import FinetuneResult, Prepared, finetune, prepare
 from lavra.pipeline.finetuning.settings import FinetuneConfig
 
-HELP = """Teach a model a task from labelled data: labels or numbers of texts and pairs (classify), named entities (ner),
-questions about passages (qa), multiple choice (choice), sentence embeddings (embed), reranking (rerank), conversations
-(chat), one text from another (text2text).
+HELP = """Teach a model a task from labelled data: labels of texts and pairs (classify), named entities (ner), questions
+about passages (qa), multiple choice (choice), sentence embeddings (embed), reranking (rerank), conversations (chat),
+one text from another (text2text).
 
 What is wrong with the data is listed with its lines before anything is trained. The result is a Hugging Face folder;
 with --method lora and its kin a PEFT adapter."""
@@ -39,6 +39,8 @@ lavra finetune lavra-workspace/models/mine --task chat --data chats.jsonl --meth
 lavra finetune minilm-folder --task embed --data pairs.jsonl --name my-encoder
 lavra finetune minilm-folder --task classify --data glue/CoLA --no-header --columns text=4 label=2 --check
 """
+
+RESUME = "run the command again to go on from the last checkpoint"
 
 _SHOWN_SCORES = 8
 

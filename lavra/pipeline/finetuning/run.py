@@ -223,6 +223,8 @@ def training_settings(config: FinetuneConfig, lesson: Lesson) -> TrainConfig:
         compile=config.compile,
         eval_every=config.eval_every,
         patience=config.patience,
+        save_every=config.save_every,
+        keep_checkpoints=1,
         seed=config.seed,
     )
 

@@ -66,7 +66,7 @@ class FinetuneConfig:
         method: full, lora, dora, ia3, houlsby, pfeiffer, prompt or prefix.
         epochs: how often the training data is read.
         steps: optimizer steps, instead of epochs.
-        batch_size: samples in a step's micro-batch.
+        batch_size: samples in a micro-batch (chat and text2text, packed into rows: about so many).
         accumulation: micro-batches a step.
         learning_rate: its peak; the method's usual one unless given.
         weight_decay: of matrices.
@@ -86,6 +86,7 @@ class FinetuneConfig:
         compile: auto, on or off.
         eval_every: steps between measurements; 0 measures at the end only.
         patience: measurements without improvement before the run stops early; 0 never does.
+        save_every: steps between checkpoints, from which a run that was stopped goes on.
         seed: of weights, order and dropout.
         strict: refuse data with any trouble instead of going on with the rest.
     """
@@ -120,6 +121,7 @@ class FinetuneConfig:
     compile: Literal["auto", "on", "off"] = "off"
     eval_every: int = 0
     patience: int = 0
+    save_every: int = 500
     seed: int = 0
     strict: bool = False
 

@@ -68,9 +68,10 @@ class WritingRecipe:
         return self.model
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:
-        """Samples packed into rows, apart from each other."""
+        """Samples packed into rows, apart from each other: as many rows a batch as hold about `batch_size` samples."""
         rows = self._rows(samples, packed=True)
-        batches = RowBatches(rows, OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed))
+        together = max(1, round(self.config.batch_size * len(rows) / max(1, len(rows.sequences.inputs))))
+        batches = RowBatches(rows, OrderConfig(batch_size=together, seed=self.config.seed))
         loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
         return Lesson(
             objective=Objective(batches=batches, loss=loss),

@@ -1,0 +1,359 @@
+"""One run of `lavra distill`: a student made of a finetuned teacher's layers, taught by it, measured beside it, saved.
+
+Data, rows and scores are those of `lavra finetune`; what a student learns is `lavra.compress.distill`'s.  To say what
+the teacher is worth, the same student can be trained without it, from several seeds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.config import to_mapping
+from lavra.base.device import pick_device
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.files import atomic_folder
+from lavra.base.tasks import Problem, Task
+from lavra.compress.distill.config import AttentionConfig, DistillConfig, HiddenConfig
+from lavra.compress.distill.lesson import distill
+from lavra.compress.distill.shrink import choose_layers, shrink
+from lavra.data.supervised.problems import DataReport
+from lavra.generate.in_process import context_length
+from lavra.model import Model, num_parameters
+from lavra.model.families.head_forms import HEADED_TASKS
+from lavra.model.heads import TaskModel
+from lavra.model.task_folder import load_task_model, task_in
+from lavra.pipeline.finetuning.headed import HeadedRecipe
+from lavra.pipeline.finetuning.headed_scores import majority
+from lavra.pipeline.finetuning.labelled import Labelled, read_labelled
+from lavra.pipeline.finetuning.recipe import Lesson, Scores
+from lavra.pipeline.finetuning.run import Progress, training_settings
+from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.pipeline.finetuning.writing import WritingRecipe
+from lavra.quantize import load_model
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train import CallbackHook, JsonlHook, TrainConfig, train
+
+AnyRecipe = HeadedRecipe | WritingRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillRunConfig:
+    """What `lavra distill` is asked for.
+
+    Attributes:
+        task: classify, ner, qa, choice, rerank, chat or text2text; what the teacher does.
+        data: a file of labelled samples, or a folder with train, validation and test files.
+        heldout: a file to measure on; otherwise the folder's validation file, else part of the training data.
+        heldout_fraction: share of the training data kept for measuring where no file is for it.
+        columns: which column is what, as role=column, such as text=review label=stars.
+        header: whether the first row of a csv or tsv file names its columns; else they are called 1, 2, ...
+        problem: what labels are, where the data leaves it open.
+        layers: of the student; half of the teacher's unless given.
+        temperature: of both distributions; over 1 shows more of what the teacher thinks of wrong answers.
+        share: of the loss that is the teacher's logits; the rest is the labels'.
+        hidden: weight of the distance of hidden states; 0 leaves them out.
+        hidden_distance: mse or cosine.
+        attention: weight of the divergence of attention; 0 leaves it out.
+        attention_compare: maps or relations.
+        baseline: students trained the same way without the teacher, each from another seed, to compare with.
+        epochs: how often the training data is read.
+        steps: optimizer steps, instead of epochs.
+        batch_size: samples in a micro-batch (chat and text2text, packed into rows: about so many).
+        accumulation: micro-batches a step.
+        learning_rate: its peak; the usual one of full finetuning unless given.
+        max_tokens: of a row; 256 (questions, conversations, rewriting: 384) within the context unless given.
+        precision: float32 or bf16.
+        compile: auto, on or off.
+        save_every: steps between checkpoints, from which a run that was stopped goes on.
+        seed: of order and dropout.
+    """
+
+    task: Task
+    data: Path
+    heldout: Path | None = None
+    heldout_fraction: float = 0.1
+    columns: tuple[str, ...] = ()
+    header: bool = True
+    problem: Problem | None = None
+    layers: int | None = None
+    temperature: float = 2.0
+    share: float = 0.5
+    hidden: float = 0.0
+    hidden_distance: Literal["mse", "cosine"] = "mse"
+    attention: float = 0.0
+    attention_compare: Literal["maps", "relations"] = "maps"
+    baseline: int = 0
+    epochs: float = 3.0
+    steps: int | None = None
+    batch_size: int = 32
+    accumulation: int = 1
+    learning_rate: float | None = None
+    max_tokens: int | None = None
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: Literal["auto", "on", "off"] = "off"
+    save_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.task not in (*HEADED_TASKS, Task.CHAT, Task.TEXT2TEXT):
+            raise ConfigError(f"task {self.task.value} has nothing a student is taught; take one with a head, or chat")
+        if self.baseline < 0:
+            raise ConfigError(f"baseline is {self.baseline}; give a number of students, or 0 for none")
+        for name in ("hidden", "attention"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give a weight, or 0 to leave it out")
+        self.finetuning()
+        self.distilling()
+
+    def finetuning(self) -> FinetuneConfig:
+        """The part that `lavra finetune` has too."""
+        shared = FinetuneConfig.__dataclass_fields__.keys() & type(self).__dataclass_fields__.keys()
+        return FinetuneConfig(**{name: getattr(self, name) for name in shared})
+
+    def distilling(self) -> DistillConfig:
+        """What is imitated."""
+        hidden = HiddenConfig(weight=self.hidden, distance=self.hidden_distance) if self.hidden else None
+        attention = AttentionConfig(weight=self.attention, compare=self.attention_compare) if self.attention else None
+        return DistillConfig(temperature=self.temperature, share=self.share, hidden=hidden, attention=attention)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that is ready to go.
+
+    Attributes:
+        config: its settings.
+        source: the teacher's folder.
+        tokenizer: of both.
+        data: labelled samples.
+        teacher: what its task does.
+        lesson: what is learnt.
+        layers: of the student.
+        train: settings of the training loop.
+    """
+
+    config: DistillRunConfig
+    source: Path
+    tokenizer: Tokenizer
+    data: Labelled
+    teacher: AnyRecipe
+    lesson: Lesson
+    layers: int
+    train: TrainConfig
+
+    def reports(self) -> list[DataReport]:
+        """What is wrong with the data."""
+        return self.data.reports(self.lesson.troubles)
+
+    def student(self) -> AnyRecipe:
+        """A student as it begins."""
+        return _recipe(self.config.finetuning(), shrink(self.teacher.model, self.layers), self.tokenizer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillResult:
+    """What a run came to.
+
+    Attributes:
+        folder: of the student.
+        teacher: its scores.
+        untaught: the student's before it learnt anything.
+        student: the student's.
+        baselines: of the same student trained without the teacher, a seed each.
+        majority: accuracy of always the most frequent label; None where that means nothing.
+        parameters: numbers in the teacher and in the student.
+        steps: optimizer steps.
+        seconds: of the student's training.
+    """
+
+    folder: Path
+    teacher: Scores
+    untaught: Scores
+    student: Scores
+    baselines: tuple[Scores, ...]
+    majority: float | None
+    parameters: tuple[int, int]
+    steps: int
+    seconds: float
+
+    @property
+    def kept(self) -> float | None:
+        """Share of the teacher's gain over the majority's label that the student has; None without a gain."""
+        if self.majority is None or self.teacher.value <= self.majority:
+            return None
+        return (self.student.value - self.majority) / (self.teacher.value - self.majority)
+
+    @property
+    def baseline_mean(self) -> float | None:
+        """Mean main score of the students without a teacher."""
+        return statistics.fmean(one.value for one in self.baselines) if self.baselines else None
+
+    @property
+    def baseline_spread(self) -> float | None:
+        """Their standard deviation over seeds; None for fewer than two."""
+        return statistics.stdev(one.value for one in self.baselines) if len(self.baselines) > 1 else None
+
+    def metrics(self) -> dict[str, object]:
+        """For the card, and for `--json`."""
+        return {
+            "main": self.student.main,
+            "teacher": dict(self.teacher.values),
+            "untaught": dict(self.untaught.values),
+            "student": dict(self.student.values),
+            "baselines": [dict(one.values) for one in self.baselines],
+            "baseline_mean": self.baseline_mean,
+            "baseline_spread": self.baseline_spread,
+            "majority": self.majority,
+            "kept": self.kept,
+            "teacher_parameters": self.parameters[0],
+            "student_parameters": self.parameters[1],
+            "heldout_samples": self.student.num_samples,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def prepare(config: DistillRunConfig, source: Path) -> Prepared:
+    """Read the data and open the teacher; nothing is trained or written.
+
+    Args:
+        config: the settings.
+        source: the teacher's folder.
+
+    Raises:
+        InputError: the data has nothing usable, or labels the teacher does not know.
+        ConfigError: the teacher does not do the task, or has not so many layers.
+    """
+    settings = config.finetuning()
+    data, tokenizer = read_labelled(settings), Tokenizer.load(source)
+    teacher = _recipe(settings, _open_teacher(config.task, source), tokenizer)
+    _check_labels(teacher, data, source)
+    model, total = teacher.model, teacher.model.config.num_layers
+    layers = max(1, total // 2) if config.layers is None else config.layers
+    choose_layers(model.backbone if isinstance(model, TaskModel) else model, layers)  # refuses what is not there
+    lesson = teacher.lesson(data.train)
+    return Prepared(
+        config=config,
+        source=source,
+        tokenizer=tokenizer,
+        data=data,
+        teacher=teacher,
+        lesson=lesson,
+        layers=layers,
+        train=training_settings(settings, lesson),
+    )
+
+
+def _open_teacher(task: Task, source: Path) -> Model | TaskModel:
+    found = task_in(source)
+    if task in HEADED_TASKS:
+        if found is not task:
+            does = "has no head of a task" if found is None else f"does {found.value}"
+            raise ConfigError(f"{source} {does} and task is {task.value}; finetune the teacher first: lavra finetune")
+        return load_task_model(source, dtype=torch.float32, device=pick_device())
+    if found is not None:
+        raise ConfigError(f"{source} does {found.value} and task is {task.value}; give a model that writes text")
+    return load_model(source, dtype=torch.float32, device=pick_device())[0]
+
+
+def _recipe(config: FinetuneConfig, model: Model | TaskModel, tokenizer: Tokenizer) -> AnyRecipe:
+    room = config.room(context_length(model.config))
+    if isinstance(model, TaskModel):
+        return HeadedRecipe(model, tokenizer, config, room)
+    return WritingRecipe(model, tokenizer, config, room)
+
+
+def _check_labels(teacher: AnyRecipe, data: Labelled, source: Path) -> None:
+    if not isinstance(teacher.model, TaskModel) or not data.labels:
+        return
+    task = teacher.model.task
+    if data.problem is not task.problem:
+        kinds = [None if one is None else one.value for one in (task.problem, data.problem)]
+        raise ConfigError(f"{source} was finetuned for {kinds[0]} and the data is {kinds[1]}; say which with --problem")
+    unknown = sorted(set(data.labels) - set(task.labels))
+    if unknown and task.problem is not Problem.REGRESSION:
+        raise InputError(
+            f"the data has the label {unknown[0]!r}, which {source} does not know; it knows {', '.join(task.labels)}"
+        )
+
+
+def distill_folder(prepared: Prepared, out: Path, progress: Progress) -> DistillResult:
+    """Teach a student, measure it beside its teacher, and save it.
+
+    Args:
+        prepared: by `prepare`.
+        out: folder to write; replaced.
+        progress: told how far it is.
+
+    Raises:
+        TrainingError: the loss is not finite or exploded.
+    """
+    config, heldout = prepared.config, prepared.data.heldout
+    progress("score teacher", 0, None, "")
+    teacher = prepared.teacher.score(heldout)
+    recipe = prepared.student()
+    untaught = recipe.score(heldout)
+    scratch = out.parent / f".{out.name}-training"
+    trained = distill(
+        recipe.model,
+        prepared.teacher.model,
+        prepared.lesson.objective.batches,
+        config.distilling(),
+        prepared.train,
+        folder=scratch,
+        hooks=[JsonlHook(scratch / "metrics.jsonl"), CallbackHook(_show("train", prepared, progress))],
+    )
+    recipe.module().eval()
+    student = recipe.score(heldout)
+    result = DistillResult(
+        folder=out,
+        teacher=teacher,
+        untaught=untaught,
+        student=student,
+        baselines=tuple(_baseline(prepared, config.seed + number, progress) for number in range(config.baseline)),
+        majority=majority(prepared.data.train, heldout),
+        parameters=(num_parameters(prepared.teacher.module()), num_parameters(recipe.module())),
+        steps=trained.steps,
+        seconds=trained.seconds,
+    )
+    _save(prepared, recipe, out, result)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return result
+
+
+def _baseline(prepared: Prepared, seed: int, progress: Progress) -> Scores:
+    """The same student, trained on the labels alone."""
+    recipe = prepared.student()
+    settings = replace(prepared.config.finetuning(), seed=seed)
+    recipe.config = settings
+    lesson = recipe.lesson(prepared.data.train)
+    hook = CallbackHook(_show(f"without the teacher, seed {seed}", prepared, progress))
+    train(recipe.module(), lesson.objective, training_settings(settings, lesson), hooks=[hook])
+    recipe.module().eval()
+    return recipe.score(prepared.data.heldout)
+
+
+def _save(prepared: Prepared, recipe: AnyRecipe, out: Path, result: DistillResult) -> None:
+    parents = {"teacher": read_card(prepared.source).id} if (prepared.source / CARD_FILE).exists() else {}
+    metrics = {**result.metrics(), "heldout": prepared.data.origin}
+    with atomic_folder(out) as work:
+        recipe.save(work)
+        prepared.tokenizer.save(work)
+        settings = {**to_mapping(prepared.config), "layers": prepared.layers}
+        write_card(work, kind="model", parents=parents, config=settings, metrics=metrics)
+
+
+def _show(what: str, prepared: Prepared, progress: Progress) -> Callable[[int, Mapping[str, float]], None]:
+    def show(step: int, metrics: Mapping[str, float]) -> None:
+        if "loss" in metrics:
+            progress(what, step + 1, prepared.train.num_steps, f"loss {metrics['loss']:.3f}")
+
+    return show
