@@ -1,0 +1,89 @@
+"""`lavra distill`: a smaller student of a finetuned teacher, measured beside it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from lavra.api.load import find_folder
+from lavra.base.units import format_duration
+from lavra.cli.console import Unit, meter, print_json
+from lavra.cli.flags import (
+    add_destination,
+    add_json,
+    add_settings,
+    add_workspace,
+    read_destination,
+    read_settings,
+    read_workspace,
+)
+from lavra.pipeline.distilling import DistillResult, DistillRunConfig, Prepared, distill_folder, prepare
+
+HELP = """Make a smaller model that does what a finetuned one does: a student of some of its layers, which learns from
+the teacher's logits beside the labels, and where wished from its hidden states and its attention.
+
+--baseline 3 trains the same student three times without the teacher, to show what the teacher is worth. The result is
+a Hugging Face folder."""
+
+EXAMPLES = """
+lavra distill reviews-model --task classify --data reviews.csv
+lavra distill ner-model --task ner --data lener-br/ --layers 3 --epochs 4 --hidden 1 --baseline 3
+lavra distill chat-model --task chat --data chats.jsonl --share 1 --temperature 1
+"""
+
+RESUME = "run the command again to go on from the last checkpoint"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("teacher", help="folder of the finetuned model, or its id on the Hugging Face hub")
+    add_destination(parser, "model")
+    add_workspace(parser)
+    add_json(parser)
+    add_settings(parser, DistillRunConfig)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Teach, measure, save."""
+    config = read_settings(DistillRunConfig, args)
+    source, workspace = find_folder(args.teacher), read_workspace(args)
+    out = read_destination(args, workspace, "models", default_name=f"{source.resolve().name}-student")
+    prepared = prepare(config, source)
+    _introduce(prepared)
+    with meter(Unit.THINGS) as progress:
+        result = distill_folder(prepared, out, progress)
+    if args.json:
+        print_json({"path": str(out), **result.metrics()})
+    else:
+        _show(result)
+    return 0
+
+
+def _introduce(prepared: Prepared) -> None:
+    """What is wrong with the data, and what is going to happen; to stderr, before it does."""
+    for report in prepared.reports():
+        print("\n".join(report.lines()), file=sys.stderr)
+    total = prepared.teacher.model.config.num_layers
+    print(f"held out: {prepared.data.origin}", file=sys.stderr)
+    print(f"a student of {prepared.layers} of {total} layers; {prepared.train.num_steps:,} steps", file=sys.stderr)
+
+
+def _show(result: DistillResult) -> None:
+    table = Table("held-out", "parameters", result.student.main, box=None, pad_edge=False)
+    teacher, student = (f"{number:,}" for number in result.parameters)
+    table.add_row("teacher", teacher, f"{result.teacher.value:.4f}")
+    table.add_row("student", student, f"{result.student.value:.4f}")
+    if result.baseline_mean is not None:
+        spread = "" if result.baseline_spread is None else f" ± {result.baseline_spread:.4f}"
+        table.add_row("the same without the teacher", student, f"{result.baseline_mean:.4f}{spread}")
+    table.add_row("the student before it learnt", student, f"{result.untaught.value:.4f}")
+    if result.majority is not None and result.student.main == "accuracy":
+        table.add_row("always the most frequent label", "", f"{result.majority:.4f}")
+    Console().print(table)
+    if result.kept is not None and result.student.main == "accuracy":
+        print(f"the student keeps {result.kept:.1%} of what the teacher gains over the most frequent label")
+    print(f"measured on {result.student.num_samples:,} samples; {result.steps:,} steps in", end=" ")
+    print(f"{format_duration(result.seconds)}\nsaved {result.folder}")

@@ -1,0 +1,109 @@
+"""`lavra distill`: the student is saved whole, measured beside its teacher, and what does not fit is said at once."""
+
+import json
+
+import pytest
+import transformers as hf
+
+from lavra.base.card import read_card
+from lavra.base.tasks import Task
+from lavra.cli.main import main
+from lavra.model import load_checkpoint
+from lavra.model.task_folder import load_task_model
+from lavra.pipeline.finetuning.run import finetune, prepare
+from lavra.pipeline.finetuning.settings import FinetuneConfig
+from tests.pipeline.finetuning.tasks import base_folder, rows, write
+
+USUAL = ["--batch-size", "16", "--learning-rate", "3e-3", "--heldout-fraction", "0.2"]
+
+
+def taught(folder, task, family="bert", epochs=6.0):
+    """A finetuned teacher of two layers and its data."""
+    data = write(folder / "data.jsonl", rows(task))
+    config = FinetuneConfig(
+        task=Task(task), data=data, batch_size=16, learning_rate=3e-3, epochs=epochs, heldout_fraction=0.2
+    )
+    finetune(prepare(config, base_folder(folder / "base", family)), folder / "teacher", lambda *_: None)
+    return folder / "teacher", data
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    return taught(tmp_path_factory.mktemp("classifier"), "classify")
+
+
+def test_a_student_of_half_the_layers_is_measured_beside_its_teacher(classifier, tmp_path, capsys):
+    teacher, data = classifier
+    out = tmp_path / "student"
+    before = read_card(teacher)
+    arguments = ["distill", str(teacher), "--task", "classify", "--data", str(data), "--out", str(out), *USUAL]
+    assert (
+        main([*arguments, "--epochs", "4", "--baseline", "2", "--json", "--hidden", "0.1", "--attention", "0.1"]) == 0
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert told["main"] == "accuracy"
+    assert told["teacher"]["accuracy"] >= 0.9
+    assert told["student"]["accuracy"] >= 0.9
+    assert len(told["baselines"]) == 2
+    assert told["baseline_spread"] is not None
+    expected = (told["student"]["accuracy"] - told["majority"]) / (told["teacher"]["accuracy"] - told["majority"])
+    assert told["kept"] == pytest.approx(expected)
+    student = load_task_model(out)
+    assert student.config.num_layers == 1
+    assert student.task.labels == load_task_model(teacher).task.labels
+    assert hf.AutoModelForSequenceClassification.from_pretrained(out).config.num_hidden_layers == 1
+    card = read_card(out)
+    assert card.parents == {"teacher": before.id}
+    assert card.metrics["kept"] == told["kept"]
+    assert card.config["layers"] == 1
+    assert read_card(teacher) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]  # no scratch folder is left
+
+
+def test_the_table_says_what_was_asked_for(classifier, tmp_path, capsys):
+    teacher, data = classifier
+    arguments = ["distill", str(teacher), "--task", "classify", "--data", str(data), *USUAL]
+    more = ["--steps", "3", "--layers", "2", "--learning-rate", "1e-6", "--out", str(tmp_path / "same")]
+    assert main([*arguments, *more]) == 0
+    shown = capsys.readouterr()
+    assert "a student of 2 of 2 layers; 3 steps" in shown.err
+    assert "always the most frequent label" in shown.out
+    assert "without the teacher" not in shown.out
+    assert "keeps 100.0%" in shown.out
+
+
+def test_a_writer_teaches_a_writer(tmp_path, capsys):
+    teacher, data = taught(tmp_path, "text2text", "llama", epochs=2.0)
+    out = tmp_path / "student"
+    arguments = ["distill", str(teacher), "--task", "text2text", "--data", str(data), "--out", str(out), *USUAL]
+    assert main([*arguments, "--epochs", "2", "--share", "1", "--temperature", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["main"] == "nats_per_token"
+    assert told["student"]["nats_per_token"] < told["untaught"]["nats_per_token"]
+    assert told["majority"] is None
+    assert told["kept"] is None
+    assert load_checkpoint(out)[0].config.num_layers == 1
+
+
+def test_what_does_not_fit_is_said_before_anything_is_trained(classifier, tmp_path, capsys):
+    teacher, data = classifier
+    base = base_folder(tmp_path / "base")
+    other = write(
+        tmp_path / "other.jsonl", [{"text": f"day {number}", "label": f"l{number % 2}"} for number in range(40)]
+    )
+    for folder, task, file, more, message in (
+        (base, "classify", data, [], "finetune the teacher first"),
+        (teacher, "ner", write(tmp_path / "ner.jsonl", rows("ner", 20)), [], "does classify and task is ner"),
+        (teacher, "text2text", write(tmp_path / "w.jsonl", rows("text2text", 20)), [], "give a model that writes"),
+        (teacher, "classify", other, [], "has the label 'l0', which"),
+        (teacher, "embed", data, [], "nothing a student is taught"),
+        (teacher, "classify", data, ["--layers", "3"], "3 layers are asked for"),
+        (teacher, "classify", data, ["--share", "0"], "plain training"),
+        (teacher, "classify", data, ["--baseline", "-1"], "baseline is -1"),
+        (teacher, "classify", data, ["--hidden", "-1"], "hidden is -1"),
+    ):
+        out = tmp_path / "out"
+        arguments = ["distill", str(folder), "--task", task, "--data", str(file), "--out", str(out), *more]
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+        assert not out.exists()
