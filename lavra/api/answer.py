@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lavra.api.headed import HeadedModel
+from lavra.api.headed import HeadedModel, Logits
 from lavra.base.errors import InputError
-from lavra.base.predictions import SpanAnswer
+from lavra.base.predictions import AnswerRequest, Prediction, SpanAnswer
 from lavra.base.tasks import Task
 from lavra.data.supervised.answer_spans import AnswerConfig, Answered, answer_spans
-from lavra.data.supervised.question_windows import unlabelled_question_rows
+from lavra.data.supervised.question_windows import QuestionRows, unlabelled_question_rows
 from lavra.data.supervised.samples import Place, QuestionSample
 
 
@@ -26,19 +26,36 @@ def answer(
     Raises:
         InputError: the model has another head, or a question or passage is empty or leaves no room for the other.
     """
+    config = config or AnswerConfig()
+    return [one.value for one in _predicted(model, [(question, context, config) for question, context in questions])]
+
+
+def predict_answers(model: HeadedModel, requests: Sequence[AnswerRequest]) -> list[Prediction[SpanAnswer]]:
+    """As `answer`, with what was read and what was not as it was given."""
+    return _predicted(model, [(one.question, one.context, AnswerConfig(allow_none=one.allow_none)) for one in requests])
+
+
+def _predicted(model: HeadedModel, asked: Sequence[tuple[str, str, AnswerConfig]]) -> list[Prediction[SpanAnswer]]:
     model.require(Task.QA)
     samples = [
         QuestionSample(name=str(number), question=question, context=context, place=Place(line=number))
-        for number, (question, context) in enumerate(questions, start=1)
+        for number, (question, context, _) in enumerate(asked)
     ]
-    found = answer_samples(model, samples, config)
-    missing = next((number for number in range(len(samples)) if number not in found), None)
+    rows = unlabelled_question_rows(samples, model.form(truncate=True))
+    missing = next((number for number in range(len(samples)) if number not in rows.rows_of), None)
     if missing is not None:
         raise InputError(
-            f"question {missing + 1} leaves no room for its passage in {model.max_tokens} tokens, or one of the two is "
+            f"question {missing} leaves no room for its passage in {model.max_tokens} tokens, or one of the two is "
             "empty; shorten the question"
         )
-    return [_told(found[number]) for number in range(len(samples))]
+    logits = model.logits(rows)
+    by_config = {config: _spans(rows, samples, logits, config) for config in {config for *_, config in asked}}
+    num_tokens = [sum(len(rows.encoded.ids[row]) for row in rows.rows_of[number]) for number in range(len(samples))]
+    warnings = tuple(trouble.what for trouble in rows.troubles if not trouble.dropped)  # of how pairs are laid out
+    return [
+        Prediction(value=_told(by_config[config][number]), num_tokens=num_tokens[number], warnings=warnings)
+        for number, (*_, config) in enumerate(asked)
+    ]
 
 
 def answer_samples(
@@ -46,7 +63,12 @@ def answer_samples(
 ) -> dict[int, Answered]:
     """By number of the sample; those whose question does not fit into a row are left out."""
     rows = unlabelled_question_rows(samples, model.form(truncate=True))
-    logits = model.logits(rows)
+    return _spans(rows, samples, model.logits(rows), config or AnswerConfig())
+
+
+def _spans(
+    rows: QuestionRows, samples: Sequence[QuestionSample], logits: Sequence[Logits], config: AnswerConfig
+) -> dict[int, Answered]:
     return answer_spans(rows, samples, [one[:, 0] for one in logits], [one[:, 1] for one in logits], config)
 
 

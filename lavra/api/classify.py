@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lavra.api.headed import HeadedModel, Logits
+from lavra.api.headed import GroupLogits, HeadedModel, Logits, TextGroup
 from lavra.base.errors import InputError
-from lavra.base.predictions import Classification, Ranked, TextOrPair
+from lavra.base.predictions import (
+    ChooseRequest,
+    Classification,
+    ClassifyRequest,
+    Prediction,
+    Ranked,
+    RankRequest,
+    TextOrPair,
+)
 from lavra.base.tasks import Problem, Task
+
+Value = TypeVar("Value")
 
 HOLDS = 0.5
 """Probability over which one of several labels holds."""
@@ -28,12 +39,20 @@ def classify(model: HeadedModel, texts: Sequence[TextOrPair], *, truncate: bool 
         InputError: the model has another head, or a text has no tokens.
         ContextLengthError: a text is too long, naming both lengths.
     """
+    requests = [ClassifyRequest(text=text, truncate=truncate) for text in texts]
+    return [one.value for one in predict_classes(model, requests)]
+
+
+def predict_classes(model: HeadedModel, requests: Sequence[ClassifyRequest]) -> list[Prediction[Classification]]:
+    """As `classify`, with what was read and what was not."""
     model.require(Task.CLASSIFY)
-    logits, cut = model.text_logits(texts, truncate=truncate)
-    task = model.model.task
+    head = model.model.task
+    groups = [
+        TextGroup(texts=[one.text], truncate=one.truncate, name=f"text {number}") for number, one in enumerate(requests)
+    ]
     return [
-        read_classification(row, task.labels, task.problem, truncated=number in cut)
-        for number, row in enumerate(logits)
+        _told(read_classification(found.logits[0], head.labels, head.problem, truncated=found.truncated), found)
+        for found in model.read(groups)
     ]
 
 
@@ -64,25 +83,66 @@ def rerank(model: HeadedModel, query: str, texts: Sequence[str], *, truncate: bo
         texts: what may fit.
         truncate: read only the beginning of what is too long.
     """
+    request = RankRequest(query=query, texts=tuple(texts), truncate=truncate)
+    return list(predict_ranks(model, [request])[0].value)
+
+
+def predict_ranks(model: HeadedModel, requests: Sequence[RankRequest]) -> list[Prediction[tuple[Ranked, ...]]]:
+    """As `rerank`, for several queries, with what was read and what was not."""
     model.require(Task.RERANK, Task.CLASSIFY)
     if len(model.model.task.labels) != 1:
         raise InputError(
             f"this model tells {len(model.model.task.labels)} labels apart and a reranker has one output; "
             "finetune one with lavra finetune --task rerank"
         )
-    logits, _ = model.text_logits([(query, text) for text in texts], truncate=truncate)
-    scores = sigmoid(logits[:, 0]) if len(texts) else np.zeros(0, dtype=np.float32)
-    return [Ranked(index=int(place), score=float(scores[place])) for place in np.argsort(-scores, kind="stable")]
+    groups = [
+        TextGroup(
+            texts=[(one.query, text) for text in one.texts],
+            truncate=one.truncate,
+            name=f"query {number}",
+            part="document",
+        )
+        for number, one in enumerate(requests)
+    ]
+    return [_told(_ranked(found.logits[:, 0]), found) for found in model.read(groups)]
+
+
+def _ranked(logits: Logits) -> tuple[Ranked, ...]:
+    """(N,) logits, best first."""
+    scores = sigmoid(logits)
+    return tuple(Ranked(index=int(place), score=float(scores[place])) for place in np.argsort(-scores, kind="stable"))
 
 
 def choose(model: HeadedModel, text: str, choices: Sequence[str], *, truncate: bool = False) -> Classification:
     """Which of several endings fits a text best; the labels of the answer are the choices' numbers, from 0."""
+    return predict_choices(model, [ChooseRequest(text=text, choices=tuple(choices), truncate=truncate)])[0].value
+
+
+def predict_choices(model: HeadedModel, requests: Sequence[ChooseRequest]) -> list[Prediction[Classification]]:
+    """As `choose`, for several texts, with what was read and what was not."""
     model.require(Task.CHOICE)
-    if len(choices) < 2:
-        raise InputError(f"{len(choices)} choices are given; give at least two")
-    logits, cut = model.text_logits([(text, choice) for choice in choices], truncate=truncate)
-    labels = [str(number) for number in range(len(choices))]
-    return read_classification(logits[:, 0], labels, Problem.SINGLE_LABEL, truncated=bool(cut))
+    for number, one in enumerate(requests):
+        if len(one.choices) < 2:
+            raise InputError(f"text {number} has {len(one.choices)} choices; give at least two")
+    groups = [
+        TextGroup(
+            texts=[(one.text, choice) for choice in one.choices],
+            truncate=one.truncate,
+            name=f"text {number}",
+            part="choice",
+        )
+        for number, one in enumerate(requests)
+    ]
+    return [_told(_chosen(found), found) for found in model.read(groups)]
+
+
+def _chosen(found: GroupLogits) -> Classification:
+    labels = [str(number) for number in range(len(found.logits))]
+    return read_classification(found.logits[:, 0], labels, Problem.SINGLE_LABEL, truncated=found.truncated)
+
+
+def _told(value: Value, found: GroupLogits) -> Prediction[Value]:
+    return Prediction(value=value, num_tokens=found.num_tokens, warnings=found.warnings)
 
 
 def softmax(logits: Logits) -> npt.NDArray[np.float64]:

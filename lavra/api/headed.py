@@ -6,6 +6,7 @@ What logits mean is said beside it, a task a file: `classify`, `tag`, `answer`, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,47 @@ from lavra.tokens.tokenizer import Tokenizer
 Logits = npt.NDArray[np.float32]
 
 _UNBOUNDED = 4096  # tokens read by a model whose positions have no end
+_NOTHING: Logits = np.zeros((0, 1), dtype=np.float32)
+_CUT = ": cut at the end of the longer text"  # as `lavra.data.supervised.rows` says it
+_REMEDIES = {True: "shorten it, or set truncate", False: "leave it out"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextGroup:
+    """Texts, or pairs, that one question is about.
+
+    Attributes:
+        texts: any number of them.
+        truncate: whether what is too long may be cut.
+        name: of the group, for errors: `text 3`.
+        part: what to call one of several texts: `choice`; empty where there is one.
+    """
+
+    texts: Sequence[TextOrPair]
+    truncate: bool
+    name: str
+    part: str = ""
+
+    def named(self, number: int) -> str:
+        """One of its texts, for errors."""
+        return f"{self.part} {number} of {self.name}" if self.part else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupLogits:
+    """What the model makes of a group.
+
+    Attributes:
+        logits: (texts, outputs).
+        num_tokens: read.
+        truncated: whether any text was cut.
+        warnings: what was cut, and what else was not read as it was given.
+    """
+
+    logits: Logits
+    num_tokens: int
+    truncated: bool
+    warnings: tuple[str, ...]
 
 
 class HeadedModel:
@@ -35,18 +77,21 @@ class HeadedModel:
         model: in evaluation mode.
         tokenizer: its own.
         batch_size: samples computed together.
-        max_tokens: most tokens of a row; the model's context by default.
-
-    Attributes:
+        max_tokens: most tokens of a text; the model's context, less the virtual ones, by default.
         virtual: ids of a soft prompt's tokens, put in front of every text.
     """
 
     def __init__(
-        self, model: TaskModel, tokenizer: Tokenizer, *, batch_size: int = 32, max_tokens: int | None = None
+        self,
+        model: TaskModel,
+        tokenizer: Tokenizer,
+        *,
+        batch_size: int = 32,
+        max_tokens: int | None = None,
+        virtual: tuple[int, ...] = (),
     ) -> None:
-        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        self.virtual: tuple[int, ...] = ()
-        self.max_tokens = max_tokens or context_length(model.config) or _UNBOUNDED
+        self.model, self.tokenizer, self.batch_size, self.virtual = model, tokenizer, batch_size, virtual
+        self.max_tokens = max_tokens or (context_length(model.config) or _UNBOUNDED) - len(virtual)
 
     @property
     def task(self) -> Task:
@@ -77,23 +122,43 @@ class HeadedModel:
             multiple=1,
         )
 
-    def text_logits(self, texts: Sequence[TextOrPair], *, truncate: bool) -> tuple[Logits, set[int]]:
-        """(N, outputs) for N texts or pairs, and which of them were cut.
+    def read(self, groups: Sequence[TextGroup]) -> list[GroupLogits]:
+        """The logits of texts and pairs, those of all groups computed together.
 
         Raises:
-            ContextLengthError: one is too long, naming both lengths.
+            ContextLengthError: one is too long, naming both lengths, and its group does not allow it to be cut.
             InputError: one has no tokens.
         """
-        samples = [_sample(text, number) for number, text in enumerate(texts, start=1)]
-        try:
-            rows = unlabelled_text_rows(samples, self.form(truncate=truncate))
-        except InputError as error:
-            raise ContextLengthError(str(error)) if "a row holds" in str(error) else error from None
-        dropped = next((trouble for trouble in rows.troubles if trouble.dropped), None)
-        if dropped is not None:
-            raise InputError(f"{dropped.place}: {dropped.what}; {dropped.remedy}")
-        cut = {trouble.place.line - 1 for trouble in rows.troubles if "cut" in trouble.what}
-        return np.stack(self.logits(rows)) if len(rows) else np.zeros((0, 1), dtype=np.float32), cut
+        texts = [(group, number) for group in groups for number in range(len(group.texts))]
+        samples = [_sample(group, number, Place(line=line)) for line, (group, number) in enumerate(texts)]
+        rows = unlabelled_text_rows(samples, self.form(truncate=True))
+        warnings: dict[int, list[str]] = {}
+        for trouble in rows.troubles:
+            group, number = texts[trouble.place.line]
+            is_long = _CUT in trouble.what
+            if trouble.dropped or (is_long and not group.truncate):
+                kind = ContextLengthError if is_long else InputError
+                raise kind(f"{group.named(number)}: {trouble.what.replace(_CUT, '')}; {_REMEDIES[is_long]}")
+            # What is said of pairs as such stands at the first one; whoever comes first must not matter.
+            lines = [trouble.place.line] if is_long else [n for n, one in enumerate(samples) if one.pair is not None]
+            for line in lines:
+                warnings.setdefault(line, []).append(trouble.what)
+        logits = self.logits(rows)
+        lengths = [len(ids) + len(self.virtual) for ids in rows.encoded.ids]
+        found, first = [], 0
+        for group in groups:
+            lines = list(range(first, first + len(group.texts)))
+            first += len(group.texts)
+            told = [(line - lines[0], what) for line in lines for what in warnings.get(line, [])]
+            found.append(
+                GroupLogits(
+                    logits=np.stack([logits[line] for line in lines]) if lines else _NOTHING,
+                    num_tokens=sum(lengths[line] for line in lines),
+                    truncated=any(_CUT in what for _, what in told),
+                    warnings=tuple(f"{group.part} {number}: {what}" if group.part else what for number, what in told),
+                )
+            )
+        return found
 
     def logits(self, rows: TaskRows) -> list[Logits]:
         """Of each sample of a table, in its order: (N,) of a text, (T, N) where there is one a token, (G, N) of groups.
@@ -125,12 +190,13 @@ def _of_sample(arrays: Logits, place: int, group: int, lengths: Sequence[int]) -
     return arrays[place] if group == 1 else arrays[place * group : (place + 1) * group]
 
 
-def _sample(text: TextOrPair, number: int) -> TextSample:
+def _sample(group: TextGroup, number: int, place: Place) -> TextSample:
+    text = group.texts[number]
     if isinstance(text, str):
-        return TextSample(text=text, place=Place(line=number))
+        return TextSample(text=text, place=place)
     if not _is_pair(text):
-        raise InputError(f"text {number} is {text!r}; give a str, or a tuple of two")
-    return TextSample(text=text[0], pair=text[1], place=Place(line=number))
+        raise InputError(f"{group.named(number)} is {text!r}; give a str, or a tuple of two")
+    return TextSample(text=text[0], pair=text[1], place=place)
 
 
 def _is_pair(value: object) -> bool:

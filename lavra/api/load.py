@@ -7,43 +7,117 @@ from pathlib import Path
 
 import torch
 
+from lavra.api.adapter import AdapterFolder, open_with_adapter, read_adapter
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import read_embedding_config
+from lavra.api.embedding_config import EmbeddingConfig, read_embedding_config
+from lavra.api.headed import HeadedModel
 from lavra.api.hub import fetch, is_hub_id
 from lavra.api.model import TextModel
+from lavra.api.predictor import HeadedPredictor, NoWriter
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.generate.in_process import InProcessModel
+from lavra.model.build import Model
 from lavra.model.checkpoint import DTYPES
+from lavra.model.heads import TaskModel
+from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
 
-def load(path: str | Path, *, dtype: str | torch.dtype | None = None, device: str | None = None) -> TextModel:
-    """Open a model of any family.
+def load(
+    path: str | Path,
+    *,
+    dtype: str | torch.dtype | None = None,
+    device: str | None = None,
+    base: str | Path | None = None,
+) -> TextModel:
+    """Open a model of any family, with or without a task's head, or an adapter over its model.
 
     Args:
-        path: a Hugging Face folder, or `owner/model` on the Hugging Face hub (the only case that uses the network).
+        path: a Hugging Face folder, a PEFT adapter's, or `owner/model` on the Hugging Face hub (the only case that
+            uses the network).
         dtype: `float32`, `bfloat16` or `float16`; the checkpoint's own by default.
         device: `cpu`, `cuda`, `cuda:1`, …; CUDA by default where there is one, else the CPU.
+        base: of an adapter, the model it belongs to, where that is not where its folder says.
 
     Returns:
         A `TextModel`; its `.runner` says what computes.
 
     Raises:
-        InputError: there is no such folder or model, or no such device.
+        InputError: there is no such folder or model, or no such device; `base` for what is no adapter.
         CheckpointError: the folder cannot be opened: unsupported, incomplete, damaged or unsafe.
     """
     folder = find_folder(str(path))
-    wanted = parse_dtype(dtype) if isinstance(dtype, str) else dtype
-    model, config = load_model(folder, dtype=wanted, device=pick_device(device))
-    tokenizer = Tokenizer.load(folder)
-    port = InProcessModel(model, config, tokenizer)
-    logger.info("%s: %s on %s, runner torch", folder, config.family, next(model.parameters()).device)
-    embedder = TorchEmbedder(port.model, port.reading, read_embedding_config(folder))
-    return TextModel(port, runner="torch", tokenizer=tokenizer, embedder=embedder, folder=folder)
+    wanted, where = parse_dtype(dtype) if isinstance(dtype, str) else dtype, pick_device(device)
+    adapter = read_adapter(folder)
+    if adapter is not None:
+        return _with_adapter(adapter, None if base is None else str(base), wanted, where)
+    if base is not None:
+        raise InputError(f"base is the model an adapter belongs to, and {folder} is no adapter; leave base out")
+    if task_in(folder) is not None:
+        headed = load_task_model(folder, dtype=wanted, device=where)
+        return _headed(headed, Tokenizer.load(folder), folder)
+    model, _ = load_model(folder, dtype=wanted, device=where)
+    return _language_model(model, Tokenizer.load(folder), folder, read_embedding_config(folder))
+
+
+def _language_model(
+    model: Model, tokenizer: Tokenizer, folder: Path, embedding: EmbeddingConfig, adapter: AdapterFolder | None = None
+) -> TextModel:
+    port = InProcessModel(model, model.config, tokenizer)
+    logger.info("%s: %s on %s, runner torch", folder, model.config.family, next(model.parameters()).device)
+    embedder = TorchEmbedder(port.model, port.reading, embedding)
+    return TextModel(port, runner="torch", tokenizer=tokenizer, embedder=embedder, folder=folder, adapter=adapter)
+
+
+def _headed(
+    model: TaskModel,
+    tokenizer: Tokenizer,
+    folder: Path,
+    virtual: tuple[int, ...] = (),
+    adapter: AdapterFolder | None = None,
+) -> TextModel:
+    headed = HeadedModel(model, tokenizer, virtual=virtual)
+    where = next(model.parameters()).device
+    logger.info("%s: %s with a head for %s on %s", folder, model.config.family, headed.task.value, where)
+    return TextModel(
+        NoWriter(headed.task),
+        runner="torch",
+        tokenizer=tokenizer,
+        predictor=HeadedPredictor(headed),
+        folder=folder,
+        adapter=adapter,
+    )
+
+
+def _with_adapter(
+    adapter: AdapterFolder, base: str | None, dtype: torch.dtype | None, device: torch.device
+) -> TextModel:
+    named = base or adapter.base
+    if named is None:
+        raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
+    below = find_base(named, adapter.folder)
+    has_tokenizer = (adapter.folder / "tokenizer.json").exists()
+    tokenizer = Tokenizer.load(adapter.folder if has_tokenizer else below)
+    model, virtual = open_with_adapter(adapter, below, tokenizer, dtype=dtype, device=device)
+    if isinstance(model, TaskModel):
+        return _headed(model, tokenizer, adapter.folder, virtual, adapter)
+    return _language_model(model, tokenizer, adapter.folder, adapter.embedding(read_embedding_config(below)), adapter)
+
+
+def find_base(name: str, adapter: Path) -> Path:
+    """The model an adapter belongs to, by the name its folder gives.
+
+    Raises:
+        InputError: it is not there any more, or never was on this machine.
+    """
+    try:
+        return find_folder(name)
+    except InputError as error:
+        raise InputError(f"the model that the adapter {adapter} belongs to: {error}; or name it with base=") from None
 
 
 def find_folder(name: str) -> Path:

@@ -1,12 +1,14 @@
 """The friendly face of a language model: what `lavra.load` returns.
 
 `TextModel` turns plain arguments into the requests of the `LanguageModel` port, so the same object fronts a
-model in this process, an engine or a remote server; `embed`, `save` and `fill_mask` work where there is
-something behind them that can, and say so where there is not.
+model in this process, an engine or a remote server; `embed`, `save`, `fill_mask` and what a task's head says
+(`classify`, `tag`, `answer`, `choose`, `rerank`) work where there is something behind them that can, and say so
+where there is not.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -14,32 +16,54 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
+from lavra.adapt.peft_write import CONFIG_FILE
+from lavra.api.adapter import AdapterFolder, write_adapter
 from lavra.api.embed import TorchEmbedder
 from lavra.api.embedding_config import parse_pooling
 from lavra.api.fill import Fill, fill_mask
 from lavra.api.options import Options, Prompt, make_request
+from lavra.api.predictor import HeadedPredictor
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder
-from lavra.base.ports import Embedder, LanguageModel, Stream
+from lavra.base.ports import Embedder, LanguageModel, Predictor, Stream
+from lavra.base.predictions import (
+    AnswerRequest,
+    ChooseRequest,
+    Classification,
+    ClassifyRequest,
+    PredictRequest,
+    Ranked,
+    RankRequest,
+    SpanAnswer,
+    Tagging,
+    TagRequest,
+    TextOrPair,
+)
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.in_process import InProcessModel
 from lavra.model.sidecars import copy_sidecars
+from lavra.model.task_folder import save_task_model
 from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 class TextModel:
     """A language model with plain arguments.
 
-    It is a `LanguageModel` and an `Embedder` by what stands behind it: `.port` and `.embedder` are those.
+    It is a `LanguageModel`, an `Embedder` and a `Predictor` by what stands behind it: `.port`, `.embedder` and
+    `.predictor` are those.
 
     Args:
-        port: what scores and writes.
+        port: what scores and writes; a `NoWriter` where nothing does.
         runner: what computes, as a word (`torch`).
         tokenizer: for chat templates; None where the port keeps its tokens to itself.
         embedder: what embeds, if anything.
+        predictor: what a task's head says, if there is one.
         folder: where it was loaded from.
+        adapter: what was put into the model, where that folder is an adapter's.
     """
 
     def __init__(
@@ -49,13 +73,17 @@ class TextModel:
         runner: str,
         tokenizer: Tokenizer | None = None,
         embedder: Embedder | None = None,
+        predictor: Predictor | None = None,
         folder: Path | None = None,
+        adapter: AdapterFolder | None = None,
     ) -> None:
         self.port = port
         self.runner = runner
         self.tokenizer = tokenizer
         self.embedder = embedder
+        self.predictor = predictor
         self.folder = folder
+        self.adapter = adapter
 
     def __repr__(self) -> str:
         return f"TextModel({str(self.folder) if self.folder else type(self.port).__name__}, runner={self.runner!r})"
@@ -161,23 +189,128 @@ class TextModel:
         """The likeliest tokens (or targets) for each gap of a text, for encoders; see `lavra.api.fill`."""
         return fill_mask(self._in_process("fill_mask"), text, top_k=top_k, targets=targets)
 
+    @overload
+    def classify(self, text: TextOrPair, *, truncate: bool = False) -> Classification: ...
+
+    @overload
+    def classify(self, text: list[TextOrPair] | list[str], *, truncate: bool = False) -> list[Classification]: ...
+
+    def classify(
+        self, text: TextOrPair | list[TextOrPair] | list[str], *, truncate: bool = False
+    ) -> Classification | list[Classification]:
+        """What a text is, or a pair (a tuple of two texts); of a list, each.
+
+        Args:
+            text: one, or a list.
+            truncate: read only the beginning of what is too long, instead of an error.
+
+        Raises:
+            InputError: the model has no head for it.
+            ContextLengthError: a text is too long, naming both lengths.
+        """
+        texts = text if isinstance(text, list) else [text]
+        found: list[Classification] = self._predict([ClassifyRequest(text=one, truncate=truncate) for one in texts])
+        return found if isinstance(text, list) else found[0]
+
+    @overload
+    def tag(self, text: str | tuple[str, ...]) -> Tagging: ...
+
+    @overload
+    def tag(self, text: list[str] | list[tuple[str, ...]]) -> list[Tagging]: ...
+
+    def tag(self, text: str | tuple[str, ...] | list[str] | list[tuple[str, ...]]) -> Tagging | list[Tagging]:
+        """The words of a text, their tags and the entities those make; of a list, each.
+
+        Args:
+            text: a text, or a tuple of its words; or a list.  Long texts are read in windows.
+        """
+        texts = text if isinstance(text, list) else [text]
+        found: list[Tagging] = self._predict([TagRequest(text=one) for one in texts])
+        return found if isinstance(text, list) else found[0]
+
+    @overload
+    def answer(self, question: str, context: str, *, allow_none: bool = False) -> SpanAnswer: ...
+
+    @overload
+    def answer(self, question: list[tuple[str, str]], *, allow_none: bool = False) -> list[SpanAnswer]: ...
+
+    def answer(
+        self, question: str | list[tuple[str, str]], context: str | None = None, *, allow_none: bool = False
+    ) -> SpanAnswer | list[SpanAnswer]:
+        """The span of a passage that answers a question; of a list of (question, passage), each.
+
+        Args:
+            question: one, or a list of pairs.
+            context: the passage of the one question.  Long passages are read in windows.
+            allow_none: whether a passage may have no answer.
+        """
+        if (context is None) is not isinstance(question, list):
+            raise InputError("answer takes a question and its passage, or a list of (question, passage)")
+        pairs = question if isinstance(question, list) else [(question, context or "")]
+        asked = [AnswerRequest(question=one, context=passage, allow_none=allow_none) for one, passage in pairs]
+        found: list[SpanAnswer] = self._predict(asked)
+        return found if isinstance(question, list) else found[0]
+
+    def choose(self, text: str, choices: Sequence[str], *, truncate: bool = False) -> Classification:
+        """Which of several endings fits a text best; `label` is its number, from 0, as text.
+
+        `truncate` as in `classify`.
+        """
+        found: list[Classification] = self._predict(
+            [ChooseRequest(text=text, choices=tuple(choices), truncate=truncate)]
+        )
+        return found[0]
+
+    def rerank(self, query: str, texts: Sequence[str], *, truncate: bool = False) -> list[Ranked]:
+        """The texts by how well they fit a query, best first.
+
+        `truncate` as in `classify`.
+        """
+        found: list[tuple[Ranked, ...]] = self._predict(
+            [RankRequest(query=query, texts=tuple(texts), truncate=truncate)]
+        )
+        return list(found[0])
+
+    def _predict(self, requests: Sequence[PredictRequest]) -> list[Any]:
+        """What the head says; what it was not shown is logged."""
+        if self.predictor is None:
+            raise InputError(
+                "this model has no head of a task; load one that lavra finetune --task classify, ner, qa, choice or "
+                "rerank made"
+            )
+        found = self.predictor.predict(requests)
+        for number, one in enumerate(found):
+            for warning in one.warnings:
+                logger.warning("text %d: %s", number, warning)
+        return [one.value for one in found]
+
     def save(self, folder: str | Path) -> Path:
         """Write a Hugging Face folder and its card `lavra.json`, atomically; an existing folder is replaced.
+
+        A model with an adapter is saved as a folder of the adapter alone, as it was loaded.
 
         Raises:
             InputError: the model is not in this process, or the folder holds something that is not a model.
         """
-        model, target = self._in_process("save"), Path(folder)
+        target = Path(folder)
+        predictor = self.predictor if isinstance(self.predictor, HeadedPredictor) else None
+        held = self._in_process("save") if predictor is None else predictor.headed
         _refuse_foreign(target)
         parents = {}
         if self.folder is not None and (self.folder / CARD_FILE).exists():
             parents["model"] = read_card(self.folder).id
         with atomic_folder(target) as work:
-            save_model(model.model, work)
-            model.tokenizer.save(work)
+            held.tokenizer.save(work)
+            if self.adapter is not None:
+                write_adapter(held.model, self.adapter, work, parents)
+                return target
+            if predictor is None:
+                save_model(self._in_process("save").model, work)
+            else:
+                save_task_model(predictor.headed.model, work)
             if self.folder is not None:
                 copy_sidecars(self.folder, work)
-            write_card(work, kind="model", parents=parents, config={"family": model.config.family})
+            write_card(work, kind="model", parents=parents, config={"family": held.model.config.family})
         return target
 
     def _in_process(self, method: str) -> InProcessModel:
@@ -189,6 +322,7 @@ class TextModel:
 
 
 def _refuse_foreign(target: Path) -> None:
-    """Saving replaces a folder whole: never one that is not a model."""
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").exists())):
+    """Saving replaces a folder whole: never one that is not a model, or an adapter."""
+    is_ours = any((target / name).exists() for name in ("config.json", CONFIG_FILE))
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not is_ours)):
         raise InputError(f"{target} exists and is not a model folder, and saving would replace it; name another folder")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from lavra.api.classify import softmax
 from lavra.api.headed import HeadedModel, Logits
 from lavra.base.errors import InputError
-from lavra.base.predictions import Entity, Tagging
+from lavra.base.predictions import Entity, Prediction, Tagging, TagRequest
 from lavra.base.tasks import Task
 from lavra.data.supervised.entities import cut_words
 from lavra.data.supervised.samples import Place, TagSample
-from lavra.data.supervised.tag_rows import TagConfig, unlabelled_tag_rows
+from lavra.data.supervised.tag_rows import TagConfig, TagRows, unlabelled_tag_rows
 from lavra.data.supervised.tagging import spans
 
 OUTSIDE = "O"
@@ -28,19 +28,40 @@ def tag(model: HeadedModel, texts: Sequence[str | Sequence[str]]) -> list[Taggin
     Raises:
         InputError: the model has another head, or a text has no words.
     """
+    requests = [TagRequest(text=text if isinstance(text, str) else tuple(text)) for text in texts]
+    return [one.value for one in predict_tags(model, requests)]
+
+
+def predict_tags(model: HeadedModel, requests: Sequence[TagRequest]) -> list[Prediction[Tagging]]:
+    """As `tag`, with what was read and what was not."""
     model.require(Task.NER)
-    samples = [_sample(text, number) for number, text in enumerate(texts, start=1)]
-    found = tag_samples(model, samples)
-    return [_tagging(sample, tags) for sample, tags in zip(samples, found, strict=True)]
+    samples = [_sample(one.text, number) for number, one in enumerate(requests)]
+    rows = unlabelled_tag_rows(samples, model.form(truncate=True), config=TagConfig())
+    num_tokens, warnings = [0] * len(samples), [list[str]() for _ in samples]
+    for number, ids in zip(rows.sources, rows.encoded.ids, strict=True):
+        num_tokens[number] += len(ids)
+    for trouble in rows.troubles:
+        says = f"{trouble.what}: every word is tagged {OUTSIDE}" if trouble.dropped else trouble.what
+        warnings[trouble.place.line].append(says)
+    return [
+        Prediction(value=_tagging(sample, tags), num_tokens=num_tokens[number], warnings=tuple(warnings[number]))
+        for number, (sample, tags) in enumerate(zip(samples, _tags(model, rows, samples), strict=True))
+    ]
 
 
 def tag_samples(model: HeadedModel, samples: Sequence[TagSample]) -> list[list[tuple[str, float]]]:
     """The tag of each word of each sentence, and its probability."""
-    rows = unlabelled_tag_rows(samples, model.form(truncate=True), config=TagConfig())
+    return _tags(model, unlabelled_tag_rows(samples, model.form(truncate=True), config=TagConfig()), samples)
+
+
+def _tags(model: HeadedModel, rows: TagRows, samples: Sequence[TagSample]) -> list[list[tuple[str, float]]]:
     labels = model.model.task.labels
     values = [[_best(row, labels) for row in logits] for logits in model.logits(rows)]
     by_word = rows.by_word(values)
-    return [[one or (OUTSIDE, 0.0) for one in by_word[number]] for number in range(len(samples))]
+    return [
+        [one or (OUTSIDE, 0.0) for one in by_word.get(number, [None] * len(sample.words))]
+        for number, sample in enumerate(samples)
+    ]
 
 
 def _best(logits: Logits, labels: Sequence[str]) -> tuple[str, float]:

@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.predictions import Prediction, PredictRequest
+from lavra.base.tasks import Task
 from lavra.base.types import Completion, Delta, FillRequest, GenerateRequest, Score, ScoreRequest
 
 
@@ -66,6 +68,28 @@ class MaskFiller(Protocol):
         ...
 
 
+@runtime_checkable
+class Predictor(Protocol):
+    """Says what texts are: a model with a task's head.
+
+    One method for all tasks, since a model has one head: what it is asked says which task is meant.
+    """
+
+    @property
+    def task(self) -> Task:
+        """What it was made for."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its outputs, in their order; none where they are numbers or places."""
+        ...
+
+    def predict(self, requests: Sequence[PredictRequest]) -> list[Prediction[Any]]:
+        """An answer to each request, in their order; InputError where the head was made for something else."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardRow:
     """Tokens of one sequence to be read in one pass.
@@ -76,6 +100,7 @@ class ForwardRow:
         blocks: the sequence's blocks in order; block i holds positions i * block_size onwards.
         num_logits: logits are wanted after each of the last so many tokens; 0 for part of a prompt.
         source: ids an encoder-decoder's encoder reads, given with every row of the sequence.
+        adapter: which of the runner's adapters acts on the row, the same for all rows of a sequence; `None` is none.
     """
 
     tokens: tuple[int, ...]
@@ -83,6 +108,7 @@ class ForwardRow:
     blocks: tuple[int, ...]
     num_logits: int = 0
     source: tuple[int, ...] | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +139,10 @@ class Runner(Protocol):
     block_size: int
 
     def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
-        """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows."""
+        """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows.
+
+        Raises InputError for a row that names an adapter the runner has not, before anything is written.
+        """
         ...
 
     def close(self) -> None:

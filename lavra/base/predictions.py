@@ -1,9 +1,10 @@
-"""What a model with a task's head says of a text: plain values, ready to be shown or sent."""
+"""What a model with a task's head is asked and says: plain values, ready to be shown or sent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 TextOrPair = str | tuple[str, str]
 """One text, or a first and a second one."""
@@ -90,3 +91,93 @@ class Ranked:
 
     index: int
     score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifyRequest:
+    """Ask what a text is, or a pair.
+
+    Attributes:
+        text: one text, or a first and a second one.
+        truncate: read only the beginning of what is too long, and say so; an error otherwise.
+    """
+
+    text: TextOrPair
+    truncate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRequest:
+    """Ask what each word of a text is.
+
+    Attributes:
+        text: a text, or its words.
+    """
+
+    text: str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest:
+    """Ask where in a passage the answer is.
+
+    Attributes:
+        question: what is asked.
+        context: the passage.
+        allow_none: whether it may have no answer.
+    """
+
+    question: str
+    context: str
+    allow_none: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChooseRequest:
+    """Ask which ending fits.
+
+    Attributes:
+        text: the beginning.
+        choices: at least two endings.
+        truncate: as in `ClassifyRequest`.
+    """
+
+    text: str
+    choices: tuple[str, ...]
+    truncate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankRequest:
+    """Ask how well each text fits.
+
+    Attributes:
+        query: what is looked for.
+        texts: what may fit.
+        truncate: as in `ClassifyRequest`.
+    """
+
+    query: str
+    texts: tuple[str, ...]
+    truncate: bool = False
+
+
+PredictRequest = ClassifyRequest | TagRequest | AnswerRequest | ChooseRequest | RankRequest
+
+Value = TypeVar("Value", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction(Generic[Value]):
+    """The answer to one request.
+
+    Attributes:
+        value: a `Classification` (of a choice: its labels are the choices' numbers), a `Tagging`, a `SpanAnswer`, or a
+            tuple of `Ranked`, best first.
+        num_tokens: read for it, special ones included; what windows over a long text show twice is read twice.
+        warnings: what was not read, or not read as it was given.
+    """
+
+    value: Value
+    num_tokens: int
+    warnings: tuple[str, ...] = ()

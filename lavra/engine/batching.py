@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lavra.base.errors import LavraError, OverloadedError
-from lavra.base.ports import Embedder, Gap, MaskFiller
+from lavra.base.ports import Embedder, Gap, MaskFiller, Predictor
+from lavra.base.predictions import ChooseRequest, Prediction, PredictRequest, RankRequest
+from lavra.base.tasks import Task
 from lavra.base.types import FillRequest
 
 
@@ -44,12 +46,18 @@ class Batcher(Generic[Item, Found]):
         compute: from items to as many answers, a list or an array; used by the one thread.
         most_items: computed together; a single request may bring more.
         max_queue: requests that may wait; the next one is refused.
+        size: how many an item counts for, where one holds several texts.
     """
 
     def __init__(
-        self, compute: Callable[[Sequence[Item]], Found], *, most_items: int = 256, max_queue: int = 256
+        self,
+        compute: Callable[[Sequence[Item]], Found],
+        *,
+        most_items: int = 256,
+        max_queue: int = 256,
+        size: Callable[[Item], int] | None = None,
     ) -> None:
-        self._compute, self._most, self._max_queue = compute, most_items, max_queue
+        self._compute, self._most, self._max_queue, self._size = compute, most_items, max_queue, size
         self._waiting: list[_Waiting[Item, Found]] = []
         self._changed = threading.Condition()
         self._closing = False
@@ -108,11 +116,16 @@ class Batcher(Generic[Item, Found]):
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
             count, items = 0, 0
-            while count < len(self._waiting) and (count == 0 or items + len(self._waiting[count].items) <= self._most):
-                items += len(self._waiting[count].items)
+            while count < len(self._waiting):
+                items += self._weight(self._waiting[count].items)
+                if count and items > self._most:
+                    break
                 count += 1
             batch, self._waiting = self._waiting[:count], self._waiting[count:]
             return batch
+
+    def _weight(self, items: Sequence[Item]) -> int:
+        return len(items) if self._size is None else sum(map(self._size, items))
 
     def _answer(self, batch: Sequence[_Waiting[Item, Found]]) -> None:
         found = self._compute([item for one in batch for item in one.items])
@@ -163,3 +176,37 @@ class BatchingMaskFiller(Batcher[FillRequest, list[tuple[Gap, ...]]]):
     def fill(self, requests: Sequence[FillRequest]) -> list[tuple[Gap, ...]]:
         """The gaps of each text, in the order of the requests; errors as `answers`."""
         return self.answers(requests)
+
+
+class BatchingPredictor(Batcher[PredictRequest, list[Prediction[Any]]]):
+    """The `Predictor` port over another one, for many callers at once.
+
+    Args:
+        predictor: what computes.
+        most_texts: computed together; a single request may bring more.
+        max_queue: requests that may wait.
+    """
+
+    def __init__(self, predictor: Predictor, *, most_texts: int = 256, max_queue: int = 256) -> None:
+        super().__init__(predictor.predict, most_items=most_texts, max_queue=max_queue, size=_texts_of)
+        self._predictor = predictor
+
+    @property
+    def task(self) -> Task:
+        """What the model was made for."""
+        return self._predictor.task
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels or tags; none where the outputs are numbers or places."""
+        return self._predictor.labels
+
+    def predict(self, requests: Sequence[PredictRequest]) -> list[Prediction[Any]]:
+        """An answer to each request, in their order; errors as `answers`."""
+        return self.answers(requests)
+
+
+def _texts_of(request: PredictRequest) -> int:
+    if isinstance(request, RankRequest):
+        return max(1, len(request.texts))
+    return len(request.choices) if isinstance(request, ChooseRequest) else 1

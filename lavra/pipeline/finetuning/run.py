@@ -14,6 +14,7 @@ from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.footprint import Footprint, footprint
 from lavra.adapt.inject import Counts, add_adapter, count_parameters, virtual_ids
 from lavra.adapt.peft_write import save_adapter
+from lavra.api.adapter import HEAD
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import to_mapping
 from lavra.base.errors import InputError
@@ -21,11 +22,13 @@ from lavra.base.files import atomic_folder
 from lavra.base.ports import Hook
 from lavra.base.tasks import Task
 from lavra.data.supervised.problems import DataReport
+from lavra.pipeline.finetuning.headed import HeadedRecipe
 from lavra.pipeline.finetuning.headed_scores import majority
 from lavra.pipeline.finetuning.labelled import Labelled, read_labelled
 from lavra.pipeline.finetuning.recipe import Lesson, Recipe, Scores
 from lavra.pipeline.finetuning.recipes import make_recipe
 from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.pipeline.finetuning.writing import meet_without_space
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
@@ -108,7 +111,7 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
         ConfigError: the settings do not fit the model.
     """
     data = read_labelled(config)
-    tokenizer, notes = _tokenizer(config, base)
+    tokenizer, notes = _tokenizer(config, base, data)
     torch.manual_seed(config.seed)
     recipe = make_recipe(config, base, tokenizer, data)
     adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
@@ -134,13 +137,18 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
     return prepared
 
 
-def _tokenizer(config: FinetuneConfig, base: Path) -> tuple[Tokenizer, tuple[str, ...]]:
-    """The model's tokenizer, able to lay out conversations where those are learnt."""
+def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Tokenizer, tuple[str, ...]]:
+    """The model's tokenizer, able to lay out conversations where those are learnt; and what there is to say."""
     tokenizer = Tokenizer.load(base)
-    if config.task is not Task.CHAT or tokenizer.chat_template is not None:
-        return tokenizer, ()
-    note = "the tokenizer has no chat template: lavra's plain one is used, and saved with the model"
-    return tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE), (note,)
+    if config.task is Task.CHAT and tokenizer.chat_template is None:
+        note = "the tokenizer has no chat template: lavra's plain one is used, and saved with the model"
+        return tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE), (note,)
+    if config.task is Task.TEXT2TEXT and meet_without_space(data.train, config.separator):
+        return tokenizer, (
+            "some sources and targets meet without a space; where a decoder is to tell them apart, end the sources "
+            "with one or give --separator",
+        )
+    return tokenizer, ()
 
 
 def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[Hook] = ()) -> FinetuneResult:
@@ -198,15 +206,18 @@ def save(prepared: Prepared, out: Path, before: Scores, after: Scores, result: T
         "seconds": round(result.seconds, 1),
         "trained_parameters": prepared.parameters.trainable,
     }
+    facts = to_mapping(prepared.config)
     with atomic_folder(out) as work:
         if prepared.config.method is not Method.FULL:
             save_adapter(prepared.recipe.module(), ADAPTER, work, base=str(prepared.base))
             kind = "adapter"
+            if isinstance(prepared.recipe, HeadedRecipe):  # PEFT's files have no place for what outputs mean
+                facts[HEAD] = to_mapping(prepared.recipe.model.task)
         else:
             prepared.recipe.save(work)
             kind = "model"
         prepared.tokenizer.save(work)
-        write_card(work, kind=kind, parents=parents, config=to_mapping(prepared.config), metrics=metrics)
+        write_card(work, kind=kind, parents=parents, config=facts, metrics=metrics)
 
 
 def training_settings(config: FinetuneConfig, lesson: Lesson) -> TrainConfig:

@@ -1,0 +1,170 @@
+"""Adapters open over their models: what `lavra finetune` and PEFT wrote, with the logits they had there."""
+
+import json
+import shutil
+
+import numpy as np
+import peft
+import pytest
+import torch
+import transformers as hf
+
+import lavra
+from lavra.api.headed import TextGroup
+from lavra.base.card import read_card
+from lavra.base.errors import CheckpointError, InputError
+from lavra.base.tasks import Task
+from lavra.pipeline.finetuning.run import finetune, prepare
+from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from tests.adapt.peers import randomize
+from tests.api.heads import head_folder, peer
+from tests.pipeline.finetuning.tasks import base_folder, rows, write
+
+TEXTS = ["the film was good", "a sad day in porto", "it is"]
+TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
+
+
+def tuned(tmp_path, kind, method=Method.LORA, family="bert", base=None):
+    """A finetuned adapter, and the run it came from."""
+    data = write(tmp_path / "data.jsonl", rows(kind, 24))
+    config = FinetuneConfig(
+        task=Task(TASKS.get(kind, kind)), data=data, method=method, steps=2, batch_size=8, heldout_fraction=0.2
+    )
+    run = prepare(config, base or base_folder(tmp_path / "base", family))
+    randomize(run.recipe.module())
+    finetune(run, tmp_path / "made", lambda *_: None)
+    return run
+
+
+def read(headed, texts=TEXTS):
+    groups = [TextGroup(texts=[text], truncate=False, name="text") for text in texts]
+    return np.stack([found.logits for found in headed.read(groups)])
+
+
+@pytest.mark.parametrize(
+    ("family", "method"),
+    [
+        pytest.param(family, method, id=f"{family}-{method.value}")
+        for family in ("bert", "llama")
+        for method in Method
+        if method is not Method.FULL and (family, method) != ("bert", Method.PREFIX)  # an encoder keeps no keys
+    ],
+)
+def test_a_finetuned_classifier_opens_again_with_equal_logits(tmp_path, family, method):
+    run = tuned(tmp_path, "classify", method, family)
+    run.recipe.headed.virtual = run.recipe.virtual
+    again = lavra.load(tmp_path / "made")
+    assert np.allclose(read(again.predictor.headed), read(run.recipe.headed), atol=1e-5)
+    assert again.predictor.labels == run.recipe.model.task.labels
+    assert again.classify(TEXTS[0]).label in ("yes", "no")
+    fresh = lavra.load(tmp_path / "base")
+    assert fresh.predictor is None
+
+
+@pytest.mark.parametrize("kind", ["several", "number", "rerank", "ner", "qa", "choice"])
+def test_every_head_opens_again(tmp_path, kind):
+    run = tuned(tmp_path, kind)
+    again = lavra.load(tmp_path / "made").predictor
+    assert again.headed.model.task == run.recipe.model.task
+    torch.manual_seed(0)
+    ids = torch.randint(5, 60, (2, 9))
+    with torch.no_grad():
+        assert torch.allclose(again.headed.model(ids), run.recipe.model.eval()(ids), atol=1e-5)
+
+
+def test_an_adapter_over_a_model_with_that_head(tmp_path):
+    """Going on with a head that is there: it is saved with the adapter and opened over the base's."""
+    first = tmp_path / "first"
+    first.mkdir()
+    data = write(first / "data.jsonl", rows("classify", 24))
+    config = FinetuneConfig(task=Task.CLASSIFY, data=data, steps=1, batch_size=8, heldout_fraction=0.2)
+    finetune(prepare(config, base_folder(tmp_path / "plain")), tmp_path / "headed", lambda *_: None)
+    run = tuned(tmp_path, "classify", base=tmp_path / "headed")
+    assert np.allclose(read(lavra.load(tmp_path / "made").predictor.headed), read(run.recipe.headed), atol=1e-5)
+    bare = lavra.load(tmp_path / "headed").predictor.headed
+    assert not np.allclose(read(bare), read(run.recipe.headed), atol=1e-3)
+
+
+def test_saved_again_it_opens_again(tmp_path):
+    tuned(tmp_path, "classify")
+    one = lavra.load(tmp_path / "made")
+    one.save(tmp_path / "copy")
+    card = read_card(tmp_path / "copy")
+    assert (card.kind, card.parents["model"]) == ("adapter", read_card(tmp_path / "made").id)
+    again = lavra.load(tmp_path / "copy")
+    assert again.classify(TEXTS) == one.classify(TEXTS)
+    one.save(tmp_path / "copy")
+
+
+def test_writers_and_embedders_open_with_their_adapters(tmp_path):
+    run = tuned(tmp_path, "text2text", family="llama")
+    again = lavra.load(tmp_path / "made")
+    ids = torch.randint(5, 60, (2, 9))
+    with torch.no_grad():
+        assert torch.equal(again.port.model(ids), run.recipe.module().eval()(ids))
+    assert again.generate("where is ana", max_tokens=3).usage.completion_tokens <= 3
+    other = tmp_path / "other"
+    other.mkdir()
+    run = tuned(other, "embed")
+    assert lavra.load(other / "made").embed(TEXTS) == pytest.approx(run.recipe.embed(TEXTS), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["classify", "ner", "qa"])
+@torch.no_grad()
+def test_peft_wrote_it(tmp_path, kind):
+    """Over a base that has the head; a PEFT adapter's own files do not say what outputs mean."""
+    base = head_folder(kind, tmp_path / "base")
+    model, tokenizer = peer(kind, base)
+    names = {"classify": "SEQ_CLS", "ner": "TOKEN_CLS", "qa": "QUESTION_ANS"}
+    whole = {"modules_to_save": ["qa_outputs"]} if kind == "qa" else {}
+    config = peft.LoraConfig(task_type=names[kind], r=3, target_modules=["query", "value"], **whole)
+    other = peft.get_peft_model(model, config).eval()
+    randomize(other)
+    other.save_pretrained(tmp_path / "made")
+    row = tokenizer(TEXTS[0], return_tensors="pt")
+    out = other(**row)
+    expected = torch.stack((out.start_logits, out.end_logits), -1) if kind == "qa" else out.logits
+    ours = lavra.load(tmp_path / "made").predictor.headed.model(row["input_ids"])
+    assert (ours - expected).abs().max() < 1e-4
+
+
+def test_its_model_may_be_elsewhere(tmp_path):
+    tuned(tmp_path, "classify")
+    expected = lavra.load(tmp_path / "made").classify(TEXTS)
+    shutil.move(tmp_path / "base", tmp_path / "moved")
+    with pytest.raises(InputError, match=r"the model that the adapter .* belongs to: .*name it with base="):
+        lavra.load(tmp_path / "made")
+    assert lavra.load(tmp_path / "made", base=tmp_path / "moved").classify(TEXTS) == expected
+    with pytest.raises(InputError, match="is no adapter; leave base out"):
+        lavra.load(tmp_path / "moved", base=tmp_path / "made")
+
+
+def test_what_cannot_be_opened(tmp_path):
+    tuned(tmp_path, "classify")
+    path = tmp_path / "made" / "adapter_config.json"
+    fields = json.loads(path.read_text())
+    (tmp_path / "made" / "lavra.json").unlink()
+    with pytest.raises(CheckpointError, match="open the model with the head"):
+        lavra.load(tmp_path / "made")
+    path.write_text(json.dumps({**fields, "base_model_name_or_path": None}))
+    with pytest.raises(InputError, match="does not say which model it belongs to"):
+        lavra.load(tmp_path / "made")
+    path.write_text("[]")
+    with pytest.raises(CheckpointError, match="holds a list instead of fields"):
+        lavra.load(tmp_path / "made")
+
+
+def test_a_prompt_of_a_language_model_is_refused(tmp_path):
+    tuned(tmp_path, "text2text", Method.PROMPT, "llama")
+    with pytest.raises(InputError, match="soft prompt or prefix of a language model"):
+        lavra.load(tmp_path / "made")
+
+
+def test_peft_opens_what_a_run_wrote_over_a_model_with_as_many_labels(tmp_path):
+    run = tuned(tmp_path, "classify")
+    model = hf.AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=2)
+    other = peft.PeftModel.from_pretrained(model, tmp_path / "made").eval()
+    tokenizer = hf.AutoTokenizer.from_pretrained(tmp_path / "base")
+    with torch.no_grad():
+        found = other(**tokenizer(TEXTS[0], return_tensors="pt")).logits
+    assert found.numpy() == pytest.approx(read(run.recipe.headed)[0], abs=1e-4)
