@@ -348,7 +348,16 @@ def _unprefixed(target: Family, table: Table) -> Table:
 
 
 def joined(one: Rule, parameters: Mapping[str, Tensor]) -> Tensor:
-    """The tensor of theirs that a rule makes of our parameters."""
+    """The tensor of theirs that a rule makes of our parameters.
+
+    Raises ConfigError where something stands in a parameter's place: an adapter, a quantized matrix.
+    """
+    missing = [name for name in one.ours if name not in parameters]
+    if missing:
+        raise ConfigError(
+            f"{missing[0]} has another module in its place, so this is no plain model to be saved; take adapters out "
+            "(eject), merge them, or save them by themselves (save_adapter)"
+        )
     return one.form.join([parameters[name].detach().cpu() for name in one.ours]).contiguous()
 
 

@@ -7,10 +7,11 @@ On a CPU PyTorch draws a Bernoulli variable for each number, which takes longer 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _LEVELS: Final = 1 << 16
@@ -29,7 +30,24 @@ def dropout(x: Tensor, share: float, training: bool = True) -> Tensor:
         return x
     if x.device.type != "cpu" or torch.compiler.is_compiling():  # a GPU draws fast, a compiler fuses its own draws
         return functional.dropout(x, share)
-    draws = torch.empty(-(-x.numel() // _A_DRAW), dtype=torch.int64).random_(_LEAST, None)
-    bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
-    keep = (bits >= round(share * _LEVELS) - _LEVELS // 2).to(x.dtype)
-    return x * keep.mul_(1 / (1 - share))
+    out: Tensor = _Drop.apply(x, share)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Drop(torch.autograd.Function):
+    """Keeps one byte a number for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
+        draws = torch.empty(-(-x.numel() // _A_DRAW), dtype=torch.int64).random_(_LEAST, None)
+        bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
+        keep = bits >= round(share * _LEVELS) - _LEVELS // 2
+        ctx.save_for_backward(keep)
+        ctx.scale = 1 / (1 - share)
+        return (x * keep).mul_(ctx.scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (keep,) = ctx.saved_tensors
+        return (gradient * keep).mul_(ctx.scale), None

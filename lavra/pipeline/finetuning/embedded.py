@@ -12,10 +12,18 @@ import torch
 from torch import nn
 
 from lavra.adapt.embedding import EmbeddingModel
-from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives, ScoredCosine, VectorLoss
+from lavra.adapt.embedding_losses import (
+    Cosent,
+    EmbeddingLoss,
+    InBatchNegatives,
+    Matryoshka,
+    ScoredCosine,
+    Triplets,
+    VectorLoss,
+)
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.api.embedding_config import parse_pooling, save_embedding_model
-from lavra.base.errors import InputError
+from lavra.base.errors import ConfigError, InputError
 from lavra.data.supervised.order import OrderConfig
 from lavra.data.supervised.pair_rows import pair_rows, scored_pair_rows
 from lavra.data.supervised.row_batches import RowBatches, TaskRows, inference_batches
@@ -46,7 +54,7 @@ class EmbeddedRecipe:
     trained_whole: tuple[str, ...] = ()
 
     def __init__(self, model: Model, tokenizer: Tokenizer, config: FinetuneConfig, max_tokens: int) -> None:
-        self.model = EmbeddingModel(model, pooling=parse_pooling(config.pooling))
+        self.model = EmbeddingModel(model, pooling=parse_pooling(config.embed.pooling))
         self.tokenizer, self.config, self.max_tokens = tokenizer, config, max_tokens
         self.virtual: tuple[int, ...] = ()
         self.form = RowFormat(
@@ -67,7 +75,9 @@ class EmbeddedRecipe:
         rows = with_virtual_tokens(rows, self.virtual)
         batches = RowBatches(rows, OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed))
         return Lesson(
-            objective=TaskObjective(batches=batches, loss=EmbeddingLoss(loss=loss)),
+            objective=TaskObjective(
+                batches=batches, loss=EmbeddingLoss(loss=loss, chunk_rows=self.config.embed.chunk_rows)
+            ),
             num_samples=len(rows),
             batches_an_epoch=len(batches),
             troubles=rows.troubles,
@@ -112,11 +122,25 @@ class EmbeddedRecipe:
 
     def _rows(self, pairs: Sequence[PairSample]) -> tuple[TaskRows, VectorLoss]:
         scores = [pair.score for pair in pairs if pair.score is not None]
-        if not scores:
-            return pair_rows(pairs, self.form), InBatchNegatives()
-        if len(scores) < len(pairs):
+        if scores and len(scores) < len(pairs):
             raise InputError(f"{len(scores)} of {len(pairs)} pairs have a score; give all of them one, or none")
-        return scored_pair_rows(pairs, self.form), ScoredCosine(lowest=min(0.0, *scores), highest=max(scores))
+        wanted = self.config.embed.loss or ("cosine" if scores else "in-batch")
+        if bool(scores) != (wanted in ("cosine", "cosent")):
+            raise ConfigError(
+                f"embed.loss is {wanted!r} and the pairs have {'scores' if scores else 'no scores'}; "
+                f"choose {'cosine or cosent' if scores else 'in-batch or triplet'}"
+            )
+        loss = self._loss(wanted, scores)
+        sizes = self.config.embed.sizes
+        rows = scored_pair_rows(pairs, self.form) if scores else pair_rows(pairs, self.form)
+        return rows, Matryoshka(loss=loss, sizes=sizes) if sizes else loss
+
+    def _loss(self, wanted: str, scores: Sequence[float]) -> VectorLoss:
+        if wanted == "in-batch":
+            return InBatchNegatives(symmetric=self.config.embed.symmetric)
+        if wanted == "triplet":
+            return Triplets()
+        return Cosent() if wanted == "cosent" else ScoredCosine(lowest=min(0.0, *scores), highest=max(scores))
 
 
 def _pairs(samples: Sequence[Any]) -> list[PairSample]:

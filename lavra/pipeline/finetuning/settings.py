@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Final, Literal
@@ -52,6 +52,26 @@ _LONG_TOKENS: Final = 384
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmbedSettings:
+    """How texts become vectors, and what is learnt of pairs of them.
+
+    Attributes:
+        pooling: mean, cls or last.
+        loss: in-batch (the other samples of a batch are negatives), triplet, or, of pairs with scores, cosine or
+            cosent; what fits the data unless given.
+        symmetric: in-batch negatives in both directions.
+        sizes: beginnings of a vector that are to do by themselves, the whole one among them (Matryoshka).
+        chunk_rows: texts embedded at a time, for batches that would not fit; a third slower.
+    """
+
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    loss: Literal["in-batch", "triplet", "cosine", "cosent"] | None = None
+    symmetric: bool = False
+    sizes: tuple[int, ...] = ()
+    chunk_rows: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
     """What `lavra finetune` is asked for.
 
@@ -81,7 +101,8 @@ class FinetuneConfig:
         bottleneck: channels of a Houlsby or Pfeiffer adapter.
         virtual_tokens: of a soft prompt or prefix.
         prompt_text: text a soft prompt starts from.
-        pooling: of sentence embeddings: mean, cls or last.
+        separator: written between source and target where a decoder rewrites; what asks it must write it too.
+        embed: of sentence embeddings.
         precision: float32 or bf16.
         compile: auto, on or off.
         eval_every: steps between measurements; 0 measures at the end only.
@@ -116,7 +137,8 @@ class FinetuneConfig:
     bottleneck: int = 64
     virtual_tokens: int = 20
     prompt_text: str | None = None
-    pooling: Literal["mean", "cls", "last"] = "mean"
+    separator: str = ""
+    embed: EmbedSettings = field(default_factory=EmbedSettings)
     precision: Literal["float32", "bf16"] = "float32"
     compile: Literal["auto", "on", "off"] = "off"
     eval_every: int = 0

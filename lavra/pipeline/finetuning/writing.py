@@ -19,7 +19,7 @@ from lavra.data.supervised.order import OrderConfig
 from lavra.data.supervised.rewrite_rows import completion_rows, rewrite_rows
 from lavra.data.supervised.row_batches import RowBatches, inference_batches
 from lavra.data.supervised.rows import RowFormat
-from lavra.data.supervised.samples import Sample
+from lavra.data.supervised.samples import RewriteSample, Sample
 from lavra.model.build import Model
 from lavra.model.transformer import Encoder, EncoderDecoder
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
@@ -27,9 +27,6 @@ from lavra.pipeline.finetuning.settings import FinetuneConfig
 from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import Objective, sequence_to_sequence_loss, token_loss
-
-SEPARATOR = "\n"
-"""What a decoder reads between a source and the text it makes of it."""
 
 
 class WritingRecipe:
@@ -111,8 +108,14 @@ class WritingRecipe:
                 samples, self.form, decoder_start_id=start, max_target_tokens=self.form.max_tokens, packed=packed
             )
         else:
-            rows = completion_rows(samples, self.form, separator=SEPARATOR, packed=packed)
+            rows = completion_rows(samples, self.form, separator=self.config.separator, packed=packed)
         return with_virtual_tokens(rows, self.virtual, packed=packed)
+
+
+def meet_without_space(samples: Sequence[Sample], separator: str) -> bool:
+    """Whether a source's last word and its target's first would be one word to a decoder."""
+    texts = [sample for sample in samples if isinstance(sample, RewriteSample) and sample.target]
+    return any(not (one.source + separator)[-1:].isspace() and not (one.target or "")[:1].isspace() for one in texts)
 
 
 def _on_long(config: FinetuneConfig) -> Any:
