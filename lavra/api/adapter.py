@@ -62,7 +62,7 @@ class AdapterFolder:
         """How texts are embedded with it: as it was trained, or as with its base."""
         if self.config.get("task") != Task.EMBED.value:
             return usual
-        return replace(usual, pooling=parse_pooling(str(self.config["pooling"])), normalize=True)
+        return replace(usual, pooling=parse_pooling(self.config["embed"]["pooling"]), normalize=True)
 
 
 def read_adapter(folder: Path) -> AdapterFolder | None:
