@@ -125,5 +125,6 @@ def test_relations_take_other_widths_and_maps_do_not():
             Lesson(student, teacher, made, DistillConfig(attention=attention))
     with pytest.raises(ConfigError, match="give 2 numbers from 0 to 1"):
         Lesson(student, teacher, made, DistillConfig(hidden=HiddenConfig(layers=(1,))))
+    student, teacher = task_model(family="gpt2"), task_model(family="bert")
     with pytest.raises(ConfigError, match="stacks"):
-        Lesson(student, model_of("bert"), made, DistillConfig(hidden=HiddenConfig()))
+        Lesson(student, teacher, made, DistillConfig(hidden=HiddenConfig()))

@@ -178,6 +178,8 @@ def test_what_does_not_go_together_is_refused():
     narrow.config = dataclasses.replace(narrow.config, vocab_size=VOCAB * 2)
     for student, teacher, message in (
         (model_of(), narrow, "64 tokens and the teacher 128"),
+        (model_of(), model_of("bert"), "student: decoder, teacher: encoder"),
+        (model_of(), model_of().to("meta"), "on cpu and the teacher on meta"),
         (model_of(), task_model(), "task's head"),
         (task_model(labels=("a", "b")), task_model(labels=("b", "a")), "same order"),
         (task_model(task=Task.NER), task_model(), "does ner"),

@@ -32,6 +32,7 @@ from lavra.compress.distill.passes import target_hidden
 from lavra.compress.distill.pupil import weights_id
 from lavra.data.batch import Batch, BatchMaker
 from lavra.model import Model
+from lavra.model.config import Kind
 from lavra.model.loss import chunk_rows
 from lavra.train.identity import first_batch_id
 
@@ -70,7 +71,8 @@ class TeacherCache:
 
     Attributes:
         id: names the cache.
-        vocab_size: tokens the teacher knows.
+        kind: of model the teacher is.
+        vocab_size: tokens it knows.
         temperature: that its distributions have.
         top_k: tokens kept of each.
 
@@ -83,7 +85,7 @@ class TeacherCache:
         if card.kind != KIND:
             raise InputError(f"{folder} is a {card.kind}, not what was kept of a teacher; name such a folder")
         self.folder, self.id = folder, card.id
-        self.vocab_size = int(card.config["vocab_size"])
+        self.kind, self.vocab_size = Kind(card.config["kind"]), int(card.config["vocab_size"])
         self.temperature, self.top_k = float(card.config["temperature"]), int(card.config["top_k"])
         self._offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
         keys = np.load(folder / "keys.npy")
@@ -159,7 +161,7 @@ def write_teacher_cache(
                     progress("teacher", number + 1, config.num_batches)
         np.save(work / "keys.npy", np.fromiter(keys, dtype=np.uint64, count=len(keys)))
         np.save(work / "offsets.npy", np.asarray(offsets, dtype=np.int64))
-        settings = {**asdict(config), "vocab_size": known}
+        settings = {**asdict(config), "vocab_size": known, "kind": teacher.config.kind.value}
         write_card(work, kind=KIND, parents={"teacher": weights_id(teacher)}, config=settings)
     return TeacherCache(folder)
 

@@ -33,7 +33,7 @@ from lavra.compress.distill.pupil import Pupil, weights_id
 from lavra.compress.distill.watch import Watch
 from lavra.data.batch import Batch, BatchMaker
 from lavra.data.supervised.batch import TaskBatch, TaskBatchMaker
-from lavra.model import Model
+from lavra.model import Model, ModelConfig
 from lavra.model.heads import TaskModel
 from lavra.train import Objective, TrainConfig, TrainResult, train
 from lavra.train.loop import Evaluate
@@ -215,6 +215,10 @@ def distill(
 
 
 def _check_outputs(student: nn.Module, teacher: Teacher) -> None:
+    if isinstance(teacher, nn.Module):
+        places = [next(one.parameters()).device for one in (student, teacher)]
+        if places[0] != places[1]:
+            raise ConfigError(f"the student is on {places[0]} and the teacher on {places[1]}; put both on one device")
     if isinstance(student, TaskModel) != isinstance(teacher, TaskModel):
         raise ConfigError("one of student and teacher has a task's head and the other has not; give two of a kind")
     if isinstance(student, TaskModel) and isinstance(teacher, TaskModel):
@@ -225,8 +229,15 @@ def _check_outputs(student: nn.Module, teacher: Teacher) -> None:
                 f"{theirs.task.value} with {', '.join(theirs.labels)}; give both the same, in the same order"
             )
         return
-    size = student.config.vocab_size  # type: ignore[union-attr]
-    known = teacher.vocab_size if isinstance(teacher, TeacherCache) else teacher.config.vocab_size
+    assert not isinstance(teacher, TaskModel)
+    config: ModelConfig = student.config  # type: ignore[assignment]
+    kind, size = config.kind, config.vocab_size
+    if isinstance(teacher, TeacherCache):
+        taught, known = teacher.kind, teacher.vocab_size
+    else:
+        taught, known = teacher.config.kind, teacher.config.vocab_size
+    if kind is not taught:
+        raise ConfigError(f"student: {kind.value}, teacher: {taught.value}; they predict other things")
     if size != known:
         raise ConfigError(
             f"the student knows {size} tokens and the teacher {known}; logits need one vocabulary: "
