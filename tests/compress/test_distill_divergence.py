@@ -135,3 +135,19 @@ def test_half_precision_heads_learn_in_half_precision(small_chunks):
     exact = naive(student, teacher, labels, mixture)
     assert abs(loss.item() / exact.item() - 1) < 0.02
     assert own["weight"].grad.dtype is torch.float32
+
+
+def test_no_more_than_a_chunk_of_logits_exists(small_chunks, monkeypatch):
+    seen, plain = [], functional.linear
+
+    def linear(*arguments):
+        made = plain(*arguments)
+        seen.append(tuple(made.shape))
+        return made
+
+    monkeypatch.setattr(functional, "linear", linear)
+    student, teacher, labels = drawn()
+    own = {name: tensor.clone().requires_grad_() for name, tensor in student.items()}
+    said = LiveTeacher(**teacher, temperature=2.0)
+    chunked_mixture(own["hidden"], own["weight"], labels, said, Mixture(temperature=2.0, share=0.5), own["bias"])
+    assert seen == [shape for rows in (64, 64, 22) for shape in [(rows, V)] * 2]

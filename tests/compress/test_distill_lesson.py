@@ -215,3 +215,13 @@ def test_a_task_batch_and_padding_do_not_matter():
     with Lesson(student, teacher, Made(lambda _: batch), EVERYTHING) as lesson, torch.no_grad():
         narrow_loss, wide_loss = (lesson.objective.loss(lesson.pupil, one) for one in (batch, wide))
     torch.testing.assert_close(narrow_loss, wide_loss, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "bert", "t5"])
+def test_mixed_precision_learns_the_same_things(family):
+    student, teacher, losses = model_of(family, layers=1, seed=1), model_of(family, hidden=48), []
+    for precision in ("float32", "bf16"):
+        one = copy.deepcopy(student)
+        batches = Made(lambda _: batch_of(family))
+        losses.append(distill(one, teacher, batches, EVERYTHING, settings(2, precision=precision)).loss)
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)

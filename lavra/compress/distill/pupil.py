@@ -34,9 +34,7 @@ class Pupil(nn.Module):
         self.student = student
         device = next(student.parameters()).device
         needed = {place: pair for place, pair in widths.items() if pair[0] != pair[1]}
-        self.projections = nn.ModuleDict(
-            {_key(place): nn.Linear(*pair, bias=False, device=device) for place, pair in needed.items()}
-        )
+        self.projections = nn.ModuleDict({_key(place): _drawn(*pair).to(device) for place, pair in needed.items()})
         digits = [float(int(digit, 16)) for digit in hash_json(mark)]
         self.mark = nn.Parameter(torch.tensor(digits, device=device), requires_grad=False)
 
@@ -52,6 +50,14 @@ class Pupil(nn.Module):
             return states
         out: Tensor = self.projections[_key(place)](states)
         return out
+
+
+def _drawn(student: int, teacher: int) -> nn.Linear:
+    """A fresh projection, the same in every run, that keeps the size of what it is given."""
+    made = nn.Linear(student, teacher, bias=False)
+    with torch.no_grad():
+        made.weight.normal_(std=student**-0.5, generator=torch.Generator().manual_seed(0))
+    return made
 
 
 def _key(place: Place) -> str:
