@@ -191,6 +191,8 @@ def test_what_does_not_go_together_is_refused():
         pytest.raises(ConfigError, match="has a decoder's input"),
     ):
         lesson.objective.loss(lesson.pupil, batch_of("t5"))
+    with pytest.raises(ConfigError, match="one model"):
+        Lesson(narrow, narrow, made, config)
     for settings_, message in (
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"share": 1.5}, "share is 1.5"),

@@ -215,6 +215,8 @@ def distill(
 
 
 def _check_outputs(student: nn.Module, teacher: Teacher) -> None:
+    if teacher is student:
+        raise ConfigError("student and teacher are one model; make a student with shrink, or copy the model")
     if isinstance(teacher, nn.Module):
         places = [next(one.parameters()).device for one in (student, teacher)]
         if places[0] != places[1]:
