@@ -87,6 +87,8 @@ def test_other_data_a_longer_run_and_other_settings_are_refused(tmp_path):
         distill(student, cache, Made(lambda number: batch_of(seed=number)), DistillConfig(), settings(5))
     with pytest.raises(ConfigError, match=r"written for 2\.0"):
         Lesson(student, cache, made(), DistillConfig(temperature=1.0))
+    with pytest.raises(ConfigError, match="student: encoder, teacher: decoder"):
+        Lesson(model_of("bert"), cache, made("bert"), DistillConfig())
     with pytest.raises(ConfigError, match="not in a teacher's cache"):
         Lesson(student, cache, made(), DistillConfig(hidden=HiddenConfig()))
     with pytest.raises(ConfigError, match="teacher knows 64 tokens"):
