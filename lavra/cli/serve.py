@@ -19,12 +19,13 @@ from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.engine import EngineConfig
-from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller
+from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
 from lavra.model.transformer import Encoder
 
 try:
     from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
     from lavra.serve.run import free_port, serve
+    from lavra.serve.served import HEAD_PATHS
     from lavra.serve.traces import spans_module
 except ImportError as missing:  # only the server needs them
     raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
@@ -104,7 +105,10 @@ def open_draft(settings: ServeSettings) -> TextModel | None:
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
-    model = fused_model(load(folder, dtype=settings.dtype, device=settings.device))
+    opened = load(folder, dtype=settings.dtype, device=settings.device)
+    if opened.predictor is not None:
+        return _headed(name or Path(folder).resolve().name, opened, settings)
+    model = fused_model(opened)
     assert model.tokenizer is not None
     encodes = isinstance(getattr(model.port, "model", None), Encoder)
     engine = None
@@ -127,6 +131,14 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
     )
+
+
+def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel:
+    """A model with a task's head."""
+    assert model.tokenizer is not None
+    assert model.predictor is not None
+    predictor = BatchingPredictor(model.predictor, max_queue=settings.max_queue)
+    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor)
 
 
 def version_of(folder: Path | None) -> str:
@@ -164,6 +176,9 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
 def _abilities(model: ServedModel) -> str:
     if model.engine is not None:
         return f"up to {model.room:,} tokens"
+    if model.predictor is not None:
+        labels = f", labels {', '.join(model.predictor.labels)}" if model.predictor.labels else ""
+        return f"{HEAD_PATHS[model.predictor.task]}{labels}"
     return "embeddings" if model.filler is None else "embeddings, gaps filled"
 
 

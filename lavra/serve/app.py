@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -17,9 +18,22 @@ from lavra.serve.embeddings import embedding_router
 from lavra.serve.errors import install_handlers
 from lavra.serve.fill_mask import fill_mask_router
 from lavra.serve.gate import Gate
+from lavra.serve.heads import head_router
 from lavra.serve.plain import status_router, token_router
+from lavra.serve.rerank import rerank_router
 from lavra.serve.served import ModelTable
 from lavra.serve.traces import spans_module
+
+ROUTERS: Final = (
+    chat_router,
+    completion_router,
+    embedding_router,
+    fill_mask_router,
+    head_router,
+    rerank_router,
+    token_router,
+    status_router,
+)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
@@ -46,7 +60,7 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
 
     app = FastAPI(title="lavra", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.edge = edge
-    for make in (chat_router, completion_router, embedding_router, fill_mask_router, token_router, status_router):
+    for make in ROUTERS:
         app.include_router(make(edge))
     install_handlers(app)
     if config.cors_origins:

@@ -102,6 +102,8 @@ def _describe(model: ServedModel) -> dict[str, Any]:
         "writes": model.engine is not None,
         "embeds": model.embedder is not None,
         "fills_masks": model.filler is not None,
+        "task": None if model.predictor is None else model.predictor.task.value,
+        "labels": [] if model.predictor is None else list(model.predictor.labels),
         "chats": model.engine is not None and model.tokenizer.chat_template is not None,
         "max_model_len": None if model.engine is None else model.engine.room,
     }

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1)]
 Stop = str | Annotated[list[str], Field(max_length=16)] | None
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -134,6 +136,76 @@ class FillMaskBody(Body):
     targets: Annotated[list[str], Field(min_length=1, max_length=1000)] | None = Field(
         default=None, description="the only candidates; each one token of the vocabulary"
     )
+
+
+class Headed(Body):
+    """What texts a model with a task's head reads; those that are too long are refused unless they may be cut."""
+
+    truncate: bool = Field(default=False, description="read only the beginning of what is too long, and say so")
+
+
+class ClassifyBody(Headed):
+    """`POST /v1/classify`."""
+
+    input: str | Annotated[list[str | Pair], Field(min_length=1, max_length=2048)] = Field(
+        description="a text, or a list of texts and of pairs of texts"
+    )
+
+
+class TagBody(Body):
+    """`POST /v1/tag`; long texts are read in windows, nothing is cut."""
+
+    input: str | Annotated[list[str | Words], Field(min_length=1, max_length=2048)] = Field(
+        description="a text, or a list of texts and of lists of words"
+    )
+
+
+class Question(BaseModel):
+    """A question about a passage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str
+    context: str
+
+
+class AnswerBody(Body):
+    """`POST /v1/answer`; long passages are read in windows, nothing is cut."""
+
+    input: Question | Annotated[list[Question], Field(min_length=1, max_length=2048)]
+    allow_none: bool = Field(default=False, description="whether a passage may have no answer")
+
+
+class Choices(BaseModel):
+    """A beginning and endings to choose from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    choices: Annotated[list[str], Field(min_length=2, max_length=256)]
+
+
+class ChooseBody(Headed):
+    """`POST /v1/choose`."""
+
+    input: Choices | Annotated[list[Choices], Field(min_length=1, max_length=256)]
+
+
+class Document(BaseModel):
+    """A text, as some clients write it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+
+
+class RerankBody(Headed):
+    """`POST /v1/rerank`."""
+
+    query: str
+    documents: Annotated[list[str | Document], Field(min_length=1, max_length=2048)]
+    top_n: Annotated[int, Field(ge=1)] | None = Field(default=None, description="the best ones only; all by default")
+    return_documents: bool = False
 
 
 class TokenizeBody(Body):

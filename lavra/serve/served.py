@@ -5,13 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from lavra.base.errors import InputError, LavraError, nearest
-from lavra.base.ports import Embedder, MaskFiller
+from lavra.base.ports import Embedder, MaskFiller, Predictor
+from lavra.base.tasks import Task
 from lavra.engine import Engine
 from lavra.engine.batching import Batcher
 from lavra.tokens.tokenizer import Tokenizer
+
+HEAD_PATHS: Final = {
+    Task.CLASSIFY: "/v1/classify",
+    Task.NER: "/v1/tag",
+    Task.QA: "/v1/answer",
+    Task.CHOICE: "/v1/choose",
+    Task.RERANK: "/v1/rerank",
+}
+"""Which endpoint asks a head for a task."""
 
 
 class UnknownModelError(LavraError):
@@ -28,6 +38,7 @@ class ServedModel:
         engine: writes and scores; `None` for an encoder.
         embedder: turns texts into vectors, if it can.
         filler: says what belongs in the gaps of texts, if it can.
+        predictor: says what texts are, where the model has a task's head.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -37,6 +48,7 @@ class ServedModel:
     engine: Engine | None = None
     embedder: Embedder | None = None
     filler: MaskFiller | None = None
+    predictor: Predictor | None = None
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -44,8 +56,14 @@ class ServedModel:
         """What writes text.
 
         Raises:
-            InputError: it is an encoder.
+            InputError: it is an encoder, or has a task's head.
         """
+        if self.predictor is not None:
+            task = self.predictor.task
+            raise InputError(
+                f"{self.name} has a head for {task.value!r} and writes no text; ask {HEAD_PATHS[task]}, or serve a "
+                "language model beside it"
+            )
         if self.engine is None:
             raise InputError(f"{self.name} is an encoder and writes no text; ask /v1/embeddings or /v1/fill-mask")
         return self.engine
@@ -72,6 +90,19 @@ class ServedModel:
                 "serve an encoder that was saved with its head (BertForMaskedLM) beside it"
             )
         return self.filler
+
+    def head(self, task: Task) -> Predictor:
+        """What says what texts are.
+
+        Raises:
+            InputError: it has no head at all; one for another task says so itself.
+        """
+        if self.predictor is None:
+            raise InputError(
+                f"{self.name} has no head for {task.value!r}; serve a model beside it that lavra finetune --task "
+                f"{task.value} made"
+            )
+        return self.predictor
 
     def chat_prompt(
         self,
@@ -130,6 +161,6 @@ class ModelTable:
         for model in self._models:
             if model.engine is not None:
                 model.engine.close()
-            for worker in (model.embedder, model.filler):
+            for worker in (model.embedder, model.filler, model.predictor):
                 if isinstance(worker, Batcher):
                     worker.close()
