@@ -1,22 +1,37 @@
-"""From a model folder to an engine: how much memory the cache takes, and which runner computes."""
+"""From a model folder to an engine: how much memory the cache takes, which runner computes, which adapters it has."""
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
+from lavra.adapt.config import PromptConfig
+from lavra.adapt.inject import activate
+from lavra.adapt.peft_read import load_adapter
+from lavra.api.adapter import AdapterFolder, read_adapter
 from lavra.api.embed import TorchEmbedder
+from lavra.api.load import find_folder
 from lavra.api.model import TextModel
+from lavra.base.card import CARD_FILE, read_card
 from lavra.base.device import available_memory
-from lavra.base.errors import ConfigError, InputError
-from lavra.engine import DraftModel, Engine, EngineConfig
+from lavra.base.errors import CheckpointError, ConfigError, InputError
+from lavra.base.files import hash_file
+from lavra.engine import DraftModel, Engine, EngineAdapter, EngineConfig
+from lavra.engine.runners.adapted import adapters_in, virtual_tokens, weights_version
 from lavra.engine.runners.fused import fuse
 from lavra.engine.runners.torch import CACHE_TYPES, TorchRunner
 from lavra.generate.in_process import InProcessModel
 from lavra.model.config import ModelConfig
-from lavra.model.transformer import Decoder, Encoder
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
+from lavra.tokens.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 _SHARE = 0.125  # of the memory that is free now, at most: the rows that write may take as much again
 _CONTEXTS = 16  # of full length, at most: more than that is memory nobody asked for
@@ -56,7 +71,9 @@ def start_engine(
     draft: TextModel | None = None,
     draft_tokens: int = 4,
 ) -> Engine:
-    """An engine over a loaded model.
+    """An engine over a loaded model and the adapters in it: a request may name one.
+
+    Requests that name none get the model as it is now: with the adapter that acts on it, or none.
 
     Args:
         model: a decoder or an encoder-decoder, in this process.
@@ -68,14 +85,142 @@ def start_engine(
 
     Raises:
         InputError: the model is an encoder, is elsewhere, or cannot be served in blocks; or the draft's tokenizer is
-            another one.
+            another one; or several adapters act on the model at once.
     """
     cache = cache or CacheConfig()
     port = _in_process(model)
     tokens = cache.cache_tokens or _default_tokens(port, cache)
     helper = None if draft is None else DraftModel(_draft_runner(port, draft, tokens, cache), most=draft_tokens)
     runner = _runner(port, tokens, cache)
-    return Engine(runner, port.reading, stop_ids=port.stop_ids, config=config, root=root, draft=helper)
+    return Engine(
+        runner,
+        port.reading,
+        stop_ids=port.stop_ids,
+        config=config,
+        root=root,
+        draft=helper,
+        adapters=engine_adapters(port),
+        usual_adapter=_usual_adapter(port),
+    )
+
+
+def add_adapters(model: TextModel, folders: Mapping[str, str | Path]) -> None:
+    """Put saved adapters into a loaded model, for an engine whose requests choose among them; none acts of itself.
+
+    Args:
+        model: a decoder or an encoder-decoder, in this process, before it is fused.
+        folders: by the name of the adapter, as PEFT or lavra wrote them; or hub ids.
+
+    Raises:
+        InputError: the model is no language model or is an adapter itself, or an adapter's tokenizer is another one.
+        CheckpointError: a folder cannot be opened, or its adapter was made for another model.
+    """
+    port = _in_process(model)
+    if isinstance(port.model, Encoder):
+        raise InputError("this model is an encoder, and adapters are chosen by requests to write; serve a decoder")
+    if adapters_in(port.model) is not None:
+        raise InputError(f"{model.folder} has an adapter already; name its base, and give each adapter by itself")
+    for name, named in folders.items():
+        folder = find_folder(str(named))
+        found = read_adapter(folder)
+        if found is not None:
+            _check_adapter(found, model.folder, port.tokenizer)
+        load_adapter(port.model, folder, name)
+    if folders:
+        activate(port.model)
+
+
+def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokenizer) -> None:
+    if adapter.head is not None:
+        raise InputError(
+            f"{adapter.folder} was made with a head for {adapter.head.task.value!r} and writes no text; serve the "
+            "folder as a model of its own"
+        )
+    if (adapter.folder / "tokenizer.json").exists():
+        own = Tokenizer.load(adapter.folder)
+        if _reading_of(own) != _reading_of(tokenizer):
+            raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
+    if base is not None:
+        _check_base(adapter, base)
+
+
+def _reading_of(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What decides which ids a text has: padding and truncation are how somebody last used it."""
+    definition: dict[str, Any] = json.loads(tokenizer.backend.to_str())
+    return {key: value for key, value in definition.items() if key not in ("padding", "truncation")}
+
+
+def _check_base(adapter: AdapterFolder, base: Path) -> None:
+    """Refuse another model's adapter: by the cards, or by the weights of the model it names, where that is here."""
+    made_for = read_card(adapter.folder).parents.get("model") if (adapter.folder / CARD_FILE).exists() else None
+    own = read_card(base).id if (base / CARD_FILE).exists() else None
+    if made_for is not None and made_for == own:
+        return
+    named = None if adapter.base is None else Path(adapter.base).expanduser()
+    if named is not None and named.is_dir():
+        if not _same_weights(named, base):
+            raise CheckpointError(
+                f"{adapter.folder} was made for {named}, whose weights are not those of {base}; serve it over {named}"
+            )
+    elif made_for is not None and own is not None:
+        raise CheckpointError(
+            f"{adapter.folder} was made for the model {made_for} ({adapter.base}), and {base} is {own} by its card; "
+            "serve it over its own"
+        )
+    elif adapter.base is not None and not _is_called(base, adapter.base):
+        logger.warning(
+            "%s was made for %s, which is not here to be compared with %s; its tensors fit", adapter.folder, named, base
+        )
+
+
+def _same_weights(one: Path, other: Path) -> bool:
+    if one.resolve() == other.resolve():
+        return True
+    return _weights(one) == _weights(other)
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    return {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _is_called(folder: Path, name: str) -> bool:
+    """Whether a folder, of a user's or of the hub's cache, has this name."""
+    return folder.name == Path(name).name or f"models--{name.replace('/', '--')}" in folder.parts
+
+
+def engine_adapters(port: InProcessModel) -> tuple[EngineAdapter, ...]:
+    """The adapters of a model as an engine knows them; none where they are merged into its weights."""
+    state = adapters_in(port.model)
+    if state is None or state.merged:
+        return ()
+    reads_source = isinstance(port.model, EncoderDecoder)
+    found = []
+    for name, config in state.configs.items():
+        virtual = virtual_tokens(port.model, name)
+        in_source = reads_source and isinstance(config, PromptConfig)  # as PEFT; a prefix is the decoder's
+        found.append(
+            EngineAdapter(
+                name=name,
+                version=weights_version(port.model, name),
+                prompt=() if in_source else virtual,
+                source=virtual if in_source else (),
+            )
+        )
+    return tuple(found)
+
+
+def _usual_adapter(port: InProcessModel) -> str | None:
+    """The adapter that acts on every row of the model."""
+    state = adapters_in(port.model)
+    if state is None or state.merged or not state.selections:
+        return None
+    names = [name for selection in state.selections for name in selection.names]
+    if len(names) > 1 or state.selections[0].rows is not None:
+        raise InputError(
+            f"the adapters {', '.join(names)} act on the model together, and an engine has one a request; "
+            "merge them, or call lavra.adapt.inject.activate(model) with one name or none"
+        )
+    return names[0]
 
 
 def fused_model(model: TextModel) -> TextModel:

@@ -14,7 +14,7 @@ from typing import Any
 from lavra.api.fill import mask_filler
 from lavra.api.load import load
 from lavra.api.model import TextModel
-from lavra.api.serving import CacheConfig, fused_model, start_engine
+from lavra.api.serving import CacheConfig, add_adapters, fused_model, start_engine
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.cli.flags import add_json, add_settings, read_settings
@@ -38,6 +38,7 @@ lavra serve lavra-workspace/models/mine
 lavra serve chat=models/mine embed=models/minilm --port 8080
 LAVRA_API_KEYS=secret lavra serve models/mine --host 0.0.0.0
 lavra serve models/mine --traces http://127.0.0.1:4318
+lavra serve models/mine --adapter poems=adapters/poems --adapter letters=adapters/letters
 """
 
 
@@ -47,6 +48,7 @@ class ServeSettings(ServeConfig, EngineConfig, CacheConfig):
 
     Attributes:
         key_file: file with one API key a line; LAVRA_API_KEYS, separated by commas, is read too.
+        adapter: adapters over the one model that is served, each a model name of its own.
         draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
         draft_tokens: tokens it guesses at once.
         dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
@@ -54,6 +56,7 @@ class ServeSettings(ServeConfig, EngineConfig, CacheConfig):
     """
 
     key_file: Path | None = None
+    adapter: tuple[str, ...] = ()
     draft: str | None = None
     draft_tokens: int = 4
     dtype: str | None = None
@@ -68,7 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Models by place, everything else by flag; keys never on the command line, where others can read them."""
     parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
     add_json(parser)
-    add_settings(parser, ServeSettings, exclude=("api_keys",))
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="NAME=FOLDER",
+        help="an adapter over the model, which requests choose by its name; may be given several times",
+    )
+    add_settings(parser, ServeSettings, exclude=("api_keys", "adapter"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,8 +100,12 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
     config = _part(chosen, ServeConfig)
     if config.traces is not None:
         spans_module()  # before minutes are spent on opening models
+    if chosen.adapter and len(models) > 1:
+        raise InputError(
+            f"--adapter with {len(models)} models: nothing says which of them it is for; serve its base by itself"
+        )
     draft = open_draft(chosen)
-    table = ModelTable([open_model(name, chosen, draft) for name in models])
+    table = ModelTable([one for name in models for one in with_adapters(open_model(name, chosen, draft))])
     serve(build_app(table, config), config, on_ready=lambda url: announce(url, table, as_json=as_json))
 
 
@@ -106,8 +120,12 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
     opened = load(folder, dtype=settings.dtype, device=settings.device)
+    if opened.predictor is not None and settings.adapter:
+        raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     if opened.predictor is not None:
         return _headed(name or Path(folder).resolve().name, opened, settings)
+    if settings.adapter:
+        add_adapters(opened, named_adapters(settings.adapter))
     model = fused_model(opened)
     assert model.tokenizer is not None
     encodes = isinstance(getattr(model.port, "model", None), Encoder)
@@ -139,6 +157,29 @@ def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel
     assert model.predictor is not None
     predictor = BatchingPredictor(model.predictor, max_queue=settings.max_queue)
     return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor)
+
+
+def named_adapters(given: Sequence[str]) -> dict[str, str]:
+    """Folders of adapters by name, from `NAME=FOLDER` each, or `FOLDER`, whose name is then the adapter's.
+
+    Raises:
+        InputError: two have one name.
+    """
+    found: dict[str, str] = {}
+    for one in given:
+        name, _, folder = one.rpartition("=")
+        name = name or Path(folder).resolve().name
+        if name in found:
+            raise InputError(f"--adapter: two are called {name!r}; give one of them another name")
+        found[name] = folder
+    return found
+
+
+def with_adapters(model: ServedModel) -> list[ServedModel]:
+    """A model, and each adapter that requests may choose in its engine."""
+    if model.engine is None:
+        return [model]
+    return [model, *(model.with_adapter(name) for name in model.engine.adapters if name != model.engine.usual_adapter)]
 
 
 def version_of(folder: Path | None) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from lavra.base.errors import ConfigError, ContextLengthError, LavraError, OverloadedError
 from lavra.base.ports import Runner
 from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
-from lavra.engine.blocks import chain_hash
+from lavra.engine.adapters import EngineAdapter, Variant, Variants
 from lavra.engine.config import EngineConfig
 from lavra.engine.constraints import Constraints
 from lavra.engine.draft import DraftModel
@@ -28,8 +28,8 @@ from lavra.engine.passes import EngineStats, Passes
 from lavra.engine.sampler import SampleState
 from lavra.engine.sequence import Guesser, ScoredSequence, TokenSequence, WrittenSequence
 from lavra.engine.stream import EngineStream, Watch
-from lavra.generate.plan import Plan, Reading, plan_request
-from lavra.generate.target import Target, plan_score
+from lavra.generate.plan import Plan, Reading
+from lavra.generate.target import Target
 from lavra.generate.writing import Writing, mean_logprob
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,12 @@ class Engine:
         config: how requests share the machine.
         root: the model's name and version; prefixes are shared under one root only.
         draft: a small model with the same tokenizer that guesses; instead of looking up in the text.
+        adapters: the runner's, that requests may name.
+        usual_adapter: the one of requests that name none; `None` is the model itself.
+
+    Raises:
+        InputError: two adapters have one name, the virtual tokens of one leave no room in the context, or there is no
+            such usual one.
     """
 
     def __init__(
@@ -56,11 +62,13 @@ class Engine:
         config: EngineConfig | None = None,
         root: str = "",
         draft: DraftModel | None = None,
+        adapters: Sequence[EngineAdapter] = (),
+        usual_adapter: str | None = None,
     ) -> None:
         self.config = config or EngineConfig()
         self._draft = draft
         self.reading = reading
-        self._stop_ids, self._root = stop_ids, root.encode()
+        self._stop_ids, self._variants = stop_ids, Variants(reading, root, adapters, usual_adapter)
         self._num_tokens = 1 + max(reading.tokenizer.backend.get_vocab(with_added_tokens=True).values())
         self._constraints = Constraints(reading.tokenizer, stop_ids, reading.vocab_size)
         self._passes = Passes(runner, self.config)
@@ -82,6 +90,7 @@ class Engine:
 
         Raises:
             ConfigError: a setting is out of range, or more than one completion is asked for.
+            InputError: there is no such adapter.
             ContextLengthError: the prompt does not fit the context, or the whole cache.
             OverloadedError: too many requests wait.
         """
@@ -117,19 +126,31 @@ class Engine:
         """Log-probabilities of given texts, computed anew whatever the prefix cache holds.
 
         Raises:
+            InputError: there is no such adapter.
             ContextLengthError: a text is longer than the context.
         """
-        targets = [plan_score(request, self.reading) for request in requests]
+        variants = [self._variants.named(request.adapter) for request in requests]
+        targets = [variant.target(request) for variant, request in zip(variants, requests, strict=True)]
         pending = [_PendingScore() for _ in targets]
-        for target, one in zip(targets, pending, strict=True):
-            self._submit_score(target, one)
+        for variant, target, one in zip(variants, targets, pending, strict=True):
+            self._submit_score(variant, target, one)
         return [one.result(target) for target, one in zip(targets, pending, strict=True)]
 
     @property
-    def room(self) -> int:
-        """Most tokens of a prompt and its completion together: the context, or the whole cache."""
-        cache = self._passes.pool.num_blocks * self._passes.pool.block_size
-        return cache if self.reading.context is None else min(cache, self.reading.context)
+    def adapters(self) -> tuple[str, ...]:
+        """Names that requests may give."""
+        return self._variants.names
+
+    @property
+    def usual_adapter(self) -> str | None:
+        """The one of requests that name none."""
+        return self._variants.named(None).name
+
+    def room(self, adapter: str | None = None) -> int:
+        """Most tokens of a prompt and its completion together: the context, or the whole cache, less virtual tokens."""
+        variant, cache = self._variants.named(adapter), self._passes.pool.num_blocks * self._passes.pool.block_size
+        left = cache - len(variant.prompt)
+        return left if variant.reading.context is None else min(left, variant.reading.context)
 
     def stats(self) -> EngineStats:
         """What it is doing now."""
@@ -169,11 +190,12 @@ class Engine:
                 f"num_beams={request.num_beams}: the engine samples and does not search beams; "
                 "set num_beams=1, or decode in this process with lavra.load"
             )
-        plan = plan_request(request, self.reading)
-        self._require_room(len(plan.prompt) + plan.max_tokens)
+        variant = self._variants.named(request.adapter)
+        plan = variant.plan(request)
+        self._require_room(len(variant.prompt) + len(plan.prompt) + plan.max_tokens)
         streams, sequences = [], []
         for sample in range(request.n):
-            sequence, stream = self._sequence(plan, sample, watch() if watch else None)
+            sequence, stream = self._sequence(variant, plan, sample, watch() if watch else None)
             sequence.priority, sequence.deadline = priority, deadline
             streams.append(stream)
             sequences.append(sequence)
@@ -181,16 +203,22 @@ class Engine:
         self._hand_over(sequences[0], bounded=bounded, count=len(sequences))
         return streams
 
-    def _sequence(self, plan: Plan, sample: int, watch: Watch | None) -> tuple[WrittenSequence, EngineStream]:
-        request = plan.request
+    def _sequence(
+        self, variant: Variant, plan: Plan, sample: int, watch: Watch | None
+    ) -> tuple[WrittenSequence, EngineStream]:
+        request, source = plan.request, variant.with_front(plan.source)
         stream = EngineStream(lambda: self._cancel(sequence), watch)
+        tokens = [*variant.prompt, *plan.prompt]
         sequence = WrittenSequence(
             number=self._next_number(),
-            tokens=list(plan.prompt),
-            num_prompt=len(plan.prompt),
+            tokens=tokens,
+            num_prompt=len(tokens),
+            num_virtual=len(variant.prompt),
+            virtual_tokens=variant.virtual_tokens,
             fail=stream.deliver,
-            root=self._root_of(plan.source),
-            source=plan.source,
+            root=variant.root_of(source),
+            adapter=variant.name,
+            source=source,
             writing=Writing(plan, sample, self.reading.tokenizer, self._stop_ids),
             state=SampleState(
                 config=plan.sampling,
@@ -215,33 +243,33 @@ class Engine:
         config = self.config
         return PromptLookup(config.lookup_ngram, config.lookup_tokens) if config.lookup_tokens else None
 
-    def _submit_score(self, target: Target, pending: _PendingScore) -> None:
-        tokens = [*target.context, *target.tokens]
-        context = self.reading.context
-        if context is not None and len(tokens) > context:
+    def _submit_score(self, variant: Variant, target: Target, pending: _PendingScore) -> None:
+        tokens = [*variant.prompt, *target.context, *target.tokens]
+        length, context = len(tokens) - len(variant.prompt), variant.reading.context
+        if context is not None and length > context:
             raise ContextLengthError(
-                f"the text has {len(tokens)} tokens and the context {context}; score it in parts, "
+                f"the text has {length} tokens and the context {context}; score it in parts, "
                 "or in this process with lavra.load, which reads long texts in windows"
             )
-        first = max(1, len(target.context))
+        first = max(1, len(variant.prompt) + len(target.context))
         if len(tokens) <= first:  # nothing to score: no token, or one that has nothing before it
             pending.finish([])
             return
         self._require_room(len(tokens))
+        source = variant.with_front(target.source)
         sequence = ScoredSequence(
             number=self._next_number(),
             tokens=tokens,
             num_prompt=len(tokens),
+            num_virtual=len(variant.prompt),
             fail=pending.fail,
-            root=self._root_of(target.source),
-            source=target.source,
+            root=variant.root_of(source),
+            adapter=variant.name,
+            source=source,
             first=first,
             finish=pending.finish,
         )
         self._hand_over(sequence, bounded=False)
-
-    def _root_of(self, source: tuple[int, ...] | None) -> bytes:
-        return self._root if source is None else chain_hash(self._root, source)
 
     def _require_room(self, tokens: int) -> None:
         room = self._passes.pool.num_blocks * self._passes.pool.block_size
@@ -324,7 +352,7 @@ class _PendingScore:
         if self._error is not None:
             raise self._error
         logprobs: list[float | None] = list(self._logprobs)
-        if not target.context and target.tokens:
+        if len(logprobs) < len(target.tokens):  # the first has nothing before it, not even a virtual token
             logprobs = [None, *logprobs]
         return Score(
             tokens=target.tokens, logprobs=tuple(logprobs), num_bytes=target.num_bytes, warnings=target.warnings

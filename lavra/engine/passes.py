@@ -31,8 +31,8 @@ class EngineStats:
         free_blocks: blocks nobody holds.
         num_blocks: all of them.
         passes: forward passes.
-        prompt_tokens: tokens read for the first time.
-        cached_tokens: prompt tokens found in the prefix cache.
+        prompt_tokens: tokens read for the first time, virtual ones included.
+        cached_tokens: prompt tokens found in the prefix cache, virtual ones included.
         written_tokens: tokens chosen.
         drafted_tokens: tokens guessed.
         accepted_tokens: guesses that were right.
@@ -236,4 +236,5 @@ def _forward_row(row: ScheduledRow) -> ForwardRow:
         blocks=tuple(sequence.blocks),
         num_logits=sequence.num_logits(end),
         source=sequence.source,
+        adapter=sequence.adapter,
     )

@@ -8,7 +8,8 @@ nothing else: everything that decides the next token is in the tokens and the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -39,8 +40,10 @@ class TokenSequence:
     Attributes:
         number: in order of arrival, unique in its engine.
         tokens: ids so far, the prompt first.
-        num_prompt: ids that were given.
+        num_prompt: ids that were given, virtual ones included.
+        num_virtual: how many of the first ids are virtual ones of a soft prompt or a prefix.
         root: what its blocks depend on besides tokens (model, adapter); prefixes are shared within a root.
+        adapter: which of the runner's adapters acts.
         priority: lower ones go first.
         deadline: on the clock of `time.monotonic`; still waiting then, it is refused.
         may_share: whether blocks others computed may be used.
@@ -57,7 +60,9 @@ class TokenSequence:
     tokens: list[int]
     num_prompt: int
     fail: Callable[[BaseException], None]
+    num_virtual: int = 0
     root: bytes = b""
+    adapter: str | None = None
     priority: int = 0
     deadline: float | None = None
     may_share: bool = True
@@ -120,6 +125,7 @@ class WrittenSequence(TokenSequence):
         deliver: is told of every piece.
         guesser: guesses the tokens after the last one.
         siblings: other samples of the same request, which start from this one's prompt.
+        virtual_tokens: told in the account: those in front of the prompt, and those in front of the source.
     """
 
     writing: Writing
@@ -127,11 +133,17 @@ class WrittenSequence(TokenSequence):
     deliver: Callable[[Delta], None]
     guesser: Guesser | None = None
     siblings: list[WrittenSequence] = field(default_factory=list)
+    virtual_tokens: int = 0
 
     def guess(self, most: int) -> None:
-        """Ask the guesser."""
+        """Ask the guesser, which sees the text alone; what the tokenizer cannot spell would never be chosen."""
+        if self.guesser is None:
+            self.drafts = []
+            return
         room = self.writing.plan.max_tokens - len(self.writing.tokens) - 1
-        self.drafts = [] if self.guesser is None else self.guesser.guess(self.tokens, min(most, room))
+        text = self.tokens[self.num_virtual :] if self.num_virtual else self.tokens
+        guesses = self.guesser.guess(text, min(most, room))
+        self.drafts = list(takewhile(lambda token: token < self.state.num_tokens, guesses))
 
     def leave(self) -> None:
         """Give back what its guesser holds."""
@@ -146,12 +158,12 @@ class WrittenSequence(TokenSequence):
         """A token was chosen."""
         self.state.push(token)
         self.tokens.append(token)
-        self.writing.cached_tokens = self.cached
+        self.writing.cached_tokens = max(0, self.cached - self.num_virtual)
         self._note_if_cut()
         matcher = self.state.matcher
         delta = self.writing.push(token, logprob, top, last=matcher is not None and matcher.finished)
         self.done = delta.completion is not None
-        self.deliver(delta)
+        self._tell(delta)
 
     def refuse(self, error: BaseException) -> None:
         """It ends here, with an error."""
@@ -168,7 +180,14 @@ class WrittenSequence(TokenSequence):
     def cancel(self) -> None:
         """It ends here, with what was written."""
         self.done = True
-        self.deliver(self.writing.cancel())
+        self._tell(self.writing.cancel())
+
+    def _tell(self, delta: Delta) -> None:
+        completion = delta.completion
+        if completion is not None and self.virtual_tokens:
+            usage = replace(completion.usage, virtual_tokens=self.virtual_tokens)
+            delta = replace(delta, completion=replace(completion, usage=usage))
+        self.deliver(delta)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -47,6 +47,7 @@ def usage_object(prompts: Sequence[Usage], completions: Sequence[Usage]) -> dict
         "total_tokens": read + written,
         "prompt_tokens_details": {"cached_tokens": sum(usage.cached_tokens for usage in prompts)},
         "truncated_tokens": sum(usage.truncated_tokens for usage in prompts),
+        "virtual_tokens": sum(usage.virtual_tokens for usage in prompts),
         "response_cached": any(usage.response_cached for usage in prompts),
     }
 

@@ -115,7 +115,7 @@ def _submit_all(
 
 def _score_prompts(model: ServedModel, prompts: Sequence[str | tuple[int, ...]]) -> list[Score]:
     """Log-probabilities of the prompts' own tokens, the special ones in front included."""
-    return model.writer().score([ScoreRequest(text=_ids(model, one)) for one in prompts])
+    return model.writer().score([ScoreRequest(text=_ids(model, one), adapter=model.adapter) for one in prompts])
 
 
 def _ids(model: ServedModel, prompt: str | tuple[int, ...]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lavra.base.errors import OverloadedError
 from lavra.base.types import GenerateRequest
@@ -68,6 +68,7 @@ class Edge:
         if self.draining:
             raise OverloadedError("the server is stopping; try another one", retry_after=self.config.drain_seconds)
         deadline = time.monotonic() + self.config.queue_seconds
+        request = replace(request, adapter=model.adapter)
         key, trace = self.answers.key(model.name, request, tenant), traces.current()
         tell = None if trace is None else trace.watching()
         found = self.answers.find(key, tell)

@@ -45,7 +45,9 @@ def token_router(edge: Edge) -> APIRouter:
     async def score(body: ScoreBody) -> Response:
         warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
         text = body.text if isinstance(body.text, str) else tuple(body.text)
-        (found,) = await run_in_threadpool(model.writer().score, [ScoreRequest(text=text, given=body.given)])
+        (found,) = await run_in_threadpool(
+            model.writer().score, [ScoreRequest(text=text, given=body.given, adapter=model.adapter)]
+        )
         return JSONResponse(
             {
                 "tokens": list(found.tokens),
@@ -86,7 +88,9 @@ def status_router(edge: Edge) -> APIRouter:
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        engines = {model.name: model.engine for model in edge.models if model.engine is not None}
+        engines = {
+            model.name: model.engine for model in edge.models if model.engine is not None and model.parent is None
+        }
         return Response(edge.metrics.text(engines), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
@@ -98,6 +102,7 @@ def _describe(model: ServedModel) -> dict[str, Any]:
         "object": "model",
         "created": model.created,
         "owned_by": "lavra",
+        "parent": model.parent,
         "aliases": list(model.aliases),
         "writes": model.engine is not None,
         "embeds": model.embedder is not None,
@@ -105,5 +110,5 @@ def _describe(model: ServedModel) -> dict[str, Any]:
         "task": None if model.predictor is None else model.predictor.task.value,
         "labels": [] if model.predictor is None else list(model.predictor.labels),
         "chats": model.engine is not None and model.tokenizer.chat_template is not None,
-        "max_model_len": None if model.engine is None else model.engine.room,
+        "max_model_len": None if model.engine is None else model.room,
     }

@@ -39,6 +39,8 @@ class ServedModel:
         embedder: turns texts into vectors, if it can.
         filler: says what belongs in the gaps of texts, if it can.
         predictor: says what texts are, where the model has a task's head.
+        adapter: of the engine's, which acts; `None` is the engine's usual one.
+        parent: name of the model whose engine it shares, where it is an adapter over that.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -49,6 +51,8 @@ class ServedModel:
     embedder: Embedder | None = None
     filler: MaskFiller | None = None
     predictor: Predictor | None = None
+    adapter: str | None = None
+    parent: str | None = None
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -74,6 +78,8 @@ class ServedModel:
         Raises:
             InputError: nothing does.
         """
+        if self.embedder is None and self.parent is not None:
+            raise InputError(f"{self.name} is an adapter, and texts are embedded without it; ask {self.parent}")
         if self.embedder is None:
             raise InputError(f"{self.name} embeds no texts; serve an embedding model beside it")
         return self.embedder
@@ -120,7 +126,11 @@ class ServedModel:
     @property
     def room(self) -> int:
         """Most tokens of prompt and completion together."""
-        return self.writer().room
+        return self.writer().room(self.adapter)
+
+    def with_adapter(self, name: str) -> ServedModel:
+        """An adapter of its engine's as a model of its own: the same engine and tokenizer; it writes and scores."""
+        return ServedModel(name=name, tokenizer=self.tokenizer, engine=self.engine, adapter=name, parent=self.name)
 
 
 class ModelTable:
@@ -159,7 +169,7 @@ class ModelTable:
     def close(self) -> None:
         """Close everything that has a thread of its own."""
         for model in self._models:
-            if model.engine is not None:
+            if model.engine is not None and model.parent is None:  # an adapter's is its base's
                 model.engine.close()
             for worker in (model.embedder, model.filler, model.predictor):
                 if isinstance(worker, Batcher):

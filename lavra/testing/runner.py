@@ -2,7 +2,7 @@
 
 Subclass `RunnerConformance` in a test module (with a name starting with `Test`), say how to make the runner and what
 the logits of a whole text are, and pytest runs what every runner owes the engine: logits do not depend on how a text is
-cut into rows, where its blocks lie, who else is in the batch, or who computed its beginning.
+cut into rows, where its blocks lie, who else is in the batch with which adapter, or who computed its beginning.
 
 A runner whose arithmetic is the same whatever the batch sets `tolerance` to 0 and is then held to every bit.
 """
@@ -11,11 +11,15 @@ A runner whose arithmetic is the same whatever the batch sets `tolerance` to 0 a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.errors import InputError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 
 Logits = npt.NDArray[np.float32]
@@ -29,11 +33,13 @@ class RunnerConformance:
         vocab_size: ids from 0 up to this are used.
         tolerance: largest difference allowed between two logits of the same position.
         source: ids the encoder of an encoder-decoder reads; `None` for a decoder.
+        adapters: names of the runner's adapters, and the virtual tokens each puts in front of a text.
     """
 
     vocab_size: int = 64
     tolerance: float = 1e-4
     source: tuple[int, ...] | None = None
+    adapters: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
     def make_runner(self, num_blocks: int, block_size: int) -> Runner:
         """A runner over an empty cache."""
@@ -42,6 +48,10 @@ class RunnerConformance:
     def reference(self, tokens: tuple[int, ...]) -> Logits:
         """(T, V) logits after each token of a text, computed some other way; reads `source` where there is one."""
         raise NotImplementedError("a conformance suite says what the logits are")
+
+    def adapted_reference(self, adapter: str, tokens: tuple[int, ...]) -> Logits:
+        """As `reference` with one of the adapters; the text begins with its virtual tokens."""
+        raise NotImplementedError("a conformance suite says what the logits are with each of its adapters")
 
     def text(self, seed: int, length: int) -> tuple[int, ...]:
         """Random ids."""
@@ -169,3 +179,49 @@ class RunnerConformance:
         runner.forward(ForwardBatch(rows=(self.row(self.text(15, 6), 5, list(range(8)), 6),)))
         found = runner.forward(ForwardBatch(rows=(self.row(tokens[5:], 5, list(range(8)), 7),)))
         self.same(found, self.reference(tokens)[5:])
+
+    def test_an_unknown_adapter_is_refused_before_anything_is_written(self) -> None:
+        runner = self.make_runner(8, BLOCK_SIZE)
+        tokens, blocks = self.text(16, 6), list(range(8))
+        self.read(runner, tokens[:5], [], blocks)
+        rows = (
+            self.row(self.text(17, 5), 0, blocks, 1),
+            replace(self.row(self.text(18, 1), 0, [7], 1), adapter="nobody"),
+        )
+        try:
+            runner.forward(ForwardBatch(rows=rows))
+        except InputError as error:
+            assert "nobody" in str(error)  # noqa: PT017 - pytest is no dependency of this package
+        else:
+            raise AssertionError("a row that names an unknown adapter was computed")
+        found = runner.forward(ForwardBatch(rows=(self.row(tokens[5:], 5, blocks, 1),)))
+        self.same(found, self.reference(tokens)[5:])
+
+    def test_rows_have_the_adapter_they_name(self) -> None:
+        """Every adapter and none, twice each, prompts in parts and single tokens, in one cache."""
+        names = [None, *self.adapters] * 2
+        runner = self.make_runner(8 * len(names), BLOCK_SIZE)
+        rng = np.random.default_rng(19)
+        texts = [(self.adapters[name] if name else ()) + self.text(20 + n, 8) for n, name in enumerate(names)]
+        done = [0] * len(names)
+        found: list[list[Logits]] = [[] for _ in names]
+        while any(position < len(text) for position, text in zip(done, texts, strict=True)):
+            rows, who = [], []
+            for number in [int(one) for one in rng.permutation(len(names))]:
+                start, text = done[number], texts[number]
+                count = min(int(rng.choice([0, 1, 1, 3, 5])), len(text) - start)
+                if count:
+                    blocks = list(range(8 * number, 8 * number + 8))
+                    row = self.row(text[start : start + count], start, blocks, count)
+                    rows.append(replace(row, adapter=names[number]))
+                    who.append(number)
+                    done[number] += count
+            if not rows:
+                continue
+            logits, first = runner.forward(ForwardBatch(rows=tuple(rows))), 0
+            for row, number in zip(rows, who, strict=True):
+                found[number].append(logits[first : first + row.num_logits])
+                first += row.num_logits
+        for name, text, parts in zip(names, texts, found, strict=True):
+            expected = self.adapted_reference(name, text) if name else self.reference(text)
+            self.same(np.concatenate(parts), expected)

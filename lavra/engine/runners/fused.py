@@ -4,20 +4,26 @@ Queries, keys and values are products with the same input, and so are the two ha
 group becomes one product.  On a CPU in float32 the matrices are laid out as oneDNN wants them: otherwise that is done
 again at every product, which for a few tokens costs more than the product itself (docs/engine.md has the figures).
 
-A model is fused from outside, module by module, into a twin of it; the model itself is not touched.  Modules that are
-no plain float ones (quantized, adapted) go into the twin as they are.
+A model is fused from outside, module by module, into a twin of it; the model itself is not touched.  Where layers are
+adapted, their products are still one, and each adapter changes its stretch of the outputs (`adapted.py`).  Quantized
+modules go into the twin as they are, and layers whose adapters change what they are given (IA3 in the feed-forward
+layer) keep a product of their own.
 """
 
 from __future__ import annotations
 
 from copy import copy
+from itertools import accumulate
 from typing import Final, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lavra.adapt.linear import AdaptedLinear
+from lavra.adapt.prefix import PrefixStack
 from lavra.base.errors import LavraError
+from lavra.engine.runners.adapted import AddedPart, joins
 from lavra.model.attention import Attention
 from lavra.model.feedforward import FeedForward
 from lavra.model.norm import RMSNorm
@@ -46,9 +52,9 @@ def fuse(model: AnyTransformer) -> AnyTransformer:
 
 def _twin(module: nn.Module, *, joined: bool = True) -> nn.Module:
     """A module like this one over the same parameters, what is inside fused; its own products unless they are apart."""
-    if joined and type(module) is Attention and _plain(*module.children()):
+    if joined and type(module) is Attention and all(map(joins, (module.query, module.key, module.value))):
         return FusedAttention(module)
-    if type(module) is FeedForward and _plain(module.gate, *module.children()):
+    if type(module) is FeedForward and joins(module.gate) and joins(module.up):
         return FusedFeedForward(module)
     if type(module) is nn.Linear:
         return FusedLinear(module)
@@ -60,25 +66,33 @@ def _twin(module: nn.Module, *, joined: bool = True) -> nn.Module:
         name: None if child is None else _twin(child, joined=name != "cross_attention")
         for name, child in module._modules.items()
     }
+    if isinstance(twin, PrefixStack):
+        twin.original = ()  # type: ignore[assignment]  # a twin is not taken apart again, and need not hold the model
     return twin
 
 
-def _plain(*modules: nn.Module | None) -> bool:
-    return all(type(module) is nn.Linear for module in modules)
-
-
 class FusedLinear(nn.Module):
-    """(..., K) -> (..., N) for each of the given layers, side by side, as one product."""
+    """(..., K) -> (..., N) for each of the given layers, plain or adapted, side by side, as one product."""
 
-    def __init__(self, *linears: nn.Linear) -> None:
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
+        linears = [cast(nn.Linear, layer.base if isinstance(layer, AdaptedLinear) else layer) for layer in layers]
         biases: list[Tensor | None] = [linear.bias for linear in linears]
         given = [bias for bias in biases if bias is not None]
         self._matrix = Matrix([linear.weight for linear in linears], torch.cat(given) if given else None)
+        ends = list(accumulate(linear.out_features for linear in linears))
+        self.added = nn.ModuleList(
+            AddedPart(layer, end - linear.out_features, end)
+            for layer, linear, end in zip(layers, linears, ends, strict=True)
+            if isinstance(layer, AdaptedLinear)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., K) -> (..., N)."""
-        return self._matrix.product(x)
+        out = self._matrix.product(x)
+        for part in self.added:
+            part(x, out)
+        return out
 
 
 class Matrix:
@@ -118,7 +132,7 @@ class FusedAttention(Attention):
         self.head_dim, self.layer, self.scale = attention.head_dim, attention.layer, attention.scale
         self.dropout = attention.dropout
         self.projection = FusedLinear(attention.query, attention.key, attention.value)
-        self.output = FusedLinear(attention.output)  # type: ignore[assignment]
+        self.output = _twin(attention.output)  # type: ignore[assignment]
 
     def project(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
         """As `Attention`, from one product."""
@@ -137,7 +151,7 @@ class FusedFeedForward(nn.Module):
         super().__init__()
         assert layer.gate is not None
         self.inner = FusedLinear(layer.gate, layer.up)
-        self.down = FusedLinear(layer.down)
+        self.down = _twin(layer.down)
         self.activate = layer.activate
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 The model is the one that trains: it is handed a cache that keeps keys and values in blocks instead of rows.  Rows that
 bring equally many tokens are computed together; so the single tokens of all running sequences are one batch, and each
-part of a prompt is a batch of its own, with no padding anywhere.
+part of a prompt is a batch of its own, with no padding anywhere.  Each row has the adapter it names (`adapted.py`).
 
 Blocks hold keys and values in the model's type, in bfloat16, or as integers, each head of a token with a scale and a
 middle (`stores.py`); rows that write keep a copy of theirs side by side (`resident.py`).
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.engine.runners.adapted import RowAdapters
 from lavra.engine.runners.fused import fuse
 from lavra.engine.runners.resident import Resident, ResidentCache
 from lavra.engine.runners.stores import BlockStore, FloatStore, Int8Store
@@ -33,13 +34,15 @@ from lavra.model.transformer import Decoder, EncoderDecoder
 CacheType = Literal["model", "bf16", "int8"]
 CACHE_TYPES: Final[tuple[CacheType, ...]] = ("model", "bf16", "int8")
 _SOURCES_KEPT = 64  # encoded sources; one that is gone is encoded again
+SourceKey = tuple[str | None, tuple[int, ...]]  # the adapter and the tokens
 
 
 class TorchRunner:
     """The `Runner` port on a torch model.
 
     Args:
-        model: a decoder or an encoder-decoder; it is put in evaluation mode.
+        model: a decoder or an encoder-decoder; it is put in evaluation mode.  Rows may name its adapters; rows that
+            name none are the model itself's, whatever acts in the model.
         config: of the model.
         num_blocks: blocks of the cache.
         block_size: tokens in one.
@@ -76,8 +79,9 @@ class TorchRunner:
         ]
         shape = (config.num_kv_heads, config.head_dim)
         self._resident = Resident(self._stores, num_blocks, block_size, shape, self._dtype, self._device)
-        self._sources: OrderedDict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = OrderedDict()
-        self._stacked: tuple[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor]], Tensor | None] | None = None
+        self._adapters = RowAdapters(self.model, self._device)
+        self._sources: OrderedDict[SourceKey, list[tuple[Tensor, Tensor]]] = OrderedDict()
+        self._stacked: tuple[tuple[SourceKey, ...], list[tuple[Tensor, Tensor]], Tensor | None] | None = None
 
     def _store(self, config: ModelConfig, cache_type: CacheType) -> BlockStore:
         shape = (self.num_blocks, self.block_size, config.num_kv_heads, config.head_dim)
@@ -86,7 +90,11 @@ class TorchRunner:
         return FloatStore(shape, torch.bfloat16 if cache_type == "bf16" else self._dtype, self._device)
 
     def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
-        """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows."""
+        """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows.
+
+        Raises InputError for a row that names an adapter the model has not, before anything is written.
+        """
+        self._adapters.check([row.adapter for row in batch.rows])
         with torch.inference_mode():
             if batch.copies:
                 self._copy(batch.copies)
@@ -137,16 +145,18 @@ class TorchRunner:
     def _hidden(self, rows: Sequence[ForwardRow], cache: Cache) -> Tensor:
         ids = torch.tensor([row.tokens for row in rows], dtype=torch.int64, device=self._device)
         if isinstance(self.model, Decoder):
+            self._adapters.choose([row.adapter for row in rows])
             return self.model.hidden(ids, cache=cache)
-        cache.source, cache.source_mask = self._encoded([row.source or () for row in rows])
+        cache.source, cache.source_mask = self._encoded([(row.adapter, row.source or ()) for row in rows])
+        self._adapters.choose([row.adapter for row in rows])
         return self.model.decode(ids, None, cache=cache)
 
-    def _encoded(self, sources: Sequence[tuple[int, ...]]) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
+    def _encoded(self, sources: Sequence[SourceKey]) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
         """Keys and values of every source for every layer, padded to the longest, and (B, S) True on real tokens."""
         key = tuple(sources)
         if self._stacked is None or self._stacked[0] != key:
             found = [self._encode(source) for source in sources]
-            lengths = torch.tensor([len(source) for source in sources], device=self._device)
+            lengths = torch.tensor([len(tokens) for _, tokens in sources], device=self._device)
             longest = int(lengths.max())
             layers = [
                 (_padded([one[layer][0] for one in found], longest), _padded([one[layer][1] for one in found], longest))
@@ -156,10 +166,12 @@ class TorchRunner:
             self._stacked = key, layers, None if bool(mask.all()) else mask
         return self._stacked[1], self._stacked[2]
 
-    def _encode(self, source: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
+    def _encode(self, source: SourceKey) -> list[tuple[Tensor, Tensor]]:
         assert isinstance(self.model, EncoderDecoder)
         if source not in self._sources:
-            ids = torch.tensor([source], dtype=torch.int64, device=self._device)
+            adapter, tokens = source
+            self._adapters.choose([adapter])
+            ids = torch.tensor([tokens], dtype=torch.int64, device=self._device)
             encoded = self.model.encode(ids)  # (1, S, D)
             self._sources[source] = [_cross(block).keys_values(encoded) for block in self.model.decoder.blocks]
             if len(self._sources) > _SOURCES_KEPT:
