@@ -47,6 +47,7 @@ class Usage:
         truncated_tokens: prompt tokens dropped because the caller asked for truncation.
         cached_tokens: prompt tokens whose computation was reused.
         response_cached: nothing was computed: the same request was answered before.
+        virtual_tokens: tokens of an adapter's soft prompt or prefix, read besides the prompt's and not among them.
     """
 
     prompt_tokens: int = 0
@@ -54,6 +55,7 @@ class Usage:
     truncated_tokens: int = 0
     cached_tokens: int = 0
     response_cached: bool = False
+    virtual_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +205,7 @@ class GenerateRequest:
         constraint: what the completion must match; it ends where that ends.
         logprobs: whether log-probabilities are wanted; an engine need not give them where they are not, which saves a
             pass over the vocabulary at every token.
+        adapter: name of the engine's adapter that acts; `None` is the model as it was opened.
     """
 
     prompt: str | tuple[int, ...]
@@ -219,6 +222,7 @@ class GenerateRequest:
     top_logprobs: int = 0
     constraint: Constraint | None = None
     logprobs: bool = True
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +232,9 @@ class ScoreRequest:
     Attributes:
         text: the text, or token ids used as they are.
         given: the source text of an encoder-decoder, or a prefix whose own tokens are not scored.
+        adapter: name of the engine's adapter that acts; `None` is the model as it was opened.
     """
 
     text: str | tuple[int, ...]
     given: str | None = None
+    adapter: str | None = None
