@@ -1,0 +1,140 @@
+"""What a Python source says of itself: its functions and classes, each with the docstring that tells what it does.
+
+A document is parsed (`ast`), never run or imported.  A definition counts where it has a docstring with a sentence in
+it; those without are numbered, not taken.  A signature is written on one line as `ast.unparse` writes it, so layout,
+comments and decorators are not part of it; overloads have no docstring and so are not taken.
+
+Deliberately absent: other languages, docstring dialects (the first paragraph is enough here), and comments.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+LEAST_WORDS: Final = 3  # of a description; "Constructor." says nothing that could be looked for
+
+_LIKELY: Final = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+\w+", re.MULTILINE)
+_SENTENCE: Final = re.compile(r"(.+?[.!?])(?:\s|$)")
+_Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A function or class that says what it does.
+
+    Attributes:
+        name: as it is defined (`read_text`).
+        qualified: with what it stands in (`Path.read_text`).
+        signature: on one line, without decorators and the last colon (`def read_text(self, encoding=None)`).
+        description: the first paragraph of its docstring, on one line.
+        rest: what follows in the docstring.
+        body: of a function, its source behind the docstring, moved to the left margin; empty where nothing is there
+            to be written (a class, a lone `pass`, `...` or `raise`, a body on the line of its `def`).
+        line: of the document, from 1.
+    """
+
+    name: str
+    qualified: str
+    signature: str
+    description: str
+    rest: str
+    body: str
+    line: int
+
+    @property
+    def question(self) -> str:
+        """The first sentence of the description."""
+        found = _SENTENCE.match(self.description)
+        return found.group(1) if found else self.description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """What was found in one document.
+
+    Attributes:
+        found: in the order of the source, what stands in a definition behind it.
+        undocumented: definitions without a docstring that says something.
+    """
+
+    found: tuple[Definition, ...]
+    undocumented: int
+
+
+def read_definitions(text: str) -> Definitions | None:
+    """The documented functions and classes of a Python source; None where the text is not one that defines any."""
+    if _LIKELY.search(text) is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the parser has to say about others' code
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    lines = re.split(r"\r\n|\r|\n", text)  # as the parser counts them
+    read = [_read(node, inside, lines) for node, inside in _definitions(tree, "")]
+    found = tuple(one for one in read if one is not None)
+    return Definitions(found=found, undocumented=len(read) - len(found)) if read else None
+
+
+def _definitions(node: ast.AST, inside: str) -> Iterator[tuple[_Node, str]]:
+    """Every definition and the name of what it stands in, whatever `if` or `try` is between."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, _Node):
+            yield child, inside
+            yield from _definitions(child, f"{inside}{child.name}.")
+        elif isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from _definitions(child, inside)
+
+
+def _read(node: _Node, inside: str, lines: list[str]) -> Definition | None:
+    docstring = inspect.cleandoc(ast.get_docstring(node, clean=False) or "").strip()
+    first, _, rest = docstring.partition("\n\n")
+    description = " ".join(first.split())
+    if len(description.split()) < LEAST_WORDS or description.startswith(">>>"):
+        return None
+    return Definition(
+        name=node.name,
+        qualified=f"{inside}{node.name}",
+        signature=_signature(node),
+        description=description,
+        rest=rest.strip(),
+        body="" if isinstance(node, ast.ClassDef) else _body(node, lines),
+        line=node.lineno,
+    )
+
+
+def _signature(node: _Node) -> str:
+    if isinstance(node, ast.ClassDef):
+        given = ", ".join(ast.unparse(one) for one in (*node.bases, *node.keywords))
+        return f"class {node.name}({given})" if given else f"class {node.name}"
+    word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+    returns = "" if node.returns is None else f" -> {ast.unparse(node.returns)}"
+    return f"{word} {node.name}({ast.unparse(node.args)}){returns}"
+
+
+def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str:
+    docstring, *statements = node.body
+    if not statements or (len(statements) == 1 and _is_blank(statements[0])):
+        return ""
+    start, stop = docstring.end_lineno, node.end_lineno
+    if start is None or stop is None or statements[0].lineno <= start or docstring.lineno == node.lineno:
+        return ""
+    written = [line.rstrip() for line in lines[start:stop]]
+    first = next(line for line in written if line)
+    indent = len(first) - len(first.lstrip())
+    moved = [line[indent:] if not line[:indent].strip() else line for line in written]
+    return "\n".join(moved).strip("\n")
+
+
+def _is_blank(statement: ast.stmt) -> bool:
+    """Whether it only says that there is nothing: `pass`, `...`, a lone `raise`."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.Pass | ast.Raise)
