@@ -96,10 +96,7 @@ def _headed(
 def _with_adapter(
     adapter: AdapterFolder, base: str | None, dtype: torch.dtype | None, device: torch.device
 ) -> TextModel:
-    named = base or adapter.base
-    if named is None:
-        raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
-    below = find_base(named, adapter.folder)
+    below = find_base(adapter) if base is None else find_folder(base)
     has_tokenizer = (adapter.folder / "tokenizer.json").exists()
     tokenizer = Tokenizer.load(adapter.folder if has_tokenizer else below)
     model, virtual = open_with_adapter(adapter, below, tokenizer, dtype=dtype, device=device)
@@ -108,16 +105,21 @@ def _with_adapter(
     return _language_model(model, tokenizer, adapter.folder, adapter.embedding(read_embedding_config(below)), adapter)
 
 
-def find_base(name: str, adapter: Path) -> Path:
-    """The model an adapter belongs to, by the name its folder gives.
+def find_base(adapter: AdapterFolder) -> Path:
+    """The model an adapter belongs to, where its folder says it is; nothing is fetched that nobody named.
 
     Raises:
-        InputError: it is not there any more, or never was on this machine.
+        InputError: it does not say, or the model is not there.
     """
-    try:
-        return find_folder(name)
-    except InputError as error:
-        raise InputError(f"the model that the adapter {adapter} belongs to: {error}; or name it with base=") from None
+    if adapter.base is None:
+        raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
+    folder = Path(adapter.base).expanduser()
+    if not folder.is_dir():
+        raise InputError(
+            f"the adapter {adapter.folder} belongs to {adapter.base!r}, which is no folder here; name it with base=, "
+            "by its folder or by its id on the Hugging Face hub"
+        )
+    return folder
 
 
 def find_folder(name: str) -> Path:

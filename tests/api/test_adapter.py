@@ -132,7 +132,7 @@ def test_its_model_may_be_elsewhere(tmp_path):
     tuned(tmp_path, "classify")
     expected = lavra.load(tmp_path / "made").classify(TEXTS)
     shutil.move(tmp_path / "base", tmp_path / "moved")
-    with pytest.raises(InputError, match=r"the model that the adapter .* belongs to: .*name it with base="):
+    with pytest.raises(InputError, match=r"the adapter .* belongs to .*, which is no folder here; name it with base="):
         lavra.load(tmp_path / "made")
     assert lavra.load(tmp_path / "made", base=tmp_path / "moved").classify(TEXTS) == expected
     with pytest.raises(InputError, match="is no adapter; leave base out"):
@@ -148,6 +148,9 @@ def test_what_cannot_be_opened(tmp_path):
         lavra.load(tmp_path / "made")
     path.write_text(json.dumps({**fields, "base_model_name_or_path": None}))
     with pytest.raises(InputError, match="does not say which model it belongs to"):
+        lavra.load(tmp_path / "made")
+    path.write_text(json.dumps({**fields, "base_model_name_or_path": "owner/model"}))
+    with pytest.raises(InputError, match="belongs to 'owner/model', which is no folder here"):  # nothing is fetched
         lavra.load(tmp_path / "made")
     path.write_text("[]")
     with pytest.raises(CheckpointError, match="holds a list instead of fields"):

@@ -11,6 +11,7 @@ import lavra
 from lavra.cli import serve
 from lavra.serve import ModelTable
 from tests.api.heads import LABELS, TAGS, head_folder
+from tests.api.test_adapter import tuned
 from tests.serve.conftest import running, served
 
 KINDS = ("classify", "several", "number", "rerank", "ner", "qa", "choice")
@@ -249,3 +250,14 @@ def test_company_does_not_matter_and_is_had(ask, models):
     for expected, answer in zip(alone, found[:12], strict=True):
         assert data(answer)[0]["scores"] == pytest.approx(expected, abs=1e-5)
     assert "text 0: the text is 102 tokens" in found[12].json()["error"]["message"]
+
+
+def test_a_finetuned_adapter_is_served_with_its_head(tmp_path):
+    tuned(tmp_path, "classify")
+    model = serve.open_model(str(tmp_path / "made"), serve.ServeSettings())
+    with running([model]) as url, httpx2.Client(base_url=url, timeout=60) as client:
+        found = data(client.post("/v1/classify", json={"input": ["the film was good", "a sad day"]}))
+        (told,) = client.get("/v1/models").json()["data"]
+    expected = lavra.load(tmp_path / "made").classify(["the film was good", "a sad day"])
+    assert [one["scores"] for one in found] == [pytest.approx(one.scores, abs=1e-6) for one in expected]
+    assert (told["task"], set(told["labels"])) == ("classify", {"yes", "no"})
