@@ -209,7 +209,7 @@ def save(prepared: Prepared, out: Path, before: Scores, after: Scores, result: T
     facts = to_mapping(prepared.config)
     with atomic_folder(out) as work:
         if prepared.config.method is not Method.FULL:
-            save_adapter(prepared.recipe.module(), ADAPTER, work, base=str(prepared.base))
+            save_adapter(prepared.recipe.module(), ADAPTER, work, base=str(prepared.base.resolve()))
             kind = "adapter"
             if isinstance(prepared.recipe, HeadedRecipe):  # PEFT's files have no place for what outputs mean
                 facts[HEAD] = to_mapping(prepared.recipe.model.task)
