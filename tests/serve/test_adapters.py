@@ -188,6 +188,17 @@ def test_cards_tell_whose_adapter_it_is(folders, tmp_path, caplog):
     assert "made for somebody/model, which is not here to be compared" in caplog.text
 
 
+def test_an_adapters_folder_is_served_as_the_model_it_makes(folders):
+    settings = serve.ServeSettings(cache_tokens=512)
+    models = serve.with_adapters(serve.open_model(f"mine={folders / 'lora'}", settings))
+    assert [one.name for one in models] == ["mine"]
+    with models[0].engine as engine:
+        assert engine.submit(GenerateRequest(prompt="Once upon", max_tokens=8)).completion().text == said("lora")
+    ModelTable(models).close()
+    with pytest.raises(InputError, match="has an adapter already"):
+        serve.open_model(str(folders / "lora"), serve.ServeSettings(adapter=(f"x={folders / 'wide'}",)))
+
+
 def test_flags_are_repeated_and_need_one_base(folders, monkeypatch, capsys):
     seen = {}
     monkeypatch.setattr(serve, "serve_folders", lambda models, settings, as_json: seen.update(settings=settings))
