@@ -1,0 +1,298 @@
+"""Finetuning on real data beside the Hugging Face Trainer: the same start, data, order and steps.
+
+A real pretrained encoder (MiniLM, 22.7M parameters) learns each task whole; a small decoder learns instructions by
+LoRA, the peer's by peft.  lavra runs as `lavra finetune` does.  The Trainer gets the same tokenised rows in the same
+order (like lengths together), the same initial weights, rates and optimizer, bf16 where that is faster, and no
+evaluation, saving or logging.  Each run is a process of its own, which says its seconds from ready data to the last
+step and its peak memory over what it takes up once torch is imported.  Scores are of held-out samples, by one code.
+
+A table's row holds where our mean score is not below the peer's by more than the spread of the seeds (the larger of
+the two standard deviations), in at most 0.6 of its seconds and 0.7 of its memory.  `--cache` keeps each run, so that
+runs can be added one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from finetuning_job import FinetuneJob, load_ragged
+from finetuning_ours import export, peer_settings, ready, scored
+from labelled_tasks import TASKS, DataError, LabelledTask, decoder_folder, encoder_folder
+from measured_runs import Figures, Kept, RunError, measured
+from result import Result, print_table
+
+from lavra.base.device import bf16_pays
+from lavra.base.tasks import Task
+
+SECONDS_BAR, MEMORY_BAR = 0.6, 0.7
+ALL = ("sst2", "cola", "rte", "stsb", "assin2", "lener", "faquad", "xquad", "instruct")
+SMOKE_TASKS, SMOKE_STEPS, SMOKE_BATCH_SIZE = ("rte",), 6, 4
+MB = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """What is compared.
+
+    Attributes:
+        tasks: which.
+        seeds: of each.
+        steps: instead of the tasks' own.
+        batch_size: likewise.
+        decoder: folder of the decoder that learns instructions.
+        peer: whether the Trainer runs too.
+        compile: whether it compiles.
+        bf16: whether both train in bf16.
+        kept: earlier results.
+        folder: for what is written meanwhile.
+    """
+
+    tasks: Sequence[LabelledTask]
+    seeds: Sequence[int]
+    steps: int | None
+    batch_size: int | None
+    decoder: Path
+    peer: bool
+    compile: bool
+    bf16: bool
+    kept: Kept
+    folder: Path
+
+    def job(self, task: LabelledTask, seed: int) -> FinetuneJob:
+        """What lavra is to do."""
+        return FinetuneJob(
+            task=task.name,
+            seed=seed,
+            data=str(self.folder / task.name),
+            base=str(self.decoder if task.task is Task.TEXT2TEXT else encoder_folder()),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            bf16=self.bf16,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a task came out.
+
+    Attributes:
+        task: which.
+        ours: a run a seed.
+        peers: the Trainer's; none where it did not run.
+    """
+
+    task: LabelledTask
+    ours: Sequence[Figures]
+    peers: Sequence[Figures]
+
+    def scores(self, runs: Sequence[Figures]) -> list[float]:
+        """The score that counts, of each run."""
+        return [float(run["scores"][self.task.score]) for run in runs]
+
+    @property
+    def behind(self) -> float:
+        """How much better the peer's mean score is."""
+        difference = statistics.fmean(self.scores(self.peers)) - statistics.fmean(self.scores(self.ours))
+        return -difference if self.task.lower_is_better else difference
+
+    @property
+    def spread(self) -> float:
+        """The larger standard deviation over seeds; 0 of a single seed."""
+        return max(deviation(self.scores(runs)) for runs in (self.ours, self.peers))
+
+    def ratio(self, name: str) -> float:
+        """Ours over the peer's, of all seeds."""
+        return float(sum(run[name] for run in self.ours) / sum(run[name] for run in self.peers))
+
+    @property
+    def failed(self) -> list[str]:
+        """What does not hold."""
+        checks = {
+            "score": self.behind <= self.spread,
+            "time": self.ratio("seconds") <= SECONDS_BAR,
+            "memory": self.ratio("memory") <= MEMORY_BAR,
+        }
+        return [name for name, holds in checks.items() if not holds]
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Standard deviation of a sample; 0 of one value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", help=f"commas between them; of {', '.join(TASKS)}")
+    parser.add_argument("--seeds", help="commas between them (default 0,1,2; 0 with --smoke)")
+    parser.add_argument("--steps", type=int, help="instead of each task's own")
+    parser.add_argument("--batch-size", type=int, help="instead of each task's own")
+    parser.add_argument("--decoder", type=Path, help="folder of the decoder that learns instructions")
+    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="the Trainer runs too")
+    parser.add_argument("--peer-compile", action="store_true", help="the Trainer compiles")
+    parser.add_argument("--cache", type=Path, help="folder that keeps each run")
+    parser.add_argument("--markdown", type=Path, help="file to write the table to")
+    parser.add_argument("--smoke", action="store_true", help=f"one task, {SMOKE_STEPS} small steps, one seed")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    if args.json and not args.peer:
+        parser.error("--json compares with the peer; leave out --no-peer")
+    names = args.tasks.split(",") if args.tasks else SMOKE_TASKS if args.smoke else ALL
+    unknown = [name for name in names if name not in TASKS]
+    if unknown:
+        parser.error(f"no task {', '.join(unknown)}; there are: {', '.join(TASKS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            contest = Contest(
+                tasks=[TASKS[name] for name in names],
+                seeds=[int(seed) for seed in (args.seeds or ("0" if args.smoke else "0,1,2")).split(",")],
+                steps=args.steps or (SMOKE_STEPS if args.smoke else None),
+                batch_size=args.batch_size or (SMOKE_BATCH_SIZE if args.smoke else None),
+                decoder=args.decoder or decoder_folder(),
+                peer=args.peer,
+                compile=args.peer_compile,
+                bf16=bf16_pays(torch.device("cpu")),
+                kept=Kept(folder=args.cache),
+                folder=Path(folder),
+            )
+            outcomes = [contend(contest, task) for task in contest.tasks]
+        except (DataError, RunError) as error:
+            parser.exit(1, f"finetuning: {error}\n")
+    rows = table(outcomes)
+    print_table(rows)
+    if args.markdown is not None:
+        args.markdown.write_text(markdown(rows), encoding="utf-8")
+    if args.json:
+        print(as_result(contest, outcomes).line())
+    return 0
+
+
+def contend(contest: Contest, task: LabelledTask) -> Outcome:
+    """All seeds of a task, each side's turn to begin in turn."""
+    ours, peers = [], []
+    for place, seed in enumerate(contest.seeds):
+        sides = ["ours", "peer"] if contest.peer else ["ours"]
+        for side in sides if place % 2 == 0 else reversed(sides):
+            if side == "ours":
+                ours.append(run_ours(contest, task, seed))
+            else:
+                peers.append(run_peer(contest, task, seed))
+    return Outcome(task=task, ours=ours, peers=peers)
+
+
+def run_ours(contest: Contest, task: LabelledTask, seed: int) -> Figures:
+    """One run of lavra."""
+    job = contest.job(task, seed)
+
+    def make() -> Figures:
+        task.write(Path(job.data))
+        return measured("finetuning_ours:train_job", asdict(job))
+
+    return contest.kept.get(f"{task.name}-{seed}-ours", job.settings(), make)
+
+
+def run_peer(contest: Contest, task: LabelledTask, seed: int) -> Figures:
+    """One run of the Trainer."""
+    job = contest.job(task, seed)
+
+    def make() -> Figures:
+        task.write(Path(job.data))
+        folder = contest.folder / f"{task.name}-{seed}"
+        folder.mkdir()
+        prepared = ready(job)
+        theirs = export(prepared, folder, compile_it=contest.compile)
+        figures = measured("finetuning_peer:train_job", peer_settings(theirs))
+        return {**figures, "scores": scored(prepared, load_ragged(Path(theirs.out))["logits"])}
+
+    name = f"{task.name}-{seed}-peer{'-compiled' if contest.compile else ''}"
+    return contest.kept.get(name, {**job.settings(), "compile": contest.compile}, make)
+
+
+def table(outcomes: Sequence[Outcome]) -> list[list[str]]:
+    """A row a task, under a heading."""
+    head = ["task", "score", "lavra", "Trainer", "seconds", "Trainer's", "ratio", "MB", "Trainer's", "ratio", "holds"]
+    return [head, *(table_row(outcome) for outcome in outcomes)]
+
+
+def table_row(outcome: Outcome) -> list[str]:
+    task, ours, peers = outcome.task, outcome.ours, outcome.peers
+    begin = [task.title, task.score, with_spread(outcome.scores(ours))]
+    seconds, memory = mean(ours, "seconds"), mean(ours, "memory") / MB
+    if not peers:
+        return [*begin, "", f"{seconds:.1f}", "", "", f"{memory:.0f}", "", "", ""]
+    verdict = "yes" if not outcome.failed else "no: " + ", ".join(outcome.failed)
+    return [
+        *begin,
+        with_spread(outcome.scores(peers)),
+        f"{seconds:.1f}",
+        f"{mean(peers, 'seconds'):.1f}",
+        f"{outcome.ratio('seconds'):.2f}",
+        f"{memory:.0f}",
+        f"{mean(peers, 'memory') / MB:.0f}",
+        f"{outcome.ratio('memory'):.2f}",
+        verdict,
+    ]
+
+
+def mean(runs: Sequence[Figures], name: str) -> float:
+    """Of a figure over runs."""
+    return statistics.fmean(run[name] for run in runs)
+
+
+def with_spread(scores: Sequence[float]) -> str:
+    """Mean and, of several, standard deviation."""
+    spread = f" ± {deviation(scores):.4f}" if len(scores) > 1 else ""
+    return f"{statistics.fmean(scores):.4f}{spread}"
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table of a page."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def as_result(contest: Contest, outcomes: Sequence[Outcome]) -> Result:
+    """The line for `run_all`: the task with the worst ratio of seconds."""
+    worst = max(outcomes, key=lambda outcome: outcome.ratio("seconds"))
+    return Result(
+        claim=f"seconds of finetuning, scores not worse, memory at most {MEMORY_BAR} (worst: {worst.task.title})",
+        ours=round(mean(worst.ours, "seconds"), 2),
+        peers={"Trainer": round(mean(worst.peers, "seconds"), 2)},
+        ratio=round(worst.ratio("seconds"), 4),
+        bar=SECONDS_BAR,
+        better="lower",
+        holds=not any(outcome.failed for outcome in outcomes),
+        packages=("torch", "transformers", "accelerate", "peft"),
+        details={
+            "tasks": {outcome.task.name: details(outcome) for outcome in outcomes},
+            "seeds": list(contest.seeds),
+            "bf16": contest.bf16,
+            "compile": contest.compile,
+        },
+    )
+
+
+def details(outcome: Outcome) -> Mapping[str, Any]:
+    """What the record keeps of a task."""
+    return {
+        "score": outcome.task.score,
+        "ours": outcome.scores(outcome.ours),
+        "Trainer": outcome.scores(outcome.peers),
+        "seconds_ratio": round(outcome.ratio("seconds"), 4),
+        "memory_ratio": round(outcome.ratio("memory"), 4),
+        "process_memory_ratio": round(outcome.ratio("process_memory"), 4),
+        "failed": outcome.failed,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

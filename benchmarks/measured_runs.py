@@ -1,0 +1,181 @@
+"""Training measured in a process of its own: seconds, peak memory, and results that are kept.
+
+A process says what it needs only if it has done nothing else.  So each run is a fresh one: it imports torch, notes what
+it takes up by then, imports its side and gets ready, and from there to the last step its clock and the peak of its
+resident memory are what counts.  Nothing of lavra or of a peer is imported here.
+
+Runs are long and machines are interrupted: what came of each is kept in a folder, with the settings it is the result
+of, and is not measured again while these stay the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RESET_PEAK = "5"  # what Linux calls the resident peak in `clear_refs`
+
+Figures = dict[str, Any]
+
+
+class RunError(Exception):
+    """A run ended without a result."""
+
+
+class Meter:
+    """What a run takes; made right after torch is imported.
+
+    Args:
+        began: clock when the process began its work.
+    """
+
+    def __init__(self, began: float) -> None:
+        self._began, self._ready = began, 0.0
+        self._baseline, self._before = resident(), 0
+        self._steps: list[float] = []
+        self.figures: Figures = {}
+
+    def imported(self) -> None:
+        """The side's own modules are imported."""
+        self.figures["import_seconds"] = time.perf_counter() - self._began
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """From ready data to the last step."""
+        self._before = peak()
+        reset = reset_peak()
+        begin, cpu = time.perf_counter(), time.process_time()
+        self._steps = [begin]
+        yield
+        seconds, highest = time.perf_counter() - begin, peak()
+        self.figures |= {
+            "prepare_seconds": begin - self._began - self.figures["import_seconds"],
+            "seconds": seconds,
+            "cpu_seconds": time.process_time() - cpu,
+            "memory": highest - self._baseline,
+            "process_memory": max(highest, self._before) - self._baseline,
+            "memory_of_training_alone": reset,
+            "median_step": statistics.median(self._durations()) if len(self._steps) > 1 else None,
+        }
+
+    def step_done(self) -> None:
+        """A step of training ends."""
+        self._steps.append(time.perf_counter())
+
+    def _durations(self) -> list[float]:
+        return [after - before for before, after in zip(self._steps[:-1], self._steps[1:], strict=True)]
+
+
+def resident() -> int:
+    """Bytes of this process in memory now; where the system does not say, at most so far."""
+    return _status("VmRSS") or peak()
+
+
+def peak() -> int:
+    """Most bytes of this process in memory since the peak was reset."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reset_peak() -> bool:
+    """Forget the peak so far; False where that is not allowed."""
+    try:
+        CLEAR.write_text(RESET_PEAK, encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def _status(name: str) -> int | None:
+    if not STATUS.exists():
+        return None
+    found = next((line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith(name)), None)
+    return None if found is None else int(found.split()[1]) * 1024
+
+
+def measured(entry: str, job: Mapping[str, Any]) -> Figures:
+    """Run `module:function` with a job and a `Meter` in a process of its own; what it returns, and what it took.
+
+    Raises:
+        RunError: it failed; its own message is above.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        given, made = Path(name) / "job.json", Path(name) / "result.json"
+        given.write_text(json.dumps(job), encoding="utf-8")
+        path = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
+        done = subprocess.run(
+            [sys.executable, "-c", "from measured_runs import child; child()", entry, str(given), str(made)],
+            env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+            stdout=sys.stderr,  # the last line of the parent's own output is the result
+            check=False,
+        )
+        if done.returncode != 0 or not made.exists():
+            raise RunError(f"{entry} ended with status {done.returncode}; its own message is above")
+        return dict(json.loads(made.read_text(encoding="utf-8")))
+
+
+def child() -> None:
+    """The other end of `measured`."""
+    entry, given, made = sys.argv[1:]
+    began = time.perf_counter()
+    threads = importlib.import_module("torch").get_num_threads()
+    meter = Meter(began)
+    module, _, function = entry.partition(":")
+    run = getattr(importlib.import_module(module), function)
+    meter.imported()
+    result = run(json.loads(Path(given).read_text(encoding="utf-8")), meter)
+    Path(made).write_text(json.dumps({**result, **meter.figures, "threads": threads}), encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A folder of results, one file each.
+
+    Attributes:
+        folder: made where it is not there; None keeps nothing.
+        say: told what is done.
+    """
+
+    folder: Path | None
+    say: Callable[[str], None] = field(default=lambda text: print(text, file=sys.stderr, flush=True))
+
+    def find(self, name: str, settings: Mapping[str, Any]) -> Figures | None:
+        """The result of this name, where there is one of these very settings."""
+        path = None if self.folder is None else self.folder / f"{name}.json"
+        if path is None or not path.exists():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["settings"] == json.loads(json.dumps(settings)):
+            return dict(found["result"])
+        self.say(f"{name}: kept with other settings; measured again")
+        return None
+
+    def get(self, name: str, settings: Mapping[str, Any], make: Callable[[], Figures]) -> Figures:
+        """The kept result, or a new one, which is kept from now on."""
+        found = self.find(name, settings)
+        if found is not None:
+            self.say(f"{name}: kept")
+            return found
+        self.say(f"{name}: measuring")
+        result = make()
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps({"settings": settings, "result": result}, indent=2, sort_keys=True)
+            partial = self.folder / f".{name}.json"
+            partial.write_text(text + "\n", encoding="utf-8")
+            partial.replace(self.folder / f"{name}.json")
+        return result
