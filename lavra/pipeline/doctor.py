@@ -1,7 +1,8 @@
 """`lavra doctor`: what could go wrong with a run, found before hours are spent on it.
 
-The machine is looked at, the corpus, tokenizer and plan of the run are made (or reused), memory and time are
-estimated, and small versions of the run's own model are put through the promises training makes.
+Of `lavra up` the machine is looked at, the corpus, tokenizer and plan are made (or reused), memory and time are
+estimated, and small versions of the run's own model are put through the promises training makes.  Of `lavra finetune`
+the model and the data themselves are (`lavra.pipeline.finetuning.checks`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from lavra.base.units import format_size
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
+from lavra.pipeline.finetuning.checks import finetuning_checks
+from lavra.pipeline.finetuning.run import prepare
+from lavra.pipeline.finetuning.settings import FinetuneConfig
 from lavra.pipeline.fit import DoesNotFitError, memory_check, time_check
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
@@ -64,6 +68,23 @@ def machine_checks(workspace: Path) -> Iterator[Check]:
         detail=f"{format_size(free)} free",
         remedy="" if enough else f"free {format_size(_LEAST_DISK)}, or name another --workspace",
     )
+
+
+def examine_finetuning(config: FinetuneConfig, base: Path, workspace: Path) -> Iterator[Check]:
+    """Every check for a run of `lavra finetune` with these settings, as they are done; nothing is trained or kept.
+
+    Args:
+        config: of the run.
+        base: folder of the model it would start from.
+        workspace: folder whose disk the result would be on.
+
+    Raises:
+        InputError: the data has nothing usable.
+        ConfigError: the settings do not fit the model.
+    """
+    unused = {"compiler"} if config.compile == "off" else set()
+    yield from (check for check in machine_checks(workspace) if check.name not in unused)
+    yield from finetuning_checks(prepare(config, base))
 
 
 def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Iterator[Check]:
