@@ -126,6 +126,9 @@ class InProcessModel:
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Log-probabilities of given texts, in the order of the requests; see `lavra.generate.scoring`."""
+        named = next((request.adapter for request in requests if request.adapter is not None), None)
+        if named is not None:
+            raise ConfigError(f"adapter {named!r} is for the engine to choose, and this model has none; leave it out")
         return score_requests(self.model, self.config, self.reading, requests, batch_size=self.batch_size)
 
     def deltas(self, plan: Plan, cancelled: threading.Event) -> Iterator[Delta]:
@@ -200,6 +203,6 @@ class TokenStream:
 
 def _refuse_engine_settings(request: GenerateRequest) -> None:
     default = GenerateRequest(prompt="")
-    for name in ("min_tokens", "logit_bias", "top_logprobs", "constraint"):
+    for name in ("min_tokens", "logit_bias", "top_logprobs", "constraint", "adapter"):
         if getattr(request, name) != getattr(default, name):
             raise ConfigError(f"{name} is for the engine, and this model decodes without one; leave {name} out")

@@ -149,6 +149,7 @@ class Draft:
             truncated_tokens=int(told.get("truncated_tokens") or 0),
             cached_tokens=int(details.get("cached_tokens") or 0),
             response_cached=bool(told.get("response_cached")),
+            virtual_tokens=int(told.get("virtual_tokens") or 0),
         )
 
     def _finish(self, cancelled: bool) -> FinishReason:

@@ -40,6 +40,8 @@ def settle(request: GenerateRequest) -> tuple[GenerateRequest, tuple[str, ...]]:
             raise ConfigError(f"{name} is {value}; it must be at least {least}")
     if request.num_beams != 1:
         raise ConfigError(f"num_beams is {request.num_beams}; a remote model samples, give 1")
+    if request.adapter is not None:
+        raise ConfigError(f"adapter is {request.adapter!r}; a server offers adapters as models: ask for that one")
     if request.given is not None:
         raise ConfigError("given is for an encoder-decoder in this process; put the source into the prompt")
     if request.sampling.temperature == 0 or request.sampling.seed is not None:

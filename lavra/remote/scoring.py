@@ -21,6 +21,8 @@ def echo_body(request: ScoreRequest, config: RemoteConfig) -> dict[str, Any]:
     Raises:
         InputError: token ids are given after a text.
     """
+    if request.adapter is not None:
+        raise InputError(f"adapter is {request.adapter!r}; a server offers adapters as models: ask for that one")
     if not isinstance(request.text, str) and request.given is not None:
         raise InputError(
             "text is token ids and given is text, whose ids a remote server does not tell; give both as text"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
-from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig
+from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
 from lavra.generate.in_process import InProcessModel, context_length
 from lavra.model.checkpoint import save_checkpoint
 from lavra.testing.language_model import LanguageModelConformance
@@ -204,3 +204,12 @@ def test_a_beam_stream_comes_in_one_piece():
 def test_context_is_where_positions_end():
     assert context_length(tiny_model().config) == 64
     assert context_length(tiny_model("t5").config) is None
+
+
+def test_an_adapter_is_the_engine_s_to_choose():
+    """It is refused, not passed over: the answer would be the base's."""
+    model = tiny_in_process()
+    with pytest.raises(ConfigError, match="adapter"):
+        model.generate([GenerateRequest(prompt="a", adapter="mine")])
+    with pytest.raises(ConfigError, match="adapter 'mine'"):
+        model.score([ScoreRequest(text="a", adapter="mine")])

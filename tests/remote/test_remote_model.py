@@ -150,6 +150,7 @@ def test_what_the_protocol_has_not_is_refused(url):
     with opened(url) as model:
         for request, message in (
             (GenerateRequest(prompt="a", num_beams=2), "num_beams is 2"),
+            (GenerateRequest(prompt="a", adapter="mine"), "adapter is 'mine'"),
             (GenerateRequest(prompt="a", given="b"), "given is for"),
             (GenerateRequest(prompt="a", min_tokens=-1), "min_tokens is -1"),
         ):
