@@ -174,6 +174,7 @@ def smoke(chosen: list[Path]) -> list[str]:
     recorded, troubles, start = load(), [], time.monotonic()
     for script in chosen:
         print(f"== {script.name} --smoke", flush=True)
+        began = time.monotonic()
         try:
             result = run(script, smoke=True, timeout=HANGS_AFTER)
         except BenchmarkError as error:
@@ -181,7 +182,8 @@ def smoke(chosen: list[Path]) -> list[str]:
             continue
         known = recorded.get(script.name, {}).get("smoke")
         before = number(compared(known)) if known else "never"
-        print(f"{script.name}: ratio {number(compared(result))}, recorded {before}", flush=True)
+        seconds = time.monotonic() - began
+        print(f"{script.name}: {seconds:.0f} s, ratio {number(compared(result))}, recorded {before}", flush=True)
         if known and is_much_worse(result, known):
             troubles.append(
                 f"{script.name}: ratio {number(compared(result))} is over {SLACK:g} times worse than the recorded "
