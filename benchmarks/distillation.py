@@ -1,0 +1,277 @@
+"""What a teacher is worth: a student of half the layers, taught by it or trained on the labels alone.
+
+A real encoder (MiniLM, 6 layers) is finetuned and becomes the teacher; the student is made of three of its layers.
+From each seed it is trained twice, once with the teacher's logits beside
+the labels and once without, everything else being equal (`lavra distill --baseline 1`).  What counts is the share of
+the teacher's gain over always answering the most frequent label that the student keeps, and whether it beats the
+student without a teacher by more than the seeds differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from finetuning import deviation, markdown, with_spread
+from finetuning_job import FinetuneJob
+from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError, LabelledTask, encoder_folder
+from measured_runs import Figures, Kept, Meter, RunError, measured
+from result import Result, print_table
+
+from lavra.pipeline.distilling import DistillRunConfig, distill_folder, prepare
+
+KEPT_BAR = 0.9
+ALL = ("sst2", "assin2")
+LAST_FILE = "tokenizer.json"  # of a teacher's folder: with it, all of it is written
+SMOKE_STEPS, SMOKE_BATCH_SIZE = 4, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class LessonJob:
+    """A student to be taught.
+
+    Attributes:
+        task: name of a `labelled_tasks` one.
+        seed: of order and dropout.
+        data: folder with the task's files.
+        teacher: its folder.
+        teacher_steps: it was finetuned for; None is the task's own number.
+        layers: of the student.
+        steps: instead of the task's.
+        batch_size: likewise.
+        temperature: of both distributions.
+        share: of the loss that is the teacher's logits.
+        hidden: weight of the distance of hidden states.
+    """
+
+    task: str
+    seed: int
+    data: str
+    teacher: str
+    teacher_steps: int | None
+    layers: int | None
+    steps: int | None
+    batch_size: int | None
+    temperature: float
+    share: float
+    hidden: float
+
+    def settings(self) -> dict[str, Any]:
+        """What a result depends on, wherever the files were."""
+        return {**asdict(self), "data": "", "teacher": ""}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    """How a task came out.
+
+    Attributes:
+        task: which.
+        runs: one a seed.
+    """
+
+    task: LabelledTask
+    runs: Sequence[Figures]
+
+    def scores(self, who: str) -> list[float]:
+        """Of the `teacher`, the `student` or the `alone` one, of each run."""
+        found = [run["baselines"][0] if who == "alone" else run[who] for run in self.runs]
+        return [float(values[self.task.score]) for values in found]
+
+    @property
+    def majority(self) -> float:
+        """Score of always the most frequent label."""
+        return float(self.runs[0]["majority"] or 0.0)
+
+    @property
+    def teacher(self) -> float:
+        """The teacher's score."""
+        return self.scores("teacher")[0]
+
+    def kept(self, who: str) -> float:
+        """Share of the teacher's gain; 0 where it has none."""
+        gain = self.teacher - self.majority
+        return (statistics.fmean(self.scores(who)) - self.majority) / gain if gain > 0 else 0.0
+
+    @property
+    def margin(self) -> float:
+        """Of the taught student over the one alone."""
+        return statistics.fmean(self.scores("student")) - statistics.fmean(self.scores("alone"))
+
+    @property
+    def spread(self) -> float:
+        """The larger standard deviation over seeds; 0 of a single seed."""
+        return max(deviation(self.scores("student")), deviation(self.scores("alone")))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", help=f"commas between them (default {','.join(ALL)}; rte with --smoke)")
+    parser.add_argument("--seeds", help="commas between them (default 0,1,2; 0 with --smoke)")
+    parser.add_argument("--steps", type=int, help="of teacher and student, instead of each task's own")
+    parser.add_argument("--layers", type=int, help="of the student (default: half)")
+    parser.add_argument("--temperature", type=float, default=2.0)
+    parser.add_argument("--share", type=float, default=0.5, help="of the loss that is the teacher's")
+    parser.add_argument("--hidden", type=float, default=0.0, help="weight of the distance of hidden states")
+    parser.add_argument("--cache", type=Path, help="folder that keeps teachers and each run")
+    parser.add_argument("--markdown", type=Path, help="file to write the table to")
+    parser.add_argument("--smoke", action="store_true", help="one task, one seed, a few small steps")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    names = (args.tasks or ("rte" if args.smoke else ",".join(ALL))).split(",")
+    unknown = [name for name in names if name not in TASKS or TASKS[name].score != "accuracy"]
+    if unknown:
+        parser.error(f"{unknown[0]} is no task whose accuracy is measured")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            outcomes = [taught(args, TASKS[name], Path(folder)) for name in names]
+        except (DataError, RunError) as error:
+            parser.exit(1, f"distillation: {error}\n")
+    rows = table(outcomes)
+    print_table(rows)
+    if args.markdown is not None:
+        args.markdown.write_text(markdown(rows), encoding="utf-8")
+    if args.json:
+        print(as_result(outcomes).line())
+    return 0
+
+
+def taught(args: argparse.Namespace, task: LabelledTask, folder: Path) -> Taught:
+    """A teacher, and a student of each seed."""
+    task.write(folder / task.name)
+    steps = args.steps or (SMOKE_STEPS if args.smoke else None)
+    batch_size = SMOKE_BATCH_SIZE if args.smoke else None
+    teacher = (args.cache or folder).resolve() / f"teacher-{task.name}-{steps or 'all'}-{batch_size or 'usual'}"
+    runs = []
+    for seed in [int(one) for one in (args.seeds or ("0" if args.smoke else "0,1,2")).split(",")]:
+        job = LessonJob(
+            task=task.name,
+            seed=seed,
+            data=str(folder / task.name),
+            teacher=str(teacher),
+            teacher_steps=steps,
+            layers=args.layers,
+            steps=steps,
+            batch_size=batch_size,
+            temperature=args.temperature,
+            share=args.share,
+            hidden=args.hidden,
+        )
+        runs.append(run(job, Kept(folder=args.cache), folder / f"student-{task.name}-{seed}"))
+    return Taught(task=task, runs=runs)
+
+
+def run(job: LessonJob, kept: Kept, out: Path) -> Figures:
+    """A student's figures, kept or new; its teacher is finetuned where it is not there yet."""
+
+    def make() -> Figures:
+        finetune_teacher(job)
+        return measured("distillation:teach", {**asdict(job), "out": str(out)})
+
+    return kept.get(f"{job.task}-{job.seed}-student", job.settings(), make)
+
+
+def finetune_teacher(job: LessonJob) -> None:
+    """Write the teacher, unless it is there."""
+    if (Path(job.teacher) / LAST_FILE).exists():
+        return
+    asked = FinetuneJob(
+        task=job.task,
+        seed=0,
+        data=job.data,
+        base=str(encoder_folder()),
+        steps=job.teacher_steps,
+        batch_size=job.batch_size,
+        save=job.teacher,
+    )
+    measured("finetuning_ours:train_job", asdict(asked))
+
+
+def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:
+    """Train the student with its teacher and without, in the process of `measured`."""
+    job, task = LessonJob(**{key: value for key, value in settings.items() if key != "out"}), TASKS[settings["task"]]
+    config = DistillRunConfig(
+        task=task.task,
+        data=Path(job.data) / f"{TRAIN}.jsonl",
+        heldout=Path(job.data) / f"{HELDOUT}.jsonl",
+        columns=task.columns,
+        problem=task.problem,
+        layers=job.layers,
+        temperature=job.temperature,
+        share=job.share,
+        hidden=job.hidden,
+        baseline=1,
+        epochs=task.epochs,
+        steps=job.steps or task.steps,
+        batch_size=job.batch_size or task.batch_size,
+        max_tokens=task.max_tokens,
+        seed=job.seed,
+    )
+    prepared = prepare(config, Path(job.teacher))
+    with meter.training():
+        result = distill_folder(prepared, Path(settings["out"]), lambda *_: None)
+    return dict(result.metrics())
+
+
+def table(outcomes: Sequence[Taught]) -> list[list[str]]:
+    """A row a task, under a heading."""
+    head = ["task", "majority", "teacher", "student", "gain kept", "alone", "gain kept", "margin", "spread"]
+    return [head, *(table_row(one) for one in outcomes)]
+
+
+def table_row(one: Taught) -> list[str]:
+    return [
+        one.task.title,
+        f"{one.majority:.4f}",
+        f"{one.teacher:.4f}",
+        with_spread(one.scores("student")),
+        f"{one.kept('student'):.1%}",
+        with_spread(one.scores("alone")),
+        f"{one.kept('alone'):.1%}",
+        f"{one.margin:+.4f}",
+        f"{one.spread:.4f}",
+    ]
+
+
+def as_result(outcomes: Sequence[Taught]) -> Result:
+    """The line for `run_all`: the task on which the student keeps least."""
+    worst = min(outcomes, key=lambda one: one.kept("student"))
+    student, alone = (round(statistics.fmean(worst.scores(who)), 4) for who in ("student", "alone"))
+    return Result(
+        claim="share of the teacher's gain that a student of half its layers keeps, ahead of one without a teacher by "
+        f"more than the spread of seeds (worst: {worst.task.title})",
+        ours=student,
+        peers={"alone": alone, "teacher": round(worst.teacher, 4), "most frequent": round(worst.majority, 4)},
+        ratio=round(worst.kept("student"), 4),
+        bar=KEPT_BAR,
+        holds=all(one.kept("student") >= KEPT_BAR and one.margin > one.spread for one in outcomes),
+        # A few steps teach nothing; what does not change with the size is who is smaller.
+        steady=round(worst.runs[0]["teacher_parameters"] / worst.runs[0]["student_parameters"], 4),
+        packages=("torch",),
+        details={"tasks": {one.task.name: details(one) for one in outcomes}},
+    )
+
+
+def details(one: Taught) -> dict[str, Any]:
+    """What the record keeps of a task."""
+    return {
+        "student": one.scores("student"),
+        "alone": one.scores("alone"),
+        "kept": round(one.kept("student"), 4),
+        "kept_alone": round(one.kept("alone"), 4),
+        "margin": round(one.margin, 4),
+        "spread": round(one.spread, 4),
+        "parameters": [one.runs[0]["teacher_parameters"], one.runs[0]["student_parameters"]],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
