@@ -19,7 +19,8 @@ from lavra.train import Parallel
 # trained today is the one that will be trained when they exist.
 SHARES: Final[dict[str, float]] = {
     "pretrain": 0.80,
-    "adapt": 0.10,
+    "adapt": 0.06,
+    "encoder": 0.04,
     "align": 0.05,
     "compress": 0.05,
 }

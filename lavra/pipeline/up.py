@@ -17,9 +17,11 @@ from lavra.base.device import find_compiler
 from lavra.base.units import format_duration
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
+from lavra.pipeline.adapt import adapt_stage
 from lavra.pipeline.baselines import baselines_stage
 from lavra.pipeline.compress import compress_stage
 from lavra.pipeline.crew import Crew
+from lavra.pipeline.encoder import encoder_stage
 from lavra.pipeline.evaluate import evaluate_stage, load_verdict
 from lavra.pipeline.evaluate_holes import evaluate_holes_stage
 from lavra.pipeline.plan import Plan
@@ -28,6 +30,7 @@ from lavra.pipeline.prepare import Progress, prepare_stages
 from lavra.pipeline.pretrain import pretrain_stage
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageResult, run_stages, timings
+from lavra.pipeline.teaching import instructions_stage
 from lavra.report import Fact, Report, load_sections
 
 REPORT_FILE = "report.html"
@@ -66,7 +69,8 @@ def up_stages(
         stages += [baselines_stage(progress), evaluate_stage(config, progress)]
     else:
         stages.append(evaluate_holes_stage(progress))
-    return [*stages, compress_stage(progress)]
+    taught = [instructions_stage(config, progress), adapt_stage(config, progress), encoder_stage(config, progress)]
+    return [*stages, *taught, compress_stage(progress)]
 
 
 def run_up(

@@ -1,0 +1,140 @@
+"""A model that is taught to answer: its LoRA, how it is asked, and what is measured on it.
+
+A decoder is asked in the chat template it learns, an encoder-decoder with the question as its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from lavra.adapt.inject import add_adapter
+from lavra.adapt.peft_write import save_adapter
+from lavra.base.device import pick_device
+from lavra.base.tasks import Task
+from lavra.base.types import GenerateRequest
+from lavra.data.supervised.samples import ChatSample, Place, RewriteSample, Sample
+from lavra.generate.in_process import InProcessModel
+from lavra.pipeline.finetuning.recipe import Lesson
+from lavra.pipeline.finetuning.run import ADAPTER
+from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.pipeline.finetuning.writing import WritingRecipe
+from lavra.pipeline.instructions import KINDS, Instruction
+from lavra.quantize import load_model
+from lavra.tokens import Tokenizer
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+
+ANSWER_TOKENS: Final = 32  # of an answer that is shown
+_NAME_TOKENS: Final = 16  # of one that only names
+_BATCH: Final = 32  # answers written together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """How a model does on held-out instructions.
+
+    Attributes:
+        nats: by kind, a token of the true answers.
+        measured: by kind, how many had room in the context; kinds without any are in neither.
+        chosen: names of three chosen rightly.
+        asked: names asked for.
+    """
+
+    nats: Mapping[str, float]
+    measured: Mapping[str, int]
+    chosen: int
+    asked: int
+
+    @property
+    def mean(self) -> float:
+        """Nats a token, the mean of the kinds."""
+        return sum(self.nats.values()) / max(1, len(self.nats))
+
+    @property
+    def share_chosen(self) -> float:
+        """Of the names asked for; 0 where none were."""
+        return self.chosen / max(1, self.asked)
+
+
+class Pupil:
+    """A base model, a fresh LoRA on it, and the recipe of `lavra finetune`.
+
+    Args:
+        base: the model's folder.
+        config: of the run; its task is chat or text2text.
+    """
+
+    def __init__(self, base: Path, config: FinetuneConfig) -> None:
+        tokenizer = Tokenizer.load(base)
+        if config.task is Task.CHAT and tokenizer.chat_template is None:
+            tokenizer = tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
+        self.base, self.config, self.tokenizer = base, config, tokenizer
+        torch.manual_seed(config.seed)
+        model, _ = load_model(base, dtype=torch.float32, device=pick_device())
+        self.room = config.max_tokens or model.config.max_positions
+        self.recipe = WritingRecipe(model, tokenizer, config, self.room)
+        adapter = config.adapter(tokenizer, whole=())
+        assert adapter is not None
+        add_adapter(model, ADAPTER, adapter)
+
+    def lesson(self, rows: Sequence[Instruction]) -> Lesson:
+        """What is learnt from these."""
+        return self.recipe.lesson(self._samples(rows))
+
+    def marks(self, rows: Sequence[Instruction]) -> Marks:
+        """How it does on these as it stands."""
+        nats, measured = dict[str, float](), dict[str, int]()
+        for kind in KINDS:
+            found = self.recipe.score(self._samples([one for one in rows if one.kind == kind]))
+            if found.num_samples:
+                nats[kind], measured[kind] = found.value, found.num_samples
+        asked = self.fitting([one for one in rows if one.kind == "choose"], _NAME_TOKENS)
+        answers = self.answer(asked, _NAME_TOKENS)
+        chosen = sum(answer.strip() == one.output for one, answer in zip(asked, answers, strict=True))
+        return Marks(nats=nats, measured=measured, chosen=chosen, asked=len(asked))
+
+    def fitting(self, rows: Sequence[Instruction], most: int) -> list[Instruction]:
+        """Those whose question leaves room in the context for an answer of `most` tokens."""
+        return [one for one in rows if len(self.tokenizer.encode(self._prompt(one))) + most < self.room]
+
+    def answer(self, rows: Sequence[Instruction], most: int = ANSWER_TOKENS) -> list[str]:
+        """What it writes, greedily, `most` tokens at most."""
+        writer = InProcessModel(self.recipe.model, self.recipe.model.config, self.tokenizer, batch_size=_BATCH)
+        requests = [GenerateRequest(prompt=self._read(one), max_tokens=most) for one in rows]
+        return [completion.text for (completion,) in writer.generate(requests)]
+
+    def save(self, folder: Path) -> None:
+        """A PEFT folder with the tokenizer it was taught with."""
+        save_adapter(self.recipe.module(), ADAPTER, folder, base=str(self.base))
+        self.tokenizer.save(folder)
+
+    def with_steps(self, steps: int, *, save_every: int) -> FinetuneConfig:
+        """The settings of a run of so many steps, with a checkpoint every so many."""
+        return replace(self.config, steps=steps, save_every=save_every)
+
+    def _prompt(self, one: Instruction) -> str:
+        if self.config.task is Task.CHAT:
+            return self.tokenizer.apply_chat_template([{"role": "user", "content": one.instruction}])
+        return one.instruction
+
+    def _read(self, one: Instruction) -> str | tuple[int, ...]:
+        """A conversation carries its own special tokens; around a source the model's are put."""
+        prompt = self._prompt(one)
+        return tuple(self.tokenizer.encode(prompt)) if self.config.task is Task.CHAT else prompt
+
+    def _samples(self, rows: Sequence[Instruction]) -> list[Sample]:
+        places = (Place(file=one.source, line=number) for number, one in enumerate(rows, start=1))
+        if self.config.task is Task.TEXT2TEXT:
+            return [
+                RewriteSample(source=one.instruction, target=one.output, place=place)
+                for one, place in zip(rows, places, strict=True)
+            ]
+        return [ChatSample(messages=_turns(one), place=place) for one, place in zip(rows, places, strict=True)]
+
+
+def _turns(one: Instruction) -> tuple[dict[str, str], ...]:
+    return {"role": "user", "content": one.instruction}, {"role": "assistant", "content": one.output}

@@ -1,0 +1,117 @@
+"""The adapt stage: what it teaches is found again by peft and transformers; who is not taught is told why."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+import transformers
+
+from lavra.base.workspace import Workspace
+from lavra.pipeline.instructions import KINDS
+from lavra.pipeline.teaching import Lessons
+from tests.pipeline.taught import code, fix_steps, run, settings
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return code(tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="module")
+def made(text: Path, tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        fix_steps(patch, 40)
+        return run(settings(text), Workspace.open(tmp_path_factory.mktemp("adapt") / "w"))
+
+
+def naive_nats(model: torch.nn.Module, tokenizer, rows) -> float:
+    """Nats a token of the answers and their end, one conversation at a time."""
+    total, count = 0.0, 0
+    for one in rows:
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": one.instruction}], tokenize=False, add_generation_prompt=True
+        )
+        whole = tokenizer(asked + one.output + tokenizer.eos_token, add_special_tokens=False).input_ids
+        start = len(tokenizer(asked, add_special_tokens=False).input_ids)
+        if len(whole) - 1 > 128:
+            continue
+        with torch.no_grad():
+            logits = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+        total -= sum(float(logits[at - 1, whole[at]]) for at in range(start, len(whole)))
+        count += len(whole) - start
+    return total / count
+
+
+def test_held_out_answers_become_less_of_a_surprise(made):
+    metrics = made["adapt"].card.metrics
+    assert set(metrics["nats_before"]) == set(KINDS)
+    for kind in KINDS:
+        assert metrics["nats_before"][kind] == pytest.approx(math.log(512), abs=0.3)  # an untrained model guesses
+        assert metrics["nats_after"][kind] < metrics["nats_before"][kind] - 0.03
+    assert sum(metrics["nats_after"].values()) < sum(metrics["nats_before"].values()) - 0.4
+
+
+def test_peft_and_transformers_find_the_same_nats(made):
+    folder, metrics = made["adapt"].folder, made["adapt"].card.metrics
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    base = transformers.AutoModelForCausalLM.from_pretrained(made["pretrain"].folder)
+    rows = [one for one in Lessons.open(made["instructions"].folder).instructions("heldout") if one.kind == "signature"]
+    rows = rows[:8]  # as many as 0.6 seconds have measured
+    assert naive_nats(base, tokenizer, rows) == pytest.approx(metrics["nats_before"]["signature"], abs=1e-3)
+    adapted = peft.PeftModel.from_pretrained(base, folder)
+    assert naive_nats(adapted, tokenizer, rows) == pytest.approx(metrics["nats_after"]["signature"], abs=1e-3)
+
+
+def test_the_report_shows_answers_before_and_after(made):
+    section = made["adapt"].section
+    shown = [block for block in section.blocks if type(block).__name__ == "Sample"]
+    assert len(shown) == 4
+    assert all("before: " in one.note and one.reference for one in shown)
+    assert f"{made['adapt'].card.metrics['steps']} steps" in section.summary
+
+
+def test_a_second_run_reuses_what_was_taught(made, text: Path):
+    workspace = Workspace.open(made["adapt"].folder.parent.parent)
+    again = run(settings(text), workspace)
+    assert all(result.reused for result in again.values())
+    assert again["adapt"].folder == made["adapt"].folder
+
+
+@pytest.mark.slow
+def test_t5_is_taught_one_text_of_another(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fix_steps(monkeypatch, 12)
+    metrics = run(settings(text, family="t5", vocab_size=1024), Workspace.open(tmp_path / "w"))["adapt"].card.metrics
+    assert sum(metrics["nats_after"].values()) < sum(metrics["nats_before"].values())
+
+
+@pytest.mark.slow
+def test_a_bert_says_why_it_is_not_taught(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fix_steps(monkeypatch, 4)
+    results = run(settings(text, family="bert", vocab_size=1024), Workspace.open(tmp_path / "w"))
+    assert results["adapt"].section.summary == "Skipped: an encoder writes no answers."
+    assert results["encoder"].card.metrics["steps"] == 4
+
+
+def test_text_that_is_no_code_says_why_nothing_is_taught(tmp_path: Path):
+    (tmp_path / "text").mkdir()
+    draw = random.Random(0)
+    words = ["".join(draw.choices("aeioulnrst", k=draw.randint(3, 8))) for _ in range(500)]
+    for number in range(40):
+        told = " ".join(draw.choices(words, k=200))
+        (tmp_path / "text" / f"{number}.txt").write_text(told, encoding="utf-8")
+    results = run(settings(tmp_path / "text"), Workspace.open(tmp_path / "w"))
+    for stage in ("adapt", "encoder"):
+        assert "made of functions and classes in Python source" in results[stage].section.summary
+        assert results[stage].card.metrics["skipped"]
+
+
+def test_no_time_is_said(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fix_steps(monkeypatch, 0)
+    results = run(settings(text), Workspace.open(tmp_path / "w"))
+    for stage in ("adapt", "encoder"):
+        assert "not even 4 steps fit into" in results[stage].section.summary
