@@ -7,6 +7,7 @@ held-out rows, by its own forward pass; scores are made of these here, entities 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,6 @@ import torch
 from finetuning_job import Arrays, FinetuneJob, PeerJob, save_ragged
 from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError
 from measured_runs import Meter
-from seqeval.metrics import f1_score  # type: ignore[import-untyped]
 
 from lavra.adapt.peft_write import save_adapter
 from lavra.api.headed import HeadedModel
@@ -153,7 +153,8 @@ def scored(prepared: Prepared, logits: Arrays) -> dict[str, float]:
     if prepared.config.task is Task.NER:
         known = _any(prepared.data.heldout)
         found = [[name for name, _ in sentence] for sentence in tag_samples(model, known)]
-        values["f1"] = float(f1_score([list(sample.tags) for sample in known], found))
+        seqeval = importlib.import_module("seqeval.metrics")  # after training: what it loads is no part of our memory
+        values["f1"] = float(seqeval.f1_score([list(sample.tags) for sample in known], found))
     return values
 
 
