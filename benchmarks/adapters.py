@@ -189,7 +189,7 @@ def as_result(rows: Sequence[Adapted]) -> Result:
         bar=KEPT_BAR,
         holds=len(counted) > 1 and kept >= KEPT_BAR and all(row.share <= SHARE_BAR for row in claimed),
         # So few steps teach nothing: what a small run can be compared by is the time an adapter takes.
-        steady=round(mean(worst.full, "median_step") / mean(worst.runs, "median_step"), 4),
+        steady=round(mean(worst.full, "cpu_seconds") / mean(worst.runs, "cpu_seconds"), 4),
         packages=("torch",),
         details={"rows": [details(row) for row in rows]},
     )

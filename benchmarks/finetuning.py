@@ -271,6 +271,8 @@ def as_result(contest: Contest, outcomes: Sequence[Outcome]) -> Result:
         bar=SECONDS_BAR,
         better="lower",
         holds=not any(outcome.failed for outcome in outcomes),
+        # The sides run one after the other: a machine that is busy with others stretches the seconds of either.
+        steady=round(worst.ratio("cpu_seconds"), 4),
         packages=("torch", "transformers", "accelerate", "peft"),
         details={
             "tasks": {outcome.task.name: details(outcome) for outcome in outcomes},
@@ -288,6 +290,7 @@ def details(outcome: Outcome) -> Mapping[str, Any]:
         "ours": outcome.scores(outcome.ours),
         "Trainer": outcome.scores(outcome.peers),
         "seconds_ratio": round(outcome.ratio("seconds"), 4),
+        "cpu_seconds_ratio": round(outcome.ratio("cpu_seconds"), 4),
         "memory_ratio": round(outcome.ratio("memory"), 4),
         "process_memory_ratio": round(outcome.ratio("process_memory"), 4),
         "failed": outcome.failed,
