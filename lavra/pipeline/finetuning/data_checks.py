@@ -200,13 +200,20 @@ def overlap_check(train: Sequence[Sample], heldout: Sequence[Sample]) -> Check:
 
 def plain(text: str) -> str:
     """Letters and digits alone, without case and accents: what every tokenizer keeps of a text."""
-    parted = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(character for character in parted if character.isalnum())
+    return "".join(character for character in _parted(text) if character.isalnum())
+
+
+def _parted(text: str) -> str:
+    """Without case; accents stand by themselves."""
+    return unicodedata.normalize("NFKD", text).casefold()
 
 
 def _key(sample: Sample) -> Hashable:
-    """What two samples must not share; texts without a letter are themselves."""
-    return tuple(plain(text) or text for text in _texts(sample))
+    """What two samples must not share.  Signs count: `a + b` and `a - b` are two texts."""
+    return tuple(
+        "".join(one for one in _parted(text) if not one.isspace() and not unicodedata.combining(one))
+        for text in _texts(sample)
+    )
 
 
 def _texts(sample: Sample) -> list[str]:

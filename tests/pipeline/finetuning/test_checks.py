@@ -176,7 +176,8 @@ def test_labels_that_can_be_learnt_pass():
 def test_what_is_measured_on_and_learnt_from_is_found():
     train = [TextSample(text="A Fine Film.", label="yes"), TextSample(text="?!", label="no")]
     assert overlap_check(train, [TextSample(text="a fine day"), TextSample(text="!!")]).passed
-    fails(overlap_check(train, [TextSample(text="another"), TextSample(text="a  fine film")]), "1 of 2 held-out")
+    fails(overlap_check(train, [TextSample(text="another"), TextSample(text="á  fine film.")]), "1 of 2 held-out")
+    assert overlap_check([TextSample(text="a + b")], [TextSample(text="a - b")]).passed
     assert plain("Ação, Não!") == plain("ACAO nao") == "acaonao"
 
 
