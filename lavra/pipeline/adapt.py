@@ -10,16 +10,14 @@ The artifact is a PEFT folder with the tokenizer, whose chat template is the one
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lavra.base.tasks import Task
-from lavra.base.units import format_duration
 from lavra.model.config import Kind
-from lavra.pipeline.allowance import LEAST_STEPS, Allowance, fixed_steps
+from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
 from lavra.pipeline.finetuning.recipe import Lesson
 from lavra.pipeline.finetuning.run import training_settings
 from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
@@ -34,14 +32,14 @@ from lavra.report import Block, Fact, Facts, Paragraph, Sample, Section, Table, 
 from lavra.train import CallbackHook, TrainResult, train
 
 TITLE: Final = "Taught to answer"
-_BATCH: Final = 32  # samples a step
+_BATCH: Final = 16  # samples a step: a short run learns more from more steps
 _RANK: Final = 16
 # A small model's LoRA wants a higher rate than the usual one, which is for widths of many hundreds (docs/log.md).
 _HIGHEST_RATE: Final = 5e-3
 _RATE_TIMES_WIDTH: Final = 0.5
 _MOST_MARKED: Final = 200  # held-out samples of a kind
 _LEAST_MARKED: Final = 8
-_MARKED_A_SECOND: Final = 4  # of the stage's share: marking is to be the smaller part of it
+_MARKED_A_STEP: Final = 4  # of a kind are marked in about the time of a step
 _SECONDS_BETWEEN_SAVES: Final = 30.0
 
 
@@ -93,23 +91,23 @@ def _teach(context: StageContext, config: UpConfig, allowance: Allowance, lesson
     """Teach, measure and save; or why there was no time for it."""
     assert context.scratch is not None
     plan = Plan.load(context.parents["plan"])
-    progress("score before", 0, None, "")
-    pupil = Pupil(context.parents["pretrain"], _settings(config, plan, lessons))
-    began = time.monotonic()
-    marked = _marked(lessons.instructions("heldout"), allowance.seconds)
-    shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
-    before, answers = pupil.marks(marked), pupil.answer(shown)
-    marking = time.monotonic() - began
-    rows = lessons.instructions("train")
+    pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
     trial = pupil.lesson(rows[: 4 * _BATCH])
 
-    def choose() -> int:
-        module = pupil.recipe.module()
-        return allowance.steps(module, trial.objective, plan.train.precision, reserve=1.2 * marking)
+    def choose() -> Chosen:
+        module, precision = pupil.recipe.module(), plan.train.precision
+        return allowance.choose(
+            module, trial.objective, precision, a_step=_MARKED_A_STEP, least=_LEAST_MARKED, most=_MOST_MARKED
+        )
 
-    steps = fixed_steps(context.scratch, choose)
+    chosen = fixed(context.scratch, choose)
+    steps = chosen.steps
     if not steps:
-        return _no_time(allowance)
+        return no_time(allowance)
+    progress("score before", 0, None, "")
+    marked = _marked(lessons.instructions("heldout"), chosen.measured)
+    shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
+    before, answers = pupil.marks(marked), pupil.answer(shown)
     lesson = pupil.lesson(rows[: steps * _BATCH])
     result = _train(pupil, lesson, steps, context.scratch, allowance.seconds, progress)
     progress("score after", 0, None, "")
@@ -138,9 +136,8 @@ def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:
     )
 
 
-def _marked(rows: Sequence[Instruction], seconds: float) -> list[Instruction]:
-    """The held-out samples to measure on, as many of each kind, more where there is more time."""
-    count = min(_MOST_MARKED, max(_LEAST_MARKED, round(_MARKED_A_SECOND * seconds)))
+def _marked(rows: Sequence[Instruction], count: int) -> list[Instruction]:
+    """The held-out samples to measure on: so many of each kind."""
     return [one for kind in KINDS for one in [row for row in rows if row.kind == kind][:count]]
 
 
@@ -161,13 +158,6 @@ def _train(pupil: Pupil, lesson: Lesson, steps: int, scratch: Path, seconds: flo
     result = train(pupil.recipe.module(), lesson.objective, settings, folder=scratch, hooks=[CallbackHook(show)])
     pupil.recipe.module().eval()
     return result
-
-
-def _no_time(allowance: Allowance) -> str:
-    return (
-        f"not even {LEAST_STEPS} steps fit into {format_duration(allowance.seconds)}, this stage's share of the "
-        "budget; give more --budget"
-    )
 
 
 def _metrics(taught: _Taught) -> dict[str, object]:

@@ -6,23 +6,40 @@ As `planning` does for pretraining, but for stages of seconds: nothing is update
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import nn
 
 from lavra.base.files import read_json, write_json
+from lavra.base.units import format_duration
 from lavra.train.objective import AnyObjective, LossModule, autocast
 
 LEAST_STEPS: Final = 4
 """Of a run; fewer teach nothing."""
 
-STEPS_FILE: Final = "steps.json"
+CHOSEN_FILE: Final = "chosen.json"
 _TIMED: Final = 3  # steps, after one that warms up
-_MARGIN: Final = 0.85  # of the time: the optimizer, and whoever else uses the machine, take the rest
+_MARGIN: Final = 0.75  # of the time: the optimizer, and whoever else uses the machine, take the rest
+_MEASURING: Final = 0.15  # of the share, before training and again after it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What a share of the budget buys.
+
+    Attributes:
+        steps: optimizer steps; 0 where fewer than `LEAST_STEPS` fit.
+        measured: held-out samples to measure on, before and after.
+    """
+
+    steps: int
+    measured: int
 
 
 class Allowance:
@@ -40,25 +57,28 @@ class Allowance:
         """Seconds that are left; negative when more were used."""
         return self.seconds - (time.monotonic() - self._began)
 
-    def steps(self, module: nn.Module, objective: AnyObjective, precision: str, *, reserve: float) -> int:
-        """How many steps fit.
+    def choose(
+        self, module: nn.Module, objective: AnyObjective, precision: str, *, a_step: int, least: int, most: int
+    ) -> Chosen:
+        """Steps and held-out samples, before anything is trained or measured.
 
         Args:
             module: to be trained; its weights stay as they are.
             objective: whose first batches are computed, forwards and backwards.
             precision: of the run.
-            reserve: seconds needed after training.
-
-        Returns:
-            0 where fewer than `LEAST_STEPS` fit.
+            a_step: samples that are measured in about the time of a step.
+            least: samples to measure on; with fewer a score says nothing.
+            most: samples to measure on.
         """
-        usual = seconds_a_step(module, objective, precision, self.left - reserve)
-        found = math.floor(max(0.0, self.left - reserve) * _MARGIN / usual)
-        return found if found >= LEAST_STEPS else 0
+        usual = seconds_a_step(module, objective, precision, self.left)
+        measured = min(most, max(least, round(a_step * _MEASURING * self.seconds / usual)))
+        measuring = 2 * usual * measured / a_step
+        steps = math.floor(max(0.0, self.left - measuring) * _MARGIN / usual)
+        return Chosen(steps=steps if steps >= LEAST_STEPS else 0, measured=measured)
 
 
 def seconds_a_step(module: nn.Module, objective: AnyObjective, precision: str, at_most: float) -> float:
-    """Mean of a few forward and backward passes; one only where `at_most` seconds are over by then."""
+    """Median of a few forward and backward passes after one that warms up; no more where time runs short."""
     device, whole, training = next(module.parameters()).device, LossModule(module, objective.loss), module.training
     module.train()
     state, began, times = torch.random.get_rng_state(), time.perf_counter(), list[float]()
@@ -69,21 +89,25 @@ def seconds_a_step(module: nn.Module, objective: AnyObjective, precision: str, a
         loss.backward()
         loss.item()  # waits for an accelerator
         times.append(time.perf_counter() - start)
-        if time.perf_counter() - began > at_most / 4:
+        if index and time.perf_counter() - began > at_most / 4:
             break
     module.zero_grad(set_to_none=True)
     torch.random.set_rng_state(state)
     module.train(training)
-    kept = times[1:] or times
-    return sum(kept) / len(kept)
+    return statistics.median(times[1:])
 
 
-def fixed_steps(scratch: Path, choose: Callable[[], int]) -> int:
-    """The number of steps of this run: as an interrupted session of it chose, so that it goes on, or chosen now."""
-    path = scratch / STEPS_FILE
+def fixed(scratch: Path, choose: Callable[[], Chosen]) -> Chosen:
+    """What an interrupted session of this run chose, so that it goes on, or what is chosen now."""
+    path = scratch / CHOSEN_FILE
     if path.exists():
-        return int(read_json(path)["steps"])
+        return Chosen(**read_json(path))
     found = choose()
-    plain: dict[str, Any] = {"steps": found}
-    write_json(path, plain)
+    write_json(path, asdict(found))
     return found
+
+
+def no_time(allowance: Allowance) -> str:
+    """Why a stage did nothing."""
+    share = format_duration(allowance.seconds)
+    return f"not even {LEAST_STEPS} steps fit into {share}, this stage's share of the budget; give more --budget"

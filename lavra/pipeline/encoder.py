@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,6 @@ import torch
 from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives
 from lavra.base.device import pick_device
 from lavra.base.tasks import Task
-from lavra.base.units import format_duration
 from lavra.data.supervised.order import OrderConfig
 from lavra.data.supervised.pair_rows import ContrastiveRows, pair_rows
 from lavra.data.supervised.row_batches import RowBatches
@@ -33,7 +31,7 @@ from lavra.evaluate.retrieval import RetrievalComparison, compare_with_bm25
 from lavra.model import build_model, num_parameters, preset
 from lavra.model.config import Kind
 from lavra.model.transformer import Encoder
-from lavra.pipeline.allowance import LEAST_STEPS, Allowance, fixed_steps
+from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
 from lavra.pipeline.finetuning.embedded import EmbeddedRecipe
 from lavra.pipeline.finetuning.settings import FinetuneConfig
 from lavra.pipeline.instructions import PAIR_KINDS, Pair
@@ -56,6 +54,8 @@ _RATE: Final = 1e-2  # peak, of Muon and of AdamW beside it (docs/log.md)
 _MAX_TOKENS: Final = 48  # of a text; more than most signatures and first paragraphs have
 _INSIDE: Final = 64  # F: what a token means is in its embedding; a wide layer would cost steps
 _MOST_PAIRS: Final = 1000  # held-out pairs of a kind that are looked for
+_LEAST_PAIRS: Final = 32
+_FOUND_A_STEP: Final = 64  # of a kind are looked for in about the time of a step
 _SECONDS_BETWEEN_SAVES: Final = 30.0
 _PASSAGES: Final = {"signature": "signature → docstring", "question": "first sentence → signature and the rest"}
 
@@ -139,24 +139,24 @@ def fresh_encoder(tokenizer: Tokenizer, hidden_size: int, seed: int) -> Encoder:
 def _teach(context: StageContext, seed: int, allowance: Allowance, lessons: Lessons, progress: Progress) -> str:
     """Train, measure and save; or why there was no time for it."""
     assert context.scratch is not None
-    progress("score before", 0, None, "")
     tokenizer = Tokenizer.load(context.parents["tokenizer"])
     model = fresh_encoder(tokenizer, _width(allowance.seconds), seed).to(pick_device())
     settings = FinetuneConfig(task=Task.EMBED, data=lessons.folder / "pairs-train.jsonl", batch_size=_BATCH, seed=seed)
-    recipe = EmbeddedRecipe(model, tokenizer, settings, _MAX_TOKENS)
-    heldout, pairs = lessons.pairs("heldout"), lessons.pairs("train")
-    began = time.monotonic()
-    before = _found(recipe, heldout)
-    measuring = time.monotonic() - began
+    recipe, pairs = EmbeddedRecipe(model, tokenizer, settings, _MAX_TOKENS), lessons.pairs("train")
     trial = _objective(pair_rows(_samples(pairs[: 4 * _BATCH]), recipe.form), seed)
 
-    def choose() -> int:
-        return allowance.steps(recipe.module(), trial, "float32", reserve=1.2 * measuring)
+    def choose() -> Chosen:
+        return allowance.choose(
+            recipe.module(), trial, "float32", a_step=_FOUND_A_STEP, least=_LEAST_PAIRS, most=_MOST_PAIRS
+        )
 
-    steps = fixed_steps(context.scratch, choose)
+    chosen = fixed(context.scratch, choose)
+    steps = chosen.steps
     if not steps:
-        share = format_duration(allowance.seconds)
-        return f"not even {LEAST_STEPS} steps fit into {share}, this stage's share of the budget; give more --budget"
+        return no_time(allowance)
+    progress("score before", 0, None, "")
+    heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
+    before = _found(recipe, heldout)
     rows = pair_rows(_samples(pairs[: steps * _BATCH]), recipe.form)
     result = _train(recipe, _objective(rows, seed), _run(steps, allowance.seconds, seed), context.scratch, progress)
     progress("score after", 0, None, "")
@@ -183,14 +183,15 @@ def _samples(pairs: Sequence[Pair]) -> list[PairSample]:
     ]
 
 
-def _found(recipe: EmbeddedRecipe, heldout: Sequence[Pair]) -> Found:
+def _by_kind(heldout: Sequence[Pair], count: int) -> dict[str, list[PairSample]]:
+    """So many held-out pairs of each kind."""
+    found = {kind: _samples([one for one in heldout if one.kind == kind][:count]) for kind in PAIR_KINDS}
+    return {kind: pairs for kind, pairs in found.items() if pairs}
+
+
+def _found(recipe: EmbeddedRecipe, heldout: Mapping[str, Sequence[PairSample]]) -> Found:
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for DEBUG itself and tells of every index
-    by_kind = {kind: [one for one in heldout if one.kind == kind][:_MOST_PAIRS] for kind in PAIR_KINDS}
-    return {
-        kind: compare_with_bm25(_samples(pairs), recipe.embed, cutoffs=(CUTOFF,))
-        for kind, pairs in by_kind.items()
-        if pairs
-    }
+    return {kind: compare_with_bm25(pairs, recipe.embed, cutoffs=(CUTOFF,)) for kind, pairs in heldout.items()}
 
 
 def _objective(rows: ContrastiveRows, seed: int) -> TaskObjective:

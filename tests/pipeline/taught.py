@@ -11,7 +11,7 @@ import torch
 from lavra.base.workspace import Workspace
 from lavra.model import build_model, save_checkpoint
 from lavra.pipeline.adapt import adapt_stage
-from lavra.pipeline.allowance import Allowance
+from lavra.pipeline.allowance import Allowance, Chosen
 from lavra.pipeline.encoder import encoder_stage
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.prepare import corpus_stage, tokenizer_stage
@@ -81,4 +81,4 @@ def run(config: UpConfig, workspace: Workspace) -> dict[str, StageResult]:
 
 def fix_steps(patch: pytest.MonkeyPatch, steps: int) -> None:
     """So many steps, whatever the time."""
-    patch.setattr(Allowance, "steps", lambda *_, **__: steps)
+    patch.setattr(Allowance, "choose", lambda *_, **__: Chosen(steps=steps, measured=8))

@@ -61,7 +61,7 @@ def test_peft_and_transformers_find_the_same_nats(made):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     base = transformers.AutoModelForCausalLM.from_pretrained(made["pretrain"].folder)
     rows = [one for one in Lessons.open(made["instructions"].folder).instructions("heldout") if one.kind == "signature"]
-    rows = rows[:8]  # as many as 0.6 seconds have measured
+    rows = rows[:8]  # as many as were measured
     assert naive_nats(base, tokenizer, rows) == pytest.approx(metrics["nats_before"]["signature"], abs=1e-3)
     adapted = peft.PeftModel.from_pretrained(base, folder)
     assert naive_nats(adapted, tokenizer, rows) == pytest.approx(metrics["nats_after"]["signature"], abs=1e-3)

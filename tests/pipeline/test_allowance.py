@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lavra.base.files import read_json
 from lavra.data.batch import Batch
-from lavra.pipeline.allowance import LEAST_STEPS, STEPS_FILE, Allowance, fixed_steps, seconds_a_step
+from lavra.pipeline.allowance import CHOSEN_FILE, LEAST_STEPS, Allowance, Chosen, fixed, seconds_a_step
 from lavra.train import Objective
 
 SECONDS = 0.02
@@ -47,19 +47,29 @@ def test_a_step_costs_what_it_takes_and_changes_nothing(lesson):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_steps_fit_into_what_is_left(lesson):
+def test_steps_and_measuring_fit_into_what_is_left(lesson):
     allowance = Allowance(4.0)
-    steps = allowance.steps(*lesson, "float32", reserve=2.0)
-    assert LEAST_STEPS <= steps <= 2.0 / SECONDS
-    assert steps * SECONDS < allowance.left - 2.0
+    chosen = allowance.choose(*lesson, "float32", a_step=8, least=4, most=10_000)
+    assert chosen.steps >= LEAST_STEPS
+    assert 4 < chosen.measured <= 8 * 0.15 * 4.0 / SECONDS
+    assert chosen.steps * SECONDS + 2 * chosen.measured / 8 * SECONDS < allowance.left
 
 
-@pytest.mark.parametrize("reserve", [3.99, 5.0])
-def test_too_little_time_is_no_step(lesson, reserve: float):
-    assert Allowance(4.0).steps(*lesson, "float32", reserve=reserve) == 0
+def test_the_bounds_of_what_is_measured_hold(lesson):
+    few, many = ({"least": 1, "most": 2}, {"least": 50, "most": 99})
+    assert Allowance(2.0).choose(*lesson, "float32", a_step=8, **few).measured == 2
+    assert Allowance(0.2).choose(*lesson, "float32", a_step=8, **many).measured == 50
 
 
-def test_an_interrupted_run_keeps_its_number(tmp_path: Path):
-    assert fixed_steps(tmp_path, lambda: 7) == 7
-    assert fixed_steps(tmp_path, lambda: pytest.fail("it was chosen already")) == 7
-    assert read_json(tmp_path / STEPS_FILE) == {"steps": 7}
+@pytest.mark.parametrize(("seconds", "least"), [(SECONDS, 1), (2.0, 8 * 2.0 / SECONDS)])
+def test_too_little_time_is_no_step(lesson, seconds: float, least: float):
+    """For the steps themselves, or beside the least that is to be measured."""
+    allowance = Allowance(seconds)
+    assert allowance.choose(*lesson, "float32", a_step=8, least=int(least), most=10_000).steps == 0
+
+
+def test_an_interrupted_run_keeps_what_it_chose(tmp_path: Path):
+    chosen = Chosen(steps=7, measured=9)
+    assert fixed(tmp_path, lambda: chosen) == chosen
+    assert fixed(tmp_path, lambda: pytest.fail("it was chosen already")) == chosen
+    assert read_json(tmp_path / CHOSEN_FILE) == {"steps": 7, "measured": 9}

@@ -12,7 +12,7 @@ import transformers
 import lavra
 from lavra.base.files import write_json
 from lavra.base.types import Document
-from lavra.pipeline.allowance import STEPS_FILE
+from lavra.pipeline.allowance import CHOSEN_FILE
 from lavra.pipeline.encoder import encoder_stage
 from lavra.pipeline.instructions import make_samples
 from lavra.pipeline.settings import UpConfig
@@ -47,7 +47,9 @@ def made(tmp_path_factory: pytest.TempPathFactory):
     write_lessons(folder / "instructions", train, heldout)
     texts = [f"{one.anchor} {one.positive}" for one in train.pairs]
     train_tokenizer(texts, TokenizerConfig.for_family("llama", vocab_size=400)).save(folder / "tokenizer")
-    write_json(folder / "scratch" / STEPS_FILE, {"steps": 60})  # as a session that was interrupted had chosen
+    write_json(
+        folder / "scratch" / CHOSEN_FILE, {"steps": 60, "measured": 1000}
+    )  # as a session that was interrupted had chosen
     context = StageContext(
         folder=folder / "out",
         scratch=folder / "scratch",
@@ -106,7 +108,7 @@ def test_a_bert_has_the_time_of_the_stage_it_skips():
 
 def test_the_fresh_encoders_weights_are_the_seeds(made: StageContext, tmp_path: Path):
     (tmp_path / "scratch").mkdir()
-    write_json(tmp_path / "scratch" / STEPS_FILE, {"steps": 4})
+    write_json(tmp_path / "scratch" / CHOSEN_FILE, {"steps": 4, "measured": 1000})
     contexts = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
