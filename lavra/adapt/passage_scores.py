@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-import bm25s  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 
@@ -93,6 +92,8 @@ class Bm25Scores:
 
     def __init__(self, passages: Sequence[str], *, k1: float = 1.5, b: float = 0.75) -> None:
         self.passages = _distinct(passages)
+        import bm25s  # type: ignore[import-untyped]  # noqa: PLC0415 - brings scipy, which nothing else here needs
+
         self._index = bm25s.BM25(method="lucene", k1=k1, b=b)
         # The empty word gives a collection without any words a vocabulary.
         self._index.index([words(passage) or [""] for passage in self.passages], show_progress=False)

@@ -2,6 +2,9 @@
 
 Row groups are bounded by the size of their text, so that writing and reading a file of any size takes the memory of one
 row group.
+
+pyarrow is imported where a file is written or read: it takes 30 MB, and who imports this package may want its readers
+of plain text only.
 """
 
 from __future__ import annotations
@@ -10,23 +13,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from lavra.base.types import Document
 
 ROW_GROUP_BYTES = 8 << 20
 ROW_GROUP_ROWS = 50_000
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "source", "kind", "text")])
+COLUMNS = ("id", "source", "kind", "text")
 
 
 class DocumentWriter:
     """Writes documents one by one; a context manager."""
 
     def __init__(self, path: Path, *, level: int = 3) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - see above
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
         self.num_documents = 0
         self.num_bytes = 0
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=level, use_dictionary=False)
+        self._arrow = pa
+        self._schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        self._writer = pq.ParquetWriter(
+            path, self._schema, compression="zstd", compression_level=level, use_dictionary=False
+        )
         self._rows: list[Document] = []
         self._pending_bytes = 0
 
@@ -57,15 +64,17 @@ class DocumentWriter:
     def _flush(self) -> None:
         if not self._rows:
             return
-        columns = [[getattr(row, name) for row in self._rows] for name in SCHEMA.names]
-        arrays = [pa.array(column, pa.string()) for column in columns]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        columns = [[getattr(row, name) for row in self._rows] for name in COLUMNS]
+        arrays = [self._arrow.array(column, self._arrow.string()) for column in columns]
+        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
         self._pending_bytes = 0
 
 
 def read_documents(path: Path) -> Iterator[Document]:
     """The documents of a file, in the order they were written."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see above
+
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, use_threads=False)

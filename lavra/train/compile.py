@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch._inductor.config  # where the C++ compiler is named
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -65,6 +64,8 @@ def _trouble(model: nn.Module, device: torch.device, dtype: torch.dtype) -> str 
         compiler = find_compiler()
         if compiler is None:
             return "no C++ compiler (g++, clang++, or what CXX names) was found"
+        import torch._inductor.config  # noqa: PLC0415 - 30 MB that a run that compiles nothing has no use for
+
         torch._inductor.config.cpp.cxx = (None, compiler)  # Inductor by itself looks for g++ only
     torch.compiler.reset()
     try:

@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from lavra.base.errors import ConfigError
@@ -60,6 +59,11 @@ def _leave_processes() -> None:
     time.sleep(_FAREWELL)
 
 
+def _sharded(module: nn.Module) -> Any:
+    """The module as `fully_shard` left it, with methods of its own."""
+    return module
+
+
 class World:
     """The processes of this run."""
 
@@ -78,6 +82,10 @@ class World:
         if self.parallel is Parallel.DDP:
             return DistributedDataParallel(module)
         if self.parallel is Parallel.FSDP:
+            # Imported here: 46 MB that a run in one process has no use for.
+            from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
+            from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
+
             for tensor in module.state_dict().values():  # shards of one model, whatever each process drew
                 dist.broadcast(tensor, 0)
             mesh = init_device_mesh(self.device.type, (self.size,))
@@ -89,20 +97,20 @@ class World:
     @contextmanager
     def gathered(self, module: nn.Module) -> Iterator[None]:
         """A block in which the parameters outside blocks are whole, so that parts of the model can be called."""
-        if isinstance(module, FSDPModule):
-            module.unshard()
+        if self.parallel is Parallel.FSDP:
+            _sharded(module).unshard()
         try:
             yield
         finally:
-            if isinstance(module, FSDPModule):
-                module.reshard()
+            if self.parallel is Parallel.FSDP:
+                _sharded(module).reshard()
 
     def accumulating(self, module: nn.Module, last: bool) -> AbstractContextManager[None]:
         """A block in which gradients stay in this process unless this is the step's last micro-batch."""
         if isinstance(module, DistributedDataParallel) and not last:
             return module.no_sync()
-        if isinstance(module, FSDPModule):
-            module.set_requires_gradient_sync(last)
+        if self.parallel is Parallel.FSDP:
+            _sharded(module).set_requires_gradient_sync(last)
         return nullcontext()
 
     def sum(self, value: Tensor) -> Tensor:

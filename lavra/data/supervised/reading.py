@@ -7,7 +7,8 @@ drop a sample.  Deliberately absent: truncation (batch makers know the context) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lavra.base.errors import ConfigError, InputError
@@ -17,7 +18,6 @@ from lavra.data.supervised.conll import TAG_COLUMN, WORD_COLUMN, read_conll
 from lavra.data.supervised.delimited import read_delimited
 from lavra.data.supervised.json_table import read_json, read_json_lines
 from lavra.data.supervised.makers import Maker, Reading, maker
-from lavra.data.supervised.parquet_table import read_parquet
 from lavra.data.supervised.samples import Sample, SampleSet, Trouble
 from lavra.data.supervised.tables import Notes, Row, Table, UnusableError, columns_of, extension_of, lookup
 from lavra.data.supervised.unrolling import unroll
@@ -73,11 +73,17 @@ def _read_table(path: Path, task: Task, columns: Mapping[str, str], header: bool
     if extension == ".json":
         return read_json(path)
     if extension == ".parquet":
-        return read_parquet(path)
+        return _read_parquet(path)
     known = (*EXTENSIONS, *(CONLL_EXTENSIONS if task is Task.NER else ()))
     raise InputError(
         f"{path} is no file of labelled data by its name; give one of {', '.join(dict.fromkeys(known))}, or .gz"
     )
+
+
+def _read_parquet(path: Path) -> Table:
+    """Imported where such a file is read: pyarrow takes 30 MB."""
+    read: Callable[[Path], Table] = importlib.import_module("lavra.data.supervised.parquet_table").read_parquet
+    return read(path)
 
 
 def _column_number(columns: Mapping[str, str], role: str) -> int | None:

@@ -16,7 +16,17 @@ from lavra.data.batch import Purpose, generator
 from lavra.data.supervised.labels import conflicting_labels, label_set, tag_set, unseen_labels
 from lavra.data.supervised.problems import DataReport, data_report
 from lavra.data.supervised.reading import read_samples
-from lavra.data.supervised.samples import ChatSample, PairSample, QuestionSample, Sample, SampleSet, TextSample, Trouble
+from lavra.data.supervised.samples import (
+    ChoiceSample,
+    PairSample,
+    QuestionSample,
+    RewriteSample,
+    Sample,
+    SampleSet,
+    TagSample,
+    TextSample,
+    Trouble,
+)
 from lavra.data.supervised.splits import find_splits
 from lavra.model.heads import TaskConfig
 from lavra.pipeline.finetuning.settings import FinetuneConfig
@@ -108,8 +118,8 @@ def divide(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[tuple
         InputError: there are too few.
     """
     groups: dict[Hashable, list[Sample]] = defaultdict(list)
-    for number, sample in enumerate(samples):
-        groups[_key(sample, number)].append(sample)
+    for sample in samples:
+        groups[_key(sample)].append(sample)
     wanted = min(round(len(samples) * fraction), _MOST_HELDOUT)
     order = generator(seed, 0, Purpose.DOCUMENTS).permutation(len(groups))
     members = list(groups.values())
@@ -126,17 +136,19 @@ def divide(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[tuple
     return train, heldout
 
 
-def _key(sample: Sample, number: int) -> Hashable:
+def _key(sample: Sample) -> Hashable:
     """What must not be on both sides."""
     if isinstance(sample, TextSample):
         return sample.text, sample.pair
+    if isinstance(sample, TagSample):
+        return sample.words
     if isinstance(sample, QuestionSample):
         return sample.context
+    if isinstance(sample, ChoiceSample):
+        return sample.text, sample.choices
     if isinstance(sample, PairSample):
         return sample.anchor
-    if isinstance(sample, ChatSample):
-        return str(sample.messages)
-    return number
+    return sample.source if isinstance(sample, RewriteSample) else str(sample.messages)
 
 
 def _files(config: FinetuneConfig) -> tuple[list[Path], list[Path]]:
