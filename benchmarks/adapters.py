@@ -111,7 +111,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             rows = [row for name in tasks for row in adapted(args, TASKS[name], methods, Path(folder))]
-        except (DataError, RunError) as error:
+        except DataError as error:
+            parser.exit(error.status, f"adapters: {error}\n")
+        except RunError as error:
             parser.exit(1, f"adapters: {error}\n")
     cells = table(rows)
     print_table(cells)

@@ -133,7 +133,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             outcomes = [taught(args, TASKS[name], Path(folder)) for name in names]
-        except (DataError, RunError) as error:
+        except DataError as error:
+            parser.exit(error.status, f"distillation: {error}\n")
+        except RunError as error:
             parser.exit(1, f"distillation: {error}\n")
     rows = table(outcomes)
     print_table(rows)

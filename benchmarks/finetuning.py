@@ -165,7 +165,9 @@ def main() -> int:
                 folder=Path(folder),
             )
             outcomes = [contend(contest, task) for task in contest.tasks]
-        except (DataError, RunError) as error:
+        except DataError as error:
+            parser.exit(error.status, f"finetuning: {error}\n")
+        except RunError as error:
             parser.exit(1, f"finetuning: {error}\n")
     rows = table(outcomes)
     print_table(rows)

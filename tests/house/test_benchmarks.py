@@ -12,11 +12,13 @@ from benchmarks.run_all import (
     END,
     PAGE,
     BenchmarkError,
+    NotMeasuredError,
     is_much_worse,
     load,
     parse,
     run,
     scripts,
+    smoke,
     table,
     write_table,
 )
@@ -99,3 +101,13 @@ def test_the_page_shows_what_is_recorded() -> None:
 
 def test_what_is_recorded_still_exists() -> None:
     assert set(load()) <= {script.name for script in scripts()}
+
+
+def test_a_benchmark_without_its_data_is_not_measured_and_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "absent.py").write_text("raise SystemExit(77)")
+    with pytest.raises(NotMeasuredError, match="its data is not here"):
+        run(tmp_path / "absent.py", smoke=True)
+    assert smoke([tmp_path / "absent.py"]) == []
+    assert "was not measured" in capsys.readouterr().out
