@@ -80,7 +80,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch):
     assert "--workspace" in disk.remedy
 
 
-@pytest.mark.parametrize("passed", [True, False])
+@pytest.mark.parametrize("passed", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_verb_says_it_in_its_status(text: Path, tmp_path: Path, monkeypatch, capsys, passed):
     monkeypatch.setattr(fit, "available_memory", lambda: 10**12 if passed else 1000)
     flags = ["--text", str(text), "--workspace", str(tmp_path / "w"), "--budget", "10s", "--vocab-size", "512"]

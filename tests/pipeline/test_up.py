@@ -147,6 +147,7 @@ def test_step_tokens_are_whole_rows_or_refused():
     assert plan.batch_size * plan.train.accumulation * 3 * 64 == 768
 
 
+@pytest.mark.slow
 def test_a_plan_is_of_its_familys_kind(monkeypatch):
     monkeypatch.setattr(planning, "matrix_peak", lambda dtype, device: 180e9)
     device, minutes = torch.device("cpu"), 480.0

@@ -74,7 +74,7 @@ def one_process(folder, kind="adamw"):
     ("parallel", "kind"),
     [
         ("ddp", "adamw"),
-        ("fsdp", "muon"),
+        pytest.param("fsdp", "muon", marks=pytest.mark.slow),
         pytest.param("ddp", "muon", marks=pytest.mark.slow),
         pytest.param("fsdp", "adamw", marks=pytest.mark.slow),
     ],
