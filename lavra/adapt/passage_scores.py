@@ -7,6 +7,7 @@ millions of passages is not here.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -94,6 +95,7 @@ class Bm25Scores:
         self.passages = _distinct(passages)
         import bm25s  # type: ignore[import-untyped]  # noqa: PLC0415 - brings scipy, which nothing else here needs
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for DEBUG itself, and tells of every index
         self._index = bm25s.BM25(method="lucene", k1=k1, b=b)
         # The empty word gives a collection without any words a vocabulary.
         self._index.index([words(passage) or [""] for passage in self.passages], show_progress=False)

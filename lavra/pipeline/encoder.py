@@ -11,7 +11,6 @@ The artifact is a folder that sentence-transformers and `AutoModel` open.
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -190,7 +189,6 @@ def _by_kind(heldout: Sequence[Pair], count: int) -> dict[str, list[PairSample]]
 
 
 def _found(recipe: EmbeddedRecipe, heldout: Mapping[str, Sequence[PairSample]]) -> Found:
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for DEBUG itself and tells of every index
     return {kind: compare_with_bm25(pairs, recipe.embed, cutoffs=(CUTOFF,)) for kind, pairs in heldout.items()}
 
 
