@@ -45,6 +45,7 @@ class EmbeddingModel(nn.Module):
         self.backbone = backbone
         self.pooling, self.normalize = pooling, normalize
         _set_aside(backbone)
+        self.train(backbone.training)
 
     @property
     def config(self) -> ModelConfig:

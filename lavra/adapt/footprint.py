@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from lavra.train.kept import noting_kept
 from lavra.train.objective import AnyObjective, LossModule, autocast
 
 _OPTIMIZER_COPIES = 2  # AdamW's two moments
@@ -43,20 +44,14 @@ def footprint(model: nn.Module, objective: AnyObjective, precision: str) -> Foot
     """
     stored = {tensor.untyped_storage()._cdata: tensor for tensor in (*model.parameters(), *model.buffers())}
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
-    kept: dict[int, Tensor] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in stored:
-            kept[storage._cdata] = tensor  # held, so that no other storage takes its number
-        return tensor
-
-    device, state = next(model.parameters()).device, torch.random.get_rng_state()
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast(device, precision):
+    device, state, training = next(model.parameters()).device, torch.random.get_rng_state(), model.training
+    model.train()  # dropout keeps its masks, and attention its weights
+    with noting_kept(stored.values()) as kept, autocast(device, precision):
         LossModule(model, objective.loss)(objective.batches.batch(0).to(device))
+    model.train(training)
     torch.random.set_rng_state(state)
     return Footprint(
         weights=sum(tensor.untyped_storage().nbytes() for tensor in stored.values()),
         training=(1 + _OPTIMIZER_COPIES) * trained,
-        activations=sum(tensor.untyped_storage().nbytes() for tensor in kept.values()),
+        activations=kept.num_bytes,
     )

@@ -70,7 +70,7 @@ def load_adapter(model: nn.Module, folder: Path | str, name: str | None = None, 
     """
     folder = Path(folder)
     chosen = name or (folder.name if re.fullmatch(r"[A-Za-z0-9_-]+", folder.name) else "default")
-    fields = Fields(_read_config(folder), where=str(folder / CONFIG_FILE))
+    fields = Fields(read_adapter_config(folder), where=str(folder / CONFIG_FILE))
     tensors = _read_tensors(folder)
     kind = kind_of(fields)
     if kind == BOTTLENECK:
@@ -247,7 +247,12 @@ def _copy(parameter: Tensor, stored: Tensor, name: str) -> None:
     parameter.copy_(stored)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_adapter_config(folder: Path) -> dict[str, Any]:
+    """The raw `adapter_config.json` of a folder.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
     path = folder / CONFIG_FILE
     if not path.exists():
         raise CheckpointError(

@@ -6,11 +6,9 @@ adapters, for which PEFT has no form, are saved in the same two files with a `pe
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lavra.adapt.config import AdapterConfig, BottleneckConfig, IA3Config, LoraConfig
@@ -30,6 +28,7 @@ from lavra.base.files import write_json
 from lavra.base.tasks import Task
 from lavra.model.config import Kind
 from lavra.model.heads import TaskModel
+from lavra.model.tensors import write_file
 
 CONFIG_FILE: Final = "adapter_config.json"
 TENSOR_FILE: Final = "adapter_model.safetensors"
@@ -162,13 +161,4 @@ def _task_type(model: nn.Module) -> str | None:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    part = path.with_name(f".tmp-{path.name}")
-    try:
-        owned = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(owned, part, metadata={"format": "pt"})
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(path, {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})

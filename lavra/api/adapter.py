@@ -16,13 +16,12 @@ from torch import nn
 
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.inject import adapters_of, virtual_ids
-from lavra.adapt.peft_read import load_adapter
+from lavra.adapt.peft_read import load_adapter, read_adapter_config
 from lavra.adapt.peft_write import CONFIG_FILE, save_adapter
 from lavra.api.embedding_config import EmbeddingConfig, parse_pooling
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import from_mapping
-from lavra.base.errors import CheckpointError, InputError
-from lavra.base.files import read_json
+from lavra.base.errors import InputError
 from lavra.base.tasks import Task
 from lavra.model.heads import TaskConfig, TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
@@ -69,9 +68,7 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
     """The adapter a folder holds; None where it holds a whole model, or nothing of the kind."""
     if not (folder / CONFIG_FILE).exists() or (folder / "config.json").exists():
         return None
-    raw = read_json(folder / CONFIG_FILE)
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{folder / CONFIG_FILE} holds a {type(raw).__name__} instead of fields; fetch it again")
+    raw = read_adapter_config(folder)
     config = read_card(folder).config if (folder / CARD_FILE).exists() else {}
     return AdapterFolder(folder=folder, base=raw.get("base_model_name_or_path"), config=config)
 

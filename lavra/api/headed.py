@@ -17,7 +17,7 @@ from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.predictions import TextOrPair
 from lavra.base.tasks import Task
 from lavra.data.supervised.row_batches import TaskRows, inference_batches
-from lavra.data.supervised.rows import OnLong, RowFormat
+from lavra.data.supervised.rows import CUT, OnLong, RowFormat
 from lavra.data.supervised.samples import Place, TextSample
 from lavra.data.supervised.text_rows import unlabelled_text_rows
 from lavra.generate.in_process import context_length
@@ -28,7 +28,6 @@ Logits = npt.NDArray[np.float32]
 
 _UNBOUNDED = 4096  # tokens read by a model whose positions have no end
 _NOTHING: Logits = np.zeros((0, 1), dtype=np.float32)
-_CUT = ": cut at the end of the longer text"  # as `lavra.data.supervised.rows` says it
 _REMEDIES = {True: "shorten it, or set truncate", False: "leave it out"}
 
 
@@ -135,10 +134,10 @@ class HeadedModel:
         warnings: dict[int, list[str]] = {}
         for trouble in rows.troubles:
             group, number = texts[trouble.place.line]
-            is_long = _CUT in trouble.what
+            is_long = CUT in trouble.what
             if trouble.dropped or (is_long and not group.truncate):
                 kind = ContextLengthError if is_long else InputError
-                raise kind(f"{group.named(number)}: {trouble.what.replace(_CUT, '')}; {_REMEDIES[is_long]}")
+                raise kind(f"{group.named(number)}: {trouble.what.replace(CUT, '')}; {_REMEDIES[is_long]}")
             # What is said of pairs as such stands at the first one; whoever comes first must not matter.
             lines = [trouble.place.line] if is_long else [n for n, one in enumerate(samples) if one.pair is not None]
             for line in lines:
@@ -154,7 +153,7 @@ class HeadedModel:
                 GroupLogits(
                     logits=np.stack([logits[line] for line in lines]) if lines else _NOTHING,
                     num_tokens=sum(lengths[line] for line in lines),
-                    truncated=any(_CUT in what for _, what in told),
+                    truncated=any(CUT in what for _, what in told),
                     warnings=tuple(f"{group.part} {number}: {what}" if group.part else what for number, what in told),
                 )
             )

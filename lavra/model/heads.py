@@ -202,7 +202,7 @@ def add_task_head(model: Model, task: TaskConfig, *, pad_id: int | None = None) 
             linear.bias.zero_()
     for module in drawn:
         module.to(device=weight.device, dtype=torch.float32 if weight.dtype.itemsize < 2 else weight.dtype)
-    return made
+    return made.train(model.training)
 
 
 def strip(model: Model, form: HeadForm) -> None:

@@ -142,7 +142,7 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_byte
         else [f"model-{n + 1:05d}-of-{len(shards):05d}.safetensors" for n in range(len(shards))]
     )
     for name, shard in zip(names, shards, strict=True):
-        _write_file(folder / name, {key: tensors[key] for key in shard})
+        write_file(folder / name, {key: tensors[key] for key in shard})
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
         weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
@@ -165,7 +165,8 @@ def _shards(tensors: Mapping[str, Tensor], bound: int) -> list[list[str]]:
     return shards
 
 
-def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_file(path: Path, tensors: dict[str, Tensor]) -> None:
+    """One safetensors file, whole or not at all; no two tensors may share memory."""
     part = path.with_name(f".tmp-{path.name}")
     try:
         save_file(tensors, part, metadata={"format": "pt"})

@@ -109,7 +109,7 @@ class Pupil:
 
     def save(self, folder: Path) -> None:
         """A PEFT folder with the tokenizer it was taught with."""
-        save_adapter(self.recipe.module(), ADAPTER, folder, base=str(self.base))
+        save_adapter(self.recipe.module(), ADAPTER, folder, base=str(self.base.resolve()))
         self.tokenizer.save(folder)
 
     def with_steps(self, steps: int, *, save_every: int) -> FinetuneConfig:

@@ -7,7 +7,7 @@ run that was interrupted ends where an uninterrupted one does, bit by bit.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +67,7 @@ def accumulation_check(config: ModelConfig, objective: Objective, settings: Trai
     rows = len(batch.sample_ids)
     plain = replace(_only_steps(settings), num_steps=1, precision="float32", compile="off")
     whole, parts = (
-        _step(config, Objective(batches=_Fixed(made), loss=objective.loss), replace(plain, accumulation=len(made)))
+        _step(config, Objective(batches=Shown(made), loss=objective.loss), replace(plain, accumulation=len(made)))
         for made in ([batch], [batch.rows(row, row + 1) for row in range(rows)])
     )
     passed = all(abs(whole[name] - parts[name]) <= _TOLERANCE * abs(whole[name]) for name in whole)
@@ -168,19 +168,21 @@ def _step(config: ModelConfig, objective: Objective, settings: TrainConfig) -> d
 
 
 @dataclass(frozen=True)
-class _Fixed:
-    """A maker of given batches."""
+class Shown:
+    """A maker of given batches, of any kind."""
 
-    batches: list[Batch]
+    batches: Sequence[Any]
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def batch(self, index: int) -> Batch:
+    def batch(self, index: int) -> Any:
+        """One of them, again and again."""
         return self.batches[index % len(self.batches)]
 
     @property
     def dropped_per_epoch(self) -> int:
+        """None."""
         return 0
 
 

@@ -27,7 +27,14 @@ from lavra.model.loss import compile_loss, use_eager_loss
 logger = logging.getLogger(__name__)
 
 
-def compile_blocks(model: nn.Module, choice: str, device: torch.device, dtype: torch.dtype = torch.float32) -> bool:
+def compile_blocks(
+    model: nn.Module,
+    choice: str,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    *,
+    ragged: bool = False,
+) -> bool:
     """Compile a model's blocks and the loss kernel; the blocks' own turn comes at the first step.
 
     Args:
@@ -35,6 +42,8 @@ def compile_blocks(model: nn.Module, choice: str, device: torch.device, dtype: t
         choice: `auto`, `on` or `off`.
         device: CPUs need a C++ compiler; GPUs bring Triton.
         dtype: of the matrix products, and so of the logits.
+        ragged: batches come in many shapes: the blocks are compiled for any of them, once.  For each by itself PyTorch
+            would stop after eight and go on uncompiled without a word.
 
     Returns:
         Whether they are compiled; when `auto` finds no compiler that works it says so and what that costs.
@@ -50,7 +59,7 @@ def compile_blocks(model: nn.Module, choice: str, device: torch.device, dtype: t
     trouble = _trouble(model, device, dtype)
     if trouble is None:
         for block in _blocks(model):
-            block.compile(dynamic=False)
+            block.compile(dynamic=ragged)
         return True
     if choice == "on":
         raise InputError(f"compile is 'on', but {trouble}; install g++ (and Python's headers), or say compile: auto")

@@ -25,6 +25,7 @@ from lavra.model.config import Kind
 from lavra.model.loss import chunk_rows
 from lavra.train.compile import checkpointed_activations
 from lavra.train.config import TrainConfig
+from lavra.train.kept import noting_kept
 from lavra.train.loop import block_matrices
 from lavra.train.objective import autocast
 
@@ -106,21 +107,9 @@ def training_memory(
 
 def _kept_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
     """What autograd saves in one forward pass, each storage once, parameters left out."""
-    owned = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-    kept: dict[int, Tensor] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in owned:
-            kept[storage._cdata] = tensor  # held, so that no other storage takes its number
-        return tensor
-
-    with (
-        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
-        autocast(fake.input_ids.device, train.precision),
-    ):
+    with noting_kept(model.parameters()) as kept, autocast(fake.input_ids.device, train.precision):
         _hidden(model, fake)
-        return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+        return kept.num_bytes
 
 
 def _peak_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:

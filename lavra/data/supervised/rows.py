@@ -30,6 +30,9 @@ OnLong = Literal["cut", "drop", "refuse"]
 Text = str | tuple[str, str]
 Ids = npt.NDArray[np.int32]
 
+CUT = ": cut at the end of the longer text"
+"""How the trouble of a text that was cut ends."""
+
 _CHUNK = 1024  # texts encoded at once: bounds the library's objects alive
 
 
@@ -200,7 +203,7 @@ def _length_trouble(full: int, place: Place, form: RowFormat) -> Trouble | None:
         raise InputError(f"{place}: {what}; {remedy}, or let on_long cut or drop it")
     if form.on_long == "drop":
         return Trouble(place=place, what=f"{what}: left out", remedy=remedy, dropped=True)
-    return Trouble(place=place, what=f"{what}: cut at the end of the longer text", remedy=remedy, dropped=False)
+    return Trouble(place=place, what=f"{what}{CUT}", remedy=remedy, dropped=False)
 
 
 def pair_troubles(first: Place, form: RowFormat) -> list[Trouble]:

@@ -14,7 +14,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from lavra.data.batch import Batch
 from lavra.pipeline.finetuning.data_checks import table_of
 from lavra.pipeline.finetuning.run import Prepared
 from lavra.train import CallbackHook, Objective, TrainConfig, train
-from lavra.train.checks import unpacked
+from lavra.train.checks import Shown, unpacked
 from lavra.train.objective import AnyBatch, AnyObjective, TaskObjective
 
 _ROWS: Final = 4  # compared with each other
@@ -165,25 +165,6 @@ def interrupted(prepared: Prepared, objective: AnyObjective) -> Check:
 
 
 # ---------------------------------------------------------------- what the checks are made of
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A maker of given batches."""
-
-    batches: Sequence[Any]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def batch(self, index: int) -> Any:
-        """One of them, again and again."""
-        return self.batches[index % len(self.batches)]
-
-    @property
-    def dropped_per_epoch(self) -> int:
-        """None."""
-        return 0
 
 
 class OneByOne:

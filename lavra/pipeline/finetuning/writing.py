@@ -56,7 +56,7 @@ class WritingRecipe:
             tokenizer=tokenizer,
             max_tokens=max_tokens,
             on_long=_on_long(config),
-            multiple=1 if config.compile == "off" else 8,
+            multiple=1,
         )
         self.virtual: tuple[int, ...] = ()
 

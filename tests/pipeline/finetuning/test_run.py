@@ -13,7 +13,7 @@ from lavra.model.checkpoint import load_checkpoint
 from lavra.model.task_folder import load_task_model
 from lavra.pipeline.finetuning.run import finetune, prepare
 from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
-from lavra.train import read_metrics
+from lavra.train import CallbackHook, read_metrics, train
 from tests.pipeline.finetuning.tasks import base_folder, rows, write
 
 TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
@@ -265,3 +265,42 @@ def test_metrics_are_watched_while_it_trains(tmp_path):
 
     finetune(prepare(config, base), tmp_path / "made", quiet, hooks=[Watch()])
     assert [set(one) >= {"to_minimise", "accuracy"} for one in seen] == [True, True]
+
+
+@pytest.mark.slow
+def test_compiled_blocks_take_rows_of_any_length(tmp_path):
+    """Compiled once for all shapes: over eight of them PyTorch would go on uncompiled without a word."""
+    found = rows("classify", 300)
+    for number, row in enumerate(found):
+        row["text"] += " day" * (number % 31)
+    data, losses = write(tmp_path / "data.jsonl", found), {}
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for mode in ("off", "on"):
+        config = FinetuneConfig(task=Task.CLASSIFY, data=data, steps=20, batch_size=8, compile=mode)
+        prepared = prepare(config, base_folder(tmp_path / "base"))
+        for module in prepared.recipe.module().modules():
+            if isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0  # compiled draws are others
+        seen = losses[mode] = []
+        hook = CallbackHook(lambda step, metrics, seen=seen: seen.append(metrics["loss"]))
+        train(prepared.recipe.module(), prepared.lesson.objective, prepared.train, hooks=[hook])
+    shapes = {prepared.lesson.objective.batches.batch(index).input_ids.shape for index in range(20)}
+    assert len(shapes) > 8
+    assert losses["on"] == pytest.approx(losses["off"], abs=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
+
+
+def test_the_footprint_is_that_of_training(tmp_path):
+    """Dropout's masks and attention's weights are kept in training only; looking changes nothing."""
+    config = FinetuneConfig(task=Task.CLASSIFY, data=write(tmp_path / "data.jsonl", rows("classify")))
+    prepared = prepare(config, base_folder(tmp_path / "base"))
+    module, before = prepared.recipe.module(), torch.random.get_rng_state()
+    taken = prepared.footprint()
+    assert not module.training
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for part in module.modules():
+        if isinstance(getattr(part, "dropout", None), float):
+            part.dropout = 0.1  # a fresh model has none
+    assert prepared.footprint().activations > taken.activations
+    assert taken.training == 3 * sum(one.nbytes for one in module.parameters())
