@@ -23,7 +23,7 @@ from typing import Any, Final
 from finetuning import MB, markdown, mean, with_spread
 from finetuning_job import FinetuneJob
 from labelled_tasks import TASKS, DataError, LabelledTask, encoder_folder
-from measured_runs import Figures, Kept, RunError, measured
+from measured_runs import Figures, Kept, RunError, add_device, measured
 from result import Result, print_table
 
 from lavra.base.tasks import Task
@@ -95,6 +95,7 @@ def main() -> int:
     parser.add_argument("--seeds", help="commas between them (default 0,1,2; 0 with --smoke)")
     parser.add_argument("--steps", type=int, help="instead of each task's own")
     parser.add_argument("--learning-rate", type=float, help="of adapters, instead of each method's own")
+    add_device(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps each run")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     parser.add_argument("--smoke", action="store_true", help="one task, LoRA alone, a few small steps")
@@ -147,6 +148,7 @@ def job(args: argparse.Namespace, task: LabelledTask, method: str, seed: int, fo
         steps=args.steps or (SMOKE_STEPS if args.smoke else STEPS.get(task.name)),
         batch_size=SMOKE_BATCH_SIZE if args.smoke else None,
         learning_rate=None if method == FULL else args.learning_rate,
+        device=args.device,
         **METHODS[method],
     )
 

@@ -27,7 +27,7 @@ import torch
 from finetuning_job import FinetuneJob, load_ragged
 from finetuning_ours import export, peer_settings, ready, scored
 from labelled_tasks import TASKS, DataError, LabelledTask, decoder_folder, encoder_folder
-from measured_runs import Figures, Kept, RunError, measured
+from measured_runs import Figures, Kept, RunError, add_device, measured
 from result import Result, print_table
 
 from lavra.base.device import bf16_pays
@@ -52,6 +52,7 @@ class Contest:
         peer: whether the Trainer runs too.
         compile: whether it compiles.
         bf16: whether both train in bf16.
+        device: what both train on.
         kept: earlier results.
         folder: for what is written meanwhile.
     """
@@ -64,6 +65,7 @@ class Contest:
     peer: bool
     compile: bool
     bf16: bool
+    device: str
     kept: Kept
     folder: Path
 
@@ -77,6 +79,7 @@ class Contest:
             steps=self.steps,
             batch_size=self.batch_size,
             bf16=self.bf16,
+            device=self.device,
         )
 
 
@@ -138,6 +141,7 @@ def main() -> int:
     parser.add_argument("--decoder", type=Path, help="folder of the decoder that learns instructions")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="the Trainer runs too")
     parser.add_argument("--peer-compile", action="store_true", help="the Trainer compiles")
+    add_device(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps each run")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     parser.add_argument("--smoke", action="store_true", help=f"one task, {SMOKE_STEPS} small steps, one seed")
@@ -160,7 +164,8 @@ def main() -> int:
                 decoder=args.decoder or decoder_folder(),
                 peer=args.peer,
                 compile=args.peer_compile,
-                bf16=bf16_pays(torch.device("cpu")),
+                bf16=bf16_pays(torch.device(args.device)),
+                device=args.device,
                 kept=Kept(folder=args.cache),
                 folder=Path(folder),
             )
@@ -211,7 +216,7 @@ def run_peer(contest: Contest, task: LabelledTask, seed: int) -> Figures:
         folder = contest.folder / f"{task.name}-{seed}"
         folder.mkdir()
         prepared = ready(job)
-        theirs = export(prepared, folder, compile_it=contest.compile)
+        theirs = export(prepared, folder, device=contest.device, compile_it=contest.compile)
         figures = measured("finetuning_peer:train_job", peer_settings(theirs))
         return {**figures, "scores": scored(prepared, load_ragged(Path(theirs.out))["logits"])}
 
@@ -281,6 +286,7 @@ def as_result(contest: Contest, outcomes: Sequence[Outcome]) -> Result:
             "seeds": list(contest.seeds),
             "bf16": contest.bf16,
             "compile": contest.compile,
+            "device": contest.device,
         },
     )
 

@@ -33,6 +33,7 @@ class FinetuneJob:
         bottleneck: channels of a Houlsby or Pfeiffer adapter.
         learning_rate: instead of the method's usual one.
         bf16: train in bf16 autocast.
+        device: `cpu` or `cuda`; what lavra picks there by itself.
         save: folder to write the trained model to; empty writes none.
     """
 
@@ -47,6 +48,7 @@ class FinetuneJob:
     bottleneck: int = 64
     learning_rate: float | None = None
     bf16: bool = False
+    device: str = "cpu"
     save: str = ""
 
     def settings(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class PeerJob:
         clip_norm: the gradient's norm is clipped to this.
         seed: of dropout.
         bf16: train in bf16 autocast.
+        device: `cpu` or `cuda`.
         compile: the Trainer's `torch_compile`.
     """
 
@@ -96,6 +99,7 @@ class PeerJob:
     clip_norm: float
     seed: int
     bf16: bool
+    device: str
     compile: bool
 
 

@@ -96,7 +96,7 @@ def train_job(settings: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
             meter.step_done()
 
     model = prepared.recipe.module()
-    with meter.training():
+    with meter.training(job.device):
         train(model, prepared.lesson.objective, prepared.train, hooks=[CallbackHook(step_done)])
     model.eval()
     if job.save:
@@ -135,7 +135,9 @@ def own_logits(prepared: Prepared) -> Arrays:
     assert isinstance(rows, LanguageRows)
     with torch.inference_mode():
         model = recipe.module()
-        return [token_loss(model, batch).reshape(1).numpy() for _, batch in inference_batches(rows, 32)]
+        device = next(model.parameters()).device
+        batches = (batch.to(device) for _, batch in inference_batches(rows, 32))
+        return [token_loss(model, batch).reshape(1).cpu().numpy() for batch in batches]
 
 
 def scored(prepared: Prepared, logits: Arrays) -> dict[str, float]:
@@ -158,7 +160,7 @@ def scored(prepared: Prepared, logits: Arrays) -> dict[str, float]:
     return values
 
 
-def export(prepared: Prepared, folder: Path, *, compile_it: bool) -> PeerJob:
+def export(prepared: Prepared, folder: Path, *, device: str, compile_it: bool) -> PeerJob:
     """The same start, rows, order and rates for the peer, written to a folder."""
     config, recipe, settings = prepared.config, prepared.recipe, prepared.train
     model, adapter = folder / "start", folder / "adapter"
@@ -193,6 +195,7 @@ def export(prepared: Prepared, folder: Path, *, compile_it: bool) -> PeerJob:
         clip_norm=settings.clip_norm,
         seed=config.seed,
         bf16=config.precision == "bf16",
+        device=device,
         compile=compile_it,
     )
 

@@ -126,7 +126,7 @@ def train_job(settings: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
         callbacks=[_Clock(meter)],
     )
     trainer.remove_callback(PrinterCallback)
-    with meter.training():
+    with meter.training(job.device):
         trainer.train()
     heldout = Rows(load_ragged(Path(job.heldout)), job.labels, job.pad)
     save_ragged(Path(job.out), {"logits": logits(model, heldout)})
@@ -154,10 +154,10 @@ def _arguments(job: PeerJob, steps: int) -> TrainingArguments:
         optim="adamw_torch_fused",
         bf16=job.bf16,
         torch_compile=job.compile,
-        use_cpu=True,
+        use_cpu=job.device == "cpu",
         train_sampling_strategy="sequential",
         dataloader_num_workers=0,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=job.device != "cpu",
         remove_unused_columns=False,
         logging_strategy="no",
         logging_nan_inf_filter=False,
@@ -176,7 +176,7 @@ def logits(model: Any, rows: Rows) -> Arrays:
     model.eval()
     found: list[Any] = [None] * len(rows)
     for numbers in _by_length(rows.lengths()):
-        inputs = rows.batch(numbers)
+        inputs = {name: one.to(model.device) for name, one in rows.batch(numbers).items()}
         targets = inputs.pop("shift_labels", None)
         inputs.pop("labels", None)
         made = model(**inputs)
@@ -190,10 +190,10 @@ def logits(model: Any, rows: Rows) -> Arrays:
 def _of_row(made: Any, place: int, length: int, target: Tensor | None) -> Any:
     if target is not None:
         nats = functional.cross_entropy(made.logits[place, :length].float(), target, reduction="sum")
-        return nats.reshape(1).numpy()
+        return nats.reshape(1).cpu().numpy()
     if "start_logits" in made:
-        return torch.stack([made.start_logits[place, :length], made.end_logits[place, :length]], dim=1).numpy()
-    out = made.logits[place]
+        return torch.stack([made.start_logits[place, :length], made.end_logits[place, :length]], dim=1).cpu().numpy()
+    out = made.logits[place].cpu()
     return out[None].numpy() if out.ndim == 1 else out[:length].numpy()
 
 

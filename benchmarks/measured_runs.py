@@ -10,6 +10,7 @@ of, and is not measured again while these stay the same.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
@@ -54,19 +55,24 @@ class Meter:
         self.figures["import_seconds"] = time.perf_counter() - self._began
 
     @contextmanager
-    def training(self) -> Iterator[None]:
-        """From ready data to the last step."""
+    def training(self, device: str = "cpu") -> Iterator[None]:
+        """From ready data to the last step; `memory` is the GPU's where there is one."""
         self._before = peak()
         reset = reset_peak()
+        cuda = importlib.import_module("torch").cuda if device == "cuda" else None
+        if cuda is not None:
+            cuda.reset_peak_memory_stats()
         begin, cpu = time.perf_counter(), time.process_time()
         self._steps = [begin]
         yield
+        if cuda is not None:
+            cuda.synchronize()
         seconds, highest = time.perf_counter() - begin, peak()
         self.figures |= {
             "prepare_seconds": begin - self._began - self.figures["import_seconds"],
             "seconds": seconds,
             "cpu_seconds": time.process_time() - cpu,
-            "memory": highest - self._baseline,
+            "memory": highest - self._baseline if cuda is None else cuda.max_memory_allocated(),
             "process_memory": max(highest, self._before) - self._baseline,
             "memory_of_training_alone": reset,
             "median_step": statistics.median(self._durations()) if len(self._steps) > 1 else None,
@@ -105,6 +111,20 @@ def _status(name: str) -> int | None:
         return None
     found = next((line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith(name)), None)
     return None if found is None else int(found.split()[1]) * 1024
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device` of a benchmark that trains; what is chosen holds for every process that it starts."""
+
+    def chosen(name: str) -> str:
+        cuda = importlib.import_module("torch").cuda
+        if name == "cuda" and not cuda.is_available():
+            raise argparse.ArgumentTypeError("PyTorch finds no NVIDIA GPU here")
+        if name == "cpu":
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        return name
+
+    parser.add_argument("--device", type=chosen, default="cpu", choices=("cpu", "cuda"), help="what all train on")
 
 
 def measured(entry: str, job: Mapping[str, Any]) -> Figures:

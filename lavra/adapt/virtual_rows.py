@@ -21,20 +21,25 @@ from lavra.data.supervised.rows import EncodedRows, RowFormat
 Rows = TypeVar("Rows", TaskRows, LanguageRows)
 
 
-def with_virtual_tokens(rows: Rows, ids: Sequence[int], *, packed: bool = False) -> Rows:
+def with_virtual_tokens(rows: Rows, ids: Sequence[int], *, packed: bool = False, in_target: bool = False) -> Rows:
     """The same rows, longer by the virtual tokens.
 
     Args:
         rows: of whole texts: not of tags or spans, whose places would move.
         ids: of the virtual tokens; none changes nothing.
         packed: lay a language model's sequences several to a row again.
+        in_target: they stand in front of what an encoder-decoder writes, as a prefix's do, instead of what it reads.
 
     Raises:
-        ConfigError: rows of tags or spans.
+        ConfigError: rows of tags or spans, or `in_target` of rows without a target of their own.
     """
     if not ids:
         return rows
     front = np.asarray(ids, dtype=np.int32)
+    if in_target:
+        if not isinstance(rows, LanguageRows) or rows.sequences.decoder_inputs is None:
+            raise ConfigError("these rows have no target that virtual tokens could stand in front of; use prompt")
+        return _in_target(rows, front, packed)
     form = longer(rows.form, len(ids))
     if isinstance(rows, LanguageRows):
         return _language(rows, front, form, packed)
@@ -56,6 +61,18 @@ def with_virtual_tokens(rows: Rows, ids: Sequence[int], *, packed: bool = False)
 def longer(form: RowFormat, num_tokens: int) -> RowFormat:
     """The form of rows that hold so many tokens more."""
     return replace(form, max_tokens=form.max_tokens + num_tokens)
+
+
+def _in_target(rows: LanguageRows, front: np.ndarray, packed: bool) -> LanguageRows:
+    sequences = rows.sequences
+    assert sequences.decoder_inputs is not None
+    made = replace(
+        sequences,
+        decoder_inputs=tuple(np.concatenate([front, one]) for one in sequences.decoder_inputs),
+        labels=tuple(np.concatenate([np.full_like(front, IGNORE), one]) for one in sequences.labels),
+    )
+    most = rows.max_target_tokens + len(front)
+    return LanguageRows.of(made, rows.form, packed=packed, max_target_tokens=most)
 
 
 def _language(rows: LanguageRows, front: np.ndarray, form: RowFormat, packed: bool) -> LanguageRows:

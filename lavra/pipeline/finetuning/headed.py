@@ -11,6 +11,7 @@ from torch import nn
 from lavra.adapt.losses import task_loss
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.api.headed import HeadedModel
+from lavra.base.errors import ConfigError
 from lavra.base.tasks import Task
 from lavra.data.supervised.choice_rows import choice_rows
 from lavra.data.supervised.order import OrderConfig
@@ -23,9 +24,10 @@ from lavra.data.supervised.text_rows import text_rows
 from lavra.model.families.head_forms import Reads
 from lavra.model.heads import TaskConfig, TaskModel
 from lavra.model.task_folder import save_task_model
+from lavra.model.transformer import EncoderDecoder
 from lavra.pipeline.finetuning.headed_scores import score_task
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.objective import TaskObjective
 
@@ -51,6 +53,8 @@ class HeadedRecipe:
     """
 
     def __init__(self, model: TaskModel, tokenizer: Tokenizer, config: FinetuneConfig, max_tokens: int) -> None:
+        if config.method is Method.PREFIX and isinstance(model.backbone, EncoderDecoder):
+            raise ConfigError("T5's prefix is its decoder's, which a head does not write with; use prompt, lora or ia3")
         self.model, self.config = model, config
         self.virtual: tuple[int, ...] = ()
         self.headed = HeadedModel(model, tokenizer, max_tokens=max_tokens)

@@ -36,6 +36,7 @@ from lavra.data.supervised.tag_rows import TagRows
 from lavra.pipeline.finetuning.data_checks import plain, recipe_of, table_of
 from lavra.pipeline.finetuning.headed import HeadedRecipe
 from lavra.pipeline.finetuning.run import Prepared
+from lavra.pipeline.finetuning.writing import WritingRecipe
 from lavra.tokens.tokenizer import Tokenizer
 
 _LOOKED_AT: Final = 200  # rows, evenly over all
@@ -162,7 +163,7 @@ def text_check(prepared: Prepared) -> Check:
     reader = Reader(
         table=table,
         tokenizer=prepared.tokenizer,
-        num_virtual=len(recipe.virtual),
+        num_virtual=0 if isinstance(recipe, WritingRecipe) and recipe.virtual_in_target else len(recipe.virtual),
         labels=labels,
         room=recipe.form.max_tokens,
     )

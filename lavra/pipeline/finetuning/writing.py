@@ -23,7 +23,7 @@ from lavra.data.supervised.samples import RewriteSample, Sample
 from lavra.model.build import Model
 from lavra.model.transformer import Encoder, EncoderDecoder
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
 from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import Objective, sequence_to_sequence_loss, token_loss
@@ -63,6 +63,11 @@ class WritingRecipe:
     def module(self) -> nn.Module:
         """What is trained."""
         return self.model
+
+    @property
+    def virtual_in_target(self) -> bool:
+        """Whether virtual tokens stand in front of what is written: T5's prefix is its decoder's."""
+        return self.config.method is Method.PREFIX and isinstance(self.model, EncoderDecoder)
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:
         """Samples packed into rows, apart from each other: as many rows a batch as hold about `batch_size` samples."""
@@ -109,7 +114,7 @@ class WritingRecipe:
             )
         else:
             rows = completion_rows(samples, self.form, separator=self.config.separator, packed=packed)
-        return with_virtual_tokens(rows, self.virtual, packed=packed)
+        return with_virtual_tokens(rows, self.virtual, packed=packed, in_target=self.virtual_in_target)
 
 
 def meet_without_space(samples: Sequence[Sample], separator: str) -> bool:

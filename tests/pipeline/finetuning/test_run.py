@@ -115,6 +115,12 @@ def test_every_method_trains_a_part_and_saves_it(tmp_path, method):
     assert read_card(tmp_path / "made").kind == "adapter"
 
 
+@pytest.mark.parametrize(("method", "family"), [(Method.PREFIX, "t5"), (Method.PROMPT, "t5"), (Method.PREFIX, "llama")])
+def test_virtual_tokens_teach_what_writes(tmp_path, method, family):
+    result = run(tmp_path, "text2text", family, method=method, learning_rate=3e-2, virtual_tokens=4)
+    assert result.after.to_minimise < result.before.to_minimise - 0.1
+
+
 def test_the_same_settings_give_the_same_model(tmp_path):
     first, second = (run(tmp_path / name, "classify", epochs=1.0) for name in ("a", "b"))
     assert first.after.values == second.after.values
@@ -135,10 +141,12 @@ def test_a_batch_costs_what_its_parts_cost(tmp_path, kind):
     torch.testing.assert_close(objective.loss(model, whole), sum(objective.loss(model, part) for part in parts))
 
 
+@pytest.mark.parametrize("method", [Method.FULL, Method.PROMPT, Method.PREFIX])
 @pytest.mark.parametrize(("kind", "family"), [("chat", "llama"), ("text2text", "llama"), ("text2text", "t5")])
 @torch.no_grad()
-def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family):
-    config = FinetuneConfig(task=Task(kind), data=write(tmp_path / "data.jsonl", rows(kind, 40)))
+def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method):
+    data = write(tmp_path / "data.jsonl", rows(kind, 40))
+    config = FinetuneConfig(task=Task(kind), data=data, method=method, virtual_tokens=4, learning_rate=1e-3)
     prepared = prepare(config, base_folder(tmp_path / "base", family))
     model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
     packed = objective.batches.table
@@ -220,6 +228,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
         ("chat", "bert", {}, "encoder"),
         ("chat", "t5", {}, "text2text"),
         ("ner", "bert", {"method": Method.PROMPT}, "move the places"),
+        ("classify", "t5", {"method": Method.PREFIX}, "decoder's"),
         ("classify", "bert", {"max_tokens": 500}, "at most"),
         ("classify", "bert", {"columns": ("text",)}, "role=column"),
     ],
