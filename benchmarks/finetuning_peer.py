@@ -128,6 +128,8 @@ def train_job(settings: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     trainer.remove_callback(PrinterCallback)
     with meter.training(job.device):
         trainer.train()
+    # Measured in float32, as ours is: without the autocast that training put on.
+    model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     heldout = Rows(load_ragged(Path(job.heldout)), job.labels, job.pad)
     save_ragged(Path(job.out), {"logits": logits(model, heldout)})
     trainable = sum(one.numel() for one in model.parameters() if one.requires_grad)

@@ -1,4 +1,4 @@
-"""Adapters, heads, finetuning and distillation on a GPU: the CPU's losses, logits and tokens, and runs that end well."""
+"""Adapters, heads, finetuning and distillation on a GPU: the CPU's losses and tokens, and runs that end well."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import lavra
 from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
