@@ -36,13 +36,11 @@ def with_virtual_tokens(rows: Rows, ids: Sequence[int], *, packed: bool = False,
     if not ids:
         return rows
     front = np.asarray(ids, dtype=np.int32)
-    if in_target:
-        if not isinstance(rows, LanguageRows) or rows.sequences.decoder_inputs is None:
-            raise ConfigError("these rows have no target that virtual tokens could stand in front of; use prompt")
-        return _in_target(rows, front, packed)
     form = longer(rows.form, len(ids))
     if isinstance(rows, LanguageRows):
-        return _language(rows, front, form, packed)
+        return _in_target(rows, front, packed) if in_target else _language(rows, front, form, packed)
+    if in_target:
+        raise ConfigError("a head's rows have no target that virtual tokens could stand in front of; use prompt")
     if type(rows) is not TaskRows or rows.token_targets is not None:
         raise ConfigError(
             "virtual tokens in front of a text move the places of its words, which tags and spans are learnt at; "
@@ -65,7 +63,8 @@ def longer(form: RowFormat, num_tokens: int) -> RowFormat:
 
 def _in_target(rows: LanguageRows, front: np.ndarray, packed: bool) -> LanguageRows:
     sequences = rows.sequences
-    assert sequences.decoder_inputs is not None
+    if sequences.decoder_inputs is None:
+        raise ConfigError("a decoder's rows have no target of their own: virtual tokens stand in front of the text")
     made = replace(
         sequences,
         decoder_inputs=tuple(np.concatenate([front, one]) for one in sequences.decoder_inputs),
