@@ -47,6 +47,7 @@ from lavra.train.optim import build_optimizers
 from lavra.train.parallel import World
 from lavra.train.schedule import learning_rate_scale
 from lavra.train.shards import here, whole
+from lavra.train.used_rows import only_used_rows
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,10 @@ def train(
         TrainingError: the loss is not finite or exploded (the message names the batch), or the disk is full.
         ResumeError: the checkpoint is of another run or another machine.
     """
-    with checkpointed_activations(model, config.activation_checkpointing):
+    with (
+        checkpointed_activations(model, config.activation_checkpointing),
+        only_used_rows(model, objective, config.parallel),
+    ):
         run = _Run(model, objective, config, folder, hooks, evaluate, allow_drift)
         return run.to_the_end()
 

@@ -145,6 +145,11 @@ class TaskRows:
         return np.concatenate([[0], np.cumsum(sizes)])
 
     @cached_property
+    def used_ids(self) -> frozenset[int]:
+        """Every token that some row holds, and the one that fills rows."""
+        return frozenset(np.unique(np.concatenate(self.encoded.ids)).tolist()) | {self.form.pad_id}
+
+    @cached_property
     def lengths(self) -> list[int]:
         """Tokens of each sample's longest text."""
         rows = [len(row) for row in self.encoded.ids]

@@ -14,6 +14,7 @@ from lavra.model.task_folder import load_task_model
 from lavra.pipeline.finetuning.run import finetune, prepare
 from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
 from lavra.train import CallbackHook, read_metrics, train
+from lavra.train.used_rows import used_ids
 from tests.pipeline.finetuning.tasks import base_folder, rows, write
 
 TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
@@ -312,4 +313,8 @@ def test_the_footprint_is_that_of_training(tmp_path):
         if isinstance(getattr(part, "dropout", None), float):
             part.dropout = 0.1  # a fresh model has none
     assert prepared.footprint().activations > taken.activations
-    assert taken.training == 3 * sum(one.nbytes for one in module.parameters())
+    table = module.backbone.embedding.token.weight
+    unused = len(table) - len(used_ids(prepared.lesson.objective))
+    assert unused > 0
+    trained = sum(one.nbytes for one in module.parameters()) - unused * table[0].nbytes
+    assert taken.training == pytest.approx(3 * trained, abs=3 * 4 * table[0].nbytes)  # the model's own tokens besides
