@@ -34,6 +34,7 @@ VERBS: Mapping[str, Verb] = {
     "pretrain": Verb("lavra.cli.pretrain", "train a model of any of the five families from scratch"),
     "finetune": Verb("lavra.cli.finetune", "teach a model a task from labelled data"),
     "distill": Verb("lavra.cli.distill", "a smaller student of a finetuned model, taught by it"),
+    "answers": Verb("lavra.cli.answers", "what a teacher writes, in a file for a student to learn from"),
     "predict": Verb("lavra.cli.predict", "ask a finetuned model about texts, or about a file of them"),
     "compress": Verb("lavra.cli.compress", "make a model smaller, with a card that says what it cost"),
     "generate": Verb("lavra.cli.generate", "complete a prompt, as it is written"),
