@@ -16,9 +16,11 @@ from torch.nn import functional
 
 from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig
+from lavra.model.dropout import draws_here
 from lavra.model.dropout import dropout as drop
 from lavra.model.masks import Mask
 from lavra.model.positions import Rotation
+from lavra.model.recompute import dropped_attention
 
 # Queries in a half, below which two products cost more than the quarter they save.
 _WORTH_HALVING = 64
@@ -125,6 +127,8 @@ def _weigh(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float)
     scores = q @ k.transpose(-1, -2)  # (B, H, T, S)
     if bias is not None:
         scores = scores + bias
+    if dropout and draws_here(scores):
+        return dropped_attention(scores, dropout, v)
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
     return drop(weights, dropout) @ v
 

@@ -28,10 +28,22 @@ def dropout(x: Tensor, share: float, training: bool = True) -> Tensor:
     """
     if not share or not training:
         return x
-    if x.device.type != "cpu" or torch.compiler.is_compiling():  # a GPU draws fast, a compiler fuses its own draws
+    if not draws_here(x):
         return functional.dropout(x, share)
     out: Tensor = _Drop.apply(x, share)  # type: ignore[no-untyped-call]
     return out
+
+
+def draws_here(x: Tensor) -> bool:
+    """Whether this module draws for such numbers: a GPU draws fast, and a compiler fuses its own draws."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def draw_kept(x: Tensor, share: float) -> Tensor:
+    """Which numbers of a tensor on a CPU are kept: bool, of its shape."""
+    draws = torch.empty(-(-x.numel() // _A_DRAW), dtype=torch.int64).random_(_LEAST, None)
+    bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
+    return bits >= round(share * _LEVELS) - _LEVELS // 2
 
 
 class _Drop(torch.autograd.Function):
@@ -39,9 +51,7 @@ class _Drop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
-        draws = torch.empty(-(-x.numel() // _A_DRAW), dtype=torch.int64).random_(_LEAST, None)
-        bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        keep = bits >= round(share * _LEVELS) - _LEVELS // 2
+        keep = draw_kept(x, share)
         ctx.save_for_backward(keep)
         ctx.scale = 1 / (1 - share)
         return (x * keep).mul_(ctx.scale)

@@ -14,17 +14,25 @@ from lavra.model.dropout import dropout
 from lavra.model.norm import build_norm
 
 
+def table(rows: int, size: int) -> nn.Embedding:
+    """An embedding whose weights are not drawn: they are read, or drawn by `initialize`.
+
+    Without memory behind it (`meta`) PyTorch would import its compiler to draw them: a second, and 74 MB.
+    """
+    return nn.Embedding(rows, size, _weight=torch.empty(rows, size))
+
+
 class Embedding(nn.Module):
     """(B, T) token ids -> (B, T, D)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         size = config.hidden_size
-        self.token = nn.Embedding(config.vocab_size, size)
+        self.token = table(config.vocab_size, size)
         self.offset, self.max_positions = config.position_offset, config.max_positions
         rows = self.max_positions + self.offset
-        self.position = nn.Embedding(rows, size) if config.positions is Positions.LEARNED else None
-        self.token_type = nn.Embedding(config.num_token_types, size) if config.num_token_types else None
+        self.position = table(rows, size) if config.positions is Positions.LEARNED else None
+        self.token_type = table(config.num_token_types, size) if config.num_token_types else None
         self.norm = build_norm(config) if config.embedding_norm else None
         self.dropout = config.dropout.embedding
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lavra.model.config import Activation, ModelConfig
 from lavra.model.dropout import dropout
+from lavra.model.recompute import linear_of
 
 ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
     Activation.RELU: functional.relu,
@@ -39,8 +40,12 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         up = self.up(x)  # (B, T, F)
-        inner = self.activate(up) if self.gate is None else self.activate(self.gate(x)) * up
-        if self.dropout:
-            inner = dropout(inner, self.dropout, self.training)
-        out: Tensor = self.down(inner)
-        return out
+        inputs = (up,) if self.gate is None else (self.gate(x), up)
+        if self.dropout and self.training:
+            out: Tensor = self.down(dropout(self._inner(*inputs), self.dropout))
+            return out
+        return linear_of(self._inner, inputs, self.down)
+
+    def _inner(self, first: Tensor, second: Tensor | None = None) -> Tensor:
+        activated = self.activate(first)
+        return activated if second is None else activated * second

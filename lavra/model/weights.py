@@ -154,5 +154,8 @@ def to_ours(table: Table, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def their_shape(one: Rule, ours: Mapping[str, Tensor]) -> tuple[int, ...]:
-    """The shape a tensor of theirs must have to hold ours; nothing is computed."""
-    return tuple(one.form.join([torch.empty_like(ours[name], device="meta") for name in one.ours]).shape)
+    """The shape a tensor of theirs must have to hold ours.
+
+    Bytes are joined rather than tensors of `meta`, for which PyTorch would import its compiler: a second, and 74 MB.
+    """
+    return tuple(one.form.join([torch.empty(ours[name].shape, dtype=torch.uint8) for name in one.ours]).shape)
