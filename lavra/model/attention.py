@@ -124,11 +124,11 @@ def _attend_explicit(q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: float
 
 
 def _weigh(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+    if dropout and draws_here(q) and (bias is None or not bias.requires_grad):
+        return dropped_attention(q, k, v, bias, dropout)
     scores = q @ k.transpose(-1, -2)  # (B, H, T, S)
     if bias is not None:
         scores = scores + bias
-    if dropout and draws_here(scores):
-        return dropped_attention(scores, dropout, v)
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
     return drop(weights, dropout) @ v
 

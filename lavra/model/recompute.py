@@ -21,6 +21,8 @@ from lavra.model.dropout import draw_kept
 
 Compute = Callable[..., Tensor]
 
+_CACHED_BYTES = 4 << 20
+
 
 def linear_of(compute: Compute, inputs: tuple[Tensor, ...], linear: nn.Module) -> Tensor:
     """`linear(compute(*inputs))`, of which the inputs are kept and not what is computed of them.
@@ -63,37 +65,58 @@ class _LinearOf(torch.autograd.Function):
         )
 
 
-def dropped_attention(scores: Tensor, share: float, values: Tensor) -> Tensor:
-    """`dropout(softmax(scores)) @ values`, of which one number a score is kept.
+def dropped_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, share: float) -> Tensor:
+    """`dropout(softmax(q k' + bias)) v`, of which one number a score is kept.
 
-    A weight is never negative, so that its sign can say whether it was dropped.
+    Samples are taken a few at a time, so that what is between two products stays in the processor's cache and takes no
+    memory.  A weight is never negative, so that its sign can say whether it was dropped.
 
     Args:
-        scores: (..., T, S), on a CPU.
+        q: (B, H, T, C) scaled queries, on a CPU.
+        k: (B, H, S, C).
+        v: (B, H, S, C).
+        bias: added to the scores, which it broadcasts to; without a gradient.
         share: probability of dropping a weight.
-        values: (..., S, C).
     """
-    out: Tensor = _DroppedAttention.apply(scores, share, values)  # type: ignore[no-untyped-call]
+    out: Tensor = _DroppedAttention.apply(q, k, v, bias, share)  # type: ignore[no-untyped-call]
     return out
 
 
 class _DroppedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, share: float, values: Tensor) -> Tensor:
-        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
-        signed = torch.where(draw_kept(weights, share), weights, -weights)
-        ctx.save_for_backward(signed, values)
-        ctx.scale, ctx.dtype = 1 / (1 - share), scores.dtype
-        out: Tensor = signed.clamp(min=0.0) @ (values * ctx.scale)
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, share: float) -> Tensor:
+        batch, heads, time, _ = q.shape
+        signed = v.new_empty(batch, heads, time, k.shape[2])
+        out = v.new_empty(batch, time, heads, v.shape[3]).transpose(1, 2)  # the heads of a token lie side by side
+        ctx.scale = 1 / (1 - share)
+        for few in _samples(signed):
+            scores = q[few] @ k[few].transpose(-1, -2)
+            if bias is not None:
+                scores = scores + (bias[few] if len(bias) > 1 else bias)
+            weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
+            signed[few] = torch.where(draw_kept(weights, share), weights, -weights)
+            out[few] = signed[few].clamp(min=0.0) @ (v[few] * ctx.scale)
+        ctx.save_for_backward(q, k, v, signed)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
-        signed, values = ctx.saved_tensors
-        scaled = gradient * ctx.scale
-        of_values = signed.clamp(min=0.0).transpose(-1, -2) @ scaled
-        # Where a weight was dropped nothing comes back: what ReLU's derivative does.
-        of_weights = torch.ops.aten.threshold_backward(scaled @ values.transpose(-1, -2), signed, 0.0)
-        of_scores = torch.ops.aten._softmax_backward_data(of_weights.float(), signed.abs().float(), -1, torch.float32)
-        return of_scores.to(ctx.dtype), None, of_values
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, signed = ctx.saved_tensors
+        of_q, of_k, of_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        for few in _samples(signed):
+            scaled, weights = gradient[few] * ctx.scale, signed[few]
+            of_v[few] = weights.clamp(min=0.0).transpose(-1, -2) @ scaled
+            # Where a weight was dropped nothing comes back: what ReLU's derivative does.
+            back = torch.ops.aten.threshold_backward(scaled @ v[few].transpose(-1, -2), weights, 0.0)
+            back = torch.ops.aten._softmax_backward_data(back.float(), weights.abs().float(), -1, torch.float32)
+            back = back.to(q.dtype)
+            of_q[few] = back @ k[few]
+            of_k[few] = back.transpose(-1, -2) @ q[few]
+        return of_q, of_k, of_v, None, None
+
+
+def _samples(scores: Tensor) -> list[slice]:
+    """(B, ...) cut into runs of samples whose scores fit a processor's cache."""
+    few = max(1, _CACHED_BYTES // max(1, scores[0].nbytes))
+    return [slice(first, first + few) for first in range(0, len(scores), few)]

@@ -35,8 +35,8 @@ PROCESS: Final = 450_000_000
 COMPILER: Final = 150_000_000
 
 # What a compiled block keeps for its backward pass, of what the same block keeps uncompiled: the compiler recomputes
-# norms, rotations and activations instead of storing them (fitted to benchmarks/estimates.py).
-_KEPT_COMPILED: Final = 0.6
+# norms and rotations instead of storing them (fitted to benchmarks/estimates.py).
+_KEPT_COMPILED: Final = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)

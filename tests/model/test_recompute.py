@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lavra.model import recompute
 from lavra.model.dropout import draw_kept
 from lavra.model.recompute import dropped_attention, linear_of
 from lavra.train.kept import noting_kept
@@ -27,7 +28,7 @@ def drawn(*shape, dtype=torch.float64):
 
 def gradients(out, inputs):
     torch.manual_seed(5)
-    return torch.autograd.grad(out, inputs, torch.randn_like(out))
+    return torch.autograd.grad(out, inputs, torch.randn(out.shape, dtype=out.dtype))
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -76,33 +77,32 @@ def test_autocast_is_that_of_the_layer():
         assert torch.allclose(one, other, rtol=0.02, atol=0.02)
 
 
-def naive(scores, values):
-    """The same with a mask drawn beforehand."""
-    weights = torch.softmax(scores, dim=-1)
-    torch.manual_seed(1)
-    return (weights * draw_kept(weights.float(), SHARE) / (1 - SHARE)) @ values
-
-
-@pytest.mark.parametrize("hidden", [False, True])
-def test_attention_with_dropped_weights(hidden):
+@pytest.mark.parametrize("cached", [1, 1 << 20])
+@pytest.mark.parametrize("bias", ["none", "one", "each"])
+def test_attention_with_dropped_weights(monkeypatch, bias, cached):
+    monkeypatch.setattr(recompute, "_CACHED_BYTES", cached)
     torch.manual_seed(0)
-    scores, values = drawn(2, 3, 6, 7), drawn(2, 3, 7, 4)
-    bias = torch.zeros(7, dtype=torch.float64)
-    if hidden:
-        bias[4:] = -torch.inf
-    expected = naive(scores + bias, values)
+    q, k, v = drawn(2, 3, 6, 4), drawn(2, 3, 7, 4), drawn(2, 3, 7, 5)
+    added = None if bias == "none" else torch.zeros(1 if bias == "one" else 2, 1, 6, 7, dtype=torch.float64)
+    if added is not None:
+        added[..., 4:] = -torch.inf
     torch.manual_seed(1)
-    found = dropped_attention(scores + bias, SHARE, values)
+    found = dropped_attention(q, k, v, added, SHARE)
+    torch.manual_seed(1)
+    few = 1 if cached == 1 else 2
+    kept = torch.cat([draw_kept(torch.empty(few, 3, 6, 7), SHARE) for _ in range(2 // few)])
+    weights = torch.softmax(q @ k.mT + (0 if added is None else added), dim=-1)
+    expected = (weights * kept / (1 - SHARE)) @ v
     assert torch.allclose(found, expected, atol=1e-6)
-    for one, other in zip(gradients(found, [scores, values]), gradients(expected, [scores, values]), strict=True):
+    for one, other in zip(gradients(found, [q, k, v]), gradients(expected, [q, k, v]), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_less_is_kept():
-    scores, values = drawn(2, 3, 6, 7, dtype=torch.float32), drawn(2, 3, 7, 4, dtype=torch.float32)
-    with noting_kept([scores, values]) as ours:
-        dropped_attention(scores, SHARE, values)
-    assert ours.num_bytes == scores.nbytes
+    q, k, v = (drawn(2, 3, 6, 4, dtype=torch.float32) for _ in range(3))
+    with noting_kept([q, k, v]) as ours:
+        dropped_attention(q, k, v, None, SHARE)
+    assert ours.num_bytes == 2 * 3 * 6 * 6 * 4
     inner, linear = drawn(4, 8, dtype=torch.float32), nn.Linear(8, 3)
     with noting_kept([inner, *linear.parameters()]) as nothing:
         linear_of(functional.gelu, (inner,), linear)
