@@ -154,7 +154,7 @@ def child() -> None:
     began = time.perf_counter()
     threads = importlib.import_module("torch").get_num_threads()
     meter = Meter(began)
-    # PyTorch's optimizers import its compiler when they are made, transformers at once: before the clock on either side.
+    # PyTorch's optimizers import its compiler once made, transformers at once: before the clock on either side.
     importlib.import_module("torch._dynamo")
     module, _, function = entry.partition(":")
     run = getattr(importlib.import_module(module), function)
