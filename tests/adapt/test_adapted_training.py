@@ -12,6 +12,7 @@ from lavra.quantize import SCHEMES, quantize_model
 from lavra.train import Objective, TrainConfig, token_loss, train
 from tests.train.tiny import FLAT, PLAIN_ADAMW, Ragged, ragged, tiny_model
 
+STEPS = 24
 OPTIMIZER = replace(PLAIN_ADAMW, learning_rate=2e-2, weight_decay=0.0)
 
 
@@ -69,6 +70,13 @@ class Watch:
         pass
 
 
+@torch.no_grad()
+def nats(model, batches):
+    """A target, of all batches that are learnt from."""
+    found = [(token_loss(model.eval(), batch), batch.num_targets) for batch in map(batches.batch, range(STEPS))]
+    return float(sum(loss for loss, _ in found)) / sum(number for _, number in found)
+
+
 def test_a_resumed_adapter_is_the_uninterrupted_one(tmp_path):
     method = LoraConfig(dropout=0.1)
     straight, stopped, again = adapted(method), adapted(method), adapted(method)
@@ -97,10 +105,12 @@ def test_a_resumed_adapter_is_the_uninterrupted_one(tmp_path):
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_the_loss_falls(method, scheme):
-    model, watch = adapted(method, scheme), Watch()
+    model = adapted(method, scheme)
     if isinstance(method, PromptConfig | PrefixConfig):
         batches = Prompted(virtual_ids(model, "x"), batch_size=4, length=1)
     else:
         batches = Ragged(batch_size=4, length=1)
-    train(model, Objective(batches=batches, loss=token_loss), config(24), hooks=[watch])
-    assert watch.losses[-1] < watch.losses[0] - 0.05
+    before = nats(model, batches)
+    train(model, Objective(batches=batches, loss=token_loss), config(STEPS))
+    least = 0.002 if isinstance(method, IA3Config) else 0.05  # scales of a random model's channels change little
+    assert nats(model, batches) < before - least

@@ -58,9 +58,8 @@ def test_an_adapters_losses_are_those_of_the_cpu(name):
     assert losses(name, DEVICE) == pytest.approx(losses(name, "cpu"), rel=1e-4)
 
 
-def test_an_adapter_learns_in_bf16():
+def test_an_adapters_losses_in_bf16_are_nearly_those():
     found = losses("lora", DEVICE, "bf16")
-    assert found[-1] < found[0]
     assert found == pytest.approx(losses("lora", "cpu"), rel=0.02)
 
 
