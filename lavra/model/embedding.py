@@ -15,11 +15,9 @@ from lavra.model.norm import build_norm
 
 
 def table(rows: int, size: int) -> nn.Embedding:
-    """An embedding whose weights are not drawn: they are read, or drawn by `initialize`.
-
-    Without memory behind it (`meta`) PyTorch would import its compiler to draw them: a second, and 74 MB.
-    """
-    return nn.Embedding(rows, size, _weight=torch.empty(rows, size))
+    """An embedding; on `meta` its weights are not drawn, for which PyTorch would import its compiler (a second, 74 MB)."""
+    on_meta = torch.get_default_device().type == "meta"
+    return nn.Embedding(rows, size, _weight=torch.empty(rows, size) if on_meta else None)
 
 
 class Embedding(nn.Module):
