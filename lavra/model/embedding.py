@@ -15,7 +15,7 @@ from lavra.model.norm import build_norm
 
 
 def table(rows: int, size: int) -> nn.Embedding:
-    """An embedding; on `meta` its weights are not drawn, for which PyTorch would import its compiler (a second, 74 MB)."""
+    """An embedding; on `meta` its weights are not drawn: PyTorch would import its compiler for it (a second, 74 MB)."""
     on_meta = torch.get_default_device().type == "meta"
     return nn.Embedding(rows, size, _weight=torch.empty(rows, size) if on_meta else None)
 

@@ -112,5 +112,5 @@ def test_the_loss_falls(method, scheme):
         batches = Ragged(batch_size=4, length=1)
     before = nats(model, batches)
     train(model, Objective(batches=batches, loss=token_loss), config(STEPS))
-    least = 0.002 if isinstance(method, IA3Config) else 0.05  # scales of a random model's channels change little
+    least = 0.002 if isinstance(method, IA3Config) else 0.02  # scales of a random model's channels change little
     assert nats(model, batches) < before - least
