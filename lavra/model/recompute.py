@@ -2,7 +2,7 @@
 
 Autograd keeps every factor of a product.  In a feed-forward layer that is the activated inner channels, beside the
 channels before the non-linearity which it needs too; in attention the weights after dropout, beside those before it.
-Both follow from what is kept anyway by a pass over memory, a fiftieth of the product's work (docs/log.md).
+Both follow from what is kept anyway; to compute them again takes 1 to 4 % of a step (docs/log.md).
 
 Deliberately absent: compiled code, in which the compiler chooses what is kept.
 """
