@@ -15,8 +15,10 @@ import numpy as np
 from lavra.base.errors import ConfigError
 from lavra.data.batch import IGNORE
 from lavra.data.supervised.language_rows import LanguageRows
+from lavra.data.supervised.question_windows import QuestionRows
 from lavra.data.supervised.row_batches import TaskRows
 from lavra.data.supervised.rows import EncodedRows, RowFormat
+from lavra.data.supervised.tag_rows import TagRows
 
 Rows = TypeVar("Rows", TaskRows, LanguageRows)
 
@@ -41,7 +43,7 @@ def with_virtual_tokens(rows: Rows, ids: Sequence[int], *, packed: bool = False,
         return _in_target(rows, front, packed) if in_target else _language(rows, front, form, packed)
     if in_target:
         raise ConfigError("a head's rows have no target that virtual tokens could stand in front of; use prompt")
-    if type(rows) is not TaskRows or rows.token_targets is not None:
+    if isinstance(rows, TagRows | QuestionRows) or rows.token_targets is not None:
         raise ConfigError(
             "virtual tokens in front of a text move the places of its words, which tags and spans are learnt at; "
             "use lora, or another method without them"

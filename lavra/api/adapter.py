@@ -14,8 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from lavra.adapt.config import PrefixConfig, PromptConfig
-from lavra.adapt.inject import adapters_of, virtual_ids
 from lavra.adapt.peft_read import load_adapter, read_adapter_config
 from lavra.adapt.peft_write import CONFIG_FILE, save_adapter
 from lavra.api.embedding_config import EmbeddingConfig, parse_pooling
@@ -23,8 +21,11 @@ from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import from_mapping
 from lavra.base.errors import InputError
 from lavra.base.tasks import Task
-from lavra.model.heads import TaskConfig, TaskModel, add_task_head
+from lavra.engine.runners.adapted import front_of
+from lavra.generate.front import Front
+from lavra.model.heads import TaskConfig, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
+from lavra.model.transformer import Encoder
 from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -75,7 +76,7 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
 
 def open_with_adapter(
     adapter: AdapterFolder, base: Path, tokenizer: Tokenizer, *, dtype: torch.dtype | None, device: torch.device
-) -> tuple[Any, tuple[int, ...]]:
+) -> tuple[Any, Front]:
     """The model an adapter stands on, with the head it was trained with, and the adapter in it.
 
     Args:
@@ -86,23 +87,22 @@ def open_with_adapter(
         device: where both go.
 
     Returns:
-        (a `TaskModel` or a language model, ids of the virtual tokens that stand in front of every text).
+        (a `TaskModel` or a language model, the virtual tokens that stand in front of every text).
 
     Raises:
         CheckpointError: the two do not belong together.
-        InputError: virtual tokens for a language model.
+        InputError: virtual tokens for an encoder that fills masks.
     """
     model = _base_model(adapter.head, base, tokenizer, dtype, device)
     load_adapter(model, adapter.folder, adapter.name)
     model.to(device).eval()
-    if not isinstance(adapters_of(model).config(adapter.name), PromptConfig | PrefixConfig):
-        return model, ()
-    if not isinstance(model, TaskModel):
+    front = front_of(model, adapter.name)
+    if front != Front() and isinstance(model, Encoder) and adapter.config.get("task") != Task.EMBED.value:
         raise InputError(
-            f"{adapter.folder} is a soft prompt or prefix of a language model, which lavra.load does not lay before "
-            "texts yet; put virtual_ids in front of token ids yourself (lavra.adapt), or use another kind of adapter"
+            f"{adapter.folder} is a soft prompt of an encoder without a task's head, and says of no task it is for; "
+            "put virtual_ids in front of token ids yourself (lavra.adapt), or use another kind of adapter"
         )
-    return model, virtual_ids(model, adapter.name)
+    return model, front
 
 
 def _base_model(

@@ -35,6 +35,7 @@ class TorchEmbedder:
         reading: how it reads.
         config: how texts are embedded.
         batch_size: texts computed together.
+        virtual: ids of a soft prompt's tokens, put in front of every text.
     """
 
     def __init__(
@@ -44,15 +45,17 @@ class TorchEmbedder:
         config: EmbeddingConfig,
         *,
         batch_size: int = 32,
+        virtual: tuple[int, ...] = (),
     ) -> None:
         self._model = model
+        self._virtual = virtual
         self._reading = reading
         self.config = config
         self._batch_size = batch_size
 
     def over(self, model: Decoder | Encoder | EncoderDecoder) -> TorchEmbedder:
         """The same on a model that computes the same."""
-        return TorchEmbedder(model, self._reading, self.config, batch_size=self._batch_size)
+        return TorchEmbedder(model, self._reading, self.config, batch_size=self._batch_size, virtual=self._virtual)
 
     def embed(
         self,
@@ -95,8 +98,8 @@ class TorchEmbedder:
             if room is not None and len(ids) > room:
                 self._refuse_unless(truncate, index, len(ids), room)
                 ids, cut = ids[:room], cut + 1
-            rows.append([*frame.before, *ids, *frame.after])
-            if not rows[-1]:
+            rows.append([*self._virtual, *frame.before, *ids, *frame.after])
+            if len(rows[-1]) == len(self._virtual):
                 raise InputError(f"text {index} has no tokens, and this tokenizer adds none; leave it out")
         if cut:
             logger.warning("%d of %d texts were cut to %d tokens before embedding", cut, len(rows), self._room())
@@ -108,7 +111,8 @@ class TorchEmbedder:
             bound for bound in (self.config.max_tokens, self._reading.source_context or self._reading.context) if bound
         ]
         frame = self._reading.frame
-        return min(bounds) - len(frame.before) - len(frame.after) if bounds else None
+        taken = len(self._virtual) + len(frame.before) + len(frame.after)
+        return min(bounds) - taken if bounds else None
 
     def _refuse_unless(self, truncate: bool, index: int, length: int, room: int) -> None:
         if not truncate:

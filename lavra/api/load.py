@@ -16,15 +16,19 @@ from lavra.api.model import TextModel
 from lavra.api.predictor import HeadedPredictor, NoWriter
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.generate.front import Front
 from lavra.generate.in_process import InProcessModel
 from lavra.model.build import Model
 from lavra.model.checkpoint import DTYPES
 from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
+from lavra.model.transformer import EncoderDecoder
 from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
+
+_NO_FRONT = Front()
 
 
 def load(
@@ -65,11 +69,17 @@ def load(
 
 
 def _language_model(
-    model: Model, tokenizer: Tokenizer, folder: Path, embedding: EmbeddingConfig, adapter: AdapterFolder | None = None
+    model: Model,
+    tokenizer: Tokenizer,
+    folder: Path,
+    embedding: EmbeddingConfig,
+    front: Front = _NO_FRONT,
+    adapter: AdapterFolder | None = None,
 ) -> TextModel:
-    port = InProcessModel(model, model.config, tokenizer)
+    port = InProcessModel(model, model.config, tokenizer, front=front)
     logger.info("%s: %s on %s, runner torch", folder, model.config.family, next(model.parameters()).device)
-    embedder = TorchEmbedder(port.model, port.reading, embedding)
+    virtual = front.source if isinstance(model, EncoderDecoder) else front.prompt
+    embedder = TorchEmbedder(port.model, port.reading, embedding, virtual=virtual)
     return TextModel(port, runner="torch", tokenizer=tokenizer, embedder=embedder, folder=folder, adapter=adapter)
 
 
@@ -99,10 +109,11 @@ def _with_adapter(
     below = find_base(adapter) if base is None else find_folder(base)
     has_tokenizer = (adapter.folder / "tokenizer.json").exists()
     tokenizer = Tokenizer.load(adapter.folder if has_tokenizer else below)
-    model, virtual = open_with_adapter(adapter, below, tokenizer, dtype=dtype, device=device)
+    model, front = open_with_adapter(adapter, below, tokenizer, dtype=dtype, device=device)
     if isinstance(model, TaskModel):
-        return _headed(model, tokenizer, adapter.folder, virtual, adapter)
-    return _language_model(model, tokenizer, adapter.folder, adapter.embedding(read_embedding_config(below)), adapter)
+        return _headed(model, tokenizer, adapter.folder, front.prompt, adapter)
+    embedding = adapter.embedding(read_embedding_config(below))
+    return _language_model(model, tokenizer, adapter.folder, embedding, front, adapter)
 
 
 def find_base(adapter: AdapterFolder) -> Path:

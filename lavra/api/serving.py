@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from lavra.adapt.config import PromptConfig
 from lavra.adapt.inject import activate
 from lavra.adapt.peft_read import load_adapter
 from lavra.api.adapter import AdapterFolder, read_adapter
@@ -23,12 +21,12 @@ from lavra.base.device import available_memory
 from lavra.base.errors import CheckpointError, ConfigError, InputError
 from lavra.base.files import hash_file
 from lavra.engine import DraftModel, Engine, EngineAdapter, EngineConfig
-from lavra.engine.runners.adapted import adapters_in, virtual_tokens, weights_version
+from lavra.engine.runners.adapted import adapters_in, front_of, weights_version
 from lavra.engine.runners.fused import fuse
 from lavra.engine.runners.torch import CACHE_TYPES, TorchRunner
 from lavra.generate.in_process import InProcessModel
 from lavra.model.config import ModelConfig
-from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
+from lavra.model.transformer import Decoder, Encoder
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -136,18 +134,12 @@ def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokeniz
             f"{adapter.folder} was made with a head for {adapter.head.task.value!r} and writes no text; serve the "
             "folder as a model of its own"
         )
-    if (adapter.folder / "tokenizer.json").exists():
-        own = Tokenizer.load(adapter.folder)
-        if _reading_of(own) != _reading_of(tokenizer):
-            raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
+    if (adapter.folder / "tokenizer.json").exists() and Tokenizer.load(
+        adapter.folder
+    ).fingerprint != tokenizer.fingerprint:
+        raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
     if base is not None:
         _check_base(adapter, base)
-
-
-def _reading_of(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What decides which ids a text has: padding and truncation are how somebody last used it."""
-    definition: dict[str, Any] = json.loads(tokenizer.backend.to_str())
-    return {key: value for key, value in definition.items() if key not in ("padding", "truncation")}
 
 
 def _check_base(adapter: AdapterFolder, base: Path) -> None:
@@ -193,20 +185,10 @@ def engine_adapters(port: InProcessModel) -> tuple[EngineAdapter, ...]:
     state = adapters_in(port.model)
     if state is None or state.merged:
         return ()
-    reads_source = isinstance(port.model, EncoderDecoder)
-    found = []
-    for name, config in state.configs.items():
-        virtual = virtual_tokens(port.model, name)
-        in_source = reads_source and isinstance(config, PromptConfig)  # as PEFT; a prefix is the decoder's
-        found.append(
-            EngineAdapter(
-                name=name,
-                version=weights_version(port.model, name),
-                prompt=() if in_source else virtual,
-                source=virtual if in_source else (),
-            )
-        )
-    return tuple(found)
+    return tuple(
+        EngineAdapter(name=name, version=weights_version(port.model, name), front=front_of(port.model, name))
+        for name in state.configs
+    )
 
 
 def _usual_adapter(port: InProcessModel) -> str | None:
@@ -235,7 +217,7 @@ def fused_model(model: TextModel) -> TextModel:
     twin = fuse(port.model)
     if isinstance(embedder, TorchEmbedder):
         embedder = embedder.over(twin)
-    over = InProcessModel(twin, port.config, port.tokenizer, batch_size=port.batch_size)
+    over = InProcessModel(twin, port.config, port.tokenizer, batch_size=port.batch_size, front=port.front)
     return TextModel(over, runner=model.runner, tokenizer=model.tokenizer, embedder=embedder, folder=model.folder)
 
 

@@ -18,6 +18,7 @@ from lavra.base.types import SamplingConfig
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.compress.distill.answers import AnswersConfig, AnswersReport, Frame, write_answers
+from lavra.data.supervised.columns import column_roles
 from lavra.data.supervised.problems import data_report
 from lavra.data.supervised.reading import read_samples
 from lavra.data.supervised.samples import RewriteSample
@@ -77,6 +78,7 @@ class AnswersSettings(SamplingConfig):
     device: str | None = None
 
     def __post_init__(self) -> None:
+        column_roles(self.columns)
         only_of_url = {"key_variable": self.key_variable, "key_file": self.key_file, "system": self.system}
         given = [name for name, value in only_of_url.items() if value]
         if self.url is None and given:
@@ -94,17 +96,6 @@ class AnswersSettings(SamplingConfig):
             samples=self.samples,
             batch_size=self.batch_size,
         )
-
-    def roles(self) -> dict[str, str]:
-        """Column by role.
-
-        Raises:
-            ConfigError: one is not role=column.
-        """
-        pairs = [one.partition("=") for one in self.columns]
-        if not all(role and sign and name for role, sign, name in pairs):
-            raise ConfigError(f"columns is {', '.join(self.columns)}; give role=column, such as source=question")
-        return {role: name for role, _, name in pairs}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +131,7 @@ def read_prompts(settings: AnswersSettings) -> Sequence[str]:
     Raises:
         InputError: it cannot be read, or has no prompt.
     """
-    found = read_samples(settings.data, Task.TEXT2TEXT, columns=settings.roles(), header=settings.header)
+    found = read_samples(settings.data, Task.TEXT2TEXT, columns=column_roles(settings.columns), header=settings.header)
     print("\n".join(data_report(str(settings.data), found).lines()), file=sys.stderr)
     return [sample.source for sample in found.samples if isinstance(sample, RewriteSample)]
 

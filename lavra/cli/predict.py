@@ -36,6 +36,7 @@ from lavra.base.predictions import (
 from lavra.base.tasks import Task
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.data.supervised.columns import column_roles
 from lavra.data.supervised.problems import DataReport, data_report
 from lavra.data.supervised.reading import read_samples
 from lavra.data.supervised.samples import Sample
@@ -93,9 +94,7 @@ class PredictSettings:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        for one in self.columns:
-            if "=" not in one:
-                raise ConfigError(f"columns has {one!r}; write role=column, such as text=review")
+        column_roles(self.columns)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -186,7 +185,7 @@ def _rows(request: PredictRequest, found: Prediction[Any]) -> list[tuple[str, ..
 def _file(model: TextModel, asking: Asking, path: Path, settings: PredictSettings, *, as_json: bool) -> None:
     predictor = model.predictor
     assert isinstance(predictor, HeadedPredictor)
-    columns = dict(one.split("=", 1) for one in settings.columns)
+    columns = column_roles(settings.columns)
     problem = predictor.headed.model.task.problem if asking.task is Task.CLASSIFY else None
     found = read_samples(path, asking.task, columns=columns, problem=problem, header=settings.header)
     report = data_report(str(path), found)

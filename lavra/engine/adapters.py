@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lavra.base.errors import ContextLengthError, InputError, nearest
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.engine.blocks import chain_hash
+from lavra.generate.front import Front
 from lavra.generate.plan import Plan, Reading, plan_request
 from lavra.generate.target import Target, plan_score
 
@@ -27,19 +28,17 @@ class EngineAdapter:
     Attributes:
         name: as requests and rows give it.
         version: changes when its weights do.
-        prompt: virtual tokens in front of what the decoder reads.
-        source: virtual tokens in front of what an encoder-decoder's encoder reads.
+        front: its virtual tokens.
     """
 
     name: str
     version: str = ""
-    prompt: tuple[int, ...] = ()
-    source: tuple[int, ...] = ()
+    front: Front = field(default_factory=Front)
 
     @property
     def virtual_tokens(self) -> int:
-        """All of them."""
-        return len(self.prompt) + len(self.source)
+        """All of its virtual tokens."""
+        return len(self.front.prompt) + len(self.front.source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class Variant:
     @property
     def prompt(self) -> tuple[int, ...]:
         """Virtual tokens in front of what the decoder reads."""
-        return () if self.adapter is None else self.adapter.prompt
+        return () if self.adapter is None else self.adapter.front.prompt
 
     @property
     def virtual_tokens(self) -> int:
@@ -89,7 +88,7 @@ class Variant:
 
     def with_front(self, source: tuple[int, ...] | None) -> tuple[int, ...] | None:
         """A source behind its virtual tokens."""
-        return source if source is None or self.adapter is None else (*self.adapter.source, *source)
+        return source if source is None or self.adapter is None else (*self.adapter.front.source, *source)
 
     def root_of(self, source: tuple[int, ...] | None) -> bytes:
         """What the blocks of a text over this source depend on besides its tokens."""
@@ -122,7 +121,7 @@ class Variants:
             if adapter.name in self._by_name:
                 raise InputError(f"two adapters are called {adapter.name!r}; give one of them another name")
             self._by_name[adapter.name] = Variant(
-                reading=_shorter(reading, adapter), root=_root(root, adapter), adapter=adapter
+                reading=adapter.front.behind(reading, adapter.name), root=_root(root, adapter), adapter=adapter
             )
         self._usual = self.named(usual)
 
@@ -143,25 +142,6 @@ class Variants:
             known = nearest(name, self._by_name) if self._by_name else "; this engine has none, leave adapter out"
             raise InputError(f"there is no adapter {name!r}{known}")
         return self._by_name[name]
-
-
-def _shorter(reading: Reading, adapter: EngineAdapter) -> Reading:
-    return replace(
-        reading,
-        context=_left(reading.context, len(adapter.prompt), adapter.name),
-        source_context=_left(reading.source_context, len(adapter.source), adapter.name),
-    )
-
-
-def _left(context: int | None, taken: int, name: str) -> int | None:
-    if context is None:
-        return None
-    if context - taken < 2:  # a token of a prompt, and one that is written
-        raise InputError(
-            f"adapter {name!r} has {taken} virtual tokens and the context is {context}: no text fits behind them; "
-            "train one with fewer"
-        )
-    return context - taken
 
 
 def _root(base: str, adapter: EngineAdapter) -> bytes:

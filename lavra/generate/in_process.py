@@ -19,6 +19,7 @@ from lavra.base.errors import CheckpointError, ConfigError, InputError
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.beam import BeamSearch
 from lavra.generate.decode import decode
+from lavra.generate.front import Front
 from lavra.generate.plan import Plan, Reading, plan_request, special_frame
 from lavra.generate.scoring import score_requests
 from lavra.generate.state import start
@@ -28,6 +29,7 @@ from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.tokenizer import Tokenizer
 
 Model = Decoder | Encoder | EncoderDecoder
+_NO_FRONT = Front()
 
 
 def context_length(config: ModelConfig) -> int | None:
@@ -64,9 +66,21 @@ class InProcessModel:
         config: its configuration.
         tokenizer: its own tokenizer.
         batch_size: rows computed together.
+        front: virtual tokens that every text stands behind.
+
+    Raises:
+        InputError: `front` leaves no room for a text.
     """
 
-    def __init__(self, model: Model, config: ModelConfig, tokenizer: Tokenizer, *, batch_size: int = 16) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        *,
+        batch_size: int = 16,
+        front: Front = _NO_FRONT,
+    ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size} is under 1; give 1 or more")
         self.model = model.eval()
@@ -85,6 +99,8 @@ class InProcessModel:
             decoder_start=_decoder_start(config) if isinstance(model, EncoderDecoder) else None,
             vocab_size=config.vocab_size,
         )
+        self.front = front
+        self._behind = front.behind(self.reading, "in front")  # how requests are planned
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
         """`request.n` completions for each request, best mean log-probability first.
@@ -129,7 +145,9 @@ class InProcessModel:
         named = next((request.adapter for request in requests if request.adapter is not None), None)
         if named is not None:
             raise ConfigError(f"adapter {named!r} is for the engine to choose, and this model has none; leave it out")
-        return score_requests(self.model, self.config, self.reading, requests, batch_size=self.batch_size)
+        return score_requests(
+            self.model, self.config, self._behind, requests, front=self.front, batch_size=self.batch_size
+        )
 
     def deltas(self, plan: Plan, cancelled: threading.Event) -> Iterator[Delta]:
         """One completion piece by piece; beam search only knows its text at the end, and gives one piece."""
@@ -146,7 +164,7 @@ class InProcessModel:
             yield step[1]
 
     def _stream(self, plan: Plan, cancelled: threading.Event) -> Iterator[tuple[Writing, Delta]]:
-        state, logits = start(self._writer(), [plan])
+        state, logits = start(self._writer(), [plan], self.front)
         writing = Writing(plan, 0, self.tokenizer, self.stop_ids)
         yield from decode(state, logits, [writing], num_tokens=self.num_tokens, cancelled=cancelled.is_set)
 
@@ -159,7 +177,7 @@ class InProcessModel:
         self._writer()
         for request in requests:
             _refuse_engine_settings(request)
-        return [plan_request(request, self.reading) for request in requests]
+        return [plan_request(request, self._behind) for request in requests]
 
     def _write(self, plans: Sequence[Plan], batch: Sequence[tuple[int, int]]) -> list[Completion]:
         """Write one batch of (plan, sample) rows; each prompt is read once, however many samples it has."""
@@ -168,7 +186,7 @@ class InProcessModel:
         writings = [Writing(plans[index], sample, self.tokenizer, self.stop_ids) for index, sample in batch]
         done: dict[int, Completion] = {}
         with torch.inference_mode():
-            state, logits = start(self._writer(), [plans[index] for index in used])
+            state, logits = start(self._writer(), [plans[index] for index in used], self.front)
             state.select(places)
             for writing, delta in decode(state, logits[torch.tensor(places)], writings, num_tokens=self.num_tokens):
                 if delta.completion is not None:
@@ -178,7 +196,7 @@ class InProcessModel:
     def _search(self, plan: Plan, cancelled: threading.Event | None = None) -> list[Completion]:
         search = BeamSearch(plan, self.tokenizer, self.stop_ids, self.num_tokens)
         with torch.inference_mode():
-            state, logits = start(self._writer(), [plan])
+            state, logits = start(self._writer(), [plan], self.front)
             return search.run(state, logits, cancelled=cancelled.is_set if cancelled else lambda: False)
 
 

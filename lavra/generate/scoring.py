@@ -7,11 +7,13 @@ target (its end token included) given a source.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
-from lavra.base.errors import InputError
+from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.types import Score, ScoreRequest
+from lavra.generate.front import Front
 from lavra.generate.plan import Reading
 from lavra.generate.target import Target, plan_score
 from lavra.model.config import ModelConfig
@@ -25,20 +27,42 @@ def score_requests(
     reading: Reading,
     requests: Sequence[ScoreRequest],
     *,
+    front: Front,
     batch_size: int,
 ) -> list[Score]:
     """Score texts in the order of the requests.
 
+    Args:
+        model: any of the three.
+        config: its own.
+        reading: how it reads, in the room `front` leaves.
+        requests: what to score.
+        front: virtual tokens in front of every text.
+        batch_size: rows computed together.
+
     Raises:
+        ContextLengthError: a text does not fit behind virtual tokens, which windows of it would not have.
         InputError: an encoder-decoder got no source, an encoder has no mask token, or ids are out of range.
     """
     if isinstance(model, EncoderDecoder):
-        return _score_encoder_decoder(model, reading, requests, batch_size)
+        return _score_encoder_decoder(model, reading, requests, front, batch_size)
     targets = [plan_score(request, reading) for request in requests]
     window = reading.context or config.max_positions
     if isinstance(model, Encoder):
         return [_score_encoder(model, reading, target, window, batch_size) for target in targets]
-    return _score_decoder(model, targets, window, batch_size)
+    whole = window + len(front.prompt)
+    return _score_decoder(model, [_behind(target, front, window) for target in targets], whole, batch_size)
+
+
+def _behind(target: Target, front: Front, window: int) -> Target:
+    """A text behind virtual tokens, which are context like any other."""
+    length = len(target.context) + len(target.tokens) - 1  # the last one is not read
+    if front.prompt and length > window:
+        raise ContextLengthError(
+            f"the text has {length + 1} tokens and {window + 1} fit behind {len(front.prompt)} virtual ones; "
+            "score it in parts"
+        )
+    return replace(target, context=(*front.prompt, *target.context))
 
 
 def _score_decoder(model: Decoder, targets: Sequence[Target], window: int, batch_size: int) -> list[Score]:
@@ -82,13 +106,14 @@ def _score_encoder(model: Encoder, reading: Reading, target: Target, window: int
 
 
 def _score_encoder_decoder(
-    model: EncoderDecoder, reading: Reading, requests: Sequence[ScoreRequest], batch_size: int
+    model: EncoderDecoder, reading: Reading, requests: Sequence[ScoreRequest], front: Front, batch_size: int
 ) -> list[Score]:
     targets = [plan_score(request, reading) for request in requests]
     assert reading.decoder_start is not None
-    sources = [target.source or () for target in targets]
+    sources = [(*front.source, *(target.source or ())) for target in targets]
     said = [target.tokens for target in targets]
-    found = score_targets(model, sources, said, start_id=reading.decoder_start, batch_size=batch_size)
+    start = (*front.prompt, reading.decoder_start)
+    found = score_targets(model, sources, said, start=start, batch_size=batch_size)
     return [_score(target, _logprobs(nll), target.warnings) for target, nll in zip(targets, found, strict=True)]
 
 

@@ -13,9 +13,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lavra.generate.front import Front
 from lavra.generate.plan import Plan
 from lavra.model.cache import KVCache
 from lavra.model.transformer import Decoder, EncoderDecoder
+
+_NO_FRONT = Front()
 
 
 class CachedState:
@@ -39,18 +42,23 @@ class CachedState:
             self._cache.select(torch.tensor(list(rows), device=self._cache.length.device))
 
 
-def start(model: Decoder | EncoderDecoder, plans: Sequence[Plan]) -> tuple[CachedState, Tensor]:
-    """Read the sources and prompts of all plans; returns the state and the logits (B,V) of the first tokens."""
+def start(
+    model: Decoder | EncoderDecoder, plans: Sequence[Plan], front: Front = _NO_FRONT
+) -> tuple[CachedState, Tensor]:
+    """Read the sources and prompts of all plans behind a front; the state, and logits (B,V) of the first tokens."""
     device = next(model.parameters()).device
-    cache = model.new_cache(len(plans), _capacity(plans))
-    ids, mask = _padded([plan.prompt for plan in plans], device)  # (B,T)
+    prompts = [(*front.prompt, *plan.prompt) for plan in plans]
+    # The last written token is never read.
+    slots = max(len(prompt) + plan.max_tokens - 1 for prompt, plan in zip(prompts, plans, strict=True))
+    cache = model.new_cache(len(plans), slots)
+    ids, mask = _padded(prompts, device)  # (B,T)
     if isinstance(model, EncoderDecoder):
-        sources, source_mask = _padded([plan.source or () for plan in plans], device)  # (B,S)
+        sources, source_mask = _padded([(*front.source, *(plan.source or ())) for plan in plans], device)  # (B,S)
         encoded = model.encode(sources, attention_mask=source_mask)  # (B,S,D)
         hidden = model.decode(ids, encoded, attention_mask=source_mask, decoder_attention_mask=mask, cache=cache)
     else:
         hidden = model.hidden(ids, attention_mask=mask, cache=cache)  # (B,T,D)
-    return CachedState(model, cache), model.logits(_last(hidden, plans))[:, 0]
+    return CachedState(model, cache), model.logits(_last(hidden, prompts))[:, 0]
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
@@ -63,12 +71,7 @@ def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor
     return ids, torch.arange(longest, device=device)[None, :] < lengths[:, None]
 
 
-def _capacity(plans: Sequence[Plan]) -> int:
-    """Slots a row needs; the last written token is never read."""
-    return max(len(plan.prompt) + plan.max_tokens - 1 for plan in plans)
-
-
-def _last(hidden: Tensor, plans: Sequence[Plan]) -> Tensor:
+def _last(hidden: Tensor, prompts: Sequence[Sequence[int]]) -> Tensor:
     """(B,1,D) the state of each prompt's last token."""
-    places = torch.tensor([len(plan.prompt) - 1 for plan in plans], device=hidden.device)
-    return hidden[torch.arange(len(plans), device=hidden.device), places][:, None]
+    places = torch.tensor([len(prompt) - 1 for prompt in prompts], device=hidden.device)
+    return hidden[torch.arange(len(prompts), device=hidden.device), places][:, None]

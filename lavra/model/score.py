@@ -154,7 +154,7 @@ def score_targets(
     sources: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
     *,
-    start_id: int,
+    start: Sequence[int],
     batch_size: int = 8,
 ) -> list[Tensor]:
     """Negative log-likelihood of each target token given its source and the target tokens before it.
@@ -163,7 +163,7 @@ def score_targets(
         model: an encoder-decoder.
         sources: what the encoder reads, one list of ids a pair.
         targets: what the decoder is asked to say.
-        start_id: the token the decoder starts from.
+        start: what the decoder reads before a target, at least one token.
         batch_size: pairs run together.
 
     Returns:
@@ -173,20 +173,21 @@ def score_targets(
     results = [torch.zeros(0)] * len(targets)
     with _reading(model):
         for rows in _chunks([row for row in order if targets[row]], batch_size):
-            pairs = _score_pairs(model, [sources[r] for r in rows], [targets[r] for r in rows], start_id)
+            pairs = _score_pairs(model, [sources[r] for r in rows], [targets[r] for r in rows], start)
             for row, nll in zip(rows, pairs, strict=True):
                 results[row] = nll
     return results
 
 
 def _score_pairs(
-    model: EncoderDecoder, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start_id: int
+    model: EncoderDecoder, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: Sequence[int]
 ) -> list[Tensor]:
     device = _device(model)
     read = _pad([torch.tensor(list(source), dtype=torch.int64) for source in sources]).to(device)  # (B,S)
     mask = _lengths_mask([len(source) for source in sources]).to(device)  # (B,S)
-    said = [torch.tensor([start_id, *target[:-1]], dtype=torch.int64) for target in targets]
-    scored = _lengths_mask([len(target) for target in targets]).to(device)  # (B,U)
+    said = [torch.tensor([*start, *target[:-1]], dtype=torch.int64) for target in targets]
+    scored = _lengths_mask([len(ids) for ids in said]).to(device)  # (B,U)
+    scored[:, : len(start) - 1] = False
     encoded = model.encode(read, attention_mask=mask)  # (B,S,D)
     hidden = model.decode(_pad(said).to(device), encoded, attention_mask=mask)[scored]  # (M,D)
     labels = torch.cat([torch.tensor(list(target), dtype=torch.int64) for target in targets])

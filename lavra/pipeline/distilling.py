@@ -23,10 +23,11 @@ from lavra.base.files import atomic_folder
 from lavra.base.tasks import Problem, Task
 from lavra.compress.distill.config import AttentionConfig, DistillConfig, HiddenConfig
 from lavra.compress.distill.lesson import distill
-from lavra.compress.distill.shrink import choose_layers, shrink
+from lavra.compress.distill.shrink import shrink
 from lavra.data.supervised.problems import DataReport
 from lavra.generate.in_process import context_length
 from lavra.model import Model, num_parameters
+from lavra.model.checkpoint import load_config
 from lavra.model.families.head_forms import HEADED_TASKS
 from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
@@ -34,8 +35,9 @@ from lavra.pipeline.finetuning.headed import HeadedRecipe
 from lavra.pipeline.finetuning.headed_scores import majority
 from lavra.pipeline.finetuning.labelled import Labelled, read_labelled
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
-from lavra.pipeline.finetuning.run import Progress, training_settings
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.pipeline.finetuning.recipes import make_recipe
+from lavra.pipeline.finetuning.run import Progress, refuse_troubles, training_settings
+from lavra.pipeline.finetuning.settings import SupervisedConfig
 from lavra.pipeline.finetuning.writing import WritingRecipe
 from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
@@ -45,18 +47,13 @@ AnyRecipe = HeadedRecipe | WritingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillRunConfig:
+class DistillRunConfig(SupervisedConfig):
     """What `lavra distill` is asked for.
 
     Attributes:
         task: classify, ner, qa, choice, rerank, chat or text2text; what the teacher does.
-        data: a file of labelled samples, or a folder with train, validation and test files.
-        heldout: a file to measure on; otherwise the folder's validation file, else part of the training data.
-        heldout_fraction: share of the training data kept for measuring where no file is for it.
-        columns: which column is what, as role=column, such as text=review label=stars.
-        header: whether the first row of a csv or tsv file names its columns; else they are called 1, 2, ...
-        problem: what labels are, where the data leaves it open.
-        layers: of the student; half of the teacher's unless given.
+        student: folder of the model that the student begins as; some of the teacher's layers otherwise.
+        layers: of the student, evenly spaced; half of the teacher's, or all of `student`'s, unless given.
         temperature: of both distributions; over 1 shows more of what the teacher thinks of wrong answers.
         share: of the loss that is the teacher's logits; the rest is the labels'.
         hidden: weight of the distance of hidden states; 0 leaves them out.
@@ -64,25 +61,11 @@ class DistillRunConfig:
         attention: weight of the divergence of attention; 0 leaves it out.
         attention_compare: maps or relations.
         baseline: students trained the same way without the teacher, each from another seed, to compare with.
-        epochs: how often the training data is read.
-        steps: optimizer steps, instead of epochs.
-        batch_size: samples in a micro-batch (chat and text2text, packed into rows: about so many).
-        accumulation: micro-batches a step.
-        learning_rate: its peak; the usual one of full finetuning unless given.
-        max_tokens: of a row; 256 (questions, conversations, rewriting: 384) within the context unless given.
-        precision: float32 or bf16.
-        compile: auto, on or off.
-        save_every: steps between checkpoints, from which a run that was stopped goes on.
-        seed: of order and dropout.
+        baseline_from: folder of the model whose layers these begin as; what the student begins as otherwise, which
+            owes much to the teacher where it is some of its layers.
     """
 
-    task: Task
-    data: Path
-    heldout: Path | None = None
-    heldout_fraction: float = 0.1
-    columns: tuple[str, ...] = ()
-    header: bool = True
-    problem: Problem | None = None
+    student: Path | None = None
     layers: int | None = None
     temperature: float = 2.0
     share: float = 0.5
@@ -91,32 +74,20 @@ class DistillRunConfig:
     attention: float = 0.0
     attention_compare: Literal["maps", "relations"] = "maps"
     baseline: int = 0
-    epochs: float = 3.0
-    steps: int | None = None
-    batch_size: int = 32
-    accumulation: int = 1
-    learning_rate: float | None = None
-    max_tokens: int | None = None
-    precision: Literal["float32", "bf16"] = "float32"
-    compile: Literal["auto", "on", "off"] = "off"
-    save_every: int = 500
-    seed: int = 0
+    baseline_from: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.task not in (*HEADED_TASKS, Task.CHAT, Task.TEXT2TEXT):
             raise ConfigError(f"task {self.task.value} has nothing a student is taught; take one with a head, or chat")
         if self.baseline < 0:
             raise ConfigError(f"baseline is {self.baseline}; give a number of students, or 0 for none")
+        if self.baseline_from is not None and not self.baseline:
+            raise ConfigError("baseline_from is given and baseline is 0; say how many students, or leave it out")
         for name in ("hidden", "attention"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give a weight, or 0 to leave it out")
-        self.finetuning()
         self.distilling()
-
-    def finetuning(self) -> FinetuneConfig:
-        """The part that `lavra finetune` has too."""
-        shared = FinetuneConfig.__dataclass_fields__.keys() & type(self).__dataclass_fields__.keys()
-        return FinetuneConfig(**{name: getattr(self, name) for name in shared})
 
     def distilling(self) -> DistillConfig:
         """What is imitated."""
@@ -155,7 +126,15 @@ class Prepared:
 
     def student(self) -> AnyRecipe:
         """A student as it begins."""
-        return _recipe(self.config.finetuning(), shrink(self.teacher.model, self.layers), self.tokenizer)
+        return self._begin(self.config, self.config.student)
+
+    def untaught(self, seed: int) -> AnyRecipe:
+        """One that is trained without the teacher."""
+        return self._begin(replace(self.config, seed=seed), self.config.baseline_from or self.config.student)
+
+    def _begin(self, config: DistillRunConfig, folder: Path | None) -> AnyRecipe:
+        whole = self.teacher.model if folder is None else _other_model(config, folder, self)
+        return _recipe(config, shrink(whole, self.layers), self.tokenizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,24 +211,51 @@ def prepare(config: DistillRunConfig, source: Path) -> Prepared:
         InputError: the data has nothing usable, or labels the teacher does not know.
         ConfigError: the teacher does not do the task, or has not so many layers.
     """
-    settings = config.finetuning()
-    data, tokenizer = read_labelled(settings), Tokenizer.load(source)
-    teacher = _recipe(settings, _open_teacher(config.task, source), tokenizer)
+    data, tokenizer = read_labelled(config), Tokenizer.load(source)
+    teacher = _recipe(config, _open_teacher(config.task, source), tokenizer)
     _check_labels(teacher, data, source)
-    model, total = teacher.model, teacher.model.config.num_layers
-    layers = max(1, total // 2) if config.layers is None else config.layers
-    choose_layers(model.backbone if isinstance(model, TaskModel) else model, layers)  # refuses what is not there
     lesson = teacher.lesson(data.train)
-    return Prepared(
+    prepared = Prepared(
         config=config,
         source=source,
         tokenizer=tokenizer,
         data=data,
         teacher=teacher,
         lesson=lesson,
-        layers=layers,
-        train=training_settings(settings, lesson),
+        layers=_num_layers(config, teacher.model),
+        train=training_settings(config, lesson),
     )
+    prepared.student()  # refuses what is not there
+    if config.baseline_from is not None:
+        prepared.untaught(config.seed)
+    refuse_troubles(config, prepared.reports())
+    return prepared
+
+
+def _num_layers(config: DistillRunConfig, teacher: Model | TaskModel) -> int:
+    if config.layers is not None:
+        return config.layers
+    if config.student is not None:
+        return load_config(config.student).num_layers
+    return max(1, teacher.config.num_layers // 2)
+
+
+def _other_model(config: DistillRunConfig, folder: Path, prepared: Prepared) -> Model | TaskModel:
+    """A model that is not the teacher, with a head for the teacher's labels.
+
+    Raises:
+        ConfigError: it reads other tokens than the teacher, or cannot do the task.
+    """
+    if Tokenizer.load(folder).fingerprint != prepared.tokenizer.fingerprint:
+        raise ConfigError(
+            f"{folder} and {prepared.source} have different tokenizers; a student reads the tokens its teacher reads: "
+            "let the teacher write answers instead (lavra answers), or take another model"
+        )
+    teacher, data = prepared.teacher.model, prepared.data
+    if isinstance(teacher, TaskModel):
+        data = replace(data, labels=teacher.task.labels)
+    torch.manual_seed(config.seed)  # of a fresh head
+    return make_recipe(config, folder, prepared.tokenizer, data).model  # type: ignore[return-value]
 
 
 def _open_teacher(task: Task, source: Path) -> Model | TaskModel:
@@ -264,7 +270,7 @@ def _open_teacher(task: Task, source: Path) -> Model | TaskModel:
     return load_model(source, dtype=torch.float32, device=pick_device())[0]
 
 
-def _recipe(config: FinetuneConfig, model: Model | TaskModel, tokenizer: Tokenizer) -> AnyRecipe:
+def _recipe(config: DistillRunConfig, model: Model | TaskModel, tokenizer: Tokenizer) -> AnyRecipe:
     room = config.room(context_length(model.config))
     if isinstance(model, TaskModel):
         return HeadedRecipe(model, tokenizer, config, room)
@@ -331,12 +337,10 @@ def distill_folder(prepared: Prepared, out: Path, progress: Progress) -> Distill
 
 def _baseline(prepared: Prepared, seed: int, progress: Progress) -> Scores:
     """The same student, trained on the labels alone."""
-    recipe = prepared.student()
-    settings = replace(prepared.config.finetuning(), seed=seed)
-    recipe.config = settings
+    recipe = prepared.untaught(seed)
     lesson = recipe.lesson(prepared.data.train)
     hook = CallbackHook(_show(f"without the teacher, seed {seed}", prepared, progress))
-    train(recipe.module(), lesson.objective, training_settings(settings, lesson), hooks=[hook])
+    train(recipe.module(), lesson.objective, training_settings(recipe.config, lesson), hooks=[hook])
     recipe.module().eval()
     return recipe.score(prepared.data.heldout)
 

@@ -10,10 +10,16 @@ import torch
 import transformers as hf
 
 import lavra
+from lavra.adapt.config import PromptConfig
+from lavra.adapt.inject import add_adapter
+from lavra.adapt.peft_write import save_adapter
 from lavra.api.headed import TextGroup
+from lavra.api.serving import start_engine
 from lavra.base.card import read_card
-from lavra.base.errors import CheckpointError, InputError
+from lavra.base.errors import CheckpointError, ContextLengthError, InputError
 from lavra.base.tasks import Task
+from lavra.base.types import GenerateRequest, ScoreRequest
+from lavra.model.checkpoint import load_checkpoint
 from lavra.pipeline.finetuning.run import finetune, prepare
 from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
 from tests.adapt.peers import randomize
@@ -157,10 +163,88 @@ def test_what_cannot_be_opened(tmp_path):
         lavra.load(tmp_path / "made")
 
 
-def test_a_prompt_of_a_language_model_is_refused(tmp_path):
+VIRTUAL = [("llama", Method.PROMPT), ("llama", Method.PREFIX), ("t5", Method.PROMPT), ("t5", Method.PREFIX)]
+
+
+@pytest.mark.parametrize(("family", "method"), VIRTUAL)
+def test_a_soft_prompt_of_a_writer_stands_before_every_text(tmp_path, family, method):
+    """Beside whole passes over the model, without a cache; and what it scores is what training measured."""
+    run = tuned(tmp_path, "text2text", method, family)
+    opened = lavra.load(tmp_path / "made")
+    port, sources = opened.port, ["where is ana", "who saw rui in the day"]
+    requests = [GenerateRequest(prompt=source, max_tokens=6) for source in sources]
+    plain = lavra.load(tmp_path / "base")
+    written = [completions[0] for completions in port.generate(requests)]
+    for request, found in zip(requests, written, strict=True):
+        expected = written_alone(run.recipe, port, request)
+        assert found.tokens == expected
+        assert found.usage.prompt_tokens == plain.port.generate([request])[0][0].usage.prompt_tokens
+    scored = opened.score("in porto", given=sources[0])
+    assert sum(scored.logprobs) == pytest.approx(-nats_by_hand(run.recipe, port, scored.tokens, sources[0]), abs=1e-4)
+    with start_engine(opened) as engine:
+        assert [one[0].tokens for one in engine.generate(requests)] == [one.tokens for one in written]
+        again = engine.score([ScoreRequest(text="in porto", given=sources[0])])[0]
+    assert again.logprobs == pytest.approx(scored.logprobs, abs=1e-4)
+
+
+def front_and_ids(recipe, port, request):
+    """Virtual ids, what the encoder reads (None for a decoder), and what the decoder reads at first."""
+    front, reading = list(recipe.virtual), port.reading
+    if reading.decoder_start is None:
+        return front, None, reading.prompt_ids(request)
+    if recipe.virtual_in_target:
+        return front, reading.source_ids(request), [reading.decoder_start]
+    return [], [*front, *reading.source_ids(request)], [reading.decoder_start]
+
+
+@torch.no_grad()
+def logits_by_hand(recipe, port, request, written):
+    front, source, read = front_and_ids(recipe, port, request)
+    ids = torch.tensor([[*front, *read, *written]])
+    model = recipe.model.eval()
+    found = model(ids) if source is None else model(torch.tensor([source]), ids)
+    return found[0, len(front) + len(read) - 1 :]
+
+
+def written_alone(recipe, port, request):
+    written = []
+    while len(written) < request.max_tokens and (not written or written[-1] not in port.stop_ids):
+        written.append(int(logits_by_hand(recipe, port, request.prompt, written)[-1, : port.num_tokens].argmax()))
+    return tuple(written)
+
+
+def nats_by_hand(recipe, port, tokens, source):
+    logits = logits_by_hand(recipe, port, source, tokens[:-1])
+    return float(torch.nn.functional.cross_entropy(logits, torch.tensor(tokens), reduction="sum"))
+
+
+def test_a_soft_prompt_of_an_embedder(tmp_path):
+    run = tuned(tmp_path, "embed", Method.PROMPT)
+    assert lavra.load(tmp_path / "made").embed(TEXTS) == pytest.approx(run.recipe.embed(TEXTS), abs=1e-5)
+
+
+def test_what_does_not_fit_behind_a_soft_prompt(tmp_path):
     tuned(tmp_path, "text2text", Method.PROMPT, "llama")
-    with pytest.raises(InputError, match="soft prompt or prefix of a language model"):
-        lavra.load(tmp_path / "made")
+    opened = lavra.load(tmp_path / "made")  # 96 positions, 20 of them virtual
+    written = opened.generate((7,) * 70, max_tokens=30)
+    assert written.usage.prompt_tokens + written.usage.completion_tokens <= 76
+    assert "max_tokens was lowered from 30 to 6" in written.warnings[0]
+    with pytest.raises(ContextLengthError, match="the prompt has 76 tokens and the model's context 76"):
+        opened.generate((7,) * 76)
+    assert len(opened.score((7,) * 77).logprobs) == 77
+    with pytest.raises(ContextLengthError, match="78 tokens and 77 fit behind 20 virtual ones"):
+        opened.score((7,) * 78)
+
+
+def test_a_soft_prompt_that_says_of_no_task_is_refused(tmp_path):
+    run = tuned(tmp_path, "classify", Method.PROMPT)
+    bare = base_folder(tmp_path / "bare")
+    model, _ = load_checkpoint(bare)
+    add_adapter(model, "default", PromptConfig(num_tokens=3))
+    save_adapter(model, "default", tmp_path / "prompt", base=str(bare))
+    run.tokenizer.save(tmp_path / "prompt")
+    with pytest.raises(InputError, match="soft prompt of an encoder without a task's head"):
+        lavra.load(tmp_path / "prompt")
 
 
 def test_peft_opens_what_a_run_wrote_over_a_model_with_as_many_labels(tmp_path):

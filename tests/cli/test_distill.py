@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 import transformers as hf
 
 from lavra.base.card import read_card
@@ -72,6 +73,42 @@ def test_the_table_says_what_was_asked_for(classifier, tmp_path, capsys):
     assert "keeps 100.0%" in shown.out
 
 
+def test_a_student_may_begin_as_another_model(classifier, tmp_path, capsys):
+    teacher, data = classifier
+    base = teacher.parent / "base"
+    arguments = ["distill", str(teacher), "--task", "classify", "--data", str(data), *USUAL, "--json"]
+    # Both begin as the base with a fresh head, and too slow a rate to leave it: what they are is what they began as.
+    slow = ["--steps", "1", "--learning-rate", "1e-9", "--student", str(base), "--baseline", "1"]
+    assert main([*arguments, *slow, "--out", str(tmp_path / "slow")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["untaught"] == told["student"] == told["baselines"][0]
+    student = load_task_model(tmp_path / "slow")
+    assert student.config.num_layers == 2  # all of what it began as
+    # Adam's first step is of the rate's size whatever the gradient, so that only that much can differ.
+    ours, its = student.backbone.state_dict(), load_checkpoint(base)[0].state_dict()
+    assert all(torch.allclose(ours[name], its[name], atol=1e-7) for name in ours.keys() & its.keys())
+    assert student.task == load_task_model(teacher).task
+    fast = ["--epochs", "6", "--student", str(base), "--layers", "1"]
+    assert main([*arguments, *fast, "--out", str(tmp_path / "fast")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["student"]["accuracy"] > told["untaught"]["accuracy"]
+    assert load_task_model(tmp_path / "fast").config.num_layers == 1
+
+
+def test_the_baseline_may_begin_without_anything_of_the_teacher(classifier, tmp_path, capsys):
+    teacher, data = classifier
+    arguments = ["distill", str(teacher), "--task", "classify", "--data", str(data), *USUAL, "--json"]
+    slow = ["--steps", "1", "--learning-rate", "1e-9", "--layers", "2", "--baseline", "1"]
+    assert main([*arguments, *slow, "--out", str(tmp_path / "own")]) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert own["baselines"][0] == own["teacher"]  # all of its layers
+    base = str(teacher.parent / "base")
+    assert main([*arguments, *slow, "--baseline-from", base, "--out", str(tmp_path / "base")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["baselines"][0]["accuracy"] < 0.8 < told["teacher"]["accuracy"]
+    assert told["student"] == own["student"]
+
+
 def test_a_writer_teaches_a_writer(tmp_path, capsys):
     teacher, data = taught(tmp_path, "text2text", "llama", epochs=2.0)
     out = tmp_path / "student"
@@ -87,7 +124,8 @@ def test_a_writer_teaches_a_writer(tmp_path, capsys):
 
 def test_what_does_not_fit_is_said_before_anything_is_trained(classifier, tmp_path, capsys):
     teacher, data = classifier
-    base = base_folder(tmp_path / "base")
+    base, stranger = base_folder(tmp_path / "base"), base_folder(tmp_path / "stranger", "gpt2")
+    double = write(tmp_path / "double.jsonl", [*rows("classify"), {"text": "", "label": "yes"}])
     other = write(
         tmp_path / "other.jsonl", [{"text": f"day {number}", "label": f"l{number % 2}"} for number in range(40)]
     )
@@ -101,6 +139,9 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(classifier, tmp_pa
         (teacher, "classify", data, ["--share", "0"], "plain training"),
         (teacher, "classify", data, ["--baseline", "-1"], "baseline is -1"),
         (teacher, "classify", data, ["--hidden", "-1"], "hidden is -1"),
+        (teacher, "classify", data, ["--student", str(stranger)], "have different tokenizers"),
+        (teacher, "classify", data, ["--baseline-from", str(base)], "baseline is 0"),
+        (teacher, "classify", double, ["--strict"], "strict is set"),
     ):
         out = tmp_path / "out"
         arguments = ["distill", str(folder), "--task", task, "--data", str(file), "--out", str(out), *more]

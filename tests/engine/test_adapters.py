@@ -22,6 +22,7 @@ from lavra.base.types import GenerateRequest, SamplingConfig, ScoreRequest
 from lavra.engine import DraftModel, Engine, EngineAdapter
 from lavra.engine.adapters import Variants
 from lavra.engine.runners.torch import TorchRunner
+from lavra.generate.front import Front
 from lavra.generate.in_process import InProcessModel
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.testing.runner import RunnerConformance
@@ -186,7 +187,7 @@ def test_scores_are_of_the_text_alone(name):
 @torch.no_grad()
 def front_logits(model, name):
     (adapter,) = [one for one in engine_adapters(model) if one.name == name]
-    return model.model(torch.tensor([adapter.prompt]))[0, -1]
+    return model.model(torch.tensor([adapter.front.prompt]))[0, -1]
 
 
 def test_logits_are_pefts(tmp_path):
@@ -203,7 +204,9 @@ def test_logits_are_pefts(tmp_path):
         load_adapter(model, tmp_path / name, name)
     activate(model)
     runner = TorchRunner(model, model.config, num_blocks=32, block_size=4)
-    fronts = {one.name: one.prompt for one in engine_adapters(InProcessModel(model, model.config, tiny_tokenizer()))}
+    fronts = {
+        one.name: one.front.prompt for one in engine_adapters(InProcessModel(model, model.config, tiny_tokenizer()))
+    }
     rows = tuple(
         ForwardRow(
             tokens=(*fronts[name], *LONG),
@@ -247,7 +250,7 @@ def test_the_room_is_less_by_the_virtual_tokens():
         assert len(engine.score([ScoreRequest(text=(*LONG * 4, *LONG[:7]), adapter="prompt")])[0].logprobs) == 59
     reading = model_of("llama").reading
     with pytest.raises(InputError, match="no text fits behind them"):
-        Variants(reading, "", [EngineAdapter(name="x", prompt=tuple(range(320, 383)))])
+        Variants(reading, "", [EngineAdapter(name="x", front=Front(prompt=tuple(range(320, 383))))])
     with pytest.raises(InputError, match="two adapters are called 'x'"):
         Variants(reading, "", [EngineAdapter(name="x"), EngineAdapter(name="x")])
 
@@ -374,7 +377,7 @@ class OnAdapters(RunnerConformance):
     @pytest.fixture(autouse=True)
     def opened(self):
         self.model = model_of(self.family)
-        self.adapters = {one.name: one.prompt for one in engine_adapters(self.model)}
+        self.adapters = {one.name: one.front.prompt for one in engine_adapters(self.model)}
         if self.family == "t5":  # a soft prompt stands in front of the source, which the suite gives to all alike
             self.adapters.pop("prompt")
 

@@ -115,7 +115,7 @@ def test_a_long_text_is_masked_within_a_window_around_each_token():
 def test_targets_given_sources_equal_transformers_loss(tmp_path):
     peer = peer_of("t5", transformers.AutoModelForSeq2SeqLM, tmp_path)
     sources, targets = [[9, 8, 7, 1], [5, 1]], [[11, 12, 1], [13, 14, 15, 16, 1]]
-    found = score_targets(tiny_model("t5"), sources, targets, start_id=0, batch_size=2)
+    found = score_targets(tiny_model("t5"), sources, targets, start=[0], batch_size=2)
     for source, target, nll in zip(sources, targets, found, strict=True):
         loss = peer(input_ids=torch.tensor([source]), labels=torch.tensor([target])).loss.item()
         assert nll.mean().item() == pytest.approx(loss, abs=1e-4)

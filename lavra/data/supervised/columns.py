@@ -17,6 +17,23 @@ _NUMBERED = re.compile(r"(choice|ending|option|sol|opt)_?(\d+)\Z", re.IGNORECASE
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 
+def column_roles(pairs: Sequence[str]) -> dict[str, str]:
+    """Column by role, as users write it: `role=column` for each.
+
+    Raises:
+        ConfigError: one is not written so, or a role is there twice.
+    """
+    roles: dict[str, str] = {}
+    for pair in pairs:
+        role, sign, column = pair.partition("=")
+        if not (role and sign and column):
+            raise ConfigError(f"columns has {pair!r}; write role=column, such as text=review")
+        if role in roles:
+            raise ConfigError(f"columns has {role} twice, as {roles[role]!r} and {column!r}; give it once")
+        roles[role] = column
+    return roles
+
+
 def choose_columns(
     task: Task, names: Sequence[str], given: Mapping[str, str] | None = None, *, where: str = "the file"
 ) -> dict[str, str]:

@@ -17,11 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from lavra.adapt.active import Adapters, Selection
+from lavra.adapt.config import PromptConfig
 from lavra.adapt.linear import AdaptedLinear, LinearAdapter
 from lavra.adapt.prefix import PrefixStack
 from lavra.adapt.soft_prompt import VirtualEmbedding
 from lavra.adapt.trained_copy import TrainedCopies
 from lavra.base.errors import InputError, nearest
+from lavra.generate.front import Front
+from lavra.model.transformer import EncoderDecoder
 
 
 class AddedPart(nn.Module):
@@ -121,12 +124,18 @@ def adapters_in(model: nn.Module) -> Adapters | None:
     return next((holder.state for holder in _holders(model)), None)
 
 
-def virtual_tokens(model: nn.Module, name: str) -> tuple[int, ...]:
-    """The ids of a soft prompt or a prefix; none for other adapters."""
+def front_of(model: nn.Module, name: str) -> Front:
+    """The virtual tokens of an adapter, where every text stands behind them; none of those that have none.
+
+    Those of a soft prompt stand before what a T5 reads, those of a prefix before what it writes, as in PEFT.
+    """
+    state = adapters_in(model)
     for module in model.modules():
         if isinstance(module, VirtualEmbedding) and name in module.ranges:
-            return tuple(range(*module.ranges[name]))
-    return ()
+            ids = tuple(range(*module.ranges[name]))
+            in_source = isinstance(model, EncoderDecoder) and isinstance(state and state.config(name), PromptConfig)
+            return Front(source=ids) if in_source else Front(prompt=ids)
+    return Front()
 
 
 def weights_version(model: nn.Module, name: str) -> str:

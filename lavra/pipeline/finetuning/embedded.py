@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.embedding import EmbeddingModel
 from lavra.adapt.embedding_losses import (
     Cosent,
@@ -33,6 +34,7 @@ from lavra.data.supervised.text_rows import unlabelled_text_rows
 from lavra.evaluate.classification import regression_scores
 from lavra.evaluate.retrieval import compare_with_bm25
 from lavra.model.build import Model
+from lavra.model.transformer import EncoderDecoder
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
 from lavra.pipeline.finetuning.settings import FinetuneConfig
 from lavra.tokens.tokenizer import Tokenizer
@@ -68,6 +70,16 @@ class EmbeddedRecipe:
     def module(self) -> nn.Module:
         """What is trained."""
         return self.model
+
+    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+        """Begin every text with virtual tokens.
+
+        Raises:
+            ConfigError: they are T5's prefix, which its encoder does not read.
+        """
+        if isinstance(adapter, PrefixConfig) and isinstance(self.model.backbone, EncoderDecoder):
+            raise ConfigError("T5's prefix is its decoder's, and its encoder embeds; use prompt, lora or ia3")
+        self.virtual = virtual
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:
         """Groups of texts, no text twice in a batch."""

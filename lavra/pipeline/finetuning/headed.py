@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from torch import nn
 
+from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.losses import task_loss
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.api.headed import HeadedModel
@@ -27,7 +28,7 @@ from lavra.model.task_folder import save_task_model
 from lavra.model.transformer import EncoderDecoder
 from lavra.pipeline.finetuning.headed_scores import score_task
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.pipeline.finetuning.settings import SupervisedConfig
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.objective import TaskObjective
 
@@ -52,9 +53,7 @@ class HeadedRecipe:
         max_tokens: of a row.
     """
 
-    def __init__(self, model: TaskModel, tokenizer: Tokenizer, config: FinetuneConfig, max_tokens: int) -> None:
-        if config.method is Method.PREFIX and isinstance(model.backbone, EncoderDecoder):
-            raise ConfigError("T5's prefix is its decoder's, which a head does not write with; use prompt, lora or ia3")
+    def __init__(self, model: TaskModel, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
         self.model, self.config = model, config
         self.virtual: tuple[int, ...] = ()
         self.headed = HeadedModel(model, tokenizer, max_tokens=max_tokens)
@@ -74,6 +73,16 @@ class HeadedRecipe:
     def module(self) -> nn.Module:
         """What is trained."""
         return self.model
+
+    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+        """Begin every text with virtual tokens.
+
+        Raises:
+            ConfigError: they are T5's prefix, which no head reads.
+        """
+        if isinstance(adapter, PrefixConfig) and isinstance(self.model.backbone, EncoderDecoder):
+            raise ConfigError("T5's prefix is its decoder's, which a head does not write with; use prompt, lora or ia3")
+        self.virtual = virtual
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:
         """Rows by like length, in an order that follows from the seed."""

@@ -13,6 +13,7 @@ import numpy as np
 from lavra.base.errors import InputError
 from lavra.base.tasks import Problem, Task
 from lavra.data.batch import Purpose, generator
+from lavra.data.supervised.columns import column_roles
 from lavra.data.supervised.labels import conflicting_labels, label_set, tag_set, unseen_labels
 from lavra.data.supervised.problems import DataReport, data_report
 from lavra.data.supervised.reading import read_samples
@@ -29,7 +30,7 @@ from lavra.data.supervised.samples import (
 )
 from lavra.data.supervised.splits import find_splits
 from lavra.model.heads import TaskConfig
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.pipeline.finetuning.settings import SupervisedConfig
 
 _MOST_HELDOUT: Final = 2000  # of training data that is kept for measuring
 _LEAST: Final = 2  # samples each half needs
@@ -74,7 +75,7 @@ class Labelled:
         return found
 
 
-def read_labelled(config: FinetuneConfig) -> Labelled:
+def read_labelled(config: SupervisedConfig) -> Labelled:
     """Read and divide the data of a run.
 
     Raises:
@@ -151,7 +152,7 @@ def _key(sample: Sample) -> Hashable:
     return sample.source if isinstance(sample, RewriteSample) else str(sample.messages)
 
 
-def _files(config: FinetuneConfig) -> tuple[list[Path], list[Path]]:
+def _files(config: SupervisedConfig) -> tuple[list[Path], list[Path]]:
     if not config.data.is_dir():
         return [config.data], [] if config.heldout is None else [config.heldout]
     splits = find_splits(config.data)
@@ -160,9 +161,9 @@ def _files(config: FinetuneConfig) -> tuple[list[Path], list[Path]]:
     return list(splits.train), list(splits.validation or splits.test)
 
 
-def _read(paths: Sequence[Path], config: FinetuneConfig) -> SampleSet:
+def _read(paths: Sequence[Path], config: SupervisedConfig) -> SampleSet:
     read = read_samples(
-        list(paths), config.task, columns=config.column_roles(), problem=config.problem, header=config.header
+        list(paths), config.task, columns=column_roles(config.columns), problem=config.problem, header=config.header
     )
     known = [sample for sample in read.samples if not _is_unlabelled(sample)]
     if known:
@@ -176,7 +177,7 @@ def _is_unlabelled(sample: Sample) -> bool:
     return any(hasattr(sample, name) and getattr(sample, name) is None for name in names)
 
 
-def _labels(samples: Sequence[Sample], config: FinetuneConfig) -> tuple[tuple[str, ...], Problem | None]:
+def _labels(samples: Sequence[Sample], config: SupervisedConfig) -> tuple[tuple[str, ...], Problem | None]:
     if config.task is Task.CLASSIFY:
         found = label_set(samples)
         return found.names, found.problem

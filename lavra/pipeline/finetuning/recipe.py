@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import nn
 
+from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.data.supervised.samples import Sample, Trouble
 from lavra.train.objective import AnyObjective
 
@@ -73,6 +74,10 @@ class Recipe(Protocol):
 
     def module(self) -> nn.Module:
         """What is trained; the same object every time."""
+        ...
+
+    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+        """Begin every text with the virtual tokens of an adapter."""
         ...
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:

@@ -16,7 +16,7 @@ from lavra.model.task_folder import load_task_model, task_in
 from lavra.pipeline.finetuning.embedded import EmbeddedRecipe
 from lavra.pipeline.finetuning.headed import HeadedRecipe
 from lavra.pipeline.finetuning.labelled import Labelled
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.pipeline.finetuning.settings import FinetuneConfig, SupervisedConfig
 from lavra.pipeline.finetuning.writing import WritingRecipe
 from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
@@ -24,7 +24,7 @@ from lavra.tokens.tokenizer import Tokenizer
 AnyRecipe = HeadedRecipe | EmbeddedRecipe | WritingRecipe
 
 
-def make_recipe(config: FinetuneConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> AnyRecipe:
+def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> AnyRecipe:
     """Open the model and give it what the task needs.
 
     Args:
@@ -40,20 +40,22 @@ def make_recipe(config: FinetuneConfig, base: Path, tokenizer: Tokenizer, data: 
     if config.task in HEADED_TASKS:
         return _headed(config, base, tokenizer, data)
     model = _backbone(base)
-    room = _room(config, model)
-    recipe = EmbeddedRecipe if config.task is Task.EMBED else WritingRecipe
-    return recipe(model, tokenizer, config, room)
+    room = config.room(context_length(model.config))
+    if isinstance(config, FinetuneConfig) and config.task is Task.EMBED:
+        return EmbeddedRecipe(model, tokenizer, config, room)
+    return WritingRecipe(model, tokenizer, config, room)
 
 
-def _headed(config: FinetuneConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> HeadedRecipe:
+def _headed(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> HeadedRecipe:
     head = data.head(config.task)
     if task_in(base) is config.task:  # go on with the head it has, where that says the same
         known = load_task_model(base, dtype=torch.float32, device=pick_device())
         if known.task.labels == head.labels and known.task.problem == head.problem:
-            return HeadedRecipe(known, tokenizer, config, _room(config, known.backbone))
+            return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config)))
     model = _backbone(base)
     pad = tokenizer.pad_id if tokenizer.pad_id is not None else tokenizer.eos_id
-    return HeadedRecipe(add_task_head(model, head, pad_id=pad), tokenizer, config, _room(config, model))
+    room = config.room(context_length(model.config))
+    return HeadedRecipe(add_task_head(model, head, pad_id=pad), tokenizer, config, room)
 
 
 def _backbone(base: Path) -> Model:
@@ -61,10 +63,3 @@ def _backbone(base: Path) -> Model:
     if task_in(base) is not None:
         return load_task_model(base, dtype=torch.float32, device=pick_device()).backbone
     return load_model(base, dtype=torch.float32, device=pick_device())[0]
-
-
-def _room(config: FinetuneConfig, model: Model) -> int:
-    """Tokens of a text: those of the row, less the virtual ones in front of it."""
-    context = context_length(model.config)
-    taken = config.virtual_tokens if config.method in (Method.PROMPT, Method.PREFIX) else 0
-    return config.room(None if context is None else context - taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ from lavra.pipeline.finetuning.headed_scores import majority
 from lavra.pipeline.finetuning.labelled import Labelled, read_labelled
 from lavra.pipeline.finetuning.recipe import Lesson, Recipe, Scores
 from lavra.pipeline.finetuning.recipes import make_recipe
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.pipeline.finetuning.settings import FinetuneConfig, Method, SupervisedConfig
 from lavra.pipeline.finetuning.writing import meet_without_space
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.tokenizer import Tokenizer
@@ -118,7 +118,7 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
     if adapter is not None:
         add_adapter(recipe.module(), ADAPTER, adapter)
         if isinstance(adapter, PromptConfig | PrefixConfig):
-            recipe.virtual = virtual_ids(recipe.module(), ADAPTER)
+            recipe.put_in_front(virtual_ids(recipe.module(), ADAPTER), adapter)
     lesson = recipe.lesson(data.train)
     prepared = Prepared(
         config=config,
@@ -129,12 +129,17 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
         tokenizer=tokenizer,
         notes=notes,
         parameters=count_parameters(recipe.module()),
-        train=training_settings(config, lesson),
+        train=replace(training_settings(config, lesson), eval_every=config.eval_every, patience=config.patience),
     )
-    if config.strict and any(report.groups for report in prepared.reports()):
-        lines = [line for report in prepared.reports() for line in report.lines()]
-        raise InputError("the data has troubles, and strict is set:\n" + "\n".join(lines))
+    refuse_troubles(config, prepared.reports())
     return prepared
+
+
+def refuse_troubles(config: SupervisedConfig, reports: Sequence[DataReport]) -> None:
+    """Raise InputError where there is anything wrong with the data and `strict` is set."""
+    if config.strict and any(report.groups for report in reports):
+        lines = [line for report in reports for line in report.lines()]
+        raise InputError("the data has troubles, and strict is set:\n" + "\n".join(lines))
 
 
 def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Tokenizer, tuple[str, ...]]:
@@ -220,7 +225,7 @@ def save(prepared: Prepared, out: Path, before: Scores, after: Scores, result: T
         write_card(work, kind=kind, parents=parents, config=facts, metrics=metrics)
 
 
-def training_settings(config: FinetuneConfig, lesson: Lesson) -> TrainConfig:
+def training_settings(config: SupervisedConfig, lesson: Lesson) -> TrainConfig:
     """Of the training loop: AdamW, a rate that rises and then falls to 0 in a straight line (Devlin et al. 2019)."""
     an_epoch = math.ceil(lesson.batches_an_epoch / config.accumulation)
     return TrainConfig(
@@ -232,8 +237,6 @@ def training_settings(config: FinetuneConfig, lesson: Lesson) -> TrainConfig:
         schedule=ScheduleConfig(kind="wsd", warmup=config.warmup, decay=1 - config.warmup),
         precision=config.precision,
         compile=config.compile,
-        eval_every=config.eval_every,
-        patience=config.patience,
         save_every=config.save_every,
         keep_checkpoints=1,
         seed=config.seed,

@@ -1,4 +1,4 @@
-"""The settings of `lavra finetune`: everything a user decides, and what is usual where nothing is said."""
+"""The settings of `lavra finetune` and of what else learns from labelled samples: everything a user decides."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from lavra.adapt.config import (
 )
 from lavra.base.errors import ConfigError
 from lavra.base.tasks import Problem, Task
+from lavra.data.supervised.columns import column_roles
 from lavra.tokens.tokenizer import Tokenizer
 
 
@@ -72,8 +73,8 @@ class EmbedSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
-    """What `lavra finetune` is asked for.
+class SupervisedConfig:
+    """What a run that learns from labelled samples is asked for, whatever it trains.
 
     Attributes:
         task: classify, ner, qa, choice, embed, rerank, chat or text2text.
@@ -83,30 +84,18 @@ class FinetuneConfig:
         columns: which column is what, as role=column, such as text=review label=stars.
         header: whether the first row of a csv or tsv file names its columns; else they are called 1, 2, ...
         problem: what labels are, where the data leaves it open.
-        method: full, lora, dora, ia3, houlsby, pfeiffer, prompt or prefix.
         epochs: how often the training data is read.
         steps: optimizer steps, instead of epochs.
         batch_size: samples in a micro-batch (chat and text2text, packed into rows: about so many).
         accumulation: micro-batches a step.
-        learning_rate: its peak; the method's usual one unless given.
+        learning_rate: its peak; the usual one of what is trained unless given.
         weight_decay: of matrices.
         warmup: share of the steps in which the rate rises; then it falls to 0 in a straight line.
         max_tokens: of a row; 256 (questions, conversations, rewriting: 384) within the model's context unless given.
         on_long: what becomes of longer samples: cut, drop or refuse.
-        rank: of LoRA and DoRA.
-        alpha: of LoRA and DoRA; twice the rank unless given.
-        dropout: of LoRA and DoRA.
-        targets: layers LoRA, DoRA and IA3 change, by the ends of their names, or all-linear.
-        rslora: scale LoRA by the root of its rank.
-        bottleneck: channels of a Houlsby or Pfeiffer adapter.
-        virtual_tokens: of a soft prompt or prefix.
-        prompt_text: text a soft prompt starts from.
         separator: written between source and target where a decoder rewrites; what asks it must write it too.
-        embed: of sentence embeddings.
         precision: float32 or bf16.
         compile: auto, on or off.
-        eval_every: steps between measurements; 0 measures at the end only.
-        patience: measurements without improvement before the run stops early; 0 never does.
         save_every: steps between checkpoints, from which a run that was stopped goes on.
         seed: of weights, order and dropout.
         strict: refuse data with any trouble instead of going on with the rest.
@@ -119,7 +108,6 @@ class FinetuneConfig:
     columns: tuple[str, ...] = ()
     header: bool = True
     problem: Problem | None = None
-    method: Method = Method.FULL
     epochs: float = 3.0
     steps: int | None = None
     batch_size: int = 32
@@ -129,20 +117,9 @@ class FinetuneConfig:
     warmup: float = 0.06
     max_tokens: int | None = None
     on_long: Literal["cut", "drop", "refuse"] = "cut"
-    rank: int = 8
-    alpha: float | None = None
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ()
-    rslora: bool = False
-    bottleneck: int = 64
-    virtual_tokens: int = 20
-    prompt_text: str | None = None
     separator: str = ""
-    embed: EmbedSettings = field(default_factory=EmbedSettings)
     precision: Literal["float32", "bf16"] = "float32"
     compile: Literal["auto", "on", "off"] = "off"
-    eval_every: int = 0
-    patience: int = 0
     save_every: int = 500
     seed: int = 0
     strict: bool = False
@@ -156,14 +133,17 @@ class FinetuneConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
-        for one in self.columns:
-            if "=" not in one:
-                raise ConfigError(f"columns has {one!r}; write role=column, such as label=stars")
+        column_roles(self.columns)
 
     @property
     def peak(self) -> float:
         """The learning rate's peak."""
-        return LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
+        return LEARNING_RATES[Method.FULL] if self.learning_rate is None else self.learning_rate
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens in front of every text."""
+        return 0
 
     def room(self, context: int | None) -> int:
         """Tokens of a row, in a model that reads at most `context` of them.
@@ -171,6 +151,7 @@ class FinetuneConfig:
         Raises:
             ConfigError: more are asked for than the model reads.
         """
+        context = None if context is None else context - self.num_virtual
         if self.max_tokens is None:
             usual = _LONG_TOKENS if self.task in _LONG_TASKS else _USUAL_TOKENS
             return usual if context is None else min(usual, context)
@@ -178,9 +159,48 @@ class FinetuneConfig:
             raise ConfigError(f"max_tokens is {self.max_tokens} and the model reads at most {context}; give less")
         return self.max_tokens
 
-    def column_roles(self) -> dict[str, str]:
-        """Column by role."""
-        return dict(one.split("=", 1) for one in self.columns)
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(SupervisedConfig):
+    """What `lavra finetune` is asked for.
+
+    Attributes:
+        method: full, lora, dora, ia3, houlsby, pfeiffer, prompt or prefix.
+        rank: of LoRA and DoRA.
+        alpha: of LoRA and DoRA; twice the rank unless given.
+        dropout: of LoRA and DoRA.
+        targets: layers LoRA, DoRA and IA3 change, by the ends of their names, or all-linear.
+        rslora: scale LoRA by the root of its rank.
+        bottleneck: channels of a Houlsby or Pfeiffer adapter.
+        virtual_tokens: of a soft prompt or prefix.
+        prompt_text: text a soft prompt starts from.
+        embed: of sentence embeddings.
+        eval_every: steps between measurements; 0 measures at the end only.
+        patience: measurements without improvement before the run stops early; 0 never does.
+    """
+
+    method: Method = Method.FULL
+    rank: int = 8
+    alpha: float | None = None
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ()
+    rslora: bool = False
+    bottleneck: int = 64
+    virtual_tokens: int = 20
+    prompt_text: str | None = None
+    embed: EmbedSettings = field(default_factory=EmbedSettings)
+    eval_every: int = 0
+    patience: int = 0
+
+    @property
+    def peak(self) -> float:
+        """The learning rate's peak; the method's usual one unless given."""
+        return LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens in front of every text: those of a soft prompt or prefix."""
+        return self.virtual_tokens if self.method in (Method.PROMPT, Method.PREFIX) else 0
 
     def adapter(self, tokenizer: Tokenizer, *, whole: tuple[str, ...]) -> AdapterConfig | None:
         """The adapter the method asks for, or None for full finetuning.
@@ -222,7 +242,3 @@ def _targets(config: FinetuneConfig, usual: Patterns) -> Patterns:
     if not config.targets:
         return usual
     return ALL_LINEAR if config.targets == (ALL_LINEAR,) else config.targets
-
-
-HEAD_MODULES: Final = ("head",)
-"""What a task's model trains whole beside an adapter: its `TaskHead` (and BERT's pooler)."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError
 from lavra.base.tasks import Task
@@ -23,7 +24,7 @@ from lavra.data.supervised.samples import RewriteSample, Sample
 from lavra.model.build import Model
 from lavra.model.transformer import Encoder, EncoderDecoder
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.pipeline.finetuning.settings import SupervisedConfig
 from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import Objective, sequence_to_sequence_loss, token_loss
@@ -44,7 +45,7 @@ class WritingRecipe:
 
     trained_whole: tuple[str, ...] = ()
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, config: FinetuneConfig, max_tokens: int) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
         if isinstance(model, Encoder):
             raise ConfigError(
                 f"task {config.task.value!r} writes text and this model is an encoder; take a decoder or T5"
@@ -59,15 +60,16 @@ class WritingRecipe:
             multiple=1,
         )
         self.virtual: tuple[int, ...] = ()
+        self.virtual_in_target = False
 
     def module(self) -> nn.Module:
         """What is trained."""
         return self.model
 
-    @property
-    def virtual_in_target(self) -> bool:
-        """Whether virtual tokens stand in front of what is written: T5's prefix is its decoder's."""
-        return self.config.method is Method.PREFIX and isinstance(self.model, EncoderDecoder)
+    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+        """Begin every text with virtual tokens; what is written, where they are T5's prefix, which is its decoder's."""
+        self.virtual = virtual
+        self.virtual_in_target = isinstance(adapter, PrefixConfig) and isinstance(self.model, EncoderDecoder)
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:
         """Samples packed into rows, apart from each other: as many rows a batch as hold about `batch_size` samples."""
@@ -123,7 +125,7 @@ def meet_without_space(samples: Sequence[Sample], separator: str) -> bool:
     return any(not (one.source + separator)[-1:].isspace() and not (one.target or "")[:1].isspace() for one in texts)
 
 
-def _on_long(config: FinetuneConfig) -> Any:
+def _on_long(config: SupervisedConfig) -> Any:
     """A conversation is never cut: what is left of it would be another one."""
     if config.task is Task.CHAT and config.on_long == "cut":
         return "drop"

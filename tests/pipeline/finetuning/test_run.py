@@ -159,6 +159,13 @@ def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method
     assert together == pytest.approx(apart, rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["classify", "embed"])
+def test_a_prefix_that_nothing_would_read_is_refused(tmp_path, kind):
+    config = FinetuneConfig(task=Task(kind), data=write(tmp_path / "data.jsonl", rows(kind, 40)), method=Method.PREFIX)
+    with pytest.raises(ConfigError, match="T5's prefix is its decoder's"):
+        prepare(config, base_folder(tmp_path / "base", "t5"))
+
+
 def test_going_on_from_a_finetuned_model_keeps_its_head(tmp_path):
     run(tmp_path, "classify")
     config = FinetuneConfig(task=Task.CLASSIFY, data=tmp_path / "data.jsonl", steps=1, learning_rate=1e-9)

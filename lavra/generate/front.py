@@ -1,0 +1,50 @@
+"""Virtual tokens that stand in front of every text: those of a soft prompt or a prefix (`lavra.adapt`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lavra.base.errors import InputError
+from lavra.generate.plan import Reading
+
+_LEAST = 2  # tokens left for a text: one that is read, and one that is written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """Ids behind the vocabulary.
+
+    Attributes:
+        prompt: in front of what a decoder reads, the beginning-of-text token included.
+        source: in front of what an encoder-decoder's encoder reads.
+    """
+
+    prompt: tuple[int, ...] = ()
+    source: tuple[int, ...] = ()
+
+    def behind(self, reading: Reading, name: str) -> Reading:
+        """How a model reads in the room these leave.
+
+        Args:
+            reading: the model's.
+            name: whose they are, for messages.
+
+        Raises:
+            InputError: they leave none.
+        """
+        return replace(
+            reading,
+            context=_left(reading.context, len(self.prompt), name),
+            source_context=_left(reading.source_context, len(self.source), name),
+        )
+
+
+def _left(context: int | None, taken: int, name: str) -> int | None:
+    if context is None:
+        return None
+    if context - taken < _LEAST:
+        raise InputError(
+            f"adapter {name!r} has {taken} virtual tokens and the context is {context}: no text fits behind them; "
+            "train one with fewer"
+        )
+    return context - taken
