@@ -134,9 +134,8 @@ def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokeniz
             f"{adapter.folder} was made with a head for {adapter.head.task.value!r} and writes no text; serve the "
             "folder as a model of its own"
         )
-    if (adapter.folder / "tokenizer.json").exists() and Tokenizer.load(
-        adapter.folder
-    ).fingerprint != tokenizer.fingerprint:
+    has_own = (adapter.folder / "tokenizer.json").exists()
+    if has_own and Tokenizer.load(adapter.folder).fingerprint != tokenizer.fingerprint:
         raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
     if base is not None:
         _check_base(adapter, base)
