@@ -21,13 +21,13 @@ from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.base.tasks import Problem, Task
+from lavra.compress.distill.cache import CacheConfig
 from lavra.compress.distill.config import AttentionConfig, DistillConfig, HiddenConfig
-from lavra.compress.distill.lesson import distill
+from lavra.compress.distill.lesson import Teacher, distill
 from lavra.compress.distill.shrink import shrink
 from lavra.data.supervised.problems import DataReport
 from lavra.generate.in_process import context_length
 from lavra.model import Model, num_parameters
-from lavra.model.checkpoint import load_config
 from lavra.model.families.head_forms import HEADED_TASKS
 from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
@@ -39,6 +39,7 @@ from lavra.pipeline.finetuning.recipes import make_recipe
 from lavra.pipeline.finetuning.run import Progress, refuse_troubles, training_settings
 from lavra.pipeline.finetuning.settings import SupervisedConfig
 from lavra.pipeline.finetuning.writing import WritingRecipe
+from lavra.pipeline.teacher_cache import cached_teacher
 from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, TrainConfig, train
@@ -60,6 +61,9 @@ class DistillRunConfig(SupervisedConfig):
         hidden_distance: mse or cosine.
         attention: weight of the divergence of attention; 0 leaves it out.
         attention_compare: maps or relations.
+        cache: folder that keeps the teacher's logits of the training data, so that it is asked once, for later epochs
+            and for later runs that name the folder.
+        cache_top_k: likeliest tokens that are kept of what a language model says; all logits of a task's head are.
         baseline: students trained the same way without the teacher, each from another seed, to compare with.
         baseline_from: folder of the model whose layers these begin as; what the student begins as otherwise, which
             owes much to the teacher where it is some of its layers.
@@ -73,6 +77,8 @@ class DistillRunConfig(SupervisedConfig):
     hidden_distance: Literal["mse", "cosine"] = "mse"
     attention: float = 0.0
     attention_compare: Literal["maps", "relations"] = "maps"
+    cache: Path | None = None
+    cache_top_k: int = 64
     baseline: int = 0
     baseline_from: Path | None = None
 
@@ -87,6 +93,8 @@ class DistillRunConfig(SupervisedConfig):
         for name in ("hidden", "attention"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give a weight, or 0 to leave it out")
+        if self.cache is not None and (self.hidden or self.attention):
+            raise ConfigError("hidden states and attention are not in a cache; leave cache out, or both of them")
         self.distilling()
 
     def distilling(self) -> DistillConfig:
@@ -222,22 +230,16 @@ def prepare(config: DistillRunConfig, source: Path) -> Prepared:
         data=data,
         teacher=teacher,
         lesson=lesson,
-        layers=_num_layers(config, teacher.model),
+        layers=max(1, teacher.model.config.num_layers // 2) if config.layers is None else config.layers,
         train=training_settings(config, lesson),
     )
+    if config.student is not None and config.layers is None:
+        prepared = replace(prepared, layers=_other_model(config, config.student, prepared).config.num_layers)
     prepared.student()  # refuses what is not there
     if config.baseline_from is not None:
         prepared.untaught(config.seed)
     refuse_troubles(config, prepared.reports())
     return prepared
-
-
-def _num_layers(config: DistillRunConfig, teacher: Model | TaskModel) -> int:
-    if config.layers is not None:
-        return config.layers
-    if config.student is not None:
-        return load_config(config.student).num_layers
-    return max(1, teacher.config.num_layers // 2)
 
 
 def _other_model(config: DistillRunConfig, folder: Path, prepared: Prepared) -> Model | TaskModel:
@@ -310,7 +312,7 @@ def distill_folder(prepared: Prepared, out: Path, progress: Progress) -> Distill
     scratch = out.parent / f".{out.name}-training"
     trained = distill(
         recipe.model,
-        prepared.teacher.model,
+        _teacher(prepared, progress),
         prepared.lesson.objective.batches,
         config.distilling(),
         prepared.train,
@@ -333,6 +335,16 @@ def distill_folder(prepared: Prepared, out: Path, progress: Progress) -> Distill
     _save(prepared, recipe, out, result)
     shutil.rmtree(scratch, ignore_errors=True)
     return result
+
+
+def _teacher(prepared: Prepared, progress: Progress) -> Teacher:
+    """Who teaches: the model, or what is kept of it."""
+    config, train = prepared.config, prepared.train
+    if config.cache is None:
+        return prepared.teacher.model
+    num_batches = train.num_steps * train.accumulation
+    kept = CacheConfig(num_batches=num_batches, top_k=config.cache_top_k, temperature=config.temperature)
+    return cached_teacher(prepared.teacher.model, prepared.lesson.objective.batches, config.cache, kept, progress)
 
 
 def _baseline(prepared: Prepared, seed: int, progress: Progress) -> Scores:

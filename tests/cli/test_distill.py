@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import transformers as hf
+from safetensors.torch import load_file
 
 from lavra.base.card import read_card
 from lavra.base.tasks import Task
@@ -88,7 +89,7 @@ def test_a_student_may_begin_as_another_model(classifier, tmp_path, capsys):
     ours, its = student.backbone.state_dict(), load_checkpoint(base)[0].state_dict()
     assert all(torch.allclose(ours[name], its[name], atol=1e-7) for name in ours.keys() & its.keys())
     assert student.task == load_task_model(teacher).task
-    fast = ["--epochs", "6", "--student", str(base), "--layers", "1"]
+    fast = ["--epochs", "6", "--student", str(tmp_path / "slow"), "--layers", "1"]  # one with a head
     assert main([*arguments, *fast, "--out", str(tmp_path / "fast")]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["student"]["accuracy"] > told["untaught"]["accuracy"]
@@ -107,6 +108,34 @@ def test_the_baseline_may_begin_without_anything_of_the_teacher(classifier, tmp_
     told = json.loads(capsys.readouterr().out)
     assert told["baselines"][0]["accuracy"] < 0.8 < told["teacher"]["accuracy"]
     assert told["student"] == own["student"]
+
+
+@pytest.mark.parametrize(("task", "family"), [("classify", "bert"), ("text2text", "llama")])
+def test_a_cached_teacher_teaches_the_same(tmp_path, capsys, task, family):
+    teacher, data = taught(tmp_path, task, family, epochs=1.0)
+    arguments = ["distill", str(teacher), "--task", task, "--data", str(data), *USUAL, "--epochs", "2", "--json"]
+    all_tokens = str(json.loads((teacher / "config.json").read_text())["vocab_size"])
+    cached, told = ["--cache", str(tmp_path / "cache"), "--cache-top-k", all_tokens], []
+    for name, more in (("live", []), ("written", cached), ("read", cached)):
+        assert main([*arguments, *more, "--out", str(tmp_path / name)]) == 0
+        told.append(json.loads(capsys.readouterr().out)["student"])
+        if name == "written":
+            times = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert told[1] == told[2]
+    name = "accuracy" if task == "classify" else "nats_per_token"
+    assert told[1][name] == pytest.approx(told[0][name], abs=1e-3)
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("live", "read"))
+    apart = sum(float((one - theirs[name]).abs().sum()) for name, one in ours.items())
+    assert apart / sum(one.numel() for one in ours.values()) < 1e-3  # a step is 3e-3
+    other = tmp_path / "other"
+    other.mkdir()
+    stranger, _ = taught(other, task, family, epochs=0.5)
+    assert main(["distill", str(stranger), *arguments[2:], *cached, "--out", str(tmp_path / "out")]) == 2
+    assert "was kept of another teacher" in capsys.readouterr().err
+    hotter = ["--temperature", "3", *cached, "--out", str(tmp_path / "out")]
+    assert main([*arguments, *hotter]) == (0 if task == "classify" else 2)
+    assert task == "classify" or "at temperature 2.0 and the run wants" in capsys.readouterr().err
 
 
 def test_a_writer_teaches_a_writer(tmp_path, capsys):
@@ -142,6 +171,8 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(classifier, tmp_pa
         (teacher, "classify", data, ["--student", str(stranger)], "have different tokenizers"),
         (teacher, "classify", data, ["--baseline-from", str(base)], "baseline is 0"),
         (teacher, "classify", double, ["--strict"], "strict is set"),
+        (teacher, "classify", data, ["--cache", str(tmp_path), "--hidden", "1"], "not in a cache"),
+        (teacher, "classify", data, ["--cache", str(base)], "lavra did not write it"),
     ):
         out = tmp_path / "out"
         arguments = ["distill", str(folder), "--task", task, "--data", str(file), "--out", str(out), *more]

@@ -1,18 +1,23 @@
 """What a task's head says, as a loss: PyTorch's own divergences on the distributions a task reads off its logits."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
 from lavra.adapt.losses import head_loss
-from lavra.base.errors import ConfigError
+from lavra.base.errors import ConfigError, InputError
 from lavra.base.tasks import Problem, Task
-from lavra.compress.distill.config import DistillConfig
+from lavra.compress.distill.cache import TeacherCache
+from lavra.compress.distill.config import DistillConfig, HiddenConfig
+from lavra.compress.distill.head_cache import HeadCache, write_head_cache
 from lavra.compress.distill.heads import soft_loss
-from lavra.compress.distill.lesson import Lesson
+from lavra.compress.distill.lesson import Lesson, distill
 from lavra.compress.distill.passes import task_logits
 from lavra.data.batch import IGNORE
-from tests.compress.distilled import Made, task_batch, task_model
+from tests.compress.distilled import Made, model_of, task_batch, task_model
+from tests.train.tiny import settings
 
 CASES = [
     (Task.CLASSIFY, Problem.SINGLE_LABEL),
@@ -85,6 +90,66 @@ def test_a_lesson_mixes_it_with_the_labels(task, problem):
         ours, theirs = (task_logits(one, batch, whole=False) for one in (student, teacher))
     expected = 0.7 * head_loss(task, problem)(ours, batch) + 0.3 * naive(task, problem, ours, theirs, batch)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("task", "problem"), CASES)
+def test_a_head_on_disk_says_what_the_teacher_says(task, problem, tmp_path):
+    """Whatever the order and the company of the rows, and however much padding there is."""
+    student, teacher = (task_model(task, problem=problem, layers=layers, seed=layers) for layers in (1, 2))
+    made = Made(lambda number: task_batch(task, problem, seed=number), 3)
+    told = []
+    cache = write_head_cache(teacher, made, tmp_path / "cache", 5, lambda *now: told.append(now))
+    assert told == [("teacher", number, 5) for number in range(1, 6)]
+    assert len(cache) == 12
+    mixed = wider(turned(task_batch(task, problem, seed=1)))
+    torch.testing.assert_close(cache.of(mixed), real(task_logits(teacher, mixed, whole=False), mixed))
+    config, losses = DistillConfig(temperature=T, share=0.3), []
+    for who in (teacher, cache):
+        with Lesson(student, who, made, config) as lesson, torch.no_grad():
+            losses.append(lesson.objective.loss(lesson.pupil, mixed))
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-4)
+
+
+def turned(batch):
+    """The samples the other way round."""
+    order = torch.arange(len(batch.input_ids)).view(-1, batch.group).flip(0).flatten()
+    ids, mask, labels = batch.input_ids[order], batch.attention_mask[order], batch.labels.flip(0)
+    return replace(batch, input_ids=ids, attention_mask=mask, labels=labels, sample_ids=batch.sample_ids[::-1])
+
+
+def wider(batch):
+    """Two more tokens of padding."""
+    ids, mask = (functional.pad(one, (0, 2)) for one in (batch.input_ids, batch.attention_mask))
+    tags = batch.labels.shape == batch.input_ids.shape
+    labels = functional.pad(batch.labels, (0, 2), value=IGNORE) if tags else batch.labels
+    return replace(batch, input_ids=ids, attention_mask=mask, labels=labels)
+
+
+def real(logits, batch):
+    """Logits of one a token, 0 on padding."""
+    return logits * batch.attention_mask[:, :, None] if logits.ndim == 3 else logits
+
+
+def test_a_head_on_disk_refuses_what_it_does_not_hold(tmp_path):
+    teacher, made = task_model(), Made(lambda number: task_batch(seed=number))
+    cache = write_head_cache(teacher, made, tmp_path / "cache", 2)
+    with pytest.raises(InputError, match="not one of sample 0 and those beside it"):
+        Lesson(task_model(layers=1), cache, Made(lambda number: task_batch(seed=number + 9)), DistillConfig())
+    with pytest.raises(InputError, match="holds 8 texts"):
+        distill(task_model(layers=1), cache, made, DistillConfig(), settings(3))
+    with pytest.raises(ConfigError, match="not in a teacher's cache"):
+        Lesson(task_model(layers=1), cache, made, DistillConfig(hidden=HiddenConfig()))
+    with pytest.raises(ConfigError, match="with labels a, b, c and the teacher"):
+        Lesson(task_model(Task.NER, layers=1), cache, made, DistillConfig())
+    with pytest.raises(ConfigError, match="one of student and teacher has a task's head"):
+        Lesson(model_of(layers=1), cache, made, DistillConfig())
+    with pytest.raises(ConfigError, match="num_batches is 0"):
+        write_head_cache(teacher, made, tmp_path / "none", 0)
+    with pytest.raises(InputError, match="is a teacher-head-cache"):
+        TeacherCache(tmp_path / "cache")
+    (tmp_path / "cache" / "logits.bin").write_bytes(b"")
+    with pytest.raises(InputError, match="has 0 bytes and should have"):
+        HeadCache(tmp_path / "cache")
 
 
 def test_the_labels_alone_at_a_share_of_nothing_need_another_part():

@@ -8,7 +8,7 @@
 A distribution is kept at one temperature, for a tempered one does not follow from its k likeliest.  Reading maps the
 files; a batch is looked up by what it holds, so that another data set, seed or shape is refused, not misread.
 
-Deliberately absent: caches of a task's head, whose few logits cost the pass before them and nothing to keep.
+What a task's head says is in `head_cache`, text by text.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class TeacherCache:
 
     Attributes:
         id: names the cache.
+        teacher: 16 hex digits that name the teacher's weights.
         kind: of model the teacher is.
         vocab_size: tokens it knows.
         temperature: that its distributions have.
@@ -84,15 +85,15 @@ class TeacherCache:
         card = read_card(folder)
         if card.kind != KIND:
             raise InputError(f"{folder} is a {card.kind}, not what was kept of a teacher; name such a folder")
-        self.folder, self.id = folder, card.id
+        self.folder, self.id, self.teacher = folder, card.id, card.parents["teacher"]
         self.kind, self.vocab_size = Kind(card.config["kind"]), int(card.config["vocab_size"])
         self.temperature, self.top_k = float(card.config["temperature"]), int(card.config["top_k"])
         self._offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
         keys = np.load(folder / "keys.npy")
         self._numbers = {int(key): number for number, key in enumerate(keys)}
         rows = int(self._offsets[-1])
-        self._ids = _mapped(folder / "ids.bin", _id_type(self.vocab_size), (rows, self.top_k))
-        self._logprobs = _mapped(folder / "logprobs.bin", np.float16, (rows, self.top_k + 1))
+        self._ids = mapped(folder / "ids.bin", _id_type(self.vocab_size), (rows, self.top_k))
+        self._logprobs = mapped(folder / "logprobs.bin", np.float16, (rows, self.top_k + 1))
 
     def __len__(self) -> int:
         """Different batches kept."""
@@ -195,7 +196,12 @@ def _id_type(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 
-def _mapped(path: Path, dtype: Any, shape: tuple[int, int]) -> npt.NDArray[Any]:
+def mapped(path: Path, dtype: Any, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """A file as an array that is read as it is needed.
+
+    Raises:
+        InputError: the file is not as long as its shape says.
+    """
     expected = shape[0] * shape[1] * np.dtype(dtype).itemsize
     if not path.exists() or path.stat().st_size != expected:
         found = path.stat().st_size if path.exists() else 0

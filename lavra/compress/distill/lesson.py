@@ -25,6 +25,7 @@ from lavra.base.ports import Hook
 from lavra.compress.distill.cache import TeacherCache
 from lavra.compress.distill.config import DistillConfig
 from lavra.compress.distill.divergence import LiveTeacher, Mixture, Said, chunked_mixture
+from lavra.compress.distill.head_cache import HeadCache
 from lavra.compress.distill.heads import soft_loss
 from lavra.compress.distill.inside import map_divergence, relation_divergence, state_distance
 from lavra.compress.distill.match import attention_pairs, check_relation_heads, state_pairs
@@ -39,7 +40,7 @@ from lavra.train import Objective, TrainConfig, TrainResult, train
 from lavra.train.loop import Evaluate
 from lavra.train.objective import AnyBatch, AnyObjective, TaskObjective
 
-Teacher = Model | TaskModel | TeacherCache
+Teacher = Model | TaskModel | TeacherCache | HeadCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class Lesson:
         self._teacher, self._config = teacher, config
         self._inside = None
         widths = {}
-        if isinstance(teacher, TeacherCache):
+        if isinstance(teacher, TeacherCache | HeadCache):
             _check_cache(teacher, config, batches)
             name = teacher.id
         else:
@@ -126,7 +127,7 @@ class Lesson:
     def _said(self, batch: Batch) -> Said:
         if isinstance(self._teacher, TeacherCache):
             return self._teacher.of(batch)
-        assert not isinstance(self._teacher, TaskModel)
+        assert not isinstance(self._teacher, TaskModel | HeadCache)
         with torch.no_grad():
             hidden = target_hidden(self._teacher, batch)
         return LiveTeacher(
@@ -137,13 +138,10 @@ class Lesson:
         )
 
     def _task_loss(self, pupil: Pupil, batch: TaskBatch) -> Tensor:
-        student, teacher, config = pupil.student, self._teacher, self._config
+        student, config = pupil.student, self._config
         assert isinstance(student, TaskModel)
-        assert isinstance(teacher, TaskModel)
-        whole = self._inside is not None
-        ours = task_logits(student, batch, whole=whole)
-        with torch.no_grad():
-            theirs = task_logits(teacher, batch, whole=whole)
+        ours = task_logits(student, batch, whole=self._inside is not None)
+        theirs = self._said_of_task(batch)
         task, problem = student.task.task, student.task.problem
         loss = torch.zeros((), device=ours.device)
         if config.share < 1.0:
@@ -151,6 +149,13 @@ class Lesson:
         if config.share > 0.0:
             loss = loss + config.share * soft_loss(task, problem)(ours, theirs, batch, config.temperature)
         return loss + self._inner_loss(pupil, batch)
+
+    def _said_of_task(self, batch: TaskBatch) -> Tensor:
+        if isinstance(self._teacher, HeadCache):
+            return self._teacher.of(batch)
+        assert isinstance(self._teacher, TaskModel)
+        with torch.no_grad():
+            return task_logits(self._teacher, batch, whole=self._inside is not None)
 
     def _inner_loss(self, pupil: Pupil, batch: AnyBatch) -> Tensor | float:
         """What hidden states and attention add, times the targets."""
@@ -208,7 +213,7 @@ def distill(
         ConfigError: as `Lesson`.
         InputError, TrainingError, ResumeError: as `train`; another teacher or another `config` is another run.
     """
-    if isinstance(teacher, TeacherCache):
+    if isinstance(teacher, TeacherCache | HeadCache):
         teacher.check(batches.batch(training.num_steps * training.accumulation - 1))  # type: ignore[arg-type]
     with Lesson(student, teacher, batches, config) as lesson:
         return train(lesson.pupil, lesson.objective, training, folder=folder, hooks=hooks, evaluate=evaluate)
@@ -221,9 +226,9 @@ def _check_outputs(student: nn.Module, teacher: Teacher) -> None:
         places = [next(one.parameters()).device for one in (student, teacher)]
         if places[0] != places[1]:
             raise ConfigError(f"the student is on {places[0]} and the teacher on {places[1]}; put both on one device")
-    if isinstance(student, TaskModel) != isinstance(teacher, TaskModel):
+    if isinstance(student, TaskModel) != isinstance(teacher, TaskModel | HeadCache):
         raise ConfigError("one of student and teacher has a task's head and the other has not; give two of a kind")
-    if isinstance(student, TaskModel) and isinstance(teacher, TaskModel):
+    if isinstance(student, TaskModel) and isinstance(teacher, TaskModel | HeadCache):
         ours, theirs = student.task, teacher.task
         if (ours.task, ours.problem, ours.labels) != (theirs.task, theirs.problem, theirs.labels):
             raise ConfigError(
@@ -231,7 +236,7 @@ def _check_outputs(student: nn.Module, teacher: Teacher) -> None:
                 f"{theirs.task.value} with {', '.join(theirs.labels)}; give both the same, in the same order"
             )
         return
-    assert not isinstance(teacher, TaskModel)
+    assert not isinstance(teacher, TaskModel | HeadCache)
     config: ModelConfig = student.config  # type: ignore[assignment]
     kind, size = config.kind, config.vocab_size
     if isinstance(teacher, TeacherCache):
@@ -247,10 +252,10 @@ def _check_outputs(student: nn.Module, teacher: Teacher) -> None:
         )
 
 
-def _check_cache(cache: TeacherCache, config: DistillConfig, batches: BatchMaker | TaskBatchMaker) -> None:
+def _check_cache(cache: TeacherCache | HeadCache, config: DistillConfig, batches: BatchMaker | TaskBatchMaker) -> None:
     if config.hidden is not None or config.attention is not None:
         raise ConfigError("hidden states and attention are not in a teacher's cache; give the teacher itself")
-    if config.temperature != cache.temperature:
+    if isinstance(cache, TeacherCache) and config.temperature != cache.temperature:
         raise ConfigError(
             f"temperature is {config.temperature} and the cache was written for {cache.temperature}; "
             "write it again, or use that one"
