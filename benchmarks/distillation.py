@@ -1,10 +1,11 @@
 """What a teacher is worth: a student of half the layers, taught by it or trained on the labels alone.
 
 A real encoder (MiniLM, 6 layers) is finetuned and becomes the teacher; the student is made of three of its layers.
-From each seed it is trained twice, once with the teacher's logits beside
-the labels and once without, everything else being equal (`lavra distill --baseline 1`).  What counts is the share of
-the teacher's gain over always answering the most frequent label that the student keeps, and whether it beats the
-student without a teacher by more than the seeds differ.
+From each seed three are trained with the same data, steps and rate: with the teacher's logits beside the labels; on
+the labels alone (`lavra distill --baseline 1`); and on the labels alone from the same layers of the encoder that nobody
+finetuned, which owes the teacher nothing (`--baseline-from`).  What counts is the share of the teacher's gain over
+always answering the most frequent label that the student keeps, and whether it beats the second by more than the seeds
+differ.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError, LabelledTask, encod
 from measured_runs import Figures, Kept, Meter, RunError, add_device, measured
 from result import Result, print_table
 
-from lavra.pipeline.distilling import DistillRunConfig, distill_folder, prepare
+from lavra.pipeline.distilling import DistillRunConfig, baseline, distill_folder, prepare
 
 KEPT_BAR = 0.95
 ALL = ("sst2", "assin2")
@@ -49,6 +50,8 @@ class LessonJob:
         temperature: of both distributions.
         share: of the loss that is the teacher's logits.
         hidden: weight of the distance of hidden states.
+        epochs: how often the data is read, instead of the task's; of students alone.
+        learning_rate: its peak, instead of the usual one; of students alone.
         device: `cpu` or `cuda`.
     """
 
@@ -63,6 +66,8 @@ class LessonJob:
     temperature: float
     share: float
     hidden: float
+    epochs: float | None
+    learning_rate: float | None
     device: str
 
     def settings(self) -> dict[str, Any]:
@@ -83,8 +88,9 @@ class Taught:
     runs: Sequence[Figures]
 
     def scores(self, who: str) -> list[float]:
-        """Of the `teacher`, the `student` or the `alone` one, of each run."""
-        found = [run["baselines"][0] if who == "alone" else run[who] for run in self.runs]
+        """Of the `teacher`, the `student`, the one `alone`, or the one `untaught` from the start, of each run."""
+        places = {"alone": 0, "untaught": 1}
+        found = [run["baselines"][places[who]] if who in places else run[who] for run in self.runs]
         return [float(values[self.task.score]) for values in found]
 
     @property
@@ -122,6 +128,8 @@ def main() -> int:
     parser.add_argument("--temperature", type=float, default=2.0)
     parser.add_argument("--share", type=float, default=0.5, help="of the loss that is the teacher's")
     parser.add_argument("--hidden", type=float, default=0.0, help="weight of the distance of hidden states")
+    parser.add_argument("--epochs", type=float, help="of students, instead of the task's")
+    parser.add_argument("--learning-rate", type=float, help="of students, instead of the usual one")
     add_device(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps teachers and each run")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
@@ -169,6 +177,8 @@ def taught(args: argparse.Namespace, task: LabelledTask, folder: Path) -> Taught
             temperature=args.temperature,
             share=args.share,
             hidden=args.hidden,
+            epochs=args.epochs,
+            learning_rate=args.learning_rate,
             device=args.device,
         )
         runs.append(run(job, Kept(folder=args.cache), folder / f"student-{task.name}-{seed}"))
@@ -203,7 +213,7 @@ def finetune_teacher(job: LessonJob) -> None:
 
 
 def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:
-    """Train the student with its teacher and without, in the process of `measured`."""
+    """Train the student with its teacher and twice without, in the process of `measured`."""
     job, task = LessonJob(**{key: value for key, value in settings.items() if key != "out"}), TASKS[settings["task"]]
     config = DistillRunConfig(
         task=task.task,
@@ -216,8 +226,9 @@ def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:
         share=job.share,
         hidden=job.hidden,
         baseline=1,
-        epochs=task.epochs,
-        steps=job.steps or task.steps,
+        epochs=job.epochs or task.epochs,
+        steps=job.steps or (None if job.epochs else task.steps),
+        learning_rate=job.learning_rate,
         batch_size=job.batch_size or task.batch_size,
         max_tokens=task.max_tokens,
         seed=job.seed,
@@ -225,12 +236,15 @@ def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:
     prepared = prepare(config, Path(job.teacher))
     with meter.training(job.device):
         result = distill_folder(prepared, Path(settings["out"]), lambda *_: None)
-    return dict(result.metrics())
+        untaught = baseline(prepare(replace(config, baseline_from=encoder_folder()), Path(job.teacher)), job.seed)
+    baselines = [dict(one.values) for one in (*result.baselines, untaught)]
+    return {**result.metrics(), "baselines": baselines}
 
 
 def table(outcomes: Sequence[Taught]) -> list[list[str]]:
     """A row a task, under a heading."""
     head = ["task", "majority", "teacher", "student", "gain kept", "alone", "gain kept", "margin", "spread"]
+    head += ["never taught", "gain kept"]
     return [head, *(table_row(one) for one in outcomes)]
 
 
@@ -245,18 +259,27 @@ def table_row(one: Taught) -> list[str]:
         f"{one.kept('alone'):.1%}",
         f"{one.margin:+.4f}",
         f"{one.spread:.4f}",
+        with_spread(one.scores("untaught")),
+        f"{one.kept('untaught'):.1%}",
     ]
 
 
 def as_result(outcomes: Sequence[Taught]) -> Result:
     """The line for `run_all`: the task on which the student keeps least."""
     worst = min(outcomes, key=lambda one: one.kept("student"))
-    student, alone = (round(statistics.fmean(worst.scores(who)), 4) for who in ("student", "alone"))
+    student, alone, untaught = (
+        round(statistics.fmean(worst.scores(who)), 4) for who in ("student", "alone", "untaught")
+    )
     return Result(
         claim="share of the teacher's gain that a student of half its layers keeps, ahead of one without a teacher by "
         f"more than the spread of seeds (worst: {worst.task.title})",
         ours=student,
-        peers={"alone": alone, "teacher": round(worst.teacher, 4), "most frequent": round(worst.majority, 4)},
+        peers={
+            "alone": alone,
+            "never taught": untaught,
+            "teacher": round(worst.teacher, 4),
+            "most frequent": round(worst.majority, 4),
+        },
         ratio=round(worst.kept("student"), 4),
         bar=KEPT_BAR,
         holds=all(one.kept("student") >= KEPT_BAR and one.margin > one.spread for one in outcomes),
@@ -272,6 +295,7 @@ def details(one: Taught) -> dict[str, Any]:
     return {
         "student": one.scores("student"),
         "alone": one.scores("alone"),
+        "untaught": one.scores("untaught"),
         "kept": round(one.kept("student"), 4),
         "kept_alone": round(one.kept("alone"), 4),
         "margin": round(one.margin, 4),

@@ -26,15 +26,15 @@ from typing import Any
 import torch
 from finetuning_job import FinetuneJob, load_ragged
 from finetuning_ours import export, peer_settings, ready, scored
-from labelled_tasks import TASKS, DataError, LabelledTask, decoder_folder, encoder_folder
+from labelled_tasks import TASKS, DataError, LabelledTask, encoder_folder
 from measured_runs import Figures, Kept, RunError, add_device, measured
 from result import Result, print_table
+from start_models import BUDGET, pretrained
 
 from lavra.base.device import bf16_pays
-from lavra.base.tasks import Task
 
 SECONDS_BAR, MEMORY_BAR = 0.6, 0.7
-ALL = ("sst2", "cola", "rte", "stsb", "assin2", "lener", "faquad", "xquad", "instruct")
+ALL = ("sst2", "cola", "rte", "stsb", "assin2", "lener", "faquad", "xquad", "instruct", "instruct-t5")
 SMOKE_TASKS, SMOKE_STEPS, SMOKE_BATCH_SIZE = ("rte",), 6, 4
 MB = 1e6
 
@@ -48,7 +48,7 @@ class Contest:
         seeds: of each.
         steps: instead of the tasks' own.
         batch_size: likewise.
-        decoder: folder of the decoder that learns instructions.
+        starts: folder of the model that a task starts from, by what its `start` says.
         peer: whether the Trainer runs too.
         compile: whether it compiles.
         bf16: whether both train in bf16.
@@ -61,7 +61,7 @@ class Contest:
     seeds: Sequence[int]
     steps: int | None
     batch_size: int | None
-    decoder: Path
+    starts: Mapping[str, Path]
     peer: bool
     compile: bool
     bf16: bool
@@ -75,7 +75,7 @@ class Contest:
             task=task.name,
             seed=seed,
             data=str(self.folder / task.name),
-            base=str(self.decoder if task.task is Task.TEXT2TEXT else encoder_folder()),
+            base=str(self.starts[task.start]),
             steps=self.steps,
             batch_size=self.batch_size,
             bf16=self.bf16,
@@ -138,7 +138,7 @@ def main() -> int:
     parser.add_argument("--seeds", help="commas between them (default 0,1,2; 0 with --smoke)")
     parser.add_argument("--steps", type=int, help="instead of each task's own")
     parser.add_argument("--batch-size", type=int, help="instead of each task's own")
-    parser.add_argument("--decoder", type=Path, help="folder of the decoder that learns instructions")
+    parser.add_argument("--budget", default=BUDGET, help="to pretrain each model that learns instructions")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="the Trainer runs too")
     parser.add_argument("--peer-compile", action="store_true", help="the Trainer compiles")
     add_device(parser)
@@ -161,7 +161,7 @@ def main() -> int:
                 seeds=[int(seed) for seed in (args.seeds or ("0" if args.smoke else "0,1,2")).split(",")],
                 steps=args.steps or (SMOKE_STEPS if args.smoke else None),
                 batch_size=args.batch_size or (SMOKE_BATCH_SIZE if args.smoke else None),
-                decoder=args.decoder or decoder_folder(),
+                starts=starts(names, args.cache or Path(folder), args.budget),
                 peer=args.peer,
                 compile=args.peer_compile,
                 bf16=bf16_pays(torch.device(args.device)),
@@ -181,6 +181,15 @@ def main() -> int:
     if args.json:
         print(as_result(contest, outcomes).line())
     return 0
+
+
+def starts(names: Sequence[str], folder: Path, budget: str) -> dict[str, Path]:
+    """The models that the named tasks start from; those that lavra pretrains are kept in the folder."""
+    wanted = dict.fromkeys(TASKS[name].start for name in names)
+    return {
+        start: encoder_folder() if start == "encoder" else pretrained(start, (folder / "start").resolve(), budget)
+        for start in wanted
+    }
 
 
 def contend(contest: Contest, task: LabelledTask) -> Outcome:

@@ -64,7 +64,8 @@ class PeerJob:
         model: folder with the same initial weights, head included.
         adapter: folder with the same initial adapter; empty trains the whole model.
         auto: name of the transformers class that opens the model.
-        labels: what the model's labels are called: `labels`, `span` (first and last) or `next` (already shifted).
+        labels: what the model's labels are called: `labels`, `span` (first and last), `next` (already shifted) or
+            `written` (by the decoder of an encoder-decoder).
         rows: file of the training rows, their order and the rate of each step.
         heldout: file of the rows to measure on.
         out: file to write their logits to.

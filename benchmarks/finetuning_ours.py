@@ -26,16 +26,16 @@ from lavra.api.tag import tag_samples
 from lavra.base.tasks import Task
 from lavra.data.supervised.language_rows import LanguageRows
 from lavra.data.supervised.question_windows import unlabelled_question_rows
-from lavra.data.supervised.rewrite_rows import completion_rows
 from lavra.data.supervised.row_batches import RowBatches, TaskRows, inference_batches
 from lavra.data.supervised.tag_rows import TagConfig, unlabelled_tag_rows
 from lavra.data.supervised.text_rows import unlabelled_text_rows
+from lavra.model.transformer import EncoderDecoder
 from lavra.pipeline.finetuning.headed import HeadedRecipe
 from lavra.pipeline.finetuning.headed_scores import score_task
 from lavra.pipeline.finetuning.run import ADAPTER, Prepared, prepare
 from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
 from lavra.pipeline.finetuning.writing import WritingRecipe
-from lavra.train import CallbackHook, token_loss, train
+from lavra.train import CallbackHook, sequence_to_sequence_loss, token_loss, train
 from lavra.train.schedule import learning_rate_scale
 
 AUTO = {
@@ -116,8 +116,7 @@ def heldout_rows(prepared: Prepared) -> TaskRows | LanguageRows:
     """The rows both sides are measured on."""
     recipe, held, task = prepared.recipe, prepared.data.heldout, prepared.config.task
     if isinstance(recipe, WritingRecipe):
-        # What the model learnt from, without sharing rows.
-        return completion_rows(_any(held), recipe.form, separator=prepared.config.separator, packed=False)
+        return recipe.rows(held, packed=False)  # as those the model learnt from, without sharing rows
     assert isinstance(recipe, HeadedRecipe)
     form = recipe.headed.form(truncate=True)
     if task is Task.NER:
@@ -136,8 +135,9 @@ def own_logits(prepared: Prepared) -> Arrays:
     with torch.inference_mode():
         model = recipe.module()
         device = next(model.parameters()).device
+        loss = sequence_to_sequence_loss if isinstance(model, EncoderDecoder) else token_loss
         batches = (batch.to(device) for _, batch in inference_batches(rows, 32))
-        return [token_loss(model, batch).reshape(1).cpu().numpy() for batch in batches]
+        return [loss(model, batch).reshape(1).cpu().numpy() for batch in batches]
 
 
 def scored(prepared: Prepared, logits: Arrays) -> dict[str, float]:
@@ -170,18 +170,19 @@ def export(prepared: Prepared, folder: Path, *, device: str, compile_it: bool) -
         model = prepared.base
         save_adapter(recipe.module(), ADAPTER, adapter, base=str(prepared.base))
     else:
-        raise DataError(f"the peer trains {config.method.value} of a decoder only")
+        raise DataError(f"the peer trains {config.method.value} of models that write only")
     columns, order = _training_rows(prepared)
     scales = [learning_rate_scale(settings.schedule, step, settings.num_steps) for step in range(settings.num_steps)]
     save_ragged(folder / "rows.npz", {**columns, "order": order, "scales": [np.array(scales)]})
     held = heldout_rows(prepared)
     save_ragged(folder / "heldout.npz", _columns(held, learnt=isinstance(held, LanguageRows)))
     optimizer, form = settings.optimizer, held.form
+    writes_apart = isinstance(recipe.module(), EncoderDecoder)
     return PeerJob(
         model=str(model),
         adapter="" if config.method is Method.FULL else str(adapter),
-        auto=AUTO[config.task],
-        labels=LABELS[config.task],
+        auto="AutoModelForSeq2SeqLM" if writes_apart else AUTO[config.task],
+        labels="written" if writes_apart else LABELS[config.task],
         rows=str(folder / "rows.npz"),
         heldout=str(folder / "heldout.npz"),
         out=str(folder / "logits.npz"),

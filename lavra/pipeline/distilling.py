@@ -326,7 +326,7 @@ def distill_folder(prepared: Prepared, out: Path, progress: Progress) -> Distill
         teacher=teacher,
         untaught=untaught,
         student=student,
-        baselines=tuple(_baseline(prepared, config.seed + number, progress) for number in range(config.baseline)),
+        baselines=tuple(baseline(prepared, config.seed + number, progress) for number in range(config.baseline)),
         majority=majority(prepared.data.train, heldout),
         parameters=(num_parameters(prepared.teacher.module()), num_parameters(recipe.module())),
         steps=trained.steps,
@@ -347,8 +347,14 @@ def _teacher(prepared: Prepared, progress: Progress) -> Teacher:
     return cached_teacher(prepared.teacher.model, prepared.lesson.objective.batches, config.cache, kept, progress)
 
 
-def _baseline(prepared: Prepared, seed: int, progress: Progress) -> Scores:
-    """The same student, trained on the labels alone."""
+def baseline(prepared: Prepared, seed: int, progress: Progress = lambda *_: None) -> Scores:
+    """Scores of the same student, trained on the labels alone.
+
+    Args:
+        prepared: by `prepare`.
+        seed: of order, dropout and a fresh head.
+        progress: told how far it is.
+    """
     recipe = prepared.untaught(seed)
     lesson = recipe.lesson(prepared.data.train)
     hook = CallbackHook(_show(f"without the teacher, seed {seed}", prepared, progress))

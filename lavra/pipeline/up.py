@@ -42,6 +42,7 @@ class UpResult:
 
     Attributes:
         model: the model's folder.
+        adapter: folder of what it was taught, over it; None where it was taught nothing.
         report: the report's file.
         verdict: what the model is good for, measured.
         stages: what became of each stage.
@@ -49,6 +50,7 @@ class UpResult:
     """
 
     model: Path
+    adapter: Path | None
     report: Path
     verdict: str
     stages: tuple[StageResult, ...]
@@ -96,6 +98,7 @@ def run_up(
     compiling = {"plan": plan.compile_seconds, "pretrain": by_name["pretrain"].card.metrics["compile_seconds"]}
     return UpResult(
         model=by_name["pretrain"].folder,
+        adapter=None if "skipped" in by_name["adapt"].card.metrics else by_name["adapt"].folder,
         report=report,
         verdict=text,
         stages=tuple(results),

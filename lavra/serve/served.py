@@ -128,9 +128,15 @@ class ServedModel:
         """Most tokens of prompt and completion together."""
         return self.writer().room(self.adapter)
 
-    def with_adapter(self, name: str) -> ServedModel:
-        """An adapter of its engine's as a model of its own: the same engine and tokenizer; it writes and scores."""
-        return ServedModel(name=name, tokenizer=self.tokenizer, engine=self.engine, adapter=name, parent=self.name)
+    def with_adapter(self, name: str, tokenizer: Tokenizer | None = None) -> ServedModel:
+        """An adapter of its engine's as a model of its own; it writes and scores.
+
+        Args:
+            name: of the adapter in the engine.
+            tokenizer: the adapter's, which reads like the base's and may have a chat template of its own.
+        """
+        own = tokenizer or self.tokenizer
+        return ServedModel(name=name, tokenizer=own, engine=self.engine, adapter=name, parent=self.name)
 
 
 class ModelTable:

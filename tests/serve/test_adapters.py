@@ -1,6 +1,7 @@
 """Adapters as models of their own over HTTP: one engine, one tokenizer, the name says which acts."""
 
 import json
+import shutil
 from functools import cache
 
 import httpx2
@@ -50,7 +51,7 @@ def table(folders):
     settings = serve.ServeSettings(
         adapter=tuple(f"{name}={folders / name}" for name in NAMES), cache_tokens=1024, block_size=4
     )
-    return serve.with_adapters(serve.open_model(f"base={folders / 'base'}", settings))
+    return serve.with_adapters(serve.open_model(f"base={folders / 'base'}", settings), settings)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,22 @@ def test_chats_streams_and_the_base_go_side_by_side(http):
         assert "".join(one["choices"][0]["delta"].get("content", "") for one in chunks) == whole
         texts[name] = whole
     assert len(set(texts.values())) == 3
+
+
+def test_an_adapter_talks_by_the_template_it_was_taught_with(folders, tmp_path):
+    """Over a base that has none: instructions are what made a talker of it."""
+    plain = tiny_in_process()
+    save_checkpoint(plain.model, tmp_path / "base")
+    plain.tokenizer.save(tmp_path / "base")
+    shutil.copytree(folders / "lora", tmp_path / "lora")
+    mine = "{% for message in messages %}Q: {{ message.content }} {% endfor %}A:"
+    plain.tokenizer.with_chat_template(mine).save(tmp_path / "lora")
+    settings = serve.ServeSettings(adapter=(f"taught={tmp_path / 'lora'}",), cache_tokens=512)
+    models = serve.with_adapters(serve.open_model(str(tmp_path / "base"), settings), settings)
+    assert models[1].chat_prompt([{"role": "user", "content": "why"}], None) == "Q: why A:"
+    with pytest.raises(InputError, match="chat template"):
+        models[0].chat_prompt([{"role": "user", "content": "why"}], None)
+    ModelTable(models).close()
 
 
 def test_embeddings_are_the_bases(http, table):
@@ -190,7 +207,7 @@ def test_cards_tell_whose_adapter_it_is(folders, tmp_path, caplog):
 
 def test_an_adapters_folder_is_served_as_the_model_it_makes(folders):
     settings = serve.ServeSettings(cache_tokens=512)
-    models = serve.with_adapters(serve.open_model(f"mine={folders / 'lora'}", settings))
+    models = serve.with_adapters(serve.open_model(f"mine={folders / 'lora'}", settings), settings)
     assert [one.name for one in models] == ["mine"]
     with models[0].engine as engine:
         assert engine.submit(GenerateRequest(prompt="Once upon", max_tokens=8)).completion().text == said("lora")

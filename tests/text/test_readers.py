@@ -127,7 +127,7 @@ def test_html_keeps_the_article_and_leaves_the_menu(tmp_path: Path) -> None:
         ("a.jsonl", b"nothing\n", r"no field 'text' \(no line is a JSON object"),
         ("a.csv", b"id;body\n1;x\n", r"no field 'text' \(its columns are id, body; name the right one"),
         ("a.parquet", b"PAR1 not really", r"a\.parquet cannot be read: damaged parquet"),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 999)[:-30], r"cannot be read: damaged gzip"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 999, mtime=0)[:-30], r"cannot be read: damaged gzip"),
         ("a.txt.gz", b"not gzip", r"cannot be read: damaged gzip"),
         ("a.html", b"<html><body></body></html>", r"no main text in the page"),
         ("a.jsnl", b"", r"unknown type '\.jsnl'; did you mean '\.jsonl'\?"),

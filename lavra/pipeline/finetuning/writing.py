@@ -73,7 +73,7 @@ class WritingRecipe:
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:
         """Samples packed into rows, apart from each other: as many rows a batch as hold about `batch_size` samples."""
-        rows = self._rows(samples, packed=True)
+        rows = self.rows(samples, packed=True)
         together = max(1, round(self.config.batch_size * len(rows) / max(1, len(rows.sequences.inputs))))
         batches = RowBatches(rows, OrderConfig(batch_size=together, seed=self.config.seed))
         loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
@@ -86,7 +86,7 @@ class WritingRecipe:
 
     def score(self, samples: Sequence[Sample]) -> Scores:
         """Nats a token that is to be written, and the perplexity that makes."""
-        rows = self._rows(samples, packed=False)
+        rows = self.rows(samples, packed=False)
         loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
         device = next(self.model.parameters()).device
         training, nats = self.model.training, 0.0
@@ -103,7 +103,8 @@ class WritingRecipe:
         """A folder that `AutoModelForCausalLM` or `AutoModelForSeq2SeqLM` opens."""
         save_model(self.model, folder)
 
-    def _rows(self, samples: Sequence[Any], *, packed: bool) -> LanguageRows:
+    def rows(self, samples: Sequence[Any], *, packed: bool) -> LanguageRows:
+        """Samples as the model reads and writes them, several to a row or one."""
         if self.config.task is Task.CHAT:
             rows = chat_rows(samples, self.form, packed=packed)
         elif isinstance(self.model, EncoderDecoder):

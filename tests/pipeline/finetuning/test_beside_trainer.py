@@ -29,6 +29,7 @@ KINDS = {
     "lener": ("ner", "bert"),
     "xquad": ("qa", "bert"),
     "instruct": ("text2text", "llama"),
+    "instruct-t5": ("text2text", "t5"),
 }
 
 
@@ -48,6 +49,8 @@ def base_folder(folder, family):
     words = tokenizer(family)
     config = preset(family, vocab_size=words.vocab_size, hidden_size=32, num_layers=2, num_heads=2, max_positions=512)
     ids = {"pad_id": words.pad_id, "bos_id": words.bos_id, "eos_ids": () if words.eos_id is None else (words.eos_id,)}
+    if family == "t5":
+        ids["decoder_start_id"] = words.pad_id
     torch.manual_seed(0)
     save_checkpoint(build_model(type(config)(**{**vars(config), **ids})), folder)
     words.save(folder)
@@ -89,7 +92,7 @@ def test_both_sides_learn_the_same(name, sides, tmp_path):
     prepared.recipe.module().eval()
     after = ours.own_logits(prepared)
     found = peer.load_ragged(Path(theirs.out))["logits"]
-    if name == "instruct":  # nats: of batches with us, of rows with the peer
+    if kind == "text2text":  # nats: of batches with us, of rows with the peer
         before, after, found = ([np.sum([one.sum() for one in many])] for many in (before, after, found))
     moved = max(float(np.abs(a.reshape(-1) - b.reshape(-1)).max()) for a, b in zip(after, before, strict=True))
     apart = max(float(np.abs(a.reshape(-1) - b.reshape(-1)).max()) for a, b in zip(after, found, strict=True))

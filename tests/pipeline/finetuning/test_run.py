@@ -152,7 +152,7 @@ def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method
     model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
     packed = objective.batches.table
     assert len(packed) < len(packed.sequences.inputs)
-    alone = prepared.recipe._rows(prepared.data.train, packed=False)
+    alone = prepared.recipe.rows(prepared.data.train, packed=False)
     together, apart = (
         sum(float(objective.loss(model, table.batch([row]))) for row in range(len(table))) for table in (packed, alone)
     )
