@@ -20,6 +20,7 @@ from rich.text import Text
 from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.api.predictor import HeadedPredictor
+from lavra.api.remembering import RememberingModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
 from lavra.base.predictions import (
@@ -183,8 +184,8 @@ def _rows(request: PredictRequest, found: Prediction[Any]) -> list[tuple[str, ..
 
 
 def _file(model: TextModel, asking: Asking, path: Path, settings: PredictSettings, *, as_json: bool) -> None:
-    predictor = model.predictor
-    assert isinstance(predictor, HeadedPredictor)
+    assert isinstance(model.predictor, HeadedPredictor)
+    predictor = HeadedPredictor(RememberingModel(model.predictor.headed))  # what is predicted is scored
     columns = column_roles(settings.columns)
     problem = predictor.headed.model.task.problem if asking.task is Task.CLASSIFY else None
     found = read_samples(path, asking.task, columns=columns, problem=problem, header=settings.header)

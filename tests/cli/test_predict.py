@@ -7,12 +7,14 @@ import pytest
 import lavra
 from lavra.cli.main import EXIT_ERROR, main
 from lavra.data.supervised.samples import TextSample
+from lavra.model.heads import TaskModel
 from lavra.pipeline.finetuning.headed_scores import score_task
 from tests.api.heads import LABELS, head_folder
 from tests.api.test_fill import random_folder
 from tests.pipeline.finetuning.tasks import rows, write
 
 KINDS = ("classify", "several", "number", "rerank", "ner", "qa", "choice")
+LABELLED = ("label", "labels", "ner_tags", "answers", "answer", "score")
 TEXTS = ["She loved to play outside.", "def add(a, b):"]
 
 
@@ -40,6 +42,16 @@ def labelled(tmp_path, labels=("yes", "no", "maybe")):
         tmp_path / "data.jsonl",
         [{"text": f"{TEXTS[number % 2]} {number}", "label": labels[number % len(labels)]} for number in range(9)],
     )
+
+
+def samples_of(kind):
+    """Twelve samples whose labels the models know."""
+    if kind == "ner":
+        return [{"tokens": ["Lily", "loved", f"{number}"], "ner_tags": ["B-PER", "O", "O"]} for number in range(12)]
+    labels = {"classify": {"label": "yes"}, "several": {"labels": ["yes", "no"]}}
+    if kind in labels:
+        return [{"text": f"{TEXTS[0]} {number}", **labels[kind]} for number in range(12)]
+    return rows(kind, 12)
 
 
 def test_texts_are_shown_in_a_table(predict, folders):
@@ -94,16 +106,7 @@ def test_a_labelled_file_is_predicted_and_scored(predict, folders, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_task_reads_its_file(predict, folders, tmp_path, kind):
-    samples = rows(kind, 12) if kind not in ("classify", "several", "ner") else None
-    if samples is None:
-        labels = {"classify": {"label": "yes"}, "several": {"labels": ["yes", "no"]}}
-        samples = [
-            {"tokens": ["Lily", "loved"], "ner_tags": ["B-PER", "O"]}
-            if kind == "ner"
-            else {"text": f"{TEXTS[0]} {number}", **labels[kind]}
-            for number in range(12)
-        ]
-    path, out = write(tmp_path / "data.jsonl", samples), tmp_path / "out.jsonl"
+    path, out = write(tmp_path / "data.jsonl", samples_of(kind)), tmp_path / "out.jsonl"
     said, _ = predict(folders[kind], "--input", path, "--out", out, "--json")
     told = json.loads(said)
     assert (told["num_predictions"], told["scored_samples"], told["note"]) == (12, 12, "")
@@ -111,6 +114,24 @@ def test_every_task_reads_its_file(predict, folders, tmp_path, kind):
     found = lines_of(out.read_text())
     assert len(found) == 12
     assert all("expected" in one and "warnings" not in one for one in found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_labelled_file_costs_no_more_than_one_without_labels(predict, folders, tmp_path, kind, monkeypatch):
+    forward, costs = TaskModel.forward, []
+
+    def counted(self, ids, **more):
+        costs[-1] += ids.numel()
+        return forward(self, ids, **more)
+
+    monkeypatch.setattr(TaskModel, "forward", counted)
+    labelled = samples_of(kind)
+    bare = [{name: value for name, value in row.items() if name not in LABELLED} for row in labelled]
+    for name, samples, scored in (("labelled", labelled, 12), ("bare", bare, 0)):
+        costs.append(0)
+        said, _ = predict(folders[kind], "--input", write(tmp_path / f"{name}.jsonl", samples), "--json")
+        assert json.loads(said)["scored_samples"] == scored
+    assert costs[0] == costs[1] > 0
 
 
 def test_labels_are_not_needed(predict, folders, tmp_path):

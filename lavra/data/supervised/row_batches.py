@@ -156,6 +156,10 @@ class TaskRows:
         begins = self._begins.tolist()
         return [max(rows[begin:end]) for begin, end in pairwise(begins)]
 
+    def own(self, sample: int) -> range:
+        """Numbers of a sample's rows."""
+        return range(int(self._begins[sample]), int(self._begins[sample + 1]))
+
     def batch(self, samples: Sequence[int] | Ints) -> TaskBatch:
         """The samples with these numbers, padded to the longest; labels are empty where none are known.
 
