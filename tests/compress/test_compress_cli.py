@@ -50,6 +50,7 @@ def test_eight_bits_hold_their_card(stories, text, quick, tmp_path, capsys):
     assert "--replace" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_misses_its_card_is_not_saved_unless_allowed_and_then_says_so(stories, text, quick, tmp_path, capsys):
     """Four bits without calibration, held to the bars of eight."""
     out = tmp_path / "out"
@@ -69,6 +70,7 @@ def test_what_misses_its_card_is_not_saved_unless_allowed_and_then_says_so(stori
     assert card.calibration == "none"
 
 
+@pytest.mark.slow
 def test_calibration_is_named_in_the_card_and_lowers_the_cost(stories, text, quick, tmp_path, capsys):
     costs = []
     for extra in ([], ["--calibration", str(tmp_path / "calibration.txt")]):

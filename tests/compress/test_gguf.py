@@ -177,6 +177,7 @@ def test_byte_level_tokens_and_merges(kind, pre, tokenizers, tmp_path):
     assert fields["tokenizer.ggml.add_bos_token"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "vocabulary"), [("llama2", "llama-spm"), ("falcon", "falcon")])
 def test_tokens_are_those_of_llama_cpps_own_vocabulary_files(name, vocabulary, lavra_data, tmp_path):
