@@ -43,7 +43,7 @@ METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 WITHOUT_VIRTUAL = (Task.NER, Task.QA)  # a soft prompt would move the words that tags and spans stand at
 STEPS: Final[Mapping[str, int]] = {"sst2": 1000}  # enough for the gain that is compared
-SMOKE_STEPS, SMOKE_BATCH_SIZE = 4, 4
+SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def run(args: argparse.Namespace, asked: FinetuneJob) -> Figures:
     """Its figures, kept or new."""
 
     def make() -> Figures:
-        TASKS[asked.task].write(Path(asked.data))
+        TASKS[asked.task].write(Path(asked.data), SMOKE_ROWS if args.smoke else None)
         return measured("finetuning_ours:train_job", asdict(asked))
 
     name = f"{asked.task}-{asked.seed}-{asked.method}"

@@ -31,7 +31,7 @@ from lavra.pipeline.distilling import DistillRunConfig, baseline, distill_folder
 KEPT_BAR = 0.95
 ALL = ("sst2", "assin2")
 LAST_FILE = "tokenizer.json"  # of a teacher's folder: with it, all of it is written
-SMOKE_STEPS, SMOKE_BATCH_SIZE = 4, 4
+SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def main() -> int:
 
 def taught(args: argparse.Namespace, task: LabelledTask, folder: Path) -> Taught:
     """A teacher, and a student of each seed."""
-    task.write(folder / task.name)
+    task.write(folder / task.name, SMOKE_ROWS if args.smoke else None)
     steps = args.steps or (SMOKE_STEPS if args.smoke else None)
     batch_size = SMOKE_BATCH_SIZE if args.smoke else None
     teacher = (args.cache or folder).resolve() / f"teacher-{task.name}-{steps or 'all'}-{batch_size or 'usual'}"

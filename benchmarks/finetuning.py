@@ -35,7 +35,7 @@ from lavra.base.device import bf16_pays
 
 SECONDS_BAR, MEMORY_BAR = 0.6, 0.7
 ALL = ("sst2", "cola", "rte", "stsb", "assin2", "lener", "faquad", "xquad", "instruct", "instruct-t5")
-SMOKE_TASKS, SMOKE_STEPS, SMOKE_BATCH_SIZE = ("rte",), 6, 4
+SMOKE_TASKS, SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = ("rte",), 6, 4, 64
 MB = 1e6
 
 
@@ -48,6 +48,7 @@ class Contest:
         seeds: of each.
         steps: instead of the tasks' own.
         batch_size: likewise.
+        rows: of each file at most.
         starts: folder of the model that a task starts from, by what its `start` says.
         peer: whether the Trainer runs too.
         compile: whether it compiles.
@@ -61,6 +62,7 @@ class Contest:
     seeds: Sequence[int]
     steps: int | None
     batch_size: int | None
+    rows: int | None
     starts: Mapping[str, Path]
     peer: bool
     compile: bool
@@ -161,6 +163,7 @@ def main() -> int:
                 seeds=[int(seed) for seed in (args.seeds or ("0" if args.smoke else "0,1,2")).split(",")],
                 steps=args.steps or (SMOKE_STEPS if args.smoke else None),
                 batch_size=args.batch_size or (SMOKE_BATCH_SIZE if args.smoke else None),
+                rows=SMOKE_ROWS if args.smoke else None,
                 starts=starts(names, args.cache or Path(folder), args.budget),
                 peer=args.peer,
                 compile=args.peer_compile,
@@ -210,7 +213,7 @@ def run_ours(contest: Contest, task: LabelledTask, seed: int) -> Figures:
     job = contest.job(task, seed)
 
     def make() -> Figures:
-        task.write(Path(job.data))
+        task.write(Path(job.data), contest.rows)
         return measured("finetuning_ours:train_job", asdict(job))
 
     return contest.kept.get(f"{task.name}-{seed}-ours", job.settings(), make)
@@ -221,7 +224,7 @@ def run_peer(contest: Contest, task: LabelledTask, seed: int) -> Figures:
     job = contest.job(task, seed)
 
     def make() -> Figures:
-        task.write(Path(job.data))
+        task.write(Path(job.data), contest.rows)
         folder = contest.folder / f"{task.name}-{seed}"
         folder.mkdir()
         prepared = ready(job)

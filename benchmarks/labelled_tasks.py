@@ -80,8 +80,12 @@ class LabelledTask:
     method: str = "full"
     start: str = "encoder"
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, most: int | None = None) -> None:
         """Its two files, made of the public data.
+
+        Args:
+            folder: to write them to.
+            most: rows of each; all of them unless given.
 
         Raises:
             DataError: the public data is not there.
@@ -90,7 +94,7 @@ class LabelledTask:
         for name, rows in zip((TRAIN, HELDOUT), self.read(public_data()), strict=True):
             if not rows:
                 raise DataError(f"{self.name} has no rows to be {name}")
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows[:most])
             (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
 
 

@@ -141,6 +141,7 @@ def encode_rows(texts: Sequence[Text], places: Sequence[Place], form: RowFormat)
     """
     ids: list[Ids] = []
     types: list[Ids] = []
+    single: dict[int, Ids] = {}  # the types of rows of one text, all 0, by their length: one array for many rows
     sources: list[int] = []
     pair = next((index for index, text in enumerate(texts) if not isinstance(text, str)), None)
     troubles = [] if pair is None else pair_troubles(places[pair], form)
@@ -151,7 +152,8 @@ def encode_rows(texts: Sequence[Text], places: Sequence[Place], form: RowFormat)
             if trouble.dropped:
                 continue
         ids.append(np.array(encoding.ids, dtype=np.int32))
-        types.append(np.array(encoding.type_ids, dtype=np.int32))
+        own = np.array(encoding.type_ids, dtype=np.int32)
+        types.append(own if own.any() else single.setdefault(len(own), own))
         sources.append(index)
     return EncodedRows(
         ids=tuple(ids),
