@@ -26,7 +26,8 @@ from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError, LabelledTask, encod
 from measured_runs import Figures, Kept, Meter, RunError, add_device, measured
 from result import Result, print_table
 
-from lavra.pipeline.distilling import DistillRunConfig, baseline, distill_folder, prepare
+from lavra.pipeline.distill_config import DistillRunConfig
+from lavra.pipeline.distilling import baseline, distill_folder, prepare
 
 KEPT_BAR = 0.95
 ALL = ("sst2", "assin2")
@@ -88,8 +89,8 @@ class Taught:
     runs: Sequence[Figures]
 
     def scores(self, who: str) -> list[float]:
-        """Of the `teacher`, the `student`, the one `alone`, or the one `untaught` from the start, of each run."""
-        places = {"alone": 0, "untaught": 1}
+        """Of the `teacher`, the `student`, the one `alone`, or the one `never_taught`, of each run."""
+        places = {"alone": 0, "never_taught": 1}
         found = [run["baselines"][places[who]] if who in places else run[who] for run in self.runs]
         return [float(values[self.task.score]) for values in found]
 
@@ -236,8 +237,8 @@ def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:
     prepared = prepare(config, Path(job.teacher))
     with meter.training(job.device):
         result = distill_folder(prepared, Path(settings["out"]), lambda *_: None)
-        untaught = baseline(prepare(replace(config, baseline_from=encoder_folder()), Path(job.teacher)), job.seed)
-    baselines = [dict(one.values) for one in (*result.baselines, untaught)]
+        never, _ = baseline(prepare(replace(config, baseline_from=encoder_folder()), Path(job.teacher)), job.seed)
+    baselines = [dict(one.values) for one in (*result.baselines, never)]
     return {**result.metrics(), "baselines": baselines}
 
 
@@ -259,16 +260,16 @@ def table_row(one: Taught) -> list[str]:
         f"{one.kept('alone'):.1%}",
         f"{one.margin:+.4f}",
         f"{one.spread:.4f}",
-        with_spread(one.scores("untaught")),
-        f"{one.kept('untaught'):.1%}",
+        with_spread(one.scores("never_taught")),
+        f"{one.kept('never_taught'):.1%}",
     ]
 
 
 def as_result(outcomes: Sequence[Taught]) -> Result:
     """The line for `run_all`: the task on which the student keeps least."""
     worst = min(outcomes, key=lambda one: one.kept("student"))
-    student, alone, untaught = (
-        round(statistics.fmean(worst.scores(who)), 4) for who in ("student", "alone", "untaught")
+    student, alone, never = (
+        round(statistics.fmean(worst.scores(who)), 4) for who in ("student", "alone", "never_taught")
     )
     return Result(
         claim="share of the teacher's gain that a student of half its layers keeps, ahead of one without a teacher by "
@@ -276,7 +277,7 @@ def as_result(outcomes: Sequence[Taught]) -> Result:
         ours=student,
         peers={
             "alone": alone,
-            "never taught": untaught,
+            "never taught": never,
             "teacher": round(worst.teacher, 4),
             "most frequent": round(worst.majority, 4),
         },
@@ -295,7 +296,7 @@ def details(one: Taught) -> dict[str, Any]:
     return {
         "student": one.scores("student"),
         "alone": one.scores("alone"),
-        "untaught": one.scores("untaught"),
+        "never_taught": one.scores("never_taught"),
         "kept": round(one.kept("student"), 4),
         "kept_alone": round(one.kept("alone"), 4),
         "margin": round(one.margin, 4),

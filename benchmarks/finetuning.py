@@ -1,10 +1,11 @@
 """Finetuning on real data beside the Hugging Face Trainer: the same start, data, order and steps.
 
-A real pretrained encoder (MiniLM, 22.7M parameters) learns each task whole; a small decoder learns instructions by
-LoRA, the peer's by peft.  lavra runs as `lavra finetune` does.  The Trainer gets the same tokenised rows in the same
-order (like lengths together), the same initial weights, rates and optimizer, bf16 where that is faster, and no
-evaluation, saving or logging.  Each run is a process of its own, which says its seconds from ready data to the last
-step and its peak memory over what it takes up once torch is imported.  Scores are of held-out samples, by one code.
+A real pretrained encoder (MiniLM, 22.7M parameters) learns each task whole; a LLaMA and a T5 that lavra pretrains
+learn instructions by LoRA, the peer's by peft.  lavra runs as `lavra finetune` does.  The Trainer gets the same
+tokenised rows in the same order (like lengths together), the same initial weights, rates and optimizer, bf16 where
+that is faster, and no evaluation, saving or logging.  Each run is a process of its own, which says its seconds from
+ready data to the last step and its peak memory over what it takes up once torch is imported.  Scores are of held-out
+samples, by one code.
 
 A table's row holds where our mean score is not below the peer's by more than the spread of the seeds (the larger of
 the two standard deviations), in at most 0.6 of its seconds and 0.7 of its memory.  `--cache` keeps each run, so that

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -28,8 +27,8 @@ def pretrained(family: str, folder: Path, budget: str = BUDGET) -> Path:
     Raises:
         DataError: the public data is not there, or pretraining failed.
     """
-    record = folder / f"{family}-{budget}.json"
-    if not record.exists():
+    record = folder / f"{family}-{budget}-{CONTEXT}.json"
+    if not record.exists() or not Path(json.loads(record.read_text(encoding="utf-8"))["model"]).is_dir():
         text = folder / "text"
         _write_text(text)
         command = [sys.executable, "-m", "lavra", "pretrain", "--text", str(text), "--family", family]
@@ -55,7 +54,10 @@ def _texts(data: Path) -> Iterator[tuple[str, str]]:
         yield f"wikitext-{part}", read_text(data / "wikitext-2-raw" / f"{part}.txt")
     for book in BOOKS:
         yield book, read_text(data / "gutenberg_nltk" / f"{book}.txt")
-    with zipfile.ZipFile(io.BytesIO((data / "nltk_inaugural" / "inaugural.zip").read_bytes())) as file:
+    speeches = data / "nltk_inaugural" / "inaugural.zip"
+    if not speeches.exists():
+        raise DataError(f"{speeches} is not there")
+    with zipfile.ZipFile(speeches) as file:
         for name in sorted(file.namelist()):
             if name.endswith(".txt"):
                 yield f"inaugural-{Path(name).stem}", file.read(name).decode("utf-8", errors="replace")

@@ -22,7 +22,7 @@ from lavra.base.config import from_mapping
 from lavra.base.errors import InputError
 from lavra.base.tasks import Task
 from lavra.engine.runners.adapted import front_of
-from lavra.generate.front import Front
+from lavra.generate.front import NO_FRONT, Front
 from lavra.model.heads import TaskConfig, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.model.transformer import Encoder
@@ -97,7 +97,7 @@ def open_with_adapter(
     load_adapter(model, adapter.folder, adapter.name)
     model.to(device).eval()
     front = front_of(model, adapter.name)
-    if front != Front() and isinstance(model, Encoder) and adapter.config.get("task") != Task.EMBED.value:
+    if front != NO_FRONT and isinstance(model, Encoder) and adapter.config.get("task") != Task.EMBED.value:
         raise InputError(
             f"{adapter.folder} is a soft prompt of an encoder without a task's head, and says of no task it is for; "
             "put virtual_ids in front of token ids yourself (lavra.adapt), or use another kind of adapter"

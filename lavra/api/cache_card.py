@@ -27,6 +27,7 @@ from lavra.compress.measure import Answers, Progress, compare_answers
 from lavra.compress.samples import Asked, Sample
 from lavra.compress.texts import Texts
 from lavra.engine.runners.torch import CacheType, TorchRunner
+from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Encoder
 
@@ -59,6 +60,8 @@ def measure_cache(
     model, settings, kind = opened.port.model, opened.port.config, cast(CacheType, config.target.detail)
     if isinstance(model, Encoder):
         raise InputError(f"{source} is an encoder, which reads a text at once and keeps no cache")
+    if opened.port.front != NO_FRONT:
+        raise InputError(f"{source} is a soft prompt or prefix; measure the cache of the model it is over")
     sample = heldout_sample(model, opened.port.tokenizer, heldout, config.heldout_tokens)
     before, after = (bytes_per_token(settings, torch.float32, cache) for cache in _both(kind))
     most = max(len(batch.scored) * _width(batch) for batch in sample.batches)

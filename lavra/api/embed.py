@@ -107,12 +107,11 @@ class TorchEmbedder:
 
     def _room(self) -> int | None:
         """Tokens of a text, special ones not counted."""
-        bounds = [
-            bound for bound in (self.config.max_tokens, self._reading.source_context or self._reading.context) if bound
-        ]
+        context = self._reading.source_context or self._reading.context
+        behind = None if context is None else context - len(self._virtual)
+        bounds = [bound for bound in (self.config.max_tokens, behind) if bound is not None]
         frame = self._reading.frame
-        taken = len(self._virtual) + len(frame.before) + len(frame.after)
-        return min(bounds) - taken if bounds else None
+        return min(bounds) - len(frame.before) - len(frame.after) if bounds else None
 
     def _refuse_unless(self, truncate: bool, index: int, length: int, room: int) -> None:
         if not truncate:

@@ -16,6 +16,7 @@ from lavra.api.padding import batches_by_length, padded
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.ports import Gap, LanguageModel
 from lavra.base.types import FillRequest
+from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
 from lavra.model.score import LOGITS_BYTES
 from lavra.model.transformer import Encoder
@@ -65,7 +66,7 @@ def mask_filler(model: LanguageModel) -> TorchMaskFiller | None:
     """What fills the gaps of texts, or None where the model cannot."""
     if not isinstance(model, InProcessModel) or not isinstance(model.model, Encoder):
         return None
-    if model.model.head is None or model.tokenizer.mask_id is None:
+    if model.model.head is None or model.tokenizer.mask_id is None or model.front != NO_FRONT:
         return None
     return TorchMaskFiller(model)
 
@@ -101,6 +102,8 @@ class TorchMaskFiller:
                 "this checkpoint has no masked-token head, so it fills no gaps; "
                 "use it for embeddings, or open one saved with its head (BertForMaskedLM)"
             )
+        if model.front != NO_FRONT:
+            raise InputError("gaps are filled by the model itself, not behind a soft prompt; open the model it is over")
         mask_id = model.tokenizer.mask_id
         if mask_id is None:
             raise InputError("this tokenizer has no mask token; add one to special_tokens_map.json")

@@ -16,7 +16,7 @@ from lavra.api.model import TextModel
 from lavra.api.predictor import HeadedPredictor, NoWriter
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError, nearest
-from lavra.generate.front import Front
+from lavra.generate.front import NO_FRONT, Front
 from lavra.generate.in_process import InProcessModel
 from lavra.model.build import Model
 from lavra.model.checkpoint import DTYPES
@@ -27,8 +27,6 @@ from lavra.quantize import load_model
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
-
-_NO_FRONT = Front()
 
 
 def load(
@@ -73,13 +71,13 @@ def _language_model(
     tokenizer: Tokenizer,
     folder: Path,
     embedding: EmbeddingConfig,
-    front: Front = _NO_FRONT,
+    front: Front = NO_FRONT,
     adapter: AdapterFolder | None = None,
 ) -> TextModel:
     port = InProcessModel(model, model.config, tokenizer, front=front)
     logger.info("%s: %s on %s, runner torch", folder, model.config.family, next(model.parameters()).device)
     virtual = front.source if isinstance(model, EncoderDecoder) else front.prompt
-    embedder = TorchEmbedder(port.model, port.reading, embedding, virtual=virtual)
+    embedder = TorchEmbedder(port.model, port.whole_reading, embedding, virtual=virtual)
     return TextModel(port, runner="torch", tokenizer=tokenizer, embedder=embedder, folder=folder, adapter=adapter)
 
 

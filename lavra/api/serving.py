@@ -24,6 +24,7 @@ from lavra.engine import DraftModel, Engine, EngineAdapter, EngineConfig
 from lavra.engine.runners.adapted import adapters_in, front_of, weights_version
 from lavra.engine.runners.fused import fuse
 from lavra.engine.runners.torch import CACHE_TYPES, TorchRunner
+from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
 from lavra.model.config import ModelConfig
 from lavra.model.transformer import Decoder, Encoder
@@ -92,7 +93,7 @@ def start_engine(
     runner = _runner(port, tokens, cache)
     return Engine(
         runner,
-        port.reading,
+        port.whole_reading,
         stop_ids=port.stop_ids,
         config=config,
         root=root,
@@ -134,9 +135,15 @@ def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokeniz
             f"{adapter.folder} was made with a head for {adapter.head.task.value!r} and writes no text; serve the "
             "folder as a model of its own"
         )
-    has_own = (adapter.folder / "tokenizer.json").exists()
-    if has_own and Tokenizer.load(adapter.folder).fingerprint != tokenizer.fingerprint:
-        raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
+    if (adapter.folder / "tokenizer.json").exists():
+        own = Tokenizer.load(adapter.folder)
+        if own.fingerprint != tokenizer.fingerprint:
+            raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
+        if own.eos_id is not None and own.eos_id != tokenizer.eos_id:
+            raise InputError(
+                f"{adapter.folder} ends a text with {own.token(own.eos_id)!r} and its base with something else, which "
+                "all adapters share; serve the folder as a model of its own"
+            )
     if base is not None:
         _check_base(adapter, base)
 
@@ -243,6 +250,8 @@ def _draft_runner(port: InProcessModel, draft: TextModel, tokens: int, cache: Ca
     small = _in_process(draft)
     if not isinstance(small.model, Decoder) or not isinstance(port.model, Decoder):
         raise InputError("only a decoder can guess, and only for a decoder; leave the draft model out")
+    if small.front != NO_FRONT:
+        raise InputError("the draft is a soft prompt, whose virtual tokens a draft model does not read; name its model")
     if small.tokenizer.fingerprint != port.tokenizer.fingerprint:
         raise InputError(
             "the draft model has another tokenizer, so its guesses mean nothing here; name one that shares it"
@@ -251,7 +260,7 @@ def _draft_runner(port: InProcessModel, draft: TextModel, tokens: int, cache: Ca
 
 
 def _default_tokens(port: InProcessModel, cache: CacheConfig) -> int:
-    context = port.reading.context or port.config.max_positions
+    context = port.whole_reading.context or port.config.max_positions
     weight = next(port.model.parameters())
     fits = int(available_memory(weight.device) * _SHARE) // bytes_per_token(port.config, weight.dtype, cache.cache_type)
     return max(min(fits, max(_CONTEXTS * context, _LEAST_TOKENS)), min(context, _LEAST_TOKENS))

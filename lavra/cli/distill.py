@@ -20,7 +20,8 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
-from lavra.pipeline.distilling import DistillResult, DistillRunConfig, Prepared, distill_folder, prepare
+from lavra.pipeline.distill_config import DistillRunConfig
+from lavra.pipeline.distilling import DistillResult, Prepared, distill_folder, prepare
 
 HELP = """Make a smaller model that does what a finetuned one does: a student of some of its layers, which learns from
 the teacher's logits beside the labels, and where wished from its hidden states and its attention.
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"path": str(out), **result.metrics()})
     else:
-        _show(result)
+        _show(result, config)
     return 0
 
 
@@ -66,19 +67,22 @@ def _introduce(prepared: Prepared) -> None:
     """What is wrong with the data, and what is going to happen; to stderr, before it does."""
     for report in prepared.reports():
         print("\n".join(report.lines()), file=sys.stderr)
-    total = prepared.teacher.model.config.num_layers
+    start = prepared.config.student or prepared.source
+    whose = f"{prepared.layers} of the {prepared.start.config.num_layers} layers of {start}"
     print(f"held out: {prepared.data.origin}", file=sys.stderr)
-    print(f"a student of {prepared.layers} of {total} layers; {prepared.train.num_steps:,} steps", file=sys.stderr)
+    print(f"a student that begins as {whose}; {prepared.train.num_steps:,} steps", file=sys.stderr)
 
 
-def _show(result: DistillResult) -> None:
+def _show(result: DistillResult, config: DistillRunConfig) -> None:
     table = Table("held-out", "parameters", result.student.main, box=None, pad_edge=False)
     teacher, student = (f"{number:,}" for number in result.parameters)
     table.add_row("teacher", teacher, f"{result.teacher.value:.4f}")
     table.add_row("student", student, f"{result.student.value:.4f}")
     if result.baseline_mean is not None:
         spread = "" if result.baseline_spread is None else f" ± {result.baseline_spread:.4f}"
-        table.add_row("the same without the teacher", student, f"{result.baseline_mean:.4f}{spread}")
+        start = "the same" if config.baseline_from is None else str(config.baseline_from)
+        parameters = f"{result.baseline_parameters:,}"
+        table.add_row(f"{start} without the teacher", parameters, f"{result.baseline_mean:.4f}{spread}")
     table.add_row("the student before it learnt", student, f"{result.untaught.value:.4f}")
     if result.majority is not None and result.student.main == "accuracy":
         table.add_row("always the most frequent label", "", f"{result.majority:.4f}")

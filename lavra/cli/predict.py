@@ -42,7 +42,14 @@ from lavra.data.supervised.problems import DataReport, data_report
 from lavra.data.supervised.reading import read_samples
 from lavra.data.supervised.samples import Sample
 from lavra.pipeline.finetuning.recipe import Scores
-from lavra.pipeline.predicting import Asking, label_scores, predict_samples, prediction_fields, text_requests
+from lavra.pipeline.predicting import (
+    Asking,
+    is_labelled,
+    label_scores,
+    predict_samples,
+    prediction_fields,
+    text_requests,
+)
 
 HELP = """Ask a model that lavra finetune made (or any of Hugging Face's with such a head) about texts, or about every
 sample of a file: labels or numbers (classify), named entities (ner), answers (qa), choices (choice), ranks (rerank).
@@ -185,11 +192,13 @@ def _rows(request: PredictRequest, found: Prediction[Any]) -> list[tuple[str, ..
 
 def _file(model: TextModel, asking: Asking, path: Path, settings: PredictSettings, *, as_json: bool) -> None:
     assert isinstance(model.predictor, HeadedPredictor)
-    predictor = HeadedPredictor(RememberingModel(model.predictor.headed))  # what is predicted is scored
+    predictor = model.predictor
     columns = column_roles(settings.columns)
     problem = predictor.headed.model.task.problem if asking.task is Task.CLASSIFY else None
     found = read_samples(path, asking.task, columns=columns, problem=problem, header=settings.header)
     report = data_report(str(path), found)
+    if asking.task is predictor.task and any(map(is_labelled, found.samples)):  # they are predicted, and then scored
+        predictor = HeadedPredictor(RememberingModel(predictor.headed))
     print("\n".join(report.lines()), file=sys.stderr)
     with meter(Unit.THINGS) as progress:
         lines = list(predict_samples(predictor, found.samples, asking, progress))

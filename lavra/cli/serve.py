@@ -187,9 +187,13 @@ def with_adapters(model: ServedModel, settings: ServeSettings) -> list[ServedMod
     if model.engine is None:
         return [model]
     folders = {name: find_folder(folder) for name, folder in named_adapters(settings.adapter).items()}
-    tokenizers = {name: Tokenizer.load(at) for name, at in folders.items() if (at / "tokenizer.json").exists()}
+    templates = {
+        name: Tokenizer.load(folder).chat_template
+        for name, folder in folders.items()
+        if (folder / "tokenizer.json").exists()
+    }
     chosen = [name for name in model.engine.adapters if name != model.engine.usual_adapter]
-    return [model, *(model.with_adapter(name, tokenizers.get(name)) for name in chosen)]
+    return [model, *(model.with_adapter(name, templates.get(name)) for name in chosen)]
 
 
 def version_of(folder: Path | None) -> str:

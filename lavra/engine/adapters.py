@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from lavra.base.errors import ContextLengthError, InputError, nearest
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.engine.blocks import chain_hash
-from lavra.generate.front import Front
+from lavra.generate.front import NO_FRONT, Front
 from lavra.generate.plan import Plan, Reading, plan_request
 from lavra.generate.target import Target, plan_score
 
@@ -33,7 +33,7 @@ class EngineAdapter:
 
     name: str
     version: str = ""
-    front: Front = field(default_factory=Front)
+    front: Front = NO_FRONT
 
     @property
     def virtual_tokens(self) -> int:
@@ -121,7 +121,9 @@ class Variants:
             if adapter.name in self._by_name:
                 raise InputError(f"two adapters are called {adapter.name!r}; give one of them another name")
             self._by_name[adapter.name] = Variant(
-                reading=adapter.front.behind(reading, adapter.name), root=_root(root, adapter), adapter=adapter
+                reading=adapter.front.behind(reading, f"adapter {adapter.name!r}"),
+                root=_root(root, adapter),
+                adapter=adapter,
             )
         self._usual = self.named(usual)
 

@@ -22,29 +22,32 @@ class Front:
     prompt: tuple[int, ...] = ()
     source: tuple[int, ...] = ()
 
-    def behind(self, reading: Reading, name: str) -> Reading:
+    def behind(self, reading: Reading, whose: str) -> Reading:
         """How a model reads in the room these leave.
 
         Args:
             reading: the model's.
-            name: whose they are, for messages.
+            whose: `adapter 'x'`, for messages.
 
         Raises:
             InputError: they leave none.
         """
         return replace(
             reading,
-            context=_left(reading.context, len(self.prompt), name),
-            source_context=_left(reading.source_context, len(self.source), name),
+            context=_left(reading.context, len(self.prompt), whose),
+            source_context=_left(reading.source_context, len(self.source), whose),
         )
 
 
-def _left(context: int | None, taken: int, name: str) -> int | None:
+NO_FRONT = Front()
+
+
+def _left(context: int | None, taken: int, whose: str) -> int | None:
     if context is None:
         return None
     if context - taken < _LEAST:
         raise InputError(
-            f"adapter {name!r} has {taken} virtual tokens and the context is {context}: no text fits behind them; "
+            f"{whose} has {taken} virtual tokens and the context is {context}: no text fits behind them; "
             "train one with fewer"
         )
     return context - taken

@@ -19,7 +19,7 @@ from lavra.base.errors import CheckpointError, ConfigError, InputError
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.beam import BeamSearch
 from lavra.generate.decode import decode
-from lavra.generate.front import Front
+from lavra.generate.front import NO_FRONT, Front
 from lavra.generate.plan import Plan, Reading, plan_request, special_frame
 from lavra.generate.scoring import score_requests
 from lavra.generate.state import start
@@ -29,7 +29,6 @@ from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.tokenizer import Tokenizer
 
 Model = Decoder | Encoder | EncoderDecoder
-_NO_FRONT = Front()
 
 
 def context_length(config: ModelConfig) -> int | None:
@@ -79,7 +78,7 @@ class InProcessModel:
         tokenizer: Tokenizer,
         *,
         batch_size: int = 16,
-        front: Front = _NO_FRONT,
+        front: Front = NO_FRONT,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size} is under 1; give 1 or more")
@@ -91,7 +90,8 @@ class InProcessModel:
         self.stop_ids = frozenset((*config.eos_ids, *eos))
         self.num_tokens = 1 + max(tokenizer.backend.get_vocab(with_added_tokens=True).values())
         context = context_length(config)
-        self.reading = Reading(
+        self.front = front
+        self.whole_reading = Reading(  # of the model; requests meet what the front leaves of it
             tokenizer=tokenizer,
             frame=special_frame(tokenizer),
             context=context,
@@ -99,8 +99,7 @@ class InProcessModel:
             decoder_start=_decoder_start(config) if isinstance(model, EncoderDecoder) else None,
             vocab_size=config.vocab_size,
         )
-        self.front = front
-        self._behind = front.behind(self.reading, "in front")  # how requests are planned
+        self.reading = front.behind(self.whole_reading, "the soft prompt")
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
         """`request.n` completions for each request, best mean log-probability first.
@@ -146,7 +145,7 @@ class InProcessModel:
         if named is not None:
             raise ConfigError(f"adapter {named!r} is for the engine to choose, and this model has none; leave it out")
         return score_requests(
-            self.model, self.config, self._behind, requests, front=self.front, batch_size=self.batch_size
+            self.model, self.config, self.reading, requests, front=self.front, batch_size=self.batch_size
         )
 
     def deltas(self, plan: Plan, cancelled: threading.Event) -> Iterator[Delta]:
@@ -177,7 +176,7 @@ class InProcessModel:
         self._writer()
         for request in requests:
             _refuse_engine_settings(request)
-        return [plan_request(request, self._behind) for request in requests]
+        return [plan_request(request, self.reading) for request in requests]
 
     def _write(self, plans: Sequence[Plan], batch: Sequence[tuple[int, int]]) -> list[Completion]:
         """Write one batch of (plan, sample) rows; each prompt is read once, however many samples it has."""

@@ -49,7 +49,7 @@ def score_requests(
     targets = [plan_score(request, reading) for request in requests]
     window = reading.context or config.max_positions
     if isinstance(model, Encoder):
-        return [_score_encoder(model, reading, target, window, batch_size) for target in targets]
+        return [_score_encoder(model, reading, target, front, window, batch_size) for target in targets]
     whole = window + len(front.prompt)
     return _score_decoder(model, [_behind(target, front, window) for target in targets], whole, batch_size)
 
@@ -90,7 +90,9 @@ def _score_decoder(model: Decoder, targets: Sequence[Target], window: int, batch
     return scores
 
 
-def _score_encoder(model: Encoder, reading: Reading, target: Target, window: int, batch_size: int) -> Score:
+def _score_encoder(
+    model: Encoder, reading: Reading, target: Target, front: Front, window: int, batch_size: int
+) -> Score:
     mask_id = reading.tokenizer.mask_id
     if mask_id is None:
         raise InputError(
@@ -98,7 +100,13 @@ def _score_encoder(model: Encoder, reading: Reading, target: Target, window: int
         )
     before, after = target.context or reading.frame.before, reading.frame.after
     nll = score_masked(
-        model, target.tokens, mask_id=mask_id, before=before, after=after, window=window, batch_size=batch_size
+        model,
+        target.tokens,
+        mask_id=mask_id,
+        before=(*front.prompt, *before),
+        after=after,
+        window=window + len(front.prompt),
+        batch_size=batch_size,
     )
     length = len(before) + len(target.tokens) + len(after)
     long = (f"each token was scored from the {window} tokens around it, out of {length}",) if length > window else ()

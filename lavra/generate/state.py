@@ -18,8 +18,6 @@ from lavra.generate.plan import Plan
 from lavra.model.cache import KVCache
 from lavra.model.transformer import Decoder, EncoderDecoder
 
-_NO_FRONT = Front()
-
 
 class CachedState:
     """A decoder, or the decoder of an encoder-decoder, that has read its prompts into a cache."""
@@ -42,9 +40,7 @@ class CachedState:
             self._cache.select(torch.tensor(list(rows), device=self._cache.length.device))
 
 
-def start(
-    model: Decoder | EncoderDecoder, plans: Sequence[Plan], front: Front = _NO_FRONT
-) -> tuple[CachedState, Tensor]:
+def start(model: Decoder | EncoderDecoder, plans: Sequence[Plan], front: Front) -> tuple[CachedState, Tensor]:
     """Read the sources and prompts of all plans behind a front; the state, and logits (B,V) of the first tokens."""
     device = next(model.parameters()).device
     prompts = [(*front.prompt, *plan.prompt) for plan in plans]

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, cast
 
 import torch
 
@@ -22,7 +22,6 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.base.tasks import Problem, Task
 from lavra.compress.distill.cache import CacheConfig
-from lavra.compress.distill.config import AttentionConfig, DistillConfig, HiddenConfig
 from lavra.compress.distill.lesson import Teacher, distill
 from lavra.compress.distill.shrink import shrink
 from lavra.data.supervised.problems import DataReport
@@ -31,13 +30,13 @@ from lavra.model import Model, num_parameters
 from lavra.model.families.head_forms import HEADED_TASKS
 from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
+from lavra.pipeline.distill_config import DistillRunConfig
 from lavra.pipeline.finetuning.headed import HeadedRecipe
 from lavra.pipeline.finetuning.headed_scores import majority
 from lavra.pipeline.finetuning.labelled import Labelled, read_labelled
 from lavra.pipeline.finetuning.recipe import Lesson, Scores
 from lavra.pipeline.finetuning.recipes import make_recipe
-from lavra.pipeline.finetuning.run import Progress, refuse_troubles, training_settings
-from lavra.pipeline.finetuning.settings import SupervisedConfig
+from lavra.pipeline.finetuning.run import Progress, refuse_other_start, refuse_troubles, training_settings
 from lavra.pipeline.finetuning.writing import WritingRecipe
 from lavra.pipeline.teacher_cache import cached_teacher
 from lavra.quantize import load_model
@@ -45,63 +44,6 @@ from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, TrainConfig, train
 
 AnyRecipe = HeadedRecipe | WritingRecipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistillRunConfig(SupervisedConfig):
-    """What `lavra distill` is asked for.
-
-    Attributes:
-        task: classify, ner, qa, choice, rerank, chat or text2text; what the teacher does.
-        student: folder of the model that the student begins as; some of the teacher's layers otherwise.
-        layers: of the student, evenly spaced; half of the teacher's, or all of `student`'s, unless given.
-        temperature: of both distributions; over 1 shows more of what the teacher thinks of wrong answers.
-        share: of the loss that is the teacher's logits; the rest is the labels'.
-        hidden: weight of the distance of hidden states; 0 leaves them out.
-        hidden_distance: mse or cosine.
-        attention: weight of the divergence of attention; 0 leaves it out.
-        attention_compare: maps or relations.
-        cache: folder that keeps the teacher's logits of the training data, so that it is asked once, for later epochs
-            and for later runs that name the folder.
-        cache_top_k: likeliest tokens that are kept of what a language model says; all logits of a task's head are.
-        baseline: students trained the same way without the teacher, each from another seed, to compare with.
-        baseline_from: folder of the model whose layers these begin as; what the student begins as otherwise, which
-            owes much to the teacher where it is some of its layers.
-    """
-
-    student: Path | None = None
-    layers: int | None = None
-    temperature: float = 2.0
-    share: float = 0.5
-    hidden: float = 0.0
-    hidden_distance: Literal["mse", "cosine"] = "mse"
-    attention: float = 0.0
-    attention_compare: Literal["maps", "relations"] = "maps"
-    cache: Path | None = None
-    cache_top_k: int = 64
-    baseline: int = 0
-    baseline_from: Path | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.task not in (*HEADED_TASKS, Task.CHAT, Task.TEXT2TEXT):
-            raise ConfigError(f"task {self.task.value} has nothing a student is taught; take one with a head, or chat")
-        if self.baseline < 0:
-            raise ConfigError(f"baseline is {self.baseline}; give a number of students, or 0 for none")
-        if self.baseline_from is not None and not self.baseline:
-            raise ConfigError("baseline_from is given and baseline is 0; say how many students, or leave it out")
-        for name in ("hidden", "attention"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; give a weight, or 0 to leave it out")
-        if self.cache is not None and (self.hidden or self.attention):
-            raise ConfigError("hidden states and attention are not in a cache; leave cache out, or both of them")
-        self.distilling()
-
-    def distilling(self) -> DistillConfig:
-        """What is imitated."""
-        hidden = HiddenConfig(weight=self.hidden, distance=self.hidden_distance) if self.hidden else None
-        attention = AttentionConfig(weight=self.attention, compare=self.attention_compare) if self.attention else None
-        return DistillConfig(temperature=self.temperature, share=self.share, hidden=hidden, attention=attention)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +56,10 @@ class Prepared:
         tokenizer: of both.
         data: labelled samples.
         teacher: what its task does.
+        start: the model some of whose layers the student begins as.
         lesson: what is learnt.
         layers: of the student.
+        room: tokens of a row, which both read.
         train: settings of the training loop.
     """
 
@@ -124,8 +68,10 @@ class Prepared:
     tokenizer: Tokenizer
     data: Labelled
     teacher: AnyRecipe
+    start: Model | TaskModel
     lesson: Lesson
     layers: int
+    room: int
     train: TrainConfig
 
     def reports(self) -> list[DataReport]:
@@ -134,15 +80,15 @@ class Prepared:
 
     def student(self) -> AnyRecipe:
         """A student as it begins."""
-        return self._begin(self.config, self.config.student)
+        return _recipe(self.config, shrink(self.start, self.layers), self.tokenizer, self.room)
 
-    def untaught(self, seed: int) -> AnyRecipe:
-        """One that is trained without the teacher."""
-        return self._begin(replace(self.config, seed=seed), self.config.baseline_from or self.config.student)
-
-    def _begin(self, config: DistillRunConfig, folder: Path | None) -> AnyRecipe:
-        whole = self.teacher.model if folder is None else _other_model(config, folder, self)
-        return _recipe(config, shrink(whole, self.layers), self.tokenizer)
+    def without_teacher(self, seed: int) -> AnyRecipe:
+        """One that is to be trained on the labels alone, as it begins."""
+        config, start = replace(self.config, seed=seed), self.start
+        folder = config.baseline_from or config.student
+        if folder is not None:  # again, for a fresh head is drawn by the seed
+            start = _other_model(config, folder, self.tokenizer, self.data, self.teacher)
+        return _recipe(config, shrink(start, self.layers), self.tokenizer, self.room)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +100,8 @@ class DistillResult:
         teacher: its scores.
         untaught: the student's before it learnt anything.
         student: the student's.
-        baselines: of the same student trained without the teacher, a seed each.
+        baselines: of students trained without the teacher, a seed each.
+        baseline_parameters: numbers in each of them; 0 where there are none.
         majority: accuracy of always the most frequent label; None where that means nothing.
         parameters: numbers in the teacher and in the student.
         steps: optimizer steps.
@@ -166,6 +113,7 @@ class DistillResult:
     untaught: Scores
     student: Scores
     baselines: tuple[Scores, ...]
+    baseline_parameters: int
     majority: float | None
     parameters: tuple[int, int]
     steps: int
@@ -220,44 +168,56 @@ def prepare(config: DistillRunConfig, source: Path) -> Prepared:
         ConfigError: the teacher does not do the task, or has not so many layers.
     """
     data, tokenizer = read_labelled(config), Tokenizer.load(source)
-    teacher = _recipe(config, _open_teacher(config.task, source), tokenizer)
+    model = _open_teacher(config.task, source)
+    teacher = _recipe(config, model, tokenizer, config.room(context_length(model.config), tokenizer))
     _check_labels(teacher, data, source)
-    lesson = teacher.lesson(data.train)
+    start, layers = model, max(1, model.config.num_layers // 2)
+    if config.student is not None:
+        start = _other_model(config, config.student, tokenizer, data, teacher)
+        layers = start.config.num_layers
+    contexts = [context_length(one.config) for one in (model, start)]
+    room = config.room(min((one for one in contexts if one is not None), default=None), tokenizer)
+    lesson = _recipe(config, model, tokenizer, room).lesson(data.train)
     prepared = Prepared(
         config=config,
         source=source,
         tokenizer=tokenizer,
         data=data,
         teacher=teacher,
+        start=start,
         lesson=lesson,
-        layers=max(1, teacher.model.config.num_layers // 2) if config.layers is None else config.layers,
+        layers=layers if config.layers is None else config.layers,
+        room=room,
         train=training_settings(config, lesson),
     )
-    if config.student is not None and config.layers is None:
-        prepared = replace(prepared, layers=_other_model(config, config.student, prepared).config.num_layers)
-    prepared.student()  # refuses what is not there
-    if config.baseline_from is not None:
-        prepared.untaught(config.seed)
     refuse_troubles(config, prepared.reports())
+    prepared.student()  # refuses layers that are not there
+    if config.baseline_from is not None:
+        prepared.without_teacher(config.seed)
     return prepared
 
 
-def _other_model(config: DistillRunConfig, folder: Path, prepared: Prepared) -> Model | TaskModel:
+def _other_model(
+    config: DistillRunConfig, folder: Path, tokenizer: Tokenizer, data: Labelled, teacher: AnyRecipe
+) -> Model | TaskModel:
     """A model that is not the teacher, with a head for the teacher's labels.
 
     Raises:
         ConfigError: it reads other tokens than the teacher, or cannot do the task.
     """
-    if Tokenizer.load(folder).fingerprint != prepared.tokenizer.fingerprint:
+    if Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
         raise ConfigError(
-            f"{folder} and {prepared.source} have different tokenizers; a student reads the tokens its teacher reads: "
+            f"{folder} and the teacher have different tokenizers; a student reads the tokens its teacher reads: "
             "let the teacher write answers instead (lavra answers), or take another model"
         )
-    teacher, data = prepared.teacher.model, prepared.data
-    if isinstance(teacher, TaskModel):
-        data = replace(data, labels=teacher.task.labels)
+    if isinstance(teacher.model, TaskModel):
+        data = replace(data, labels=teacher.model.task.labels)
     torch.manual_seed(config.seed)  # of a fresh head
-    return make_recipe(config, folder, prepared.tokenizer, data).model  # type: ignore[return-value]
+    found: Any = make_recipe(config, folder, tokenizer, data).model
+    kinds = [one.config.kind.value for one in (found, teacher.model)]
+    if kinds[0] != kinds[1]:
+        raise ConfigError(f"{folder} is a model of kind {kinds[0]} and the teacher of {kinds[1]}; give one of its kind")
+    return cast("Model | TaskModel", found)
 
 
 def _open_teacher(task: Task, source: Path) -> Model | TaskModel:
@@ -272,8 +232,7 @@ def _open_teacher(task: Task, source: Path) -> Model | TaskModel:
     return load_model(source, dtype=torch.float32, device=pick_device())[0]
 
 
-def _recipe(config: DistillRunConfig, model: Model | TaskModel, tokenizer: Tokenizer) -> AnyRecipe:
-    room = config.room(context_length(model.config))
+def _recipe(config: DistillRunConfig, model: Model | TaskModel, tokenizer: Tokenizer, room: int) -> AnyRecipe:
     if isinstance(model, TaskModel):
         return HeadedRecipe(model, tokenizer, config, room)
     return WritingRecipe(model, tokenizer, config, room)
@@ -310,6 +269,7 @@ def distill_folder(prepared: Prepared, out: Path, progress: Progress) -> Distill
     recipe = prepared.student()
     untaught = recipe.score(heldout)
     scratch = out.parent / f".{out.name}-training"
+    refuse_other_start(scratch, recipe.module())
     trained = distill(
         recipe.model,
         _teacher(prepared, progress),
@@ -321,12 +281,14 @@ def distill_folder(prepared: Prepared, out: Path, progress: Progress) -> Distill
     )
     recipe.module().eval()
     student = recipe.score(heldout)
+    alone = [baseline(prepared, config.seed + number, progress) for number in range(config.baseline)]
     result = DistillResult(
         folder=out,
         teacher=teacher,
         untaught=untaught,
         student=student,
-        baselines=tuple(baseline(prepared, config.seed + number, progress) for number in range(config.baseline)),
+        baselines=tuple(scores for scores, _ in alone),
+        baseline_parameters=alone[0][1] if alone else 0,
         majority=majority(prepared.data.train, heldout),
         parameters=(num_parameters(prepared.teacher.module()), num_parameters(recipe.module())),
         steps=trained.steps,
@@ -347,24 +309,29 @@ def _teacher(prepared: Prepared, progress: Progress) -> Teacher:
     return cached_teacher(prepared.teacher.model, prepared.lesson.objective.batches, config.cache, kept, progress)
 
 
-def baseline(prepared: Prepared, seed: int, progress: Progress = lambda *_: None) -> Scores:
-    """Scores of the same student, trained on the labels alone.
+def baseline(prepared: Prepared, seed: int, progress: Progress = lambda *_: None) -> tuple[Scores, int]:
+    """Scores of a student that is trained on the labels alone, and its parameters.
 
     Args:
         prepared: by `prepare`.
         seed: of order, dropout and a fresh head.
         progress: told how far it is.
     """
-    recipe = prepared.untaught(seed)
+    recipe = prepared.without_teacher(seed)
     lesson = recipe.lesson(prepared.data.train)
     hook = CallbackHook(_show(f"without the teacher, seed {seed}", prepared, progress))
     train(recipe.module(), lesson.objective, training_settings(recipe.config, lesson), hooks=[hook])
     recipe.module().eval()
-    return recipe.score(prepared.data.heldout)
+    return recipe.score(prepared.data.heldout), num_parameters(recipe.module())
 
 
 def _save(prepared: Prepared, recipe: AnyRecipe, out: Path, result: DistillResult) -> None:
-    parents = {"teacher": read_card(prepared.source).id} if (prepared.source / CARD_FILE).exists() else {}
+    sources = {"teacher": prepared.source, "student": prepared.config.student}
+    parents = {
+        name: read_card(folder).id
+        for name, folder in sources.items()
+        if folder is not None and (folder / CARD_FILE).exists()
+    }
     metrics = {**result.metrics(), "heldout": prepared.data.origin}
     with atomic_folder(out) as work:
         recipe.save(work)

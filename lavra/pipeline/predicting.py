@@ -171,9 +171,14 @@ def _expected(sample: Sample) -> Any:
     return None
 
 
+def is_labelled(sample: Sample) -> bool:
+    """Whether it is known what is to be said of it."""
+    return _expected(sample) is not None
+
+
 def label_scores(headed: HeadedModel, samples: Sequence[Sample]) -> tuple[Scores | None, str]:
     """The task's usual scores on the samples whose labels are known, or None and why there are none."""
-    known = [sample for sample in samples if _expected(sample) is not None]
+    known = [sample for sample in samples if is_labelled(sample)]
     if not known:
         return None, "no labels are there, so nothing is scored"
     head = headed.model.task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,18 @@ from lavra.base.card import CARD_FILE
 from lavra.base.errors import InputError
 from lavra.compress.distill.cache import CacheConfig, TeacherCache, write_teacher_cache
 from lavra.compress.distill.head_cache import HeadCache, write_head_cache
-from lavra.compress.distill.pupil import weights_id
 from lavra.model import Model
 from lavra.model.heads import TaskModel
 from lavra.pipeline.finetuning.run import Progress
+from lavra.train.identity import weights_id
 
 
 def cached_teacher(
     teacher: Model | TaskModel, batches: Any, folder: Path, config: CacheConfig, progress: Progress
 ) -> TeacherCache | HeadCache:
-    """The cache that a folder holds, where it is this teacher's and holds the run; a new one where there is none.
+    """The cache that a folder holds, where it is this teacher's; a new one where there is none.
+
+    A task's head is asked about texts that are not there; a language model's cache holds the run, or is refused.
 
     Args:
         teacher: in this process.
@@ -43,6 +46,12 @@ def cached_teacher(
             f"{folder} has the {kept[0]} likeliest tokens at temperature {kept[1]} and the run wants {config.top_k} at "
             f"{config.temperature}; name another folder for the cache, or delete it"
         )
+    if isinstance(found, HeadCache):
+        assert isinstance(teacher, TaskModel)
+        an_epoch = min(config.num_batches, len(batches))
+        if any(found.lacks(batches.batch(number)) for number in range(an_epoch)):
+            return write_head_cache(teacher, batches, folder, config.num_batches, _told(progress), known=found)
+        return found
     for number in {0, config.num_batches - 1}:
         found.check(batches.batch(number))
     return found
@@ -51,9 +60,10 @@ def cached_teacher(
 def _write(
     teacher: Model | TaskModel, batches: Any, folder: Path, config: CacheConfig, progress: Progress
 ) -> TeacherCache | HeadCache:
-    def told(stage: str, done: float, total: float | None) -> None:
-        progress(stage, done, total, "")
-
     if isinstance(teacher, TaskModel):
-        return write_head_cache(teacher, batches, folder, config.num_batches, told)
-    return write_teacher_cache(teacher, batches, folder, config, told)
+        return write_head_cache(teacher, batches, folder, config.num_batches, _told(progress))
+    return write_teacher_cache(teacher, batches, folder, config, _told(progress))
+
+
+def _told(progress: Progress) -> Callable[[str, float, float | None], None]:
+    return lambda stage, done, total: progress(stage, done, total, "")

@@ -128,14 +128,14 @@ class ServedModel:
         """Most tokens of prompt and completion together."""
         return self.writer().room(self.adapter)
 
-    def with_adapter(self, name: str, tokenizer: Tokenizer | None = None) -> ServedModel:
+    def with_adapter(self, name: str, template: str | None = None) -> ServedModel:
         """An adapter of its engine's as a model of its own; it writes and scores.
 
         Args:
             name: of the adapter in the engine.
-            tokenizer: the adapter's, which reads like the base's and may have a chat template of its own.
+            template: of its conversations; the model's own where it has none.
         """
-        own = tokenizer or self.tokenizer
+        own = self.tokenizer if template is None else self.tokenizer.with_chat_template(template)
         return ServedModel(name=name, tokenizer=own, engine=self.engine, adapter=name, parent=self.name)
 
 

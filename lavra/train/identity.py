@@ -20,6 +20,15 @@ def first_batch_id(batch: AnyBatch) -> str:
     return content.hexdigest()[:16]
 
 
+def weights_id(model: nn.Module) -> str:
+    """16 hex digits that tell one model's weights from another's, by the first numbers of each tensor."""
+    content = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        numbers = here(tensor).detach().flatten()[:_LOOKED_AT]
+        content.update(name.encode() + numbers.float().cpu().numpy().tobytes())
+    return content.hexdigest()[:16]
+
+
 def frozen_id(model: nn.Module) -> str | None:
     """16 hex digits that tell the weights that are not trained from others, by the first numbers of each.
 

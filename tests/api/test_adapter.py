@@ -13,6 +13,7 @@ import lavra
 from lavra.adapt.config import PromptConfig
 from lavra.adapt.inject import add_adapter
 from lavra.adapt.peft_write import save_adapter
+from lavra.api.fill import mask_filler
 from lavra.api.headed import TextGroup
 from lavra.api.serving import start_engine
 from lavra.base.card import read_card
@@ -221,6 +222,43 @@ def nats_by_hand(recipe, port, tokens, source):
 def test_a_soft_prompt_of_an_embedder(tmp_path):
     run = tuned(tmp_path, "embed", Method.PROMPT)
     assert lavra.load(tmp_path / "made").embed(TEXTS) == pytest.approx(run.recipe.embed(TEXTS), abs=1e-5)
+
+
+def test_an_encoders_soft_prompt_is_scored_with_and_nothing_else_ignores_it(tmp_path):
+    run = tuned(tmp_path, "embed", Method.PROMPT)
+    opened, plain = lavra.load(tmp_path / "made"), lavra.load(tmp_path / "base")
+    (score,) = opened.port.score([ScoreRequest(text="ana saw rui")])
+    tokenizer, front = opened.tokenizer, list(run.recipe.virtual)
+    ids = tokenizer.encode("ana saw rui", add_special_tokens=True)
+    expected = []
+    for place in range(1, len(ids) - 1):
+        hidden = [*front, *ids[:place], tokenizer.mask_id, *ids[place + 1 :]]
+        with torch.no_grad():
+            logits = opened.port.model(torch.tensor([hidden]))[0, len(front) + place]
+        expected.append(float(logits.log_softmax(-1)[ids[place]]))
+    assert list(score.logprobs) == pytest.approx(expected, abs=1e-4)
+    assert list(score.logprobs) != pytest.approx(list(plain.score("ana saw rui").logprobs), abs=1e-3)
+    assert mask_filler(opened.port) is None
+    with pytest.raises(InputError, match="not behind a soft prompt"):
+        opened.fill_mask("ana saw [MASK]")
+
+
+def test_a_soft_prompt_takes_the_models_room_and_not_the_texts(tmp_path):
+    """A sentence encoder's own bound is on texts: 16 tokens of them, behind 20 virtual ones."""
+    run = tuned(tmp_path, "embed", Method.PROMPT)
+    (tmp_path / "base" / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 16}))
+    (tmp_path / "base" / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Transformer"}]))
+    opened = lavra.load(tmp_path / "made")
+    fits = " ".join(["day"] * 14)
+    assert opened.embed([fits]) == pytest.approx(run.recipe.embed([fits]), abs=1e-5)
+    with pytest.raises(ContextLengthError, match="15 tokens and this model embeds at most 14"):
+        opened.embed([f"{fits} day"])
+
+
+def test_a_soft_prompt_guesses_for_nobody(tmp_path):
+    tuned(tmp_path, "text2text", Method.PROMPT, "llama")
+    with pytest.raises(InputError, match="the draft is a soft prompt"):
+        start_engine(lavra.load(tmp_path / "base"), draft=lavra.load(tmp_path / "made"))
 
 
 def test_what_does_not_fit_behind_a_soft_prompt(tmp_path):

@@ -1,6 +1,7 @@
 """`lavra distill`: the student is saved whole, measured beside its teacher, and what does not fit is said at once."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,12 +9,17 @@ import transformers as hf
 from safetensors.torch import load_file
 
 from lavra.base.card import read_card
+from lavra.base.errors import ResumeError
 from lavra.base.tasks import Task
 from lavra.cli.main import main
-from lavra.model import load_checkpoint
+from lavra.compress.distill.head_cache import HeadCache
+from lavra.model import load_checkpoint, save_checkpoint
 from lavra.model.task_folder import load_task_model
-from lavra.pipeline.finetuning.run import finetune, prepare
+from lavra.pipeline.distill_config import DistillRunConfig
+from lavra.pipeline.distilling import distill_folder, prepare
+from lavra.pipeline.finetuning import run as finetuning
 from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.tokens.tokenizer import Tokenizer
 from tests.pipeline.finetuning.tasks import base_folder, rows, write
 
 USUAL = ["--batch-size", "16", "--learning-rate", "3e-3", "--heldout-fraction", "0.2"]
@@ -25,7 +31,9 @@ def taught(folder, task, family="bert", epochs=6.0):
     config = FinetuneConfig(
         task=Task(task), data=data, batch_size=16, learning_rate=3e-3, epochs=epochs, heldout_fraction=0.2
     )
-    finetune(prepare(config, base_folder(folder / "base", family)), folder / "teacher", lambda *_: None)
+    finetuning.finetune(
+        finetuning.prepare(config, base_folder(folder / "base", family)), folder / "teacher", lambda *_: None
+    )
     return folder / "teacher", data
 
 
@@ -68,7 +76,7 @@ def test_the_table_says_what_was_asked_for(classifier, tmp_path, capsys):
     more = ["--steps", "3", "--layers", "2", "--learning-rate", "1e-6", "--out", str(tmp_path / "same")]
     assert main([*arguments, *more]) == 0
     shown = capsys.readouterr()
-    assert "a student of 2 of 2 layers; 3 steps" in shown.err
+    assert f"begins as 2 of the 2 layers of {teacher}; 3 steps" in shown.err
     assert "always the most frequent label" in shown.out
     assert "without the teacher" not in shown.out
     assert "keeps 100.0%" in shown.out
@@ -94,6 +102,42 @@ def test_a_student_may_begin_as_another_model(classifier, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["student"]["accuracy"] > told["untaught"]["accuracy"]
     assert load_task_model(tmp_path / "fast").config.num_layers == 1
+
+
+def test_rows_have_room_in_both(classifier, tmp_path, capsys):
+    """A student of 16 positions reads the rows its teacher of 96 reads: cut to 16, and told."""
+    teacher, _ = classifier
+    model, short = load_checkpoint(teacher.parent / "base")[0], tmp_path / "short"
+    model.embedding.position.weight.data = model.embedding.position.weight.data[:16].clone()
+    model.config = replace(model.config, max_positions=16)
+    save_checkpoint(model, short)
+    Tokenizer.load(teacher).save(short)
+    longer = [{"text": f"good day {number} " * 20, "label": "yes"} for number in range(20)]
+    long = write(tmp_path / "long.jsonl", [*rows("classify"), *longer])
+    arguments = ["distill", str(teacher), "--task", "classify", "--data", str(long), *USUAL, "--steps", "2"]
+    assert main([*arguments, "--student", str(short), "--out", str(tmp_path / "out"), "--seed", "3"]) == 0
+    shown = capsys.readouterr()
+    assert "a row holds 16" in shown.err
+    assert f"begins as 2 of the 2 layers of {short}" in shown.err
+
+
+def test_a_stopped_run_goes_on_with_its_student_only(classifier, tmp_path, monkeypatch):
+    teacher, data = classifier
+    base = teacher.parent / "base"
+    asked = DistillRunConfig(task=Task.CLASSIFY, data=data, student=base, batch_size=16, steps=9, save_every=2)
+
+    def stop(stage, done, *_):
+        if stage == "train" and done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill_folder(prepare(asked, teacher), tmp_path / "out", stop)
+    other = replace(asked, student=base_folder(tmp_path / "other", seed=8))
+    with pytest.raises(ResumeError, match="began as another model"):
+        distill_folder(prepare(other, teacher), tmp_path / "out", lambda *_: None)
+    result = distill_folder(prepare(asked, teacher), tmp_path / "out", lambda *_: None)
+    assert result.steps == 9
+    assert read_card(result.folder).parents == {"teacher": read_card(teacher).id}
 
 
 def test_the_baseline_may_begin_without_anything_of_the_teacher(classifier, tmp_path, capsys):
@@ -128,6 +172,13 @@ def test_a_cached_teacher_teaches_the_same(tmp_path, capsys, task, family):
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("live", "read"))
     apart = sum(float((one - theirs[name]).abs().sum()) for name, one in ours.items())
     assert apart / sum(one.numel() for one in ours.values()) < 1e-3  # a step is 3e-3
+    if task == "classify":  # another seed holds out other samples: those that are new are asked about
+        before = len(HeadCache(tmp_path / "cache"))
+        for more in (cached, []):
+            assert main([*arguments, *more, "--seed", "5", "--out", str(tmp_path / f"five{len(more)}")]) == 0
+            told.append(json.loads(capsys.readouterr().out)["student"])
+        assert before < len(HeadCache(tmp_path / "cache")) <= 160
+        assert told[-1]["accuracy"] == pytest.approx(told[-2]["accuracy"], abs=1e-3)
     other = tmp_path / "other"
     other.mkdir()
     stranger, _ = taught(other, task, family, epochs=0.5)

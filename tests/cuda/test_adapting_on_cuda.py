@@ -15,7 +15,8 @@ from lavra.adapt.inject import virtual_ids
 from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
-from lavra.pipeline.distilling import DistillRunConfig, distill_folder
+from lavra.pipeline.distill_config import DistillRunConfig
+from lavra.pipeline.distilling import distill_folder
 from lavra.pipeline.distilling import prepare as prepare_lesson
 from lavra.pipeline.finetuning.run import finetune, prepare
 from lavra.pipeline.finetuning.settings import FinetuneConfig, Method

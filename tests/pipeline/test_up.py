@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import transformers
 import lavra
 from lavra.base.errors import ConfigError
 from lavra.base.workspace import Workspace
+from lavra.cli import serve, up
 from lavra.compress.card import read_quality
 from lavra.pipeline import planning
 from lavra.pipeline.plan import Plan
@@ -51,6 +53,17 @@ def silent(step: str, done: float, total: float | None = None, note: str = "") -
 def made(text: Path, tmp_path_factory: pytest.TempPathFactory):
     workspace = Workspace.open(tmp_path_factory.mktemp("up") / "workspace")
     return workspace, run_up(settings(text, heldout_fraction=0.2), workspace, silent)
+
+
+def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.MonkeyPatch):
+    _, result = made
+    adapt = next(stage for stage in result.stages if stage.stage == "adapt")
+    assert result.adapter == (None if "skipped" in adapt.card.metrics else adapt.folder)
+    served = []
+    monkeypatch.setattr(serve, "serve_folders", lambda models, settings: served.append((models, settings.adapter)))
+    up._serve(replace(result, adapter=adapt.folder))
+    up._serve(replace(result, adapter=None))
+    assert served == [([str(result.model)], (str(adapt.folder),)), ([str(result.model)], ())]
 
 
 def test_the_model_is_one_transformers_opens_with_equal_logits(made):

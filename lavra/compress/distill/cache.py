@@ -29,12 +29,11 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.compress.distill.divergence import TopTeacher
 from lavra.compress.distill.passes import target_hidden
-from lavra.compress.distill.pupil import weights_id
 from lavra.data.batch import Batch, BatchMaker
 from lavra.model import Model
 from lavra.model.config import Kind
 from lavra.model.loss import chunk_rows
-from lavra.train.identity import first_batch_id
+from lavra.train.identity import first_batch_id, weights_id
 
 KIND: Final = "teacher-cache"
 

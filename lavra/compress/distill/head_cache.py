@@ -5,12 +5,13 @@
     offsets.npy    (M + 1,)      where each row's logits begin
 
 A pass over the teacher costs as much as most of a student's step; from the second epoch on, and for every other
-student, temperature or seed, it need not be made again.  Rows are looked up by what they hold, whatever the order.
+student, temperature or order, it need not be made again.  Rows are looked up by what they hold.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -25,9 +26,9 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.compress.distill.cache import Progress, mapped
 from lavra.compress.distill.passes import task_logits
-from lavra.compress.distill.pupil import weights_id
 from lavra.data.supervised.batch import TaskBatch, TaskBatchMaker
 from lavra.model.heads import TaskConfig, TaskModel
+from lavra.train.identity import weights_id
 
 KIND: Final = "teacher-head-cache"
 
@@ -44,6 +45,7 @@ class HeadCache:
         id: names the cache.
         teacher: 16 hex digits that name the teacher's weights.
         task: what the teacher's head is for.
+        shape: logits a row, or (True) of each token of a row.
 
     Raises:
         InputError: the folder is no such cache, or its file is not as long as it should be.
@@ -57,12 +59,22 @@ class HeadCache:
         self.task = from_mapping(TaskConfig, card.config["task"], where=str(folder))
         self._width, self._each = int(card.config["width"]), bool(card.config["each_token"])
         self._offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
+        self.shape = (self._width, self._each)
         self._numbers = {int(key): number for number, key in enumerate(np.load(folder / "keys.npy"))}
         self._logits = mapped(folder / "logits.bin", np.float32, (int(self._offsets[-1]), self._width))
 
     def __len__(self) -> int:
         """Different rows kept."""
         return len(self._numbers)
+
+    def lacks(self, batch: TaskBatch) -> bool:
+        """Whether a row of a batch is not there."""
+        return any(key not in self._numbers for key in _keys(batch))
+
+    def rows(self) -> Iterator[tuple[int, Floats]]:
+        """What names each row, and its logits."""
+        for key, number in self._numbers.items():
+            yield key, self._logits[self._offsets[number] : self._offsets[number + 1]]
 
     def check(self, batch: TaskBatch) -> None:
         """Raise InputError where the cache does not hold a row of a batch."""
@@ -94,7 +106,13 @@ class HeadCache:
 
 
 def write_head_cache(
-    teacher: TaskModel, batches: TaskBatchMaker, folder: Path, num_batches: int, progress: Progress | None = None
+    teacher: TaskModel,
+    batches: TaskBatchMaker,
+    folder: Path,
+    num_batches: int,
+    progress: Progress | None = None,
+    *,
+    known: HeadCache | None = None,
 ) -> HeadCache:
     """Ask a teacher about the rows of a run and keep what it says; the folder appears whole or not at all.
 
@@ -104,6 +122,7 @@ def write_head_cache(
         folder: where; an existing folder is replaced.
         num_batches: micro-batches from number 0 on; a run looks at steps x accumulation x processes of them.
         progress: told `teacher`, batches done, and batches there are.
+        known: what was kept of this teacher before; it is kept again and not asked.
 
     Raises:
         ConfigError: `num_batches` is under 1.
@@ -112,23 +131,26 @@ def write_head_cache(
         raise ConfigError(f"num_batches is {num_batches}; give 1 or more")
     device = next(teacher.parameters()).device
     teacher.eval()
-    known: dict[int, int] = {}
-    shape = None
+    lengths: dict[int, int] = {}
+    shape = None if known is None else known.shape
     with atomic_folder(folder) as work:
         with (work / "logits.bin").open("wb") as file:
+            for key, row in known.rows() if known is not None else ():
+                file.write(row.tobytes())
+                lengths[key] = len(row)
             for number in range(num_batches):
                 batch = batches.batch(number)
                 keys = _keys(batch)
-                if any(key not in known for key in keys):
+                if any(key not in lengths for key in keys):
                     with torch.no_grad():
                         logits = task_logits(teacher, batch.to(device), whole=False).cpu()
                     shape = (logits.shape[-1], logits.ndim == 3)
-                    _append(file, batch, logits, keys, known)
+                    _append(file, batch, logits, keys, lengths)
                 if progress is not None:
                     progress("teacher", number + 1, num_batches)
         assert shape is not None
-        np.save(work / "keys.npy", np.fromiter(known, dtype=np.uint64, count=len(known)))
-        np.save(work / "offsets.npy", np.cumsum([0, *known.values()], dtype=np.int64))
+        np.save(work / "keys.npy", np.fromiter(lengths, dtype=np.uint64, count=len(lengths)))
+        np.save(work / "offsets.npy", np.cumsum([0, *lengths.values()], dtype=np.int64))
         facts = {"task": to_mapping(teacher.task), "width": shape[0], "each_token": shape[1]}
         write_card(work, kind=KIND, parents={"teacher": weights_id(teacher)}, config=facts)
     return HeadCache(folder)

@@ -30,13 +30,14 @@ from lavra.compress.distill.heads import soft_loss
 from lavra.compress.distill.inside import map_divergence, relation_divergence, state_distance
 from lavra.compress.distill.match import attention_pairs, check_relation_heads, state_pairs
 from lavra.compress.distill.passes import real_tokens, target_hidden, targets, task_logits
-from lavra.compress.distill.pupil import Pupil, weights_id
+from lavra.compress.distill.pupil import Pupil
 from lavra.compress.distill.watch import Watch
 from lavra.data.batch import Batch, BatchMaker
 from lavra.data.supervised.batch import TaskBatch, TaskBatchMaker
 from lavra.model import Model, ModelConfig
 from lavra.model.heads import TaskModel
 from lavra.train import Objective, TrainConfig, TrainResult, train
+from lavra.train.identity import weights_id
 from lavra.train.loop import Evaluate
 from lavra.train.objective import AnyBatch, AnyObjective, TaskObjective
 
@@ -85,7 +86,8 @@ class Lesson:
         widths = {}
         if isinstance(teacher, TeacherCache | HeadCache):
             _check_cache(teacher, config, batches)
-            name = teacher.id
+            kept = f", the likeliest {teacher.top_k}" if isinstance(teacher, TeacherCache) else ""
+            name = f"kept of {teacher.teacher}{kept}"
         else:
             name = weights_id(teacher.eval())
             self._states = state_pairs(student, teacher, config.hidden)

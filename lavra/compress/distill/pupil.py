@@ -6,7 +6,6 @@ name teacher and settings, so that a run is not resumed with others.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -15,9 +14,6 @@ from torch import Tensor, nn
 from lavra.base.files import hash_json
 from lavra.compress.distill.watch import Place
 from lavra.model import ModelConfig
-from lavra.train.shards import here
-
-_LOOKED_AT = 64  # numbers of a tensor
 
 
 class Pupil(nn.Module):
@@ -62,12 +58,3 @@ def _drawn(student: int, teacher: int) -> nn.Linear:
 
 def _key(place: Place) -> str:
     return f"{place[0]}_{place[1]}"
-
-
-def weights_id(model: nn.Module) -> str:
-    """16 hex digits that tell one model's weights from another's, by the first numbers of each tensor."""
-    content = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        numbers = here(tensor).detach().flatten()[:_LOOKED_AT]
-        content.update(name.encode() + numbers.float().cpu().numpy().tobytes())
-    return content.hexdigest()[:16]

@@ -54,7 +54,7 @@ def evenly_spaced(num_layers: int, num_kept: int) -> tuple[int, ...]:
         ConfigError: fewer than one or more than all are asked for.
     """
     if not 1 <= num_kept <= num_layers:
-        raise ConfigError(f"{num_kept} layers are asked for and the teacher has {num_layers}; give 1 to {num_layers}")
+        raise ConfigError(f"{num_kept} layers are asked for and the model has {num_layers}; give 1 to {num_layers}")
     if num_kept == 1:
         return (0,)
     return tuple((2 * place * (num_layers - 1) + num_kept - 1) // (2 * (num_kept - 1)) for place in range(num_kept))

@@ -139,7 +139,9 @@ def _extra(role: str, present: list[str], taken: set[str], where: str) -> str | 
     free = [column for column in dict.fromkeys(present) if column not in taken]
     if len(free) > 1 and role != "id":
         names = ", ".join(map(repr, free))
-        raise InputError(f"{where} has {names}, each of which could be the {role}; say which one with columns: {role}=...")
+        raise InputError(
+            f"{where} has {names}, each of which could be the {role}; say which one with columns: {role}=..."
+        )
     return free[0] if free else None
 
 

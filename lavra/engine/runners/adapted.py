@@ -23,7 +23,7 @@ from lavra.adapt.prefix import PrefixStack
 from lavra.adapt.soft_prompt import VirtualEmbedding
 from lavra.adapt.trained_copy import TrainedCopies
 from lavra.base.errors import InputError, nearest
-from lavra.generate.front import Front
+from lavra.generate.front import NO_FRONT, Front
 from lavra.model.transformer import EncoderDecoder
 
 
@@ -129,13 +129,12 @@ def front_of(model: nn.Module, name: str) -> Front:
 
     Those of a soft prompt stand before what a T5 reads, those of a prefix before what it writes, as in PEFT.
     """
-    state = adapters_in(model)
     for module in model.modules():
         if isinstance(module, VirtualEmbedding) and name in module.ranges:
             ids = tuple(range(*module.ranges[name]))
-            in_source = isinstance(model, EncoderDecoder) and isinstance(state and state.config(name), PromptConfig)
+            in_source = isinstance(model, EncoderDecoder) and isinstance(module.state.config(name), PromptConfig)
             return Front(source=ids) if in_source else Front(prompt=ids)
-    return Front()
+    return NO_FRONT
 
 
 def weights_version(model: nn.Module, name: str) -> str:

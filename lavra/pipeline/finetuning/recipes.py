@@ -40,7 +40,7 @@ def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data
     if config.task in HEADED_TASKS:
         return _headed(config, base, tokenizer, data)
     model = _backbone(base)
-    room = config.room(context_length(model.config))
+    room = config.room(context_length(model.config), tokenizer)
     if isinstance(config, FinetuneConfig) and config.task is Task.EMBED:
         return EmbeddedRecipe(model, tokenizer, config, room)
     return WritingRecipe(model, tokenizer, config, room)
@@ -51,10 +51,10 @@ def _headed(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: La
     if task_in(base) is config.task:  # go on with the head it has, where that says the same
         known = load_task_model(base, dtype=torch.float32, device=pick_device())
         if known.task.labels == head.labels and known.task.problem == head.problem:
-            return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config)))
+            return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config), tokenizer))
     model = _backbone(base)
     pad = tokenizer.pad_id if tokenizer.pad_id is not None else tokenizer.eos_id
-    room = config.room(context_length(model.config))
+    room = config.room(context_length(model.config), tokenizer)
     return HeadedRecipe(add_task_head(model, head, pad_id=pad), tokenizer, config, room)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.footprint import Footprint, footprint
@@ -17,8 +18,8 @@ from lavra.adapt.peft_write import save_adapter
 from lavra.api.adapter import HEAD
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import to_mapping
-from lavra.base.errors import InputError
-from lavra.base.files import atomic_folder
+from lavra.base.errors import InputError, ResumeError
+from lavra.base.files import atomic_folder, write_text
 from lavra.base.ports import Hook
 from lavra.base.tasks import Task
 from lavra.data.supervised.problems import DataReport
@@ -32,6 +33,7 @@ from lavra.pipeline.finetuning.writing import meet_without_space
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
+from lavra.train.identity import weights_id
 
 Progress = Callable[[str, float, float | None, str], None]
 """(step, done, of, note)."""
@@ -167,6 +169,7 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
 
     Raises:
         TrainingError: the loss is not finite or exploded.
+        ResumeError: a run that was stopped there began as another model, or is another one.
     """
     recipe, data = prepared.recipe, prepared.data
     scratch = out.parent / f".{out.name}-training"
@@ -180,6 +183,7 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
         scores = recipe.score(data.heldout)
         return {"to_minimise": scores.to_minimise, **scores.values}
 
+    refuse_other_start(scratch, recipe.module())
     progress("score before", 0, None, "")
     before = recipe.score(data.heldout)
     result = train(
@@ -196,6 +200,23 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
     save(prepared, out, before, after, result)
     shutil.rmtree(scratch, ignore_errors=True)
     return FinetuneResult(folder=out, before=before, after=after, train=result, parameters=prepared.parameters)
+
+
+def refuse_other_start(scratch: Path, module: nn.Module) -> None:
+    """Note what a run begins as, so that one that was stopped does not go on as if it had begun as another model.
+
+    Raises:
+        ResumeError: the run that was stopped there did.
+    """
+    note, own = scratch / "start.txt", weights_id(module)
+    goes_on = note.exists() and any((scratch / "checkpoints").glob("*"))
+    if goes_on and note.read_text(encoding="utf-8") != own:
+        raise ResumeError(
+            f"{scratch} holds a stopped run that began as another model; go on with that one, delete the folder, or "
+            "write to another place"
+        )
+    scratch.mkdir(parents=True, exist_ok=True)
+    write_text(note, own)
 
 
 def save(prepared: Prepared, out: Path, before: Scores, after: Scores, result: TrainResult) -> None:

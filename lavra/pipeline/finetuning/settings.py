@@ -140,18 +140,17 @@ class SupervisedConfig:
         """The learning rate's peak."""
         return LEARNING_RATES[Method.FULL] if self.learning_rate is None else self.learning_rate
 
-    @property
-    def num_virtual(self) -> int:
+    def num_virtual(self, tokenizer: Tokenizer) -> int:
         """Virtual tokens in front of every text."""
         return 0
 
-    def room(self, context: int | None) -> int:
-        """Tokens of a row, in a model that reads at most `context` of them.
+    def room(self, context: int | None, tokenizer: Tokenizer) -> int:
+        """Tokens of a row, in a model that reads at most `context` of them, virtual ones included.
 
         Raises:
             ConfigError: more are asked for than the model reads.
         """
-        context = None if context is None else context - self.num_virtual
+        context = None if context is None else context - self.num_virtual(tokenizer)
         if self.max_tokens is None:
             usual = _LONG_TOKENS if self.task in _LONG_TASKS else _USUAL_TOKENS
             return usual if context is None else min(usual, context)
@@ -197,10 +196,10 @@ class FinetuneConfig(SupervisedConfig):
         """The learning rate's peak; the method's usual one unless given."""
         return LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
 
-    @property
-    def num_virtual(self) -> int:
+    def num_virtual(self, tokenizer: Tokenizer) -> int:
         """Virtual tokens in front of every text: those of a soft prompt or prefix."""
-        return self.virtual_tokens if self.method in (Method.PROMPT, Method.PREFIX) else 0
+        adapter = self.adapter(tokenizer, whole=())
+        return adapter.num_tokens if isinstance(adapter, PromptConfig | PrefixConfig) else 0
 
     def adapter(self, tokenizer: Tokenizer, *, whole: tuple[str, ...]) -> AdapterConfig | None:
         """The adapter the method asks for, or None for full finetuning.

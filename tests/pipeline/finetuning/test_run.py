@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lavra.base.card import read_card
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError, InputError, ResumeError
 from lavra.base.tasks import Task
 from lavra.model.checkpoint import load_checkpoint
 from lavra.model.task_folder import load_task_model
@@ -223,6 +223,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     with pytest.raises(KilledError):
         finetune(prepare(config, base), tmp_path / "made", kill)
     assert not (tmp_path / "made").exists()
+    with pytest.raises(ResumeError, match="began as another model"):
+        finetune(prepare(config, base_folder(tmp_path / "other", seed=7)), tmp_path / "made", quiet)
     result = finetune(prepare(config, base), tmp_path / "made", quiet)
     assert result.train.resumed_from == 6
     ours, theirs = (load_task_model(tmp_path / name) for name in ("made", "whole"))
