@@ -69,7 +69,6 @@ class TeacherCache:
         folder: what `write_teacher_cache` wrote.
 
     Attributes:
-        id: names the cache.
         teacher: 16 hex digits that name the teacher's weights.
         kind: of model the teacher is.
         vocab_size: tokens it knows.
@@ -84,7 +83,7 @@ class TeacherCache:
         card = read_card(folder)
         if card.kind != KIND:
             raise InputError(f"{folder} is a {card.kind}, not what was kept of a teacher; name such a folder")
-        self.folder, self.id, self.teacher = folder, card.id, card.parents["teacher"]
+        self.folder, self.teacher = folder, card.parents["teacher"]
         self.kind, self.vocab_size = Kind(card.config["kind"]), int(card.config["vocab_size"])
         self.temperature, self.top_k = float(card.config["temperature"]), int(card.config["top_k"])
         self._offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")

@@ -42,10 +42,9 @@ class HeadCache:
         folder: what `write_head_cache` wrote.
 
     Attributes:
-        id: names the cache.
         teacher: 16 hex digits that name the teacher's weights.
         task: what the teacher's head is for.
-        shape: logits a row, or (True) of each token of a row.
+        shape: how many logits, and whether each token of a row has so many or the row as a whole.
 
     Raises:
         InputError: the folder is no such cache, or its file is not as long as it should be.
@@ -55,13 +54,12 @@ class HeadCache:
         card = read_card(folder)
         if card.kind != KIND:
             raise InputError(f"{folder} is a {card.kind}, not what was kept of a teacher's head; name such a folder")
-        self.folder, self.id, self.teacher = folder, card.id, card.parents["teacher"]
+        self.folder, self.teacher = folder, card.parents["teacher"]
         self.task = from_mapping(TaskConfig, card.config["task"], where=str(folder))
-        self._width, self._each = int(card.config["width"]), bool(card.config["each_token"])
+        self.shape = (int(card.config["width"]), bool(card.config["each_token"]))
         self._offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
-        self.shape = (self._width, self._each)
         self._numbers = {int(key): number for number, key in enumerate(np.load(folder / "keys.npy"))}
-        self._logits = mapped(folder / "logits.bin", np.float32, (int(self._offsets[-1]), self._width))
+        self._logits = mapped(folder / "logits.bin", np.float32, (int(self._offsets[-1]), self.shape[0]))
 
     def __len__(self) -> int:
         """Different rows kept."""
@@ -74,7 +72,7 @@ class HeadCache:
     def rows(self) -> Iterator[tuple[int, Floats]]:
         """What names each row, and its logits."""
         for key, number in self._numbers.items():
-            yield key, self._logits[self._offsets[number] : self._offsets[number + 1]]
+            yield key, self._at(number)
 
     def check(self, batch: TaskBatch) -> None:
         """Raise InputError where the cache does not hold a row of a batch."""
@@ -88,9 +86,10 @@ class HeadCache:
             InputError: the cache does not hold a row.
         """
         rows = [torch.from_numpy(np.array(self._row(key, batch))) for key in _keys(batch)]
-        if not self._each:
+        width, each_token = self.shape
+        if not each_token:
             return torch.cat(rows).to(batch.input_ids.device)  # (B, N)
-        out = torch.zeros((*batch.input_ids.shape, self._width))  # (B, T, N)
+        out = torch.zeros((*batch.input_ids.shape, width))  # (B, T, N)
         for number, row in enumerate(rows):
             out[number, : len(row)] = row
         return out.to(batch.input_ids.device)
@@ -102,6 +101,9 @@ class HeadCache:
                 f"{self.folder} holds {len(self)} texts and not one of {batch.sample_ids[0]} and those beside it: the "
                 "data or the length of rows are others, or the run is longer; write the cache again for this run"
             )
+        return self._at(number)
+
+    def _at(self, number: int) -> Floats:
         return self._logits[self._offsets[number] : self._offsets[number + 1]]
 
 
