@@ -57,7 +57,8 @@ def load_mutants(folder: Path) -> list[Mutant]:
     Raises:
         MutantError: two entries have one name, or one names no test.
     """
-    entries = [entry for path in sorted(folder.glob("*.toml")) for entry in tomllib.loads(path.read_text())["mutant"]]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.toml"))]
+    entries = [entry for text in texts for entry in tomllib.loads(text)["mutant"]]
     mutants = [Mutant(**{**entry, "killed_by": tuple(entry["killed_by"])}) for entry in entries]
     names = [mutant.name for mutant in mutants]
     for mutant in mutants:
