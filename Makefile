@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: env check format test test-all bench bench-smoke docs lock
+.PHONY: env check format test test-all mutants bench bench-smoke docs lock
 
 env:
 	@sh -euc 'root=$$PWD; . scripts/setup.sh; ensure_environment dev'
@@ -24,6 +24,10 @@ test:
 
 test-all:
 	./test --all
+
+# Known mistakes, made one by one in a copy of the tree: the tests named in tests/mutants must notice each.
+mutants: env
+	$(PY) scripts/mutants.py
 
 # Every claim beside its peer; writes benchmarks/recorded.json and the table in docs/benchmarks.md.
 bench: env

@@ -1,6 +1,7 @@
 """What a model is asked: every token once, and the same text whatever the model makes of it."""
 
 import pytest
+import tokenizers as tokenizers_library
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.compress.samples import sample_text
 from lavra.model import build_model, preset
 from lavra.model.score import score_sequences
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
 
 SHAPE = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "max_positions": 24}
 
@@ -45,6 +46,34 @@ def test_a_decoder_is_asked_for_every_token_once_with_the_likelihood_of_the_scor
             nll -= float(logprobs.gather(1, batch.labels[:, None]).sum())
     expected = sum(float(one.sum()) for one in score_sequences(model, ids, window=24, stride=12))
     assert nll == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_a_token_in_front_the_first_token_is_never_asked_for_nor_its_bytes_counted(story, tmp_path):
+    tokenizer = unframed_tokenizer(story, tmp_path)
+    assert (tokenizer.bos_id, tokenizer.eos_id) == (None, None)
+    texts = [f"{story[start : start + 150]} é" for start in (0, 23, 57)]
+    ids = [tokenizer.encode(text) for text in texts]
+    firsts = [tokenizer.decode(one[:1]) for one in ids]
+    assert min(map(len, firsts)) > 1
+    sample = sample_text(model_for("llama", tokenizer), tokenizer, texts, max_tokens=10**6)
+    assert sample.num_tokens == sum(len(one) - 1 for one in ids)
+    assert sample.num_bytes == sum(
+        len(text.removeprefix(first).encode()) for text, first in zip(texts, firsts, strict=True)
+    )
+    asked = sorted(label for batch in sample.batches for label in batch.labels.tolist())
+    assert asked == sorted(label for one in ids for label in one[1:])
+
+
+def unframed_tokenizer(story, folder):
+    """Byte-level BPE of another maker, without any special token."""
+    backend = tokenizers_library.Tokenizer(tokenizers_library.models.BPE())
+    backend.pre_tokenizer = tokenizers_library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers_library.decoders.ByteLevel()
+    alphabet = tokenizers_library.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers_library.trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator([story] * 3, trainer)
+    backend.save(str(folder / "tokenizer.json"))
+    return Tokenizer.load(folder / "tokenizer.json")
 
 
 def test_tokens_stop_where_they_should(tokenizers, story):

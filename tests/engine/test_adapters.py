@@ -29,8 +29,8 @@ from lavra.testing.runner import RunnerConformance
 from tests.adapt.peers import adapted_by_peft, base_folder, ours
 from tests.engine.adapted import CONFIGS, VIRTUAL, adapted, engine_over, logits_alone, without_adapter, written_alone
 from tests.engine.scripted import ScriptedRunner
-from tests.engine.tiny import scripted_engine
-from tests.generate.tiny import tiny_tokenizer
+from tests.engine.tiny import scripted_engine, torch_engine
+from tests.generate.tiny import tiny_in_process, tiny_tokenizer
 
 NAMES = (None, *CONFIGS)
 LONG = (9, 30, 31, 9, 30, 31, 7, 9, 30, 31, 9, 12, 40)
@@ -402,3 +402,20 @@ class TestRunnerWithAdapters(OnAdapters):
 class TestEncoderDecoderWithAdapters(OnAdapters):
     family = "t5"
     source = (5, 9, 30, 31, 7)
+
+
+def test_one_target_over_other_sources_is_never_found_in_the_prefix_cache():
+    """What a decoder's tokens are worth depends on the source they attend to, so equal tokens are not equal blocks."""
+    alone, target = tiny_in_process("t5"), "Once upon a time there was a little girl"
+    sources = ("She loved to play outside.", "def add(a, b):", "She loved to play outside.")
+    written = [GenerateRequest(prompt=target, given=source, max_tokens=6) for source in sources]
+    scored = [ScoreRequest(text=target, given=source) for source in sources]
+    expected = [completion for (completion,) in alone.generate(written)]
+    assert expected[0].tokens != expected[1].tokens
+    with torch_engine("t5") as engine:
+        found = [engine.submit(request).completion() for request in written]  # one after the other
+        scores = [engine.score([request])[0] for request in scored]
+    assert [one.tokens for one in found] == [one.tokens for one in expected]
+    assert [one.usage.cached_tokens > 0 for one in found] == [False, False, True]
+    for score, theirs in zip(scores, alone.score(scored), strict=True):
+        assert score.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)

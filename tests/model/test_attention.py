@@ -107,6 +107,31 @@ def test_halves_of_a_triangle_equal_the_whole(time, segmented):
     assert all((a - b).abs().max() < 1e-5 for a, b in zip(*gradients, strict=True))
 
 
+@pytest.mark.parametrize("restriction", ["padding", "segments", "bias"])
+def test_bidirectional_attention_in_sixteen_bits_sees_later_keys(restriction):
+    """From 128 queries on, a triangle is computed in halves; an encoder's square must not be."""
+    torch.manual_seed(0)
+    time = 128
+    q, k, v = (torch.randn(2, 3, time, 8, dtype=torch.bfloat16) for _ in range(3))
+    order, allowed, bias = torch.arange(time)[None], torch.ones(2, time, time, dtype=torch.bool), None
+    facts = {}
+    if restriction == "padding":
+        facts = {"key_mask": order < torch.tensor([[time], [100]])}
+        allowed &= facts["key_mask"][:, None]
+    elif restriction == "segments":
+        segments = (order >= torch.tensor([[100], [30]])).long()
+        facts = {"query_segments": segments, "key_segments": segments}
+        allowed &= segments[:, :, None] == segments[:, None]
+    else:
+        bias = torch.randn(1, 3, time, time)
+    pairs = Pairs(query_order=order, key_order=order, causal=False, **facts)
+    mask = build_mask(pairs, bias=bias, x=torch.zeros(2, time, 1, dtype=torch.bfloat16))
+    scores = 0.3 * q.double() @ k.double().mT + (0 if bias is None else bias.double())
+    expected = scores.masked_fill(~allowed[:, None], -math.inf).softmax(-1) @ v.double()
+    found = attend(q, k, v, mask, scale=0.3)
+    assert (found - expected).abs().max() < 0.03
+
+
 def test_a_row_of_padding_gives_finite_numbers():
     order = torch.arange(4)[None]
     pairs = Pairs(query_order=order, key_order=order, key_mask=torch.zeros(1, 4, dtype=torch.bool), causal=True)

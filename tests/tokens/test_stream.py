@@ -97,6 +97,44 @@ def test_stop_strings_do_as_a_naive_reader(trained: dict[str, Tokenizer], data: 
     assert stream.stopped == (stream.stop_string is not None)
 
 
+@SHARED
+@given(data=st.data())
+def test_several_stop_strings_inside_one_token_do_as_a_naive_reader(
+    trained: dict[str, Tokenizer], data: st.DataObject
+) -> None:
+    """A long token completes many at once: parts of each other, overlapping, ending together."""
+    tokenizer = trained["gpt2-bpe"]
+    ordinary = sorted(set(range(tokenizer.vocab_size)) - tokenizer.special_ids)
+    long = [token_id for token_id in ordinary if len(tokenizer.text_alone(token_id)) >= 5]
+    ids = data.draw(st.lists(st.sampled_from(long), min_size=1, max_size=3))
+    text = tokenizer.decode(ids)
+    cut = st.tuples(st.integers(0, len(text) - 1), st.integers(1, 6)).map(lambda at: text[at[0] : sum(at)])
+    stop = data.draw(st.lists(cut, min_size=2, max_size=4))
+    stream = TextStream(tokenizer, stop)
+    got = "".join(pieces(stream, ids))
+    assert (got, stream.stop_string) == naive_stop(text, stop)
+
+
+@pytest.mark.parametrize(
+    ("stop", "found", "text"),
+    [
+        (["eturn", "tu"], "tu", " re"),  # complete first, though the other begins first
+        (["turn", "etu"], "etu", " r"),
+        (["urn", "eturn"], "eturn", " r"),  # complete together: the longer one
+        (["turn", "r"], "r", " "),
+    ],
+)
+def test_of_overlapping_stop_strings_the_one_complete_first_counts(
+    trained: dict[str, Tokenizer], stop: list[str], found: str, text: str
+) -> None:
+    tokenizer = trained["gpt2-bpe"]
+    (token,) = tokenizer.encode(" return")
+    for order in (stop, stop[::-1]):
+        stream = TextStream(tokenizer, order)
+        assert stream.push([token]) == text
+        assert stream.stop_string == found
+
+
 def test_a_stop_string_across_token_borders_is_never_shown(trained: dict[str, Tokenizer]) -> None:
     tokenizer = trained["gpt2-bpe"]
     ids = [token_id for char in "one\n\nUser: two" for token_id in tokenizer.encode(char)]

@@ -54,6 +54,20 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(tmp_path, kind, fail_
     assert result.tokens == sum(2 * 2 * 32 for _ in range(9))
 
 
+@pytest.mark.parametrize("fail_at", [2, 3, 4])
+def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, fail_at):
+    """The best is 2.0 after two steps; three evaluations over it end the run after five."""
+    scores = iter([3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.1, 1.0])
+    more = {"evaluate": lambda: {"score": next(scores)}}
+    config = settings(8, eval_every=1, save_every=1, patience=3)
+    interrupted(tmp_path, config, fail_at=fail_at, **more)  # before the evaluation of this step
+    _, rest, result = run(tmp_path, config, **more)
+    assert result.resumed_from == fail_at
+    assert result.stopped_early
+    assert result.steps == 5
+    assert [metrics["score"] for _, metrics in rest.evals] == [2.5, 2.4, 2.3][fail_at - 2 :]
+
+
 def test_resuming_crosses_an_epoch(tmp_path):
     epoch = len(next_token(tmp_path).batches)
     config = replace(MUON, num_steps=epoch // 16 + 3, accumulation=16)

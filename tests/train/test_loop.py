@@ -10,7 +10,9 @@ from torch.nn import functional
 
 from lavra.base.errors import InputError, TrainingError
 from lavra.data.batch import IGNORE
-from lavra.train import Objective, OptimizerConfig, ScheduleConfig, checkpoint_folders, token_loss, train
+from lavra.model.config import Dropout
+from lavra.train import Objective, OptimizerConfig, ScheduleConfig, checkpoint_folders, loop, token_loss, train
+from lavra.train.parallel import World
 from tests.train.tiny import FLAT, Ragged, Recorder, assert_same_bits, ragged, settings, tiny_model, weights
 
 
@@ -251,22 +253,41 @@ def test_parameters_to_train_must_be_float32():
         run(model=tiny_model().bfloat16())
 
 
+class Same(Ragged):
+    """One batch, whichever is asked for."""
+
+    def batch(self, index):
+        return super().batch(0)
+
+
 def test_dropout_draws_other_masks_each_step_but_the_same_each_run():
     losses = []
     for seed in (0, 0, 1):
-        from lavra.model.config import Dropout
-
         model = tiny_model(dropout=Dropout(residual=0.3, feed_forward=0.2))
         torch.rand(seed + 3)  # what was drawn before does not matter
         config = settings(3, seed=seed, optimizer=OptimizerConfig(kind="adamw", learning_rate=1e-12, weight_decay=0.0))
-
-        class Same(Ragged):
-            def batch(self, index):
-                return super().batch(0)
-
         losses.append(run(Objective(batches=Same(batch_size=2), loss=token_loss), config, model=model)[1].losses)
     assert losses[0] == losses[1] != losses[2]
     assert len(set(losses[0])) == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_each_process_draws_its_own_dropout(monkeypatch, share):
+    """All read the same batch with the same weights, so that losses differ by the masks alone."""
+
+    def first_loss(rank):
+        class OneOfMany(World):
+            def __init__(self, parallel, device):
+                super().__init__(parallel, device)
+                self.rank = rank
+
+        monkeypatch.setattr(loop, "World", OneOfMany)
+        model = tiny_model(dropout=Dropout(residual=share))
+        return run(Objective(batches=Same(batch_size=2), loss=token_loss), settings(1), model=model)[2].loss
+
+    losses = [first_loss(rank) for rank in (0, 1, 2, 1)]
+    assert losses[1] == losses[3]
+    assert len(set(losses)) == (3 if share else 1)
 
 
 def test_bf16_stays_near_float32():
