@@ -108,6 +108,12 @@ def tools():
             "",
             ["clock", "weather"],
         ),
+        (
+            '<tool_call>{"name": "other", "arguments": {}}</tool_call>'
+            '<tool_call>{"name": "clock", "arguments": {}}</tool_call>',
+            '<tool_call>{"name": "other", "arguments": {}}</tool_call>',
+            ["clock"],
+        ),
         ('{"name": "clock", "parameters": {}}', "", ["clock"]),
         ('{"name": "other", "arguments": {}}', '{"name": "other", "arguments": {}}', []),
         ('{"name": "clock", "arguments": 3}', '{"name": "clock", "arguments": 3}', []),
