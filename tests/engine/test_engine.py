@@ -457,6 +457,27 @@ def test_what_cannot_be_served_is_refused_with_a_reason(request_, error, says):
         engine.submit(request_)
 
 
+def test_prompt_and_completion_may_fill_the_cache_to_its_last_position():
+    engine, _ = scripted_engine(num_blocks=16)  # of four
+    with engine:
+        request = GenerateRequest(prompt=(1, 2, 3, 4), max_tokens=60)
+        assert engine.submit(request).completion().tokens == alone(request)
+        with pytest.raises(ContextLengthError, match="65 tokens and the whole cache holds 64"):
+            engine.submit(dataclasses.replace(request, max_tokens=61))
+
+
+def test_a_text_as_long_as_the_context_is_scored():
+    model, ids = tiny_in_process(), tuple(range(20, 85))
+    with torch_engine() as engine:
+        (score,) = engine.score([ScoreRequest(text=ids[:64])])
+        with pytest.raises(ContextLengthError, match="65 tokens and the context 64"):
+            engine.score([ScoreRequest(text=ids)])
+    (expected,) = model.score([ScoreRequest(text=ids[:64])])
+    assert len(score.logprobs) == 64
+    assert score.logprobs[0] is expected.logprobs[0] is None
+    assert score.logprobs[1:] == pytest.approx(expected.logprobs[1:], abs=1e-4)
+
+
 def test_a_fault_outside_a_pass_leaves_nobody_waiting(monkeypatch):
     engine, _ = scripted_engine()
 

@@ -76,6 +76,9 @@ def test_a_completion_reports_exactly_what_was_cut(http, max_tokens):
     short = {"model": "writer", "prompt": read, "max_tokens": max_tokens, "temperature": 0}
     answer = http.post("/v1/completions", json=short).json()
     assert (answer["choices"][0]["text"], answer["usage"]["truncated_tokens"]) == (texts[0], 0)
+    # Prompt and answer may fill the context to the last token, and only what is over it is lowered.
+    lowered = [one for one in answer["warnings"] if "max_tokens was lowered" in one]
+    assert len(lowered) == (len(read) + max_tokens > CONTEXT)
 
 
 def test_each_prompt_is_cut_by_itself_and_counted_once(http):
