@@ -206,6 +206,18 @@ def test_a_prompt_seen_before_is_not_computed_again():
     assert second.usage.cached_tokens == 28  # seven blocks of four
     assert runner.batches[-3].rows[0].start == 28
     assert second.tokens == alone(GenerateRequest(prompt=(*prompt, 7), max_tokens=3))
+    stats = engine.stats()
+    assert (stats.prompt_tokens, stats.cached_tokens, stats.written_tokens) == (30 + 3, 28, 3 + 3)
+
+
+def test_each_pass_writes_one_token_and_those_guessed_right():
+    request = GenerateRequest(prompt=(1, 2, 3, 1, 2, 3, 1, 2), max_tokens=50)
+    engine, _ = scripted_engine(period=3, lookup_tokens=4, lookup_ngram=1)
+    with engine:
+        assert engine.submit(request).completion().tokens == alone(request, period=3)
+    stats = engine.stats()
+    assert 0 < stats.accepted_tokens < stats.drafted_tokens
+    assert stats.written_tokens == 50 == stats.passes + stats.accepted_tokens
 
 
 def test_samples_of_one_prompt_read_it_once():
