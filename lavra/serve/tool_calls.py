@@ -89,10 +89,18 @@ def find_calls(text: str, tools: Tools) -> tuple[str, list[dict[str, Any]]]:
     """The text without its calls, and the calls as OpenAI writes them."""
     if tools.offered is None:
         return text, []
-    found = [_call(match, tools) for match in _TAGGED.findall(text)]
-    calls = [call for call in found if call is not None]
+    calls: list[dict[str, Any]] = []
+
+    def taken_out(match: re.Match[str]) -> str:
+        call = _call(match[1], tools)
+        if call is None:  # of a function nobody offered: it is text, and stays
+            return match[0]
+        calls.append(call)
+        return ""
+
+    rest = _TAGGED.sub(taken_out, text)
     if calls:
-        return _TAGGED.sub("", text).strip(), calls
+        return rest.strip(), calls
     alone = _call(text.strip(), tools)
     return (text, []) if alone is None else ("", [alone])
 

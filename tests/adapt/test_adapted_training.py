@@ -7,6 +7,7 @@ import torch
 
 from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import add_adapter, count_parameters, virtual_ids
+from lavra.base.errors import ResumeError
 from lavra.data.batch import IGNORE
 from lavra.quantize import SCHEMES, quantize_model
 from lavra.train import Objective, TrainConfig, token_loss, train
@@ -22,8 +23,8 @@ def config(steps):
     )
 
 
-def adapted(method, scheme=None):
-    model = tiny_model()
+def adapted(method, scheme=None, seed=0):
+    model = tiny_model(seed=seed)
     if scheme:
         quantize_model(model, SCHEMES[scheme])
     torch.manual_seed(1)
@@ -90,6 +91,16 @@ def test_a_resumed_adapter_is_the_uninterrupted_one(tmp_path):
     others = dict(again.named_parameters())
     assert all(torch.equal(one, others[name]) for name, one in trained.items())
     assert all(torch.equal(one, base[name]) for name, one in straight.state_dict().items() if name in base)
+
+
+@pytest.mark.parametrize("scheme", [None, "int8"])
+def test_an_adapter_is_not_resumed_over_another_base(tmp_path, scheme):
+    """The base is in no checkpoint, and its integers are no parameters; only the settings can tell."""
+    with pytest.raises(KeyboardInterrupt):
+        train(adapted(LoraConfig(), scheme), ragged(), config(4), folder=tmp_path, hooks=[Watch(last=2)])
+    with pytest.raises(ResumeError, match="frozen_weights"):
+        train(adapted(LoraConfig(), scheme, seed=5), ragged(), config(4), folder=tmp_path)
+    assert train(adapted(LoraConfig(), scheme), ragged(), config(4), folder=tmp_path).resumed_from == 2
 
 
 @pytest.mark.parametrize(

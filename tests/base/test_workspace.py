@@ -48,6 +48,16 @@ def test_artifacts_are_newest_first_and_half_made_ones_unseen(tmp_path: Path) ->
     assert workspace.artifacts("indexes") == []
 
 
+def test_the_lock_names_its_holder_alone(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("123456789012")  # of a process with a longer number, long gone
+    with (
+        Workspace.open(tmp_path).lock(),
+        pytest.raises(InputError, match=rf"process {os.getpid()}\) is writing to"),
+        Workspace.open(tmp_path).lock(),
+    ):
+        pass
+
+
 def test_a_second_writer_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path: Path) -> None:
     holder = (
         "import sys, time; from lavra.base.workspace import Workspace\n"

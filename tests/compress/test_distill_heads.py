@@ -110,6 +110,32 @@ def test_a_head_on_disk_says_what_the_teacher_says(task, problem, tmp_path):
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-4)
 
 
+def test_rows_of_equal_tokens_and_unlike_types_are_two(tmp_path):
+    """A pair cut at another place: the teacher says something else of it."""
+    teacher, batch = task_model(), task_batch(rows=4)
+    ids = batch.input_ids[:1].expand_as(batch.input_ids).contiguous()
+    cuts = torch.tensor([2, 5, 8, 5])  # where the second text begins; the last pair is the second one again
+    types = (torch.arange(ids.shape[1])[None, :] >= cuts[:, None]).long()
+    pairs = replace(batch, input_ids=ids, attention_mask=torch.ones_like(ids, dtype=torch.bool), token_type_ids=types)
+    cache = write_head_cache(teacher, Made(lambda _: pairs, 1), tmp_path / "cache", 1)
+    assert len(cache) == 3
+    logits = task_logits(teacher, pairs, whole=False)
+    assert (logits[0] - logits[1]).abs().max() > 1e-3
+    torch.testing.assert_close(cache.of(pairs), logits)
+
+
+def test_what_is_known_of_a_teacher_is_kept_and_not_asked_again(tmp_path):
+    """Another run over some of the same texts: the new ones are added, and the old ones are the words of then."""
+    then, now = task_model(), task_model(seed=9)
+    first = write_head_cache(then, Made(lambda _: task_batch(seed=1), 1), tmp_path / "cache", 1)
+    before = first.of(task_batch(seed=1)).clone()
+    made = Made(lambda number: task_batch(seed=1 + number), 2)
+    both = write_head_cache(now, made, tmp_path / "cache", 2, known=first)
+    assert len(both) == 8
+    torch.testing.assert_close(both.of(task_batch(seed=1)), before, rtol=0, atol=0)
+    torch.testing.assert_close(both.of(task_batch(seed=2)), task_logits(now, task_batch(seed=2), whole=False))
+
+
 def turned(batch):
     """The samples the other way round."""
     order = torch.arange(len(batch.input_ids)).view(-1, batch.group).flip(0).flatten()

@@ -1,6 +1,7 @@
 """Two models beside each other, and the card made of it."""
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from lavra.base.errors import InputError
 from lavra.compress.card import BARS, QualityCard, QualityError, read_quality, write_quality
 from lavra.compress.measure import Comparison, compare_models
 from lavra.compress.samples import Asked, Sample
+from lavra.model import build_model, preset
 from tests.model.variants import ALL, VOCAB, ours_of, theirs
 
 FIVE = [one for one in ALL if one.name in ("gpt2", "bert", "t5-v1.1")]
@@ -30,8 +32,8 @@ def sample(encoder_decoder=False):
         )
 
     batches = (batch(3, 24), batch(2, 9))
-    count = sum(len(one.labels) for one in batches)
-    return Sample(batches=batches, num_tokens=count, num_bytes=4 * count, unit="byte")
+    number = sum(len(one.labels) for one in batches)
+    return Sample(batches=batches, num_tokens=number, num_bytes=4 * number, unit="byte")
 
 
 @pytest.mark.parametrize("variant", FIVE, ids=str)
@@ -67,6 +69,43 @@ def test_a_model_is_like_itself(tmp_path):
     assert abs(found.mean_kl) < 1e-7
     assert found.top1_agreement == 1.0
     assert found.bits_increase == 0.0
+
+
+def test_a_model_without_a_head_is_judged_by_the_means_of_the_tokens_asked_for():
+    """Row by row; frame tokens, which are not asked for, count for nothing."""
+    config = replace(
+        preset("bert", vocab_size=VOCAB, hidden_size=32, num_layers=1, num_heads=2, max_positions=32), has_head=False
+    )
+    models = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        models.append(build_model(config).eval())
+    with torch.no_grad():  # some of the way from one to the other: rows are unlike by far less than at random
+        for ours, other in zip(models[1].parameters(), models[0].parameters(), strict=True):
+            ours.copy_(0.7 * other + 0.3 * ours)
+    asked, cosines = sample(), []
+    with torch.no_grad():
+        for batch in asked.batches:
+            before, after = (model.hidden(batch.input_ids) for model in models)
+            for row, wanted in enumerate(batch.scored):
+                means = [hidden[row][wanted].mean(0) for hidden in (before, after)]
+                cosines.append(float(functional.cosine_similarity(*means, dim=0)))
+    found = compare_models(*models, asked)
+    assert (found.unit, found.bits, found.mean_kl) == ("", None, None)
+    assert max(cosines) - min(cosines) > 1e-3
+    assert found.mean_cosine == pytest.approx(float(np.mean(cosines)), rel=1e-5)
+    assert found.least_cosine == pytest.approx(min(cosines), rel=1e-5)
+
+
+def test_speeds_count_every_token_that_is_read(monkeypatch):
+    """Those that are asked for, and those that are only context."""
+    model = build_model(
+        preset("gpt2", vocab_size=VOCAB, hidden_size=32, num_layers=1, num_heads=2, max_positions=32)
+    ).eval()
+    ticks = count()
+    monkeypatch.setattr("lavra.compress.measure.time.perf_counter", lambda: float(next(ticks)))
+    found = compare_models(model, model, sample())  # two batches, a second each
+    assert found.read_per_second == found.source_read_per_second == (3 * 24 + 2 * 9) / 2
 
 
 def test_numbers_that_overflow_are_refused(tmp_path):

@@ -350,6 +350,18 @@ def test_versions_follow_the_weights():
     assert after["lora"] != before["lora"]
 
 
+def test_no_two_adapters_share_blocks_however_they_are_named():
+    """Names and versions that read alike end to end; and one name whose weights have changed."""
+    reading = model_of("llama").reading
+    named = [EngineAdapter(name=name, version=version) for name, version in (("a", "bc"), ("ab", "c"), ("abc", ""))]
+    variants = Variants(reading, "base", named)
+    roots = [variants.named(name).root for name in (None, "a", "ab", "abc")]
+    changed = Variants(reading, "base", [EngineAdapter(name="a", version="bd")])
+    other = Variants(reading, "bas", [EngineAdapter(name="ea", version="bc")])
+    roots += [changed.named("a").root, other.named("ea").root]
+    assert len(set(roots)) == len(roots)
+
+
 class TestAnAdapterIsALanguageModel(LanguageModelConformance):
     """A soft prompt in front of everything: the port's promises hold as without."""
 

@@ -206,6 +206,18 @@ def test_a_prompt_seen_before_is_not_computed_again():
     assert second.usage.cached_tokens == 28  # seven blocks of four
     assert runner.batches[-3].rows[0].start == 28
     assert second.tokens == alone(GenerateRequest(prompt=(*prompt, 7), max_tokens=3))
+    stats = engine.stats()
+    assert (stats.prompt_tokens, stats.cached_tokens, stats.written_tokens) == (30 + 3, 28, 3 + 3)
+
+
+def test_each_pass_writes_one_token_and_those_guessed_right():
+    request = GenerateRequest(prompt=(1, 2, 3, 1, 2, 3, 1, 2), max_tokens=50)
+    engine, _ = scripted_engine(period=3, lookup_tokens=4, lookup_ngram=1)
+    with engine:
+        assert engine.submit(request).completion().tokens == alone(request, period=3)
+    stats = engine.stats()
+    assert 0 < stats.accepted_tokens < stats.drafted_tokens
+    assert stats.written_tokens == 50 == stats.passes + stats.accepted_tokens
 
 
 def test_samples_of_one_prompt_read_it_once():
@@ -455,6 +467,27 @@ def test_what_cannot_be_served_is_refused_with_a_reason(request_, error, says):
     engine, _ = scripted_engine(num_blocks=16)
     with engine, pytest.raises(error, match=says):
         engine.submit(request_)
+
+
+def test_prompt_and_completion_may_fill_the_cache_to_its_last_position():
+    engine, _ = scripted_engine(num_blocks=16)  # of four
+    with engine:
+        request = GenerateRequest(prompt=(1, 2, 3, 4), max_tokens=60)
+        assert engine.submit(request).completion().tokens == alone(request)
+        with pytest.raises(ContextLengthError, match="65 tokens and the whole cache holds 64"):
+            engine.submit(dataclasses.replace(request, max_tokens=61))
+
+
+def test_a_text_as_long_as_the_context_is_scored():
+    model, ids = tiny_in_process(), tuple(range(20, 85))
+    with torch_engine() as engine:
+        (score,) = engine.score([ScoreRequest(text=ids[:64])])
+        with pytest.raises(ContextLengthError, match="65 tokens and the context 64"):
+            engine.score([ScoreRequest(text=ids)])
+    (expected,) = model.score([ScoreRequest(text=ids[:64])])
+    assert len(score.logprobs) == 64
+    assert score.logprobs[0] is expected.logprobs[0] is None
+    assert score.logprobs[1:] == pytest.approx(expected.logprobs[1:], abs=1e-4)
 
 
 def test_a_fault_outside_a_pass_leaves_nobody_waiting(monkeypatch):

@@ -8,10 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lavra.model.score
-from lavra.base.errors import ConfigError, InputError
+from lavra.adapt.inject import activate
+from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.types import ScoreRequest
+from lavra.engine.runners.adapted import front_of
+from lavra.generate.in_process import InProcessModel
 from lavra.model.checkpoint import save_checkpoint
 from lavra.model.score import bits_per_byte, plan_windows, score_masked, score_sequences, score_targets, score_tokens
+from tests.engine.adapted import adapted, logits_alone
 from tests.generate.tiny import tiny_in_process, tiny_model
 
 transformers = pytest.importorskip("transformers")
@@ -161,6 +165,29 @@ def test_a_text_over_the_context_is_read_in_windows_and_says_so():
     (score,) = tiny_in_process().score([ScoreRequest(text="Lily loved to play. " * 40)])
     assert len(score.logprobs) > 64
     assert "windows of 64" in score.warnings[0]
+
+
+def test_the_bytes_of_ids_are_those_of_what_they_spell():
+    model = tiny_in_process()
+    text = "maçãs 🍎 e Lília"
+    ids = tuple(model.tokenizer.encode(text))
+    by_text, by_ids = model.score([ScoreRequest(text=text), ScoreRequest(text=ids)])
+    assert by_text.num_bytes == by_ids.num_bytes == len(text) + 3 + 3
+    assert len(text) + 6 == len(text.encode())
+
+
+def test_behind_virtual_tokens_a_text_may_fill_the_context_and_not_pass_it():
+    """Windows of a longer one would not have them, so it is refused; a text's last token is scored and not read."""
+    made = adapted(names=("prompt",))
+    activate(made.model, "prompt")
+    model = InProcessModel(made.model, made.config, made.tokenizer, front=front_of(made.model, "prompt"))
+    ids = tuple(range(20, 20 + 60))  # a context of 64, 5 virtual tokens
+    (score,) = model.score([ScoreRequest(text=ids)])
+    expected = logits_alone(made, "prompt", ids[:-1]).log_softmax(-1)
+    wanted = [float(row[token]) for row, token in zip(expected, ids[1:], strict=True)]
+    assert score.logprobs[-59:] == pytest.approx(wanted, abs=1e-4)
+    with pytest.raises(ContextLengthError, match="61 tokens and 60 fit behind 5 virtual ones"):
+        model.score([ScoreRequest(text=(*ids, 7))])
 
 
 def test_requests_of_an_encoder_are_pseudo_likelihoods():

@@ -98,6 +98,35 @@ def test_a_changed_setting_reruns_that_stage_and_its_dependents_only(workspace: 
     assert ran == []
 
 
+def test_what_was_measured_and_told_is_no_part_of_an_artifacts_identity(tmp_path: Path) -> None:
+    """Two runs of the same take different times and say so; what is made of either is the same."""
+
+    def taking(seconds: float) -> Callable[[StageContext], None]:
+        def run(context: StageContext) -> None:
+            (context.folder / "out.txt").write_text("the same")
+            context.metrics["seconds"] = seconds
+            context.section = Section(title="Corpus", summary=f"It took {seconds} s.")
+
+        return run
+
+    stages = [dataclasses.replace(make("corpus"), run=taking(seconds)) for seconds in (1.0, 2.0)]
+    made = [run_stages([stage], Workspace.open(tmp_path / str(place)))[0] for place, stage in enumerate(stages)]
+    assert made[0].section != made[1].section
+    assert made[0].card.id == made[1].card.id
+
+
+def test_an_artifact_of_another_key_is_not_reused_though_the_folders_are_named_alike(workspace: Workspace) -> None:
+    """A folder's name has half of the key only."""
+    ran: list[str] = []
+    made = run_stages([make("corpus", ran=ran)], workspace)[0]
+    key = made.card.config["stage"]["key"]
+    other = {**made.card.config, "stage": {**made.card.config["stage"], "key": key[:8] + "0" * 8}}
+    write_card(made.folder, kind="text", parents={}, config=other, ignore=(SECTION_FILE,))
+    again = run_stages([make("corpus", ran=ran)], workspace)[0]
+    assert ran == ["corpus", "corpus"]
+    assert (again.folder, again.reused) == (made.folder, False)
+
+
 def test_a_raised_version_reruns_that_stage_and_its_dependents_only(workspace: Workspace) -> None:
     run_stages(chain([]), workspace)
     ran: list[str] = []
@@ -117,6 +146,9 @@ def test_changed_input_reruns(workspace: Workspace, tmp_path: Path) -> None:
     os.utime(source / "a.txt", (1, 1))
     (source / ".hidden").write_text("x")
     assert fingerprint(source) == stage.inputs["text"]  # dates and hidden files do not count
+    (source / "a.txt").rename(source / "b.txt")
+    assert fingerprint(source) != stage.inputs["text"]  # names do
+    (source / "b.txt").rename(source / "a.txt")
     (source / "a.txt").write_text("two")
     run_stages([dataclasses.replace(stage, inputs={"text": fingerprint(source)})], workspace)
     assert ran == ["corpus", "corpus"]

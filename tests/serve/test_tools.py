@@ -2,11 +2,19 @@
 
 import json
 
+import numpy as np
 import openai
 import pytest
 
+from lavra.engine import Engine
+from lavra.generate.plan import Reading, special_frame
+from lavra.serve import ServedModel
 from lavra.serve.schemas import ChatBody
 from lavra.serve.tool_calls import find_calls, read_tools
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from tests.engine.scripted import ScriptedRunner
+from tests.generate.tiny import tiny_tokenizer
+from tests.serve.conftest import running
 
 WEATHER = {
     "type": "function",
@@ -30,7 +38,7 @@ MESSAGES = [{"role": "user", "content": "a"}]
 
 def ask(client, **more):
     return client.chat.completions.create(
-        model="long", messages=MESSAGES, tools=[WEATHER, CLOCK], temperature=1.0, **{"max_tokens": 60, **more}
+        model="long", messages=MESSAGES, **{"tools": [WEATHER, CLOCK], "temperature": 1.0, "max_tokens": 60, **more}
     )
 
 
@@ -100,6 +108,12 @@ def tools():
             "",
             ["clock", "weather"],
         ),
+        (
+            '<tool_call>{"name": "other", "arguments": {}}</tool_call>'
+            '<tool_call>{"name": "clock", "arguments": {}}</tool_call>',
+            '<tool_call>{"name": "other", "arguments": {}}</tool_call>',
+            ["clock"],
+        ),
         ('{"name": "clock", "parameters": {}}', "", ["clock"]),
         ('{"name": "other", "arguments": {}}', '{"name": "other", "arguments": {}}', []),
         ('{"name": "clock", "arguments": 3}', '{"name": "clock", "arguments": 3}', []),
@@ -113,3 +127,113 @@ def test_calls_are_recognised_in_what_models_write(text, left, names):
     assert [call["function"]["name"] for call in calls] == names
     assert all(isinstance(json.loads(call["function"]["arguments"]), dict) for call in calls)
     assert len({call["id"] for call in calls}) == len(calls)
+
+
+class Dictated(ScriptedRunner):
+    """Writes the text it is told to, then ends."""
+
+    def __init__(self, tokenizer, **shape):
+        super().__init__(tokenizer.vocab_size, **shape)
+        self._tokenizer, self._ids = tokenizer, []
+
+    def say(self, text):
+        self._ids = [*self._tokenizer.encode(text), self._tokenizer.eos_id]
+
+    def logits(self, tokens):
+        written = max(n for n in range(len(self._ids)) if n == 0 or tokens[-n:] == self._ids[:n])
+        row = np.full(self.vocab_size, -9.0, dtype=np.float32)
+        row[self._ids[written]] = 9.0
+        return row
+
+
+@pytest.fixture(scope="module")
+def dictated():
+    """A client of a server that remembers no answer, and the runner behind it."""
+    tokenizer = tiny_tokenizer().with_chat_template(DEFAULT_CHAT_TEMPLATE)
+    runner = Dictated(tokenizer, num_blocks=512)
+    reading = Reading(tokenizer=tokenizer, frame=special_frame(tokenizer), context=512, vocab_size=tokenizer.vocab_size)
+    engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
+    with (
+        running([ServedModel(name="long", tokenizer=tokenizer, engine=engine)], response_cache=0) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
+    ):
+        yield client, runner
+
+
+def whole(answer):
+    """(content, [(name, arguments)], reason) of each choice."""
+    return [
+        (
+            choice.message.content or "",
+            [(call.function.name, call.function.arguments) for call in choice.message.tool_calls or ()],
+            choice.finish_reason,
+        )
+        for choice in answer.choices
+    ]
+
+
+def put_together(chunks, count):
+    """The same of a stream: deltas joined by the index of their choice, those of calls by the call's own."""
+    content, reasons = [""] * count, [None] * count
+    calls = [{} for _ in range(count)]
+    for choice in (choice for chunk in chunks for choice in chunk.choices):
+        content[choice.index] += choice.delta.content or ""
+        reasons[choice.index] = choice.finish_reason or reasons[choice.index]
+        for call in choice.delta.tool_calls or ():
+            known = calls[choice.index].setdefault(call.index, {"id": call.id, "name": "", "arguments": ""})
+            assert call.id in (None, known["id"])
+            known["name"] += call.function.name or ""
+            known["arguments"] += call.function.arguments or ""
+    parts = [[(call["name"], call["arguments"]) for _, call in sorted(found.items())] for found in calls]
+    return list(zip(content, parts, reasons, strict=True))
+
+
+def written(name, arguments):
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>"
+
+
+FAR = {"place": "São Tomé 東京 🍎", "days": 3}
+NEAR = {"place": "Recife", "days": 1, "note": 'linha 1\nlinha "2" \\'}
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize(
+    ("text", "content", "calls"),
+    [
+        ("Faz sol em São Tomé. 🍏", "Faz sol em São Tomé. 🍏", []),
+        (written("weather", FAR), "", [("weather", FAR)]),
+        ("Já vejo: " + written("clock", {}), "Já vejo:", [("clock", {})]),
+        (
+            written("weather", FAR) + "\n" + written("weather", NEAR) + "\n" + written("clock", {"zona": "Açores"}),
+            "",
+            [("weather", FAR), ("weather", NEAR), ("clock", {"zona": "Açores"})],
+        ),
+        ('{"name": "weather", "parameters": {"place": "Évora"}}', "", [("weather", {"place": "Évora"})]),
+        ('<tool_call>{"name": "clock", "arg', '<tool_call>{"name": "clock", "arg', []),
+    ],
+    ids=["text", "non-ascii", "text and call", "several", "alone", "cut"],
+)
+def test_what_is_streamed_is_the_whole_answer(dictated, text, content, calls, samples):
+    """The model's own choice, and nothing remembered: each answer is written anew."""
+    client, runner = dictated
+    runner.say(text)
+    asked = {"temperature": 0, "max_tokens": 400, "n": samples}
+    answer = ask(client, **asked)
+    reason = "tool_calls" if calls else "stop"
+    arguments = [(name, json.dumps(given, ensure_ascii=False)) for name, given in calls]
+    assert whole(answer) == [(content, arguments, reason)] * samples
+    for more in ({}, {"logprobs": True}):
+        chunks = list(ask(client, **asked, **more, stream=True))
+        assert put_together(chunks, samples) == whole(answer)
+        assert not any("tool_call" in (c.delta.content or "") for chunk in chunks for c in chunk.choices if calls)
+
+
+def test_a_demanded_call_is_streamed_as_it_is_written(dictated):
+    client, runner = dictated
+    place = {"type": "object", "properties": {"place": {"enum": ["São Tomé", "東京"]}}, "required": ["place"]}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": place}}
+    runner.say('{"name":"weather","arguments":{"place":"東京"}}')
+    asked = {"tools": [tool], "tool_choice": "required", "temperature": 0}
+    answer = ask(client, **asked)
+    assert whole(answer) == [("", [("weather", '{"place": "東京"}')], "tool_calls")]
+    assert put_together(ask(client, **asked, stream=True), 1) == whole(answer)

@@ -27,6 +27,7 @@ from lavra.text import (
     build_corpus,
 )
 from lavra.text.planted import edited
+from lavra.text.store import DocumentWriter
 from tests.text.conftest import MakeDocument, MakeText
 from tests.text.naive import naive_shingles
 
@@ -131,6 +132,15 @@ def test_row_groups_are_bounded(source: MemorySource, tmp_path: Path, monkeypatc
     corpus = build_corpus([source], tmp_path / "b")
     assert pq.ParquetFile(corpus.path / "train.parquet").num_row_groups > 5
     assert both(corpus) == whole
+
+
+def test_bytes_are_those_of_utf_8(tmp_path: Path) -> None:
+    """The denominator of bits per byte: a letter with an accent is two, an apple four."""
+    texts = ("Era uma vez uma menina chamada Lília.", "São maçãs: 🍎🍏")
+    with DocumentWriter(tmp_path / "few.parquet") as writer:
+        sizes = [writer.write(Document(id=text, text=text, source="m", kind="text")) for text in texts]
+    assert sizes == [len(texts[0]) + 1, len(texts[1]) + 3 + 2 * 3] == [len(text.encode()) for text in texts]
+    assert writer.num_bytes == sum(sizes)
 
 
 def test_progress_is_told_in_order(

@@ -23,7 +23,9 @@ STEPS = 6
 PROGRAM = """
 import json, sys
 from pathlib import Path
+import torch
 from lavra.train import Parallel, train
+from lavra.train.parallel import World
 from tests.train.test_parallel import OPTIMIZERS, STEPS
 from tests.train.tiny import Recorder, ragged, settings, tiny_model
 
@@ -40,6 +42,14 @@ result = train(model, ragged(), config, folder=folder, hooks=[recorder], evaluat
 if recorder.steps:
     seen = {"losses": recorder.losses, "evals": recorder.evals, "tokens": result.tokens}
     (folder / "seen.json").write_text(json.dumps(seen))
+world = World(parallel, torch.device("cpu"))
+common = {
+    "from main": world.from_main(10.0 + world.rank),
+    "one says yes": world.any(world.rank == 1),
+    "nobody says yes": world.any(False),
+    "sum": int(world.sum(torch.tensor(1 + world.rank))),
+}
+(folder / f"common-{world.rank}.json").write_text(json.dumps(common))
 """
 
 
@@ -87,6 +97,14 @@ def test_losses_are_those_of_one_process_step_by_step(tmp_path, parallel, kind):
     for (step, seen), (step_alone, expected) in zip(together["evals"], alone.evals, strict=True):
         assert step == step_alone
         assert seen["loss"] == pytest.approx(expected["loss"], abs=1e-3 * expected["loss"])
+    # What all must agree on is the same in each process, whoever said it.
+    for rank in (0, 1):
+        common = json.loads((tmp_path / "run" / f"common-{rank}.json").read_text())
+        assert common == {"from main": 10.0, "one says yes": True, "nobody says yes": False, "sum": 3}
+    # Two micro-batches in each of two processes are the run of four in one: its checkpoints may be resumed there.
+    states = [checkpoint_folders(tmp_path / name / "checkpoints")[-1] / "state.json" for name in ("run", "one")]
+    by_two, by_one = (json.loads(path.read_text())["settings"] for path in states)
+    assert by_two == by_one
     # One process reads what two wrote.
     loaded = tiny_model(seed=8)
     load_weights(checkpoint_folders(tmp_path / "run" / "checkpoints")[-1], dict(loaded.named_parameters()))
