@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import lavra
-from lavra.api.serving import CacheConfig, start_engine
+from lavra.api.serving import ServingCacheConfig, start_engine
 from lavra.base.types import Document, GenerateRequest, SamplingConfig
-from lavra.data.dataset import write_tokens
-from lavra.data.next_token import NextToken, NextTokenConfig
+from lavra.data.pretraining.dataset import write_tokens
+from lavra.data.pretraining.next_token import NextToken, NextTokenConfig
 from lavra.engine import EngineConfig
 from lavra.model import build_model, preset, save_checkpoint
 from lavra.quantize import load_model, quantize_model, save_quantized, scheme_named
@@ -97,7 +97,7 @@ def opened(folder, tmp_path_factory):
 
 def together_and_alone(model, asked, cache_type):
     """What each request is answered among the others and by an engine that serves it alone, nothing shared."""
-    cache = CacheConfig(cache_tokens=4096, cache_type=cache_type)
+    cache = ServingCacheConfig(cache_tokens=4096, cache_type=cache_type)
     with start_engine(model, cache=cache) as engine:
         together = [completions[0] for completions in engine.generate(asked)]
         assert engine.stats().passes < 4 * MOST  # one after the other they would be 32 times as many

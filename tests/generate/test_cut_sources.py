@@ -3,7 +3,7 @@
 import pytest
 
 from lavra.base.types import GenerateRequest
-from lavra.generate.plan import Reading, plan_request, special_frame
+from lavra.generate.plan import PromptReading, plan_request, special_frame
 from tests.generate.tiny import tiny_tokenizer
 
 CONTEXT, SOURCE = 16, 7
@@ -11,7 +11,7 @@ CONTEXT, SOURCE = 16, 7
 
 def reading():
     tokenizer = tiny_tokenizer("t5")
-    return Reading(
+    return PromptReading(
         tokenizer=tokenizer,
         frame=special_frame(tokenizer),
         context=CONTEXT,

@@ -6,7 +6,7 @@ import pytest
 
 from lavra.base.errors import ContextLengthError
 from lavra.base.types import GenerateRequest
-from lavra.generate.plan import Reading, plan_request, special_frame
+from lavra.generate.plan import PromptReading, plan_request, special_frame
 from tests.generate.tiny import tiny_in_process, tiny_tokenizer
 
 CONTEXT = 16
@@ -14,7 +14,7 @@ CONTEXT = 16
 
 def reading(*, decoder_start=None, source_context=None):
     tokenizer = tiny_tokenizer()
-    return Reading(
+    return PromptReading(
         tokenizer=tokenizer,
         frame=special_frame(tokenizer),
         context=CONTEXT,

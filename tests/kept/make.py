@@ -20,6 +20,12 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from lavra.pipeline.distill_config import DistillRunConfig
+from lavra.pipeline.distilling import distill_folder
+from lavra.pipeline.distilling import prepare as prepare_distilling
+from lavra.pipeline.finetuning.run import finetune, prepare
+from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from tests.pipeline.finetuning.tasks import TEXTS, rows, write
 
 from lavra.base.tasks import Task
 from lavra.base.workspace import Workspace
@@ -29,11 +35,6 @@ from lavra.model.checkpoint import save_checkpoint
 from lavra.model.families import preset
 from lavra.pipeline import planning
 from lavra.pipeline.allowance import Allowance, Chosen
-from lavra.pipeline.distill_config import DistillRunConfig
-from lavra.pipeline.distilling import distill_folder
-from lavra.pipeline.distilling import prepare as prepare_distilling
-from lavra.pipeline.finetuning.run import finetune, prepare
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.up import run_up
@@ -55,7 +56,6 @@ from tests.kept.expected import (
     up_settings,
 )
 from tests.kept.identities import identities
-from tests.pipeline.finetuning.tasks import TEXTS, rows, write
 
 KINDS = {"several": "classify", "number": "classify", "pair": "classify"}
 PROMPT = """name: sentiment

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lavra.base.types import Document
-from lavra.data.dataset import write_tokens
+from lavra.data.pretraining.dataset import write_tokens
 from lavra.model.score import bits_per_byte
 from lavra.pipeline.heldout import sample_documents, score_documents
 from tests.data.fakes import BOS, EOS, EOT, ByteTokenizer
