@@ -25,7 +25,7 @@ from lavra.adapt.soft_prompt import SoftPrompt
 from lavra.adapt.trained_copy import TrainedCopies
 from lavra.base.errors import ConfigError
 from lavra.base.files import write_json
-from lavra.base.tasks import Task
+from lavra.base.tasks import HeadKind
 from lavra.model.config import Kind
 from lavra.model.heads import TaskModel
 from lavra.model.tensors import write_file
@@ -33,11 +33,10 @@ from lavra.model.tensors import write_file
 CONFIG_FILE: Final = "adapter_config.json"
 TENSOR_FILE: Final = "adapter_model.safetensors"
 
-_TASKS: Final = {
-    Task.CLASSIFY: "SEQ_CLS",
-    Task.RERANK: "SEQ_CLS",
-    Task.NER: "TOKEN_CLS",
-    Task.QA: "QUESTION_ANS",
+_HEADS: Final = {
+    HeadKind.SEQUENCE: "SEQ_CLS",
+    HeadKind.TOKEN: "TOKEN_CLS",
+    HeadKind.SPAN: "QUESTION_ANS",
 }
 _KINDS: Final = {
     Kind.DECODER: "CAUSAL_LM",
@@ -156,7 +155,7 @@ def _saved(copies: dict[str, nn.Module], names: Names, *, own: bool) -> tuple[di
 def _task_type(model: nn.Module) -> str | None:
     """PEFT's name for what the model does, which decides how it wraps it."""
     if isinstance(model, TaskModel):
-        return _TASKS.get(model.task.task)
+        return _HEADS.get(model.task.head)
     return _KINDS[core_of(model)[1].config.kind]
 
 

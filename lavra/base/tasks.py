@@ -1,25 +1,17 @@
-"""What a model can be adapted to do, by the words a user types.
-
-The names are those of `lavra finetune --task` and `lavra predict --task`.  Data, heads, losses, predictions and scores
-each have a table by `Task`; nothing branches on it elsewhere.
-"""
+"""What tasks are told apart by below `lavra.tasks`: the kind of head a model has, and the kind of labels."""
 
 from __future__ import annotations
 
 from enum import Enum
 
 
-class Task(Enum):
-    """One kind of supervised task."""
+class HeadKind(Enum):
+    """What a head gives logits for; `transformers` has a class for each."""
 
-    CLASSIFY = "classify"  # a text, or a pair of them, to labels or to a number
-    NER = "ner"  # a label a word: named entities, parts of speech
-    QA = "qa"  # the span of a passage that answers a question
-    CHOICE = "choice"  # which of several endings fits
-    EMBED = "embed"  # a text to a vector, near to those that mean the same
-    RERANK = "rerank"  # how well a passage fits a query
-    CHAT = "chat"  # the assistant's turns of conversations
-    TEXT2TEXT = "text2text"  # one text to another
+    SEQUENCE = "sequence"  # a text, or a pair of them: (B, N)
+    TOKEN = "token"  # each token of a text: (B, T, N)
+    SPAN = "span"  # where a span of a passage begins and ends: (B, T, 2)
+    CHOICE = "choice"  # one of several texts: (B * choices, 1)
 
 
 class Problem(Enum):

@@ -5,18 +5,21 @@
 The backbone is one of the three models of `lavra.model.transformer`, unchanged.  T5 reads a text with its encoder and
 the same text, shifted by one, with its decoder, as BART does (Lewis et al. 2020, §3.1) and `transformers` does for it.
 
-What is made of logits (labels, spans) is `lavra.api`'s business, losses are `lavra.adapt`'s.
+What is made of logits (labels, spans), and how they are learnt, is said by the specs of `lavra.tasks`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from lavra.base.config import from_mapping, to_mapping
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import HeadKind, Problem
 from lavra.model.build import Model
 from lavra.model.config import Kind, ModelConfig
 from lavra.model.dropout import dropout
@@ -25,7 +28,16 @@ from lavra.model.first_token import can_read_first, first_hidden
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 SPAN_LABELS = ("start", "end")
-"""The two outputs of a head for questions."""
+"""The two outputs of a head for spans."""
+
+HEADS: Final[Mapping[str, HeadKind]] = {
+    "classify": HeadKind.SEQUENCE,
+    "rerank": HeadKind.SEQUENCE,
+    "ner": HeadKind.TOKEN,
+    "qa": HeadKind.SPAN,
+    "choice": HeadKind.CHOICE,
+}
+"""Head by the word that model folders and cards have for a task; files name the kind itself where it is another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +45,16 @@ class TaskConfig:
     """What a head is for.
 
     Attributes:
-        task: one of the tasks that have a head.
-        labels: their names, in the order of the outputs; one nameless output (`score`) for regression, reranking and
-            choices, two for questions.
+        task: the word for it in files, such as `ner`.
+        head: kind of the head.
+        labels: names of the outputs, in their order; one nameless output (`score`) for regression, reranking and
+            choices, two for spans.
         problem: what the labels of a classification are.
         dropout: share of the head's inputs dropped in training; None is what the family's head has.
     """
 
-    task: Task
+    task: str
+    head: HeadKind
     labels: tuple[str, ...]
     problem: Problem | None = None
     dropout: float | None = None
@@ -48,25 +62,54 @@ class TaskConfig:
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels) or not self.labels:
             raise ConfigError(f"labels are {self.labels}; give at least one, each once")
-        if self.task in (Task.CHOICE, Task.RERANK) and len(self.labels) != 1:
-            raise ConfigError(f"task {self.task.value} has {len(self.labels)} labels; it has one output, the score")
+        if self.head is HeadKind.CHOICE and len(self.labels) != 1:
+            raise ConfigError(f"task {self.task} has {len(self.labels)} labels; it has one output, the score")
         if self.problem is Problem.REGRESSION and len(self.labels) != 1:
             raise ConfigError(f"a regression has one output, the number, and here {len(self.labels)} labels are given")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give 0 or more and less than 1")
 
     @classmethod
-    def of(cls, task: Task, labels: tuple[str, ...] = (), problem: Problem | None = None) -> TaskConfig:
-        """The configuration of a task with these labels; those that have none of their own need none."""
-        if task in (Task.CHOICE, Task.RERANK) or problem is Problem.REGRESSION:
+    def of(
+        cls, head: HeadKind, labels: tuple[str, ...] = (), problem: Problem | None = None, *, task: str | None = None
+    ) -> TaskConfig:
+        """The configuration of a head with these labels; those that have none of their own need none.
+
+        Args:
+            head: its kind.
+            labels: names of the outputs.
+            problem: what the labels of a sequence are; single labels unless given.
+            task: the word for it in files; the usual one of the kind unless given.
+        """
+        if head is HeadKind.CHOICE or problem is Problem.REGRESSION:
             labels = ("score",)
-        if task is Task.QA:
+        if head is HeadKind.SPAN:
             labels = SPAN_LABELS
-        if task is Task.CLASSIFY and problem is None:
+        if head is HeadKind.SEQUENCE and problem is None:
             problem = Problem.SINGLE_LABEL
-        if task is Task.RERANK:
-            problem = Problem.REGRESSION
-        return cls(task=task, labels=labels, problem=problem)
+        word = task or next(word for word, kind in HEADS.items() if kind is head)
+        return cls(task=word, head=head, labels=labels, problem=problem)
+
+    @property
+    def named_head(self) -> str | None:
+        """The kind of head, where the word for the task does not say it."""
+        return None if HEADS.get(self.task) is self.head else self.head.value
+
+    def to_facts(self) -> dict[str, Any]:
+        """Plain data for a card; `from_facts` reads it back."""
+        facts = to_mapping(self)
+        facts.pop("head")
+        return facts if self.named_head is None else {**facts, "head": self.named_head}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], where: str = "") -> TaskConfig:
+        """Read what `to_facts` wrote.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        head = HEADS.get(str(facts.get("task")))
+        return from_mapping(cls, {"head": None if head is None else head.value, **facts}, where)
 
 
 class TaskHead(nn.Module):
@@ -102,7 +145,7 @@ class TaskModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.task = task
-        self.form = head_form(backbone.config.family, task.task)
+        self.form = head_form(backbone.config.family, task.head)
         own = backbone.config.dropout.residual if self.form.dropout is None else self.form.dropout
         dropout = own if task.dropout is None else task.dropout
         self.head = TaskHead(backbone.config.hidden_size, len(task.labels), self.form, dropout)
@@ -142,7 +185,7 @@ class TaskModel(nn.Module):
             token_type_ids: (B, T) for families that have them.
 
         Returns:
-            (B, N) of the text as a whole, (B, T, N) where there is one a token (NER, QA).
+            (B, N) of the text as a whole, (B, T, N) where there is one a token (tags, spans).
         """
         hidden = self.hidden(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
         out: Tensor = self.head(self._read(hidden, attention_mask))
@@ -184,7 +227,7 @@ def add_task_head(model: Model, task: TaskConfig, *, pad_id: int | None = None) 
         task: what for.
         pad_id: token that padding is filled with, kept in the configuration where that names none.
     """
-    form = head_form(model.config.family, task.task)
+    form = head_form(model.config.family, task.head)
     strip(model, form)
     if pad_id is not None and model.config.pad_id is None:
         model.config = replace(model.config, pad_id=pad_id)

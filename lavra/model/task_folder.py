@@ -7,16 +7,16 @@ in `families.head_forms`.  Labels, problem and task stand in `config.json`, in t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from lavra.base.errors import CheckpointError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import HeadKind, Problem
 from lavra.model.build import new_model
 from lavra.model.checkpoint import (
     DTYPES,
@@ -36,21 +36,19 @@ from lavra.model.checkpoint import (
 from lavra.model.config import Kind, ModelConfig
 from lavra.model.families import FAMILIES, family
 from lavra.model.families.family import Family
-from lavra.model.families.head_forms import HeadForm, Reads, head_form, task_of
-from lavra.model.heads import SPAN_LABELS, TaskConfig, TaskModel, strip
+from lavra.model.families.head_forms import HeadForm, Reads, head_form, kinds_of
+from lavra.model.heads import HEADS, TaskConfig, TaskModel, strip
 from lavra.model.tensors import open_tensors, write_tensors
 from lavra.model.weights import WeightTable, both, rule
 
 _SHARD = 5_000_000_000
+_HEAD: Final = "finetuning_head"  # kind of the head in config.json, where the word for the task does not say it
 
 
-def task_in(folder: Path | str) -> Task | None:
-    """The task a model folder has a head for, or None where it is a language model or an encoder."""
-    raw = read_config_file(Path(folder))
-    model_type, architectures = raw.get("model_type"), raw.get("architectures") or [""]
-    if model_type not in FAMILIES:
-        return None
-    return task_of(model_type, architectures[0], raw.get("finetuning_task"))
+def task_in(folder: Path | str) -> TaskConfig | None:
+    """What the head of a model folder is for, or None where it is a language model or an encoder."""
+    folder = Path(folder)
+    return _read_task(read_config_file(folder), folder)
 
 
 def load_task_model(
@@ -67,10 +65,11 @@ def load_task_model(
         CheckpointError: as `load_checkpoint`, or the folder has no head of a task.
     """
     folder = Path(folder)
-    raw, task = read_config_file(folder), task_in(folder)
+    raw = read_config_file(folder)
+    task = _read_task(raw, folder)
     if task is None:
         raise CheckpointError(f"{folder} has no head of a task; open it as a language model, or finetune it first")
-    form = head_form(raw["model_type"], task)
+    form = head_form(raw["model_type"], task.head)
     source = _body(raw, form, folder)
     checkpoint = named(source, open_tensors(folder))
     config = _without_head(read_config(source, raw, folder, checkpoint))
@@ -80,7 +79,7 @@ def load_task_model(
     with torch.device("meta"):
         backbone = new_model(config)
         strip(backbone, form)
-        model = TaskModel(backbone, _read_task(raw, task, folder))
+        model = TaskModel(backbone, task)
     table = task_table(model)
     check_names(table, checkpoint, folder)
     check_shapes(table, model, checkpoint, folder)
@@ -109,11 +108,13 @@ def task_fields(model: TaskModel) -> dict[str, Any]:
     labels, task = model.task.labels, model.task
     fields: dict[str, Any] = {
         "architectures": [model.form.architecture],
-        "finetuning_task": task.task.value,
+        "finetuning_task": task.task,
         "id2label": {str(index): label for index, label in enumerate(labels)},
         "label2id": {label: index for index, label in enumerate(labels)},
         "problem_type": None if task.problem is None else task.problem.value,
     }
+    if task.named_head is not None:
+        fields[_HEAD] = task.named_head
     if task.dropout is not None or model.form.dropout:
         fields["classifier_dropout"] = model.head.dropout
     return fields
@@ -162,20 +163,33 @@ def _without_head(config: ModelConfig) -> ModelConfig:
     return replace(config, has_head=False, head_bias=False, head_transform=False)
 
 
-def _read_task(raw: Mapping[str, Any], task: Task, folder: Path) -> TaskConfig:
-    labels = _labels(raw)
+def _read_task(raw: Mapping[str, Any], folder: Path) -> TaskConfig | None:
+    model_type, architectures = raw.get("model_type"), raw.get("architectures") or [""]
+    kinds = kinds_of(model_type, architectures[0]) if model_type in FAMILIES else []
+    if not kinds:
+        return None
+    word, head = _task_and_head(raw, kinds)
     stated = raw.get("problem_type")
     if stated is not None and stated not in {one.value for one in Problem}:
         known = ", ".join(one.value for one in Problem)
         raise CheckpointError(f"{folder / 'config.json'}: problem_type is {stated!r}; known: {known}")
     problem = None if stated is None else Problem(stated)
-    if task is Task.CLASSIFY and problem is None:  # as transformers takes it
+    labels = _labels(raw)
+    if head is HeadKind.SEQUENCE and problem is None:  # as transformers takes it
         problem = Problem.REGRESSION if len(labels) == 1 else Problem.SINGLE_LABEL
-    if task is Task.QA:
-        labels = SPAN_LABELS
-    if task in (Task.CHOICE, Task.RERANK):
-        labels = ("score",)
-    return TaskConfig(task=task, labels=labels, problem=problem, dropout=raw.get("classifier_dropout"))
+    made = TaskConfig.of(head, labels, problem, task=word)
+    own = labels if head in (HeadKind.SEQUENCE, HeadKind.TOKEN) else made.labels
+    return replace(made, labels=own, dropout=raw.get("classifier_dropout"))
+
+
+def _task_and_head(raw: Mapping[str, Any], kinds: Sequence[HeadKind]) -> tuple[str | None, HeadKind]:
+    """The word for the task, None for the usual one of the head, and which of the kinds that fit the head is.
+
+    Folders of other makers have words of their own (`mnli`), which say nothing of the head.
+    """
+    word, named = raw.get("finetuning_task"), raw.get(_HEAD)
+    found = next((kind for kind in kinds if kind.value == named or kind is HEADS.get(str(word))), None)
+    return (None, kinds[0]) if found is None else (str(word), found)
 
 
 def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ import transformers as hf
 from safetensors.torch import load_file
 
 from lavra.base.errors import CheckpointError, ConfigError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import HeadKind, Problem
 from lavra.model import build_model, load_checkpoint, save_checkpoint
-from lavra.model.families.head_forms import HEAD_FORMS, head_form, task_of
+from lavra.model.families.head_forms import HEAD_FORMS, kinds_of
 from lavra.model.first_token import first_hidden
-from lavra.model.heads import TaskConfig, TaskModel, add_task_head
+from lavra.model.heads import HEADS, TaskConfig, TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, save_task_model, task_in
 from tests.model.variants import ALL, PAD, VOCAB, save_theirs, scale_weights, theirs
 
@@ -23,10 +23,10 @@ NAMES = (
 VARIANTS = [variant for variant in ALL if variant.name in NAMES]
 LABELS = ("no", "maybe", "yes")
 CLASSES = {
-    Task.CLASSIFY: hf.AutoModelForSequenceClassification,
-    Task.NER: hf.AutoModelForTokenClassification,
-    Task.QA: hf.AutoModelForQuestionAnswering,
-    Task.CHOICE: hf.AutoModelForMultipleChoice,
+    HeadKind.SEQUENCE: hf.AutoModelForSequenceClassification,
+    HeadKind.TOKEN: hf.AutoModelForTokenClassification,
+    HeadKind.SPAN: hf.AutoModelForQuestionAnswering,
+    HeadKind.CHOICE: hf.AutoModelForMultipleChoice,
 }
 
 
@@ -35,14 +35,14 @@ def cases():
         pytest.param(variant, task, id=f"{variant}-{task.value}")
         for variant in VARIANTS
         for task in CLASSES
-        if task is not Task.CHOICE or "bert" in variant.name
+        if task is not HeadKind.CHOICE or "bert" in variant.name
     ]
 
 
 def theirs_with_head(variant, task):
     torch.manual_seed(5)
     config = variant.config()
-    if task is Task.CLASSIFY or task is Task.NER:
+    if task is HeadKind.SEQUENCE or task is HeadKind.TOKEN:
         config.num_labels = 3
         config.id2label = dict(enumerate(LABELS))
         config.label2id = {label: index for index, label in enumerate(LABELS)}
@@ -69,10 +69,10 @@ def texts(t5=False):
 
 
 def logits_of(peer, ids, mask, task):
-    if task is Task.CHOICE:
+    if task is HeadKind.CHOICE:
         return peer(ids[:, None], attention_mask=mask[:, None].long()).logits
     out = peer(ids, attention_mask=mask.long())
-    return torch.stack((out.start_logits, out.end_logits), -1) if task is Task.QA else out.logits
+    return torch.stack((out.start_logits, out.end_logits), -1) if task is HeadKind.SPAN else out.logits
 
 
 @pytest.mark.parametrize(("variant", "task"), cases())
@@ -80,13 +80,13 @@ def logits_of(peer, ids, mask, task):
 def test_the_logits_and_the_folders_are_those_of_transformers(variant, task, tmp_path):
     peer = theirs_with_head(variant, task)
     peer.save_pretrained(tmp_path / "theirs")
-    assert task_in(tmp_path / "theirs") is task
+    assert task_in(tmp_path / "theirs").head is task
     model = load_task_model(tmp_path / "theirs")
     ids, mask = texts(t5="t5" in variant.name)
     expected = logits_of(peer, ids, mask, task)
-    real = mask if task in (Task.NER, Task.QA) else torch.ones(2, dtype=torch.bool)
+    real = mask if task in (HeadKind.TOKEN, HeadKind.SPAN) else torch.ones(2, dtype=torch.bool)
     torch.testing.assert_close(model(ids, attention_mask=mask)[real], expected[real], atol=2e-5, rtol=2e-4)
-    if task in (Task.CLASSIFY, Task.NER):
+    if task in (HeadKind.SEQUENCE, HeadKind.TOKEN):
         assert model.task.labels == LABELS
 
     save_task_model(model, tmp_path / "ours")
@@ -110,15 +110,15 @@ def test_a_fresh_head_is_saved_and_opened_again(variant, task, tmp_path):
     made = add_task_head(model, config, pad_id=PAD).eval()
     save_task_model(made, tmp_path / "made")
     again = load_task_model(tmp_path / "made")
-    assert again.task.task is task
-    assert again.task.labels == config.labels
+    assert dataclasses.replace(again.task, dropout=None) == config
+    assert task_in(tmp_path / "made") == again.task
     ids, mask = texts()
     assert torch.equal(again(ids, attention_mask=mask), made(ids, attention_mask=mask))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-@pytest.mark.parametrize("task", [Task.CLASSIFY, Task.NER, Task.QA], ids=lambda task: task.value)
+@pytest.mark.parametrize("task", [HeadKind.SEQUENCE, HeadKind.TOKEN, HeadKind.SPAN], ids=lambda task: task.value)
 def test_padding_changes_nothing(variant, task, tmp_path):
     save_theirs(theirs(variant), tmp_path)
     model, _ = load_checkpoint(tmp_path)
@@ -126,14 +126,14 @@ def test_padding_changes_nothing(variant, task, tmp_path):
     ids, mask = texts()
     together = made(ids, attention_mask=mask)
     alone = made(ids[1:, :6])
-    found = together[1:, :6] if task in (Task.NER, Task.QA) else together[1:]
+    found = together[1:, :6] if task in (HeadKind.TOKEN, HeadKind.SPAN) else together[1:]
     torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_token_types_reach_the_encoder(tmp_path):
     bert = next(variant for variant in VARIANTS if variant.name == "bert")
-    peer = theirs_with_head(bert, Task.CLASSIFY)
+    peer = theirs_with_head(bert, HeadKind.SEQUENCE)
     peer.save_pretrained(tmp_path)
     model = load_task_model(tmp_path)
     ids, mask = texts()
@@ -146,7 +146,7 @@ def test_a_fresh_head_is_drawn_as_transformers_draws_it():
     bert = next(variant for variant in VARIANTS if variant.name == "bert")
     config = dataclasses.replace(load_config_of(bert), init_std=0.02)
     torch.manual_seed(0)
-    made = add_task_head(build_model(config), TaskConfig.of(Task.CLASSIFY, tuple(map(str, range(500)))))
+    made = add_task_head(build_model(config), TaskConfig.of(HeadKind.SEQUENCE, tuple(map(str, range(500)))))
     assert made.head.output.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert not made.head.output.bias.any()
 
@@ -165,7 +165,7 @@ def load_checkpoint_of(variant):
 
 def test_what_a_folder_says_of_its_labels(tmp_path):
     model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == "llama"))
-    made = add_task_head(model, TaskConfig.of(Task.CLASSIFY, LABELS, Problem.MULTI_LABEL), pad_id=PAD)
+    made = add_task_head(model, TaskConfig.of(HeadKind.SEQUENCE, LABELS, Problem.MULTI_LABEL), pad_id=PAD)
     save_task_model(made, tmp_path)
     config = hf.AutoConfig.from_pretrained(tmp_path)
     assert config.id2label == dict(enumerate(LABELS))
@@ -183,31 +183,50 @@ def test_a_language_model_is_no_task_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "task", "problem", "words"),
+    ("labels", "head", "problem", "words"),
     [
-        ((), Task.CLASSIFY, None, "at least one"),
-        (("a", "a"), Task.NER, None, "each once"),
-        (("a", "b"), Task.RERANK, None, "one output"),
-        (("a", "b"), Task.CLASSIFY, Problem.REGRESSION, "one output"),
+        ((), HeadKind.SEQUENCE, None, "at least one"),
+        (("a", "a"), HeadKind.TOKEN, None, "each once"),
+        (("a", "b"), HeadKind.CHOICE, None, "one output"),
+        (("a", "b"), HeadKind.SEQUENCE, Problem.REGRESSION, "one output"),
     ],
 )
-def test_labels_that_make_no_head(labels, task, problem, words):
+def test_labels_that_make_no_head(labels, head, problem, words):
     with pytest.raises(ConfigError, match=words):
-        TaskConfig(task=task, labels=labels, problem=problem)
+        TaskConfig(task="classify", head=head, labels=labels, problem=problem)
 
 
 def test_every_architecture_is_a_class_of_transformers():
     for family, forms in HEAD_FORMS.items():
-        for task, form in forms.items():
+        assert list(forms) == list(HeadKind)
+        for kind, form in forms.items():
             assert hasattr(hf, form.architecture), form.architecture
-            assert task_of(family, form.architecture, task.value) is task
-    with pytest.raises(ConfigError, match="no head of its own"):
-        head_form("llama", Task.CHAT)
+            assert kind in kinds_of(family, form.architecture)
+    assert kinds_of("llama", "LlamaForCausalLM") == []
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+@pytest.mark.parametrize(("task", "head"), [*HEADS.items(), ("mood", HeadKind.CHOICE)])
+def test_a_folder_says_which_task_its_head_is_for(family, task, head, tmp_path):
+    model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == family))
+    config = TaskConfig.of(head, LABELS, Problem.REGRESSION if task == "rerank" else None, task=task)
+    save_task_model(add_task_head(model, config, pad_id=PAD), tmp_path)
+    assert dataclasses.replace(task_in(tmp_path), dropout=None) == config
+    assert TaskConfig.from_facts(config.to_facts()) == config
+    assert ("head" in config.to_facts()) is (task == "mood")
+
+
+def test_a_word_of_another_maker_says_nothing_of_the_head(tmp_path):
+    model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == "llama"))
+    save_task_model(add_task_head(model, TaskConfig.of(HeadKind.SEQUENCE, LABELS), pad_id=PAD), tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(file.read_text().replace('"classify"', '"mnli"'))
+    assert dataclasses.replace(task_in(tmp_path), dropout=None) == TaskConfig.of(HeadKind.SEQUENCE, LABELS)
 
 
 def test_the_backbone_loses_what_the_head_does_not_use():
     model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == "t5-v1.0"))
-    made = add_task_head(model, TaskConfig.of(Task.NER, LABELS))
+    made = add_task_head(model, TaskConfig.of(HeadKind.TOKEN, LABELS))
     assert isinstance(made, TaskModel)
     assert not [name for name, _ in made.named_parameters() if "decoder" in name or name.startswith("backbone.head")]
 

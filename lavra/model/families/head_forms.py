@@ -1,4 +1,4 @@
-"""Where `transformers` keeps the head of each task in each family: the class, the names, the tensors that are read.
+"""Where `transformers` keeps each kind of head in each family: the class, the names, the tensors that are read.
 
 The heads are those of the `…ForSequenceClassification`, `…ForTokenClassification`, `…ForQuestionAnswering` and
 `…ForMultipleChoice` classes, so that a model finetuned here opens there with equal logits.  A decoder and T5 have no
@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from lavra.base.errors import ConfigError
-from lavra.base.tasks import Task
+from lavra.base.tasks import HeadKind
 
 
 class Reads(Enum):
@@ -49,7 +48,7 @@ class HeadForm:
     encoder_only: bool = False
 
 
-def _bert() -> dict[Task, HeadForm]:
+def _bert() -> dict[HeadKind, HeadForm]:
     pooled = HeadForm(
         architecture="BertForSequenceClassification",
         prefix="bert.",
@@ -58,42 +57,40 @@ def _bert() -> dict[Task, HeadForm]:
         dropout=None,
     )
     return {
-        Task.CLASSIFY: pooled,
-        Task.RERANK: pooled,
-        Task.CHOICE: replace(pooled, architecture="BertForMultipleChoice"),
-        Task.NER: replace(pooled, architecture="BertForTokenClassification", reads=Reads.EVERY),
-        Task.QA: replace(
+        HeadKind.SEQUENCE: pooled,
+        HeadKind.CHOICE: replace(pooled, architecture="BertForMultipleChoice"),
+        HeadKind.TOKEN: replace(pooled, architecture="BertForTokenClassification", reads=Reads.EVERY),
+        HeadKind.SPAN: replace(
             pooled, architecture="BertForQuestionAnswering", reads=Reads.EVERY, output="qa_outputs", dropout=0.0
         ),
     }
 
 
-def _roberta() -> dict[Task, HeadForm]:
+def _roberta() -> dict[HeadKind, HeadForm]:
     forms = {
-        task: replace(form, architecture=form.architecture.replace("Bert", "Roberta"), prefix="roberta.")
-        for task, form in _bert().items()
+        kind: replace(form, architecture=form.architecture.replace("Bert", "Roberta"), prefix="roberta.")
+        for kind, form in _bert().items()
     }
-    first = replace(forms[Task.CLASSIFY], reads=Reads.FIRST, dense="classifier.dense", output="classifier.out_proj")
-    return {**forms, Task.CLASSIFY: first, Task.RERANK: first}
+    first = replace(forms[HeadKind.SEQUENCE], reads=Reads.FIRST, dense="classifier.dense", output="classifier.out_proj")
+    return {**forms, HeadKind.SEQUENCE: first}
 
 
-def _decoder(name: str, prefix: str, *, tags: str, question_prefix: str) -> dict[Task, HeadForm]:
+def _decoder(name: str, prefix: str, *, tags: str, question_prefix: str) -> dict[HeadKind, HeadForm]:
     last = HeadForm(
         architecture=f"{name}ForSequenceClassification", prefix=prefix, reads=Reads.LAST, output="score", bias=False
     )
     every = replace(last, reads=Reads.EVERY, bias=True)
     return {
-        Task.CLASSIFY: last,
-        Task.RERANK: last,
-        Task.CHOICE: last,
-        Task.NER: replace(every, architecture=f"{name}ForTokenClassification", output=tags, dropout=0.1),
-        Task.QA: replace(
+        HeadKind.SEQUENCE: last,
+        HeadKind.CHOICE: last,
+        HeadKind.TOKEN: replace(every, architecture=f"{name}ForTokenClassification", output=tags, dropout=0.1),
+        HeadKind.SPAN: replace(
             every, architecture=f"{name}ForQuestionAnswering", prefix=question_prefix, output="qa_outputs"
         ),
     }
 
 
-def _t5() -> dict[Task, HeadForm]:
+def _t5() -> dict[HeadKind, HeadForm]:
     last = HeadForm(
         architecture="T5ForSequenceClassification",
         prefix="transformer.",
@@ -103,15 +100,14 @@ def _t5() -> dict[Task, HeadForm]:
     )
     every = replace(last, reads=Reads.EVERY, dense=None)
     return {
-        Task.CLASSIFY: last,
-        Task.RERANK: last,
-        Task.CHOICE: last,
-        Task.NER: replace(every, architecture="T5ForTokenClassification", output="classifier", encoder_only=True),
-        Task.QA: replace(every, architecture="T5ForQuestionAnswering", prefix="", output="qa_outputs"),
+        HeadKind.SEQUENCE: last,
+        HeadKind.CHOICE: last,
+        HeadKind.TOKEN: replace(every, architecture="T5ForTokenClassification", output="classifier", encoder_only=True),
+        HeadKind.SPAN: replace(every, architecture="T5ForQuestionAnswering", prefix="", output="qa_outputs"),
     }
 
 
-HEAD_FORMS: Final[dict[str, dict[Task, HeadForm]]] = {
+HEAD_FORMS: Final[dict[str, dict[HeadKind, HeadForm]]] = {
     "bert": _bert(),
     "roberta": _roberta(),
     "gpt2": _decoder("GPT2", "transformer.", tags="classifier", question_prefix="transformer."),
@@ -121,29 +117,18 @@ HEAD_FORMS: Final[dict[str, dict[Task, HeadForm]]] = {
     "qwen2": _decoder("Qwen2", "model.", tags="score", question_prefix="transformer."),
     "t5": _t5(),
 }
-HEADED_TASKS: Final = frozenset((Task.CLASSIFY, Task.NER, Task.QA, Task.CHOICE, Task.RERANK))
 
 
-def head_form(family: str, task: Task) -> HeadForm:
-    """The head of a task in a family.
-
-    Raises:
-        ConfigError: the task has no head of its own.
-    """
-    if task not in HEADED_TASKS:
-        known = ", ".join(sorted(one.value for one in HEADED_TASKS))
-        raise ConfigError(f"task {task.value!r} has no head of its own; those that have: {known}")
-    return HEAD_FORMS[family][task]
+def head_form(family: str, kind: HeadKind) -> HeadForm:
+    """The head of a kind in a family."""
+    return HEAD_FORMS[family][kind]
 
 
-def task_of(family: str, architecture: str, hint: str | None = None) -> Task | None:
-    """The task a class of `transformers` is for, or None where it is none of these.
+def kinds_of(family: str, architecture: str) -> list[HeadKind]:
+    """The kinds of head a class of `transformers` may be: none, one, or two where a family has one class for both.
 
     Args:
         family: the `model_type`.
         architecture: the class name.
-        hint: the `finetuning_task` of `config.json`, which tells tasks of one class apart.
     """
-    fitting = [task for task, form in HEAD_FORMS[family].items() if form.architecture == architecture]
-    hinted = [task for task in fitting if task.value == hint]
-    return next(iter(hinted or fitting), None)
+    return [kind for kind, form in HEAD_FORMS[family].items() if form.architecture == architecture]
