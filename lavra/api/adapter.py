@@ -18,15 +18,14 @@ from lavra.adapt.embedding_folder import EmbeddingConfig, parse_pooling
 from lavra.adapt.peft_read import load_adapter, read_adapter_config
 from lavra.adapt.peft_write import CONFIG_FILE, save_adapter
 from lavra.base.card import CARD_FILE, read_card, write_card
-from lavra.base.config import from_mapping
 from lavra.base.errors import InputError
-from lavra.base.tasks import Task
 from lavra.engine.runners.adapted import front_of
 from lavra.generate.front import NO_FRONT, Front
 from lavra.model.heads import TaskConfig, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.model.transformer import Encoder
 from lavra.quantize import load_model
+from lavra.tasks.embed import EMBED
 from lavra.tokens.tokenizer import Tokenizer
 
 HEAD = "head"
@@ -56,11 +55,11 @@ class AdapterFolder:
     def head(self) -> TaskConfig | None:
         """What the head that was trained with it is for, where the card says so."""
         found = self.config.get(HEAD)
-        return None if found is None else from_mapping(TaskConfig, found, where=str(self.folder / CARD_FILE))
+        return None if found is None else TaskConfig.from_facts(found, where=str(self.folder / CARD_FILE))
 
     def embedding(self, usual: EmbeddingConfig) -> EmbeddingConfig:
         """How texts are embedded with it: as it was trained, or as with its base."""
-        if self.config.get("task") != Task.EMBED.value:
+        if self.config.get("task") != EMBED.saved_as:
             return usual
         return replace(usual, pooling=parse_pooling(self.config["embed"]["pooling"]), normalize=True)
 
@@ -97,7 +96,7 @@ def open_with_adapter(
     load_adapter(model, adapter.folder, adapter.name)
     model.to(device).eval()
     front = front_of(model, adapter.name)
-    if front != NO_FRONT and isinstance(model, Encoder) and adapter.config.get("task") != Task.EMBED.value:
+    if front != NO_FRONT and isinstance(model, Encoder) and adapter.config.get("task") != EMBED.saved_as:
         raise InputError(
             f"{adapter.folder} is a soft prompt of an encoder without a task's head, and says of no task it is for; "
             "put virtual_ids in front of token ids yourself (lavra.adapt), or use another kind of adapter"

@@ -12,7 +12,7 @@ from lavra.api.adapter import AdapterFolder, open_with_adapter, read_adapter
 from lavra.api.embed import TorchEmbedder
 from lavra.api.hub import fetch, is_hub_id
 from lavra.api.model import TextModel
-from lavra.api.predictor import HeadedPredictor, NoWriter
+from lavra.api.no_writer import NoWriter
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.generate.front import NO_FRONT, Front
@@ -24,6 +24,7 @@ from lavra.model.task_folder import load_task_model, task_in
 from lavra.model.transformer import EncoderDecoder
 from lavra.quantize import load_model
 from lavra.tasks.predicting.headed import HeadedModel
+from lavra.tasks.predicting.predictor import HeadedPredictor
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -90,9 +91,9 @@ def _headed(
 ) -> TextModel:
     headed = HeadedModel(model, tokenizer, virtual=virtual)
     where = next(model.parameters()).device
-    logger.info("%s: %s with a head for %s on %s", folder, model.config.family, headed.task.value, where)
+    logger.info("%s: %s with a head for %s on %s", folder, model.config.family, headed.spec.name, where)
     return TextModel(
-        NoWriter(headed.task),
+        NoWriter(headed.spec),
         runner="torch",
         tokenizer=tokenizer,
         predictor=HeadedPredictor(headed),

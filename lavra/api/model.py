@@ -22,7 +22,6 @@ from lavra.api.adapter import AdapterFolder, write_adapter
 from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import Fill, fill_mask
 from lavra.api.options import Options, PromptText, make_request
-from lavra.api.predictor import HeadedPredictor
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder
@@ -32,7 +31,6 @@ from lavra.base.predictions import (
     ChooseRequest,
     Classification,
     ClassifyRequest,
-    PredictRequest,
     Ranked,
     RankRequest,
     SpanAnswer,
@@ -45,6 +43,8 @@ from lavra.generate.in_process import InProcessModel
 from lavra.model.sidecars import copy_sidecars
 from lavra.model.task_folder import save_task_model
 from lavra.quantize import save_model
+from lavra.tasks.predicting.predictor import HeadedPredictor
+from lavra.tasks.table import headed_tasks
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -271,12 +271,13 @@ class TextModel:
         )
         return list(found[0])
 
-    def _predict(self, requests: Sequence[PredictRequest]) -> list[Any]:
+    def _predict(self, requests: Sequence[Any]) -> list[Any]:
         """What the head says; what it was not shown is logged."""
         if self.predictor is None:
+            *names, last = [task.name for task in headed_tasks()]
             raise InputError(
-                "this model has no head of a task; load one that lavra finetune --task classify, ner, qa, choice or "
-                "rerank made"
+                "this model has no head of a task; load one that lavra finetune --task "
+                f"{', '.join(names)} or {last} made"
             )
         found = self.predictor.predict(requests)
         for number, one in enumerate(found):

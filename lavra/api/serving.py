@@ -132,7 +132,7 @@ def add_adapters(model: TextModel, folders: Mapping[str, str | Path]) -> None:
 def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokenizer) -> None:
     if adapter.head is not None:
         raise InputError(
-            f"{adapter.folder} was made with a head for {adapter.head.task.value!r} and writes no text; serve the "
+            f"{adapter.folder} was made with a head for {adapter.head.task!r} and writes no text; serve the "
             "folder as a model of its own"
         )
     if (adapter.folder / "tokenizer.json").exists():

@@ -7,6 +7,7 @@ names the value, what it should be and where it stood.  Reading files and comman
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import re
@@ -25,11 +26,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Written:
-    """How people write a number that has a unit: what stands for it in the help, how it is read and shown."""
+    """How people write a value that has a notation of its own, such as a number with a unit.
+
+    Attributes:
+        metavar: what stands for it in the help.
+        parse: text -> value.
+        show: value -> text that `parse` reads.
+        keep: value -> plain data that cards and hashes have; the value itself unless given.
+    """
 
     metavar: str
-    parse: Callable[[str], float]
-    show: Callable[[float], str]
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str]
+    keep: Callable[[Any], Any] | None = None
 
 
 Duration = Annotated[float, Written("TIME", parse_duration, format_duration)]
@@ -75,7 +84,23 @@ def to_mapping(settings: object) -> dict[str, Any]:
     """The plain data behind a settings dataclass: what JSON and YAML can hold, and `from_mapping` reads back."""
     if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
         raise TypeError(f"{settings!r} is not a settings dataclass instance")
-    return {name: _plain(getattr(settings, name)) for name in setting_fields(type(settings))}
+    kept = {name: written.keep for name, written in _notations(type(settings)).items() if written.keep is not None}
+    values = {name: getattr(settings, name) for name in setting_fields(type(settings))}
+    return {
+        name: kept[name](value) if name in kept and value is not None else _plain(value)
+        for name, value in values.items()
+    }
+
+
+@functools.cache
+def _notations(cls: type) -> dict[str, Written]:
+    """The notation of each field that has one, an optional field's included."""
+    found: dict[str, Written] = {}
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        for member in (hint, *get_args(hint)):
+            if get_origin(member) is Annotated:
+                found.update((name, extra) for extra in get_args(member) if isinstance(extra, Written))
+    return found
 
 
 def field_docs(cls: type) -> dict[str, str]:

@@ -13,8 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.predictions import Prediction, PredictRequest
-from lavra.base.tasks import Task
+from lavra.base.predictions import Prediction
 from lavra.base.types import Completion, Delta, FillRequest, GenerateRequest, Score, ScoreRequest
 
 
@@ -72,12 +71,12 @@ class MaskFiller(Protocol):
 class Predictor(Protocol):
     """Says what texts are: a model with a task's head.
 
-    One method for all tasks, since a model has one head: what it is asked says which task is meant.
+    One method for all tasks, since a model has one head: the type of a request says which task is meant.
     """
 
     @property
-    def task(self) -> Task:
-        """What it was made for."""
+    def task(self) -> str:
+        """Name of the task it was made for."""
         ...
 
     @property
@@ -85,7 +84,7 @@ class Predictor(Protocol):
         """Names of its outputs, in their order; none where they are numbers or places."""
         ...
 
-    def predict(self, requests: Sequence[PredictRequest]) -> list[Prediction[Any]]:
+    def predict(self, requests: Sequence[Any]) -> list[Prediction[Any]]:
         """An answer to each request, in their order; InputError where the head was made for something else."""
         ...
 

@@ -146,6 +146,11 @@ class ChooseRequest:
     choices: tuple[str, ...]
     truncate: bool = False
 
+    @property
+    def num_texts(self) -> int:
+        """Texts that are computed for it."""
+        return len(self.choices)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankRequest:
@@ -161,8 +166,11 @@ class RankRequest:
     texts: tuple[str, ...]
     truncate: bool = False
 
+    @property
+    def num_texts(self) -> int:
+        """Texts that are computed for it."""
+        return max(1, len(self.texts))
 
-PredictRequest = ClassifyRequest | TagRequest | AnswerRequest | ChooseRequest | RankRequest
 
 Value = TypeVar("Value", covariant=True)
 

@@ -13,7 +13,6 @@ from typing import Literal
 from lavra.api.load import load
 from lavra.base.errors import ConfigError
 from lavra.base.ports import LanguageModel
-from lavra.base.tasks import Task
 from lavra.base.types import SamplingConfig
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import add_json, add_settings, read_settings
@@ -23,6 +22,7 @@ from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import RewriteSample
 from lavra.distillation.answers import AnswersConfig, AnswersReport, FramePrompt, write_answers
 from lavra.remote import RemoteConfig, RemoteModel
+from lavra.tasks.rewrite import REWRITE
 
 HELP = """Ask a teacher and keep what it writes, for a student to learn from (sequence-level distillation).
 
@@ -131,7 +131,7 @@ def read_prompts(settings: AnswersSettings) -> Sequence[str]:
     Raises:
         InputError: it cannot be read, or has no prompt.
     """
-    found = read_samples(settings.data, Task.TEXT2TEXT, columns=column_roles(settings.columns), header=settings.header)
+    found = read_samples(settings.data, REWRITE.form, columns=column_roles(settings.columns), header=settings.header)
     print("\n".join(data_report(str(settings.data), found).lines()), file=sys.stderr)
     return [sample.source for sample in found.samples if isinstance(sample, RewriteSample)]
 

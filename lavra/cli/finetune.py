@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     """Look at the data, train, measure, save."""
     config = read_settings(FinetuneConfig, args)
     base, workspace = find_folder(args.model), read_workspace(args)
-    out = read_destination(args, workspace, "models", default_name=f"{base.resolve().name}-{config.task.value}")
+    out = read_destination(args, workspace, "models", default_name=f"{base.resolve().name}-{config.task.saved_as}")
     prepared = prepare(config, base)
     if args.check:
         return _check(prepared, as_json=args.json)

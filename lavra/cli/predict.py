@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -19,44 +19,28 @@ from rich.text import Text
 
 from lavra.api.load import load
 from lavra.api.model import TextModel
-from lavra.api.predictor import HeadedPredictor
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
-from lavra.base.predictions import (
-    AnswerRequest,
-    ChooseRequest,
-    Classification,
-    ClassifyRequest,
-    Prediction,
-    PredictRequest,
-    RankRequest,
-    SpanAnswer,
-    Tagging,
-)
-from lavra.base.tasks import Task
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.data.labelled.columns import column_roles
 from lavra.data.labelled.problems import DataReport, data_report
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import Sample
-from lavra.runs.predict import (
-    Asking,
-    is_labelled,
-    label_scores,
-    predict_samples,
-    prediction_fields,
-    text_requests,
-)
+from lavra.runs.predict import asking_of, label_scores, predict_samples, prediction_fields, text_requests
 from lavra.tasks.learning.recipe import Scores
+from lavra.tasks.predicting.predictor import HeadedPredictor
 from lavra.tasks.predicting.remembering import RememberingModel
+from lavra.tasks.spec import AskOptions, TaskSpec
+from lavra.tasks.table import Task, head_of, task_named
 
 HELP = """Ask a model that lavra finetune made (or any of Hugging Face's with such a head) about texts, or about every
-sample of a file: labels or numbers (classify), named entities (ner), answers (qa), choices (choice), ranks (rerank).
+sample of a file: labels or numbers (classify), named entities (tag), answers (answer), endings (choose), ranks
+(rerank).
 
-Texts are answered in a table: each by itself (classify, ner); question and passage (qa); a beginning and its endings
-(choice); a query and what may fit (rerank). A file is answered with one line of JSON a sample, and scored where its
-labels are known."""
+Texts are answered in a table: each by itself (classify, tag); question and passage (answer); a beginning and its
+endings (choose); a query and what may fit (rerank). A file is answered with one line of JSON a sample, and scored
+where its labels are known."""
 
 EXAMPLES = """
 lavra predict models/reviews "a lovely film" "never again"
@@ -66,23 +50,21 @@ lavra predict models/squad "Who wrote it?" "The book was written by Ana."
 lavra predict models/reviews --input test.csv --out predicted.jsonl
 """
 
-_SHOWN_LABELS: Final = 3
-
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
     """Settings of `lavra predict`.
 
     Attributes:
-        task: classify, ner, qa, choice or rerank; what the model was made for unless given.
-        input: a file of samples, labelled or not: jsonl, json, csv, tsv, parquet, for ner also CoNLL.
+        task: classify, tag, answer, choose or rerank; what the model was made for unless given.
+        input: a file of samples, labelled or not: jsonl, json, csv, tsv, parquet, for tag also CoNLL.
         out: write the lines to this file.
         replace: write it though it exists.
         columns: which column of the file is what, as role=column, such as text=review.
         header: whether the first row of a csv or tsv file names its columns; else they are called 1, 2, ...
         pair: classify: the two texts are one pair.
         truncate: read only the beginning of what is too long, and say so, instead of an error.
-        allow_none: qa: a passage may have no answer.
+        allow_none: answer: a passage may have no answer.
         base: of an adapter, the model it belongs to, where that is not where its folder says.
         dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
@@ -118,19 +100,17 @@ def run(args: argparse.Namespace) -> int:
     settings = read_settings(PredictSettings, args)
     _check(settings, args.texts)
     model = load(args.model, dtype=settings.dtype, device=settings.device, base=settings.base)
-    asking = Asking(task=_task(model, settings), truncate=settings.truncate, allow_none=settings.allow_none)
+    task = _task(model, settings)
     if settings.input is None:
-        _texts(model, asking, args.texts, settings, as_json=args.json)
+        _texts(model, task, args.texts, settings, as_json=args.json)
     else:
-        _file(model, asking, settings.input, settings, as_json=args.json)
+        _file(model, task, settings.input, settings, as_json=args.json)
     return 0
 
 
 def _check(settings: PredictSettings, texts: Sequence[str]) -> None:
     if bool(texts) == (settings.input is not None):
         raise InputError("give texts, or a file with --input" + (", not both" if texts else ""))
-    if settings.pair and settings.task not in (None, Task.CLASSIFY):
-        raise ConfigError("--pair is for classify; the other tasks know how many texts they take")
     if settings.input is not None and settings.pair:
         raise ConfigError(
             "--pair is for texts on the command line; in a file, --columns names the second text's column"
@@ -141,69 +121,56 @@ def _check(settings: PredictSettings, texts: Sequence[str]) -> None:
         raise InputError(f"{settings.out} exists; choose another file, or say --replace")
 
 
-def _task(model: TextModel, settings: PredictSettings) -> Task:
-    """What is asked: what the model is for, or the one other thing it can do."""
+def _task(model: TextModel, settings: PredictSettings) -> TaskSpec:
+    """The task that is asked: the model's own, or another one that its head can answer.
+
+    Raises:
+        InputError: the model has no head, or one for another task.
+    """
     if model.predictor is None:
         raise InputError(f"{model.folder} has no head of a task; make one with lavra finetune, or use lavra generate")
-    own = model.predictor.task
+    own = task_named(model.predictor.task)
     wanted = settings.task or own
-    if wanted is not own and (own, wanted) != (Task.CLASSIFY, Task.RERANK):
-        raise InputError(f"{model.folder} was made for {own.value} and --task is {wanted.value}; leave --task out")
+    if wanted is not own and wanted.name not in head_of(own).also:
+        raise InputError(f"{model.folder} was made for {own.name} and --task is {wanted.name}; leave --task out")
     return wanted
 
 
-def _texts(model: TextModel, asking: Asking, texts: Sequence[str], settings: PredictSettings, *, as_json: bool) -> None:
+def _texts(model: TextModel, task: TaskSpec, texts: Sequence[str], settings: PredictSettings, *, as_json: bool) -> None:
     assert model.predictor is not None
-    requests = text_requests(texts, asking, pair=settings.pair)
+    requests = text_requests(task, texts, _options(settings), pair=settings.pair)
     found = model.predictor.predict(requests)
     if as_json:
-        print_json({"task": asking.task.value, "predictions": [prediction_fields(one) for one in found]})
+        print_json({"task": task.name, "predictions": [prediction_fields(task, one) for one in found]})
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for request, one in zip(requests, found, strict=True):
-        for row in _rows(request, one):
+        for row in asking_of(task).shown(request, one.value):
             table.add_row(*map(Text, row))
         for warning in one.warnings:
             print(warning, file=sys.stderr)
     Console().print(table)
 
 
-def _rows(request: PredictRequest, found: Prediction[Any]) -> list[tuple[str, ...]]:
-    """A prediction as people read it."""
-    value = found.value
-    if isinstance(value, Tagging):
-        return [(one.label, f"{one.score:.3f}", one.text) for one in value.entities] or [("no entities",)]
-    if isinstance(value, SpanAnswer):
-        assert isinstance(request, AnswerRequest)
-        return [(f"{value.score:.3f}", value.text)] if value.text else [("no answer in the passage",)]
-    if isinstance(request, RankRequest):
-        return [(f"{one.score:.3f}", request.texts[one.index]) for one in value]
-    assert isinstance(value, Classification)
-    ranked = sorted(value.scores.items(), key=lambda one: -one[1])
-    if isinstance(request, ChooseRequest):
-        return [(f"{score:.3f}", request.choices[int(number)]) for number, score in ranked]
-    assert isinstance(request, ClassifyRequest)
-    text = request.text if isinstance(request.text, str) else " | ".join(request.text)
-    if value.value is not None:
-        return [(f"{value.value:.4f}", text)]
-    others = ", ".join(f"{label} {score:.3f}" for label, score in ranked[:_SHOWN_LABELS])
-    return [(", ".join(value.labels) or "none", others, text)]
+def _options(settings: PredictSettings) -> AskOptions:
+    return AskOptions(truncate=settings.truncate, allow_none=settings.allow_none)
 
 
-def _file(model: TextModel, asking: Asking, path: Path, settings: PredictSettings, *, as_json: bool) -> None:
+def _file(model: TextModel, task: TaskSpec, path: Path, settings: PredictSettings, *, as_json: bool) -> None:
     assert isinstance(model.predictor, HeadedPredictor)
     predictor = model.predictor
     columns = column_roles(settings.columns)
-    problem = predictor.headed.model.task.problem if asking.task is Task.CLASSIFY else None
-    found = read_samples(path, asking.task, columns=columns, problem=problem, header=settings.header)
+    problem = predictor.headed.model.task.problem if task.form.has_problem else None
+    found = read_samples(path, task.form, columns=columns, problem=problem, header=settings.header)
     report = data_report(str(path), found)
-    if asking.task is predictor.task and any(map(is_labelled, found.samples)):  # they are predicted, and then scored
+    is_own = task is predictor.headed.spec
+    if is_own and any(map(task.is_known, found.samples)):  # they are predicted, and then scored
         predictor = HeadedPredictor(RememberingModel(predictor.headed))
     print("\n".join(report.lines()), file=sys.stderr)
     with meter(Unit.THINGS) as progress:
-        lines = list(predict_samples(predictor, found.samples, asking, progress))
+        lines = list(predict_samples(predictor, task, found.samples, _options(settings), progress))
         progress("score", 0, None)
-        scores, note = _scores(predictor, found.samples, asking)
+        scores, note = _scores(predictor, found.samples, task)
     if settings.out is not None:
         write_text(settings.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     if as_json:
@@ -215,9 +182,9 @@ def _file(model: TextModel, asking: Asking, path: Path, settings: PredictSetting
     _show(scores, note, lines, settings.out)
 
 
-def _scores(predictor: HeadedPredictor, samples: Sequence[Sample], asking: Asking) -> tuple[Scores | None, str]:
-    if asking.task is not predictor.task:
-        return None, f"nothing is scored: the model was made for {predictor.task.value}"
+def _scores(predictor: HeadedPredictor, samples: Sequence[Sample], task: TaskSpec) -> tuple[Scores | None, str]:
+    if task is not predictor.headed.spec:
+        return None, f"nothing is scored: the model was made for {predictor.task}"
     return label_scores(predictor.headed, samples)
 
 

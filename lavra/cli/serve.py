@@ -26,7 +26,6 @@ from lavra.tokens.tokenizer import Tokenizer
 try:
     from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
     from lavra.server.run import free_port, serve
-    from lavra.server.served import HEAD_PATHS
     from lavra.server.traces import spans_module
 except ImportError as missing:  # only the server needs them
     raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
@@ -233,7 +232,7 @@ def _abilities(model: ServedModel) -> str:
         return f"up to {model.room:,} tokens"
     if model.predictor is not None:
         labels = f", labels {', '.join(model.predictor.labels)}" if model.predictor.labels else ""
-        return f"{HEAD_PATHS[model.predictor.task]}{labels}"
+        return f"{model.head_path}{labels}"
     return "embeddings" if model.filler is None else "embeddings, gaps filled"
 
 

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from lavra.base.arrays import Float32s
 from lavra.base.card import read_card, write_card
-from lavra.base.config import from_mapping, to_mapping
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.base.ports import Progress
@@ -55,7 +54,7 @@ class HeadCache:
         if card.kind != KIND:
             raise InputError(f"{folder} is a {card.kind}, not what was kept of a teacher's head; name such a folder")
         self.folder, self.teacher = folder, card.parents["teacher"]
-        self.task = from_mapping(TaskConfig, card.config["task"], where=str(folder))
+        self.task = TaskConfig.from_facts(card.config["task"], where=str(folder))
         self.shape = (int(card.config["width"]), bool(card.config["each_token"]))
         self._offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
         self._numbers = {int(key): number for number, key in enumerate(np.load(folder / "keys.npy"))}
@@ -153,7 +152,7 @@ def write_head_cache(
         assert shape is not None
         np.save(work / "keys.npy", np.fromiter(lengths, dtype=np.uint64, count=len(lengths)))
         np.save(work / "offsets.npy", np.cumsum([0, *lengths.values()], dtype=np.int64))
-        facts = {"task": to_mapping(teacher.task), "width": shape[0], "each_token": shape[1]}
+        facts = {"task": teacher.task.to_facts(), "width": shape[0], "each_token": shape[1]}
         write_card(work, kind=KIND, parents={"teacher": weights_id(teacher)}, config=facts)
     return HeadCache(folder)
 

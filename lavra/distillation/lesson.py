@@ -36,6 +36,7 @@ from lavra.model.divergence import LiveTeacher, Mixture, Said, chunked_mixture
 from lavra.model.heads import TaskModel
 from lavra.tasks.learning.losses import head_loss
 from lavra.tasks.learning.soft_losses import soft_loss
+from lavra.tasks.table import task_of_head
 from lavra.train import Objective, TrainConfig, TrainResult, train
 from lavra.train.identity import weights_id
 from lavra.train.loop import Evaluate
@@ -144,7 +145,7 @@ class TeacherLesson:
         assert isinstance(student, TaskModel)
         ours = task_logits(student, batch, whole=self._inside is not None)
         theirs = self._said_of_task(batch)
-        task, problem = student.task.task, student.task.problem
+        task, problem = task_of_head(student.task.task, student.task.head), student.task.problem
         loss = torch.zeros((), device=ours.device)
         if config.share < 1.0:
             loss = loss + (1.0 - config.share) * head_loss(task, problem)(ours, batch)
@@ -234,8 +235,8 @@ def _check_outputs(student: nn.Module, teacher: Teacher) -> None:
         ours, theirs = student.task, teacher.task
         if (ours.task, ours.problem, ours.labels) != (theirs.task, theirs.problem, theirs.labels):
             raise ConfigError(
-                f"the student does {ours.task.value} with labels {', '.join(ours.labels)} and the teacher "
-                f"{theirs.task.value} with {', '.join(theirs.labels)}; give both the same, in the same order"
+                f"the student does {ours.task} with labels {', '.join(ours.labels)} and the teacher "
+                f"{theirs.task} with {', '.join(theirs.labels)}; give both the same, in the same order"
             )
         return
     assert not isinstance(teacher, TaskModel | HeadCache)

@@ -7,42 +7,30 @@ Each check has a bound, and says the value and what to do about it.  Whether row
 from __future__ import annotations
 
 import copy
-import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from lavra.base.checks import Check
-from lavra.base.tasks import Task
-from lavra.data.labelled.labels import names_of
-from lavra.data.labelled.samples import (
-    ChatSample,
-    ChoiceSample,
-    PairSample,
-    QuestionSample,
-    RewriteSample,
-    Sample,
-    TagSample,
-    TextSample,
-)
+from lavra.data.labelled.samples import Sample
 from lavra.data.rows.batches import RowBatches, TaskRows
 from lavra.data.rows.language import LanguageRows
 from lavra.generate.in_process import context_length
-from lavra.metrics.tag_schemes import OUTSIDE, parts
 from lavra.runs.finetune import Prepared
+from lavra.tasks.keys import sample_key
 from lavra.tasks.learning.embedded import EmbeddedRecipe
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.recipes import AnyRecipe
 from lavra.tasks.learning.writing import WritingRecipe
+from lavra.tasks.spec import TaskSpec
 
 _MOST_LEFT_OUT: Final = 0.05  # of the samples read
 _MOST_LONG: Final = 0.05  # of the samples: what is cut off one may be what its label is about
 _LEAST: Final = 2  # samples of a label, or nothing is left to learn from when one is held out
 _UNBOUNDED: Final = 1 << 20  # tokens; no text is as long
-_WINDOWED: Final = (Task.NER, Task.QA)  # long texts are read in windows, and nothing of them is lost
 _SHOWN: Final = 5  # labels named in a message
 
 
@@ -50,10 +38,10 @@ def data_checks(prepared: Prepared) -> Iterator[Check]:
     """Every check of the data, as it is done."""
     yield left_out_check(prepared)
     yield length_check(prepared)
-    balance = balance_check(prepared.data.train)
+    balance = balance_check(prepared.config.task, prepared.data.train)
     if balance is not None:
         yield balance
-    yield overlap_check(prepared.data.train, prepared.data.heldout)
+    yield overlap_check(prepared.config.task, prepared.data.train, prepared.data.heldout)
 
 
 def recipe_of(prepared: Prepared) -> AnyRecipe:
@@ -90,11 +78,12 @@ def length_check(prepared: Prepared) -> Check:
     room, task = recipe_of(prepared).form.max_tokens, prepared.config.task
     lengths, sources = whole_lengths(prepared)
     long = float((lengths > room).mean())
-    passed = task in _WINDOWED or long <= _MOST_LONG
+    has_windows = task.head is not None and task.head.has_windows
+    passed = has_windows or long <= _MOST_LONG
     longest = prepared.data.train[sources[int(lengths.argmax())]].place
     middle, most = (int(np.percentile(lengths, share)) for share in (50, 95))
-    dropped = prepared.config.on_long == "drop" or task is Task.CHAT
-    fate = "left out" if dropped else "read in windows" if task in _WINDOWED else "cut"
+    dropped = prepared.config.on_long == "drop" or (task.writing is not None and task.writing.is_chat)
+    fate = "left out" if dropped else "read in windows" if has_windows else "cut"
     return Check(
         name="lengths",
         passed=passed,
@@ -134,16 +123,17 @@ def _longer_rows(prepared: Prepared, wanted: int) -> str:
     return f"the model reads at most {context} tokens: shorten or divide the texts, or take one with a longer context"
 
 
-def balance_check(samples: Sequence[Sample]) -> Check | None:
+def balance_check(task: TaskSpec, samples: Sequence[Sample]) -> Check | None:
     """How often each label occurs: one that hardly does is not learnt, one that always does teaches nothing.
 
     Returns:
         None where there are no labels to count: questions, pairs without scores, conversations, texts to be written.
     """
-    numbers = [value for sample in samples for value in _numbers(sample)]
+    labels = [label for sample in samples for label in task.labels(sample)]
+    numbers = [label for label in labels if isinstance(label, float)]
     if numbers:
         return _spread(numbers)
-    counts = Counter(name for sample in samples for name in _names(sample))
+    counts = Counter(str(label) for label in labels)
     if not counts:
         return None
     total = sum(counts.values())
@@ -152,7 +142,7 @@ def balance_check(samples: Sequence[Sample]) -> Check | None:
     remedy = ""
     if len(counts) == 1:
         remedy = f"it is always {next(iter(counts))!r}, so there is nothing to tell apart: give samples of others"
-    rare = [] if isinstance(samples[0], ChoiceSample) else [name for name in counts if counts[name] < _LEAST]
+    rare = [] if task.has_places else [name for name in counts if counts[name] < _LEAST]
     if rare and not remedy:
         names = ", ".join(sorted(rare)[:_SHOWN])
         remedy = f"fewer than {_LEAST} samples each of {len(rare)} labels ({names}): give more, or leave them out"
@@ -169,26 +159,10 @@ def _spread(numbers: Sequence[float]) -> Check:
     )
 
 
-def _numbers(sample: Sample) -> Iterator[float]:
-    value = sample.label if isinstance(sample, TextSample) else getattr(sample, "score", None)
-    if isinstance(value, float):
-        yield value
-
-
-def _names(sample: Sample) -> Iterable[str]:
-    if isinstance(sample, TextSample):
-        return names_of(sample.label)
-    if isinstance(sample, TagSample):
-        return [tag if tag == OUTSIDE else parts(tag)[1] or tag for tag in sample.tags or ()]
-    if isinstance(sample, ChoiceSample) and sample.label is not None:
-        return [f"choice {sample.label}"]
-    return []
-
-
-def overlap_check(train: Sequence[Sample], heldout: Sequence[Sample]) -> Check:
+def overlap_check(task: TaskSpec, train: Sequence[Sample], heldout: Sequence[Sample]) -> Check:
     """Whether what is measured on was learnt from; letter case, accents and white space do not make another text."""
-    learnt = {_key(sample) for sample in train}
-    found = [sample for sample in heldout if _key(sample) in learnt]
+    learnt = {sample_key(task, sample) for sample in train}
+    found = [sample for sample in heldout if sample_key(task, sample) in learnt]
     first = f", the first at {found[0].place}" if found else ""
     return Check(
         name="train and held-out apart",
@@ -196,38 +170,3 @@ def overlap_check(train: Sequence[Sample], heldout: Sequence[Sample]) -> Check:
         detail=f"{len(found):,} of {len(heldout):,} held-out samples are in the training data too{first}",
         remedy="take them out of one of the two, or the scores count what was learnt by heart" if found else "",
     )
-
-
-def plain(text: str) -> str:
-    """Letters and digits alone, without case and accents: what every tokenizer keeps of a text."""
-    return "".join(character for character in _parted(text) if character.isalnum())
-
-
-def _parted(text: str) -> str:
-    """Without case; accents stand by themselves."""
-    return unicodedata.normalize("NFKD", text).casefold()
-
-
-def _key(sample: Sample) -> Hashable:
-    """What two samples must not share.  Signs count: `a + b` and `a - b` are two texts."""
-    return tuple(
-        "".join(one for one in _parted(text) if not one.isspace() and not unicodedata.combining(one))
-        for text in _texts(sample)
-    )
-
-
-def _texts(sample: Sample) -> list[str]:
-    if isinstance(sample, TextSample):
-        return [sample.text, sample.pair or ""]
-    if isinstance(sample, TagSample):
-        return [" ".join(sample.words)]
-    if isinstance(sample, QuestionSample):
-        return [sample.question, sample.context]
-    if isinstance(sample, ChoiceSample):
-        return [sample.text, *sample.choices]
-    if isinstance(sample, PairSample):
-        return [sample.anchor, sample.positive]
-    if isinstance(sample, ChatSample):
-        return [str(message.get("content")) for message in sample.messages]
-    assert isinstance(sample, RewriteSample)
-    return [sample.source]

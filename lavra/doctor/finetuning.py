@@ -18,7 +18,6 @@ from torch import Tensor
 
 from lavra.base.checks import Check
 from lavra.base.device import available_memory
-from lavra.base.tasks import Problem, Task
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
 from lavra.doctor.data import data_checks, recipe_of
@@ -36,6 +35,7 @@ from lavra.model.task_folder import task_in
 from lavra.runs.finetune import Prepared
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.settings import Method
+from lavra.tasks.spec import resolve
 from lavra.train import CallbackHook, train
 from lavra.train.objective import AnyBatch
 
@@ -124,7 +124,7 @@ def guess_check(prepared: Prepared) -> Check:
     guess; one that is worse has other labels, pairs or tokens before it than those it learnt.
     """
     recipe, objective = recipe_of(prepared), prepared.lesson.objective
-    fresh = isinstance(recipe, HeadedRecipe) and task_in(prepared.base) is not prepared.config.task
+    fresh = isinstance(recipe, HeadedRecipe) and not goes_on(prepared)
     found = guessed = 0.0
     targets = 0
     with without_dropout(recipe.module()) as model, torch.no_grad():
@@ -152,23 +152,20 @@ def guess_check(prepared: Prepared) -> Check:
     )
 
 
+def goes_on(prepared: Prepared) -> bool:
+    """Whether the base model has a head of the run's task already."""
+    found = task_in(prepared.base)
+    return found is not None and found.task in prepared.config.task.words
+
+
 def guess(prepared: Prepared, batch: AnyBatch) -> float:
     """Summed loss of a batch for who knows nothing: all answers alike, the number 0, the same vector."""
-    recipe, task = recipe_of(prepared), prepared.config.task
+    recipe, head = recipe_of(prepared), prepared.config.task.head
     if isinstance(batch, Batch):
         return batch.num_targets * math.log(recipe.model.config.vocab_size)
-    if task is Task.QA:
-        return 2 * float(batch.attention_mask.sum(dim=1).double().log().sum())
-    if task is Task.CHOICE:
-        return batch.num_targets * math.log(batch.group)
-    if task is Task.EMBED:
+    if head is None or not isinstance(recipe, HeadedRecipe):
         return float(loss_of(Indifferent(recipe.model.config.hidden_size), prepared.lesson.objective, batch))
-    assert isinstance(recipe, HeadedRecipe)
-    problem = recipe.model.task.problem
-    if task is Task.CLASSIFY and problem is Problem.REGRESSION:
-        return float((batch.labels.double() ** 2).sum())
-    two = task is Task.RERANK or problem is Problem.MULTI_LABEL
-    return batch.num_targets * math.log(2 if two else len(recipe.model.task.labels))
+    return float(resolve(head.guess)(batch, recipe.model.task))
 
 
 class Indifferent:

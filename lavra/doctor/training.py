@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.checks import Check
-from lavra.base.tasks import Task
 from lavra.data.batch import Batch
 from lavra.doctor.data import table_of
 from lavra.runs.finetune import Prepared
+from lavra.tasks.embed import EMBED
 from lavra.train import CallbackHook, Objective, TrainConfig, train
 from lavra.train.checks import Shown, unpacked
 from lavra.train.objective import AnyBatch, AnyObjective, TaskObjective
@@ -229,7 +229,7 @@ def _power_cut(step: int, metrics: Mapping[str, float]) -> None:
 
 def _in_batch(prepared: Prepared) -> bool:
     """Whether a loss compares the samples of a batch, so that its parts are another loss by design."""
-    if prepared.config.task is not Task.EMBED:
+    if prepared.config.task is not EMBED:
         return False
     scored = prepared.lesson.objective.batches.batch(0).labels.is_floating_point()
     loss = prepared.config.embed.loss or ("cosine" if scored else "in-batch")

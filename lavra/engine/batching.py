@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from lavra.base.errors import LavraError, OverloadedError
 from lavra.base.ports import Embedder, Gap, MaskFiller, Predictor
-from lavra.base.predictions import ChooseRequest, Prediction, PredictRequest, RankRequest
-from lavra.base.tasks import Task
+from lavra.base.predictions import Prediction
 from lavra.base.types import FillRequest
 
 
@@ -178,7 +177,7 @@ class BatchingMaskFiller(Batcher[FillRequest, list[tuple[Gap, ...]]]):
         return self.answers(requests)
 
 
-class BatchingPredictor(Batcher[PredictRequest, list[Prediction[Any]]]):
+class BatchingPredictor(Batcher[Any, list[Prediction[Any]]]):
     """The `Predictor` port over another one, for many callers at once.
 
     Args:
@@ -192,7 +191,7 @@ class BatchingPredictor(Batcher[PredictRequest, list[Prediction[Any]]]):
         self._predictor = predictor
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """What the model was made for."""
         return self._predictor.task
 
@@ -201,12 +200,11 @@ class BatchingPredictor(Batcher[PredictRequest, list[Prediction[Any]]]):
         """Labels or tags; none where the outputs are numbers or places."""
         return self._predictor.labels
 
-    def predict(self, requests: Sequence[PredictRequest]) -> list[Prediction[Any]]:
+    def predict(self, requests: Sequence[Any]) -> list[Prediction[Any]]:
         """An answer to each request, in their order; errors as `answers`."""
         return self.answers(requests)
 
 
-def _texts_of(request: PredictRequest) -> int:
-    if isinstance(request, RankRequest):
-        return max(1, len(request.texts))
-    return len(request.choices) if isinstance(request, ChooseRequest) else 1
+def _texts_of(request: Any) -> int:
+    """How many texts a request is computed as; one, unless it says otherwise."""
+    return int(getattr(request, "num_texts", 1))

@@ -15,16 +15,17 @@ import torch
 from lavra.adapt.inject import add_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.device import pick_device
-from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest
 from lavra.data.labelled.samples import ChatSample, Place, RewriteSample, Sample
 from lavra.generate.in_process import InProcessModel
 from lavra.pipeline.instructions import KINDS, Instruction
 from lavra.quantize import load_model
 from lavra.runs.finetune import ADAPTER
+from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.learning.writing import WritingRecipe
+from lavra.tasks.rewrite import REWRITE
 from lavra.tokens import Tokenizer
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 
@@ -65,12 +66,12 @@ class Pupil:
 
     Args:
         base: the model's folder.
-        config: of the run; its task is chat or text2text.
+        config: of the run; its task is chat or rewrite.
     """
 
     def __init__(self, base: Path, config: FinetuneConfig) -> None:
         tokenizer = Tokenizer.load(base)
-        if config.task is Task.CHAT and tokenizer.chat_template is None:
+        if config.task is CHAT and tokenizer.chat_template is None:
             tokenizer = tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
         self.base, self.config, self.tokenizer = base, config, tokenizer
         torch.manual_seed(config.seed)
@@ -117,18 +118,18 @@ class Pupil:
         return replace(self.config, steps=steps, save_every=save_every)
 
     def _prompt(self, one: Instruction) -> str:
-        if self.config.task is Task.CHAT:
+        if self.config.task is CHAT:
             return self.tokenizer.apply_chat_template([{"role": "user", "content": one.instruction}])
         return one.instruction
 
     def _read(self, one: Instruction) -> str | tuple[int, ...]:
         """A conversation carries its own special tokens; around a source the model's are put."""
         prompt = self._prompt(one)
-        return tuple(self.tokenizer.encode(prompt)) if self.config.task is Task.CHAT else prompt
+        return tuple(self.tokenizer.encode(prompt)) if self.config.task is CHAT else prompt
 
     def _samples(self, rows: Sequence[Instruction]) -> list[Sample]:
         places = (Place(file=one.source, line=number) for number, one in enumerate(rows, start=1))
-        if self.config.task is Task.TEXT2TEXT:
+        if self.config.task is REWRITE:
             return [
                 RewriteSample(source=one.instruction, target=one.output, place=place)
                 for one, place in zip(rows, places, strict=True)

@@ -21,14 +21,13 @@ from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.base.ports import Progress
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.labelled.problems import DataReport
 from lavra.distillation.cache import TeacherCacheConfig
 from lavra.distillation.lesson import Teacher, distill
 from lavra.distillation.shrink import shrink
 from lavra.generate.in_process import context_length
 from lavra.model import Model, num_parameters
-from lavra.model.families.head_forms import HEADED_TASKS
 from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
@@ -41,6 +40,8 @@ from lavra.tasks.learning.recipe import Lesson, Scores
 from lavra.tasks.learning.recipes import make_recipe
 from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tasks.scoring.heads import majority
+from lavra.tasks.spec import TaskSpec
+from lavra.tasks.table import task_of_head
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, TrainConfig, train
 
@@ -221,15 +222,16 @@ def _other_model(
     return cast("Model | TaskModel", found)
 
 
-def _open_teacher(task: Task, source: Path) -> Model | TaskModel:
-    found = task_in(source)
-    if task in HEADED_TASKS:
+def _open_teacher(task: TaskSpec, source: Path) -> Model | TaskModel:
+    head = task_in(source)
+    found = None if head is None else task_of_head(head.task, head.head)
+    if task.head is not None:
         if found is not task:
-            does = "has no head of a task" if found is None else f"does {found.value}"
-            raise ConfigError(f"{source} {does} and task is {task.value}; finetune the teacher first: lavra finetune")
+            does = "has no head of a task" if found is None else f"does {found.name}"
+            raise ConfigError(f"{source} {does} and task is {task.name}; finetune the teacher first: lavra finetune")
         return load_task_model(source, dtype=torch.float32, device=pick_device())
     if found is not None:
-        raise ConfigError(f"{source} does {found.value} and task is {task.value}; give a model that writes text")
+        raise ConfigError(f"{source} does {found.name} and task is {task.name}; give a model that writes text")
     return load_model(source, dtype=torch.float32, device=pick_device())[0]
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lavra.base.errors import ConfigError
-from lavra.base.tasks import Task
 from lavra.distillation.config import AttentionConfig, DistillConfig, HiddenConfig
-from lavra.model.families.head_forms import HEADED_TASKS
 from lavra.tasks.learning.settings import SupervisedConfig
 
 
@@ -18,7 +16,7 @@ class DistillRunConfig(SupervisedConfig):
     """What `lavra distill` is asked for.
 
     Attributes:
-        task: classify, ner, qa, choice, rerank, chat or text2text; what the teacher does.
+        task: classify, tag, answer, choose, rerank, chat or rewrite; what the teacher does.
         student: folder of the model that the student begins as; some of the teacher's layers otherwise.
         layers: of the student, evenly spaced; half of the teacher's, or all of `student`'s, unless given.
         temperature: of both distributions; over 1 shows more of what the teacher thinks of wrong answers.
@@ -50,8 +48,8 @@ class DistillRunConfig(SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.task not in (*HEADED_TASKS, Task.CHAT, Task.TEXT2TEXT):
-            raise ConfigError(f"task {self.task.value} has nothing a student is taught; take one with a head, or chat")
+        if self.task.head is None and self.task.writing is None:
+            raise ConfigError(f"task {self.task.name} has nothing a student is taught; take one with a head, or chat")
         if self.baseline < 0:
             raise ConfigError(f"baseline is {self.baseline}; give a number of students, or 0 for none")
         if self.baseline_from is not None and not self.baseline:

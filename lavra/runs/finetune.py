@@ -21,7 +21,6 @@ from lavra.base.config import to_mapping
 from lavra.base.errors import InputError, ResumeError
 from lavra.base.files import atomic_folder, write_text
 from lavra.base.ports import Hook, Progress
-from lavra.base.tasks import Task
 from lavra.data.labelled.problems import DataReport
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.labelled import Labelled, read_labelled
@@ -144,10 +143,11 @@ def refuse_troubles(config: SupervisedConfig, reports: Sequence[DataReport]) -> 
 def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Tokenizer, tuple[str, ...]]:
     """The model's tokenizer, able to lay out conversations where those are learnt; and what there is to say."""
     tokenizer = Tokenizer.load(base)
-    if config.task is Task.CHAT and tokenizer.chat_template is None:
+    writing = config.task.writing
+    if writing is not None and writing.is_chat and tokenizer.chat_template is None:
         note = "the tokenizer has no chat template: lavra's plain one is used, and saved with the model"
         return tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE), (note,)
-    if config.task is Task.TEXT2TEXT and meet_without_space(data.train, config.separator):
+    if writing is not None and meet_without_space(data.train, config.separator):
         return tokenizer, (
             "some sources and targets meet without a space; where a decoder is to tell them apart, end the sources "
             "with one or give --separator",
@@ -235,7 +235,7 @@ def save(prepared: Prepared, out: Path, before: Scores, after: Scores, result: T
             save_adapter(prepared.recipe.module(), ADAPTER, work, base=str(prepared.base.resolve()))
             kind = "adapter"
             if isinstance(prepared.recipe, HeadedRecipe):  # PEFT's files have no place for what outputs mean
-                facts[HEAD] = to_mapping(prepared.recipe.model.task)
+                facts[HEAD] = prepared.recipe.model.task.to_facts()
         else:
             prepared.recipe.save(work)
             kind = "model"

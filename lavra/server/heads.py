@@ -1,115 +1,81 @@
 """`POST /v1/classify`, `/v1/tag`, `/v1/answer`, `/v1/choose`: what a model with a task's head says of texts.
 
-Each takes one input or a list, and gives as many results, in their order.  `/v1/rerank`, whose form others have set,
-is in `rerank`.
+Each takes one input or a list, and gives as many results, in their order; a task that was added has its endpoint too.
+`/v1/rerank`, whose form others have set, is in `rerank`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from lavra.base.predictions import (
-    AnswerRequest,
-    ChooseRequest,
-    Classification,
-    ClassifyRequest,
-    Prediction,
-    PredictRequest,
-    SpanAnswer,
-    Tagging,
-    TagRequest,
-)
-from lavra.base.tasks import Task
+from lavra.base.predictions import Prediction
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
-from lavra.server.schemas import AnswerBody, Body, ChooseBody, ClassifyBody, TagBody
+from lavra.server.schemas import AnswerBody, ChooseBody, ClassifyBody, InputBody, TagBody
+from lavra.tasks.rerank import RERANK
+from lavra.tasks.spec import Asking, AskOptions, TaskSpec
+from lavra.tasks.table import asked_tasks
 
-Tell = Callable[[Any], dict[str, Any]]
-"""From what the head says to JSON."""
+BODIES: Final[Mapping[str, type[Any]]] = {
+    "classify": ClassifyBody,
+    "tag": TagBody,
+    "answer": AnswerBody,
+    "choose": ChooseBody,
+}
+"""The body of each task's endpoint; that of another task is `InputBody`."""
 
 
 def head_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["heads"])
-
-    @router.post("/v1/classify")
-    async def classify(body: ClassifyBody) -> Response:
-        given = body.input if isinstance(body.input, list) else [body.input]
-        texts = [one if isinstance(one, str) else (one[0], one[1]) for one in given]
-        asked = [ClassifyRequest(text=text, truncate=body.truncate) for text in texts]
-        return await run_in_threadpool(_answer, edge, body, Task.CLASSIFY, asked, _classification)
-
-    @router.post("/v1/tag")
-    async def tag(body: TagBody) -> Response:
-        given = body.input if isinstance(body.input, list) else [body.input]
-        asked = [TagRequest(text=one if isinstance(one, str) else tuple(one)) for one in given]
-        return await run_in_threadpool(_answer, edge, body, Task.NER, asked, _tagging)
-
-    @router.post("/v1/answer")
-    async def answer(body: AnswerBody) -> Response:
-        given = body.input if isinstance(body.input, list) else [body.input]
-        asked = [AnswerRequest(question=one.question, context=one.context, allow_none=body.allow_none) for one in given]
-        return await run_in_threadpool(_answer, edge, body, Task.QA, asked, _span)
-
-    @router.post("/v1/choose")
-    async def choose(body: ChooseBody) -> Response:
-        given = body.input if isinstance(body.input, list) else [body.input]
-        asked = [ChooseRequest(text=one.text, choices=tuple(one.choices), truncate=body.truncate) for one in given]
-        return await run_in_threadpool(_answer, edge, body, Task.CHOICE, asked, _choice)
-
+    for task in asked_tasks():
+        if task.asking is not None and task is not RERANK:
+            endpoint = _endpoint(edge, task, task.asking, BODIES.get(task.name, InputBody))
+            router.add_api_route(task.asking.path, endpoint, methods=["POST"], name=task.name)
     return router
 
 
-def _answer(edge: Edge, body: Body, task: Task, asked: Sequence[PredictRequest], tell: Tell) -> Response:
+def _endpoint(edge: Edge, task: TaskSpec, asking: Asking, body_class: type[Any]) -> Callable[..., Awaitable[Response]]:
+    async def ask(body: Any) -> Response:
+        return await run_in_threadpool(_answer, edge, task, asking, body)
+
+    ask.__annotations__["body"] = body_class
+    ask.__doc__ = task.summary
+    return ask
+
+
+def _answer(edge: Edge, task: TaskSpec, asking: Asking, body: Any) -> Response:
     warnings = idle_fields(body, strict=edge.config.strict)
     model = edge.models.named(body.model)
-    found = model.head(task).predict(asked)
-    data = [{"object": task.value, "index": index, **tell(prediction.value)} for index, prediction in enumerate(found)]
-    told = [f"input {index}: {one}" for index, prediction in enumerate(found) for one in prediction.warnings]
+    options = AskOptions(**{name: getattr(body, name) for name in asking.takes})
+    given = body.input if isinstance(body.input, list) else [body.input]
+    found = model.head(task).predict([asking.read_request(_plain(one), options) for one in given])
+    data = [
+        {"object": task.saved_as, "index": index, **asking.write_answer(one.value)} for index, one in enumerate(found)
+    ]
+    heard = [f"input {index}: {one}" for index, prediction in enumerate(found) for one in prediction.warnings]
     return JSONResponse(
         {
             "object": "list",
             "model": model.name,
             "data": data,
             "usage": usage_of(found),
-            "warnings": [*warnings, *told],
+            "warnings": [*warnings, *heard],
         }
     )
+
+
+def _plain(given: Any) -> Any:
+    return given.model_dump() if isinstance(given, BaseModel) else given
 
 
 def usage_of(found: Sequence[Prediction[Any]]) -> dict[str, int]:
     """Tokens read."""
     tokens = sum(prediction.num_tokens for prediction in found)
     return {"prompt_tokens": tokens, "total_tokens": tokens}
-
-
-def _classification(found: Classification) -> dict[str, Any]:
-    if found.value is not None:
-        return {"value": found.value, "truncated": found.truncated}
-    return {
-        "label": found.label,
-        "labels": list(found.labels),
-        "scores": dict(found.scores),
-        "truncated": found.truncated,
-    }
-
-
-def _tagging(found: Tagging) -> dict[str, Any]:
-    entities = [
-        {"label": one.label, "text": one.text, "start": one.start, "end": one.end, "score": one.score}
-        for one in found.entities
-    ]
-    return {"words": list(found.words), "tags": list(found.tags), "entities": entities}
-
-
-def _span(found: SpanAnswer) -> dict[str, Any]:
-    return {"text": found.text, "start": found.start, "end": found.end, "score": found.score}
-
-
-def _choice(found: Classification) -> dict[str, Any]:
-    return {"choice": int(found.label), "scores": list(found.scores.values()), "truncated": found.truncated}

@@ -14,6 +14,7 @@ from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import DetokenizeBody, ScoreBody, TokenizeBody
 from lavra.server.served import ServedModel
+from lavra.tasks.table import task_named
 
 
 def token_router(edge: Edge) -> APIRouter:
@@ -107,7 +108,7 @@ def _describe(model: ServedModel) -> dict[str, Any]:
         "writes": model.engine is not None,
         "embeds": model.embedder is not None,
         "fills_masks": model.filler is not None,
-        "task": None if model.predictor is None else model.predictor.task.value,
+        "task": None if model.predictor is None else task_named(model.predictor.task).saved_as,
         "labels": [] if model.predictor is None else list(model.predictor.labels),
         "chats": model.engine is not None and model.tokenizer.chat_template is not None,
         "max_model_len": None if model.engine is None else model.room,

@@ -8,12 +8,12 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from lavra.base.predictions import Ranked, RankRequest
-from lavra.base.tasks import Task
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.heads import usage_of
 from lavra.server.schemas import RerankBody
+from lavra.tasks.rerank import RERANK
+from lavra.tasks.spec import AskOptions
 
 
 def rerank_router(edge: Edge) -> APIRouter:
@@ -30,17 +30,16 @@ def rerank_router(edge: Edge) -> APIRouter:
 def _rerank(edge: Edge, body: RerankBody) -> dict[str, Any]:
     warnings = idle_fields(body, strict=edge.config.strict)
     model = edge.models.named(body.model)
-    texts = tuple(one if isinstance(one, str) else one.text for one in body.documents)
-    (found,) = model.head(Task.RERANK).predict([RankRequest(query=body.query, texts=texts, truncate=body.truncate)])
-
-    def told(ranked: Ranked) -> dict[str, Any]:
-        result = {"index": ranked.index, "relevance_score": ranked.score}
-        return {**result, "document": {"text": texts[ranked.index]}} if body.return_documents else result
-
+    assert RERANK.asking is not None
+    request = RERANK.asking.read_request(body.model_dump(), AskOptions(truncate=body.truncate))
+    (found,) = model.head(RERANK).predict([request])
+    results = RERANK.asking.write_answer(found.value)["results"][: body.top_n]
+    if body.return_documents:
+        results = [{**one, "document": {"text": request.texts[one["index"]]}} for one in results]
     return {
         "object": "list",
         "model": model.name,
-        "results": [told(ranked) for ranked in found.value[: body.top_n]],
+        "results": results,
         "usage": usage_of([found]),
         "warnings": [*warnings, *found.warnings],
     }

@@ -144,6 +144,13 @@ class Headed(Body):
     truncate: bool = Field(default=False, description="read only the beginning of what is too long, and say so")
 
 
+class InputBody(Headed):
+    """An endpoint of a task that was added: its inputs are read by the task itself."""
+
+    input: Any = Field(description="one input of the task, or a list of them")
+    allow_none: bool = Field(default=False, description="whether there may be no answer")
+
+
 class ClassifyBody(Headed):
     """`POST /v1/classify`."""
 

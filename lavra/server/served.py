@@ -5,23 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from lavra.base.errors import InputError, LavraError, nearest
 from lavra.base.ports import Embedder, MaskFiller, Predictor
-from lavra.base.tasks import Task
 from lavra.engine import Engine
 from lavra.engine.batching import Batcher
+from lavra.tasks.spec import TaskSpec
+from lavra.tasks.table import task_named
 from lavra.tokens.tokenizer import Tokenizer
-
-HEAD_PATHS: Final = {
-    Task.CLASSIFY: "/v1/classify",
-    Task.NER: "/v1/tag",
-    Task.QA: "/v1/answer",
-    Task.CHOICE: "/v1/choose",
-    Task.RERANK: "/v1/rerank",
-}
-"""Which endpoint asks a head for a task."""
 
 
 class UnknownModelError(LavraError):
@@ -65,7 +57,7 @@ class ServedModel:
         if self.predictor is not None:
             task = self.predictor.task
             raise InputError(
-                f"{self.name} has a head for {task.value!r} and writes no text; ask {HEAD_PATHS[task]}, or serve a "
+                f"{self.name} has a head for {task!r} and writes no text; ask {self.head_path}, or serve a "
                 "language model beside it"
             )
         if self.engine is None:
@@ -97,7 +89,13 @@ class ServedModel:
             )
         return self.filler
 
-    def head(self, task: Task) -> Predictor:
+    @property
+    def head_path(self) -> str:
+        """The endpoint that asks its head, or empty where it has none."""
+        asking = None if self.predictor is None else task_named(self.predictor.task).asking
+        return "" if asking is None else asking.path
+
+    def head(self, task: TaskSpec) -> Predictor:
         """What says what texts are.
 
         Raises:
@@ -105,8 +103,8 @@ class ServedModel:
         """
         if self.predictor is None:
             raise InputError(
-                f"{self.name} has no head for {task.value!r}; serve a model beside it that lavra finetune --task "
-                f"{task.value} made"
+                f"{self.name} has no head for {task.name!r}; serve a model beside it that lavra finetune --task "
+                f"{task.name} made"
             )
         return self.predictor
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from lavra.base.errors import ConfigError, InputError, nearest
-from lavra.base.tasks import Task
-from lavra.data.labelled.layouts import COLUMNS, ColumnLayout, TaskColumns
+from lavra.data.labelled.form import SampleForm
+from lavra.data.labelled.layouts import ColumnLayout, TaskColumns
 
 _NUMBERED = re.compile(r"(choice|ending|option|sol|opt)_?(\d+)\Z", re.IGNORECASE)
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
@@ -35,12 +35,12 @@ def column_roles(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def choose_columns(
-    task: Task, names: Sequence[str], given: Mapping[str, str] | None = None, *, where: str = "the file"
+    form: SampleForm, names: Sequence[str], given: Mapping[str, str] | None = None, *, where: str = "the file"
 ) -> dict[str, str]:
     """Column by role; roles nothing was found for are left out.
 
     Args:
-        task: whose roles.
+        form: of the samples, whose roles these are.
         names: the file's columns.
         given: column by role, from the user.  Where it names an input, no other input is looked for.
         where: the file, for messages.
@@ -49,12 +49,12 @@ def choose_columns(
         ConfigError: a role is unknown.
         InputError: a given column is not in the file, none fits, or several fit equally.
     """
-    known = COLUMNS[task]
+    known = form.columns
     given = dict(given or {})
-    _check_given(task, known, names, given, where)
+    _check_given(form, names, given, where)
     lower = {name.casefold(): name for name in reversed(names)}
-    found = {} if _names_inputs(known, given) else _inputs(task, known, names, lower, where)
-    if task is Task.NER and "tags" in given:
+    found = {} if _names_inputs(known, given) else _inputs(form, known, names, lower, where)
+    if form.is_tagged and "tags" in given:
         found.pop("entities", None)
     taken = {*found.values(), *given.values()}
     for role, candidates in known.extras.items():
@@ -66,16 +66,16 @@ def choose_columns(
                 found[role] = column
                 taken.add(column)
     chosen = {**found, **given}
-    _check_whole(task, known, chosen)
+    _check_whole(form, known, chosen)
     return chosen
 
 
-def _check_whole(task: Task, known: TaskColumns, chosen: Mapping[str, str]) -> None:
+def _check_whole(form: SampleForm, known: TaskColumns, chosen: Mapping[str, str]) -> None:
     missing = [[role for role in layout.required if role not in chosen] for layout in known.layouts]
     fewest = min(missing, key=len)
     if fewest:
         raise InputError(
-            f"columns name {', '.join(chosen)}, and {task.value} needs {', '.join(fewest)} as well; "
+            f"columns name {', '.join(chosen)}, and {form.name} needs {', '.join(fewest)} as well; "
             "where one input is named, name all of them"
         )
 
@@ -84,10 +84,10 @@ def _names_inputs(known: TaskColumns, given: Mapping[str, str]) -> bool:
     return any(role in given for layout in known.layouts for role in layout.required)
 
 
-def _check_given(task: Task, known: TaskColumns, names: Sequence[str], given: Mapping[str, str], where: str) -> None:
+def _check_given(form: SampleForm, names: Sequence[str], given: Mapping[str, str], where: str) -> None:
     for role, column in given.items():
-        if role not in known.roles:
-            raise ConfigError(f"columns: {role!r} is nothing {task.value} reads{nearest(role, known.roles)}")
+        if role not in form.columns.roles:
+            raise ConfigError(f"columns: {role!r} is nothing {form.name} reads{nearest(role, form.columns.roles)}")
         numbered = role == "choices" and bool(numbered_columns(names, column))
         if column not in names and column.partition(".")[0] not in names and not numbered:
             hint = "; to name columns by number, say header=False" if column.isdecimal() else ""
@@ -95,10 +95,10 @@ def _check_given(task: Task, known: TaskColumns, names: Sequence[str], given: Ma
 
 
 def _inputs(
-    task: Task, known: TaskColumns, names: Sequence[str], lower: Mapping[str, str], where: str
+    form: SampleForm, known: TaskColumns, names: Sequence[str], lower: Mapping[str, str], where: str
 ) -> dict[str, str]:
     layouts = list(known.layouts)
-    if task is Task.CHOICE:  # a stem stands for its numbered columns
+    if form.has_numbered_columns:  # a stem stands for its numbered columns
         lower = {**{stem.casefold(): stem for stem in _stems(names)}, **lower}
         texts = dict.fromkeys(layout.required["text"] for layout in layouts)
         layouts += [ColumnLayout(required={"text": text, "choices": stem}) for text in texts for stem in _stems(names)]
@@ -108,7 +108,7 @@ def _inputs(
         best = [one for one in best if "target" in one]
     if not best:
         raise InputError(
-            f"{where} has the columns {', '.join(map(repr, names)) or '(none)'}, and none that {task.value} is "
+            f"{where} has the columns {', '.join(map(repr, names)) or '(none)'}, and none that {form.name} is "
             f"known to read; say which is which with columns={{role: column}}, the roles being {', '.join(known.roles)}"
             " (a csv or tsv file without a header: header=False, and columns by number from 1)"
         )

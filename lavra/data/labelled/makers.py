@@ -1,21 +1,19 @@
-"""What makes a sample of a row, by task; what must be known of the whole file is found first.
+"""Makers of samples: each looks at a whole file first, and gives the function that makes a sample of a row.
 
 The kind of labels, the tagging scheme and whether choices are counted from 0 or 1 are seen from all rows together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from lavra.base.tasks import Problem, Task
 from lavra.data.labelled.columns import choice_columns
 from lavra.data.labelled.conversations import chat_sample
 from lavra.data.labelled.entities import entities_in_text, tagged_words
+from lavra.data.labelled.form import FileReading, Maker
 from lavra.data.labelled.questions import question_sample
 from lavra.data.labelled.raw_labels import find_reader
-from lavra.data.labelled.samples import Sample
-from lavra.data.labelled.tables import Notes, Row, lookup
+from lavra.data.labelled.tables import lookup
 from lavra.data.labelled.texts import (
     choice_number,
     choice_sample,
@@ -26,32 +24,9 @@ from lavra.data.labelled.texts import (
 )
 from lavra.metrics.tag_schemes import TagScheme, find_scheme
 
-Maker = Callable[[Row], Sample]
-"""Makes the sample of a row, or raises `UnusableError`."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class FileReading:
-    """What is known of a file before its rows become samples.
-
-    Attributes:
-        rows: all of them.
-        names: every column of the file.
-        columns: column by role.
-        problem: what the user says the labels are.
-        notes: takes what is odd.
-        fields: takes what was found out, for the user to see.
-    """
-
-    rows: Sequence[Row]
-    names: Sequence[str]
-    columns: Mapping[str, str]
-    problem: Problem | None
-    notes: Notes
-    fields: dict[str, str]
-
-
-def _classify(known: FileReading) -> Maker:
+def text_maker(known: FileReading) -> Maker:
+    """Texts, or pairs of them, and labels whose kind is seen from all rows together."""
     column = known.columns.get("label")
     labels = find_reader([] if column is None else [lookup(row, column) for row in known.rows], known.problem)
     if column is not None:
@@ -62,7 +37,8 @@ def _classify(known: FileReading) -> Maker:
     return lambda row: text_sample(row, known.columns, labels)
 
 
-def _ner(known: FileReading) -> Maker:
+def tag_maker(known: FileReading) -> Maker:
+    """Words and their tags, or texts and the spans of their entities."""
     if "words" not in known.columns:
         return lambda row: entities_in_text(row, known.columns, known.notes)
     scheme = TagScheme.NONE
@@ -76,7 +52,8 @@ def _ner(known: FileReading) -> Maker:
     return lambda row: tagged_words(row, known.columns, scheme, known.notes)
 
 
-def _choice(known: FileReading) -> Maker:
+def choice_maker(known: FileReading) -> Maker:
+    """Beginnings and endings; the number of the right one may count from 0 or from 1."""
     numbered = choice_columns(known.names, known.columns)
     if numbered:
         known.fields["choices"] = ", ".join(numbered)
@@ -101,18 +78,26 @@ def _first_number(known: FileReading, numbered: Sequence[str]) -> int:
     return int(is_last_named)
 
 
-_PREPARE: Mapping[Task, Callable[[FileReading], Maker]] = {
-    Task.CLASSIFY: _classify,
-    Task.NER: _ner,
-    Task.QA: lambda known: lambda row: question_sample(row, known.columns, known.notes),
-    Task.CHOICE: _choice,
-    Task.EMBED: lambda known: lambda row: pair_sample(row, known.columns),
-    Task.RERANK: lambda known: lambda row: ranked_sample(row, known.columns),
-    Task.CHAT: lambda known: lambda row: chat_sample(row, known.columns, known.notes),
-    Task.TEXT2TEXT: lambda known: lambda row: rewrite_sample(row, known.columns),
-}
+def question_maker(known: FileReading) -> Maker:
+    """Questions, passages and answers."""
+    return lambda row: question_sample(row, known.columns, known.notes)
 
 
-def maker(task: Task, known: FileReading) -> Maker:
-    """What makes the samples of a task of this file's rows."""
-    return _PREPARE[task](known)
+def pair_maker(known: FileReading) -> Maker:
+    """Anchors, positives and negatives, or pairs and their scores."""
+    return lambda row: pair_sample(row, known.columns)
+
+
+def relevance_maker(known: FileReading) -> Maker:
+    """Queries, passages and their relevance."""
+    return lambda row: ranked_sample(row, known.columns)
+
+
+def chat_maker(known: FileReading) -> Maker:
+    """Conversations."""
+    return lambda row: chat_sample(row, known.columns, known.notes)
+
+
+def rewrite_maker(known: FileReading) -> Maker:
+    """Sources and targets."""
+    return lambda row: rewrite_sample(row, known.columns)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.labelled.columns import choose_columns, unused_columns
 from lavra.data.labelled.conll import TAG_COLUMN, WORD_COLUMN, read_conll
 from lavra.data.labelled.delimited import read_delimited
+from lavra.data.labelled.form import FileReading, Maker, SampleForm
 from lavra.data.labelled.json_table import read_json, read_json_lines
-from lavra.data.labelled.makers import FileReading, Maker, maker
 from lavra.data.labelled.samples import Sample, SampleSet, Trouble
 from lavra.data.labelled.tables import LabelledTable, Notes, Row, UnusableError, columns_of, extension_of, lookup
 from lavra.data.labelled.unrolling import unroll
@@ -29,7 +29,7 @@ FIRST_TROUBLES = 5  # shown where a file has nothing usable
 
 def read_samples(
     path: Path | Sequence[Path],
-    task: Task,
+    form: SampleForm,
     *,
     columns: Mapping[str, str] | None = None,
     problem: Problem | None = None,
@@ -38,8 +38,8 @@ def read_samples(
     """The samples of a file, or of the files one split is kept in.
 
     Args:
-        path: `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`, for NER also CoNLL; each may end in `.gz`.
-        task: what the samples are for.
+        path: `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`, for tags also CoNLL; each may end in `.gz`.
+        form: of the samples, such as `CLASSIFY.form`.
         columns: column by role, where the names are not well-known ones; `a.b` is the field `b` in column `a`.
         problem: what the labels of a classification are; seen from the labels if not given.
         header: whether the first row of a csv or tsv file names its columns; else they are called `1`, `2`, ...
@@ -48,23 +48,23 @@ def read_samples(
         ConfigError: a role of `columns` is unknown, or a problem is given for a task that has none.
         InputError: the file cannot be read, its columns are not clear, or it has no usable sample.
     """
-    if problem is not None and task is not Task.CLASSIFY:
-        raise ConfigError(f"problem is {problem.value}, but the task is {task.value}; only classify has a problem")
+    if problem is not None and not form.has_problem:
+        raise ConfigError(f"problem is {problem.value}, but the task is {form.name}; only classify has a problem")
     paths = [path] if isinstance(path, Path) else list(path)
     if not paths:
         raise InputError("no file to read; name at least one")
-    tables = [_read_table(one, task, columns or {}, header) for one in paths]
-    given = {role: column for role, column in (columns or {}).items() if not _is_conll(paths[0], task)}
-    return _samples(paths, tables, task, given, problem)
+    tables = [_read_table(one, form, columns or {}, header) for one in paths]
+    given = {role: column for role, column in (columns or {}).items() if not _is_conll(paths[0], form)}
+    return _samples(paths, tables, form, given, problem)
 
 
-def _is_conll(path: Path, task: Task) -> bool:
-    return task is Task.NER and extension_of(path) in CONLL_EXTENSIONS
+def _is_conll(path: Path, form: SampleForm) -> bool:
+    return form.is_tagged and extension_of(path) in CONLL_EXTENSIONS
 
 
-def _read_table(path: Path, task: Task, columns: Mapping[str, str], header: bool) -> LabelledTable:
+def _read_table(path: Path, form: SampleForm, columns: Mapping[str, str], header: bool) -> LabelledTable:
     extension = extension_of(path)
-    if _is_conll(path, task):
+    if _is_conll(path, form):
         return read_conll(path, word=_column_number(columns, "words"), tag=_column_number(columns, "tags"))
     if extension in (".csv", ".tsv"):
         return read_delimited(path, header=header)
@@ -74,7 +74,7 @@ def _read_table(path: Path, task: Task, columns: Mapping[str, str], header: bool
         return read_json(path)
     if extension == ".parquet":
         return _read_parquet(path)
-    known = (*EXTENSIONS, *(CONLL_EXTENSIONS if task is Task.NER else ()))
+    known = (*EXTENSIONS, *(CONLL_EXTENSIONS if form.is_tagged else ()))
     raise InputError(
         f"{path} is no file of labelled data by its name; give one of {', '.join(dict.fromkeys(known))}, or .gz"
     )
@@ -102,7 +102,7 @@ def _column_number(columns: Mapping[str, str], role: str) -> int | None:
 def _samples(
     paths: Sequence[Path],
     tables: Sequence[LabelledTable],
-    task: Task,
+    form: SampleForm,
     given: Mapping[str, str],
     problem: Problem | None,
 ) -> SampleSet:
@@ -113,12 +113,12 @@ def _samples(
     if not read:
         raise InputError(_nothing(where, notes.troubles))
     names = tuple(dict.fromkeys(name for table in tables for name in table.columns)) or columns_of(read)
-    chosen = choose_columns(task, names, given, where=where)
+    chosen = choose_columns(form, names, given, where=where)
     rows, unrolled = unroll(read, chosen, notes)
     fields = dict(chosen)
     known = FileReading(rows=rows, names=names, columns=unrolled, problem=problem, notes=notes, fields=fields)
     num_read = len(rows) + sum(trouble.dropped for trouble in notes.troubles)
-    samples = _made(rows, maker(task, known), _repeated_ids(rows, unrolled, task, notes), notes)
+    samples = _made(rows, form.prepare(known), _repeated_ids(rows, unrolled, form, notes), notes)
     order = {str(path): at for at, path in enumerate(paths)}
     notes.troubles.sort(key=lambda trouble: (order.get(trouble.place.file, 0), trouble.place.line))
     if not samples:
@@ -142,7 +142,7 @@ def _made(rows: Sequence[Row], make: Maker, skipped: set[int], notes: Notes) -> 
     return samples
 
 
-def _repeated_ids(rows: Sequence[Row], columns: Mapping[str, str], task: Task, notes: Notes) -> set[int]:
+def _repeated_ids(rows: Sequence[Row], columns: Mapping[str, str], form: SampleForm, notes: Notes) -> set[int]:
     """Note ids that come again; for questions, whose answers are looked up by id, the later rows are left out."""
     if "id" not in columns:
         return set()
@@ -155,7 +155,7 @@ def _repeated_ids(rows: Sequence[Row], columns: Mapping[str, str], task: Task, n
         before = first.setdefault(str(value), row)
         if before is row or before.place == row.place:  # unrolled rows share their row's id
             continue
-        is_dropped = task is Task.QA
+        is_dropped = form.has_unique_ids
         what = f"the id {value!r} was given at {before.place} already"
         notes.at(row.place, what, "give every sample an id of its own", dropped=is_dropped)
         if is_dropped:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 from lavra.base.ports import Progress
-from lavra.base.tasks import Task
 from lavra.model.config import Kind
 from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
 from lavra.pipeline.instructions import KINDS, NUM_CHOICES, Instruction
@@ -27,8 +26,10 @@ from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.teaching import Lessons, skipped_section
 from lavra.report import Block, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
 from lavra.runs.finetune import training_settings
+from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.rewrite import REWRITE
 from lavra.train import CallbackHook, TrainResult, train
 
 TITLE: Final = "Taught to answer"
@@ -123,7 +124,7 @@ def _teach(context: StageContext, config: UpConfig, allowance: Allowance, lesson
 
 def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:
     return FinetuneConfig(
-        task=Task.TEXT2TEXT if config.kind is Kind.ENCODER_DECODER else Task.CHAT,
+        task=REWRITE if config.kind is Kind.ENCODER_DECODER else CHAT,
         data=lessons.folder / "instructions-train.jsonl",
         method=Method.LORA,
         rank=_RANK,

@@ -22,7 +22,6 @@ import torch
 from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives
 from lavra.base.device import pick_device
 from lavra.base.ports import Progress
-from lavra.base.tasks import Task
 from lavra.data.labelled.samples import PairSample, Place
 from lavra.data.rows.batches import RowBatches
 from lavra.data.rows.order import OrderConfig
@@ -38,6 +37,7 @@ from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.teaching import Lessons, skipped_section
 from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, Section, Table, Tone
+from lavra.tasks.embed import EMBED
 from lavra.tasks.learning.embedded import EmbeddedRecipe
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.scoring.retrieval import RetrievalComparison, compare_with_bm25
@@ -140,7 +140,7 @@ def _teach(context: StageContext, seed: int, allowance: Allowance, lessons: Less
     assert context.scratch is not None
     tokenizer = Tokenizer.load(context.parents["tokenizer"])
     model = fresh_encoder(tokenizer, _width(allowance.seconds), seed).to(pick_device())
-    settings = FinetuneConfig(task=Task.EMBED, data=lessons.folder / "pairs-train.jsonl", batch_size=_BATCH, seed=seed)
+    settings = FinetuneConfig(task=EMBED, data=lessons.folder / "pairs-train.jsonl", batch_size=_BATCH, seed=seed)
     recipe, pairs = EmbeddedRecipe(model, tokenizer, settings, _MAX_TOKENS), lessons.pairs("train")
     trial = _objective(pair_rows(_samples(pairs[: 4 * _BATCH]), recipe.form), seed)
 

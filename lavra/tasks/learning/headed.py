@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
 
 from torch import nn
 
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError
-from lavra.base.tasks import Task
-from lavra.data.labelled.samples import Sample
+from lavra.data.labelled.samples import ChoiceSample, QuestionSample, Sample, TagSample, TextSample
 from lavra.data.rows.batches import RowBatches, TaskRows
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.endings import choice_rows
@@ -29,18 +27,31 @@ from lavra.tasks.learning.recipe import Lesson, Scores
 from lavra.tasks.learning.settings import SupervisedConfig
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.scoring.heads import score_task
+from lavra.tasks.spec import resolve
+from lavra.tasks.table import head_of
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.objective import TaskObjective
 
-MakeRows = Callable[[Any, RowFormat, TaskConfig], TaskRows]
 
-ROWS: Final[Mapping[Task, MakeRows]] = {
-    Task.CLASSIFY: lambda samples, form, head: text_rows(samples, form, labels=head.labels, problem=_problem(head)),
-    Task.RERANK: lambda samples, form, head: text_rows(samples, form, labels=head.labels, problem=_problem(head)),
-    Task.NER: lambda samples, form, head: tag_rows(samples, form, labels=head.labels),
-    Task.QA: lambda samples, form, head: question_rows(samples, form),
-    Task.CHOICE: lambda samples, form, head: choice_rows(samples, form),
-}
+def labelled_texts(samples: Sequence[TextSample], form: RowFormat, head: TaskConfig) -> TaskRows:
+    """Rows of texts or pairs, and their labels, numbers or relevance."""
+    assert head.problem is not None
+    return text_rows(samples, form, labels=head.labels, problem=head.problem)
+
+
+def tagged_words(samples: Sequence[TagSample], form: RowFormat, head: TaskConfig) -> TaskRows:
+    """Windows of sentences, and the tags of their words."""
+    return tag_rows(samples, form, labels=head.labels)
+
+
+def questions(samples: Sequence[QuestionSample], form: RowFormat, head: TaskConfig) -> TaskRows:
+    """Windows of passages, and where the answers stand."""
+    return question_rows(samples, form)
+
+
+def choices(samples: Sequence[ChoiceSample], form: RowFormat, head: TaskConfig) -> TaskRows:
+    """A row for each ending, and which is right."""
+    return choice_rows(samples, form)
 
 
 class HeadedRecipe:
@@ -86,7 +97,7 @@ class HeadedRecipe:
 
     def lesson(self, samples: Sequence[Sample]) -> Lesson:
         """Rows by like length, in an order that follows from the seed."""
-        made = ROWS[self.config.task](samples, self.form, self.model.task)
+        made: TaskRows = resolve(head_of(self.config.task).rows)(samples, self.form, self.model.task)
         rows = with_virtual_tokens(made, self.virtual)
         order = OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed, group_by_length=True)
         batches = RowBatches(rows, order)
@@ -105,8 +116,3 @@ class HeadedRecipe:
     def save(self, folder: Path) -> None:
         """A folder that `AutoModelFor…` opens."""
         save_task_model(self.model, folder)
-
-
-def _problem(head: TaskConfig) -> Any:
-    assert head.problem is not None
-    return head.problem

@@ -11,26 +11,19 @@ from typing import Final
 import numpy as np
 
 from lavra.base.errors import InputError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.batch import Purpose, generator
 from lavra.data.labelled.columns import column_roles
-from lavra.data.labelled.labels import conflicting_labels, label_set, tag_set, unseen_labels
+from lavra.data.labelled.labels import conflicting_labels, unseen_labels
 from lavra.data.labelled.problems import DataReport, data_report
 from lavra.data.labelled.reading import read_samples
-from lavra.data.labelled.samples import (
-    ChoiceSample,
-    PairSample,
-    QuestionSample,
-    RewriteSample,
-    Sample,
-    SampleSet,
-    TagSample,
-    TextSample,
-    Trouble,
-)
+from lavra.data.labelled.samples import Sample, SampleSet, Trouble
 from lavra.data.labelled.splits import find_splits
 from lavra.model.heads import TaskConfig
+from lavra.tasks.keys import sample_key
 from lavra.tasks.learning.settings import SupervisedConfig
+from lavra.tasks.spec import TaskSpec
+from lavra.tasks.table import head_of
 
 _MOST_HELDOUT: Final = 2000  # of training data that is kept for measuring
 _LEAST: Final = 2  # samples each half needs
@@ -62,9 +55,10 @@ class Labelled:
     heldout_troubles: tuple[Trouble, ...]
     origin: str
 
-    def head(self, task: Task) -> TaskConfig:
-        """What a head for it is to be."""
-        return TaskConfig.of(task, self.labels, self.problem)
+    def head(self, task: TaskSpec) -> TaskConfig:
+        """The configuration of a task's head for these labels."""
+        head = head_of(task)
+        return TaskConfig.of(head.kind, self.labels, head.problem or self.problem, task=task.saved_as)
 
     def reports(self, also: Sequence[Trouble] = (), heldout_also: Sequence[Trouble] = ()) -> list[DataReport]:
         """What is wrong with it, file by file; `also` are troubles found when rows were made."""
@@ -89,9 +83,10 @@ def read_labelled(config: SupervisedConfig) -> Labelled:
         origin = ", ".join(path.name for path in heldout_files)
     else:
         heldout_set = None
-        train, heldout = divide(train_set.samples, config.heldout_fraction, config.seed)
+        train, heldout = divide(config.task, train_set.samples, config.heldout_fraction, config.seed)
         origin = f"{len(heldout):,} samples of {', '.join(path.name for path in train_files)}, not learnt from"
-    labels, problem = _labels(train_set.samples, config)
+    head = config.task.head
+    labels, problem = ((), None) if head is None else head.labels(train_set.samples)
     unseen = unseen_labels(heldout, labels, dropped=True) if labels else []
     bad = {trouble.place for trouble in unseen}
     return Labelled(
@@ -107,10 +102,13 @@ def read_labelled(config: SupervisedConfig) -> Labelled:
     )
 
 
-def divide(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """To learn from, and to measure on: what repeats a text or a passage stays together, so that none leaks.
+def divide(
+    task: TaskSpec, samples: Sequence[Sample], fraction: float, seed: int
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """To learn from, and to measure on: samples of equal keys stay together, so that none leaks.
 
     Args:
+        task: says by what samples are recognised.
         samples: all of them.
         fraction: share to measure on, at most 2,000 samples.
         seed: fixes the choice.
@@ -120,7 +118,7 @@ def divide(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[tuple
     """
     groups: dict[Hashable, list[Sample]] = defaultdict(list)
     for sample in samples:
-        groups[_key(sample)].append(sample)
+        groups[sample_key(task, sample)].append(sample)
     wanted = min(round(len(samples) * fraction), _MOST_HELDOUT)
     order = generator(seed, 0, Purpose.DOCUMENTS).permutation(len(groups))
     members = list(groups.values())
@@ -137,21 +135,6 @@ def divide(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[tuple
     return train, heldout
 
 
-def _key(sample: Sample) -> Hashable:
-    """What must not be on both sides."""
-    if isinstance(sample, TextSample):
-        return sample.text, sample.pair
-    if isinstance(sample, TagSample):
-        return sample.words
-    if isinstance(sample, QuestionSample):
-        return sample.context
-    if isinstance(sample, ChoiceSample):
-        return sample.text, sample.choices
-    if isinstance(sample, PairSample):
-        return sample.anchor
-    return sample.source if isinstance(sample, RewriteSample) else str(sample.messages)
-
-
 def _files(config: SupervisedConfig) -> tuple[list[Path], list[Path]]:
     if not config.data.is_dir():
         return [config.data], [] if config.heldout is None else [config.heldout]
@@ -163,22 +146,13 @@ def _files(config: SupervisedConfig) -> tuple[list[Path], list[Path]]:
 
 def _read(paths: Sequence[Path], config: SupervisedConfig) -> SampleSet:
     read = read_samples(
-        list(paths), config.task, columns=column_roles(config.columns), problem=config.problem, header=config.header
+        list(paths),
+        config.task.form,
+        columns=column_roles(config.columns),
+        problem=config.problem,
+        header=config.header,
     )
-    known = [sample for sample in read.samples if not _is_unlabelled(sample)]
+    known = [sample for sample in read.samples if config.task.is_known(sample)]
     if known:
         return read
     raise InputError(f"{', '.join(map(str, paths))}: no sample has a label; a task is learnt from labelled samples")
-
-
-def _is_unlabelled(sample: Sample) -> bool:
-    """Whether there is nothing to learn from it."""
-    names = ("label", "tags", "answers", "target")
-    return any(hasattr(sample, name) and getattr(sample, name) is None for name in names)
-
-
-def _labels(samples: Sequence[Sample], config: SupervisedConfig) -> tuple[tuple[str, ...], Problem | None]:
-    if config.task is Task.CLASSIFY:
-        found = label_set(samples)
-        return found.names, found.problem
-    return (tag_set(samples), None) if config.task is Task.NER else ((), None)

@@ -7,17 +7,17 @@ binary cross-entropy, as sentence-transformers' CrossEncoder does (Nogueira & Ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
 
 from torch import Tensor
 from torch.nn import functional
 
-from lavra.base.errors import ConfigError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.batch import IGNORE
 from lavra.data.rows.batch import TaskBatch
 from lavra.model.heads import TaskModel
+from lavra.tasks.spec import TaskSpec
+from lavra.tasks.table import head_of, task_of_head
 
 HeadLoss = Callable[[Tensor, TaskBatch], Tensor]
 """(logits, batch) -> the summed loss."""
@@ -29,21 +29,17 @@ def task_loss(model: TaskModel, batch: TaskBatch) -> Tensor:
     logits = model(
         batch.input_ids, attention_mask=None if bool(mask.all()) else mask, token_type_ids=batch.token_type_ids
     )
-    return head_loss(model.task.task, model.task.problem)(logits.float(), batch)
+    return head_loss(task_of_head(model.task.task, model.task.head), model.task.problem)(logits.float(), batch)
 
 
-def head_loss(task: Task, problem: Problem | None) -> HeadLoss:
+def head_loss(spec: TaskSpec, problem: Problem | None) -> HeadLoss:
     """The loss of a task, and of the kind of labels it has.
 
     Raises:
         ConfigError: the task has no head of its own.
     """
-    if task is Task.CLASSIFY:
-        return _OF_LABELS[problem or Problem.SINGLE_LABEL]
-    if task not in _OF_TASK:
-        known = ", ".join(one.value for one in (Task.CLASSIFY, *_OF_TASK))
-        raise ConfigError(f"task {task.value!r} has no loss of a head; those that have: {known}")
-    return _OF_TASK[task]
+    found: HeadLoss = head_of(spec).loss_of(problem)
+    return found
 
 
 def class_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
@@ -80,16 +76,3 @@ def choice_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
 def relevance_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
     """(B, 1) and (B,) relevance from 0 to 1."""
     return functional.binary_cross_entropy_with_logits(logits[:, 0], batch.labels.float(), reduction="sum")
-
-
-_OF_LABELS: Final[Mapping[Problem, HeadLoss]] = {
-    Problem.SINGLE_LABEL: class_loss,
-    Problem.MULTI_LABEL: several_labels_loss,
-    Problem.REGRESSION: number_loss,
-}
-_OF_TASK: Final[Mapping[Task, HeadLoss]] = {
-    Task.NER: tag_loss,
-    Task.QA: span_loss,
-    Task.CHOICE: choice_loss,
-    Task.RERANK: relevance_loss,
-}

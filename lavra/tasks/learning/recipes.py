@@ -7,11 +7,9 @@ from pathlib import Path
 import torch
 
 from lavra.base.device import pick_device
-from lavra.base.tasks import Task
 from lavra.generate.in_process import context_length
 from lavra.model.build import Model
-from lavra.model.families.head_forms import HEADED_TASKS
-from lavra.model.heads import add_task_head
+from lavra.model.heads import TaskConfig, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.tasks.learning.embedded import EmbeddedRecipe
@@ -19,6 +17,7 @@ from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.labelled import Labelled
 from lavra.tasks.learning.settings import FinetuneConfig, SupervisedConfig
 from lavra.tasks.learning.writing import WritingRecipe
+from lavra.tasks.spec import resolve
 from lavra.tokens.tokenizer import Tokenizer
 
 AnyRecipe = HeadedRecipe | EmbeddedRecipe | WritingRecipe
@@ -37,25 +36,44 @@ def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data
         ConfigError: the model cannot do the task.
         CheckpointError: the folder cannot be opened.
     """
-    if config.task in HEADED_TASKS:
-        return _headed(config, base, tokenizer, data)
-    model = _backbone(base)
-    room = config.room(context_length(model.config), tokenizer)
-    if isinstance(config, FinetuneConfig) and config.task is Task.EMBED:
-        return EmbeddedRecipe(model, tokenizer, config, room)
-    return WritingRecipe(model, tokenizer, config, room)
+    made: AnyRecipe = resolve(config.task.recipe)(config, base, tokenizer, data)
+    return made
 
 
-def _headed(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> HeadedRecipe:
-    head = data.head(config.task)
-    if task_in(base) is config.task:  # go on with the head it has, where that says the same
+def headed_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> HeadedRecipe:
+    """A model with the task's head: the one the folder has, where that says the same, or a fresh one."""
+    wanted = data.head(config.task)
+    found = task_in(base)
+    if found is not None and is_the_same(found, wanted):
         known = load_task_model(base, dtype=torch.float32, device=pick_device())
-        if known.task.labels == head.labels and known.task.problem == head.problem:
-            return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config), tokenizer))
+        return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config), tokenizer))
     model = _backbone(base)
     pad = tokenizer.pad_id if tokenizer.pad_id is not None else tokenizer.eos_id
     room = config.room(context_length(model.config), tokenizer)
-    return HeadedRecipe(add_task_head(model, head, pad_id=pad), tokenizer, config, room)
+    return HeadedRecipe(add_task_head(model, wanted, pad_id=pad), tokenizer, config, room)
+
+
+def embedding_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> EmbeddedRecipe:
+    """A sentence encoder."""
+    assert isinstance(config, FinetuneConfig)  # distillation refuses the task
+    model = _backbone(base)
+    return EmbeddedRecipe(model, tokenizer, config, config.room(context_length(model.config), tokenizer))
+
+
+def writing_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> WritingRecipe:
+    """A model that writes."""
+    model = _backbone(base)
+    return WritingRecipe(model, tokenizer, config, config.room(context_length(model.config), tokenizer))
+
+
+def is_the_same(found: TaskConfig, wanted: TaskConfig) -> bool:
+    """Whether a head tells the same labels apart for the same task."""
+    return (found.task, found.head, found.labels, found.problem) == (
+        wanted.task,
+        wanted.head,
+        wanted.labels,
+        wanted.problem,
+    )
 
 
 def _backbone(base: Path) -> Model:

@@ -18,8 +18,9 @@ from lavra.adapt.config import (
     PromptConfig,
 )
 from lavra.base.errors import ConfigError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.labelled.columns import column_roles
+from lavra.tasks.table import Task
 from lavra.tokens.tokenizer import Tokenizer
 
 
@@ -36,9 +37,9 @@ class Method(Enum):
     PREFIX = "prefix"
 
 
-# Peaks that served small models well (docs/finetune.md); what is trained less is pushed harder.
+# Peaks that served small models well (docs/finetune.md): what is trained less is pushed harder.  Of a whole model it is
+# the task that says.
 LEARNING_RATES: Final[dict[Method, float]] = {
-    Method.FULL: 5e-5,
     Method.LORA: 1e-3,
     Method.DORA: 1e-3,
     Method.IA3: 1e-2,
@@ -47,9 +48,6 @@ LEARNING_RATES: Final[dict[Method, float]] = {
     Method.PROMPT: 3e-2,
     Method.PREFIX: 1e-2,
 }
-_USUAL_TOKENS: Final = 256  # of a row: attention to more costs most of a small machine's time
-_LONG_TASKS: Final = (Task.QA, Task.CHAT, Task.TEXT2TEXT)
-_LONG_TOKENS: Final = 384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ class SupervisedConfig:
     """What a run that learns from labelled samples is asked for, whatever it trains.
 
     Attributes:
-        task: classify, ner, qa, choice, embed, rerank, chat or text2text.
+        task: classify, tag, answer, choose, rerank, embed, chat or rewrite.
         data: a file of labelled samples, or a folder with train, validation and test files.
         heldout: a file to measure on; otherwise the folder's validation file, else part of the training data.
         heldout_fraction: share of the training data kept for measuring where no file is for it.
@@ -86,7 +84,7 @@ class SupervisedConfig:
         problem: what labels are, where the data leaves it open.
         epochs: how often the training data is read.
         steps: optimizer steps, instead of epochs.
-        batch_size: samples in a micro-batch (chat and text2text, packed into rows: about so many).
+        batch_size: samples in a micro-batch (chat and rewrite, packed into rows: about so many).
         accumulation: micro-batches a step.
         learning_rate: its peak; the usual one of what is trained unless given.
         weight_decay: of matrices.
@@ -137,8 +135,8 @@ class SupervisedConfig:
 
     @property
     def peak(self) -> float:
-        """The learning rate's peak."""
-        return LEARNING_RATES[Method.FULL] if self.learning_rate is None else self.learning_rate
+        """The learning rate's peak; the task's usual one unless given."""
+        return self.task.learning_rate if self.learning_rate is None else self.learning_rate
 
     def num_virtual(self, tokenizer: Tokenizer) -> int:
         """Virtual tokens in front of every text."""
@@ -152,8 +150,7 @@ class SupervisedConfig:
         """
         context = None if context is None else context - self.num_virtual(tokenizer)
         if self.max_tokens is None:
-            usual = _LONG_TOKENS if self.task in _LONG_TASKS else _USUAL_TOKENS
-            return usual if context is None else min(usual, context)
+            return self.task.tokens if context is None else min(self.task.tokens, context)
         if context is not None and self.max_tokens > context:
             raise ConfigError(f"max_tokens is {self.max_tokens} and the model reads at most {context}; give less")
         return self.max_tokens
@@ -193,8 +190,10 @@ class FinetuneConfig(SupervisedConfig):
 
     @property
     def peak(self) -> float:
-        """The learning rate's peak; the method's usual one unless given."""
-        return LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
+        """The learning rate's peak; the usual one of the task, or of the method, unless given."""
+        if self.learning_rate is not None or self.method is Method.FULL:
+            return super().peak
+        return LEARNING_RATES[self.method]
 
     def num_virtual(self, tokenizer: Tokenizer) -> int:
         """Virtual tokens in front of every text: those of a soft prompt or prefix."""

@@ -9,34 +9,30 @@ difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
 
 from torch import Tensor
 from torch.nn import functional
 
-from lavra.base.errors import ConfigError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.batch import IGNORE
 from lavra.data.rows.batch import TaskBatch
 from lavra.model.divergence import binary_kl_of_logits, kl_of_logits
+from lavra.tasks.spec import TaskSpec
+from lavra.tasks.table import head_of
 
 SoftLoss = Callable[[Tensor, Tensor, TaskBatch, float], Tensor]
 """(student's logits, teacher's, batch, temperature) -> the summed loss."""
 
 
-def soft_loss(task: Task, problem: Problem | None) -> SoftLoss:
+def soft_loss(spec: TaskSpec, problem: Problem | None) -> SoftLoss:
     """The loss of a task, and of the kind of labels it has.
 
     Raises:
         ConfigError: the task has no head of its own.
     """
-    if task is Task.CLASSIFY:
-        return _OF_LABELS[problem or Problem.SINGLE_LABEL]
-    if task not in _OF_TASK:
-        known = ", ".join(one.value for one in (Task.CLASSIFY, *_OF_TASK))
-        raise ConfigError(f"task {task.value!r} has no head to imitate; those that have: {known}")
-    return _OF_TASK[task]
+    found: SoftLoss = head_of(spec).soft_loss_of(problem)
+    return found
 
 
 def soft_class_loss(student: Tensor, teacher: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
@@ -71,16 +67,3 @@ def soft_choice_loss(student: Tensor, teacher: Tensor, batch: TaskBatch, tempera
     """(B, 1), `group` choices to a sample."""
     ours, theirs = student.view(-1, batch.group), teacher.view(-1, batch.group)
     return temperature**2 * kl_of_logits(ours, theirs, temperature)
-
-
-_OF_LABELS: Final[Mapping[Problem, SoftLoss]] = {
-    Problem.SINGLE_LABEL: soft_class_loss,
-    Problem.MULTI_LABEL: soft_labels_loss,
-    Problem.REGRESSION: soft_number_loss,
-}
-_OF_TASK: Final[Mapping[Task, SoftLoss]] = {
-    Task.NER: soft_tag_loss,
-    Task.QA: soft_span_loss,
-    Task.CHOICE: soft_choice_loss,
-    Task.RERANK: soft_labels_loss,
-}

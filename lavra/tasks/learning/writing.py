@@ -13,7 +13,6 @@ from torch import nn
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError
-from lavra.base.tasks import Task
 from lavra.data.labelled.samples import RewriteSample, Sample
 from lavra.data.rows.batches import RowBatches, inference_batches
 from lavra.data.rows.encoding import RowFormat
@@ -26,6 +25,7 @@ from lavra.model.transformer import Encoder, EncoderDecoder
 from lavra.quantize import save_model
 from lavra.tasks.learning.recipe import Lesson, Scores
 from lavra.tasks.learning.settings import SupervisedConfig
+from lavra.tasks.spec import resolve
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import Objective, sequence_to_sequence_loss, token_loss
 
@@ -46,17 +46,19 @@ class WritingRecipe:
     trained_whole: tuple[str, ...] = ()
 
     def __init__(self, model: Model, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
+        assert config.task.writing is not None
+        self.spec = config.task.writing
         if isinstance(model, Encoder):
             raise ConfigError(
-                f"task {config.task.value!r} writes text and this model is an encoder; take a decoder or T5"
+                f"task {config.task.name!r} writes text and this model is an encoder; take a decoder or T5"
             )
-        if config.task is Task.CHAT and isinstance(model, EncoderDecoder):
-            raise ConfigError("conversations are learnt by decoders; use --task text2text for T5")
+        if self.spec.is_chat and isinstance(model, EncoderDecoder):
+            raise ConfigError("conversations are learnt by decoders; use --task rewrite for T5")
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.form = RowFormat(
             tokenizer=tokenizer,
             max_tokens=max_tokens,
-            on_long=_on_long(config),
+            on_long="drop" if self.spec.is_chat and config.on_long == "cut" else config.on_long,  # see `conversations`
             multiple=1,
         )
         self.virtual: tuple[int, ...] = ()
@@ -105,29 +107,29 @@ class WritingRecipe:
 
     def rows(self, samples: Sequence[Any], *, packed: bool) -> LanguageRows:
         """Samples as the model reads and writes them, several to a row or one."""
-        if self.config.task is Task.CHAT:
-            rows = chat_rows(samples, self.form, packed=packed)
-        elif isinstance(self.model, EncoderDecoder):
-            config = self.model.config
-            start = config.decoder_start_id if config.decoder_start_id is not None else config.pad_id
-            if start is None:
-                raise ConfigError("config.json names no decoder_start_token_id; add it (0 in T5)")
-            rows = rewrite_rows(
-                samples, self.form, decoder_start_id=start, max_target_tokens=self.form.max_tokens, packed=packed
-            )
-        else:
-            rows = completion_rows(samples, self.form, separator=self.config.separator, packed=packed)
+        rows: LanguageRows = resolve(self.spec.rows)(self, samples, packed)
         return with_virtual_tokens(rows, self.virtual, packed=packed, in_target=self.virtual_in_target)
+
+
+def conversations(recipe: WritingRecipe, samples: Sequence[Any], packed: bool) -> LanguageRows:
+    """Conversations, the assistant's turns to be learnt; none is cut, for what is left would be another one."""
+    return chat_rows(samples, recipe.form, packed=packed)
+
+
+def rewritten(recipe: WritingRecipe, samples: Sequence[Any], packed: bool) -> LanguageRows:
+    """Sources and targets: an encoder-decoder reads one and writes the other, a decoder goes on after the source."""
+    if not isinstance(recipe.model, EncoderDecoder):
+        return completion_rows(samples, recipe.form, separator=recipe.config.separator, packed=packed)
+    config = recipe.model.config
+    start = config.decoder_start_id if config.decoder_start_id is not None else config.pad_id
+    if start is None:
+        raise ConfigError("config.json names no decoder_start_token_id; add it (0 in T5)")
+    return rewrite_rows(
+        samples, recipe.form, decoder_start_id=start, max_target_tokens=recipe.form.max_tokens, packed=packed
+    )
 
 
 def meet_without_space(samples: Sequence[Sample], separator: str) -> bool:
     """Whether a source's last word and its target's first would be one word to a decoder."""
     texts = [sample for sample in samples if isinstance(sample, RewriteSample) and sample.target]
     return any(not (one.source + separator)[-1:].isspace() and not (one.target or "")[:1].isspace() for one in texts)
-
-
-def _on_long(config: SupervisedConfig) -> Any:
-    """A conversation is never cut: what is left of it would be another one."""
-    if config.task is Task.CHAT and config.on_long == "cut":
-        return "drop"
-    return config.on_long

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.predictions import AnswerRequest, Prediction, SpanAnswer
-from lavra.base.tasks import Task
 from lavra.data.labelled.samples import Place, QuestionSample
 from lavra.data.rows.passages import QuestionRows, unlabelled_question_rows
+from lavra.tasks.answer import ANSWER
 from lavra.tasks.predicting.answer_spans import Answered, SpanConfig, answer_spans
 from lavra.tasks.predicting.headed import HeadedModel
 
@@ -37,7 +37,7 @@ def predict_answers(model: HeadedModel, requests: Sequence[AnswerRequest]) -> li
 
 
 def _predicted(model: HeadedModel, asked: Sequence[tuple[str, str, SpanConfig]]) -> list[Prediction[SpanAnswer]]:
-    model.require(Task.QA)
+    model.require(ANSWER)
     samples = [
         QuestionSample(name=str(number), question=question, context=context, place=Place(line=number))
         for number, (question, context, _) in enumerate(asked)

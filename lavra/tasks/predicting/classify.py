@@ -19,8 +19,11 @@ from lavra.base.predictions import (
     RankRequest,
     TextOrPair,
 )
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
+from lavra.tasks.choose import CHOOSE
+from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.predicting.headed import GroupLogits, HeadedModel, TextGroup
+from lavra.tasks.rerank import RERANK
 
 ValueT = TypeVar("ValueT")
 
@@ -46,7 +49,7 @@ def classify(model: HeadedModel, texts: Sequence[TextOrPair], *, truncate: bool 
 
 def predict_classes(model: HeadedModel, requests: Sequence[ClassifyRequest]) -> list[Prediction[Classification]]:
     """As `classify`, with what was read and what was not."""
-    model.require(Task.CLASSIFY)
+    model.require(CLASSIFY)
     head = model.model.task
     groups = [
         TextGroup(texts=[one.text], truncate=one.truncate, name=f"text {number}") for number, one in enumerate(requests)
@@ -90,7 +93,7 @@ def rerank(model: HeadedModel, query: str, texts: Sequence[str], *, truncate: bo
 
 def predict_ranks(model: HeadedModel, requests: Sequence[RankRequest]) -> list[Prediction[tuple[Ranked, ...]]]:
     """As `rerank`, for several queries, with what was read and what was not."""
-    model.require(Task.RERANK, Task.CLASSIFY)
+    model.require(RERANK, CLASSIFY)
     if len(model.model.task.labels) != 1:
         raise InputError(
             f"this model tells {len(model.model.task.labels)} labels apart and a reranker has one output; "
@@ -121,7 +124,7 @@ def choose(model: HeadedModel, text: str, choices: Sequence[str], *, truncate: b
 
 def predict_choices(model: HeadedModel, requests: Sequence[ChooseRequest]) -> list[Prediction[Classification]]:
     """As `choose`, for several texts, with what was read and what was not."""
-    model.require(Task.CHOICE)
+    model.require(CHOOSE)
     for number, one in enumerate(requests):
         if len(one.choices) < 2:
             raise InputError(f"text {number} has {len(one.choices)} choices; give at least two")

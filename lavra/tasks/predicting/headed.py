@@ -15,13 +15,14 @@ from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.arrays import Float32s
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.predictions import TextOrPair
-from lavra.base.tasks import Task
 from lavra.data.labelled.samples import Place, TextSample
 from lavra.data.rows.batches import TaskRows, inference_batches
 from lavra.data.rows.encoding import CUT, OnLong, RowFormat
 from lavra.data.rows.texts import unlabelled_text_rows
 from lavra.generate.in_process import context_length
 from lavra.model.heads import TaskModel
+from lavra.tasks.spec import TaskSpec
+from lavra.tasks.table import task_of_head
 from lavra.tokens.tokenizer import Tokenizer
 
 _UNBOUNDED = 4096  # tokens read by a model whose positions have no end
@@ -91,21 +92,21 @@ class HeadedModel:
         self.max_tokens = max_tokens or (context_length(model.config) or _UNBOUNDED) - len(virtual)
 
     @property
-    def task(self) -> Task:
-        """What it was made for."""
-        return self.model.task.task
+    def spec(self) -> TaskSpec:
+        """The task it was made for."""
+        return task_of_head(self.model.task.task, self.model.task.head)
 
-    def require(self, *tasks: Task) -> None:
+    def require(self, *tasks: TaskSpec) -> None:
         """Refuse what the head was not made for.
 
         Raises:
             InputError: naming the task it was made for.
         """
-        if self.task not in tasks:
-            wanted = " or ".join(task.value for task in tasks)
+        if self.spec not in tasks:
+            wanted = " or ".join(task.name for task in tasks)
             raise InputError(
-                f"this model was finetuned for {self.task.value!r} and {wanted!r} is asked of it; "
-                f"load one finetuned with lavra finetune --task {tasks[0].value}"
+                f"this model was finetuned for {self.spec.name!r} and {wanted!r} is asked of it; "
+                f"load one finetuned with lavra finetune --task {tasks[0].name}"
             )
 
     def form(self, *, truncate: bool) -> RowFormat:

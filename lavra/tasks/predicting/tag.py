@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.predictions import Entity, Prediction, Tagging, TagRequest
-from lavra.base.tasks import Task
 from lavra.data.labelled.entities import cut_words
 from lavra.data.labelled.samples import Place, TagSample
 from lavra.data.rows.words import TagConfig, TagRows, unlabelled_tag_rows
 from lavra.metrics.tag_schemes import spans
 from lavra.tasks.predicting.classify import softmax
 from lavra.tasks.predicting.headed import HeadedModel
+from lavra.tasks.tag import TAG
 
 OUTSIDE = "O"
 """Tag of a word that is no part of an entity, and of one the tokenizer has no tokens for."""
@@ -35,7 +35,7 @@ def tag(model: HeadedModel, texts: Sequence[str | Sequence[str]]) -> list[Taggin
 
 def predict_tags(model: HeadedModel, requests: Sequence[TagRequest]) -> list[Prediction[Tagging]]:
     """As `tag`, with what was read and what was not."""
-    model.require(Task.NER)
+    model.require(TAG)
     samples = [_sample(one.text, number) for number, one in enumerate(requests)]
     rows = unlabelled_tag_rows(samples, model.form(truncate=True), config=TagConfig())
     num_tokens, warnings = [0] * len(samples), [list[str]() for _ in samples]

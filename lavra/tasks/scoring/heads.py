@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from lavra.base.arrays import Float32s
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.labelled.samples import ChoiceSample, QuestionSample, Sample, TagSample, TextSample
 from lavra.data.rows.endings import unlabelled_choice_rows
 from lavra.data.rows.texts import unlabelled_text_rows
@@ -22,11 +22,14 @@ from lavra.tasks.predicting.answer_spans import SpanConfig
 from lavra.tasks.predicting.classify import HOLDS, sigmoid
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.predicting.tag import tag_samples
+from lavra.tasks.spec import resolve
+from lavra.tasks.table import head_of
 
 
 def score_task(model: HeadedModel, samples: Sequence[Any]) -> Scores:
     """What the model's task is usually judged by; texts over its context are cut, as in training."""
-    return SCORES[model.task](model, samples)
+    found: Scores = resolve(head_of(model.spec).score)(model, samples)
+    return found
 
 
 def score_labels(model: HeadedModel, samples: Sequence[TextSample]) -> Scores:
@@ -97,15 +100,6 @@ def _text_logits(model: HeadedModel, samples: Sequence[TextSample]) -> Float32s:
 
 def _scores(main: str, values: Mapping[str, float], num_samples: int) -> Scores:
     return Scores(main=main, values=values, num_samples=num_samples)
-
-
-SCORES: Final[Mapping[Task, Callable[[HeadedModel, Any], Scores]]] = {
-    Task.CLASSIFY: score_labels,
-    Task.RERANK: score_relevance,
-    Task.NER: score_tags,
-    Task.QA: score_answers,
-    Task.CHOICE: score_choices,
-}
 
 
 def majority(train: Sequence[Sample], heldout: Sequence[Sample]) -> float | None:
