@@ -26,7 +26,8 @@ from labelled_tasks import TASKS, DataError, LabelledTask, encoder_folder
 from measured_runs import Figures, Kept, RunError, add_device, measured
 from result import Result, print_table
 
-from lavra.base.tasks import Task
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.tag import TAG
 
 KEPT_BAR, SHARE_BAR, GAIN_BAR = 0.97, 0.02, 0.10
 ALL = ("sst2", "assin2", "stsb", "lener")
@@ -41,7 +42,7 @@ METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
     "pfeiffer": {"bottleneck": 32},
     "prompt": {},
 }
-WITHOUT_VIRTUAL = (Task.NER, Task.QA)  # a soft prompt would move the words that tags and spans stand at
+WITHOUT_VIRTUAL = (TAG, ANSWER)  # a soft prompt would move the words that tags and spans stand at
 STEPS: Final[Mapping[str, int]] = {"sst2": 1000}  # enough for the gain that is compared
 SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 64
 

@@ -21,7 +21,6 @@ from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError
 from measured_runs import Meter
 
 from lavra.adapt.peft_write import save_adapter
-from lavra.base.tasks import Task
 from lavra.data.rows.batches import RowBatches, TaskRows, inference_batches
 from lavra.data.rows.language import LanguageRows
 from lavra.data.rows.passages import unlabelled_question_rows
@@ -29,22 +28,26 @@ from lavra.data.rows.texts import unlabelled_text_rows
 from lavra.data.rows.words import TagConfig, unlabelled_tag_rows
 from lavra.model.transformer import EncoderDecoder
 from lavra.runs.finetune import ADAPTER, Prepared, prepare
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.predicting.tag import tag_samples
+from lavra.tasks.rewrite import REWRITE
 from lavra.tasks.scoring.heads import score_task
+from lavra.tasks.tag import TAG
 from lavra.train import CallbackHook, sequence_to_sequence_loss, token_loss, train
 from lavra.train.schedule import learning_rate_scale
 
 AUTO = {
-    Task.CLASSIFY: "AutoModelForSequenceClassification",
-    Task.NER: "AutoModelForTokenClassification",
-    Task.QA: "AutoModelForQuestionAnswering",
-    Task.TEXT2TEXT: "AutoModelForCausalLM",
+    CLASSIFY: "AutoModelForSequenceClassification",
+    TAG: "AutoModelForTokenClassification",
+    ANSWER: "AutoModelForQuestionAnswering",
+    REWRITE: "AutoModelForCausalLM",
 }
-LABELS = {Task.CLASSIFY: "class", Task.NER: "tokens", Task.QA: "span", Task.TEXT2TEXT: "next"}
+LABELS = {CLASSIFY: "class", TAG: "tokens", ANSWER: "span", REWRITE: "next"}
 
 
 class Replayed(HeadedModel):
@@ -119,9 +122,9 @@ def heldout_rows(prepared: Prepared) -> TaskRows | LanguageRows:
         return recipe.rows(held, packed=False)  # as those the model learnt from, without sharing rows
     assert isinstance(recipe, HeadedRecipe)
     form = recipe.headed.form(truncate=True)
-    if task is Task.NER:
+    if task is TAG:
         return unlabelled_tag_rows(_any(held), form, config=TagConfig())
-    return unlabelled_question_rows(_any(held), form) if task is Task.QA else unlabelled_text_rows(_any(held), form)
+    return unlabelled_question_rows(_any(held), form) if task is ANSWER else unlabelled_text_rows(_any(held), form)
 
 
 def own_logits(prepared: Prepared) -> Arrays:
@@ -148,11 +151,11 @@ def scored(prepared: Prepared, logits: Arrays) -> dict[str, float]:
         assert isinstance(rows, LanguageRows)
         return {"nats_per_token": float(sum(float(one.sum()) for one in logits)) / rows.num_targets}
     assert isinstance(recipe, HeadedRecipe)
-    if prepared.config.task is Task.CLASSIFY:
+    if prepared.config.task is CLASSIFY:
         logits = [one.reshape(-1) for one in logits]
     model = Replayed(recipe.headed, logits)
     values = dict(score_task(model, prepared.data.heldout).values)
-    if prepared.config.task is Task.NER:
+    if prepared.config.task is TAG:
         known = _any(prepared.data.heldout)
         found = [[name for name, _ in sentence] for sentence in tag_samples(model, known)]
         seqeval = importlib.import_module("seqeval.metrics")  # after training: what it loads is no part of our memory

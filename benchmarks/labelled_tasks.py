@@ -20,7 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.rewrite import REWRITE
+from lavra.tasks.spec import TaskSpec
+from lavra.tasks.tag import TAG
 
 Row = Mapping[str, Any]
 Divided = tuple[list[Row], list[Row]]
@@ -67,7 +72,7 @@ class LabelledTask:
 
     name: str
     title: str
-    task: Task
+    task: TaskSpec
     read: Callable[[Path], Divided]
     score: str
     columns: tuple[str, ...] = ()
@@ -274,7 +279,7 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
         LabelledTask(
             name="sst2",
             title="SST-2",
-            task=Task.CLASSIFY,
+            task=CLASSIFY,
             read=_glue("SST-2", {"text": "sentence", "label": "label"}),
             score="accuracy",
             columns=_TEXT,
@@ -284,7 +289,7 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
         LabelledTask(
             name="cola",
             title="CoLA",
-            task=Task.CLASSIFY,
+            task=CLASSIFY,
             read=_glue("CoLA", {"text": "text", "label": "label"}, header=("source", "label", "star", "text")),
             score="matthews",
             columns=_TEXT,
@@ -293,7 +298,7 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
         LabelledTask(
             name="rte",
             title="RTE",
-            task=Task.CLASSIFY,
+            task=CLASSIFY,
             read=_glue("RTE", {**_SENTENCES, "label": "label"}),
             score="accuracy",
             columns=_PAIR,
@@ -303,7 +308,7 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
         LabelledTask(
             name="stsb",
             title="STS-B",
-            task=Task.CLASSIFY,
+            task=CLASSIFY,
             read=_glue("STS-B-open", {**_SENTENCES, "label": "score"}),
             score="pearson",
             columns=_PAIR,
@@ -313,7 +318,7 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
         LabelledTask(
             name="assin2",
             title="ASSIN 2",
-            task=Task.CLASSIFY,
+            task=CLASSIFY,
             read=_assin("entailment"),
             score="accuracy",
             columns=_PAIR,
@@ -322,17 +327,17 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
         LabelledTask(
             name="assin2-similarity",
             title="ASSIN 2 similarity",
-            task=Task.CLASSIFY,
+            task=CLASSIFY,
             read=_assin("similarity"),
             score="pearson",
             columns=_PAIR,
             problem=Problem.REGRESSION,
         ),
-        LabelledTask(name="lener", title="LeNER-Br", task=Task.NER, read=_lener, score="f1", epochs=4),
+        LabelledTask(name="lener", title="LeNER-Br", task=TAG, read=_lener, score="f1", epochs=4),
         LabelledTask(
             name="faquad",
             title="FaQuAD",
-            task=Task.QA,
+            task=ANSWER,
             read=lambda data: by_article(read_text(data / "qa" / "faquad" / "dataset.json")),
             score="f1",
             epochs=4,
@@ -342,7 +347,7 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
         LabelledTask(
             name="xquad",
             title="XQuAD",
-            task=Task.QA,
+            task=ANSWER,
             read=lambda data: by_article(read_text(data / "qa" / "xquad" / "xquad.en.json")),
             score="f1",
             batch_size=16,
@@ -352,7 +357,7 @@ TASKS: Final[Mapping[str, LabelledTask]] = {
             LabelledTask(
                 name=name,
                 title=title,
-                task=Task.TEXT2TEXT,
+                task=REWRITE,
                 read=_instructions,
                 score="nats_per_token",
                 columns=("source=source", "target=target"),

@@ -145,7 +145,7 @@ class WritingSpec:
     is_chat: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TaskSpec:
     """One task.
 

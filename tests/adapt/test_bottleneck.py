@@ -11,7 +11,7 @@ from lavra.adapt.inject import adapter_modules, add_adapter
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError, ConfigError
-from lavra.base.tasks import Task
+from lavra.base.tasks import HeadKind
 from lavra.model.config import Activation
 from lavra.model.heads import TaskConfig, add_task_head
 from tests.adapt.peers import randomize
@@ -56,7 +56,7 @@ def test_it_equals_hooks_behind_the_sub_layers(family, after):
 @torch.no_grad()
 def test_a_folder_of_our_own_is_opened_again(tmp_path):
     def fresh():
-        return add_task_head(tiny("bert"), TaskConfig.of(Task.CLASSIFY, ("no", "yes"))).eval()
+        return add_task_head(tiny("bert"), TaskConfig.of(HeadKind.SEQUENCE, ("no", "yes"))).eval()
 
     model, ids = fresh(), torch.arange(12).view(3, 4)
     config = BottleneckConfig(
@@ -72,7 +72,7 @@ def test_a_folder_of_our_own_is_opened_again(tmp_path):
     load_adapter(again, tmp_path, "y")
     assert torch.equal(again(ids), model(ids))
     with pytest.raises(CheckpointError, match="made for another model"):
-        load_adapter(add_task_head(tiny("gpt2"), TaskConfig.of(Task.CLASSIFY, ("no", "yes"))), tmp_path)
+        load_adapter(add_task_head(tiny("gpt2"), TaskConfig.of(HeadKind.SEQUENCE, ("no", "yes"))), tmp_path)
 
 
 @pytest.mark.parametrize(

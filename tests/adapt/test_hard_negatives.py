@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lavra.adapt.hard_negatives import MiningConfig, mine_hard_negatives, relevance_samples
 from lavra.adapt.passage_scores import Bm25Scores
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import HeadKind, Problem
 from lavra.data.labelled.samples import PairSample, Place
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.texts import text_rows
@@ -21,6 +21,8 @@ from lavra.tasks.learning.losses import task_loss
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
 PASSAGES = tuple("abcdefgh")
+
+RELEVANCE = TaskConfig.of(HeadKind.SEQUENCE, problem=Problem.REGRESSION, task="rerank")
 
 
 class Table:
@@ -179,7 +181,7 @@ def test_a_reranker_learns_from_them_by_binary_cross_entropy():
     form = RowFormat(tokenizer=tokenizer, max_tokens=32, num_token_types=2)
     rows = text_rows(made.samples, form, labels=(), problem=Problem.REGRESSION)
     torch.manual_seed(0)
-    model = add_task_head(copy.deepcopy(tiny_model("bert")), TaskConfig.of(Task.RERANK)).eval()
+    model = add_task_head(copy.deepcopy(tiny_model("bert")), RELEVANCE).eval()
     batch = rows.batch([0, 1, 2])
     expected = 0.0
     for number, relevance in enumerate((1.0, 0.0, 0.3)):

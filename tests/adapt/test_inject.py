@@ -22,7 +22,7 @@ from lavra.adapt.inject import (
     train_only,
 )
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.tasks import Task
+from lavra.base.tasks import HeadKind
 from lavra.model import build_model, preset
 from lavra.model.heads import TaskConfig, add_task_head
 from tests.adapt.peers import randomize
@@ -264,7 +264,7 @@ def test_the_count_is_that_of_the_parameters():
 
 
 def test_a_tasks_head_is_trained_whole_beside_the_adapter():
-    model = add_task_head(tiny("bert"), TaskConfig.of(Task.CLASSIFY, ("no", "yes"))).eval()
+    model = add_task_head(tiny("bert"), TaskConfig.of(HeadKind.SEQUENCE, ("no", "yes"))).eval()
     before, ids = shape_of(model), torch.arange(12).view(3, 4)
     plain = model(ids)
     for name in ("a", "b"):

@@ -10,7 +10,7 @@ from lavra.adapt.inject import activate, adapters_of, add_adapter, eject, remove
 from lavra.adapt.merge import merge, unmerge
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import ConfigError
-from lavra.base.tasks import Task
+from lavra.base.tasks import HeadKind
 from lavra.model import load_checkpoint, save_checkpoint
 from lavra.model.heads import TaskConfig, add_task_head
 from lavra.quantize import SCHEMES, quantize_model
@@ -66,7 +66,7 @@ def test_a_merged_model_is_saved_as_an_ordinary_checkpoint(tmp_path):
 
 @torch.no_grad()
 def test_a_head_trained_whole_takes_its_place():
-    model = add_task_head(tiny("bert"), TaskConfig.of(Task.CLASSIFY, ("no", "yes"))).eval()
+    model = add_task_head(tiny("bert"), TaskConfig.of(HeadKind.SEQUENCE, ("no", "yes"))).eval()
     ids = torch.arange(12).view(3, 4)
     add_adapter(model, "x", LoraConfig(modules_to_save=("head",)))
     randomize(model)
@@ -78,7 +78,7 @@ def test_a_head_trained_whole_takes_its_place():
 
 
 def test_two_heads_cannot_be_one():
-    model = add_task_head(tiny("bert"), TaskConfig.of(Task.CLASSIFY, ("no", "yes")))
+    model = add_task_head(tiny("bert"), TaskConfig.of(HeadKind.SEQUENCE, ("no", "yes")))
     for name in ("a", "b"):
         add_adapter(model, name, LoraConfig(modules_to_save=("head",)))
     with pytest.raises(ConfigError, match="a, b each have a head of their own"):

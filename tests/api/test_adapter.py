@@ -17,12 +17,13 @@ from lavra.api.fill import mask_filler
 from lavra.api.serving import start_engine
 from lavra.base.card import read_card
 from lavra.base.errors import CheckpointError, ContextLengthError, InputError
-from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.model.checkpoint import load_checkpoint
 from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.predicting.headed import TextGroup
+from lavra.tasks.table import task_named
 from tests.adapt.peers import randomize
 from tests.runs.tasks import base_folder, rows, write
 from tests.tasks.heads import head_folder, peer
@@ -35,7 +36,7 @@ def tuned(tmp_path, kind, method=Method.LORA, family="bert", base=None):
     """A finetuned adapter, and the run it came from."""
     data = write(tmp_path / "data.jsonl", rows(kind, 24))
     config = FinetuneConfig(
-        task=Task(TASKS.get(kind, kind)), data=data, method=method, steps=2, batch_size=8, heldout_fraction=0.2
+        task=task_named(TASKS.get(kind, kind)), data=data, method=method, steps=2, batch_size=8, heldout_fraction=0.2
     )
     run = prepare(config, base or base_folder(tmp_path / "base", family))
     randomize(run.recipe.module())
@@ -84,7 +85,7 @@ def test_an_adapter_over_a_model_with_that_head(tmp_path):
     first = tmp_path / "first"
     first.mkdir()
     data = write(first / "data.jsonl", rows("classify", 24))
-    config = FinetuneConfig(task=Task.CLASSIFY, data=data, steps=1, batch_size=8, heldout_fraction=0.2)
+    config = FinetuneConfig(task=CLASSIFY, data=data, steps=1, batch_size=8, heldout_fraction=0.2)
     finetune(prepare(config, base_folder(tmp_path / "plain")), tmp_path / "headed", lambda *_: None)
     run = tuned(tmp_path, "classify", base=tmp_path / "headed")
     assert np.allclose(read(lavra.load(tmp_path / "made").predictor.headed), read(run.recipe.headed), atol=1e-5)

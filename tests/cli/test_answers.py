@@ -5,11 +5,11 @@ import json
 import pytest
 
 import lavra
-from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest
 from lavra.cli.main import main
 from lavra.runs.finetune import finetune, prepare
 from lavra.tasks.learning.settings import FinetuneConfig
+from lavra.tasks.rewrite import REWRITE
 from tests.generate.tiny import tiny_in_process
 from tests.runs.tasks import base_folder, rows, write
 from tests.server.conftest import running, served
@@ -20,9 +20,7 @@ USUAL = {"batch_size": 16, "learning_rate": 3e-3, "heldout_fraction": 0.2, "sepa
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teacher")
-    config = FinetuneConfig(
-        task=Task.TEXT2TEXT, data=write(folder / "data.jsonl", rows("text2text")), epochs=12.0, **USUAL
-    )
+    config = FinetuneConfig(task=REWRITE, data=write(folder / "data.jsonl", rows("text2text")), epochs=12.0, **USUAL)
     finetune(prepare(config, base_folder(folder / "base", "llama")), folder / "made", lambda *_: None)
     return folder / "made"
 
@@ -52,7 +50,7 @@ def test_a_student_learns_what_a_teacher_writes(teacher, tmp_path, capsys):
     assert len(written) == told["kept"] > len(prompts) / 2
     known = lavra.load(teacher)
     assert all(row["completion"] == known.generate(row["prompt"], max_tokens=12).text for row in written)
-    config = FinetuneConfig(task=Task.TEXT2TEXT, data=out, epochs=12.0, **{**USUAL, "separator": ""})
+    config = FinetuneConfig(task=REWRITE, data=out, epochs=12.0, **{**USUAL, "separator": ""})
     result = finetune(
         prepare(config, base_folder(tmp_path / "base", "t5", seed=1)), tmp_path / "student", lambda *_: None
     )

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from lavra.base.card import read_card
 from lavra.base.errors import ResumeError
-from lavra.base.tasks import Task
 from lavra.cli.main import main
 from lavra.distillation.head_cache import HeadCache
 from lavra.model import load_checkpoint, save_checkpoint
@@ -18,7 +17,9 @@ from lavra.model.task_folder import load_task_model
 from lavra.runs import finetune as finetuning
 from lavra.runs.distill import distill_folder, prepare
 from lavra.runs.distill_settings import DistillRunConfig
+from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.settings import FinetuneConfig
+from lavra.tasks.table import task_named
 from lavra.tokens.tokenizer import Tokenizer
 from tests.runs.tasks import base_folder, rows, write
 
@@ -29,7 +30,7 @@ def taught(folder, task, family="bert", epochs=6.0):
     """A finetuned teacher of two layers and its data."""
     data = write(folder / "data.jsonl", rows(task))
     config = FinetuneConfig(
-        task=Task(task), data=data, batch_size=16, learning_rate=3e-3, epochs=epochs, heldout_fraction=0.2
+        task=task_named(task), data=data, batch_size=16, learning_rate=3e-3, epochs=epochs, heldout_fraction=0.2
     )
     finetuning.finetune(
         finetuning.prepare(config, base_folder(folder / "base", family)), folder / "teacher", lambda *_: None
@@ -124,7 +125,7 @@ def test_rows_have_room_in_both(classifier, tmp_path, capsys):
 def test_a_stopped_run_goes_on_with_its_student_only(classifier, tmp_path, monkeypatch):
     teacher, data = classifier
     base = teacher.parent / "base"
-    asked = DistillRunConfig(task=Task.CLASSIFY, data=data, student=base, batch_size=16, steps=9, save_every=2)
+    asked = DistillRunConfig(task=CLASSIFY, data=data, student=base, batch_size=16, steps=9, save_every=2)
 
     def stop(stage, done, *_):
         if stage == "train" and done == 5:

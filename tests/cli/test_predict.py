@@ -85,7 +85,9 @@ def test_json_and_pairs(predict, folders):
     (told,) = json.loads(out)["predictions"]
     assert told["scores"] == pytest.approx(lavra.load(folders["classify"]).classify(tuple(TEXTS)).scores, abs=1e-6)
     out, _ = predict(folders["qa"], "who", TEXTS[0], "--json", "--allow-none")
-    assert set(json.loads(out)["predictions"][0]) == {"answer", "start", "end", "score"}
+    (told,) = json.loads(out)["predictions"]
+    assert set(told) == {"text", "answer", "start", "end", "score"}
+    assert told["answer"] == told["text"]  # the older field, beside the server's
 
 
 def test_a_labelled_file_is_predicted_and_scored(predict, folders, tmp_path):
@@ -182,13 +184,13 @@ def test_troubles_of_the_file_are_reported(predict, folders, tmp_path):
     [
         ("classify", [], "give texts, or a file with --input"),
         ("classify", ["a", "--input", "b.csv"], "not both"),
-        ("classify", ["a", "--task", "ner"], "made for classify and --task is ner"),
+        ("classify", ["a", "--task", "ner"], "made for classify and --task is tag"),
         ("classify", ["a", "b", "--task", "rerank"], "3 labels apart"),
         ("classify", ["a", "--pair"], "1 texts are given and a pair has two"),
         ("classify", ["a", "--out", "b.jsonl"], "--out is for the lines of a file"),
         ("classify", ["a", "--columns", "text"], "write role=column"),
-        ("qa", ["a"], "qa takes two, the question and the passage"),
-        ("choice", ["a"], "choice takes the text and then the endings"),
+        ("qa", ["a"], "answer takes two, the question and the passage"),
+        ("choice", ["a"], "choose takes the text and then the endings"),
         ("rerank", ["a"], "rerank takes the query"),
         ("ner", ["a", "b", "--task", "ner", "--pair"], "--pair is for classify"),
         ("classify", ["--input", "none.csv"], "none.csv"),

@@ -12,14 +12,15 @@ import pytest
 import lavra
 from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import virtual_ids
-from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
 from lavra.runs.distill import distill_folder
 from lavra.runs.distill import prepare as prepare_lesson
 from lavra.runs.distill_settings import DistillRunConfig
 from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.table import task_named
 from lavra.train import Objective, token_loss, train
 from tests.adapt.test_adapted_training import Prompted, Watch, adapted, config
 from tests.cuda.device import DEVICE, NEEDS_DEVICE, ON_CUDA
@@ -96,7 +97,7 @@ def test_many_adapters_at_once_write_what_each_writes_alone():
 )
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_finetuning_runs_where_the_device_is(tmp_path, kind, family, method, precision):
-    task = Task("classify" if kind == "number" else kind)
+    task = task_named("classify" if kind == "number" else kind)
     settings = FinetuneConfig(
         task=task,
         data=write(tmp_path / "data.jsonl", rows(kind)),
@@ -115,7 +116,7 @@ def test_finetuning_runs_where_the_device_is(tmp_path, kind, family, method, pre
 
 
 def test_a_head_made_on_the_device_answers_alike_on_the_cpu(tmp_path):
-    settings = FinetuneConfig(task=Task.CLASSIFY, data=write(tmp_path / "data.jsonl", rows("classify")), epochs=4.0)
+    settings = FinetuneConfig(task=CLASSIFY, data=write(tmp_path / "data.jsonl", rows("classify")), epochs=4.0)
     finetune(prepare(settings, base_folder(tmp_path / "base")), tmp_path / "made", quiet)
     texts = [row["text"] for row in rows("classify", 8, seed=3)]
     there, here = (lavra.load(tmp_path / "made", device=str(device)).classify(texts) for device in (DEVICE, "cpu"))
@@ -126,10 +127,10 @@ def test_a_head_made_on_the_device_answers_alike_on_the_cpu(tmp_path):
 
 def test_a_student_is_taught_on_the_device(tmp_path):
     data = write(tmp_path / "data.jsonl", rows("classify"))
-    settings = FinetuneConfig(task=Task.CLASSIFY, data=data, epochs=4.0, learning_rate=3e-3)
+    settings = FinetuneConfig(task=CLASSIFY, data=data, epochs=4.0, learning_rate=3e-3)
     teacher = tmp_path / "teacher"
     finetune(prepare(settings, base_folder(tmp_path / "base")), teacher, quiet)
-    asked = DistillRunConfig(task=Task.CLASSIFY, data=data, layers=1, hidden=0.5, epochs=4.0, learning_rate=3e-3)
+    asked = DistillRunConfig(task=CLASSIFY, data=data, layers=1, hidden=0.5, epochs=4.0, learning_rate=3e-3)
     lesson = prepare_lesson(asked, teacher)
     metrics = distill_folder(lesson, Path(tmp_path / "student"), quiet).metrics()
     assert metrics["student_parameters"] < metrics["teacher_parameters"]

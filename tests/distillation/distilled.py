@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.batch import IGNORE, Batch
 from lavra.data.rows.batch import TaskBatch
 from lavra.model import build_model, preset
-from lavra.model.heads import TaskConfig, add_task_head
+from lavra.model.heads import add_task_head
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.choose import CHOOSE
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.learning.labelled import head_config
+from lavra.tasks.rerank import RERANK
+from lavra.tasks.tag import TAG
 
 VOCAB, LENGTH = 64, 10
 KINDS = ("llama", "gpt2", "falcon", "bert", "t5")
@@ -29,8 +35,8 @@ def model_of(family="llama", *, layers=2, hidden=32, heads=2, seed=0, loud=True,
     return model
 
 
-def task_model(task=Task.CLASSIFY, labels=("a", "b", "c"), problem=None, family="bert", head=1.0, **settings):
-    model = add_task_head(model_of(family, **settings), TaskConfig.of(task, labels, problem), pad_id=0).eval()
+def task_model(task=CLASSIFY, labels=("a", "b", "c"), problem=None, family="bert", head=1.0, **settings):
+    model = add_task_head(model_of(family, **settings), head_config(task, labels, problem), pad_id=0).eval()
     with torch.no_grad():
         model.head.output.weight.normal_(0, head)
     return model
@@ -62,18 +68,18 @@ def batch_of(family="llama", seed=0, rows=3):
     )
 
 
-def task_batch(task=Task.CLASSIFY, problem=None, seed=0, rows=4, num_labels=3):
+def task_batch(task=CLASSIFY, problem=None, seed=0, rows=4, num_labels=3):
     draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(4, VOCAB, (rows, LENGTH), generator=draw)
     mask = torch.ones(rows, LENGTH, dtype=torch.bool)
     mask[1, 7:] = mask[2, 4:] = False
     classes = torch.randint(num_labels, (rows,), generator=draw)
     labels = {
-        Task.CLASSIFY: classes,
-        Task.NER: torch.randint(num_labels, (rows, LENGTH), generator=draw).masked_fill(~mask, IGNORE),
-        Task.QA: torch.randint(4, (rows, 2), generator=draw),
-        Task.CHOICE: torch.randint(2, (rows // 2,), generator=draw),
-        Task.RERANK: torch.rand(rows, generator=draw),
+        CLASSIFY: classes,
+        TAG: torch.randint(num_labels, (rows, LENGTH), generator=draw).masked_fill(~mask, IGNORE),
+        ANSWER: torch.randint(4, (rows, 2), generator=draw),
+        CHOOSE: torch.randint(2, (rows // 2,), generator=draw),
+        RERANK: torch.rand(rows, generator=draw),
     }[task]
     if problem is Problem.MULTI_LABEL:
         labels = torch.randint(2, (rows, num_labels), generator=draw).float()
@@ -86,7 +92,7 @@ def task_batch(task=Task.CLASSIFY, problem=None, seed=0, rows=4, num_labels=3):
         labels=labels,
         num_targets=number,
         sample_ids=tuple(f"sample {row}" for row in range(rows)),
-        group=2 if task is Task.CHOICE else 1,
+        group=2 if task is CHOOSE else 1,
     )
 
 

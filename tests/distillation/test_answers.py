@@ -5,11 +5,11 @@ import json
 import pytest
 
 from lavra.base.errors import ConfigError, InputError, LavraError
-from lavra.base.tasks import Task
 from lavra.base.types import Completion, FinishReason, SamplingConfig
 from lavra.data.labelled.reading import read_samples
 from lavra.distillation.answers import CANCELLED, CUT, EMPTY, REPEATED, AnswersConfig, write_answers
 from lavra.remote import RemoteConfig, RemoteModel
+from lavra.tasks.rewrite import REWRITE
 from tests.generate.tiny import tiny_in_process
 from tests.server.conftest import running, served
 
@@ -67,7 +67,7 @@ def test_rows_say_who_wrote_them_how_and_when_and_the_readers_know_them(tmp_path
     }
     assert (report.num_kept, report.left_out, report.left_out_path, report.warnings) == (10, {}, None, {"odd": 10})
     assert told == [("answers", done, 10) for done in (4, 8, 10)]
-    read = read_samples(tmp_path / "a.jsonl", Task.TEXT2TEXT)
+    read = read_samples(tmp_path / "a.jsonl", REWRITE.form)
     assert [(one.source, one.target) for one in read.samples] == [(one, f"answer to {one}") for one in PROMPTS]
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional
 
 from lavra.base.errors import ConfigError, ResumeError
-from lavra.base.tasks import Task
 from lavra.data.batch import IGNORE
 from lavra.data.rows.batch import TaskBatch
 from lavra.distillation.config import AttentionConfig, DistillConfig, HiddenConfig
 from lavra.distillation.lesson import TeacherLesson, distill
 from lavra.distillation.shrink import shrink
 from lavra.model import EncoderDecoder
+from lavra.tasks.tag import TAG
 from tests.distillation.distilled import KINDS, VOCAB, Made, batch_of, model_of, task_batch, task_model
 from tests.train.tiny import assert_same_bits, settings, weights
 
@@ -182,7 +182,7 @@ def test_what_does_not_go_together_is_refused():
         (model_of(), model_of().to("meta"), "on cpu and the teacher on meta"),
         (model_of(), task_model(), "task's head"),
         (task_model(labels=("a", "b")), task_model(labels=("b", "a")), "same order"),
-        (task_model(task=Task.NER), task_model(), "does ner"),
+        (task_model(task=TAG), task_model(), "does ner"),
     ):
         with pytest.raises(ConfigError, match=message):
             TeacherLesson(student, teacher, made, config)

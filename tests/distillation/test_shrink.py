@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError
-from lavra.base.tasks import Task
 from lavra.distillation.shrink import evenly_spaced, shrink
 from lavra.model import EncoderDecoder, load_checkpoint, save_checkpoint
-from lavra.model.heads import TaskConfig, add_task_head
+from lavra.model.heads import add_task_head
 from lavra.model.task_folder import load_task_model, save_task_model
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.learning.labelled import head_config
+from lavra.tasks.tag import TAG
 from tests.model.variants import ALL, VOCAB, ours_of, theirs
 
 IDS = torch.randint(4, VOCAB, (2, 7), generator=torch.Generator().manual_seed(0))
@@ -81,10 +83,10 @@ def test_the_layers_kept_are_the_ones_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "gpt2", "llama", "qwen2-windows", "t5-v1.1"])
-@pytest.mark.parametrize("task", [Task.CLASSIFY, Task.NER])
+@pytest.mark.parametrize("task", [CLASSIFY, TAG])
 def test_a_task_model_keeps_its_head(name, task, tmp_path):
     backbone = ours_of(theirs(next(one for one in ALL if one.name == name)), tmp_path)
-    teacher = add_task_head(backbone, TaskConfig.of(task, ("a", "b", "c")), pad_id=1).eval()
+    teacher = add_task_head(backbone, head_config(task, ("a", "b", "c")), pad_id=1).eval()
     ids = IDS.clone()
     ids[:, -1] = 3
     with torch.no_grad():

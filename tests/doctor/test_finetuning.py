@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from lavra.base.tasks import Task
 from lavra.cli.main import main
 from lavra.data.batch import IGNORE
 from lavra.data.labelled.samples import PairSample, TextSample
@@ -35,6 +34,7 @@ from lavra.doctor.training import (
 from lavra.runs.finetune import prepare
 from lavra.tasks.learning.losses import task_loss
 from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.table import task_named
 from lavra.train import token_loss, train
 from tests.runs.tasks import base_folder, rows, write
 
@@ -55,7 +55,7 @@ def ready(tmp_path, kind, family="bert", found=None, **settings):
     data = write(tmp_path / "data.jsonl", different(rows(kind, 60)) if found is None else found)
     base = base_folder(tmp_path / "base", family)
     usual = {"batch_size": 8, "heldout_fraction": 0.2, "virtual_tokens": 4, "bottleneck": 8}
-    return prepare(FinetuneConfig(task=Task(TASKS.get(kind, kind)), data=data, **{**usual, **settings}), base)
+    return prepare(FinetuneConfig(task=task_named(TASKS.get(kind, kind)), data=data, **{**usual, **settings}), base)
 
 
 def with_objective(prepared, **changed):

@@ -22,9 +22,12 @@ from benchmarks.labelled_tasks import (
     read_text,
     tab_separated,
 )
-from lavra.base.tasks import Task
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import QuestionSample, RewriteSample, TagSample, TextSample
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.rewrite import REWRITE
+from lavra.tasks.tag import TAG
 
 
 def test_quotes_of_a_glue_table_are_plain_characters() -> None:
@@ -120,22 +123,22 @@ def written(task: LabelledTask, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     task.write(folder)
     columns = dict(one.split("=") for one in task.columns)
     for name in (TRAIN, HELDOUT):
-        read = read_samples(folder / f"{name}.jsonl", task.task, columns=columns, problem=task.problem)
+        read = read_samples(folder / f"{name}.jsonl", task.task.form, columns=columns, problem=task.problem)
         assert not read.troubles
         yield read.samples[0]
 
 
 ROWS = {
-    Task.CLASSIFY: {"text": "a", "pair": "b", "label": 1.5},
-    Task.NER: {"words": ["Ana"], "tags": ["B-PER"]},
-    Task.QA: {"id": "1", "question": "q?", "context": "a b", "answers": {"text": ["b"], "answer_start": [2]}},
-    Task.TEXT2TEXT: {"source": "a", "target": "b"},
+    CLASSIFY: {"text": "a", "pair": "b", "label": 1.5},
+    TAG: {"words": ["Ana"], "tags": ["B-PER"]},
+    ANSWER: {"id": "1", "question": "q?", "context": "a b", "answers": {"text": ["b"], "answer_start": [2]}},
+    REWRITE: {"source": "a", "target": "b"},
 }
 KINDS = {
-    Task.CLASSIFY: TextSample,
-    Task.NER: TagSample,
-    Task.QA: QuestionSample,
-    Task.TEXT2TEXT: RewriteSample,
+    CLASSIFY: TextSample,
+    TAG: TagSample,
+    ANSWER: QuestionSample,
+    REWRITE: RewriteSample,
 }
 
 

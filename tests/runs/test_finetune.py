@@ -8,11 +8,12 @@ import torch
 
 from lavra.base.card import read_card
 from lavra.base.errors import ConfigError, InputError, ResumeError
-from lavra.base.tasks import Task
 from lavra.model.checkpoint import load_checkpoint
 from lavra.model.task_folder import load_task_model
 from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.table import all_tasks, task_named
 from lavra.train import CallbackHook, read_metrics, train
 from lavra.train.used_rows import used_ids
 from tests.runs.tasks import base_folder, rows, write
@@ -34,7 +35,7 @@ def run(tmp_path, kind, family="bert", *, count=160, **settings):
     data = write(tmp_path / "data.jsonl", rows(kind, count))
     base = base_folder(tmp_path / "base", family)
     usual = {"batch_size": 16, "learning_rate": 3e-3, "epochs": 6.0, "heldout_fraction": 0.2}
-    config = FinetuneConfig(task=Task(task), data=data, **{**usual, **settings})
+    config = FinetuneConfig(task=task_named(task), data=data, **{**usual, **settings})
     return finetune(prepare(config, base), tmp_path / "made", quiet)
 
 
@@ -55,7 +56,7 @@ def test_an_encoder_learns_what_can_be_learnt(tmp_path, kind, main, least, epoch
     assert result.after.main == main
     assert result.after.value >= least
     assert result.after.value > result.before.value
-    assert load_task_model(tmp_path / "made").task.task is Task(TASKS.get(kind, kind))
+    assert task_named(load_task_model(tmp_path / "made").task.task) is task_named(TASKS.get(kind, kind))
     card = read_card(tmp_path / "made")
     assert card.kind == "model"
     assert card.metrics["after"][main] == result.after.value
@@ -133,7 +134,7 @@ def test_the_same_settings_give_the_same_model(tmp_path):
 @torch.no_grad()
 def test_a_batch_costs_what_its_parts_cost(tmp_path, kind):
     """So that accumulation is exact: losses and targets of micro-batches add up, whatever padding they take."""
-    config = FinetuneConfig(task=Task(TASKS.get(kind, kind)), data=write(tmp_path / "data.jsonl", rows(kind)))
+    config = FinetuneConfig(task=task_named(TASKS.get(kind, kind)), data=write(tmp_path / "data.jsonl", rows(kind)))
     prepared = prepare(config, base_folder(tmp_path / "base"))
     model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
     table = objective.batches.table
@@ -147,7 +148,7 @@ def test_a_batch_costs_what_its_parts_cost(tmp_path, kind):
 @torch.no_grad()
 def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method):
     data = write(tmp_path / "data.jsonl", rows(kind, 40))
-    config = FinetuneConfig(task=Task(kind), data=data, method=method, virtual_tokens=4, learning_rate=1e-3)
+    config = FinetuneConfig(task=task_named(kind), data=data, method=method, virtual_tokens=4, learning_rate=1e-3)
     prepared = prepare(config, base_folder(tmp_path / "base", family))
     model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
     packed = objective.batches.table
@@ -161,14 +162,16 @@ def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method
 
 @pytest.mark.parametrize("kind", ["classify", "embed"])
 def test_a_prefix_that_nothing_would_read_is_refused(tmp_path, kind):
-    config = FinetuneConfig(task=Task(kind), data=write(tmp_path / "data.jsonl", rows(kind, 40)), method=Method.PREFIX)
+    config = FinetuneConfig(
+        task=task_named(kind), data=write(tmp_path / "data.jsonl", rows(kind, 40)), method=Method.PREFIX
+    )
     with pytest.raises(ConfigError, match="T5's prefix is its decoder's"):
         prepare(config, base_folder(tmp_path / "base", "t5"))
 
 
 def test_going_on_from_a_finetuned_model_keeps_its_head(tmp_path):
     run(tmp_path, "classify")
-    config = FinetuneConfig(task=Task.CLASSIFY, data=tmp_path / "data.jsonl", steps=1, learning_rate=1e-9)
+    config = FinetuneConfig(task=CLASSIFY, data=tmp_path / "data.jsonl", steps=1, learning_rate=1e-9)
     again = finetune(prepare(config, tmp_path / "made"), tmp_path / "again", quiet)
     assert again.before.value >= 0.9
 
@@ -180,7 +183,7 @@ def test_troubles_are_known_before_training_and_counted(tmp_path):
     data = write(tmp_path / "train.jsonl", found)
     heldout = write(tmp_path / "dev.jsonl", [*rows("classify", 20, seed=1), {"text": "a day", "label": "maybe"}])
     base = base_folder(tmp_path / "base")
-    config = FinetuneConfig(task=Task.CLASSIFY, data=data, heldout=heldout)
+    config = FinetuneConfig(task=CLASSIFY, data=data, heldout=heldout)
     prepared = prepare(config, base)
     train, held = prepared.reports()
     assert train.num_read == 60
@@ -191,10 +194,10 @@ def test_troubles_are_known_before_training_and_counted(tmp_path):
     assert "'maybe' never occurs in training" in text
     assert "dev.jsonl:21" in text
     with pytest.raises(InputError, match="strict"):
-        prepare(FinetuneConfig(task=Task.CLASSIFY, data=data, heldout=heldout, strict=True), base)
+        prepare(FinetuneConfig(task=CLASSIFY, data=data, heldout=heldout, strict=True), base)
 
 
-@pytest.mark.parametrize("kind", list(Task), ids=lambda task: task.value)
+@pytest.mark.parametrize("kind", list(all_tasks()), ids=lambda task: task.name)
 def test_what_is_kept_for_measuring_is_never_learnt(tmp_path, kind):
     """Every sample is there twice, and both copies are on one side."""
     found = rows(kind.value, 80)
@@ -218,7 +221,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
             raise KilledError
 
     data, base = write(tmp_path / "data.jsonl", rows("classify")), base_folder(tmp_path / "base")
-    config = FinetuneConfig(task=Task.CLASSIFY, data=data, batch_size=16, steps=10, save_every=3)
+    config = FinetuneConfig(task=CLASSIFY, data=data, batch_size=16, steps=10, save_every=3)
     finetune(prepare(config, base), tmp_path / "whole", quiet)
     with pytest.raises(KilledError):
         finetune(prepare(config, base), tmp_path / "made", kill)
@@ -268,7 +271,7 @@ def test_the_command_line(tmp_path, capsys):
 def test_metrics_are_watched_while_it_trains(tmp_path):
     seen = []
     data, base = write(tmp_path / "data.jsonl", rows("classify")), base_folder(tmp_path / "base")
-    config = FinetuneConfig(task=Task.CLASSIFY, data=data, steps=4, eval_every=2)
+    config = FinetuneConfig(task=CLASSIFY, data=data, steps=4, eval_every=2)
 
     class Watch:
         def on_step(self, step, metrics): ...
@@ -296,7 +299,7 @@ def test_compiled_blocks_take_rows_of_any_length(tmp_path):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     for mode in ("off", "on"):
-        config = FinetuneConfig(task=Task.CLASSIFY, data=data, steps=20, batch_size=8, compile=mode)
+        config = FinetuneConfig(task=CLASSIFY, data=data, steps=20, batch_size=8, compile=mode)
         prepared = prepare(config, base_folder(tmp_path / "base"))
         for module in prepared.recipe.module().modules():
             if isinstance(getattr(module, "dropout", None), float):
@@ -312,7 +315,7 @@ def test_compiled_blocks_take_rows_of_any_length(tmp_path):
 
 def test_the_footprint_is_that_of_training(tmp_path):
     """Dropout's masks and attention's weights are kept in training only; looking changes nothing."""
-    config = FinetuneConfig(task=Task.CLASSIFY, data=write(tmp_path / "data.jsonl", rows("classify")))
+    config = FinetuneConfig(task=CLASSIFY, data=write(tmp_path / "data.jsonl", rows("classify")))
     prepared = prepare(config, base_folder(tmp_path / "base"))
     module, before = prepared.recipe.module(), torch.random.get_rng_state()
     taken = prepared.footprint()

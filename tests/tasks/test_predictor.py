@@ -17,8 +17,10 @@ from lavra.base.predictions import (
     RankRequest,
     TagRequest,
 )
-from lavra.base.tasks import Task
 from lavra.engine.batching import BatchingPredictor
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.tag import TAG
 from lavra.testing.predictor import PredictorConformance
 from tests.api.test_fill import random_folder
 from tests.tasks.heads import LABELS, TAGS, head_folder, peer
@@ -83,6 +85,9 @@ class Conformance(PredictorConformance):
 
     def requests(self):
         return ASKED[self.kind]
+
+    def other_request(self):
+        return next(asked[0] for kind, asked in ASKED.items() if kind not in (self.kind, "rerank"))
 
 
 SUITES = {
@@ -249,10 +254,10 @@ def test_windows_are_counted_as_they_are_read(model):
 @pytest.mark.parametrize(
     ("kind", "ask", "says"),
     [
-        ("classify", lambda model: model.tag("a"), r"finetuned for 'classify' and 'ner' is asked"),
+        ("classify", lambda model: model.tag("a"), r"finetuned for 'classify' and 'tag' is asked"),
         ("classify", lambda model: model.rerank("a", ["b"]), "3 labels apart and a reranker has one output"),
         ("ner", lambda model: model.classify("a"), "--task classify"),
-        ("qa", lambda model: model.choose("a", ["b", "c"]), "finetuned for 'qa' and 'choice'"),
+        ("qa", lambda model: model.choose("a", ["b", "c"]), "finetuned for 'answer' and 'choose'"),
         ("choice", lambda model: model.choose("a", ["b"]), "text 0 has 1 choices; give at least two"),
         ("qa", lambda model: model.answer("a"), "a question and its passage"),
         ("qa", lambda model: model.answer("a " * 100, "b"), "question 0 leaves no room"),
@@ -279,10 +284,10 @@ def test_a_language_model_has_no_head(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "task", "labels"),
-    [("classify", Task.CLASSIFY, LABELS), ("ner", Task.NER, TAGS), ("number", Task.CLASSIFY, ()), ("qa", Task.QA, ())],
+    [("classify", CLASSIFY, LABELS), ("ner", TAG, TAGS), ("number", CLASSIFY, ()), ("qa", ANSWER, ())],
 )
 def test_it_says_what_it_is_for(model, kind, task, labels):
-    assert (model(kind).predictor.task, model(kind).predictor.labels) == (task, labels)
+    assert (model(kind).predictor.task, model(kind).predictor.labels) == (task.name, labels)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,26 +7,32 @@ import torch
 from torch.nn import functional
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.tasks import Problem, Task
+from lavra.base.tasks import Problem
 from lavra.data.batch import IGNORE
 from lavra.distillation.cache import TeacherCache
 from lavra.distillation.config import DistillConfig, HiddenConfig
 from lavra.distillation.head_cache import HeadCache, write_head_cache
 from lavra.distillation.lesson import TeacherLesson, distill
 from lavra.distillation.passes import task_logits
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.chat import CHAT
+from lavra.tasks.choose import CHOOSE
+from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.losses import head_loss
 from lavra.tasks.learning.soft_losses import soft_loss
+from lavra.tasks.rerank import RERANK
+from lavra.tasks.tag import TAG
 from tests.distillation.distilled import Made, model_of, task_batch, task_model
 from tests.train.tiny import settings
 
 CASES = [
-    (Task.CLASSIFY, Problem.SINGLE_LABEL),
-    (Task.CLASSIFY, Problem.MULTI_LABEL),
-    (Task.CLASSIFY, Problem.REGRESSION),
-    (Task.NER, None),
-    (Task.QA, None),
-    (Task.CHOICE, None),
-    (Task.RERANK, Problem.REGRESSION),
+    (CLASSIFY, Problem.SINGLE_LABEL),
+    (CLASSIFY, Problem.MULTI_LABEL),
+    (CLASSIFY, Problem.REGRESSION),
+    (TAG, None),
+    (ANSWER, None),
+    (CHOOSE, None),
+    (RERANK, Problem.REGRESSION),
 ]
 T = 2.5
 
@@ -37,25 +43,25 @@ def kl(ours, theirs):
 
 def naive(task, problem, ours, theirs, batch):
     """Row by row."""
-    if problem is Problem.REGRESSION and task is Task.CLASSIFY:
+    if problem is Problem.REGRESSION and task is CLASSIFY:
         return sum((a - b) ** 2 for a, b in zip(ours[:, 0], theirs[:, 0], strict=True))
-    if problem is Problem.MULTI_LABEL or task is Task.RERANK:
+    if problem is Problem.MULTI_LABEL or task is RERANK:
         p = torch.sigmoid(theirs / T)
         return T**2 * (
             functional.binary_cross_entropy_with_logits(ours / T, p, reduction="sum")
             - functional.binary_cross_entropy(p, p, reduction="sum")
         )
-    if task is Task.NER:
+    if task is TAG:
         places = [tuple(place) for place in (batch.labels != IGNORE).nonzero().tolist()]
         return T**2 * sum(kl(ours[place], theirs[place]) for place in places)
-    if task is Task.QA:
+    if task is ANSWER:
         lengths = batch.attention_mask.sum(1).tolist()
         return T**2 * sum(
             kl(ours[row, :length, end], theirs[row, :length, end])
             for row, length in enumerate(lengths)
             for end in (0, 1)
         )
-    if task is Task.CHOICE:
+    if task is CHOOSE:
         return T**2 * sum(
             kl(ours[first : first + 2, 0], theirs[first : first + 2, 0]) for first in range(0, len(ours), 2)
         )
@@ -64,7 +70,7 @@ def naive(task, problem, ours, theirs, batch):
 
 @pytest.mark.parametrize(("task", "problem"), CASES)
 def test_the_soft_loss_and_its_gradient_are_the_naive_ones(task, problem):
-    shape = {Task.NER: (4, 10, 3), Task.QA: (4, 10, 2), Task.CHOICE: (4, 1), Task.RERANK: (4, 1)}.get(task, (4, 3))
+    shape = {TAG: (4, 10, 3), ANSWER: (4, 10, 2), CHOOSE: (4, 1), RERANK: (4, 1)}.get(task, (4, 3))
     shape = (4, 1) if problem is Problem.REGRESSION else shape
     batch = task_batch(task, problem)
     theirs, found = 2 * torch.randn(shape), []
@@ -166,7 +172,7 @@ def test_a_head_on_disk_refuses_what_it_does_not_hold(tmp_path):
     with pytest.raises(ConfigError, match="not in a teacher's cache"):
         TeacherLesson(task_model(layers=1), cache, made, DistillConfig(hidden=HiddenConfig()))
     with pytest.raises(ConfigError, match="with labels a, b, c and the teacher"):
-        TeacherLesson(task_model(Task.NER, layers=1), cache, made, DistillConfig())
+        TeacherLesson(task_model(TAG, layers=1), cache, made, DistillConfig())
     with pytest.raises(ConfigError, match="one of student and teacher has a task's head"):
         TeacherLesson(model_of(layers=1), cache, made, DistillConfig())
     with pytest.raises(ConfigError, match="num_batches is 0"):
@@ -185,4 +191,4 @@ def test_the_labels_alone_at_a_share_of_nothing_need_another_part():
 
 def test_a_task_without_a_head_is_refused():
     with pytest.raises(ConfigError, match="chat"):
-        soft_loss(Task.CHAT, None)
+        soft_loss(CHAT, None)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lavra.base.tasks import Task
 from lavra.runs.finetune import prepare
 from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.table import task_named
 from lavra.train import CallbackHook, train, used_rows
 from lavra.train.config import Parallel
 from lavra.train.used_rows import UsedRows, only_used_rows, used_ids
@@ -19,7 +19,7 @@ STEPS = 6
 def prepared(folder, kind="classify", family="bert", **settings):
     folder.mkdir(exist_ok=True)
     config = FinetuneConfig(
-        task=Task(kind), data=write(folder / "data.jsonl", rows(kind, 40)), **{"learning_rate": 3e-3, **settings}
+        task=task_named(kind), data=write(folder / "data.jsonl", rows(kind, 40)), **{"learning_rate": 3e-3, **settings}
     )
     return prepare(config, base_folder(folder / "base", family))
 

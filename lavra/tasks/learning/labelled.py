@@ -57,8 +57,7 @@ class Labelled:
 
     def head(self, task: TaskSpec) -> TaskConfig:
         """The configuration of a task's head for these labels."""
-        head = head_of(task)
-        return TaskConfig.of(head.kind, self.labels, head.problem or self.problem, task=task.saved_as)
+        return head_config(task, self.labels, self.problem)
 
     def reports(self, also: Sequence[Trouble] = (), heldout_also: Sequence[Trouble] = ()) -> list[DataReport]:
         """What is wrong with it, file by file; `also` are troubles found when rows were made."""
@@ -67,6 +66,21 @@ class Labelled:
             more = (*self.heldout_troubles, *heldout_also)
             found.append(data_report("held-out data", self.heldout_set, also=more))
         return found
+
+
+def head_config(task: TaskSpec, labels: tuple[str, ...] = (), problem: Problem | None = None) -> TaskConfig:
+    """The configuration of a task's head.
+
+    Args:
+        task: with a head.
+        labels: that the head tells apart.
+        problem: what they are, where the task leaves that to the data.
+
+    Raises:
+        ConfigError: the task has no head.
+    """
+    head = head_of(task)
+    return TaskConfig.of(head.kind, labels, head.problem or problem, task=task.saved_as)
 
 
 def read_labelled(config: SupervisedConfig) -> Labelled:

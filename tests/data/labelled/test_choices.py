@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from lavra.base.errors import InputError
-from lavra.base.tasks import Task
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import ChoiceSample, SampleSet
+from lavra.tasks.choose import CHOOSE
 
 
 def read(path: Path, *rows: dict[str, Any], **options: Any) -> SampleSet:
     file = path / "a.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return read_samples(file, Task.CHOICE, **options)
+    return read_samples(file, CHOOSE.form, **options)
 
 
 def chosen(found: SampleSet) -> list[tuple[tuple[str, ...], int | None]]:

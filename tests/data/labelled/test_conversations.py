@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lavra.base.tasks import Task
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import ChatSample, SampleSet
+from lavra.tasks.chat import CHAT
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE, render_chat
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
@@ -22,7 +22,7 @@ USER, ANSWER = GOOD["messages"]
 def read(path: Path, *rows: dict[str, Any]) -> SampleSet:
     file = path / "a.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return read_samples(file, Task.CHAT)
+    return read_samples(file, CHAT.form)
 
 
 def chats(found: SampleSet) -> list[list[Any]]:

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.tasks import Task
 from lavra.data.labelled.entities import cut_words
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import SampleSet, TagSample
 from lavra.metrics.tag_schemes import spans
+from lavra.tasks.tag import TAG
 
 
 def read(path: Path, text: str, **options: Any) -> SampleSet:
     path.write_text(text, encoding="utf-8")
-    return read_samples(path, Task.NER, **options)
+    return read_samples(path, TAG.form, **options)
 
 
 def tagged(found: SampleSet) -> list[list[tuple[str, str]]]:

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from lavra.base.tasks import Task
 from lavra.data.labelled.labels import class_balance, label_set, tag_set
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import ChatSample, QuestionSample, TagSample, TextSample
 from lavra.data.labelled.splits import find_splits
 from lavra.metrics.tag_schemes import spans
+from lavra.tasks.answer import ANSWER
+from lavra.tasks.chat import CHAT
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.embed import EMBED
+from lavra.tasks.tag import TAG
 
 pytestmark = pytest.mark.data
 
@@ -34,7 +38,7 @@ GLUE = [
 
 @pytest.mark.parametrize(("name", "count", "labels", "options"), GLUE, ids=[row[0] for row in GLUE])
 def test_glue(lavra_data: Path, name: str, count: int, labels: str, options: dict[str, Any]) -> None:
-    found = read_samples(lavra_data / "glue" / name, Task.CLASSIFY, **options)
+    found = read_samples(lavra_data / "glue" / name, CLASSIFY.form, **options)
     assert (found.num_read, len(found.samples), found.troubles) == (count, count, ())
     if labels:
         assert label_set(found.samples).names == tuple(labels.split())
@@ -47,7 +51,7 @@ def test_glue(lavra_data: Path, name: str, count: int, labels: str, options: dic
 
 def test_quotation_marks_of_rte_are_text(lavra_data: Path) -> None:
     """70 cells of RTE's training file begin with a mark; read as CSV they would swallow the rows after them."""
-    found = read_samples(lavra_data / "glue/RTE/train.tsv", Task.CLASSIFY)
+    found = read_samples(lavra_data / "glue/RTE/train.tsv", CLASSIFY.form)
     both = [text for one in found.samples if isinstance(one, TextSample) for text in (one.text, one.pair or "")]
     assert sum(text.startswith('"') for text in both) >= 70
     assert found.samples[-1].place.line == 2491
@@ -55,10 +59,10 @@ def test_quotation_marks_of_rte_are_text(lavra_data: Path) -> None:
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1000), ("dev", 375)])
 def test_similarity_is_a_number(lavra_data: Path, split: str, count: int) -> None:
-    found = read_samples(lavra_data / f"glue/STS-B-open/{split}.tsv", Task.CLASSIFY)
+    found = read_samples(lavra_data / f"glue/STS-B-open/{split}.tsv", CLASSIFY.form)
     assert (len(found.samples), found.troubles, found.fields["problem"]) == (count, (), "regression")
     assert all(isinstance(one, TextSample) and 0.0 <= float(str(one.label)) <= 5.0 for one in found.samples)
-    assert len(read_samples(lavra_data / f"glue/STS-B-open/{split}.tsv", Task.EMBED).samples) == count
+    assert len(read_samples(lavra_data / f"glue/STS-B-open/{split}.tsv", EMBED.form).samples) == count
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,7 @@ def test_similarity_is_a_number(lavra_data: Path, split: str, count: int) -> Non
     [("train.conll.gz", 7827, 229277, 8894), ("dev.conll", 1176, 41166, 1818), ("test.conll", 1389, 47630, 1536)],
 )
 def test_lener_br(lavra_data: Path, name: str, sentences: int, words: int, entities: int) -> None:
-    found = read_samples(lavra_data / "ner/lener-br" / name, Task.NER)
+    found = read_samples(lavra_data / "ner/lener-br" / name, TAG.form)
     tagged = [one for one in found.samples if isinstance(one, TagSample)]
     assert (len(tagged), sum(len(one.words) for one in tagged)) == (sentences, words)
     assert found.fields["scheme"] == "BIO"
@@ -87,7 +91,7 @@ def test_lener_br(lavra_data: Path, name: str, sentences: int, words: int, entit
 )
 def test_questions(lavra_data: Path, name: str, count: int, wrong: int) -> None:
     """FaQuAD has answers that do not stand where it says; each is named, and every question keeps another answer."""
-    found = read_samples(lavra_data / "qa" / name, Task.QA)
+    found = read_samples(lavra_data / "qa" / name, ANSWER.form)
     assert (found.num_read, len(found.samples)) == (count, count)
     assert [one.dropped for one in found.troubles] == [False] * wrong
     for one in found.samples:
@@ -111,7 +115,7 @@ CHATS = [
 
 @pytest.mark.parametrize(("name", "read", "usable"), CHATS, ids=[row[0] for row in CHATS])
 def test_conversations(lavra_data: Path, name: str, read: int, usable: int) -> None:
-    found = read_samples(lavra_data / "instruct" / name, Task.CHAT)
+    found = read_samples(lavra_data / "instruct" / name, CHAT.form)
     assert (found.num_read, len(found.samples)) == (read, usable)
     assert sum(one.dropped for one in found.troubles) == read - usable
     for one in found.samples:
@@ -120,7 +124,7 @@ def test_conversations(lavra_data: Path, name: str, read: int, usable: int) -> N
 
 
 def test_tool_calls_of_public_data(lavra_data: Path) -> None:
-    found = read_samples(lavra_data / "instruct/llamafactory/glaive_toolcall_en_demo.json", Task.CHAT)
+    found = read_samples(lavra_data / "instruct/llamafactory/glaive_toolcall_en_demo.json", CHAT.form)
     chats = [one for one in found.samples if isinstance(one, ChatSample)]
     assert sum(len(message.get("tool_calls", ())) for one in chats for message in one.messages) == 211
     assert sum(one.tools is None for one in chats) == 109
