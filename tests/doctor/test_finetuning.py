@@ -18,7 +18,6 @@ from lavra.doctor.data import (
     left_out_check,
     length_check,
     overlap_check,
-    plain,
     table_of,
     whole_lengths,
 )
@@ -32,6 +31,9 @@ from lavra.doctor.training import (
     rows_alone_check,
 )
 from lavra.runs.finetune import prepare
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.embed import EMBED
+from lavra.tasks.keys import plain
 from lavra.tasks.learning.losses import task_loss
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.table import task_named
@@ -164,20 +166,23 @@ def labelled(*labels):
     ],
 )
 def test_labels_that_cannot_be_learnt_are_named(labels, words):
-    fails(balance_check(labelled(*labels)), *words)
+    fails(balance_check(CLASSIFY, labelled(*labels)), *words)
 
 
 def test_labels_that_can_be_learnt_pass():
-    assert balance_check(labelled("a", "a", "b", "b")).passed
-    assert balance_check(labelled(0.5, 0.6)).passed
-    assert balance_check([PairSample(anchor="a", positive="b")]) is None
+    assert balance_check(CLASSIFY, labelled("a", "a", "b", "b")).passed
+    assert balance_check(CLASSIFY, labelled(0.5, 0.6)).passed
+    assert balance_check(EMBED, [PairSample(anchor="a", positive="b")]) is None
 
 
 def test_what_is_measured_on_and_learnt_from_is_found():
     train = [TextSample(text="A Fine Film.", label="yes"), TextSample(text="?!", label="no")]
-    assert overlap_check(train, [TextSample(text="a fine day"), TextSample(text="!!")]).passed
-    fails(overlap_check(train, [TextSample(text="another"), TextSample(text="á  fine film.")]), "1 of 2 held-out")
-    assert overlap_check([TextSample(text="a + b")], [TextSample(text="a - b")]).passed
+    assert overlap_check(CLASSIFY, train, [TextSample(text="a fine day"), TextSample(text="!!")]).passed
+    fails(
+        overlap_check(CLASSIFY, train, [TextSample(text="another"), TextSample(text="á  fine film.")]),
+        "1 of 2 held-out",
+    )
+    assert overlap_check(CLASSIFY, [TextSample(text="a + b")], [TextSample(text="a - b")]).passed
     assert plain("Ação, Não!") == plain("ACAO nao") == "acaonao"
 
 
