@@ -141,7 +141,7 @@ def _texts(model: TextModel, task: TaskSpec, texts: Sequence[str], settings: Pre
     requests = text_requests(task, texts, _options(settings), pair=settings.pair)
     found = model.predictor.predict(requests)
     if as_json:
-        print_json({"task": task.name, "predictions": [prediction_fields(task, one) for one in found]})
+        print_json({"task": task.saved_as, "predictions": [prediction_fields(task, one) for one in found]})
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for request, one in zip(requests, found, strict=True):

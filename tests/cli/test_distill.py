@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(classifier, tmp_pa
     )
     for folder, task, file, more, message in (
         (base, "classify", data, [], "finetune the teacher first"),
-        (teacher, "ner", write(tmp_path / "ner.jsonl", rows("ner", 20)), [], "does classify and task is ner"),
+        (teacher, "ner", write(tmp_path / "ner.jsonl", rows("ner", 20)), [], "does classify and task is tag"),
         (teacher, "text2text", write(tmp_path / "w.jsonl", rows("text2text", 20)), [], "give a model that writes"),
         (teacher, "classify", other, [], "has the label 'l0', which"),
         (teacher, "embed", data, [], "nothing a student is taught"),

@@ -200,9 +200,9 @@ def test_troubles_are_known_before_training_and_counted(tmp_path):
 @pytest.mark.parametrize("kind", list(all_tasks()), ids=lambda task: task.name)
 def test_what_is_kept_for_measuring_is_never_learnt(tmp_path, kind):
     """Every sample is there twice, and both copies are on one side."""
-    found = rows(kind.value, 80)
+    found = rows(kind.saved_as, 80)
     data = write(tmp_path / "data.jsonl", [*found, *({**row, "id": f"again {row.get('id')}"} for row in found)])
-    family = {"chat": "llama", "text2text": "t5"}.get(kind.value, "bert")
+    family = {"chat": "llama", "rewrite": "t5"}.get(kind.name, "bert")
     settings = FinetuneConfig(task=kind, data=data, heldout_fraction=0.3)
     prepared = prepare(settings, base_folder(tmp_path / "base", family))
     learnt, kept = (
@@ -239,7 +239,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     ("kind", "family", "settings", "words"),
     [
         ("chat", "bert", {}, "encoder"),
-        ("chat", "t5", {}, "text2text"),
+        ("chat", "t5", {}, "rewrite"),
         ("ner", "bert", {"method": Method.PROMPT}, "move the places"),
         ("classify", "t5", {"method": Method.PREFIX}, "decoder's"),
         ("classify", "bert", {"max_tokens": 500}, "at most"),
