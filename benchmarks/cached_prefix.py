@@ -18,7 +18,7 @@ from engine_speed import VOCAB_SIZE, make_model
 from result import Result, print_table
 
 from lavra.api.load import load
-from lavra.api.serving import CacheConfig, start_engine
+from lavra.api.serving import ServingCacheConfig, start_engine
 from lavra.base.types import GenerateRequest
 from lavra.engine import Engine
 
@@ -46,7 +46,7 @@ def measure(folder: Path, prefixes: int) -> Seconds:
     """Seconds to the first token, of as many prefixes, after one that warms up."""
     rng = np.random.default_rng(0)
     seconds: Seconds = {"cold": [], "cached": []}
-    with start_engine(load(folder), cache=CacheConfig(cache_tokens=2 * prefixes * 1100)) as engine:
+    with start_engine(load(folder), cache=ServingCacheConfig(cache_tokens=2 * prefixes * 1100)) as engine:
         for turn in range(prefixes + 1):
             prefix = rng.integers(300, VOCAB_SIZE, PREFIX).tolist()
             for name, taken in seconds.items():

@@ -26,8 +26,8 @@ from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError, LabelledTask, encod
 from measured_runs import Figures, Kept, Meter, RunError, add_device, measured
 from result import Result, print_table
 
-from lavra.pipeline.distill_config import DistillRunConfig
-from lavra.pipeline.distilling import baseline, distill_folder, prepare
+from lavra.runs.distill import baseline, distill_folder, prepare
+from lavra.runs.distill_settings import DistillRunConfig
 
 KEPT_BAR = 0.95
 ALL = ("sst2", "assin2")

@@ -24,7 +24,7 @@ from lavra_side import own_choice
 from result import Result, print_table
 from stdlib_tokens import prepare
 
-from lavra.data.dataset import TokenDataset, write_tokens
+from lavra.data.pretraining.dataset import TokenDataset, write_tokens
 from lavra.model import build_model, preset
 from lavra.pipeline.objective import make_objective
 from lavra.text import Corpus

@@ -1,6 +1,6 @@
 """Our side of a finetuning comparison, what the peer is given of it, and the one code that scores both.
 
-`lavra.pipeline.finetuning` does what `lavra finetune` does; its rows, their order, the rate of each step and the
+`lavra.runs` does what `lavra finetune` does; its rows, their order, the rate of each step and the
 initial weights (head and adapter included) are written down for the peer.  Either side ends in the logits of the
 held-out rows, by its own forward pass; scores are made of these here, entities by seqeval.
 """
@@ -21,20 +21,20 @@ from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError
 from measured_runs import Meter
 
 from lavra.adapt.peft_write import save_adapter
-from lavra.api.headed import HeadedModel
-from lavra.api.tag import tag_samples
 from lavra.base.tasks import Task
-from lavra.data.supervised.language_rows import LanguageRows
-from lavra.data.supervised.question_windows import unlabelled_question_rows
-from lavra.data.supervised.row_batches import RowBatches, TaskRows, inference_batches
-from lavra.data.supervised.tag_rows import TagConfig, unlabelled_tag_rows
-from lavra.data.supervised.text_rows import unlabelled_text_rows
+from lavra.data.rows.batches import RowBatches, TaskRows, inference_batches
+from lavra.data.rows.language import LanguageRows
+from lavra.data.rows.passages import unlabelled_question_rows
+from lavra.data.rows.texts import unlabelled_text_rows
+from lavra.data.rows.words import TagConfig, unlabelled_tag_rows
 from lavra.model.transformer import EncoderDecoder
-from lavra.pipeline.finetuning.headed import HeadedRecipe
-from lavra.pipeline.finetuning.headed_scores import score_task
-from lavra.pipeline.finetuning.run import ADAPTER, Prepared, prepare
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
-from lavra.pipeline.finetuning.writing import WritingRecipe
+from lavra.runs.finetune import ADAPTER, Prepared, prepare
+from lavra.tasks.learning.headed import HeadedRecipe
+from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.writing import WritingRecipe
+from lavra.tasks.predicting.headed import HeadedModel
+from lavra.tasks.predicting.tag import tag_samples
+from lavra.tasks.scoring.heads import score_task
 from lavra.train import CallbackHook, sequence_to_sequence_loss, token_loss, train
 from lavra.train.schedule import learning_rate_scale
 

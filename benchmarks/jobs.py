@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lavra.data.batch import BatchMaker
-from lavra.data.dataset import TokenDataset
-from lavra.data.next_token import NextToken, NextTokenConfig
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.data.pretraining.next_token import NextToken, NextTokenConfig
 from lavra.train import OptimizerConfig, ScheduleConfig, TrainConfig
 
 

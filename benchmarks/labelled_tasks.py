@@ -53,7 +53,7 @@ class LabelledTask:
         title: as the table has it.
         task: lavra's word for it.
         read: its rows, from the folder of public data.
-        score: the score that counts, as `lavra.evaluate` names it.
+        score: the score that counts, as `lavra.evaluation` names it.
         columns: the columns of its rows by role.
         problem: what the labels of a classification are.
         lower_is_better: whether a small score is the good one.

@@ -26,16 +26,16 @@ from result import Result, print_table
 from turns import Program, Timing, race
 
 from lavra.base.workspace import Workspace
-from lavra.data.dataset import TokenDataset
-from lavra.evaluate.heldout import bits_per_byte
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.evaluation.heldout import bits_per_byte
 from lavra.model import Decoder, build_model, load_checkpoint, num_parameters, save_checkpoint
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.heldout import sample_documents, score_documents
 from lavra.pipeline.plan import Plan
-from lavra.pipeline.planning import plan_stage
-from lavra.pipeline.prepare import prepare_stages
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import run_stages
+from lavra.pipeline.stages.planning import plan_stage
+from lavra.pipeline.stages.prepare import prepare_stages
 from lavra.tokens import Tokenizer
 from lavra.train import OptimizerConfig, ScheduleConfig
 

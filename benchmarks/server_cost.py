@@ -27,8 +27,8 @@ from result import Result, print_table
 from lavra.api.load import load
 from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest
-from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
-from lavra.serve.run import Server, open_socket
+from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
+from lavra.server.run import Server, open_socket
 
 STREAMS = 16
 BAR_MICROSECONDS = 60.0

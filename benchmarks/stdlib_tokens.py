@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lavra.data.dataset import write_tokens
+from lavra.data.pretraining.dataset import write_tokens
 from lavra.text import Corpus, build_corpus, stdlib_source
 from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
 

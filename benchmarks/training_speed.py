@@ -28,7 +28,7 @@ from stdlib_tokens import prepare
 from turns import Program, Timing, race
 
 from lavra.base.device import matrix_peak
-from lavra.data.dataset import TokenDataset
+from lavra.data.pretraining.dataset import TokenDataset
 from lavra.model import Decoder, build_model, load_checkpoint, num_parameters, preset, save_checkpoint
 from lavra.model.score import score_sequences
 from lavra.tokens import Tokenizer

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lavra.adapt.config import AdapterConfig
 from lavra.base.errors import ConfigError, InputError, nearest
 
-Rows = Tensor | Sequence[int] | slice
+RowSelection = Tensor | Sequence[int] | slice
 """Rows of a batch: their numbers, or a stretch with both ends given."""
 
 
@@ -85,7 +85,7 @@ class Adapters:
             raise InputError(f"adapters {', '.join(names)}: one is named twice; it can act once")
 
 
-def row_numbers(rows: Rows) -> Tensor:
+def row_numbers(rows: RowSelection) -> Tensor:
     """(n,) int64.
 
     Raises InputError for a stretch with an open end, or a negative number.

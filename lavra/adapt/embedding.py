@@ -6,7 +6,7 @@ The backbone is one of the three models of `lavra.model.transformer`; of an enco
 has beyond that is of no use here: an encoder's masked-token head is dropped, so that it is saved as a `BertModel`, and
 the parts a family's folder cannot do without (a decoder's head, T5's decoder, a pooler) stay as they are, untrained.
 
-Losses are in `embedding_losses`, the folder is written by `lavra.api.embedding_config`.  Deliberately absent: dense
+Losses are in `embedding_losses`, the folder is written by `lavra.adapt.embedding_folder`.  Deliberately absent: dense
 layers behind the pooling, and vectors that are weighted sums of layers.
 """
 

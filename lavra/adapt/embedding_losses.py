@@ -33,7 +33,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.data.supervised.batch import TaskBatch
+from lavra.data.rows.batch import TaskBatch
 
 VectorLoss = Callable[[Tensor, TaskBatch], Tensor]
 """((B, D) vectors of a batch's rows, the batch) -> loss summed over its samples."""

@@ -16,13 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from lavra.adapt.passage_scores import PassageScores, Places, best_places, places_of, scored_queries
+from lavra.adapt.passage_scores import PassageScores, best_places, places_of, scored_queries
+from lavra.base.arrays import Floats, Int64s
 from lavra.base.errors import ConfigError, InputError
-from lavra.data.supervised.samples import PairSample, Place, SampleSet, TextSample, Trouble
-
-Row = npt.NDArray[np.floating]
+from lavra.data.labelled.samples import PairSample, Place, SampleSet, TextSample, Trouble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +95,8 @@ class MinedNegatives:
 class _Found:
     """What one pair came to: its negatives and their scores, and the counts `MinedNegatives` adds up."""
 
-    negatives: Places
-    scores: Row
+    negatives: Int64s
+    scores: Floats
     positive: float
     looked_at: int
     too_close: int
@@ -187,7 +185,7 @@ def _both(place: Place, passage: str) -> Trouble:
     )
 
 
-def _mine(row: Row, positive: int, known: Sequence[int], config: MiningConfig, number: int) -> _Found:
+def _mine(row: Floats, positive: int, known: Sequence[int], config: MiningConfig, number: int) -> _Found:
     """From the (P,) scores of a pair's anchor to its negatives."""
     best = best_places(row, config.depth + len(known))
     candidates = best[~np.isin(best, known)][: config.depth][config.skip :]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lavra.adapt.active import Adapters, Rows, Selection, row_numbers
+from lavra.adapt.active import Adapters, RowSelection, Selection, row_numbers
 from lavra.adapt.bottleneck import Bottleneck
 from lavra.adapt.config import (
     AdapterConfig,
@@ -142,7 +142,7 @@ def activate(model: nn.Module, *names: str) -> None:
     adapters_of(model).select(Selection(names=names))
 
 
-def activate_rows(model: nn.Module, groups: Sequence[tuple[Sequence[str], Rows]]) -> None:
+def activate_rows(model: nn.Module, groups: Sequence[tuple[Sequence[str], RowSelection]]) -> None:
     """Let each group's adapters act on its rows of the batch; rows in no group are the model's own.
 
     Raises:
@@ -153,7 +153,7 @@ def activate_rows(model: nn.Module, groups: Sequence[tuple[Sequence[str], Rows]]
 
 @contextmanager
 def activated(
-    model: nn.Module, *names: str, rows: Sequence[tuple[Sequence[str], Rows]] | None = None
+    model: nn.Module, *names: str, rows: Sequence[tuple[Sequence[str], RowSelection]] | None = None
 ) -> Iterator[None]:
     """`activate`, or `activate_rows` where rows are given, for the length of a block."""
     state = adapters_of(model)

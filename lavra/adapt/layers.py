@@ -19,12 +19,12 @@ from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.model.families import family
 from lavra.model.heads import TaskModel
 from lavra.model.transformer import Transformer
-from lavra.model.weights import Form, Same, Stacked, Transposed
+from lavra.model.weights import Same, Stacked, TensorForm, Transposed
 from lavra.quantize.modules import QuantizedLinear
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class LayerPlace:
     """One matrix of a checkpoint and the layers of ours that it holds.
 
     Attributes:
@@ -36,7 +36,7 @@ class Place:
 
     theirs: str
     ours: tuple[str, ...]
-    rows: Form
+    rows: TensorForm
     transposed: bool
 
 
@@ -66,20 +66,20 @@ def _walk(module: nn.Module, path: str) -> Iterator[tuple[str, BaseLinear]]:
             yield from _walk(child, f"{path}.{name}" if path else name)
 
 
-def places(model: nn.Module) -> list[Place]:
+def places(model: nn.Module) -> list[LayerPlace]:
     """The linear layers of a model as its checkpoint holds them; layers no table names stand for themselves."""
     layers = linear_layers(model)
     path, core = core_of(model)
-    found: list[Place] = []
+    found: list[LayerPlace] = []
     for one in family(core.config.family).table(core.config):
         ours = tuple(path + name.removesuffix(".weight") for name in one.ours)
         if one.theirs.endswith(".weight") and all(name in layers for name in ours):
             theirs = their_name(model, one.theirs.removesuffix(".weight"))
-            found.append(Place(theirs=theirs, ours=ours, rows=_rows(one.form), transposed=_transposed(one.form)))
+            found.append(LayerPlace(theirs=theirs, ours=ours, rows=_rows(one.form), transposed=_transposed(one.form)))
     named = {name for place in found for name in place.ours}
     heads = _head_names(model)
     found += [
-        Place(theirs=heads.get(name, name), ours=(name,), rows=Same(), transposed=False)
+        LayerPlace(theirs=heads.get(name, name), ours=(name,), rows=Same(), transposed=False)
         for name in layers
         if name not in named
     ]
@@ -121,14 +121,14 @@ def _head_names(model: nn.Module) -> dict[str, str]:
     return names if model.form.dense is None else {**names, "head.dense": model.form.dense}
 
 
-def _rows(form: Form) -> Form:
+def _rows(form: TensorForm) -> TensorForm:
     """Of outputs alone: what of a form is left when the inputs are one vector."""
     if isinstance(form, Stacked):
         return replace(form, transposed=False)
     return Same() if isinstance(form, Transposed) else form
 
 
-def _transposed(form: Form) -> bool:
+def _transposed(form: TensorForm) -> bool:
     return isinstance(form, Transposed) or (isinstance(form, Stacked) and form.transposed)
 
 

@@ -15,11 +15,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import InputError
 
-Floats = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int64]
-Embed = Callable[[Sequence[str]], Floats]
+Embed = Callable[[Sequence[str]], Float32s]
 """N texts -> (N, D) vectors: the `embed` of an `Embedder` or of a loaded model."""
 
 _QUERIES = 256  # scored at a time, which bounds the matrix of scores
@@ -55,12 +54,12 @@ class VectorScores:
         self._embed, self._size = embed, size
         self._vectors = self._directions(self.passages)  # (P, D)
 
-    def scores(self, queries: Sequence[str]) -> Floats:
+    def scores(self, queries: Sequence[str]) -> Float32s:
         """(Q, P) cosines, to six digits: what differs by less differs by rounding, and is equal."""
-        cosines: Floats = np.round(self._directions(queries) @ self._vectors.T, 6)
+        cosines: Float32s = np.round(self._directions(queries) @ self._vectors.T, 6)
         return cosines
 
-    def _directions(self, texts: Sequence[str]) -> Floats:
+    def _directions(self, texts: Sequence[str]) -> Float32s:
         """(N, D) vectors of length 1."""
         vectors = np.asarray(self._embed(texts), dtype=np.float32)
         size = vectors.shape[1] if self._size is None else self._size
@@ -71,7 +70,7 @@ class VectorScores:
         if not finite.all():
             text = texts[int(np.argmin(finite))]
             raise InputError(f"the vector of {text[:60]!r} is not finite; the model is broken, or diverged in training")
-        directions: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        directions: Float32s = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return directions
 
 
@@ -100,7 +99,7 @@ class Bm25Scores:
         # The empty word gives a collection without any words a vocabulary.
         self._index.index([words(passage) or [""] for passage in self.passages], show_progress=False)
 
-    def scores(self, queries: Sequence[str]) -> Floats:
+    def scores(self, queries: Sequence[str]) -> Float32s:
         """(Q, P) BM25 scores; 0 where no word is shared."""
         rows = np.zeros((len(queries), len(self.passages)), dtype=np.float32)
         for row, query in zip(rows, queries, strict=True):
@@ -124,13 +123,13 @@ _RUN = re.compile(r"[^\W_]+")
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+")
 
 
-def best_places(scores: npt.NDArray[np.floating], count: int) -> Places:
+def best_places(scores: npt.NDArray[np.floating], count: int) -> Int64s:
     """(≤ count,) places of the highest of (P,) scores, highest first, equal ones by place."""
     if count >= len(scores):
         return np.argsort(-scores, kind="stable")
     bound = np.partition(scores, len(scores) - count)[len(scores) - count]
     places = np.flatnonzero(scores >= bound)
-    best: Places = places[np.argsort(-scores[places], kind="stable")][:count]
+    best: Int64s = places[np.argsort(-scores[places], kind="stable")][:count]
     return best
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from lavra.adapt.layers import Place, base_parameters, core_of, parameter_names, places, their_name
+from lavra.adapt.layers import LayerPlace, base_parameters, core_of, parameter_names, places, their_name
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model.families import family
 
@@ -78,7 +78,7 @@ class Names:
                 return name.removeprefix(prefix)
         return name
 
-    def place(self, theirs: str) -> Place:
+    def place(self, theirs: str) -> LayerPlace:
         """Of one of their modules.
 
         Raises CheckpointError where this model has no such linear layer.

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 Saved = dict[str, dict[str, Tensor]]
 """Our module trained whole -> its parameters."""
-Fill = Callable[[dict[str, nn.Module]], None]
+FillModules = Callable[[dict[str, nn.Module]], None]
 """Gives the parts of a fresh adapter their tensors."""
 
 
@@ -104,7 +104,7 @@ def _training(model: nn.Module) -> list[str]:
     ]
 
 
-def _peft(model: nn.Module, kind: str, fields: Fields, parsed: Parsed) -> tuple[AdapterConfig, Saved, Fill]:
+def _peft(model: nn.Module, kind: str, fields: Fields, parsed: Parsed) -> tuple[AdapterConfig, Saved, FillModules]:
     names = Names(model)
     saved = _saved(fields, names, parsed.saved)
     if kind in ("PROMPT_TUNING", "PREFIX_TUNING"):
@@ -119,7 +119,7 @@ def _peft(model: nn.Module, kind: str, fields: Fields, parsed: Parsed) -> tuple[
 
 def _lora(
     model: nn.Module, fields: Fields, names: Names, parsed: Parsed, saved: Saved
-) -> tuple[AdapterConfig, Saved, Fill]:
+) -> tuple[AdapterConfig, Saved, FillModules]:
     layers, found = linear_layers(model), dict[str, LoraTensors]()
     scales: dict[str, float] = {}
     settings = read_lora(fields, ("unknown",), tuple(saved))
@@ -143,7 +143,7 @@ def _lora(
 
 def _ia3(
     model: nn.Module, fields: Fields, names: Names, parsed: Parsed, saved: Saved
-) -> tuple[AdapterConfig, Saved, Fill]:
+) -> tuple[AdapterConfig, Saved, FillModules]:
     layers, found, inner = linear_layers(model), dict[str, Tensor](), list[str]()
     for theirs, tensors in parsed.layers.items():
         split, on_inputs = split_ia3(names.place(theirs), tensors, layers)
@@ -158,7 +158,7 @@ def _ia3(
     return config, saved, fill
 
 
-def _prompt(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> tuple[AdapterConfig, Saved, Fill]:
+def _prompt(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> tuple[AdapterConfig, Saved, FillModules]:
     config = read_prompt(fields, tuple(saved))
     if len(stored) == 2 * config.num_tokens:
         log.info("%s: rows for T5's decoder are left out; PEFT does not read them either", fields.where)
@@ -171,7 +171,7 @@ def _prompt(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> t
     return config, saved, fill
 
 
-def _prefix(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> tuple[AdapterConfig, Saved, Fill]:
+def _prefix(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> tuple[AdapterConfig, Saved, FillModules]:
     config = read_prefix(fields, tuple(saved))
     pairs = split_prefix(stored, config.num_tokens, core_of(model)[1].config)
 
@@ -182,7 +182,9 @@ def _prefix(model: nn.Module, fields: Fields, stored: Tensor, saved: Saved) -> t
     return config, saved, fill
 
 
-def _bottleneck(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) -> tuple[AdapterConfig, Saved, Fill]:
+def _bottleneck(
+    model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]
+) -> tuple[AdapterConfig, Saved, FillModules]:
     whole = whole_modules(fields)
     config = read_bottleneck(fields, whole)
     ours = {name.removeprefix("base_model.model."): tensor for name, tensor in tensors.items()}

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from lavra.adapt.ia3 import Ia3
-from lavra.adapt.layers import Place
+from lavra.adapt.layers import LayerPlace
 from lavra.adapt.linear import BaseLinear, float_weight, sizes
 from lavra.adapt.lora import Lora, row_lengths
 from lavra.base.errors import CheckpointError, ConfigError
@@ -38,7 +38,7 @@ class LoraTensors:
 
 
 def split_lora(
-    place: Place, tensors: Mapping[str, Tensor], layers: Mapping[str, BaseLinear], *, dora: bool
+    place: LayerPlace, tensors: Mapping[str, Tensor], layers: Mapping[str, BaseLinear], *, dora: bool
 ) -> dict[str, LoraTensors]:
     """What PEFT stores for one of their modules -> ours, those with an update.
 
@@ -72,7 +72,7 @@ def split_lora(
 
 
 def join_lora(
-    place: Place, parts: Sequence[Lora | None], layers: Mapping[str, BaseLinear]
+    place: LayerPlace, parts: Sequence[Lora | None], layers: Mapping[str, BaseLinear]
 ) -> tuple[dict[str, Tensor], int, float]:
     """Ours -> what PEFT stores for one of their modules, its rank and its scale.
 
@@ -99,7 +99,7 @@ def join_lora(
 
 
 def _blocks(
-    place: Place, parts: Sequence[Lora | None], layers: Mapping[str, BaseLinear], *, width: int, scale: float
+    place: LayerPlace, parts: Sequence[Lora | None], layers: Mapping[str, BaseLinear], *, width: int, scale: float
 ) -> list[Tensor]:
     """(N, width) of each of our layers: its B in columns of its own, brought to the common scale."""
     wide, start = [], 0
@@ -125,7 +125,7 @@ def _length(part: Lora | None, layer: BaseLinear) -> Tensor:
 
 
 def split_ia3(
-    place: Place, tensors: Mapping[str, Tensor], layers: Mapping[str, BaseLinear]
+    place: LayerPlace, tensors: Mapping[str, Tensor], layers: Mapping[str, BaseLinear]
 ) -> tuple[dict[str, Tensor], bool]:
     """What PEFT stores for one of their modules -> the factors of each of ours, and whether they are of inputs.
 
@@ -141,7 +141,7 @@ def split_ia3(
     return dict(zip(place.ours, place.rows.split(factors[:, 0].contiguous()), strict=True)), False
 
 
-def join_ia3(place: Place, parts: Sequence[Ia3 | None], layers: Mapping[str, BaseLinear]) -> Tensor:
+def join_ia3(place: LayerPlace, parts: Sequence[Ia3 | None], layers: Mapping[str, BaseLinear]) -> Tensor:
     """Ours -> `ia3_l` of one of their modules.
 
     Raises:
@@ -163,12 +163,12 @@ def join_ia3(place: Place, parts: Sequence[Ia3 | None], layers: Mapping[str, Bas
     return first.detach()[None]
 
 
-def _sizes(place: Place, layers: Mapping[str, BaseLinear]) -> tuple[int, int]:
+def _sizes(place: LayerPlace, layers: Mapping[str, BaseLinear]) -> tuple[int, int]:
     found = [sizes(layers[name]) for name in place.ours]
     return sum(outputs for outputs, _ in found), found[0][1]
 
 
-def _check(place: Place, name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+def _check(place: LayerPlace, name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != shape:
         raise CheckpointError(
             f"{place.theirs}.{name} has shape {list(tensor.shape)}, expected {list(shape)}; "

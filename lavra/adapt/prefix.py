@@ -22,7 +22,7 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.model.block import Context
 from lavra.model.cache import Cache, Step
 from lavra.model.config import Kind, ModelConfig
-from lavra.model.stack import Rows, Source, Stack
+from lavra.model.stack import Rows, SourceStates, Stack
 
 
 class Prefix(nn.Module):
@@ -122,7 +122,7 @@ class PrefixStack(Stack):
         self.state, self.has_prefixes = state, prefixes is not None
         self.tables = tuple(prefixes or ())
 
-    def context(self, x: Tensor, rows: Rows, source: Source | None = None) -> Context:
+    def context(self, x: Tensor, rows: Rows, source: SourceStates | None = None) -> Context:
         """What the layers of a pass share, with a cache that exchanges keys and values."""
         places, self.state.prefix_places = self.state.prefix_places, None
         context = super().context(x, rows, source)

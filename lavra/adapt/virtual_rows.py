@@ -14,16 +14,16 @@ import numpy as np
 
 from lavra.base.errors import ConfigError
 from lavra.data.batch import IGNORE
-from lavra.data.supervised.language_rows import LanguageRows
-from lavra.data.supervised.question_windows import QuestionRows
-from lavra.data.supervised.row_batches import TaskRows
-from lavra.data.supervised.rows import EncodedRows, RowFormat
-from lavra.data.supervised.tag_rows import TagRows
+from lavra.data.rows.batches import TaskRows
+from lavra.data.rows.encoding import EncodedRows, RowFormat
+from lavra.data.rows.language import LanguageRows
+from lavra.data.rows.passages import QuestionRows
+from lavra.data.rows.words import TagRows
 
-Rows = TypeVar("Rows", TaskRows, LanguageRows)
+RowsT = TypeVar("RowsT", TaskRows, LanguageRows)
 
 
-def with_virtual_tokens(rows: Rows, ids: Sequence[int], *, packed: bool = False, in_target: bool = False) -> Rows:
+def with_virtual_tokens(rows: RowsT, ids: Sequence[int], *, packed: bool = False, in_target: bool = False) -> RowsT:
     """The same rows, longer by the virtual tokens.
 
     Args:

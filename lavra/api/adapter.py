@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from lavra.adapt.embedding_folder import EmbeddingConfig, parse_pooling
 from lavra.adapt.peft_read import load_adapter, read_adapter_config
 from lavra.adapt.peft_write import CONFIG_FILE, save_adapter
-from lavra.api.embedding_config import EmbeddingConfig, parse_pooling
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import from_mapping
 from lavra.base.errors import InputError

@@ -16,22 +16,22 @@ import torch
 
 from lavra.api.load import load
 from lavra.api.model import TextModel
-from lavra.api.serving import CacheConfig, bytes_per_token, start_engine
+from lavra.api.serving import ServingCacheConfig, bytes_per_token, start_engine
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.base.ports import ForwardBatch, ForwardRow
-from lavra.compress.card import BARS, QualityCard, write_quality
-from lavra.compress.config import CompressConfig, Form
-from lavra.compress.folder import heldout_sample, write_identity, written_per_second
-from lavra.compress.measure import Answers, Progress, compare_answers
-from lavra.compress.samples import Asked, Sample
-from lavra.compress.texts import Texts
+from lavra.compression.card import BARS, QualityCard, write_quality
+from lavra.compression.config import CompressConfig, Form
+from lavra.compression.folder import heldout_sample, write_identity, written_per_second
+from lavra.compression.measure import Answers, Progress, compare_answers
+from lavra.compression.samples import Asked, QualitySample
+from lavra.compression.texts import Texts
 from lavra.engine.runners.torch import CacheType, TorchRunner
 from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Encoder
 
-_BLOCK: Final = CacheConfig().block_size
+_BLOCK: Final = ServingCacheConfig().block_size
 _TOKENS: Final = 8 * _BLOCK  # of a row in one pass: their logits are held at once
 
 
@@ -97,7 +97,7 @@ def _width(batch: Asked) -> int:
     return -(-batch.scored.shape[1] // _BLOCK)
 
 
-def _answers(runners: Sequence[TorchRunner], sample: Sample) -> Iterator[Answers]:
+def _answers(runners: Sequence[TorchRunner], sample: QualitySample) -> Iterator[Answers]:
     """What the model says of a sample through a cache of floats, and through the smaller one."""
     for batch in sample.batches:
         labels = torch.zeros(batch.scored.shape, dtype=torch.int64)
@@ -140,5 +140,5 @@ def _timed(runner: TorchRunner, part: ForwardBatch) -> tuple[torch.Tensor, float
 
 def _written_per_second(model: TextModel, kind: CacheType, heldout: Texts) -> float:
     """Tokens the engine writes for one caller, through such a cache."""
-    with start_engine(model, cache=CacheConfig(cache_type=kind)) as engine:
+    with start_engine(model, cache=ServingCacheConfig(cache_type=kind)) as engine:
         return written_per_second(engine, heldout)

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lavra.api.embedding_config import EmbeddingConfig
+from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.padding import batches_by_length, padded
 from lavra.base.errors import ContextLengthError, InputError
-from lavra.generate.plan import Reading
+from lavra.generate.plan import PromptReading
 from lavra.model.pooling import Pooling, pool
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
@@ -41,7 +41,7 @@ class TorchEmbedder:
     def __init__(
         self,
         model: Decoder | Encoder | EncoderDecoder,
-        reading: Reading,
+        reading: PromptReading,
         config: EmbeddingConfig,
         *,
         batch_size: int = 32,

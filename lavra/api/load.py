@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
+from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config
 from lavra.api.adapter import AdapterFolder, open_with_adapter, read_adapter
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import EmbeddingConfig, read_embedding_config
-from lavra.api.headed import HeadedModel
 from lavra.api.hub import fetch, is_hub_id
 from lavra.api.model import TextModel
 from lavra.api.predictor import HeadedPredictor, NoWriter
@@ -24,6 +23,7 @@ from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.model.transformer import EncoderDecoder
 from lavra.quantize import load_model
+from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
+from lavra.adapt.embedding_folder import parse_pooling
 from lavra.adapt.peft_write import CONFIG_FILE
 from lavra.api.adapter import AdapterFolder, write_adapter
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import parse_pooling
 from lavra.api.fill import Fill, fill_mask
-from lavra.api.options import Options, Prompt, make_request
+from lavra.api.options import Options, PromptText, make_request
 from lavra.api.predictor import HeadedPredictor
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.errors import InputError
@@ -89,13 +89,13 @@ class TextModel:
         return f"TextModel({str(self.folder) if self.folder else type(self.port).__name__}, runner={self.runner!r})"
 
     @overload
-    def generate(self, prompt: Prompt, **options: Unpack[Options]) -> Completion: ...
+    def generate(self, prompt: PromptText, **options: Unpack[Options]) -> Completion: ...
 
     @overload
     def generate(self, prompt: list[str] | list[tuple[int, ...]], **options: Unpack[Options]) -> list[Completion]: ...
 
     def generate(
-        self, prompt: Prompt | list[str] | list[tuple[int, ...]], **options: Unpack[Options]
+        self, prompt: PromptText | list[str] | list[tuple[int, ...]], **options: Unpack[Options]
     ) -> Completion | list[Completion]:
         """Complete a prompt, or each prompt of a list.
 
@@ -116,14 +116,14 @@ class TextModel:
             return self.port.generate([make_request(prompt, options)])[0][0]
         return [found[0] for found in self.port.generate([make_request(one, options) for one in prompt])]
 
-    def n_best(self, prompt: Prompt, n: int, **options: Unpack[Options]) -> list[Completion]:
+    def n_best(self, prompt: PromptText, n: int, **options: Unpack[Options]) -> list[Completion]:
         """The `n` best completions of one prompt, of as many samples or of `num_beams` beams.
 
         Options as in `generate`.
         """
         return self.port.generate([make_request(prompt, options, n=n)])[0]
 
-    def stream(self, prompt: Prompt, **options: Unpack[Options]) -> Iterator[Delta]:
+    def stream(self, prompt: PromptText, **options: Unpack[Options]) -> Iterator[Delta]:
         """A completion as it is written; the last delta carries the whole.  Options as in `generate`."""
         return iter(self.submit(make_request(prompt, options)))
 
@@ -131,7 +131,7 @@ class TextModel:
         """Start a request; the stream can be cancelled."""
         return self.port.submit(request)
 
-    def score(self, text: Prompt, *, given: str | None = None) -> Score:
+    def score(self, text: PromptText, *, given: str | None = None) -> Score:
         """Natural-log probability of each token of a text (pseudo-likelihood for encoders).
 
         Args:

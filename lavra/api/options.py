@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 from lavra.base.errors import ConfigError, nearest
 from lavra.base.types import GenerateRequest, SamplingConfig
 
-Prompt = str | tuple[int, ...]
+PromptText = str | tuple[int, ...]
 _SAMPLING = frozenset(field.name for field in fields(SamplingConfig))
 _REQUEST = frozenset(field.name for field in fields(GenerateRequest)) - {"prompt", "sampling", "n"}
 
@@ -37,7 +37,7 @@ class Options(TypedDict, total=False):
     given: str | None
 
 
-def make_request(prompt: Prompt, options: Mapping[str, Any], *, n: int = 1) -> GenerateRequest:
+def make_request(prompt: PromptText, options: Mapping[str, Any], *, n: int = 1) -> GenerateRequest:
     """One request from a prompt and flat options.
 
     Raises:

@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from lavra.api.answer import predict_answers
-from lavra.api.classify import predict_choices, predict_classes, predict_ranks
-from lavra.api.headed import HeadedModel
-from lavra.api.tag import predict_tags
 from lavra.base.errors import InputError
 from lavra.base.predictions import (
     AnswerRequest,
@@ -25,6 +21,10 @@ from lavra.base.predictions import (
 )
 from lavra.base.tasks import Problem, Task
 from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
+from lavra.tasks.predicting.answer import predict_answers
+from lavra.tasks.predicting.classify import predict_choices, predict_classes, predict_ranks
+from lavra.tasks.predicting.headed import HeadedModel
+from lavra.tasks.predicting.tag import predict_tags
 
 _ANSWERS: Final[Mapping[type, Callable[[HeadedModel, Any], Sequence[Prediction[Any]]]]] = {
     ClassifyRequest: predict_classes,

@@ -38,7 +38,7 @@ _LEAST_TOKENS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheConfig:
+class ServingCacheConfig:
     """The key-value cache of an engine.
 
     Attributes:
@@ -64,7 +64,7 @@ class CacheConfig:
 def start_engine(
     model: TextModel,
     config: EngineConfig | None = None,
-    cache: CacheConfig | None = None,
+    cache: ServingCacheConfig | None = None,
     *,
     root: str = "",
     draft: TextModel | None = None,
@@ -86,7 +86,7 @@ def start_engine(
         InputError: the model is an encoder, is elsewhere, or cannot be served in blocks; or the draft's tokenizer is
             another one; or several adapters act on the model at once.
     """
-    cache = cache or CacheConfig()
+    cache = cache or ServingCacheConfig()
     port = _in_process(model)
     tokens = cache.cache_tokens or _default_tokens(port, cache)
     helper = None if draft is None else DraftModel(_draft_runner(port, draft, tokens, cache), most=draft_tokens)
@@ -234,7 +234,7 @@ def _in_process(model: TextModel) -> InProcessModel:
     return port
 
 
-def _runner(port: InProcessModel, tokens: int, cache: CacheConfig) -> TorchRunner:
+def _runner(port: InProcessModel, tokens: int, cache: ServingCacheConfig) -> TorchRunner:
     if isinstance(port.model, Encoder):
         raise InputError("this model is an encoder and cannot write text; serve its embeddings")
     return TorchRunner(
@@ -246,7 +246,7 @@ def _runner(port: InProcessModel, tokens: int, cache: CacheConfig) -> TorchRunne
     )
 
 
-def _draft_runner(port: InProcessModel, draft: TextModel, tokens: int, cache: CacheConfig) -> TorchRunner:
+def _draft_runner(port: InProcessModel, draft: TextModel, tokens: int, cache: ServingCacheConfig) -> TorchRunner:
     small = _in_process(draft)
     if not isinstance(small.model, Decoder) or not isinstance(port.model, Decoder):
         raise InputError("only a decoder can guess, and only for a decoder; leave the draft model out")
@@ -259,7 +259,7 @@ def _draft_runner(port: InProcessModel, draft: TextModel, tokens: int, cache: Ca
     return _runner(small, tokens, cache)
 
 
-def _default_tokens(port: InProcessModel, cache: CacheConfig) -> int:
+def _default_tokens(port: InProcessModel, cache: ServingCacheConfig) -> int:
     context = port.whole_reading.context or port.config.max_positions
     weight = next(port.model.parameters())
     fits = int(available_memory(weight.device) * _SHARE) // bytes_per_token(port.config, weight.dtype, cache.cache_type)

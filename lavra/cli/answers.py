@@ -17,11 +17,11 @@ from lavra.base.tasks import Task
 from lavra.base.types import SamplingConfig
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import add_json, add_settings, read_settings
-from lavra.compress.distill.answers import AnswersConfig, AnswersReport, Frame, write_answers
-from lavra.data.supervised.columns import column_roles
-from lavra.data.supervised.problems import data_report
-from lavra.data.supervised.reading import read_samples
-from lavra.data.supervised.samples import RewriteSample
+from lavra.data.labelled.columns import column_roles
+from lavra.data.labelled.problems import data_report
+from lavra.data.labelled.reading import read_samples
+from lavra.data.labelled.samples import RewriteSample
+from lavra.distillation.answers import AnswersConfig, AnswersReport, FramePrompt, write_answers
 from lavra.remote import RemoteConfig, RemoteModel
 
 HELP = """Ask a teacher and keep what it writes, for a student to learn from (sequence-level distillation).
@@ -137,7 +137,7 @@ def read_prompts(settings: AnswersSettings) -> Sequence[str]:
 
 
 @contextmanager
-def opened(name: str, settings: AnswersSettings) -> Iterator[tuple[LanguageModel, Frame | None]]:
+def opened(name: str, settings: AnswersSettings) -> Iterator[tuple[LanguageModel, FramePrompt | None]]:
     """The teacher, and how a prompt is put to it."""
     if settings.url is not None:
         endpoint: Literal["chat", "completions"] = "chat" if settings.chat else "completions"

@@ -25,11 +25,11 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
-from lavra.compress.card import QualityCard
-from lavra.compress.config import TUNABLE, CompressConfig, Form
-from lavra.compress.folder import Inputs, compress_folder
-from lavra.compress.onnx_folder import export_onnx_folder
-from lavra.compress.texts import Texts, corpus_texts, heldout_texts, named_texts
+from lavra.compression.card import QualityCard
+from lavra.compression.config import TUNABLE, CompressConfig, Form
+from lavra.compression.folder import Inputs, compress_folder
+from lavra.compression.onnx_folder import export_onnx_folder
+from lavra.compression.texts import Texts, corpus_texts, heldout_texts, named_texts
 
 HELP = """Make a model smaller, measure what that cost on held-out text, and refuse to save what costs too much.
 

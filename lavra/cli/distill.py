@@ -20,8 +20,8 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
-from lavra.pipeline.distill_config import DistillRunConfig
-from lavra.pipeline.distilling import DistillResult, Prepared, distill_folder, prepare
+from lavra.runs.distill import DistillResult, PreparedDistill, distill_folder, prepare
+from lavra.runs.distill_settings import DistillRunConfig
 
 HELP = """Make a smaller model that does what a finetuned one does: a student of some of its layers, which learns from
 the teacher's logits beside the labels, and where wished from its hidden states and its attention.
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _introduce(prepared: Prepared) -> None:
+def _introduce(prepared: PreparedDistill) -> None:
     """What is wrong with the data, and what is going to happen; to stderr, before it does."""
     for report in prepared.reports():
         print("\n".join(report.lines()), file=sys.stderr)

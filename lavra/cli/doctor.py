@@ -14,9 +14,9 @@ from lavra.base.convert import setting_fields
 from lavra.base.errors import ConfigError
 from lavra.cli.console import Unit, meter, print_json, stages_shown
 from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
-from lavra.pipeline.doctor import examine, examine_finetuning
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.doctor.examine import examine, examine_finetuning
 from lavra.pipeline.settings import UpConfig
+from lavra.tasks.learning.settings import FinetuneConfig
 
 HELP = """Check a run before it is made. Ends with status 1 when a check fails.
 

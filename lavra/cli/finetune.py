@@ -22,8 +22,8 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
-from lavra.pipeline.finetuning.run import FinetuneResult, Prepared, finetune, prepare
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.runs.finetune import FinetuneResult, Prepared, finetune, prepare
+from lavra.tasks.learning.settings import FinetuneConfig
 
 HELP = """Teach a model a task from labelled data: labels of texts and pairs (classify), named entities (ner), questions
 about passages (qa), multiple choice (choice), sentence embeddings (embed), reranking (rerank), conversations (chat),

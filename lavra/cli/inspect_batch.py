@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 from lavra.cli.console import Unit, meter, print_json, stages_shown
 from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
-from lavra.data.inspect import InspectedToken, Side, inspect_rows
+from lavra.data.pretraining.inspect import InspectedToken, Side, inspect_rows
 from lavra.pipeline.objective import make_objective
-from lavra.pipeline.prepare import open_tokens, prepare_stages
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import run_stages
+from lavra.pipeline.stages.prepare import open_tokens, prepare_stages
 from lavra.tokens import Tokenizer
 
 HELP = """Print what a training step would see: every token, the label it should predict, its weight in the loss,

@@ -20,7 +20,6 @@ from rich.text import Text
 from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.api.predictor import HeadedPredictor
-from lavra.api.remembering import RememberingModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
 from lavra.base.predictions import (
@@ -37,12 +36,11 @@ from lavra.base.predictions import (
 from lavra.base.tasks import Task
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import add_json, add_settings, read_settings
-from lavra.data.supervised.columns import column_roles
-from lavra.data.supervised.problems import DataReport, data_report
-from lavra.data.supervised.reading import read_samples
-from lavra.data.supervised.samples import Sample
-from lavra.pipeline.finetuning.recipe import Scores
-from lavra.pipeline.predicting import (
+from lavra.data.labelled.columns import column_roles
+from lavra.data.labelled.problems import DataReport, data_report
+from lavra.data.labelled.reading import read_samples
+from lavra.data.labelled.samples import Sample
+from lavra.runs.predict import (
     Asking,
     is_labelled,
     label_scores,
@@ -50,6 +48,8 @@ from lavra.pipeline.predicting import (
     prediction_fields,
     text_requests,
 )
+from lavra.tasks.learning.recipe import Scores
+from lavra.tasks.predicting.remembering import RememberingModel
 
 HELP = """Ask a model that lavra finetune made (or any of Hugging Face's with such a head) about texts, or about every
 sample of a file: labels or numbers (classify), named entities (ner), answers (qa), choices (choice), ranks (rerank).

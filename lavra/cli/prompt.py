@@ -27,11 +27,11 @@ from lavra.model.transformer import Decoder
 from lavra.prompts.answer import AnswerConfig, Answerer, Answering
 from lavra.prompts.budget import Budget, LeftOut, fit_shots
 from lavra.prompts.calibrate import LabelScoring
-from lavra.prompts.compare import Comparison, PairResult, compare
+from lavra.prompts.compare import PairResult, PromptComparison, compare
 from lavra.prompts.cost import Price
 from lavra.prompts.expectations import run_tests
 from lavra.prompts.inspection import inspect_prompt
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.prompt_file import read_examples, read_prompt
 from lavra.prompts.records import compared_record, inspected_record, rendered_record, tested_record
@@ -139,7 +139,7 @@ def _assigned(prompt: Prompt, var: Sequence[str]) -> dict[str, Any]:
     return given
 
 
-def _open(settings: PromptSettings) -> tuple[TextModel, Layout]:
+def _open(settings: PromptSettings) -> tuple[TextModel, PromptLayout]:
     """The model, and how it is given prompts."""
     if settings.model is None:
         raise ConfigError("no model is named; say --model FOLDER")
@@ -153,7 +153,7 @@ def _open(settings: PromptSettings) -> tuple[TextModel, Layout]:
         raise ConfigError(f"context={context} is outside 1..{reading.context}, the model's own; lower it")
     frame = reading.frame
     whole = not isinstance(port.model, Decoder)  # an encoder reads what stands behind a text too
-    return model, Layout(
+    return model, PromptLayout(
         tokenizer=model.tokenizer,
         num_special=len(frame.before) + (len(frame.after) if whole else 0),
         context=context,
@@ -177,7 +177,7 @@ def _pool(
 
 
 def _answerer(
-    prompt: Prompt, settings: PromptSettings, model: TextModel, layout: Layout, progress: Progress
+    prompt: Prompt, settings: PromptSettings, model: TextModel, layout: PromptLayout, progress: Progress
 ) -> Answerer:
     pool = _pool(prompt, settings, model, progress)
     return Answerer(prompt, model.port, layout, pool=pool, config=_part(settings, AnswerConfig))
@@ -306,7 +306,7 @@ def _compare(files: Sequence[str], settings: PromptSettings, as_json: bool) -> i
     return 0
 
 
-def _show(found: Comparison, price: Price) -> None:
+def _show(found: PromptComparison, price: Price) -> None:
     heads = ("prompt", "right", "accuracy, 95 %", "macro F1", "log-loss", "failed", "tokens read", "written", "cost")
     table = Table(*heads, box=None, pad_edge=False)
     for one in found.results:

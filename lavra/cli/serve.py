@@ -14,7 +14,7 @@ from typing import Any
 from lavra.api.fill import mask_filler
 from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
-from lavra.api.serving import CacheConfig, add_adapters, fused_model, start_engine
+from lavra.api.serving import ServingCacheConfig, add_adapters, fused_model, start_engine
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.cli.flags import add_json, add_settings, read_settings
@@ -24,10 +24,10 @@ from lavra.model.transformer import Encoder
 from lavra.tokens.tokenizer import Tokenizer
 
 try:
-    from lavra.serve import ModelTable, ServeConfig, ServedModel, build_app
-    from lavra.serve.run import free_port, serve
-    from lavra.serve.served import HEAD_PATHS
-    from lavra.serve.traces import spans_module
+    from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
+    from lavra.server.run import free_port, serve
+    from lavra.server.served import HEAD_PATHS
+    from lavra.server.traces import spans_module
 except ImportError as missing:  # only the server needs them
     raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
 
@@ -44,7 +44,7 @@ lavra serve models/mine --adapter poems=adapters/poems --adapter letters=adapter
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeSettings(ServeConfig, EngineConfig, CacheConfig):
+class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
     """Settings of `lavra serve`: the server's, the engine's and the cache's.
 
     Attributes:
@@ -64,7 +64,7 @@ class ServeSettings(ServeConfig, EngineConfig, CacheConfig):
     device: str | None = None
 
     def __post_init__(self) -> None:
-        for part in (ServeConfig, EngineConfig, CacheConfig):
+        for part in (ServeConfig, EngineConfig, ServingCacheConfig):
             part.__post_init__(self)
 
 
@@ -142,7 +142,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         engine = start_engine(
             model,
             _part(settings, EngineConfig),
-            _part(settings, CacheConfig),
+            _part(settings, ServingCacheConfig),
             root=root,
             draft=draft,
             draft_tokens=settings.draft_tokens,

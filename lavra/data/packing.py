@@ -6,7 +6,7 @@ its tokens in a dozen numpy calls.  The stream is closed into a ring, so that ev
 the token after the last document is the first document's start.
 
 Masked and span objectives frame every piece of a document with tokens of its own, so they place *pieces* instead
-(`lavra.data.pieces`).
+(`lavra.data.pretraining.pieces`).
 
 Deliberately absent: best-fit packing (Ding et al. 2024), which saves truncations but not tokens here.
 """
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from lavra.base.arrays import Int64s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stream:
+class TokenStream:
     """One epoch's documents end to end, as runs.
 
     Attributes:
@@ -34,11 +34,11 @@ class Stream:
         documents: (D,) the dataset's number of each document, by rank.
     """
 
-    begins: Ints
-    sources: Ints
-    ranks: Ints
-    document_begins: Ints
-    documents: Ints
+    begins: Int64s
+    sources: Int64s
+    ranks: Int64s
+    document_begins: Int64s
+    documents: Int64s
 
     @property
     def num_tokens(self) -> int:
@@ -58,22 +58,22 @@ class Window:
         first_documents, last_documents: (B,) dataset numbers of the first and the last document in the row.
     """
 
-    sources: Ints
-    positions: Ints
-    segments: Ints
+    sources: Int64s
+    positions: Int64s
+    segments: Int64s
     begins_document: npt.NDArray[np.bool_]
-    first_documents: Ints
-    last_documents: Ints
+    first_documents: Int64s
+    last_documents: Int64s
 
 
-def stream_of_runs(sources: Ints, lengths: Ints, ranks: Ints, documents: Ints) -> Stream:
+def stream_of_runs(sources: Int64s, lengths: Int64s, ranks: Int64s, documents: Int64s) -> TokenStream:
     """Join runs, in order, into a ring. Runs of no length are allowed; documents have at least one token."""
     begins = np.zeros(len(lengths) + 2, dtype=np.int64)
     np.cumsum(lengths, out=begins[1:-1])
     begins[-1] = begins[-2] + 1
     document_lengths = np.bincount(ranks, weights=lengths, minlength=len(documents)).astype(np.int64)
     first = int(np.flatnonzero(lengths)[0])
-    return Stream(
+    return TokenStream(
         begins=begins,
         sources=np.append(sources, sources[first]),
         ranks=np.append(ranks, len(documents)),
@@ -82,7 +82,7 @@ def stream_of_runs(sources: Ints, lengths: Ints, ranks: Ints, documents: Ints) -
     )
 
 
-def gather(stream: Stream, rows: Ints, sequence_length: int) -> Window:
+def gather(stream: TokenStream, rows: Int64s, sequence_length: int) -> Window:
     """The rows with these numbers, each `sequence_length + 1` tokens from `row * sequence_length` on."""
     width = sequence_length + 1
     starts = rows * sequence_length  # (B,)

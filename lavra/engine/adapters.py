@@ -17,8 +17,8 @@ from lavra.base.errors import ContextLengthError, InputError, nearest
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.engine.blocks import chain_hash
 from lavra.generate.front import NO_FRONT, Front
-from lavra.generate.plan import Plan, Reading, plan_request
-from lavra.generate.target import Target, plan_score
+from lavra.generate.plan import DecodingPlan, PromptReading, plan_request
+from lavra.generate.target import GenerationTarget, plan_score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Variant:
         adapter: which acts; `None` is the model itself.
     """
 
-    reading: Reading
+    reading: PromptReading
     root: bytes
     adapter: EngineAdapter | None = None
 
@@ -70,7 +70,7 @@ class Variant:
         """Virtual tokens in front of the prompt and of the source."""
         return 0 if self.adapter is None else self.adapter.virtual_tokens
 
-    def plan(self, request: GenerateRequest) -> Plan:
+    def plan(self, request: GenerateRequest) -> DecodingPlan:
         """The request, planned in the room the virtual tokens leave; errors as `plan_request`."""
         if not self.virtual_tokens:
             return plan_request(request, self.reading)
@@ -82,7 +82,7 @@ class Variant:
             return replace(plan, warnings=(*plan.warnings, self._room_taken))
         return plan
 
-    def target(self, request: ScoreRequest) -> Target:
+    def target(self, request: ScoreRequest) -> GenerationTarget:
         """What is to be scored."""
         return plan_score(request, self.reading)
 
@@ -113,7 +113,7 @@ class Variants:
     """
 
     def __init__(
-        self, reading: Reading, root: str, adapters: Sequence[EngineAdapter] = (), usual: str | None = None
+        self, reading: PromptReading, root: str, adapters: Sequence[EngineAdapter] = (), usual: str | None = None
     ) -> None:
         self._usual = Variant(reading=reading, root=root.encode())
         self._by_name: dict[str, Variant] = {}

@@ -26,20 +26,20 @@ class _Sliceable(Protocol):
 
 
 Item = TypeVar("Item")
-Found = TypeVar("Found", bound=_Sliceable)
+FoundT = TypeVar("FoundT", bound=_Sliceable)
 
 
 @dataclass(eq=False)
-class _Waiting(Generic[Item, Found]):
+class _Waiting(Generic[Item, FoundT]):
     """One caller's items, and what becomes of them."""
 
     items: Sequence[Item]
     done: threading.Event = field(default_factory=threading.Event)
-    found: Found | None = None
+    found: FoundT | None = None
     error: BaseException | None = None
 
 
-class Batcher(Generic[Item, Found]):
+class Batcher(Generic[Item, FoundT]):
     """One thread that computes what many callers bring.
 
     Args:
@@ -51,27 +51,27 @@ class Batcher(Generic[Item, Found]):
 
     def __init__(
         self,
-        compute: Callable[[Sequence[Item]], Found],
+        compute: Callable[[Sequence[Item]], FoundT],
         *,
         most_items: int = 256,
         max_queue: int = 256,
         size: Callable[[Item], int] | None = None,
     ) -> None:
         self._compute, self._most, self._max_queue, self._size = compute, most_items, max_queue, size
-        self._waiting: list[_Waiting[Item, Found]] = []
+        self._waiting: list[_Waiting[Item, FoundT]] = []
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
         self.num_batches = 0
 
-    def answers(self, items: Sequence[Item]) -> Found:
+    def answers(self, items: Sequence[Item]) -> FoundT:
         """One answer an item, in their order; waits for them.
 
         Raises:
             OverloadedError: too many requests wait.
             LavraError: it is closed; and what `compute` raises for these items.
         """
-        mine: _Waiting[Item, Found] = _Waiting(items)
+        mine: _Waiting[Item, FoundT] = _Waiting(items)
         with self._changed:
             if self._closing:
                 raise LavraError("the batch worker is closed")
@@ -111,7 +111,7 @@ class Batcher(Generic[Item, Found]):
             for one in batch:
                 one.done.set()
 
-    def _next(self) -> list[_Waiting[Item, Found]]:
+    def _next(self) -> list[_Waiting[Item, FoundT]]:
         """Requests of the next batch, in order of arrival; none when it is time to stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
@@ -127,7 +127,7 @@ class Batcher(Generic[Item, Found]):
     def _weight(self, items: Sequence[Item]) -> int:
         return len(items) if self._size is None else sum(map(self._size, items))
 
-    def _answer(self, batch: Sequence[_Waiting[Item, Found]]) -> None:
+    def _answer(self, batch: Sequence[_Waiting[Item, FoundT]]) -> None:
         found = self._compute([item for one in batch for item in one.items])
         self.num_batches += 1
         first = 0
@@ -135,7 +135,7 @@ class Batcher(Generic[Item, Found]):
             one.found = found[first : first + len(one.items)]
             first += len(one.items)
 
-    def _one_by_one(self, batch: Sequence[_Waiting[Item, Found]]) -> None:
+    def _one_by_one(self, batch: Sequence[_Waiting[Item, FoundT]]) -> None:
         """One of them cannot be served: find out which."""
         for one in batch:
             try:

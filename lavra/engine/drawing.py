@@ -15,18 +15,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.types import SamplingConfig
 from lavra.generate.settings import UNIFORMS
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
 
 LEAST: Final = 1e-30  # a divisor; below it float32 would divide by nothing
 _STRIDE: Final = 64  # tokens whose weights are added up first: a draw then searches one stride, not the vocabulary
 
 
-def draw_rows(scores: Floats, configs: Sequence[SamplingConfig], uniforms: Doubles) -> Ids:
+def draw_rows(scores: Float32s, configs: Sequence[SamplingConfig], uniforms: Doubles) -> Int64s:
     """One token a row.
 
     Args:
@@ -51,7 +50,7 @@ def draw_rows(scores: Floats, configs: Sequence[SamplingConfig], uniforms: Doubl
     return tokens
 
 
-def _weights(scores: Floats, configs: Sequence[SamplingConfig]) -> Floats:
+def _weights(scores: Float32s, configs: Sequence[SamplingConfig]) -> Float32s:
     """exp(scores / temperature), the likeliest 1; in place."""
     scores -= scores.max(axis=1, keepdims=True)
     scores /= np.array([[max(config.temperature, LEAST)] for config in configs], dtype=np.float32)
@@ -62,7 +61,7 @@ def _weights(scores: Floats, configs: Sequence[SamplingConfig]) -> Floats:
 class _Rows:
     """(R, V) weights to draw from, and what cuts them."""
 
-    weights: Floats
+    weights: Float32s
     configs: Sequence[SamplingConfig]
 
     def __post_init__(self) -> None:
@@ -70,11 +69,11 @@ class _Rows:
         self.cumulated = np.add.reduceat(self.weights, starts, axis=1, dtype=np.float64).cumsum(axis=1)  # (R, strides)
         self.total = self.cumulated[:, -1]  # (R,)
 
-    def only(self, rows: Ids) -> _Rows:
+    def only(self, rows: Int64s) -> _Rows:
         """Some of them."""
         return _Rows(self.weights[rows], [self.configs[row] for row in rows])
 
-    def draw(self, uniforms: Doubles) -> Ids:
+    def draw(self, uniforms: Doubles) -> Int64s:
         """(R,) ids by the inverse of the cumulated weights, cuts left aside."""
         numbers = np.arange(len(self.weights))
         target = np.minimum(uniforms * self.total, np.nextafter(self.total, 0.0))
@@ -85,10 +84,10 @@ class _Rows:
         weights = np.where(inside, self.weights[numbers[:, None], np.where(inside, ids, 0)], 0)
         place = (before[:, None] + weights.cumsum(axis=1, dtype=np.float64) <= target[:, None]).sum(axis=1)
         last = _STRIDE - 1 - (weights[:, ::-1] > 0).argmax(axis=1)  # sums in another order may end a little lower
-        tokens: Ids = stride * _STRIDE + np.minimum(place, last)
+        tokens: Int64s = stride * _STRIDE + np.minimum(place, last)
         return tokens
 
-    def keeps(self, tokens: Ids) -> npt.NDArray[np.bool_]:
+    def keeps(self, tokens: Int64s) -> npt.NDArray[np.bool_]:
         """Whether each row's cuts leave its token."""
         own = self.weights[np.arange(len(tokens)), tokens]
         kept: npt.NDArray[np.bool_] = own >= np.array([config.min_p for config in self.configs], dtype=np.float32)
@@ -110,7 +109,7 @@ class _Rows:
             for row, config, total in zip(self.weights, self.configs, self.total, strict=True)
         ]
 
-    def kept(self, number: int) -> Floats:
+    def kept(self, number: int) -> Float32s:
         """(V,) weights of one row, 0 where they are cut."""
         row, config = self.weights[number], self.configs[number]
         least = max(np.float32(config.min_p), np.finfo(np.float32).tiny)
@@ -124,15 +123,15 @@ class _Rows:
         return np.where(row >= least, row, np.float32(0))
 
 
-def _top(row: Floats, count: int) -> Floats:
+def _top(row: Float32s, count: int) -> Float32s:
     """The largest values, those equal to the last of them included; all of them where the count is 0."""
     if not 0 < count < len(row):
         return row
-    top: Floats = row[row >= np.partition(row, -count)[-count]]
+    top: Float32s = row[row >= np.partition(row, -count)[-count]]
     return top
 
 
-def _draw_from(weights: Floats, uniform: float) -> int:
+def _draw_from(weights: Float32s, uniform: float) -> int:
     cumulated = weights.cumsum(dtype=np.float64)
     target = min(uniform * cumulated[-1], np.nextafter(cumulated[-1], 0.0))
     return int(np.searchsorted(cumulated, target, side="right"))

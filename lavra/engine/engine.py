@@ -27,9 +27,9 @@ from lavra.engine.lookup import PromptLookup
 from lavra.engine.passes import EngineStats, Passes
 from lavra.engine.sampler import SampleState
 from lavra.engine.sequence import Guesser, ScoredSequence, TokenSequence, WrittenSequence
-from lavra.engine.stream import EngineStream, Watch
-from lavra.generate.plan import Plan, Reading
-from lavra.generate.target import Target
+from lavra.engine.stream import EngineStream, PieceWatch
+from lavra.generate.plan import DecodingPlan, PromptReading
+from lavra.generate.target import GenerationTarget
 from lavra.generate.writing import Writing, mean_logprob
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Engine:
     def __init__(
         self,
         runner: Runner,
-        reading: Reading,
+        reading: PromptReading,
         *,
         stop_ids: frozenset[int] = frozenset(),
         config: EngineConfig | None = None,
@@ -104,7 +104,7 @@ class Engine:
         *,
         priority: int = 0,
         deadline: float | None = None,
-        watch: Callable[[], Watch] | None = None,
+        watch: Callable[[], PieceWatch] | None = None,
     ) -> list[EngineStream]:
         """Start `request.n` completions, whose prompt is read once; arguments and errors as `submit`.
 
@@ -182,7 +182,7 @@ class Engine:
         *,
         priority: int = 0,
         deadline: float | None = None,
-        watch: Callable[[], Watch] | None = None,
+        watch: Callable[[], PieceWatch] | None = None,
         bounded: bool,
     ) -> list[EngineStream]:
         if request.num_beams > 1:
@@ -204,7 +204,7 @@ class Engine:
         return streams
 
     def _sequence(
-        self, variant: Variant, plan: Plan, sample: int, watch: Watch | None
+        self, variant: Variant, plan: DecodingPlan, sample: int, watch: PieceWatch | None
     ) -> tuple[WrittenSequence, EngineStream]:
         request, source = plan.request, variant.with_front(plan.source)
         stream = EngineStream(lambda: self._cancel(sequence), watch)
@@ -243,7 +243,7 @@ class Engine:
         config = self.config
         return PromptLookup(config.lookup_ngram, config.lookup_tokens) if config.lookup_tokens else None
 
-    def _submit_score(self, variant: Variant, target: Target, pending: _PendingScore) -> None:
+    def _submit_score(self, variant: Variant, target: GenerationTarget, pending: _PendingScore) -> None:
         tokens = [*variant.prompt, *target.context, *target.tokens]
         length, context = len(tokens) - len(variant.prompt), variant.reading.context
         if context is not None and length > context:
@@ -347,7 +347,7 @@ class _PendingScore:
         self._error = error
         self._ready.set()
 
-    def result(self, target: Target) -> Score:
+    def result(self, target: GenerationTarget) -> Score:
         self._ready.wait()
         if self._error is not None:
             raise self._error

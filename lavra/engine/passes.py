@@ -10,11 +10,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError, LavraError, OverloadedError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
-from lavra.engine.sampler import Choice, Logits, choose
+from lavra.engine.sampler import Choice, choose
 from lavra.engine.scheduler import ScheduledRow, Scheduler
 from lavra.engine.sequence import ScoredSequence, TokenSequence, WrittenSequence
 
@@ -120,7 +121,7 @@ class Passes:
                 if id(sequence) in of_this_pass or sequence.remaining == 0:
                     self._fail(sequence, error)
 
-    def _advance(self, rows: Sequence[ScheduledRow], num_logits: Sequence[int], logits: Logits) -> None:
+    def _advance(self, rows: Sequence[ScheduledRow], num_logits: Sequence[int], logits: Float32s) -> None:
         first, written = 0, []
         for row, count in zip(rows, num_logits, strict=True):
             sequence, end = row.sequence, row.sequence.computed + row.count
@@ -139,7 +140,7 @@ class Passes:
             if row.sequence.done:
                 self._finish(row.sequence)
 
-    def _write(self, written: Sequence[tuple[WrittenSequence, int]], logits: Logits) -> None:
+    def _write(self, written: Sequence[tuple[WrittenSequence, int]], logits: Float32s) -> None:
         """Choose tokens; where a guess was right, the logits after it are there already, and the next is chosen too."""
         forked = [
             (sibling, first)
@@ -222,7 +223,7 @@ class Passes:
             self.scheduler.remove(sequence)
 
 
-def _rows(logits: Logits, numbers: list[int]) -> Logits:
+def _rows(logits: Float32s, numbers: list[int]) -> Float32s:
     """Some rows; no copy where they are all of them, as in most passes."""
     return logits if numbers == list(range(len(logits))) else logits[numbers]
 

@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError, LavraError
 from lavra.base.types import SamplingConfig
 from lavra.engine.constraints import Matcher
 from lavra.engine.drawing import LEAST, draw_rows
 from lavra.generate.settings import uniforms
-
-Logits = npt.NDArray[np.float32]
 
 _STEPS_AHEAD = 64  # steps whose random numbers are made together
 
@@ -109,7 +108,7 @@ class SampleState:
         if self._penalizes:
             self.counts[token] = self.counts.get(token, 0) + 1
 
-    def scores(self, logits: Logits) -> Logits:
+    def scores(self, logits: Float32s) -> Float32s:
         """(V,) logits -> (V,) with bias and penalties, -inf where an id may not be chosen; a copy."""
         out = logits.copy()
         out[self.num_tokens :] = -np.inf
@@ -123,7 +122,7 @@ class SampleState:
             self._restrict(out)
         return out
 
-    def _restrict(self, out: Logits) -> None:
+    def _restrict(self, out: Float32s) -> None:
         assert self.matcher is not None
         allowed = self.matcher.allowed()
         if not np.isfinite(out[allowed[: len(out)].nonzero()]).any():
@@ -132,7 +131,7 @@ class SampleState:
             )
         out[~allowed] = -np.inf
 
-    def _penalize(self, out: Logits) -> None:
+    def _penalize(self, out: Float32s) -> None:
         config, written = self.config, np.fromiter(self.counts, dtype=np.int64)
         if config.repetition_penalty != 1:
             seen = np.union1d(np.fromiter(set(self.prompt), dtype=np.int64), written)
@@ -143,7 +142,7 @@ class SampleState:
             out[written] -= np.float32(config.presence_penalty) + np.float32(config.frequency_penalty) * often
 
 
-def choose(logits: Logits, states: Sequence[SampleState]) -> list[Choice | InputError]:
+def choose(logits: Float32s, states: Sequence[SampleState]) -> list[Choice | InputError]:
     """The next token of each row, or why there is none; `SampleState.push` is left to the caller.
 
     Args:
@@ -173,7 +172,7 @@ def choose(logits: Logits, states: Sequence[SampleState]) -> list[Choice | Input
     ]
 
 
-def _tokens(logits: Logits, states: Sequence[SampleState]) -> tuple[npt.NDArray[np.int64], list[InputError | None]]:
+def _tokens(logits: Float32s, states: Sequence[SampleState]) -> tuple[npt.NDArray[np.int64], list[InputError | None]]:
     """(R,) ids, and why a row has none: its own doing, and no business of the other rows."""
     errors: list[InputError | None] = [None] * len(states)
     spelled = min((state.num_tokens for state in states), default=0)
@@ -200,13 +199,13 @@ def _tokens(logits: Logits, states: Sequence[SampleState]) -> tuple[npt.NDArray[
     return tokens, errors
 
 
-def logprobs_of(logits: Logits, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def logprobs_of(logits: Float32s, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """(R, V) logits and (R,) ids -> (R,) natural-log probabilities."""
     out: npt.NDArray[np.float32] = logits[np.arange(len(tokens)), tokens] - _log_sum_exp(logits)
     return out
 
 
-def top_logprobs(row: Logits, norm: float, count: int) -> tuple[tuple[int, float], ...]:
+def top_logprobs(row: Float32s, norm: float, count: int) -> tuple[tuple[int, float], ...]:
     """The likeliest ids of (V,) logits and their log-probabilities, best first, lower ids first among equals."""
     if count == 0:
         return ()
@@ -215,7 +214,7 @@ def top_logprobs(row: Logits, norm: float, count: int) -> tuple[tuple[int, float
     return tuple((int(token), float(row[token] - norm)) for token in ids)
 
 
-def _log_sum_exp(logits: Logits) -> npt.NDArray[np.float32]:
+def _log_sum_exp(logits: Float32s) -> npt.NDArray[np.float32]:
     largest = logits.max(axis=1)
     shifted = logits - largest[:, None]
     np.exp(shifted, out=shifted)

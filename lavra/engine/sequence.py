@@ -15,9 +15,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Float32s
 from lavra.base.types import Delta
 from lavra.engine.blocks import chain_hash
-from lavra.engine.sampler import Logits, SampleState, logprobs_of
+from lavra.engine.sampler import SampleState, logprobs_of
 from lavra.generate.writing import Writing
 
 
@@ -210,7 +211,7 @@ class ScoredSequence(TokenSequence):
         known = self.first - 1 + len(self.logprobs)
         return max(0, end - max(known, self.computed))
 
-    def take(self, logits: Logits, end: int) -> None:
+    def take(self, logits: Float32s, end: int) -> None:
         """(n, V) logits after the n positions before `end`."""
         start = end - len(logits)
         wanted: npt.NDArray[np.int64] = np.asarray(self.tokens[start + 1 : end + 1], dtype=np.int64)

@@ -17,7 +17,7 @@ from lavra.base.types import Completion, Delta
 _PAUSE: Final = 0.005  # seconds between two flushes of a loop; the first token after a rest goes out at once
 
 Piece = Delta | BaseException
-Watch = Callable[[Piece], None]
+PieceWatch = Callable[[Piece], None]
 
 
 class EngineStream:
@@ -28,7 +28,7 @@ class EngineStream:
         watch: is told of every piece when it comes, in the engine's thread.
     """
 
-    def __init__(self, cancel: Callable[[], None], watch: Watch | None = None) -> None:
+    def __init__(self, cancel: Callable[[], None], watch: PieceWatch | None = None) -> None:
         self._cancel, self._watch = cancel, watch
         self._pieces: SimpleQueue[Piece] = SimpleQueue()
         self._ended = threading.Event()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lavra.base.types import Completion, FinishReason
 from lavra.generate.decode import DecodingState
-from lavra.generate.plan import Plan
+from lavra.generate.plan import DecodingPlan
 from lavra.generate.sampling import forbid_from
 from lavra.generate.writing import make_completion, open_stream
 from lavra.tokens.tokenizer import Tokenizer
@@ -61,7 +61,7 @@ class BeamSearch:
         num_tokens: ids the tokenizer can spell; the rest of a padded vocabulary is never chosen.
     """
 
-    def __init__(self, plan: Plan, tokenizer: Tokenizer, stop_ids: frozenset[int], num_tokens: int) -> None:
+    def __init__(self, plan: DecodingPlan, tokenizer: Tokenizer, stop_ids: frozenset[int], num_tokens: int) -> None:
         self._num_tokens = num_tokens
         self._plan = plan
         self._tokenizer = tokenizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lavra.base.errors import InputError
-from lavra.generate.plan import Reading
+from lavra.generate.plan import PromptReading
 
 _LEAST = 2  # tokens left for a text: one that is read, and one that is written
 
@@ -22,7 +22,7 @@ class Front:
     prompt: tuple[int, ...] = ()
     source: tuple[int, ...] = ()
 
-    def behind(self, reading: Reading, whose: str) -> Reading:
+    def behind(self, reading: PromptReading, whose: str) -> PromptReading:
         """How a model reads in the room these leave.
 
         Args:

@@ -20,15 +20,14 @@ from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreReq
 from lavra.generate.beam import BeamSearch
 from lavra.generate.decode import decode
 from lavra.generate.front import NO_FRONT, Front
-from lavra.generate.plan import Plan, Reading, plan_request, special_frame
+from lavra.generate.plan import DecodingPlan, PromptReading, plan_request, special_frame
 from lavra.generate.scoring import score_requests
 from lavra.generate.state import start
 from lavra.generate.writing import Writing, mean_logprob
+from lavra.model.build import Model
 from lavra.model.config import ModelConfig, Positions, Scaling
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.tokenizer import Tokenizer
-
-Model = Decoder | Encoder | EncoderDecoder
 
 
 def context_length(config: ModelConfig) -> int | None:
@@ -91,7 +90,7 @@ class InProcessModel:
         self.num_tokens = 1 + max(tokenizer.backend.get_vocab(with_added_tokens=True).values())
         context = context_length(config)
         self.front = front
-        self.whole_reading = Reading(  # of the model; requests meet what the front leaves of it
+        self.whole_reading = PromptReading(  # of the model; requests meet what the front leaves of it
             tokenizer=tokenizer,
             frame=special_frame(tokenizer),
             context=context,
@@ -148,7 +147,7 @@ class InProcessModel:
             self.model, self.config, self.reading, requests, front=self.front, batch_size=self.batch_size
         )
 
-    def deltas(self, plan: Plan, cancelled: threading.Event) -> Iterator[Delta]:
+    def deltas(self, plan: DecodingPlan, cancelled: threading.Event) -> Iterator[Delta]:
         """One completion piece by piece; beam search only knows its text at the end, and gives one piece."""
         if plan.request.num_beams > 1:
             completion = self._search(plan, cancelled)[0]
@@ -162,7 +161,7 @@ class InProcessModel:
                 return
             yield step[1]
 
-    def _stream(self, plan: Plan, cancelled: threading.Event) -> Iterator[tuple[Writing, Delta]]:
+    def _stream(self, plan: DecodingPlan, cancelled: threading.Event) -> Iterator[tuple[Writing, Delta]]:
         state, logits = start(self._writer(), [plan], self.front)
         writing = Writing(plan, 0, self.tokenizer, self.stop_ids)
         yield from decode(state, logits, [writing], num_tokens=self.num_tokens, cancelled=cancelled.is_set)
@@ -172,13 +171,13 @@ class InProcessModel:
             raise InputError("this model is an encoder and cannot write text; use score, embed or fill_mask")
         return self.model
 
-    def _plan(self, requests: Sequence[GenerateRequest]) -> list[Plan]:
+    def _plan(self, requests: Sequence[GenerateRequest]) -> list[DecodingPlan]:
         self._writer()
         for request in requests:
             _refuse_engine_settings(request)
         return [plan_request(request, self.reading) for request in requests]
 
-    def _write(self, plans: Sequence[Plan], batch: Sequence[tuple[int, int]]) -> list[Completion]:
+    def _write(self, plans: Sequence[DecodingPlan], batch: Sequence[tuple[int, int]]) -> list[Completion]:
         """Write one batch of (plan, sample) rows; each prompt is read once, however many samples it has."""
         used = sorted({index for index, _ in batch})
         places = [used.index(index) for index, _ in batch]
@@ -192,7 +191,7 @@ class InProcessModel:
                     done[id(writing)] = delta.completion
         return [done[id(writing)] for writing in writings]
 
-    def _search(self, plan: Plan, cancelled: threading.Event | None = None) -> list[Completion]:
+    def _search(self, plan: DecodingPlan, cancelled: threading.Event | None = None) -> list[Completion]:
         search = BeamSearch(plan, self.tokenizer, self.stop_ids, self.num_tokens)
         with torch.inference_mode():
             state, logits = start(self._writer(), [plan], self.front)
@@ -202,7 +201,7 @@ class InProcessModel:
 class TokenStream:
     """A completion being written; read it once, with `for` or `async for`.  Nothing runs until it is read."""
 
-    def __init__(self, model: InProcessModel, plan: Plan) -> None:
+    def __init__(self, model: InProcessModel, plan: DecodingPlan) -> None:
         self._cancelled = threading.Event()
         self._deltas = model.deltas(plan, self._cancelled)
 

@@ -19,7 +19,7 @@ from lavra.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class PromptFrame:
     """The special tokens a tokenizer puts around a text.
 
     Attributes:
@@ -31,12 +31,12 @@ class Frame:
     after: tuple[int, ...] = ()
 
 
-def special_frame(tokenizer: Tokenizer) -> Frame:
+def special_frame(tokenizer: Tokenizer) -> PromptFrame:
     """Find the frame by comparing one text encoded with and without special tokens."""
     plain, full = tokenizer.encode("a"), tokenizer.encode("a", add_special_tokens=True)
     for start in range(len(full) - len(plain) + 1):
         if full[start : start + len(plain)] == plain:
-            return Frame(before=tuple(full[:start]), after=tuple(full[start + len(plain) :]))
+            return PromptFrame(before=tuple(full[:start]), after=tuple(full[start + len(plain) :]))
     raise InputError(
         f"the tokenizer encodes 'a' as {plain}, but as {full} with special tokens; "
         "its post-processor changes the text itself, which no model of ours can be given"
@@ -44,7 +44,7 @@ def special_frame(tokenizer: Tokenizer) -> Frame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class PromptReading:
     """How a model reads: what planning must know of it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Reading:
     """
 
     tokenizer: Tokenizer
-    frame: Frame
+    frame: PromptFrame
     context: int | None
     source_context: int | None = None
     decoder_start: int | None = None
@@ -93,7 +93,7 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class DecodingPlan:
     """A request ready to run.
 
     Attributes:
@@ -120,7 +120,7 @@ class Plan:
         return len(self.prompt) + len(self.source or ())
 
 
-def plan_request(request: GenerateRequest, reading: Reading) -> Plan:
+def plan_request(request: GenerateRequest, reading: PromptReading) -> DecodingPlan:
     """Check a request and settle everything about it.
 
     Raises:
@@ -143,7 +143,7 @@ def plan_request(request: GenerateRequest, reading: Reading) -> Plan:
         )
     max_tokens, clamped = _fit_completion(len(prompt), reading.context, request.max_tokens)
     sampling, drawn = settle_seed(request.sampling)
-    return Plan(
+    return DecodingPlan(
         request=request,
         prompt=tuple(prompt),
         source=None if source is None else tuple(source),
@@ -190,7 +190,7 @@ def _idle_settings(request: GenerateRequest) -> tuple[str, ...]:
     return warnings
 
 
-def _read(request: GenerateRequest, reading: Reading) -> tuple[list[int], list[int] | None, tuple[str, ...]]:
+def _read(request: GenerateRequest, reading: PromptReading) -> tuple[list[int], list[int] | None, tuple[str, ...]]:
     """Prompt ids, source ids and warnings, by kind of model."""
     source: list[int] | None = None
     if reading.decoder_start is None:
@@ -213,13 +213,13 @@ def _ids(prompt: str | tuple[int, ...], encode: Callable[[str], list[int]]) -> l
     return encode(prompt) if isinstance(prompt, str) else list(prompt)
 
 
-def _unknown_warning(ids: list[int], reading: Reading) -> tuple[str, ...]:
+def _unknown_warning(ids: list[int], reading: PromptReading) -> tuple[str, ...]:
     reading.check_ids(ids)
     unknown = reading.tokenizer.num_unknown(ids)
     return (f"{unknown} tokens of the prompt are unknown to the tokenizer",) if unknown else ()
 
 
-def _fit_source(source: list[int], reading: Reading, truncate: bool) -> tuple[list[int], int]:
+def _fit_source(source: list[int], reading: PromptReading, truncate: bool) -> tuple[list[int], int]:
     """The source within the encoder's context; truncation keeps the newest tokens."""
     if reading.source_context is None or len(source) <= reading.source_context:
         return source, 0
@@ -227,7 +227,7 @@ def _fit_source(source: list[int], reading: Reading, truncate: bool) -> tuple[li
     return source[-reading.source_context :], len(source) - reading.source_context
 
 
-def _fit_prompt(prompt: list[int], reading: Reading, request: GenerateRequest) -> tuple[list[int], int]:
+def _fit_prompt(prompt: list[int], reading: PromptReading, request: GenerateRequest) -> tuple[list[int], int]:
     """The prompt with room for at least one token; truncation makes room for max_tokens, up to half the context."""
     context = reading.context
     if context is None or len(prompt) < context:

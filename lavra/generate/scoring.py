@@ -14,8 +14,8 @@ from torch import Tensor
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.types import Score, ScoreRequest
 from lavra.generate.front import Front
-from lavra.generate.plan import Reading
-from lavra.generate.target import Target, plan_score
+from lavra.generate.plan import PromptReading
+from lavra.generate.target import GenerationTarget, plan_score
 from lavra.model.config import ModelConfig
 from lavra.model.score import score_masked, score_sequences, score_targets
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
@@ -24,7 +24,7 @@ from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 def score_requests(
     model: Decoder | Encoder | EncoderDecoder,
     config: ModelConfig,
-    reading: Reading,
+    reading: PromptReading,
     requests: Sequence[ScoreRequest],
     *,
     front: Front,
@@ -54,7 +54,7 @@ def score_requests(
     return _score_decoder(model, [_behind(target, front, window) for target in targets], whole, batch_size)
 
 
-def _behind(target: Target, front: Front, window: int) -> Target:
+def _behind(target: GenerationTarget, front: Front, window: int) -> GenerationTarget:
     """A text behind virtual tokens, which are context like any other."""
     length = len(target.context) + len(target.tokens) - 1  # the last one is not read
     if front.prompt and length > window:
@@ -65,7 +65,7 @@ def _behind(target: Target, front: Front, window: int) -> Target:
     return replace(target, context=(*front.prompt, *target.context))
 
 
-def _score_decoder(model: Decoder, targets: Sequence[Target], window: int, batch_size: int) -> list[Score]:
+def _score_decoder(model: Decoder, targets: Sequence[GenerationTarget], window: int, batch_size: int) -> list[Score]:
     stride = max(1, window // 2)
     found = score_sequences(
         model,
@@ -91,7 +91,7 @@ def _score_decoder(model: Decoder, targets: Sequence[Target], window: int, batch
 
 
 def _score_encoder(
-    model: Encoder, reading: Reading, target: Target, front: Front, window: int, batch_size: int
+    model: Encoder, reading: PromptReading, target: GenerationTarget, front: Front, window: int, batch_size: int
 ) -> Score:
     mask_id = reading.tokenizer.mask_id
     if mask_id is None:
@@ -114,7 +114,7 @@ def _score_encoder(
 
 
 def _score_encoder_decoder(
-    model: EncoderDecoder, reading: Reading, requests: Sequence[ScoreRequest], front: Front, batch_size: int
+    model: EncoderDecoder, reading: PromptReading, requests: Sequence[ScoreRequest], front: Front, batch_size: int
 ) -> list[Score]:
     targets = [plan_score(request, reading) for request in requests]
     assert reading.decoder_start is not None
@@ -129,7 +129,9 @@ def _logprobs(nll: Tensor) -> list[float | None]:
     return [-value for value in nll.tolist()]
 
 
-def _score(target: Target, logprobs: list[float | None], warnings: tuple[str, ...], kind: str = "next_token") -> Score:
+def _score(
+    target: GenerationTarget, logprobs: list[float | None], warnings: tuple[str, ...], kind: str = "next_token"
+) -> Score:
     return Score(
         tokens=target.tokens, logprobs=tuple(logprobs), num_bytes=target.num_bytes, kind=kind, warnings=warnings
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lavra.generate.front import Front
-from lavra.generate.plan import Plan
+from lavra.generate.plan import DecodingPlan
 from lavra.model.cache import KVCache
 from lavra.model.transformer import Decoder, EncoderDecoder
 
@@ -40,7 +40,7 @@ class CachedState:
             self._cache.select(torch.tensor(list(rows), device=self._cache.length.device))
 
 
-def start(model: Decoder | EncoderDecoder, plans: Sequence[Plan], front: Front) -> tuple[CachedState, Tensor]:
+def start(model: Decoder | EncoderDecoder, plans: Sequence[DecodingPlan], front: Front) -> tuple[CachedState, Tensor]:
     """Read the sources and prompts of all plans behind a front; the state, and logits (B,V) of the first tokens."""
     device = next(model.parameters()).device
     prompts = [(*front.prompt, *plan.prompt) for plan in plans]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from lavra.base.errors import InputError
 from lavra.base.types import ScoreRequest
-from lavra.generate.plan import Reading
+from lavra.generate.plan import PromptReading
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class GenerationTarget:
     """What one request asks to score.
 
     Attributes:
@@ -29,7 +29,7 @@ class Target:
     source: tuple[int, ...] | None = None
 
 
-def plan_score(request: ScoreRequest, reading: Reading) -> Target:
+def plan_score(request: ScoreRequest, reading: PromptReading) -> GenerationTarget:
     """Split a request into what is context and what is scored.
 
     Raises:
@@ -45,7 +45,7 @@ def plan_score(request: ScoreRequest, reading: Reading) -> Target:
         context, tokens = reading.frame.before, tuple(reading.tokenizer.encode(request.text))
     else:
         tokens, warnings = _continuation(request.given, request.text, reading)
-    return Target(
+    return GenerationTarget(
         context=context,
         tokens=tokens,
         num_bytes=num_bytes(request.text, reading),
@@ -53,12 +53,12 @@ def plan_score(request: ScoreRequest, reading: Reading) -> Target:
     )
 
 
-def _translation(request: ScoreRequest, reading: Reading, start: int) -> Target:
+def _translation(request: ScoreRequest, reading: PromptReading, start: int) -> GenerationTarget:
     """A text, its end token included, given its source."""
     if request.given is None:
         raise InputError("an encoder-decoder scores a text given a source; pass given=")
     tokens = tuple(reading.source_ids(request.text)) if isinstance(request.text, str) else request.text
-    return Target(
+    return GenerationTarget(
         context=(start,),
         tokens=tokens,
         source=tuple(reading.source_ids(request.given)),
@@ -67,7 +67,7 @@ def _translation(request: ScoreRequest, reading: Reading, start: int) -> Target:
     )
 
 
-def _continuation(given: str, text: str, reading: Reading) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _continuation(given: str, text: str, reading: PromptReading) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The tokens of `text` after `given`: as the two are tokenized together, where the border allows."""
     encode = reading.tokenizer.encode
     before, whole = encode(given), encode(given + text)
@@ -77,12 +77,12 @@ def _continuation(given: str, text: str, reading: Reading) -> tuple[tuple[int, .
     return tuple(encode(text)), (f"{reason}; move spaces from the end of given to the start of text",)
 
 
-def num_bytes(text: str | tuple[int, ...], reading: Reading) -> int:
+def num_bytes(text: str | tuple[int, ...], reading: PromptReading) -> int:
     """UTF-8 length of a text, or of what ids spell."""
     return len((text if isinstance(text, str) else reading.tokenizer.decode(list(text))).encode())
 
 
-def check_tokens(tokens: Sequence[int], reading: Reading) -> tuple[str, ...]:
+def check_tokens(tokens: Sequence[int], reading: PromptReading) -> tuple[str, ...]:
     """Refuse ids that do not exist; a warning where some are the unknown token."""
     reading.check_ids(tokens)
     unknown = reading.tokenizer.num_unknown(list(tokens))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lavra.base.types import Completion, Delta, FinishReason, Usage
-from lavra.generate.plan import Plan
+from lavra.generate.plan import DecodingPlan
 from lavra.tokens.stream import TextStream
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -26,7 +26,7 @@ class Writing:
         stop_ids: tokens that end a text.
     """
 
-    def __init__(self, plan: Plan, sample: int, tokenizer: Tokenizer, stop_ids: frozenset[int]) -> None:
+    def __init__(self, plan: DecodingPlan, sample: int, tokenizer: Tokenizer, stop_ids: frozenset[int]) -> None:
         self.plan = plan
         self.sample = sample
         self.tokens: list[int] = []
@@ -106,13 +106,13 @@ def mean_logprob(completion: Completion) -> float:
     return sum(completion.logprobs) / max(1, len(completion.logprobs))
 
 
-def open_stream(tokenizer: Tokenizer, plan: Plan) -> TextStream:
+def open_stream(tokenizer: Tokenizer, plan: DecodingPlan) -> TextStream:
     """An incremental detokenizer that stops at the request's stop strings."""
     return TextStream(tokenizer, stop=plan.request.stop, prompt=plan.prompt[-_PROMPT_TAIL:])
 
 
 def make_completion(
-    plan: Plan, text: str, tokens: Sequence[int], logprobs: Sequence[float], reason: FinishReason
+    plan: DecodingPlan, text: str, tokens: Sequence[int], logprobs: Sequence[float], reason: FinishReason
 ) -> Completion:
     """The result of one request, with its account."""
     return Completion(

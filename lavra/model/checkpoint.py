@@ -30,7 +30,7 @@ from lavra.model.families import FAMILIES, family
 from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
 from lavra.model.tensors import FLOATS, TensorFiles, open_tensors, write_tensors
-from lavra.model.weights import Rule, Table, their_shape
+from lavra.model.weights import Rule, WeightTable, their_shape
 
 log = logging.getLogger(__name__)
 
@@ -300,7 +300,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(re.search(pattern, name) for pattern in patterns)
 
 
-def check_names(table: Table, checkpoint: Checkpoint, folder: Path) -> None:
+def check_names(table: WeightTable, checkpoint: Checkpoint, folder: Path) -> None:
     """Refuse a checkpoint whose tensors are not exactly the table's."""
     expected, found = {one.theirs for one in table}, set(checkpoint.names)
     missing, unexpected = sorted(expected - found), sorted(found - expected)
@@ -315,7 +315,7 @@ def check_names(table: Table, checkpoint: Checkpoint, folder: Path) -> None:
         )
 
 
-def check_shapes(table: Table, model: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
+def check_shapes(table: WeightTable, model: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
     """Refuse tensors that are no weights, or of another shape than the model's."""
     ours = dict(model.named_parameters())
     for one in table:
@@ -333,7 +333,9 @@ def check_shapes(table: Table, model: nn.Module, checkpoint: Checkpoint, folder:
             )
 
 
-def fill(model: nn.Module, table: Table, checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> None:
+def fill(
+    model: nn.Module, table: WeightTable, checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+) -> None:
     """Give every parameter its tensor, owned, contiguous, in the wanted type and place."""
     for one in table:
         for name, part in zip(one.ours, one.form.split(checkpoint.read(one.theirs)), strict=True):
@@ -343,7 +345,7 @@ def fill(model: nn.Module, table: Table, checkpoint: Checkpoint, dtype: torch.dt
             setattr(model.get_submodule(owner), leaf, nn.Parameter(owned))
 
 
-def _unprefixed(target: Family, table: Table) -> Table:
+def _unprefixed(target: Family, table: WeightTable) -> WeightTable:
     return [replace(one, theirs=one.theirs.removeprefix(target.prefix)) for one in table]
 
 

@@ -44,7 +44,7 @@ def bits_per_byte(nll_sum_nats: float, num_bytes: int) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class ScoreWindow:
     """A stretch of a token sequence read at once; tokens `first` up to `end` are scored, the rest is context.
 
     Attributes:
@@ -58,7 +58,7 @@ class Window:
     end: int
 
 
-def plan_windows(num_tokens: int, *, window: int, stride: int, first: int = 1) -> list[Window]:
+def plan_windows(num_tokens: int, *, window: int, stride: int, first: int = 1) -> list[ScoreWindow]:
     """Windows that score tokens `first` to `num_tokens` once each, reading at most `window` tokens at a time.
 
     Every scored token sees at least `min(its position, window - stride + 1)` tokens before it.
@@ -68,12 +68,12 @@ def plan_windows(num_tokens: int, *, window: int, stride: int, first: int = 1) -
     """
     if not 1 <= stride <= window:
         raise ConfigError(f"stride={stride} is outside 1..window={window}; half the window is a good stride")
-    windows: list[Window] = []
+    windows: list[ScoreWindow] = []
     begin = max(first, 1)
     while begin < num_tokens:
         reach = begin + stride if windows else max(begin + stride, window + 1)
         end = min(num_tokens, reach)
-        windows.append(Window(start=max(0, end - 1 - window), first=begin, end=end))
+        windows.append(ScoreWindow(start=max(0, end - 1 - window), first=begin, end=end))
         begin = end
     return windows
 
@@ -131,7 +131,7 @@ def score_sequences(
     return results
 
 
-def _score_windows(model: Decoder, texts: Sequence[Tensor], batch: Sequence[tuple[int, Window]]) -> list[Tensor]:
+def _score_windows(model: Decoder, texts: Sequence[Tensor], batch: Sequence[tuple[int, ScoreWindow]]) -> list[Tensor]:
     """NLL of each window's scored tokens; right padding is invisible to a causal model."""
     inputs = _pad([texts[row][part.start : part.end - 1] for row, part in batch])  # (B,T)
     scored = torch.zeros_like(inputs, dtype=torch.bool)  # (B,T) positions whose next token is scored
@@ -143,7 +143,7 @@ def _score_windows(model: Decoder, texts: Sequence[Tensor], batch: Sequence[tupl
     return list(torch.split(token_nll(model, hidden, labels), [part.end - part.first for _, part in batch]))
 
 
-def _positions(batch: Sequence[tuple[int, Window]]) -> Tensor:
+def _positions(batch: Sequence[tuple[int, ScoreWindow]]) -> Tensor:
     """(B,T) counted from 0, padding at its row's last place: dynamic RoPE looks at the greatest position of a row."""
     last = torch.tensor([part.end - part.start - 2 for _, part in batch])
     return torch.minimum(torch.arange(int(last.max()) + 1)[None, :], last[:, None])

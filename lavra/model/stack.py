@@ -40,7 +40,7 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceStates:
     """What a decoder attends to besides itself.
 
     Attributes:
@@ -116,7 +116,7 @@ class Stack(nn.Module):
         self.relative_bias = None if bias is None else RelativeBias(bias, config.num_heads, causal=causal)
         self.slopes, self.alibi_scale = _alibi(config)
 
-    def forward(self, x: Tensor, rows: Rows, source: Source | None = None) -> Tensor:
+    def forward(self, x: Tensor, rows: Rows, source: SourceStates | None = None) -> Tensor:
         """(B, T, D) embeddings -> (B, T, D) hidden states."""
         context = self.context(x, rows, source)
         for block in self.blocks:
@@ -131,7 +131,7 @@ class Stack(nn.Module):
             x = self.norm(x)
         return dropout(x, self.dropout, self.training)
 
-    def context(self, x: Tensor, rows: Rows, source: Source | None = None) -> Context:
+    def context(self, x: Tensor, rows: Rows, source: SourceStates | None = None) -> Context:
         """What all blocks of a pass over (B, T, D) embeddings share."""
         if self.rotary is not None and self.rotary.dynamic and rows.segments is not None:
             raise InputError(

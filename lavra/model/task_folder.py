@@ -39,7 +39,7 @@ from lavra.model.families.family import Family
 from lavra.model.families.head_forms import HeadForm, Reads, head_form, task_of
 from lavra.model.heads import SPAN_LABELS, TaskConfig, TaskModel, strip
 from lavra.model.tensors import open_tensors, write_tensors
-from lavra.model.weights import Table, both, rule
+from lavra.model.weights import WeightTable, both, rule
 
 _SHARD = 5_000_000_000
 
@@ -119,7 +119,7 @@ def task_fields(model: TaskModel) -> dict[str, Any]:
     return fields
 
 
-def task_table(model: TaskModel) -> Table:
+def task_table(model: TaskModel) -> WeightTable:
     """The table between `transformers`' tensors of this model and ours."""
     source, form = family(model.config.family), model.form
     base = [one for one in source.table(model.config) if not one.ours[0].startswith("head.")]

@@ -21,7 +21,7 @@ from lavra.model.embedding import Embedding
 from lavra.model.feedforward import ACTIVATIONS
 from lavra.model.masks import Pairs, build_mask
 from lavra.model.norm import build_norm
-from lavra.model.stack import Source, Stack, lay_out
+from lavra.model.stack import SourceStates, Stack, lay_out
 
 
 class Head(nn.Module):
@@ -306,7 +306,7 @@ def _source(
     segments: Tensor | None,
     decoder_segments: Tensor | None,
     cache: Cache | None,
-) -> Source:
+) -> SourceStates:
     """What the decoder's (B, U, D) attends to: the encoder's output, or what the cache kept of it."""
     if cache is not None and cache.source:
         encoded, attention_mask, length = None, cache.source_mask, cache.source[0][0].shape[1]
@@ -324,7 +324,7 @@ def _source(
         key_mask=None if attention_mask is None else attention_mask.bool(),
         causal=False,
     )
-    return Source(hidden=encoded, mask=build_mask(pairs, precise=True, x=x))
+    return SourceStates(hidden=encoded, mask=build_mask(pairs, precise=True, x=x))
 
 
 def num_parameters(model: nn.Module) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 
-class Form(Protocol):
+class TensorForm(Protocol):
     """How one tensor of theirs stores one or several of ours."""
 
     def split(self, theirs: Tensor) -> list[Tensor]:
@@ -109,7 +109,7 @@ class Rule:
 
     theirs: str
     ours: tuple[str, ...]
-    form: Form = Same()
+    form: TensorForm = Same()
 
     def at(self, layer: int) -> Rule:
         """The rule of one layer, from a pattern with `{i}` in its names."""
@@ -119,15 +119,17 @@ class Rule:
         )
 
 
-Table = list[Rule]
+WeightTable = list[Rule]
 
 
-def rule(theirs: str, *ours: str, form: Form | None = None) -> Rule:
+def rule(theirs: str, *ours: str, form: TensorForm | None = None) -> Rule:
     """A rule; the same tensor under another name unless a form is given."""
     return Rule(theirs=theirs, ours=ours, form=form or Same())
 
 
-def both(theirs: str, *ours: str, weight: Form | None = None, bias: Form | None = None, biased: bool = True) -> Table:
+def both(
+    theirs: str, *ours: str, weight: TensorForm | None = None, bias: TensorForm | None = None, biased: bool = True
+) -> WeightTable:
     """The rules of a layer's weight and, where it has one, its bias."""
     rules = [rule(f"{theirs}.weight", *(f"{name}.weight" for name in ours), form=weight)]
     if biased:
@@ -135,18 +137,18 @@ def both(theirs: str, *ours: str, weight: Form | None = None, bias: Form | None 
     return rules
 
 
-def each_layer(pattern: Iterable[Rule], num_layers: int) -> Table:
+def each_layer(pattern: Iterable[Rule], num_layers: int) -> WeightTable:
     """A pattern's rules for every layer."""
     rules = list(pattern)
     return [one.at(layer) for layer in range(num_layers) for one in rules]
 
 
-def to_theirs(table: Table, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_theirs(table: WeightTable, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors under their names and in their forms."""
     return {one.theirs: one.form.join([ours[name] for name in one.ours]) for one in table}
 
 
-def to_ours(table: Table, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_ours(table: WeightTable, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors under our names and in our forms."""
     return {
         name: part for one in table for name, part in zip(one.ours, one.form.split(theirs[one.theirs]), strict=True)

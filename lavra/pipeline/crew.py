@@ -20,7 +20,7 @@ from lavra.base.device import pick_device
 from lavra.train import Parallel
 from lavra.train.parallel import join_processes
 
-Task = Mapping[str, Any]
+CrewTask = Mapping[str, Any]
 """Plain data that says completely what to do."""
 
 
@@ -53,7 +53,7 @@ class Crew:
         return cls(parallel=parallel, rank=rank, size=size)
 
     @contextmanager
-    def leading(self, task: Task) -> Iterator[None]:
+    def leading(self, task: CrewTask) -> Iterator[None]:
         """In the main process: a block in which everyone works on a task."""
         self._send(json.dumps(task))
         self.busy = True
@@ -65,7 +65,7 @@ class Crew:
         if not self.busy:
             self._send("")
 
-    def follow(self, do: Callable[[Task], object]) -> None:
+    def follow(self, do: Callable[[CrewTask], object]) -> None:
         """In the other processes: take part in every task until dismissed."""
         while task := self._receive():
             do(json.loads(task))

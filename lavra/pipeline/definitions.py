@@ -25,7 +25,7 @@ _Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
+class CodeDefinition:
     """A function or class that says what it does.
 
     Attributes:
@@ -63,7 +63,7 @@ class Definitions:
         undocumented: definitions without a docstring that says something.
     """
 
-    found: tuple[Definition, ...]
+    found: tuple[CodeDefinition, ...]
     undocumented: int
 
 
@@ -93,13 +93,13 @@ def _definitions(node: ast.AST, inside: str) -> Iterator[tuple[_Node, str]]:
             yield from _definitions(child, inside)
 
 
-def _read(node: _Node, inside: str, lines: list[str]) -> Definition | None:
+def _read(node: _Node, inside: str, lines: list[str]) -> CodeDefinition | None:
     docstring = inspect.cleandoc(ast.get_docstring(node, clean=False) or "").strip()
     first, _, rest = docstring.partition("\n\n")
     description = " ".join(first.split())
     if len(description.split()) < LEAST_WORDS or description.startswith(">>>"):
         return None
-    return Definition(
+    return CodeDefinition(
         name=node.name,
         qualified=f"{inside}{node.name}",
         signature=_signature(node),

@@ -15,11 +15,11 @@ import numpy.typing as npt
 import torch
 
 from lavra.data.batch import IGNORE, Batch, BatchMaker
-from lavra.data.dataset import TokenDataset
+from lavra.data.pretraining.dataset import TokenDataset
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
 from lavra.model.loss import label_logprobs
 from lavra.model.score import score_sequences
-from lavra.pipeline.prepare import Progress
+from lavra.pipeline.stages.prepare import Progress
 
 _GROUP = 8  # documents scored between two signs of progress
 

@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from lavra.base.types import Document
-from lavra.pipeline.definitions import Definition, read_definitions
+from lavra.pipeline.definitions import CodeDefinition, read_definitions
 
-Kind = Literal["describe", "signature", "complete", "choose"]
+InstructionKind = Literal["describe", "signature", "complete", "choose"]
 PairKind = Literal["signature", "question"]
-KINDS: Final[tuple[Kind, ...]] = ("describe", "signature", "complete", "choose")
+KINDS: Final[tuple[InstructionKind, ...]] = ("describe", "signature", "complete", "choose")
 PAIR_KINDS: Final[tuple[PairKind, ...]] = ("signature", "question")
 NUM_CHOICES: Final = 3
 
@@ -142,7 +142,7 @@ def count_kinds(samples: Iterable[Instruction | Pair]) -> dict[str, int]:
     return dict(Counter(one.kind for one in samples))
 
 
-def _instructions(found: Sequence[Definition], document: Document, draw: random.Random) -> Iterator[Instruction]:
+def _instructions(found: Sequence[CodeDefinition], document: Document, draw: random.Random) -> Iterator[Instruction]:
     for one in found:
         source = f"{document.source or document.id}:{one.line}"
         yield Instruction("describe", f"What does this do?\n\n{one.signature}", one.description, source)
@@ -156,7 +156,7 @@ def _instructions(found: Sequence[Definition], document: Document, draw: random.
             yield Instruction("choose", f"Which one is this? {one.question}\n\n{choices}", one.name, source)
 
 
-def _offered(one: Definition, found: Sequence[Definition], draw: random.Random) -> list[str]:
+def _offered(one: CodeDefinition, found: Sequence[CodeDefinition], draw: random.Random) -> list[str]:
     """The definition's signature among those of others, of other names; empty where the document has too few."""
     others = {other.name: other for other in found if other.name != one.name and other.question != one.question}
     if len(others) < NUM_CHOICES - 1:
@@ -166,7 +166,7 @@ def _offered(one: Definition, found: Sequence[Definition], draw: random.Random) 
     return offered
 
 
-def _pairs(found: Sequence[Definition], document: Document) -> Iterator[Pair]:
+def _pairs(found: Sequence[CodeDefinition], document: Document) -> Iterator[Pair]:
     for one in found:
         source = f"{document.source or document.id}:{one.line}"
         yield Pair("signature", one.signature, one.description, source)

@@ -7,10 +7,10 @@ from typing import Any
 
 from lavra.base.errors import ConfigError
 from lavra.data.batch import BatchMaker
-from lavra.data.dataset import TokenDataset
-from lavra.data.masked_token import MASK_SHARE, MaskedToken, MaskedTokenConfig
-from lavra.data.next_token import FimTokens, NextToken, NextTokenConfig
-from lavra.data.span_corruption import SpanCorruption, SpanCorruptionConfig
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.data.pretraining.masked_token import MASK_SHARE, MaskedToken, MaskedTokenConfig
+from lavra.data.pretraining.next_token import FimTokens, NextToken, NextTokenConfig
+from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
 from lavra.model import ModelConfig
 from lavra.model.config import Kind
 from lavra.tokens import FIM_TOKENS, Tokenizer

@@ -17,14 +17,14 @@ from lavra.adapt.peft_write import save_adapter
 from lavra.base.device import pick_device
 from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest
-from lavra.data.supervised.samples import ChatSample, Place, RewriteSample, Sample
+from lavra.data.labelled.samples import ChatSample, Place, RewriteSample, Sample
 from lavra.generate.in_process import InProcessModel
-from lavra.pipeline.finetuning.recipe import Lesson
-from lavra.pipeline.finetuning.run import ADAPTER
-from lavra.pipeline.finetuning.settings import FinetuneConfig
-from lavra.pipeline.finetuning.writing import WritingRecipe
 from lavra.pipeline.instructions import KINDS, Instruction
 from lavra.quantize import load_model
+from lavra.runs.finetune import ADAPTER
+from lavra.tasks.learning.recipe import Lesson
+from lavra.tasks.learning.settings import FinetuneConfig
+from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tokens import Tokenizer
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 

@@ -22,9 +22,9 @@ from lavra.pipeline.instructions import (
     count_kinds,
     make_samples,
 )
-from lavra.pipeline.prepare import Progress
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stages.prepare import Progress
 from lavra.report import Details, Section, Table
 from lavra.text import Corpus
 

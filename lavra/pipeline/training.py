@@ -17,14 +17,14 @@ import torch
 from lavra.base.device import pick_device
 from lavra.base.ports import Hook
 from lavra.data.batch import BatchMaker
-from lavra.data.dataset import TokenDataset
-from lavra.evaluate.heldout import bits_per_byte
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.evaluation.heldout import bits_per_byte
 from lavra.model import Decoder, Model, build_model
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.heldout import fill_holes, sample_documents, score_documents
 from lavra.pipeline.objective import Noise, make_objective
 from lavra.pipeline.plan import Plan
-from lavra.pipeline.prepare import open_tokens
+from lavra.pipeline.stages.prepare import open_tokens
 from lavra.tokens import Tokenizer
 from lavra.train import Objective, Parallel, TrainResult, checkpoint_folders, train
 from lavra.train.checkpoint import load_weights

@@ -17,19 +17,19 @@ from lavra.base.device import find_compiler
 from lavra.base.units import format_duration
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
-from lavra.pipeline.adapt import adapt_stage
-from lavra.pipeline.baselines import baselines_stage
-from lavra.pipeline.compress import compress_stage
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.encoder import encoder_stage
-from lavra.pipeline.evaluate import evaluate_stage, load_verdict
-from lavra.pipeline.evaluate_holes import evaluate_holes_stage
 from lavra.pipeline.plan import Plan
-from lavra.pipeline.planning import plan_stage
-from lavra.pipeline.prepare import Progress, prepare_stages
-from lavra.pipeline.pretrain import pretrain_stage
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageResult, run_stages, timings
+from lavra.pipeline.stages.adapt import adapt_stage
+from lavra.pipeline.stages.baselines import baselines_stage
+from lavra.pipeline.stages.compress import compress_stage
+from lavra.pipeline.stages.encoder import encoder_stage
+from lavra.pipeline.stages.evaluate import evaluate_stage, load_verdict
+from lavra.pipeline.stages.evaluate_holes import evaluate_holes_stage
+from lavra.pipeline.stages.planning import plan_stage
+from lavra.pipeline.stages.prepare import Progress, prepare_stages
+from lavra.pipeline.stages.pretrain import pretrain_stage
 from lavra.pipeline.teaching import instructions_stage
 from lavra.report import Fact, Report, load_sections
 

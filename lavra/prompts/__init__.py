@@ -3,16 +3,24 @@
 from lavra.prompts.answer import Answer, AnswerConfig, Answerer, Answering
 from lavra.prompts.budget import Budget, Fitted, LeftOut, fit_shots
 from lavra.prompts.calibrate import LabelClassifier, LabelScorer, LabelScoring, calibrated
-from lavra.prompts.compare import Comparison, PairResult, PromptResult, compare
+from lavra.prompts.compare import PairResult, PromptComparison, PromptResult, compare
 from lavra.prompts.cost import Price
 from lavra.prompts.example import Example, Expect, Verdict, judge
 from lavra.prompts.expectations import ExampleResult, run_tests
 from lavra.prompts.inspection import Inspection, inspect_prompt
-from lavra.prompts.layout import Layout, PromptTokenizer
+from lavra.prompts.layout import PromptLayout, PromptTokenizer
 from lavra.prompts.prompt import Generation, MessageTemplate, Prompt
 from lavra.prompts.prompt_file import read_examples, read_prompt
 from lavra.prompts.render import Rendered, Turn, render
-from lavra.prompts.select import Selection, ShotOrder, arranged, balanced, rank_diverse, rank_nearest, rank_random
+from lavra.prompts.select import (
+    ExampleSelection,
+    ShotOrder,
+    arranged,
+    balanced,
+    rank_diverse,
+    rank_nearest,
+    rank_random,
+)
 from lavra.prompts.shots import ShotConfig, ShotPool
 from lavra.prompts.template import PromptError
 from lavra.prompts.variables import Variable, VariableType
@@ -23,9 +31,9 @@ __all__ = [
     "Answerer",
     "Answering",
     "Budget",
-    "Comparison",
     "Example",
     "ExampleResult",
+    "ExampleSelection",
     "Expect",
     "Fitted",
     "Generation",
@@ -33,17 +41,17 @@ __all__ = [
     "LabelClassifier",
     "LabelScorer",
     "LabelScoring",
-    "Layout",
     "LeftOut",
     "MessageTemplate",
     "PairResult",
     "Price",
     "Prompt",
+    "PromptComparison",
     "PromptError",
+    "PromptLayout",
     "PromptResult",
     "PromptTokenizer",
     "Rendered",
-    "Selection",
     "ShotConfig",
     "ShotOrder",
     "ShotPool",

@@ -17,7 +17,7 @@ from lavra.base.ports import LanguageModel
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
 from lavra.prompts.budget import Budget, Fitted, LeftOut, fit_shots
 from lavra.prompts.calibrate import LabelClassifier, LabelScorer, LabelScoring
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.select import ShotOrder
 from lavra.prompts.shots import Progress, ShotPool
@@ -111,7 +111,7 @@ class Answerer:
         self,
         prompt: Prompt,
         model: LanguageModel,
-        layout: Layout,
+        layout: PromptLayout,
         *,
         pool: ShotPool | None = None,
         config: AnswerConfig | None = None,

@@ -19,17 +19,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lavra.base.arrays import Float64s
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import LanguageModel
 from lavra.base.types import Score, ScoreRequest
 from lavra.prompts.example import Example
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.render import Rendered, render
-
-Scores = npt.NDArray[np.float64]
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """What stands for a text that says nothing (Zhao et al. 2021, §5)."""
@@ -60,7 +58,7 @@ class LabelScorer:
     """
 
     def __init__(
-        self, model: LanguageModel, layout: Layout, prompt: Prompt, *, scoring: LabelScoring = LabelScoring.SUM
+        self, model: LanguageModel, layout: PromptLayout, prompt: Prompt, *, scoring: LabelScoring = LabelScoring.SUM
     ) -> None:
         if not prompt.labels:
             raise ConfigError(f"{prompt} has no labels to choose from; add `labels`, or let the model write")
@@ -81,7 +79,7 @@ class LabelScorer:
         """(L,) tokens of each label with what stands before it."""
         return tuple(len(self._layout.tokenizer.encode(self._prompt.lead + label)) for label in self._prompt.labels)
 
-    def scores(self, rendered: Sequence[Rendered]) -> Scores:
+    def scores(self, rendered: Sequence[Rendered]) -> Float64s:
         """(N,L) natural-log scores of the labels after each prompt.
 
         Raises:
@@ -97,7 +95,7 @@ class LabelScorer:
         return scores - self._after_domain if self._scoring is LabelScoring.PMI else scores
 
     @cached_property
-    def _after_domain(self) -> Scores:
+    def _after_domain(self) -> Float64s:
         """(L,) what the labels have after a text that only asks for one."""
         assert self._prompt.domain is not None
         requests = [
@@ -105,7 +103,7 @@ class LabelScorer:
         ]
         return self._totals(requests, [None] * len(requests))
 
-    def _totals(self, requests: Sequence[ScoreRequest], last: Sequence[int | None]) -> Scores:
+    def _totals(self, requests: Sequence[ScoreRequest], last: Sequence[int | None]) -> Float64s:
         labels = self._prompt.labels
         totals = []
         for index, (score, number) in enumerate(zip(self._model.score(requests), last, strict=True)):
@@ -138,9 +136,9 @@ class LabelClassifier:
         if calibrate and not any(variable.is_free_text for variable in scorer.prompt.variables):
             raise ConfigError(f"{scorer.prompt} has no free text that could be left empty; it cannot be calibrated")
         self._scorer, self._calibrate = scorer, calibrate
-        self._priors: dict[tuple[Rendered, ...], Scores] = {}
+        self._priors: dict[tuple[Rendered, ...], Float64s] = {}
 
-    def probabilities(self, cases: Sequence[tuple[Mapping[str, Any], Sequence[Example]]]) -> Scores:
+    def probabilities(self, cases: Sequence[tuple[Mapping[str, Any], Sequence[Example]]]) -> Float64s:
         """(N,L) probabilities of the labels, each row with sum 1.
 
         Args:
@@ -156,7 +154,7 @@ class LabelClassifier:
         priors = [self.prior(given, shots) for given, shots in cases]
         return calibrated(found, np.stack(priors)) if priors else found
 
-    def prior(self, given: Mapping[str, Any], shots: Sequence[Example]) -> Scores:
+    def prior(self, given: Mapping[str, Any], shots: Sequence[Example]) -> Float64s:
         """(L,) what is answered where there is nothing to answer; remembered for shots and values that recur."""
         prompt = self._scorer.prompt
         empty = tuple(render(prompt, values, shots) for values in content_free(prompt, given))
@@ -172,7 +170,7 @@ def content_free(prompt: Prompt, given: Mapping[str, Any]) -> list[dict[str, Any
     return [{**values, **dict.fromkeys(free, nothing)} for nothing in CONTENT_FREE]
 
 
-def calibrated(probabilities: Scores, prior: Scores) -> Scores:
+def calibrated(probabilities: Float64s, prior: Float64s) -> Float64s:
     """Divide a bias out.
 
     Args:
@@ -186,7 +184,7 @@ def calibrated(probabilities: Scores, prior: Scores) -> Scores:
     return softmax(np.log(np.maximum(probabilities, tiny)) - np.log(np.maximum(prior, tiny)))
 
 
-def softmax(scores: Scores) -> Scores:
+def softmax(scores: Float64s) -> Float64s:
     """(N,L) probabilities of log-scores, each row with sum 1."""
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))

@@ -96,7 +96,7 @@ class PairResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class PromptComparison:
     """Several prompts on one set.
 
     Attributes:
@@ -115,7 +115,7 @@ def compare(
     titles: Sequence[str] | None = None,
     price: Price | None = None,
     progress: Progress | None = None,
-) -> Comparison:
+) -> PromptComparison:
     """Put every sample to every prompt.
 
     Args:
@@ -136,7 +136,7 @@ def compare(
         _result(title, answerer, own, price or Price(), progress)
         for title, answerer, own in zip(titles, answerers, asked, strict=True)
     )
-    return Comparison(results=results, pairs=_pairs(results))
+    return PromptComparison(results=results, pairs=_pairs(results))
 
 
 def _asked(prompt: Prompt, samples: Sequence[Example]) -> list[Example]:

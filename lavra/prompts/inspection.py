@@ -10,7 +10,7 @@ from typing import Any
 from lavra.prompts.answer import Answerer
 from lavra.prompts.budget import Fitted
 from lavra.prompts.cost import Price
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.render import render
 
 
@@ -37,7 +37,7 @@ class Inspection:
     cost: float
 
 
-def inspect_prompt(answerer: Answerer, layout: Layout, given: Mapping[str, Any], price: Price) -> Inspection:
+def inspect_prompt(answerer: Answerer, layout: PromptLayout, given: Mapping[str, Any], price: Price) -> Inspection:
     """Count the tokens of a prompt for one input.
 
     Raises:

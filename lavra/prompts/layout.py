@@ -24,7 +24,7 @@ class PromptTokenizer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class PromptLayout:
     """Lays prompts out for one model.
 
     Attributes:

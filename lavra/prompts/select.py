@@ -20,15 +20,13 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lavra.base.arrays import Floats
 from lavra.base.errors import ConfigError
 from lavra.base.files import hash_json
 
-Floats = npt.NDArray[np.floating[Any]]
 
-
-class Selection(Enum):
+class ExampleSelection(Enum):
     """How shots are chosen."""
 
     RANDOM = "random"

@@ -13,7 +13,7 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import Embedder
 from lavra.prompts.example import Example
 from lavra.prompts.prompt import Prompt
-from lavra.prompts.select import Selection, ShotOrder, balanced, rank_diverse, rank_nearest, rank_random
+from lavra.prompts.select import ExampleSelection, ShotOrder, balanced, rank_diverse, rank_nearest, rank_random
 
 _BATCH = 64  # examples embedded between two signs of progress
 
@@ -35,8 +35,8 @@ class ShotConfig:
     """
 
     shots: int = 0
-    select: Selection = Selection.RANDOM
-    balance_by: Selection = Selection.RANDOM
+    select: ExampleSelection = ExampleSelection.RANDOM
+    balance_by: ExampleSelection = ExampleSelection.RANDOM
     relevance: float = 0.5
     order: ShotOrder = ShotOrder.BEST_LAST
     seed: int = 0
@@ -48,18 +48,18 @@ class ShotConfig:
             raise ConfigError(f"relevance={self.relevance} is outside 0..1; 0.5 is half and half")
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed={self.seed} is outside 0..2^64-1")
-        if self.balance_by is Selection.BALANCED:
+        if self.balance_by is ExampleSelection.BALANCED:
             raise ConfigError("balance_by=balanced says nothing; write random, nearest or diverse")
 
     @property
-    def ranking(self) -> Selection:
+    def ranking(self) -> ExampleSelection:
         """How examples are ranked, labels aside."""
-        return self.balance_by if self.select is Selection.BALANCED else self.select
+        return self.balance_by if self.select is ExampleSelection.BALANCED else self.select
 
     @property
     def embeds(self) -> bool:
         """Whether texts must be embedded."""
-        return self.shots > 0 and self.ranking is not Selection.RANDOM
+        return self.shots > 0 and self.ranking is not ExampleSelection.RANDOM
 
 
 class ShotPool:
@@ -136,21 +136,21 @@ class ShotPool:
                 "ask for fewer"
             )
         ranking = [left[place] for place in self._rank(left, values)]
-        if self._config.select is Selection.BALANCED:
+        if self._config.select is ExampleSelection.BALANCED:
             ranking = balanced([str(example.shown) for example in self._examples], ranking)
         return tuple(self._examples[index] for index in ranking[: self._config.shots])
 
     def _rank(self, left: list[int], values: Mapping[str, Any]) -> list[int]:
-        if self._config.ranking is Selection.RANDOM:
+        if self._config.ranking is ExampleSelection.RANDOM:
             contents = [[self._values[index], self._examples[index].shown] for index in left]
             return rank_random(contents, self._config.seed)
         assert self._embedder is not None
         assert self._vectors is not None
         query = self._embedder.embed([question(self._prompt, values)])[0]  # (D,)
         pool = self._vectors[left]  # (N,D)
-        if self._config.ranking is Selection.NEAREST:
+        if self._config.ranking is ExampleSelection.NEAREST:
             return rank_nearest(query, pool)
-        most = None if self._config.select is Selection.BALANCED else self._config.shots
+        most = None if self._config.select is ExampleSelection.BALANCED else self._config.shots
         return rank_diverse(pool, query, relevance=self._config.relevance, most=most)
 
 

@@ -1,12 +1,12 @@
 """Smaller weights: INT8 and INT4 modules put in the place of float ones, and the folders they are saved in."""
 
 from lavra.quantize.folder import load_model, save_model, save_quantized
-from lavra.quantize.scheme import SCHEMES, Layout, Scheme, scheme_named
+from lavra.quantize.scheme import SCHEMES, PackedLayout, Scheme, scheme_named
 from lavra.quantize.swap import quantize_model, quantized_ratio
 
 __all__ = [
     "SCHEMES",
-    "Layout",
+    "PackedLayout",
     "Scheme",
     "load_model",
     "quantize_model",

@@ -35,7 +35,7 @@ from lavra.model.families import family
 from lavra.model.tensors import TensorFiles, open_tensors, write_tensors
 from lavra.quantize import interchange
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedLinear
-from lavra.quantize.scheme import Layout, Scheme
+from lavra.quantize.scheme import PackedLayout, Scheme
 from lavra.quantize.swap import blank, quantize_model, quantized_matrices
 
 NATIVE: Final = "lavra"
@@ -54,7 +54,7 @@ def save_quantized(model: Model, folder: Path | str) -> None:
     if scheme is None:
         raise ConfigError("the model is not quantized; quantize it first, or save it with save_checkpoint")
     check_expressible(family(model.config.family), model.config)
-    if layout_of(model) is Layout.INTERCHANGE:
+    if layout_of(model) is PackedLayout.INTERCHANGE:
         tensors, facts = interchange.tensors_of(model), interchange.quantization_config(model, scheme)
     else:
         tensors, facts = _native_tensors(model), _native_facts(model.config, scheme)
@@ -104,9 +104,9 @@ def load_model(
     return model.to(device).eval(), config
 
 
-def layout_of(model: Model) -> Layout:
+def layout_of(model: Model) -> PackedLayout:
     """The layout a quantized model has."""
-    return Layout.NATIVE if isinstance(model.embedding.token, QuantizedEmbedding) else Layout.INTERCHANGE
+    return PackedLayout.NATIVE if isinstance(model.embedding.token, QuantizedEmbedding) else PackedLayout.INTERCHANGE
 
 
 def _native_tensors(model: Model) -> dict[str, Tensor]:

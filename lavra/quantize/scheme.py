@@ -16,7 +16,7 @@ from typing import Final
 from lavra.base.errors import ConfigError, nearest
 
 
-class Layout(Enum):
+class PackedLayout(Enum):
     """Which matrices are quantized, and under which names they are saved."""
 
     INTERCHANGE = "interchange"  # linear layers of the blocks, as compressed-tensors names them: others open it

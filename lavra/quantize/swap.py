@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lavra.base.errors import ConfigError
 from lavra.model.transformer import Transformer
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedHead, QuantizedLinear, QuantizedMatrix
-from lavra.quantize.scheme import Layout, Scheme
+from lavra.quantize.scheme import PackedLayout, Scheme
 
 EMBEDDING = "embedding.token"
 HEAD = "head"
@@ -41,7 +41,7 @@ def quantize_model(
     model: Transformer,
     scheme: Scheme,
     *,
-    layout: Layout = Layout.NATIVE,
+    layout: PackedLayout = PackedLayout.NATIVE,
     make: MakeMatrix = rounded,
 ) -> None:
     """Replace the model's matrices by quantized ones, in place.
@@ -62,7 +62,7 @@ def quantize_model(
         linear = model.get_submodule(name)
         assert isinstance(linear, nn.Linear)
         replace_module(model, name, QuantizedLinear(make(name, linear.weight, scheme), linear.bias))
-    if layout is Layout.NATIVE:
+    if layout is PackedLayout.NATIVE:
         _quantize_ends(model, weights_only(scheme), make)
 
 

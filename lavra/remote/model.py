@@ -25,8 +25,8 @@ from lavra.remote.config import RemoteConfig
 from lavra.remote.connection import Connection, RemoteError, Sleep
 from lavra.remote.scoring import echo_body, read_echo
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+AskedT = TypeVar("AskedT")
+AnswerT = TypeVar("AnswerT")
 
 
 class RemoteModel:
@@ -103,7 +103,7 @@ class RemoteModel:
             raise ConfigError("top_logprobs are told by token id; open the model with token_id")
         return settle(request)
 
-    def _side_by_side(self, ask: Callable[[Asked], Answer], asked: Sequence[Asked]) -> list[Answer]:
+    def _side_by_side(self, ask: Callable[[AskedT], AnswerT], asked: Sequence[AskedT]) -> list[AnswerT]:
         if len(asked) < 2:
             return [ask(one) for one in asked]
         with ThreadPoolExecutor(min(self.config.concurrency, len(asked))) as pool:

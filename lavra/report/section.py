@@ -194,7 +194,7 @@ class BarChart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class SampleBlock:
     """A prompt and what a model made of it.
 
     Attributes:
@@ -223,7 +223,7 @@ class Details:
     blocks: tuple[Block, ...]
 
 
-Block: TypeAlias = Paragraph | Facts | Table | LineChart | BarChart | Sample | Details
+Block: TypeAlias = Paragraph | Facts | Table | LineChart | BarChart | SampleBlock | Details
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +264,7 @@ class Section:
 
 _KINDS: dict[str, type] = {
     kind.__name__: kind
-    for kind in (Section, Paragraph, Fact, Facts, Table, Series, LineChart, Bar, BarChart, Sample, Details)
+    for kind in (Section, Paragraph, Fact, Facts, Table, Series, LineChart, Bar, BarChart, SampleBlock, Details)
 }
 
 

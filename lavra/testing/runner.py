@@ -17,12 +17,11 @@ from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
+from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 
-Logits = npt.NDArray[np.float32]
 BLOCK_SIZE = 4
 
 
@@ -45,11 +44,11 @@ class RunnerConformance:
         """A runner over an empty cache."""
         raise NotImplementedError("a conformance suite says which runner it tests")
 
-    def reference(self, tokens: tuple[int, ...]) -> Logits:
+    def reference(self, tokens: tuple[int, ...]) -> Float32s:
         """(T, V) logits after each token of a text, computed some other way; reads `source` where there is one."""
         raise NotImplementedError("a conformance suite says what the logits are")
 
-    def adapted_reference(self, adapter: str, tokens: tuple[int, ...]) -> Logits:
+    def adapted_reference(self, adapter: str, tokens: tuple[int, ...]) -> Float32s:
         """As `reference` with one of the adapters; the text begins with its virtual tokens."""
         raise NotImplementedError("a conformance suite says what the logits are with each of its adapters")
 
@@ -64,7 +63,7 @@ class RunnerConformance:
             tokens=tokens, start=start, blocks=tuple(blocks[:used]), num_logits=num_logits, source=self.source
         )
 
-    def read(self, runner: Runner, tokens: tuple[int, ...], cuts: list[int], blocks: list[int]) -> Logits:
+    def read(self, runner: Runner, tokens: tuple[int, ...], cuts: list[int], blocks: list[int]) -> Float32s:
         """A text read in parts; all its logits."""
         edges = [0, *cuts, len(tokens)]
         parts = []
@@ -73,7 +72,7 @@ class RunnerConformance:
             parts.append(runner.forward(ForwardBatch(rows=(row,))))
         return np.concatenate(parts)
 
-    def same(self, ours: Logits, theirs: Logits) -> None:
+    def same(self, ours: Float32s, theirs: Float32s) -> None:
         """Equal within the tolerance."""
         assert ours.shape == theirs.shape
         assert ours.dtype == np.float32
@@ -125,7 +124,7 @@ class RunnerConformance:
         places = [int(one) for one in rng.permutation(64)]
         blocks = [places[number * 8 : number * 8 + 8] for number in range(len(texts))]
         done = [0] * len(texts)
-        found: list[list[Logits]] = [[] for _ in texts]
+        found: list[list[Float32s]] = [[] for _ in texts]
         while any(position < len(text) for position, text in zip(done, texts, strict=True)):
             rows, who = [], []
             for number, text in enumerate(texts):
@@ -204,7 +203,7 @@ class RunnerConformance:
         rng = np.random.default_rng(19)
         texts = [(self.adapters[name] if name else ()) + self.text(20 + n, 8) for n, name in enumerate(names)]
         done = [0] * len(names)
-        found: list[list[Logits]] = [[] for _ in names]
+        found: list[list[Float32s]] = [[] for _ in names]
         while any(position < len(text) for position, text in zip(done, texts, strict=True)):
             rows, who = [], []
             for number in [int(one) for one in rng.permutation(len(names))]:

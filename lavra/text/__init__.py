@@ -6,7 +6,7 @@ duplicate index finds those that say the same, and the split puts each cluster o
 
 from lavra.text.build import Progress
 from lavra.text.config import CorpusConfig
-from lavra.text.corpus import Corpus, Split, build_corpus
+from lavra.text.corpus import Corpus, SplitName, build_corpus
 from lavra.text.dedup import DedupConfig, Remove
 from lavra.text.filters import CODE_BOUNDS, Bounds, FilterConfig
 from lavra.text.normalize import NormalizeConfig, UnicodeForm
@@ -29,7 +29,7 @@ __all__ = [
     "ReadConfig",
     "Remove",
     "Source",
-    "Split",
+    "SplitName",
     "Tally",
     "UnicodeForm",
     "as_source",

@@ -22,7 +22,7 @@ from lavra.text.config import CorpusConfig
 from lavra.text.dedup import Clusters, DuplicateIndex, Remove
 from lavra.text.filters import Drop, filtered
 from lavra.text.normalize import Normalizer
-from lavra.text.planted import Sample, measure_recall
+from lavra.text.planted import PlantedSample, measure_recall
 from lavra.text.sources import Source
 from lavra.text.split import held_out
 from lavra.text.store import DocumentWriter, read_documents
@@ -54,7 +54,7 @@ class Build:
         self._progress = progress
         self._tally = Tally()
         self._index = DuplicateIndex(scratch / "index", config.dedup)
-        self._sample = Sample(config.dedup.num_planted)
+        self._sample = PlantedSample(config.dedup.num_planted)
 
     def run(self, sources: Sequence[Source]) -> dict[str, Any]:
         """Write the corpus's files and return its counts.

@@ -25,7 +25,7 @@ from lavra.text.sources import Source, as_source
 from lavra.text.store import read_documents
 from lavra.text.summary import summary_rows
 
-Split = Literal["train", "heldout"]
+SplitName = Literal["train", "heldout"]
 SCRATCH = ".scratch"
 
 
@@ -61,15 +61,15 @@ class Corpus:
         """16 hex digits naming exactly this corpus."""
         return self.card.id
 
-    def documents(self, split: Split) -> Iterator[Document]:
+    def documents(self, split: SplitName) -> Iterator[Document]:
         """The documents of one side of the split, in the order they were read, in bounded memory."""
         return read_documents(self.path / f"{_known(split)}.parquet")
 
-    def num_documents(self, split: Split) -> int:
+    def num_documents(self, split: SplitName) -> int:
         """Documents on one side of the split."""
         return int(self.counts["documents"][_known(split)])
 
-    def num_bytes(self, split: Split) -> int:
+    def num_bytes(self, split: SplitName) -> int:
         """Bytes of UTF-8 text on one side of the split."""
         return int(self.counts["bytes"][_known(split)])
 
@@ -130,8 +130,8 @@ def _silent(stage: str, done: int, total: int | None) -> None:
 
 
 def _known(split: str) -> str:
-    if split not in get_args(Split):
-        raise InputError(f"{split!r} is no split of a corpus; it has {' and '.join(get_args(Split))}")
+    if split not in get_args(SplitName):
+        raise InputError(f"{split!r} is no split of a corpus; it has {' and '.join(get_args(SplitName))}")
     return split
 
 

@@ -17,7 +17,7 @@ from lavra.base.errors import ConfigError
 from lavra.base.types import Document
 from lavra.text.tally import Tally
 
-Rule = Callable[[str], str]
+TextRule = Callable[[str], str]
 
 
 class UnicodeForm(Enum):
@@ -112,14 +112,14 @@ class Normalizer:
         self._tally = tally
         spaces = [("spaces collapsed", collapse_spaces)] if config.collapse_spaces else []
         blank = [("blank lines shortened", _shorten_blank_lines(config.max_blank_lines))]
-        before: list[tuple[str, Rule]] = [("control characters removed", remove_controls)]
+        before: list[tuple[str, TextRule]] = [("control characters removed", remove_controls)]
         lines = [("newlines unified", unify_newlines)]
         prose, code = _unicode_rule(config.unicode_form), _unicode_rule(config.code_unicode_form)
         ends = [("line ends stripped", strip_line_ends)]
-        file_end: list[tuple[str, Rule]] = [("outer newlines", end_with_newline)]
-        row_end: list[tuple[str, Rule]] = [("outer newlines", strip_outer_newlines)]
+        file_end: list[tuple[str, TextRule]] = [("outer newlines", end_with_newline)]
+        row_end: list[tuple[str, TextRule]] = [("outer newlines", strip_outer_newlines)]
         as_prose = [*before, *lines, *prose, *spaces, *ends, *blank]
-        self._rules: dict[str, list[tuple[str, Rule]]] = {
+        self._rules: dict[str, list[tuple[str, TextRule]]] = {
             "code": [*before, ("newlines unified", unify_code_newlines), *code, *ends, *blank, *file_end],
             "markdown": [*before, *lines, *prose, *ends, *blank, *file_end],
             "text": [*as_prose, *file_end],
@@ -148,7 +148,7 @@ def _replaced(before: str, after: str) -> int:
     return sum(a != b for a, b in zip(before, after, strict=True))
 
 
-def _shorten_blank_lines(most: int) -> Rule:
+def _shorten_blank_lines(most: int) -> TextRule:
     run, short = re.compile("\n{%d,}" % (most + 2)), "\n" * (most + 1)  # noqa: UP031  braces mean something here
 
     def shorten(text: str) -> str:
@@ -157,7 +157,7 @@ def _shorten_blank_lines(most: int) -> Rule:
     return shorten
 
 
-def _unicode_rule(form: UnicodeForm) -> list[tuple[str, Rule]]:
+def _unicode_rule(form: UnicodeForm) -> list[tuple[str, TextRule]]:
     if form is UnicodeForm.NONE:
         return []
     name = form.value

@@ -46,7 +46,7 @@ class PlantedRecall:
     num_too_far: int
 
 
-class Sample:
+class PlantedSample:
     """Keeps the documents with the smallest ids: a random sample that no order of arrival can change."""
 
     def __init__(self, size: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = tuple[str, str]
+SummaryRow = tuple[str, str]
 
 
-def summary_rows(counts: Mapping[str, Any]) -> list[Row]:
+def summary_rows(counts: Mapping[str, Any]) -> list[SummaryRow]:
     """Rows of label and value, in the order things happened; every reason with a count has its row."""
     documents, sizes = counts["documents"], counts["bytes"]
     read = (documents["read"], sizes["read"])
@@ -29,24 +29,24 @@ def summary_rows(counts: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def _each(label: str, reasons: Mapping[str, int]) -> Iterator[Row]:
+def _each(label: str, reasons: Mapping[str, int]) -> Iterator[SummaryRow]:
     """A row a reason, the most frequent first."""
     for reason, number in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
         yield f"{label}: {reason}", f"{number:,}"
 
 
-def _normalized(rules: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:
+def _normalized(rules: Mapping[str, Mapping[str, int]]) -> Iterator[SummaryRow]:
     for rule, changed in sorted(rules.items()):
         yield f"normalised: {rule}", f"{changed['documents']:,} documents, {changed['characters']:,} characters"
 
 
-def _dropped(reasons: Mapping[str, Mapping[str, int]], num_read: int) -> Iterator[Row]:
+def _dropped(reasons: Mapping[str, Mapping[str, int]], num_read: int) -> Iterator[SummaryRow]:
     for reason, dropped in sorted(reasons.items(), key=lambda item: (-item[1]["documents"], item[0])):
         share = 100 * dropped["documents"] / max(1, num_read)
         yield f"dropped: {reason}", f"{_amount(dropped['documents'], dropped['bytes'])} ({share:.1f} % of documents)"
 
 
-def _duplicates(found: Mapping[str, Any]) -> Iterator[Row]:
+def _duplicates(found: Mapping[str, Any]) -> Iterator[SummaryRow]:
     kept = "" if found["removed"] == "all" else f" (removed: {found['removed']})"
     yield (
         "duplicates found",

@@ -12,9 +12,9 @@ from typing import Literal
 
 from lavra.base.errors import ConfigError, nearest
 
-Kind = Literal["bpe", "wordpiece", "unigram"]
+TokenizerKind = Literal["bpe", "wordpiece", "unigram"]
 Pattern = Literal["gpt2", "llama3"]
-Normalizer = Literal["none", "nfkc"]
+NormalizerName = Literal["none", "nfkc"]
 
 END_OF_TEXT = "<|endoftext|>"
 FIM_TOKENS = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
@@ -32,7 +32,7 @@ PATTERNS: dict[str, str] = {
 
 SPARE_PIECES = 16  # least room for what Unigram learns, so that its smallest vocabulary is still one
 
-_FAMILY_KINDS: dict[str, Kind] = {
+_FAMILY_KINDS: dict[str, TokenizerKind] = {
     "llama": "bpe",
     "gpt2": "bpe",
     "falcon": "bpe",
@@ -60,12 +60,12 @@ class TokenizerConfig:
         max_alphabet: for `wordpiece`, how many different characters are kept; the others are unknown.
     """
 
-    kind: Kind = "bpe"
+    kind: TokenizerKind = "bpe"
     vocab_size: int = 8192
     pattern: Pattern = "gpt2"
     fim: bool = False
     lowercase: bool = False
-    normalizer: Normalizer = "none"
+    normalizer: NormalizerName = "none"
     num_sentinels: int = 100
     min_frequency: int = 2
     max_alphabet: int = 1000

@@ -28,7 +28,7 @@ _SEPARATOR = "|"  # parameter names contain dots
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class TrainProgress:
     """Where a run stands.
 
     Attributes:
@@ -79,7 +79,7 @@ def set_aside(folder: Path, step: int) -> Path | None:
 
 def save_checkpoint(
     folder: Path,
-    progress: Progress,
+    progress: TrainProgress,
     *,
     parameters: Mapping[str, nn.Parameter],
     optimizers: Sequence[torch.optim.Optimizer],
@@ -135,7 +135,7 @@ def restore_checkpoint(
     settings: Mapping[str, Any],
     machine: Mapping[str, Any],
     allow_drift: bool,
-) -> Progress:
+) -> TrainProgress:
     """Load a checkpoint into a model and its optimizers.
 
     Raises:
@@ -155,7 +155,7 @@ def restore_checkpoint(
         )
     load_weights(path, parameters)
     _restore_optimizers(load_file(path / _OPTIMIZER), parameters, optimizers)
-    return Progress(**saved["progress"])
+    return TrainProgress(**saved["progress"])
 
 
 def load_weights(path: Path, parameters: Mapping[str, nn.Parameter]) -> None:

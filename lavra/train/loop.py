@@ -27,11 +27,11 @@ from lavra.base.config import to_mapping
 from lavra.base.device import fingerprint, keep_freed_memory, return_freed_memory, seed_generator
 from lavra.base.errors import InputError, TrainingError
 from lavra.base.ports import Hook
-from lavra.data.supervised.row_batches import RowBatches
+from lavra.data.rows.batches import RowBatches
 from lavra.model.attention import Attention
 from lavra.model.block import Block
 from lavra.train.checkpoint import (
-    Progress,
+    TrainProgress,
     checkpoint_folders,
     restore_checkpoint,
     save_checkpoint,
@@ -146,7 +146,7 @@ class _Run:
         self.module = self.world.wrap(LossModule(model, objective.loss))
         self.parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}
         self.optimizers = build_optimizers(self.parameters.items(), block_matrices(model), config.optimizer, dtype)
-        self.progress = Progress()
+        self.progress = TrainProgress()
         self.checkpoints = folder / "checkpoints" if folder else None
         self._resume(allow_drift)
 

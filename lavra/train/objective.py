@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lavra.data.batch import Batch, BatchMaker
-from lavra.data.supervised.batch import TaskBatch, TaskBatchMaker
+from lavra.data.rows.batch import TaskBatch, TaskBatchMaker
 from lavra.model.loss import chunked_cross_entropy
 
 Loss = Callable[[Any, Batch], Tensor]

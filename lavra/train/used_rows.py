@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lavra.data.supervised.row_batches import RowBatches, TaskRows
+from lavra.data.rows.batches import RowBatches, TaskRows
 from lavra.model import ModelConfig
 from lavra.model.embedding import Embedding
 from lavra.train.config import Parallel

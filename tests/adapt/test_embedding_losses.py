@@ -21,7 +21,7 @@ from lavra.adapt.embedding_losses import (
     known_positives,
 )
 from lavra.base.errors import ConfigError, InputError
-from lavra.data.supervised.batch import TaskBatch
+from lavra.data.rows.batch import TaskBatch
 from tests.generate.tiny import tiny_model
 
 WIDTH = 6

@@ -14,20 +14,20 @@ import torch
 
 import lavra
 from lavra.adapt.embedding import EmbeddingModel
+from lavra.adapt.embedding_folder import EmbeddingConfig, save_embedding_model
 from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives, Matryoshka
 from lavra.adapt.hard_negatives import MiningConfig, mine_hard_negatives
 from lavra.adapt.passage_scores import Bm25Scores, VectorScores
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import EmbeddingConfig, save_embedding_model
-from lavra.data.supervised.order import OrderConfig
-from lavra.data.supervised.pair_rows import pair_rows
-from lavra.data.supervised.row_batches import RowBatches
-from lavra.data.supervised.rows import RowFormat
-from lavra.data.supervised.samples import PairSample
-from lavra.evaluate.retrieval import compare_with_bm25
+from lavra.data.labelled.samples import PairSample
+from lavra.data.rows.batches import RowBatches
+from lavra.data.rows.encoding import RowFormat
+from lavra.data.rows.order import OrderConfig
+from lavra.data.rows.pairs import pair_rows
 from lavra.generate.in_process import InProcessModel
 from lavra.model.build import build_model
 from lavra.model.families import preset
+from lavra.tasks.scoring.retrieval import compare_with_bm25
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.tokens.train import train_tokenizer

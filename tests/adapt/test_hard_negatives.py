@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.adapt.hard_negatives import MiningConfig, mine_hard_negatives, relevance_samples
-from lavra.adapt.losses import task_loss
 from lavra.adapt.passage_scores import Bm25Scores
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.tasks import Problem, Task
-from lavra.data.supervised.rows import RowFormat
-from lavra.data.supervised.samples import PairSample, Place
-from lavra.data.supervised.text_rows import text_rows
+from lavra.data.labelled.samples import PairSample, Place
+from lavra.data.rows.encoding import RowFormat
+from lavra.data.rows.texts import text_rows
 from lavra.model.heads import TaskConfig, add_task_head
+from lavra.tasks.learning.losses import task_loss
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
 PASSAGES = tuple("abcdefgh")

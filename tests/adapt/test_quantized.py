@@ -11,7 +11,7 @@ from lavra.adapt.inject import activate, add_adapter, count_parameters, eject, v
 from lavra.adapt.linear import AdaptedLinear
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
-from lavra.quantize import SCHEMES, Layout, quantize_model
+from lavra.quantize import SCHEMES, PackedLayout, quantize_model
 from lavra.quantize.modules import QuantizedLinear
 from lavra.quantize.swap import replace_module
 from tests.adapt.peers import randomize
@@ -20,7 +20,7 @@ from tests.adapt.test_inject import run, shape_of, tiny
 CONFIG = LoraConfig(rank=2, targets=("query", "value"))
 
 
-def quantized(name, family="llama", layout=Layout.NATIVE):
+def quantized(name, family="llama", layout=PackedLayout.NATIVE):
     model = tiny(family)
     quantize_model(model, SCHEMES[name], layout=layout)
     return model.eval()
@@ -41,7 +41,7 @@ def in_floats(model):
 
 @pytest.mark.parametrize("name", ["int8", "int4"])
 def test_gradients_are_those_of_the_stored_weights(name):
-    model = quantized(name, "gpt2", Layout.INTERCHANGE)
+    model = quantized(name, "gpt2", PackedLayout.INTERCHANGE)
     twin = in_floats(model)
     for one in (model, twin):
         torch.manual_seed(3)

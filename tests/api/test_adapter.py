@@ -14,18 +14,18 @@ from lavra.adapt.config import PromptConfig
 from lavra.adapt.inject import add_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.api.fill import mask_filler
-from lavra.api.headed import TextGroup
 from lavra.api.serving import start_engine
 from lavra.base.card import read_card
 from lavra.base.errors import CheckpointError, ContextLengthError, InputError
 from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.model.checkpoint import load_checkpoint
-from lavra.pipeline.finetuning.run import finetune, prepare
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.predicting.headed import TextGroup
 from tests.adapt.peers import randomize
-from tests.api.heads import head_folder, peer
-from tests.pipeline.finetuning.tasks import base_folder, rows, write
+from tests.runs.tasks import base_folder, rows, write
+from tests.tasks.heads import head_folder, peer
 
 TEXTS = ["the film was good", "a sad day in porto", "it is"]
 TASKS = {"several": "classify", "number": "classify", "pair": "classify"}

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import lavra
+from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import EmbeddingConfig, read_embedding_config
 from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError
 from lavra.model.pooling import Pooling
 from tests.generate.tiny import tiny_in_process

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import EmbeddingConfig
 from lavra.api.model import TextModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig, Score, ScoreRequest

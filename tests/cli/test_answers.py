@@ -8,11 +8,11 @@ import lavra
 from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest
 from lavra.cli.main import main
-from lavra.pipeline.finetuning.run import finetune, prepare
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.learning.settings import FinetuneConfig
 from tests.generate.tiny import tiny_in_process
-from tests.pipeline.finetuning.tasks import base_folder, rows, write
-from tests.serve.conftest import running, served
+from tests.runs.tasks import base_folder, rows, write
+from tests.server.conftest import running, served
 
 USUAL = {"batch_size": 16, "learning_rate": 3e-3, "heldout_fraction": 0.2, "separator": " "}
 

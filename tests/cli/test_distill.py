@@ -12,15 +12,15 @@ from lavra.base.card import read_card
 from lavra.base.errors import ResumeError
 from lavra.base.tasks import Task
 from lavra.cli.main import main
-from lavra.compress.distill.head_cache import HeadCache
+from lavra.distillation.head_cache import HeadCache
 from lavra.model import load_checkpoint, save_checkpoint
 from lavra.model.task_folder import load_task_model
-from lavra.pipeline.distill_config import DistillRunConfig
-from lavra.pipeline.distilling import distill_folder, prepare
-from lavra.pipeline.finetuning import run as finetuning
-from lavra.pipeline.finetuning.settings import FinetuneConfig
+from lavra.runs import finetune as finetuning
+from lavra.runs.distill import distill_folder, prepare
+from lavra.runs.distill_settings import DistillRunConfig
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tokens.tokenizer import Tokenizer
-from tests.pipeline.finetuning.tasks import base_folder, rows, write
+from tests.runs.tasks import base_folder, rows, write
 
 USUAL = ["--batch-size", "16", "--learning-rate", "3e-3", "--heldout-fraction", "0.2"]
 

@@ -6,12 +6,12 @@ import pytest
 
 import lavra
 from lavra.cli.main import EXIT_ERROR, main
-from lavra.data.supervised.samples import TextSample
+from lavra.data.labelled.samples import TextSample
 from lavra.model.heads import TaskModel
-from lavra.pipeline.finetuning.headed_scores import score_task
-from tests.api.heads import LABELS, head_folder
+from lavra.tasks.scoring.heads import score_task
 from tests.api.test_fill import random_folder
-from tests.pipeline.finetuning.tasks import rows, write
+from tests.runs.tasks import rows, write
+from tests.tasks.heads import LABELS, head_folder
 
 KINDS = ("classify", "several", "number", "rerank", "ner", "qa", "choice")
 LABELLED = ("label", "labels", "ner_tags", "answers", "answer", "score")

@@ -92,7 +92,7 @@ def test_a_draft_model_guesses_and_must_share_the_tokenizer(folder, tmp_path):
 
 
 def test_traces_without_their_extra_are_refused_before_a_model_is_opened(folder, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "lavra.serve.spans", raising=False)
+    monkeypatch.delitem(sys.modules, "lavra.server.spans", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model is opened"))
     assert main(["serve", str(folder), "--traces", "http://127.0.0.1:4318"]) == 2

@@ -15,16 +15,16 @@ from lavra.adapt.inject import virtual_ids
 from lavra.base.tasks import Task
 from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
-from lavra.pipeline.distill_config import DistillRunConfig
-from lavra.pipeline.distilling import distill_folder
-from lavra.pipeline.distilling import prepare as prepare_lesson
-from lavra.pipeline.finetuning.run import finetune, prepare
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.runs.distill import distill_folder
+from lavra.runs.distill import prepare as prepare_lesson
+from lavra.runs.distill_settings import DistillRunConfig
+from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.train import Objective, token_loss, train
 from tests.adapt.test_adapted_training import Prompted, Watch, adapted, config
 from tests.cuda.device import DEVICE, NEEDS_DEVICE, ON_CUDA
 from tests.engine import adapted as tiny
-from tests.pipeline.finetuning.tasks import base_folder, rows, write
+from tests.runs.tasks import base_folder, rows, write
 from tests.train.tiny import Ragged
 
 pytestmark = NEEDS_DEVICE

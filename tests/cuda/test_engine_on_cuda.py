@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lavra
-from lavra.api.serving import CacheConfig, start_engine
+from lavra.api.serving import ServingCacheConfig, start_engine
 from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.engine import DraftModel, Engine, EngineConfig
 from lavra.engine.runners.torch import TorchRunner
@@ -226,7 +226,7 @@ def test_what_is_saved_from_there_opens_here(folders, tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_engine_of_a_loaded_model_serves_every_cache(folders, dtype, cache_type):
     model = lavra.load(folders["llama"], device=str(DEVICE), dtype=dtype)
-    with start_engine(model, cache=CacheConfig(cache_type=cache_type)) as engine:
+    with start_engine(model, cache=ServingCacheConfig(cache_type=cache_type)) as engine:
         asked = [GenerateRequest(prompt=text[:30], max_tokens=16) for text in TEXTS]
         found = engine.generate(asked)
         assert all(len(one[0].tokens) == one[0].usage.completion_tokens > 0 for one in found)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lavra.base.types import Document
-from lavra.data.dataset import TokenDataset, write_tokens
+from lavra.data.pretraining.dataset import TokenDataset, write_tokens
 
 NUM_SENTINELS = 40
 EOT, UNK, PAD, CLS, SEP, MASK, BOS, EOS, PRE, SUF, MID = range(256, 267)

@@ -10,12 +10,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.adapt.inject import activate, activated
 from lavra.adapt.peft_read import load_adapter
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import EmbeddingConfig
 from lavra.api.model import TextModel
-from lavra.api.serving import CacheConfig, engine_adapters, fused_model, start_engine
+from lavra.api.serving import ServingCacheConfig, engine_adapters, fused_model, start_engine
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
 from lavra.base.types import GenerateRequest, SamplingConfig, ScoreRequest
@@ -315,7 +315,7 @@ def test_the_runner_chooses_for_itself_while_the_model_is_used_elsewhere():
     thread = threading.Thread(target=embed)
     thread.start()
     try:
-        with start_engine(served, cache=CacheConfig(cache_tokens=512, block_size=4)) as engine:
+        with start_engine(served, cache=ServingCacheConfig(cache_tokens=512, block_size=4)) as engine:
             found = engine.generate(requests)
     finally:
         done.set()
@@ -330,7 +330,7 @@ def test_the_adapter_that_acts_is_the_usual_one():
     model = adapted(names=("lora", "wide"))
     text = TextModel(model, runner="torch", tokenizer=model.tokenizer)
     activate(model.model, "wide")
-    with start_engine(text, cache=CacheConfig(cache_tokens=256)) as engine:
+    with start_engine(text, cache=ServingCacheConfig(cache_tokens=256)) as engine:
         for asked_for, acts in ((None, "wide"), ("lora", "lora")):
             request = GenerateRequest(prompt=LONG, max_tokens=MOST, adapter=asked_for)
             assert engine.submit(request).completion().tokens == expected("llama", acts, LONG)

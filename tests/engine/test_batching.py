@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
+from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.embed import TorchEmbedder
-from lavra.api.embedding_config import EmbeddingConfig
 from lavra.api.fill import TorchMaskFiller
 from lavra.base.errors import ContextLengthError, LavraError, OverloadedError
 from lavra.base.ports import Embedder, MaskFiller

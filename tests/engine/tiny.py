@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lavra.engine import Engine, EngineConfig
 from lavra.engine.runners.torch import TorchRunner
-from lavra.generate.plan import Reading, special_frame
+from lavra.generate.plan import PromptReading, special_frame
 from tests.engine.scripted import ScriptedRunner
 from tests.generate.tiny import tiny_in_process, tiny_tokenizer
 
@@ -17,7 +17,7 @@ def torch_engine(family="llama", *, num_blocks=64, block_size=4, runner=TorchRun
 
 def scripted_engine(*, num_blocks=64, period=0, context=200, stop_ids=frozenset(), runner=None, draft=None, **settings):
     tokenizer = tiny_tokenizer()
-    reading = Reading(
+    reading = PromptReading(
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=context, vocab_size=tokenizer.vocab_size
     )
     runner = runner or ScriptedRunner(tokenizer.vocab_size, num_blocks=num_blocks, period=period)

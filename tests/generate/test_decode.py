@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig
 from lavra.generate.decode import decode
-from lavra.generate.plan import Plan
+from lavra.generate.plan import DecodingPlan
 from lavra.generate.writing import Writing
 from lavra.tokens.definition import BYTE_OF
 from tests.generate.tiny import tiny_tokenizer
@@ -44,7 +44,7 @@ class ScriptedState:
 
 def plan(stop=(), max_tokens=1000):
     request = GenerateRequest(prompt=(EOS,), stop=stop, max_tokens=max_tokens)
-    return Plan(
+    return DecodingPlan(
         request=request,
         prompt=(EOS,),
         source=None,

@@ -23,8 +23,8 @@ from benchmarks.labelled_tasks import (
     tab_separated,
 )
 from lavra.base.tasks import Task
-from lavra.data.supervised.reading import read_samples
-from lavra.data.supervised.samples import QuestionSample, RewriteSample, TagSample, TextSample
+from lavra.data.labelled.reading import read_samples
+from lavra.data.labelled.samples import QuestionSample, RewriteSample, TagSample, TextSample
 
 
 def test_quotes_of_a_glue_table_are_plain_characters() -> None:

@@ -20,11 +20,11 @@ import lavra
 from lavra.base.errors import ConfigError
 from lavra.base.workspace import Workspace
 from lavra.cli import serve, up
-from lavra.compress.card import read_quality
-from lavra.pipeline import planning
+from lavra.compression.card import read_quality
 from lavra.pipeline.plan import Plan
-from lavra.pipeline.planning import draft
 from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.stages import planning
+from lavra.pipeline.stages.planning import draft
 from lavra.pipeline.up import run_up
 from lavra.train import Parallel
 

@@ -11,7 +11,7 @@ import numpy as np
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, Score
 from lavra.prompts.example import Example
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import MessageTemplate, Prompt
 from lavra.prompts.variables import Variable
 
@@ -28,7 +28,7 @@ class Characters:
         return "".join(f"<{message['role']}>{message['content']}" for message in messages) + "<assistant>"
 
 
-LAYOUT = Layout(tokenizer=Characters())
+LAYOUT = PromptLayout(tokenizer=Characters())
 
 
 class KnownModel:

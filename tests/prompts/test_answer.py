@@ -10,7 +10,7 @@ from lavra.base.errors import ConfigError
 from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.prompts.answer import AnswerConfig, Answerer, Answering
 from lavra.prompts.calibrate import LabelScoring
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Generation
 from lavra.prompts.select import ShotOrder
 from lavra.prompts.shots import ShotConfig, ShotPool
@@ -54,7 +54,7 @@ def test_otherwise_the_model_writes_as_the_prompt_says() -> None:
 
 
 def test_one_bad_input_fails_by_itself_and_keeps_its_place() -> None:
-    layout = Layout(tokenizer=Characters(), context=60)
+    layout = PromptLayout(tokenizer=Characters(), context=60)
     prompt = sentiment(labels=(), generation=Generation(max_tokens=10))
     inputs = [{"review": "a"}, {"review": "refuse"}, {"review": "b" * 99}, {"review": 3}, {"review": "cc"}]
     answers = Answerer(prompt, writer(), layout).answers(inputs)
@@ -83,7 +83,7 @@ def test_shots_are_chosen_fitted_and_counted() -> None:
         [example("a", "good"), example("b" * 90, "bad"), example("x", "bad")],
         ShotConfig(shots=2, order=ShotOrder.BEST_FIRST),
     )
-    layout = Layout(tokenizer=Characters(), context=100)
+    layout = PromptLayout(tokenizer=Characters(), context=100)
     (answer,) = Answerer(sentiment(), KnownModel(likes_good), layout, pool=pool).answers([{"review": "x"}])
     assert answer.num_shots == 1
     assert [one.example.input["review"] for one in answer.left_out] == ["b" * 90]
@@ -123,4 +123,4 @@ def test_labels_that_are_not_there_cannot_be_scored(settings: dict[str, Any]) ->
 
 def test_an_answer_longer_than_the_context_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(ConfigError, match="reserved=64 leaves nothing of a context of 60"):
-        Answerer(sentiment(labels=()), writer(), Layout(tokenizer=Characters(), context=60))
+        Answerer(sentiment(labels=()), writer(), PromptLayout(tokenizer=Characters(), context=60))

@@ -21,7 +21,7 @@ from lavra.prompts.calibrate import (
     content_free,
     softmax,
 )
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.render import render
 from lavra.prompts.variables import Variable
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE
@@ -118,7 +118,9 @@ def test_scores_of_a_real_decoder_are_its_logits_summed() -> None:
     encode = model.tokenizer.encode
     prompt = sentiment()
     text = render(prompt, {"review": "She loved Lily."})
-    scorer = LabelScorer(model, Layout(tokenizer=model.tokenizer, num_special=len(model.reading.frame.before)), prompt)
+    scorer = LabelScorer(
+        model, PromptLayout(tokenizer=model.tokenizer, num_special=len(model.reading.frame.before)), prompt
+    )
     for label, score in zip(prompt.labels, scorer.scores([text])[0], strict=True):
         whole = [*model.reading.frame.before, *encode(f"{text.text} {label}")]
         assert score == pytest.approx(logits_by_hand(model, whole, len(encode(f" {label}"))), abs=1e-3)
@@ -128,7 +130,7 @@ def test_scores_after_a_conversation_are_those_of_the_labels_alone() -> None:
     model = tiny_in_process("llama", max_positions=256)
     tokenizer = model.tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
     rendered = render(conversation(), {"review": "She loved Lily."})
-    scorer = LabelScorer(model, Layout(tokenizer=tokenizer), conversation())
+    scorer = LabelScorer(model, PromptLayout(tokenizer=tokenizer), conversation())
     before = tokenizer.encode(tokenizer.apply_chat_template(rendered.messages))
     for label, score in zip(("bad", "good"), scorer.scores([rendered])[0], strict=True):
         own = tokenizer.encode(label)
@@ -138,7 +140,7 @@ def test_scores_after_a_conversation_are_those_of_the_labels_alone() -> None:
 @pytest.mark.parametrize("family", ["t5", "bert"])
 def test_other_families_score_labels_too(family: str) -> None:
     model = tiny_in_process(family, max_positions=256)
-    scorer = LabelScorer(model, Layout(tokenizer=model.tokenizer), sentiment(answer_prefix=""))
+    scorer = LabelScorer(model, PromptLayout(tokenizer=model.tokenizer), sentiment(answer_prefix=""))
     found = LabelClassifier(scorer, calibrate=True).probabilities([({"review": "Lily."}, [example("a", "good")])])
     assert found.shape == (1, 2)
     assert found.sum() == pytest.approx(1.0)

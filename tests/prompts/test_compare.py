@@ -13,7 +13,7 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.prompts.answer import AnswerConfig, Answerer, Answering
 from lavra.prompts.compare import compare
 from lavra.prompts.cost import Price
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.shots import ShotConfig, ShotPool
 from lavra.prompts.variables import Variable
 from tests.prompts.fakes import LAYOUT, REVIEW, Characters, KnownModel, example, sentiment
@@ -61,7 +61,7 @@ def test_the_numbers_are_those_of_scikit_learn_and_scipy() -> None:
 
 
 def test_what_fails_is_wrong_and_counted() -> None:
-    layout = Layout(tokenizer=Characters(), context=40)
+    layout = PromptLayout(tokenizer=Characters(), context=40)
     samples = [example("a", "good"), example("b" * 50, "good"), example("c" * 50, "bad"), example("d", "bad")]
     model = KnownModel(lambda given, text: -1.0 if text == " good" else -2.0)
     (result,) = compare([Answerer(sentiment(), model, layout)], samples).results
@@ -85,7 +85,7 @@ def test_a_written_answer_that_is_no_label_is_wrong_and_counted() -> None:
 
 
 def test_means_are_over_what_was_asked_and_samples_among_the_examples_are_told() -> None:
-    layout = Layout(tokenizer=Characters(), context=70)
+    layout = PromptLayout(tokenizer=Characters(), context=70)
     examples = [example("a", "good"), example("c", "bad")]
     pool = ShotPool(sentiment(), examples, ShotConfig(shots=1))
     model = KnownModel(lambda given, text: -1.0 if text == " good" else -2.0)

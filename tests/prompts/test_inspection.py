@@ -7,7 +7,7 @@ import pytest
 from lavra.prompts.answer import Answerer
 from lavra.prompts.cost import Price
 from lavra.prompts.inspection import inspect_prompt
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Generation
 from lavra.prompts.shots import ShotConfig, ShotPool
 from tests.prompts.fakes import Characters, KnownModel, example, sentiment
@@ -16,7 +16,7 @@ EXAMPLES = [example("a", "good"), example("bb", "bad"), example("c" * 500, "bad"
 
 
 def test_the_parts_make_the_whole() -> None:
-    layout = Layout(tokenizer=Characters(), num_special=2, context=200)
+    layout = PromptLayout(tokenizer=Characters(), num_special=2, context=200)
     prompt = sentiment(labels=(), generation=Generation(max_tokens=20))
     pool = ShotPool(prompt, EXAMPLES, ShotConfig(shots=3))
     answerer = Answerer(prompt, KnownModel(lambda *_: 0.0), layout, pool=pool)
@@ -35,7 +35,7 @@ def test_the_parts_make_the_whole() -> None:
 
 
 def test_a_context_without_a_bound_has_nothing_left_to_tell() -> None:
-    layout = Layout(tokenizer=Characters())
+    layout = PromptLayout(tokenizer=Characters())
     answerer = Answerer(sentiment(), KnownModel(lambda *_: 0.0), layout)
     found = inspect_prompt(answerer, layout, {"review": "x"}, Price())
     assert (found.num_left, found.cost, found.shots) == (None, 0.0, ())

@@ -7,17 +7,17 @@ import pytest
 from lavra.base.errors import InputError
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.model.transformer import Decoder
-from lavra.prompts.layout import Layout
+from lavra.prompts.layout import PromptLayout
 from lavra.prompts.render import Rendered, Turn, render
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 from tests.prompts.fakes import LAYOUT, conversation, example, sentiment
 
 
-def layout_of(model, **rest) -> Layout:
+def layout_of(model, **rest) -> PromptLayout:
     frame = model.reading.frame
     behind = 0 if isinstance(model.model, Decoder) else len(frame.after)
-    return Layout(tokenizer=model.tokenizer, num_special=len(frame.before) + behind, **rest)
+    return PromptLayout(tokenizer=model.tokenizer, num_special=len(frame.before) + behind, **rest)
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])
@@ -33,7 +33,7 @@ def test_tokens_of_a_text_are_those_the_model_reads(family: str) -> None:
 def test_a_conversation_goes_through_the_chat_template() -> None:
     model = tiny_in_process("llama", max_positions=256)
     tokenizer = model.tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
-    layout = Layout(tokenizer=tokenizer, num_special=7)
+    layout = PromptLayout(tokenizer=tokenizer, num_special=7)
     rendered = render(conversation(), {"review": "She loved Lily."}, [example("Once", "good")])
     ids = tuple(tokenizer.encode(tokenizer.apply_chat_template(rendered.messages)))
     assert layout.prompt(rendered) == ids
@@ -41,7 +41,7 @@ def test_a_conversation_goes_through_the_chat_template() -> None:
     ((completion,),) = model.generate([GenerateRequest(prompt=ids, max_tokens=1)])
     assert completion.usage.prompt_tokens == len(ids)
     with pytest.raises(InputError, match="no chat template"):
-        Layout(tokenizer=model.tokenizer).num_tokens(rendered)
+        PromptLayout(tokenizer=model.tokenizer).num_tokens(rendered)
 
 
 def test_continuations() -> None:
@@ -52,8 +52,8 @@ def test_continuations() -> None:
 
 
 def test_the_answers_room() -> None:
-    layout = Layout(tokenizer=LAYOUT.tokenizer, context=100)
+    layout = PromptLayout(tokenizer=LAYOUT.tokenizer, context=100)
     assert layout.budget(30, strict=True).room == 70
-    apart = Layout(tokenizer=LAYOUT.tokenizer, context=100, shares_context=False)
+    apart = PromptLayout(tokenizer=LAYOUT.tokenizer, context=100, shares_context=False)
     assert apart.budget(300).room == 100
     assert LAYOUT.budget(30).room is None

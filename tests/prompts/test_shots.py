@@ -9,7 +9,7 @@ import pytest
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.prompts.example import Expect
-from lavra.prompts.select import Selection
+from lavra.prompts.select import ExampleSelection
 from lavra.prompts.shots import ShotConfig, ShotPool, question
 from lavra.prompts.variables import Variable, VariableType
 from tests.prompts.fakes import REVIEW, KnownEmbedder, example, sentiment
@@ -30,15 +30,19 @@ def chosen(ask: str = "ask", examples=EXAMPLES, **settings: Any) -> list[str]:
 
 
 def test_each_way_of_choosing() -> None:
-    assert chosen(shots=2, select=Selection.NEAREST) in (["east", "eastish"], ["eastish", "east"])
-    assert set(chosen(shots=2, select=Selection.DIVERSE, relevance=0.3)) != {"east", "eastish"}
-    assert chosen(shots=2, select=Selection.DIVERSE, relevance=1.0) == chosen(shots=2, select=Selection.NEAREST)
-    assert chosen(shots=3, select=Selection.BALANCED, balance_by=Selection.NEAREST)[1] == "west"  # the one good one
+    assert chosen(shots=2, select=ExampleSelection.NEAREST) in (["east", "eastish"], ["eastish", "east"])
+    assert set(chosen(shots=2, select=ExampleSelection.DIVERSE, relevance=0.3)) != {"east", "eastish"}
+    assert chosen(shots=2, select=ExampleSelection.DIVERSE, relevance=1.0) == chosen(
+        shots=2, select=ExampleSelection.NEAREST
+    )
+    assert (
+        chosen(shots=3, select=ExampleSelection.BALANCED, balance_by=ExampleSelection.NEAREST)[1] == "west"
+    )  # the one good one
     assert chosen(shots=0) == []
 
 
 def test_a_random_choice_does_not_depend_on_the_order_of_the_pool() -> None:
-    for select in (Selection.RANDOM, Selection.BALANCED):
+    for select in (ExampleSelection.RANDOM, ExampleSelection.BALANCED):
         for seed in range(5):
             expected = chosen(shots=3, seed=seed, select=select)
             mixed = random.Random(seed).sample(EXAMPLES, len(EXAMPLES))
@@ -46,8 +50,8 @@ def test_a_random_choice_does_not_depend_on_the_order_of_the_pool() -> None:
     assert len({tuple(chosen(shots=3, seed=seed)) for seed in range(20)}) > 5
 
 
-@pytest.mark.parametrize("select", Selection)
-def test_the_question_itself_is_never_its_own_shot(select: Selection) -> None:
+@pytest.mark.parametrize("select", ExampleSelection)
+def test_the_question_itself_is_never_its_own_shot(select: ExampleSelection) -> None:
     assert sorted(chosen("east", shots=3, select=select)) == ["eastish", "north", "west"]
     with pytest.raises(InputError, match="shots=4 is over the 3 examples that are not the question itself"):
         chosen("east", shots=4, select=select)
@@ -75,7 +79,7 @@ def test_embedding_a_pool_is_told_and_the_same_in_parts() -> None:
     pool = ShotPool(
         sentiment(),
         [example(text, "good") for text in texts],
-        ShotConfig(shots=3, select=Selection.NEAREST),
+        ShotConfig(shots=3, select=ExampleSelection.NEAREST),
         KnownEmbedder({**vectors, "ask": [1.0, 0.5]}),
         lambda *step: told.append(step),
     )
@@ -85,12 +89,12 @@ def test_embedding_a_pool_is_told_and_the_same_in_parts() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(ConfigError, match="select=nearest needs a model that embeds"):
-        ShotPool(sentiment(), EXAMPLES, ShotConfig(shots=1, select=Selection.NEAREST))
+        ShotPool(sentiment(), EXAMPLES, ShotConfig(shots=1, select=ExampleSelection.NEAREST))
     with pytest.raises(ConfigError, match="says nowhere how one is written"):
         ShotPool(sentiment(template="{{ review }}", example_template=None), EXAMPLES, ShotConfig(shots=1))
     with pytest.raises(ConfigError, match=r"shot example 1.expected: 'god' is no label"):
         ShotPool(sentiment(), [example("a", "god")], ShotConfig(shots=1))
-    for settings in ({"shots": -1}, {"relevance": 2.0}, {"seed": -1}, {"balance_by": Selection.BALANCED}):
+    for settings in ({"shots": -1}, {"relevance": 2.0}, {"seed": -1}, {"balance_by": ExampleSelection.BALANCED}):
         with pytest.raises(ConfigError):
             ShotConfig(**settings)  # type: ignore[arg-type]
 

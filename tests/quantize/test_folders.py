@@ -10,7 +10,7 @@ import transformers as hf
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model import build_model, load_checkpoint, preset
 from lavra.model.families import family
-from lavra.quantize import SCHEMES, Layout, load_model, quantize_model, quantized_ratio, save_quantized
+from lavra.quantize import SCHEMES, PackedLayout, load_model, quantize_model, quantized_ratio, save_quantized
 from lavra.quantize.interchange import check_layout
 from lavra.quantize.modules import QuantizedLinear
 from lavra.quantize.swap import quantized_matrices
@@ -36,7 +36,7 @@ CHOSEN = {variant.name: variant for variant in ALL if variant.name in (*INTERCHA
 def quantized(name, scheme, layout, folder):
     model, _ = load_checkpoint(save_theirs(theirs(CHOSEN[name]), folder / "float"))
     chosen = SCHEMES[scheme]
-    if scheme == "int4" and name.startswith("t5") and layout is Layout.INTERCHANGE:  # 48 wide inside
+    if scheme == "int4" and name.startswith("t5") and layout is PackedLayout.INTERCHANGE:  # 48 wide inside
         chosen = replace(chosen, group_size=16)
     quantize_model(model, chosen, layout=layout)
     save_quantized(model, folder / "small")
@@ -55,7 +55,7 @@ def logits(model):
 
 @pytest.mark.parametrize(
     ("name", "layout"),
-    [(name, Layout.INTERCHANGE) for name in INTERCHANGE] + [(name, Layout.NATIVE) for name in CHOSEN],
+    [(name, PackedLayout.INTERCHANGE) for name in INTERCHANGE] + [(name, PackedLayout.NATIVE) for name in CHOSEN],
 )
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_a_saved_model_opens_with_equal_logits(name, scheme, layout, tmp_path):
@@ -68,13 +68,13 @@ def test_a_saved_model_opens_with_equal_logits(name, scheme, layout, tmp_path):
 
 def test_gpt2_has_no_interchange_layout_and_says_so(tmp_path):
     with pytest.raises(ConfigError, match=r"Conv1D.*native layout"):
-        quantized("gpt2", "int8", Layout.INTERCHANGE, tmp_path)
+        quantized("gpt2", "int8", PackedLayout.INTERCHANGE, tmp_path)
 
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 @pytest.mark.parametrize("name", [name for name in INTERCHANGE if name not in ONLY_DEQUANTIZED])
 def test_transformers_opens_the_interchange_layout_with_our_logits(name, scheme, tmp_path):
-    model = quantized(name, scheme, Layout.INTERCHANGE, tmp_path)
+    model = quantized(name, scheme, PackedLayout.INTERCHANGE, tmp_path)
     opened = CHOSEN[name].model.from_pretrained(tmp_path / "small", dtype=torch.float32)
     ours, expected = logits(model), logits(opened)
     # An input on the border between two integers may fall to either side, and the layers above see it.
@@ -104,7 +104,7 @@ def same_layers(model, opened):
 @pytest.mark.parametrize("name", ONLY_DEQUANTIZED)
 def test_where_transformers_can_only_dequantize_its_weights_are_ours(name, scheme, tmp_path):
     """It multiplies by the scales in their own type, so what is compared is weights in bfloat16."""
-    model = quantized(name, scheme, Layout.INTERCHANGE, tmp_path)
+    model = quantized(name, scheme, PackedLayout.INTERCHANGE, tmp_path)
     settings = hf.CompressedTensorsConfig(dequantize=True)
     opened = (
         CHOSEN[name]
@@ -122,7 +122,7 @@ def test_where_transformers_can_only_dequantize_its_weights_are_ours(name, schem
 
 
 def test_a_quantized_folder_is_refused_by_those_who_need_floats(tmp_path):
-    quantized("llama", "int8", Layout.NATIVE, tmp_path)
+    quantized("llama", "int8", PackedLayout.NATIVE, tmp_path)
     with pytest.raises(CheckpointError, match=r"quantized \(lavra\); open it with lavra.load"):
         load_checkpoint(tmp_path / "small")
 
@@ -137,7 +137,7 @@ def test_a_quantized_folder_is_refused_by_those_who_need_floats(tmp_path):
     ],
 )
 def test_other_ways_of_quantizing_are_refused_by_name(change, message, tmp_path):
-    quantized("llama", "int4", Layout.INTERCHANGE, tmp_path)
+    quantized("llama", "int4", PackedLayout.INTERCHANGE, tmp_path)
     path = tmp_path / "small" / "config.json"
     config = json.loads(path.read_text())
     config["quantization_config"]["config_groups"]["group_0"]["weights"].update(change)
@@ -148,7 +148,7 @@ def test_other_ways_of_quantizing_are_refused_by_name(change, message, tmp_path)
 
 def test_a_group_with_a_rest_has_no_interchange_layout(tmp_path):
     model, _ = load_checkpoint(save_theirs(theirs(CHOSEN["t5-v1.0"]), tmp_path / "float"))
-    quantize_model(model, SCHEMES["int4"], layout=Layout.INTERCHANGE)
+    quantize_model(model, SCHEMES["int4"], layout=PackedLayout.INTERCHANGE)
     with pytest.raises(ConfigError, match=r"48 inputs, no multiple of 32.*native layout"):
         save_quantized(model, tmp_path / "small")
 
@@ -166,12 +166,12 @@ def test_what_cannot_be_saved_is_known_before_it_is_rounded(name, scheme, tmp_pa
         return ""
 
     early = refusal(check_layout, model, SCHEMES[scheme])
-    quantize_model(model, SCHEMES[scheme], layout=Layout.INTERCHANGE)
+    quantize_model(model, SCHEMES[scheme], layout=PackedLayout.INTERCHANGE)
     assert early == refusal(save_quantized, model, tmp_path / "small")
     assert bool(early) == (name == "gpt2" or (scheme == "int4" and name.startswith("t5")))
 
 
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", PackedLayout)
 @pytest.mark.parametrize("name", ["llama", "llama-multi-query-tied"])
 def test_what_is_left_in_floats_may_be_opened_in_another_type(name, layout, tmp_path):
     """It then computes what a model of those weights in that type computes, exactly."""
@@ -188,7 +188,7 @@ def test_what_is_left_in_floats_may_be_opened_in_another_type(name, layout, tmp_
 
 
 def test_quantizing_twice_is_refused(tmp_path):
-    model = quantized("llama", "int8", Layout.NATIVE, tmp_path)
+    model = quantized("llama", "int8", PackedLayout.NATIVE, tmp_path)
     with pytest.raises(ConfigError, match="quantized already"):
         quantize_model(model, SCHEMES["int8"])
 

@@ -11,7 +11,7 @@ from lavra.remote.answering import NO_IDS
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
-from tests.serve.conftest import running, served
+from tests.server.conftest import running, served
 
 PROMPT = "Once upon a time"
 

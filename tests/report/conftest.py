@@ -22,7 +22,7 @@ from lavra.report import (
     LineChart,
     Paragraph,
     Report,
-    Sample,
+    SampleBlock,
     Section,
     Series,
     Table,
@@ -154,13 +154,13 @@ def samples_section() -> Section:
         title="Completions",
         summary="Held-out code, continued greedily; the prompt is grey, what the model wrote is tinted.",
         blocks=(
-            Sample(
+            SampleBlock(
                 prompt=CODE,
                 completion=COMPLETION,
                 reference=REFERENCE,
                 note="greedy, 32 tokens, ended by a stop string",
             ),
-            Sample(prompt="<script>alert(1)</script> & friends, ", completion="já não é “HTML” ▚ 漢字 🙂"),
+            SampleBlock(prompt="<script>alert(1)</script> & friends, ", completion="já não é “HTML” ▚ 漢字 🙂"),
         ),
     )
 

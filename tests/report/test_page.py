@@ -20,7 +20,7 @@ from lavra.report import (
     LineChart,
     Paragraph,
     Report,
-    Sample,
+    SampleBlock,
     Section,
     Series,
     Table,
@@ -70,7 +70,7 @@ def hostile_report(evil: str) -> Report:
         Table(caption=evil, columns=(evil, "n"), rows=((evil, 1),)),
         LineChart(title=evil, series=(series, series), x_label=evil, y_label=evil, marks={evil: 1.5}),
         BarChart(title=evil, bars=(Bar(label=evil, value=1),), x_label=evil),
-        Sample(prompt=evil, completion=evil, reference=evil, note=evil),
+        SampleBlock(prompt=evil, completion=evil, reference=evil, note=evil),
         Details(summary=evil, blocks=(Paragraph(text=evil),)),
     )
     section = Section(title=evil, summary=evil, blocks=blocks)
@@ -191,7 +191,7 @@ def test_drawing_reaches_no_torch_and_opens_no_display() -> None:
 
 
 def test_sample_shows_prompt_and_completion_apart(sample_report: Report) -> None:
-    block = Sample(prompt="def f(", completion="x):", reference="y):")
+    block = SampleBlock(prompt="def f(", completion="x):", reference="y):")
     html = dataclasses.replace(sample_report, sections=(Section(title="s", summary="", blocks=(block,)),)).render()
     assert (
         '<span class="prompt" title="prompt">def f(</span><span class="completion" title="completion">x):</span>'

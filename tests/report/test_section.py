@@ -19,7 +19,7 @@ from lavra.report import (
     LineChart,
     Paragraph,
     Report,
-    Sample,
+    SampleBlock,
     Section,
     Series,
     Table,
@@ -39,7 +39,7 @@ tables = st.integers(1, 3).flatmap(
 blocks = st.one_of(
     st.builds(Paragraph, text=texts, tone=st.sampled_from(Tone)),
     st.builds(Facts, items=st.lists(st.builds(Fact, label=texts, value=texts, note=texts), max_size=2).map(tuple)),
-    st.builds(Sample, prompt=texts, completion=texts, reference=texts),
+    st.builds(SampleBlock, prompt=texts, completion=texts, reference=texts),
     tables,
 )
 nested = blocks | st.builds(Details, summary=texts, blocks=st.lists(blocks, max_size=2).map(tuple))

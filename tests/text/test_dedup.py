@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lavra.base.errors import ConfigError
 from lavra.base.types import Document
 from lavra.text.dedup import Clusters, DedupConfig, DuplicateIndex, join
-from lavra.text.planted import Sample, edited, measure_recall
+from lavra.text.planted import PlantedSample, edited, measure_recall
 from lavra.text.shingles import Shingler
 from tests.text.conftest import MakeText
 from tests.text.naive import jaccard, naive_shingles, words_of
@@ -127,7 +127,7 @@ def test_edits_are_as_many_as_asked(make_text: MakeText) -> None:
 @given(st.permutations(range(30)))
 def test_the_sample_does_not_depend_on_the_order(order: list[int]) -> None:
     documents = [Document(id=f"{number}", text=words_of(number, 100)) for number in range(30)]
-    first, second = Sample(7), Sample(7)
+    first, second = PlantedSample(7), PlantedSample(7)
     assert list(first.watch(documents)) == documents
     list(second.watch(documents[number] for number in order))
     assert first.texts() == second.texts()

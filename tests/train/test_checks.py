@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from lavra.data.dataset import TokenDataset
-from lavra.data.masked_token import MaskedToken, MaskedTokenConfig
-from lavra.data.span_corruption import SpanCorruption, SpanCorruptionConfig
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.data.pretraining.masked_token import MaskedToken, MaskedTokenConfig
+from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
 from lavra.train import Objective, OptimizerConfig, sequence_to_sequence_loss, token_loss
 from lavra.train.checks import accumulation_check, packing_check, resume_check, training_checks, unpacked
 from tests.data.fakes import ByteTokenizer

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from lavra.base.tasks import Task
-from lavra.pipeline.finetuning.run import prepare
-from lavra.pipeline.finetuning.settings import FinetuneConfig, Method
+from lavra.runs.finetune import prepare
+from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.train import CallbackHook, train, used_rows
 from lavra.train.config import Parallel
 from lavra.train.used_rows import UsedRows, only_used_rows, used_ids
-from tests.pipeline.finetuning.tasks import base_folder, rows, write
+from tests.runs.tasks import base_folder, rows, write
 
 STEPS = 6
 

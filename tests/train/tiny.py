@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from lavra.data.batch import IGNORE, Batch
-from lavra.data.dataset import TokenDataset
-from lavra.data.next_token import NextToken, NextTokenConfig
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.data.pretraining.next_token import NextToken, NextTokenConfig
 from lavra.model import ModelConfig, build_model, preset
 from lavra.train import Objective, OptimizerConfig, ScheduleConfig, TrainConfig, token_loss
 from tests.data.fakes import ByteTokenizer, dataset_of

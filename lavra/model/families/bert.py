@@ -14,7 +14,7 @@ from typing import Any
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
-from lavra.model.weights import Table, both, each_layer, rule
+from lavra.model.weights import WeightTable, both, each_layer, rule
 
 
 def _read(fields: Fields, names: frozenset[str], *, family: str, prefix: str, head: str) -> ModelConfig:
@@ -100,7 +100,7 @@ def _write(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _base_table(config: ModelConfig, prefix: str) -> Table:
+def _base_table(config: ModelConfig, prefix: str) -> WeightTable:
     theirs, ours = prefix + "encoder.layer.{i}", "encoder.blocks.{i}"
     layer = [
         *both(f"{theirs}.attention.self.query", f"{ours}.attention.query"),
@@ -122,7 +122,7 @@ def _base_table(config: ModelConfig, prefix: str) -> Table:
     ]
 
 
-def _head_table(config: ModelConfig, *, dense: str, norm: str, bias: str, decoder: str) -> Table:
+def _head_table(config: ModelConfig, *, dense: str, norm: str, bias: str, decoder: str) -> WeightTable:
     if not config.has_head:
         return []
     own = [rule(f"{decoder}.weight", "head.weight")]
@@ -134,13 +134,13 @@ def _head_table(config: ModelConfig, *, dense: str, norm: str, bias: str, decode
     ]
 
 
-def _bert_table(config: ModelConfig) -> Table:
+def _bert_table(config: ModelConfig) -> WeightTable:
     head = "cls.predictions"
     names = {"dense": f"{head}.transform.dense", "norm": f"{head}.transform.LayerNorm"}
     return _base_table(config, "bert.") + _head_table(config, **names, bias=f"{head}.bias", decoder=f"{head}.decoder")
 
 
-def _roberta_table(config: ModelConfig) -> Table:
+def _roberta_table(config: ModelConfig) -> WeightTable:
     names = {
         "dense": "lm_head.dense",
         "norm": "lm_head.layer_norm",

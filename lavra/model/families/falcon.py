@@ -13,7 +13,7 @@ from lavra.model.config import Activation, Dropout, Kind, Layout, ModelConfig, N
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
 from lavra.model.families.rope import read_rope, write_rope
-from lavra.model.weights import Grouped, Table, both, each_layer, rule
+from lavra.model.weights import Grouped, WeightTable, both, each_layer, rule
 
 
 def _read(fields: Fields, names: frozenset[str]) -> ModelConfig:
@@ -105,7 +105,7 @@ def _write(config: ModelConfig) -> dict[str, Any]:
     return {**fields, **(write_rope(config) if config.rope is not None else {})}
 
 
-def _table(config: ModelConfig) -> Table:
+def _table(config: ModelConfig) -> WeightTable:
     theirs, ours = "transformer.h.{i}", "decoder.blocks.{i}"
     fused = Grouped(config.num_kv_heads, config.num_heads // config.num_kv_heads, config.head_dim)
     qkv = [f"{ours}.attention.{part}" for part in ("query", "key", "value")]
@@ -125,7 +125,7 @@ def _table(config: ModelConfig) -> Table:
     ]
 
 
-def _norms(config: ModelConfig, theirs: str, ours: str) -> Table:
+def _norms(config: ModelConfig, theirs: str, ours: str) -> WeightTable:
     if config.layout is Layout.PARALLEL:
         return both(f"{theirs}.input_layernorm", f"{ours}.attention_norm")
     two = config.layout is Layout.PARALLEL_TWO_NORMS

@@ -13,7 +13,7 @@ from typing import Any
 from lavra.base.errors import ConfigError
 from lavra.model.config import ModelConfig
 from lavra.model.families.fields import Fields
-from lavra.model.weights import Table
+from lavra.model.weights import WeightTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Family:
     read: Callable[[Fields, frozenset[str]], ModelConfig]
     write: Callable[[ModelConfig], dict[str, Any]]
     architecture: Callable[[ModelConfig], str]
-    table: Callable[[ModelConfig], Table]
+    table: Callable[[ModelConfig], WeightTable]
     prefix: str
     headless: tuple[str, ...]
     tied: tuple[str, str]

@@ -10,7 +10,7 @@ from typing import Any
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
-from lavra.model.weights import Stacked, Table, Transposed, both, each_layer, rule
+from lavra.model.weights import Stacked, Transposed, WeightTable, both, each_layer, rule
 
 
 def _read(fields: Fields, names: frozenset[str]) -> ModelConfig:
@@ -73,7 +73,7 @@ def _write(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _table(config: ModelConfig) -> Table:
+def _table(config: ModelConfig) -> WeightTable:
     theirs, ours = "transformer.h.{i}", "decoder.blocks.{i}"
     qkv = [f"{ours}.attention.{part}" for part in ("query", "key", "value")]
     layer = [

@@ -14,7 +14,7 @@ from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelCon
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
 from lavra.model.families.rope import read_rope, write_rope
-from lavra.model.weights import Table, both, each_layer, rule
+from lavra.model.weights import WeightTable, both, each_layer, rule
 
 
 def _read(fields: Fields, *, family: str, max_positions: int, kv_heads: int | None = None) -> ModelConfig:
@@ -128,7 +128,7 @@ def _write_qwen2(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _table(config: ModelConfig) -> Table:
+def _table(config: ModelConfig) -> WeightTable:
     theirs, ours = "model.layers.{i}", "decoder.blocks.{i}"
     qkv, out, inner = config.attention_bias, config.attention_output_bias, config.feed_forward_bias
     layer = [

@@ -23,7 +23,7 @@ from lavra.model.config import (
 )
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, ACTIVATIONS, Fields
-from lavra.model.weights import Table, both, each_layer, rule
+from lavra.model.weights import WeightTable, both, each_layer, rule
 
 # T5 has no bound on positions; texts longer than this were not seen in its training.
 _TRAINED_POSITIONS = 512
@@ -123,7 +123,7 @@ def _write(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _table(config: ModelConfig) -> Table:
+def _table(config: ModelConfig) -> WeightTable:
     assert config.num_decoder_layers is not None
     return [
         rule("shared.weight", "embedding.token.weight"),
@@ -133,7 +133,7 @@ def _table(config: ModelConfig) -> Table:
     ]
 
 
-def _stack(config: ModelConfig, stack: str, num_layers: int, *, cross: bool) -> Table:
+def _stack(config: ModelConfig, stack: str, num_layers: int, *, cross: bool) -> WeightTable:
     theirs, ours = stack + ".block.{i}.layer", stack + ".blocks.{i}"
     last = 2 if cross else 1
     inner = {"wi_0": "gate", "wi_1": "up", "wo": "down"} if config.gated else {"wi": "up", "wo": "down"}
@@ -156,7 +156,7 @@ def _stack(config: ModelConfig, stack: str, num_layers: int, *, cross: bool) -> 
     ]
 
 
-def _attention(theirs: str, ours: str) -> Table:
+def _attention(theirs: str, ours: str) -> WeightTable:
     parts = {"q": "query", "k": "key", "v": "value", "o": "output"}
     return [one for a, b in parts.items() for one in both(f"{theirs}.{a}", f"{ours}.{b}", biased=False)]
 

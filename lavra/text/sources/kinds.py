@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from lavra.base.errors import InputError, nearest
-from lavra.text.sources.reading import File, Reader
+from lavra.text.sources.reading import DocumentReader, File
 
 READERS = {
     "plain": "lavra.text.sources.plain:read_plain",
@@ -66,11 +66,11 @@ def as_file(path: Path, source: str) -> File | None:
     return File(path=path, source=source, extension=extension, kind=known[1], is_gzip=is_gzip)
 
 
-def reader_for(file: File) -> Reader:
+def reader_for(file: File) -> DocumentReader:
     """The reader of a file that `as_file` knew."""
     known = EXTENSIONS.get(file.extension) or NAMES[file.path.name.lower().removesuffix(".gz")]
     module, name = READERS[known[0]].split(":")
-    return cast(Reader, getattr(_import_module(module), name))
+    return cast(DocumentReader, getattr(_import_module(module), name))
 
 
 def unknown_type_error(path: Path) -> InputError:

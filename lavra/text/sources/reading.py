@@ -89,7 +89,7 @@ class UnreadableError(Exception):
         self.detail = detail
 
 
-Reader = Callable[[File, ReadConfig, Tally], Iterator[Document]]
+DocumentReader = Callable[[File, ReadConfig, Tally], Iterator[Document]]
 """Makes documents from one file."""
 
 

@@ -1,0 +1,238 @@
+"""From a model folder to a smaller one with its quality card: what `lavra compress` runs.
+
+The smaller folder is written, opened again and measured before it appears under its name; where it costs more than its
+bars allow, it does not appear at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.errors import InputError
+from lavra.base.files import atomic_folder, folder_bytes, read_json
+from lavra.base.ports import LanguageModel
+from lavra.base.types import GenerateRequest
+from lavra.compression.calibrate import Calibrator
+from lavra.compression.card import BARS, QUALITY_FILE, QualityCard, write_quality
+from lavra.compression.config import CompressConfig, Form
+from lavra.compression.gguf import GGUF_FILE, GgufOptions, export_gguf, gguf_library, load_gguf_weights
+from lavra.compression.measure import Progress, compare_models
+from lavra.compression.memory import peak_memory
+from lavra.compression.samples import QualitySample, sample_text
+from lavra.compression.texts import Texts
+from lavra.compression.tune import TuneConfig, tune
+from lavra.model import Encoder, Model, load_checkpoint, save_checkpoint
+from lavra.model.checkpoint import DTYPES
+from lavra.model.sidecars import copy_sidecars
+from lavra.quantize import PackedLayout, load_model, quantize_model, quantized_ratio, save_quantized, scheme_named
+from lavra.quantize.interchange import check_layout
+from lavra.quantize.swap import quantized_matrices
+from lavra.tokens import Tokenizer
+
+_FEWEST: Final = 256  # positions; a card of fewer would be chance
+_READ: Final = 256  # tokens read while memory is watched
+_WRITTEN: Final = 64  # tokens written while time is taken, three times, of which the best counts
+_TIMES: Final = 3
+
+OpenModel = Callable[[Path], LanguageModel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a compression looks at besides the model.
+
+    Attributes:
+        heldout: measures it.
+        calibration: for rounding to look at; `None` rounds without.
+        opener: opens a folder as a `LanguageModel`, to time it; `None` leaves that row out.
+    """
+
+    heldout: Texts
+    calibration: Texts | None = None
+    opener: OpenModel | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A compressed model in a folder: it, opened again, and what is known of its making."""
+
+    model: Model
+    ratio: float
+    calibration: str = "none"
+
+
+def compress_folder(
+    source: Path, out: Path, config: CompressConfig, inputs: Inputs, progress: Progress | None = None
+) -> QualityCard:
+    """Make a smaller folder of a model, measure it, and write its card beside it.
+
+    Args:
+        source: an unquantized model folder.
+        out: appears whole or not at all; an existing folder is replaced.
+        config: into what.
+        inputs: text to measure on and to calibrate with.
+        progress: told what is being done and how far it is.
+
+    Raises:
+        QualityError: the result costs more than its bars allow, and that was not allowed.
+        InputError: there is too little held-out text, or the result would replace the model.
+        MissingDependencyError: the target needs a package that is not installed.
+    """
+    tell = progress or _silent
+    if out.resolve() == source.resolve():
+        raise InputError(f"{out} is the model itself, and would be replaced; name another folder with --out")
+    model, _ = load_checkpoint(source, dtype=torch.float32)
+    tokenizer = Tokenizer.load(source)
+    sample = heldout_sample(model, tokenizer, inputs.heldout, config.heldout_tokens)
+    with atomic_folder(out) as work:
+        made = _make(source, work, config, inputs, tell)
+        card = _card(source, work, model, made, config, inputs, sample, tell)
+        card.check()
+        write_quality(card, work)
+        write_identity(source, work, config, card)
+    return card
+
+
+def heldout_sample(model: Model, tokenizer: Tokenizer, heldout: Texts, max_tokens: int) -> QualitySample:
+    """What a card is measured on.
+
+    Raises:
+        InputError: there is too little of it.
+    """
+    sample = sample_text(model, tokenizer, heldout.documents(), max_tokens=max_tokens)
+    if sample.num_tokens < _FEWEST:
+        raise InputError(
+            f"{heldout.name} asks for {sample.num_tokens} tokens; a quality card needs {_FEWEST} or more: "
+            "give more held-out text"
+        )
+    return sample
+
+
+def _make(source: Path, work: Path, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
+    target = config.target
+    if target.form is Form.GGUF:
+        return _export_gguf(source, work, config, inputs, progress)
+    if target.form is Form.SIXTEEN_BIT:
+        model, _ = load_checkpoint(source, dtype=DTYPES[target.detail])
+        save_checkpoint(model, work)
+        made = _Made(model=model, ratio=0.5)
+    else:
+        model, calibration = _quantized(source, target.detail, config, inputs, progress)
+        save_quantized(model, work)
+        made = _Made(model=model, ratio=quantized_ratio(model), calibration=calibration)
+    Tokenizer.load(source).save(work)
+    copy_sidecars(source, work)
+    return replace(made, model=load_model(work)[0])
+
+
+def _quantized(
+    source: Path, scheme: str, config: CompressConfig, inputs: Inputs, progress: Progress
+) -> tuple[Model, str]:
+    """A quantized model, and what its rounding looked at."""
+    model, _ = load_checkpoint(source, dtype=torch.float32 if config.tune_steps else None)
+    if config.layout is PackedLayout.INTERCHANGE:
+        check_layout(model, scheme_named(scheme))
+    if inputs.calibration is None:
+        if config.tune_steps:
+            raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give --calibration")
+        quantize_model(model, scheme_named(scheme), layout=config.layout)
+        return model, "none"
+    text = inputs.calibration.documents()
+    sample = sample_text(model, Tokenizer.load(source), text, max_tokens=config.calibration_tokens, seed=1)
+    make = Calibrator(model, sample.batches, progress=progress)
+    quantize_model(model, scheme_named(scheme), layout=config.layout, make=make)
+    calibration = f"{sample.num_tokens} positions of {inputs.calibration.name}"
+    if config.tune_steps:
+        teacher, _ = load_checkpoint(source, dtype=torch.float32)
+        tune(model, teacher, sample.batches, TuneConfig(steps=config.tune_steps), progress)
+        calibration += f", {config.tune_steps} steps of tuning"
+    return model, calibration
+
+
+def _export_gguf(source: Path, work: Path, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
+    kind, matrices, calibration = config.target.detail, None, "none"
+    gguf_library()  # before minutes are spent on calibration
+    model, _ = load_checkpoint(source, dtype=torch.float32)
+    if kind == "q4_0":  # of the form of our int4, so that it can be rounded as well as that
+        small, calibration = _quantized(source, "int4", replace(config, layout=PackedLayout.NATIVE), inputs, progress)
+        matrices = {name.removesuffix(".matrix"): matrix for name, matrix in quantized_matrices(small)}
+        model.load_state_dict(dict(small.named_parameters()), strict=False)  # tuning moves norms and biases too
+    options = GgufOptions(kind=kind, pooling=_pooling(source), rounded=matrices)
+    ratio = export_gguf(model, Tokenizer.load(source), work / GGUF_FILE, options)
+    load_gguf_weights(model, work / GGUF_FILE)
+    return _Made(model=model, ratio=ratio, calibration=calibration)
+
+
+def _pooling(source: Path) -> str:
+    """How a sentence-transformers folder makes one vector of a text; the mean where nothing is said."""
+    path = source / "1_Pooling" / "config.json"
+    if not path.exists():
+        return "mean"
+    modes = [str(name) for name, value in read_json(path).items() if name.startswith("pooling_mode_") and value is True]
+    known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    return known.get(modes[0], modes[0]) if modes else "mean"
+
+
+def _card(
+    source: Path,
+    work: Path,
+    model: Model,
+    made: _Made,
+    config: CompressConfig,
+    inputs: Inputs,
+    sample: QualitySample,
+    progress: Progress,
+) -> QualityCard:
+    opens = config.target.form is not Form.GGUF  # lavra writes that format and does not run it
+    comparison = compare_models(model, made.model, sample, progress)
+    progress("measure memory and speed", 0, None)
+    read = min(_READ, model.config.max_positions)
+    opener = inputs.opener if opens and not isinstance(model, Encoder) else None
+    return QualityCard(
+        target=config.to,
+        layout=config.layout.value if config.target.form is Form.QUANTIZED else "",
+        family=model.config.family,
+        calibration=made.calibration,
+        text=inputs.heldout.name,
+        source_bytes=folder_bytes(source),
+        bytes=folder_bytes(work),
+        matrix_ratio=made.ratio,
+        source_peak_bytes=peak_memory(source, read) if opens else None,
+        peak_bytes=peak_memory(work, read) if opens else None,
+        source_written_per_second=None if opener is None else written_per_second(opener(source), inputs.heldout),
+        written_per_second=None if opener is None else written_per_second(opener(work), inputs.heldout),
+        comparison=comparison,
+        bars=BARS[config.to],
+        allowed_miss=config.allow_miss,
+    )
+
+
+def written_per_second(port: LanguageModel, heldout: Texts) -> float:
+    """Tokens of one greedy completion a second, its prompt included; the best of three."""
+    prompt, best = next(heldout.documents())[:_READ], 0.0
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        (found,) = port.generate([GenerateRequest(prompt=prompt, max_tokens=_WRITTEN, truncate_prompt=True)])[0]
+        best = max(best, len(found.tokens) / (time.perf_counter() - began))
+    return best
+
+
+def write_identity(source: Path, work: Path, config: CompressConfig, card: QualityCard, kind: str = "model") -> None:
+    """Write `lavra.json`: what a folder was made of and how."""
+    parents = {"model": read_card(source).id} if (source / CARD_FILE).exists() else {}
+    made = {"compress": {"to": config.to, "layout": card.layout, "calibration": card.calibration}}
+    found = card.comparison
+    metrics = {"bits": found.bits, "bits_increase": found.bits_increase, "mean_kl": found.mean_kl, "holds": card.holds}
+    ignore = (QUALITY_FILE,)  # speeds vary from run to run, the artifact does not
+    write_card(work, kind=kind, parents=parents, config=made, metrics=metrics, ignore=ignore)
+
+
+def _silent(step: str, done: float, total: float | None) -> None:
+    """Tell nobody."""

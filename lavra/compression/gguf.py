@@ -1,0 +1,196 @@
+"""Export to GGUF, the file llama.cpp runs (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+
+Names and settings are those of llama.cpp's own converter.  Matrices whose rows are no multiple of 32 stay in 16 bits,
+as with its own tool; norms, biases, positions and types stay in float32.  Q4_0 has the form of our `int4`, so a matrix
+that was rounded with an eye on data goes into it as it is.
+
+llama.cpp is not needed to write the file, nor used here: what the file costs is measured by reading its weights back
+into our own model.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lavra.base.errors import ConfigError, MissingDependencyError
+from lavra.compression.gguf_names import ARCHITECTURES, Planned, check_expressible, plan_tensors
+from lavra.compression.gguf_tokenizer import write_tokenizer
+from lavra.model import Model, ModelConfig
+from lavra.model.config import Norm, Scaling
+from lavra.model.positions import scaled_frequencies
+from lavra.quantize.modules import QuantizedMatrix
+from lavra.tokens import Tokenizer
+
+GGUF_FILE: Final = "model.gguf"
+KINDS: Final = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7}  # and what llama.cpp calls a file of mostly those
+BLOCK: Final = 32  # weights that share a scale in Q8_0 and Q4_0
+
+log = logging.getLogger(__name__)
+
+
+def gguf_library() -> ModuleType:
+    """The `gguf` package.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        import gguf  # noqa: PLC0415 - an optional package
+    except ImportError as error:
+        raise MissingDependencyError("gguf", "exporting to GGUF", "gguf") from error
+    return gguf
+
+
+@dataclass(frozen=True, kw_only=True)
+class GgufOptions:
+    """What a file is to hold.
+
+    Attributes:
+        kind: of the matrices: `f32`, `f16`, `q8_0` or `q4_0`.
+        pooling: how an encoder's texts become vectors, `mean` or `cls`.
+        rounded: matrices of `int4` by the name of their module, for Q4_0 to take as they are.
+    """
+
+    kind: str
+    pooling: str = "mean"
+    rounded: Mapping[str, QuantizedMatrix] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"GGUF type {self.kind!r} is unknown; known: {', '.join(KINDS)}")
+        if self.pooling not in ("mean", "cls"):
+            raise ConfigError(f"llama.cpp pools by mean or cls, not by {self.pooling!r}; export the model to onnx")
+
+
+@torch.no_grad()
+def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOptions) -> float:
+    """Write a model as one GGUF file.
+
+    Args:
+        model: in floats.
+        tokenizer: its own, which goes into the file.
+        path: the file.
+        options: what it is to hold.
+
+    Returns:
+        Bytes of the matrices over what float32 takes for them.
+
+    Raises:
+        ConfigError: llama.cpp cannot run this shape or this tokenizer, or not with the same results.
+        MissingDependencyError: `gguf` is not installed.
+    """
+    library, config = gguf_library(), model.config
+    check_expressible(config)
+    writer = library.GGUFWriter(str(path), ARCHITECTURES[config.family])
+    _write_settings(writer, library, config, options)
+    write_tokenizer(writer, library, tokenizer, config)
+    parameters = {name: parameter.detach().float().cpu() for name, parameter in model.named_parameters()}
+    stored = whole = 0
+    for one in plan_tensors(config, list(parameters)):
+        rows = one.join([parameters[name] for name in one.ours])
+        kind, data = _encoded(library, one, rows, options)
+        writer.add_tensor(one.name, data, raw_dtype=kind)
+        if rows.dim() == 2:
+            stored, whole = stored + data.nbytes, whole + 4 * rows.numel()
+    _write_rope_factors(writer, config)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return stored / whole
+
+
+@torch.no_grad()
+def load_gguf_weights(model: Model, path: Path) -> None:
+    """Put the weights of a file that `export_gguf` wrote into a model of the same shape, as floats."""
+    library = gguf_library()
+    found = {tensor.name: tensor for tensor in library.GGUFReader(str(path)).tensors}
+    parameters = dict(model.named_parameters())
+    for one in plan_tensors(model.config, list(parameters)):
+        tensor = found[one.name]
+        values = library.quants.dequantize(tensor.data, tensor.tensor_type)
+        ours = [parameters[name] for name in one.ours]
+        rows = torch.from_numpy(np.array(values, dtype=np.float32)).view(-1, *ours[0].shape[1:])
+        for parameter, part in zip(ours, one.split(rows, [len(parameter) for parameter in ours]), strict=True):
+            parameter.copy_(part)
+
+
+def _write_settings(writer: Any, library: Any, config: ModelConfig, options: GgufOptions) -> None:
+    windows = [window for window in config.windows if window is not None]
+    context = min([config.max_positions, *windows])
+    if context < config.max_positions:
+        log.warning(
+            "llama.cpp has no sliding window here: the file's context is %d tokens, not %d, so that none is missed",
+            context,
+            config.max_positions,
+        )
+    writer.add_file_type(KINDS[options.kind])
+    writer.add_quantization_version(library.GGML_QUANT_VERSION)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(context)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_layers)
+    writer.add_feed_forward_length(config.feed_forward_size)
+    writer.add_head_count(config.num_heads)
+    writer.add_head_count_kv(config.num_kv_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    if config.norm is Norm.RMS:
+        writer.add_layer_norm_rms_eps(config.norm_eps)
+    else:
+        writer.add_layer_norm_eps(config.norm_eps)
+    if config.rope is not None:
+        writer.add_rope_dimension_count(config.head_dim)
+        writer.add_rope_freq_base(config.rope.theta)
+        if config.rope.scaling is not None and config.rope.scaling.kind is Scaling.LINEAR:
+            writer.add_rope_scaling_type(library.RopeScalingType.LINEAR)
+            writer.add_rope_scaling_factor(config.rope.scaling.factor)
+    if config.family == "bert":
+        writer.add_causal_attention(False)
+        writer.add_pooling_type(library.PoolingType[options.pooling.upper()])
+
+
+def _write_rope_factors(writer: Any, config: ModelConfig) -> None:
+    """Llama 3's stretching as divisors of each frequency, which llama.cpp reads from a tensor."""
+    scaling = config.rope.scaling if config.rope is not None else None
+    if config.rope is not None and scaling is not None and scaling.kind is Scaling.LLAMA3:
+        plain = 1.0 / config.rope.theta ** (torch.arange(0, config.head_dim, 2).float() / config.head_dim)
+        writer.add_tensor("rope_freqs.weight", (plain / scaled_frequencies(config.rope, config.head_dim)).numpy())
+
+
+def _encoded(library: Any, one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt.NDArray[Any]]:
+    """A tensor's type and its numbers or blocks."""
+    kinds = library.GGMLQuantizationType
+    kind = kinds[options.kind.upper()]
+    if rows.dim() < 2 or one.whole:
+        kind = kinds.F32
+    elif kind in (kinds.Q8_0, kinds.Q4_0) and rows.shape[1] % BLOCK:
+        kind = kinds.F16
+    if kind == kinds.Q4_0 and options.rounded is not None:
+        return kind, _blocks(one, [options.rounded[name.removesuffix(".weight")] for name in one.ours])
+    if kind == kinds.F16 and float(rows.abs().max()) > torch.finfo(torch.float16).max:
+        raise ConfigError(f"{one.name} has weights too large for 16 bits; export to gguf:f32")
+    return kind, library.quants.quantize(rows.contiguous().numpy(), kind)
+
+
+def _blocks(one: Planned, matrices: list[QuantizedMatrix]) -> npt.NDArray[np.uint8]:
+    """Q4_0 of matrices in groups of 32: a scale in 16 bits, then the first half's integers low and the second's high.
+
+    A bfloat16 scale has fewer digits than a float16 one, so it keeps its value.
+    """
+    integers = one.join([matrix.integers() for matrix in matrices])  # (N, K)
+    scale = one.join([matrix.scale.float() for matrix in matrices]).to(torch.float16)  # (N, K / 32)
+    halves = (integers.to(torch.int16) + 8).to(torch.uint8).view(len(integers), -1, 2, BLOCK // 2)
+    packed = halves[:, :, 0] | (halves[:, :, 1] << 4)  # (N, K / 32, 16)
+    head = scale.contiguous().view(torch.uint8).view(len(scale), -1, 2)
+    return torch.cat((head, packed), dim=2).flatten(1).numpy()

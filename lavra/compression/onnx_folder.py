@@ -1,0 +1,39 @@
+"""From a model folder to a folder of ONNX files with the tokenizer beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.files import atomic_folder
+from lavra.compression.onnx import check_onnx_libraries, export_onnx
+from lavra.model import load_checkpoint
+from lavra.model.sidecars import copy_sidecars
+from lavra.tokens import Tokenizer
+
+
+def export_onnx_folder(source: Path, out: Path) -> list[Path]:
+    """Write the ONNX files of a model; there is no quality card, because the numbers are the same float32 ones.
+
+    Args:
+        source: an unquantized model folder.
+        out: appears whole or not at all; an existing folder is replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: the model cannot be exported.
+        MissingDependencyError: the extra is not installed.
+    """
+    check_onnx_libraries()
+    model, config = load_checkpoint(source, dtype=torch.float32)
+    with atomic_folder(out) as work:
+        names = [path.name for path in export_onnx(model, work)]
+        Tokenizer.load(source).save(work)
+        copy_sidecars(source, work)
+        parents = {"model": read_card(source).id} if (source / CARD_FILE).exists() else {}
+        write_card(work, kind="onnx", parents=parents, config={"family": config.family})
+    return [out / name for name in names]

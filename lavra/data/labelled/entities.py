@@ -1,0 +1,174 @@
+"""Sentences with tagged words: from lists of words and tags, or from a text and the places of its entities.
+
+A text is cut into words as people count them: runs of letters, digits, marks and underscores, and every other sign
+for itself.  An entity must begin and end where a word does: half a word cannot be tagged.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lavra.data.labelled.samples import TagSample
+from lavra.data.labelled.tables import Notes, Row, UnusableError, lookup, shown, text_of, text_value
+from lavra.metrics.tag_schemes import OUTSIDE, TagScheme, to_bio
+
+WRITE_SPANS = "write entities as {start, end, label}, in characters of the text, without overlaps, on word bounds"
+_START, _END = ("start", "start_offset", "begin", "start_char"), ("end", "end_offset", "stop", "end_char")
+_KIND, _GIVEN = ("label", "type", "entity", "entity_group", "tag"), ("text", "word", "value")
+
+
+def cut_words(text: str) -> list[tuple[int, int]]:
+    """(start, end) of each word or sign of a text, in characters."""
+    found: list[tuple[int, int]] = []
+    is_open = False
+    for at, character in enumerate(text):
+        category = unicodedata.category(character)
+        if character.isspace() or category == "Cc":
+            is_open = False
+        elif category[0] in "LN" or character == "_" or (is_open and category[0] == "M") or category == "Cf":
+            # Marks and invisible joiners stay with the word they stand in.
+            if is_open:
+                found[-1] = (found[-1][0], at + 1)
+            elif category != "Cf":
+                found.append((at, at + 1))
+                is_open = True
+        else:
+            found.append((at, at + 1))
+            is_open = False
+    return found
+
+
+def tagged_words(row: Row, columns: Mapping[str, str], scheme: TagScheme, notes: Notes) -> TagSample:
+    """The sample of a row of words and tags.
+
+    Raises:
+        UnusableError: a word is empty, or words and tags differ in number.
+    """
+    words = _strings(lookup(row, columns["words"]), "words")
+    offsets, at = [], 0
+    for index, word in enumerate(words):
+        if not word.strip():
+            raise UnusableError(f"word {index + 1} is empty", "delete empty words and their tags")
+        text_of(word, f"word {index + 1}")
+        offsets.append((at, at + len(word)))
+        at += len(word) + 1
+    tags = None
+    if "tags" in columns:
+        written = _strings(lookup(row, columns["tags"]), "tags")
+        if len(written) != len(words):
+            raise UnusableError(f"{len(words)} words have {len(written)} tags", "give every word one tag")
+        tags = _normalised(row, words, written, scheme, notes)
+    return TagSample(words=tuple(words), tags=tags, offsets=tuple(offsets), text=" ".join(words), place=row.place)
+
+
+def _normalised(row: Row, words: Sequence[str], tags: list[str], scheme: TagScheme, notes: Notes) -> tuple[str, ...]:
+    result, bad = to_bio(tags, scheme)
+    for index in bad:
+        before = f"follows {tags[index - 1]}" if index else "begins the sentence"
+        what = f"tag {tags[index]} of {words[index]!r} {before}, which {scheme.value} does not allow"
+        remedy = "correct the tags; the transition is read as the beginning of a span"
+        notes.at(row.word_place(index), what, remedy, dropped=False)
+    return result
+
+
+def _strings(value: Any, name: str) -> list[str]:
+    if isinstance(value, str) or not isinstance(value, list | tuple):
+        raise UnusableError(f"the {name} are {shown(value)}, not a list", f"write {name} as a list of strings")
+    if not value:
+        raise UnusableError(f"there are no {name}", "delete the sample")
+    for one in value:
+        if not isinstance(one, str) or not one:
+            raise UnusableError(f"one of the {name} is {shown(one)}, not text", f"write {name} by name, as strings")
+    return list(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entity:
+    start: int
+    end: int
+    kind: str
+
+
+def entities_in_text(row: Row, columns: Mapping[str, str], notes: Notes) -> TagSample:
+    """The sample of a row of a text and its entities, in BIO; without a column of entities its tags are not known.
+
+    Raises:
+        UnusableError: an entity overlaps another, is not on word bounds, or its text is another one.
+    """
+    text = text_value(row, columns["text"])
+    offsets = cut_words(text)
+    if not offsets:
+        raise UnusableError("the text has no words", "fill the field in, or delete the sample")
+    tags: list[str] | None = None
+    if "entities" in columns:
+        value = lookup(row, columns["entities"])
+        if not isinstance(value, list):
+            raise UnusableError(f"the entities are {shown(value)}, not a list", WRITE_SPANS)
+        tags = [OUTSIDE] * len(offsets)
+        for entity in sorted((_entity(one, text, row, notes) for one in value), key=lambda one: one.start):
+            _mark(entity, text, offsets, tags)
+    words = tuple(text[start:end] for start, end in offsets)
+    kept = None if tags is None else tuple(tags)
+    return TagSample(words=words, tags=kept, offsets=tuple(offsets), text=text, place=row.place)
+
+
+def _entity(value: Any, text: str, row: Row, notes: Notes) -> _Entity:
+    """An entity whose bounds lie in the text and whose given text is the one there; blanks at its ends are cut off."""
+    start, end, kind, given = _fields(value)
+    if not (_is_index(start) and _is_index(end) and isinstance(kind, str) and kind):
+        raise UnusableError(f"the entity {shown(value)} lacks a start, an end or a label", WRITE_SPANS)
+    if not 0 <= start < end <= len(text):
+        raise UnusableError(
+            f"the entity {kind} at {start}-{end} is empty or outside the {len(text)} characters", WRITE_SPANS
+        )
+    there = text[start:end]
+    if isinstance(given, str) and given != there:
+        stands = f"where {shown(there)} stands{_occurs(given, text)}"
+        raise UnusableError(f"the entity {given!r} is said to be at {start}-{end}, {stands}", WRITE_SPANS)
+    inner = there.strip()
+    if not inner:
+        raise UnusableError(f"the entity {kind} at {start}-{end} is blank", WRITE_SPANS)
+    if inner != there:
+        start += len(there) - len(there.lstrip())
+        end = start + len(inner)
+        what = f"the entity {shown(there)} has blanks at its ends, which are cut off"
+        notes.at(row.place, what, WRITE_SPANS, dropped=False)
+    return _Entity(start, end, kind)
+
+
+def _fields(value: Any) -> tuple[Any, Any, Any, Any]:
+    if isinstance(value, Mapping):
+        start, end, kind, given = (
+            next((value[name] for name in names if name in value), None) for names in (_START, _END, _KIND, _GIVEN)
+        )
+        return start, end, kind, given
+    if isinstance(value, list | tuple) and len(value) == 3:
+        return value[0], value[1], value[2], None
+    return None, None, None, None
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _occurs(given: str, text: str) -> str:
+    at = text.find(given)
+    return f"; it stands at {at}-{at + len(given)}" if given and at >= 0 else "; it is nowhere in the text"
+
+
+def _mark(entity: _Entity, text: str, offsets: list[tuple[int, int]], tags: list[str]) -> None:
+    inside = [index for index, (start, end) in enumerate(offsets) if start < entity.end and end > entity.start]
+    shown_text = shown(text[entity.start : entity.end])
+    if not inside:
+        raise UnusableError(f"the entity {shown_text} at {entity.start}-{entity.end} holds no word", WRITE_SPANS)
+    start, end = offsets[inside[0]][0], offsets[inside[-1]][1]
+    if (start, end) != (entity.start, entity.end):
+        near = f"the words there are {shown(text[start:end])} at {start}-{end}"
+        raise UnusableError(f"the entity {shown_text} at {entity.start}-{entity.end} cuts a word; {near}", WRITE_SPANS)
+    if any(tags[index] != OUTSIDE for index in inside):
+        raise UnusableError(f"the entity {shown_text} at {start}-{end} overlaps another", WRITE_SPANS)
+    for index in inside:
+        tags[index] = f"{'B' if index == inside[0] else 'I'}-{entity.kind}"

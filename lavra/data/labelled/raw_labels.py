@@ -1,0 +1,159 @@
+"""Labels as files write them, and what kind of problem they pose.
+
+The kind is seen from all labels together: lists are sets of labels; numbers written with a fraction (or floats) are to
+be predicted as numbers; anything else names a class.  A `0` and a `1` are names until someone asks for regression.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lavra.base.tasks import Problem
+from lavra.data.labelled.samples import Label
+from lavra.data.labelled.tables import UnusableError, shown
+
+SEPARATORS = ("|", ";", ",")
+FEW = 10  # whole floats with no more values than this may be classes
+_FILL_IN = "fill the label in, or delete the sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelReader:
+    """Reads labels of one kind.
+
+    Attributes:
+        problem: the kind.
+        separator: what parts the labels of a cell, where several stand in a text.
+        doubt: what a reader of the report should know, where the kind could be another one.
+    """
+
+    problem: Problem
+    separator: str = ""
+    doubt: str = ""
+
+    def read(self, value: Any) -> Label:
+        """The label a field holds.
+
+        Raises:
+            UnusableError: there is none, or it is not of this kind.
+        """
+        if self.problem is Problem.MULTI_LABEL:
+            return self._several(value)
+        if is_empty(value):
+            raise UnusableError("the label is empty", _FILL_IN)
+        return number(value, "label") if self.problem is Problem.REGRESSION else name_of(value)
+
+    def _several(self, value: Any) -> tuple[str, ...]:
+        if value is None:
+            raise UnusableError("the labels are missing", "write [] where no label holds")
+        names = self._parted(value) if isinstance(value, str) else value
+        if not isinstance(names, list | tuple):
+            raise UnusableError(f"the labels are {shown(value)}, not a list", "write labels as a list of names")
+        if len({type(one) for one in names} & {int, float, bool}) and len(set(names)) < len(names):
+            raise UnusableError(
+                f"the labels {shown(value)} name one twice", "write the names of the labels that hold, not 0 and 1"
+            )
+        return tuple(dict.fromkeys(name_of(one) for one in names))
+
+    def _parted(self, text: str) -> list[Any]:
+        if text.lstrip().startswith("["):
+            return _json_list(text) or []
+        parts = text.split(self.separator) if self.separator else [text]
+        return [part.strip() for part in parts if part.strip()]
+
+
+def find_reader(values: Iterable[Any], problem: Problem | None) -> LabelReader:
+    """The reader for the labels of a file.
+
+    Args:
+        values: every label as it is written; empty ones say nothing.
+        problem: what the user asked for.
+    """
+    given = [value for value in values if not is_empty(value)]
+    if problem is Problem.MULTI_LABEL:
+        texts = [value for value in given if isinstance(value, str) and not value.lstrip().startswith("[")]
+        separator = next((one for one in SEPARATORS if any(one in text for text in texts)), "")
+        return LabelReader(problem=problem, separator=separator)
+    if problem is not None:
+        return LabelReader(problem=problem)
+    num_lists = sum(isinstance(value, list) or _json_list(value) is not None for value in given)
+    if num_lists * 2 > len(given):
+        return LabelReader(problem=Problem.MULTI_LABEL)
+    if given and all(_is_number(value) for value in given) and any(_is_float(value) for value in given):
+        return LabelReader(problem=Problem.REGRESSION, doubt=_doubt(given))
+    return LabelReader(problem=Problem.SINGLE_LABEL)
+
+
+def _doubt(given: list[Any]) -> str:
+    distinct = {float(value) for value in given}
+    if len(distinct) > FEW or not all(value.is_integer() for value in distinct):
+        return ""
+    return (
+        f"labels are written as floats but take {len(distinct)} whole values only, and are read as numbers to predict"
+    )
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a field says nothing."""
+    return (
+        value is None
+        or (isinstance(value, str) and not value.strip())
+        or (isinstance(value, float) and math.isnan(value))
+    )
+
+
+def name_of(value: Any) -> str:
+    """The name of a class.
+
+    Raises:
+        UnusableError: it is neither a text nor a whole number nor true or false.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise UnusableError(f"the label is {shown(value)}", "write a label as a name")
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number.
+
+    Raises:
+        UnusableError: it is none.
+    """
+    if not _is_number(value) or not math.isfinite(float(value)):
+        raise UnusableError(f"the {name} is {shown(value)}, not a number", f"write the {name} as a number")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    if not isinstance(value, int | float | str) or (isinstance(value, str) and "_" in value):
+        return False
+    try:
+        float(value)
+    except (ValueError, OverflowError):  # a whole number of hundreds of digits is no float
+        return False
+    return True
+
+
+def _is_float(value: Any) -> bool:
+    """Whether a number is written as one that may have a fraction."""
+    return isinstance(value, float) or (isinstance(value, str) and not value.strip().lstrip("+-").isdecimal())
+
+
+def _json_list(value: Any) -> list[Any] | None:
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return None
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None

@@ -1,0 +1,169 @@
+"""Read labelled data: a file in, samples and everything wrong with it out.
+
+The format comes from the file's name, the columns from their names or from the user, and each row becomes a sample or
+a `Trouble` with its line.  Nothing is left out without one, so `num_read - len(samples)` is the number of troubles that
+drop a sample.  Deliberately absent: truncation (batch makers know the context) and fetching data from anywhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.tasks import Problem, Task
+from lavra.data.labelled.columns import choose_columns, unused_columns
+from lavra.data.labelled.conll import TAG_COLUMN, WORD_COLUMN, read_conll
+from lavra.data.labelled.delimited import read_delimited
+from lavra.data.labelled.json_table import read_json, read_json_lines
+from lavra.data.labelled.makers import FileReading, Maker, maker
+from lavra.data.labelled.samples import Sample, SampleSet, Trouble
+from lavra.data.labelled.tables import LabelledTable, Notes, Row, UnusableError, columns_of, extension_of, lookup
+from lavra.data.labelled.unrolling import unroll
+
+EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+CONLL_EXTENSIONS = (".conll", ".txt", ".tsv", ".bio", ".iob", ".iob2")
+FIRST_TROUBLES = 5  # shown where a file has nothing usable
+
+
+def read_samples(
+    path: Path | Sequence[Path],
+    task: Task,
+    *,
+    columns: Mapping[str, str] | None = None,
+    problem: Problem | None = None,
+    header: bool = True,
+) -> SampleSet:
+    """The samples of a file, or of the files one split is kept in.
+
+    Args:
+        path: `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`, for NER also CoNLL; each may end in `.gz`.
+        task: what the samples are for.
+        columns: column by role, where the names are not well-known ones; `a.b` is the field `b` in column `a`.
+        problem: what the labels of a classification are; seen from the labels if not given.
+        header: whether the first row of a csv or tsv file names its columns; else they are called `1`, `2`, ...
+
+    Raises:
+        ConfigError: a role of `columns` is unknown, or a problem is given for a task that has none.
+        InputError: the file cannot be read, its columns are not clear, or it has no usable sample.
+    """
+    if problem is not None and task is not Task.CLASSIFY:
+        raise ConfigError(f"problem is {problem.value}, but the task is {task.value}; only classify has a problem")
+    paths = [path] if isinstance(path, Path) else list(path)
+    if not paths:
+        raise InputError("no file to read; name at least one")
+    tables = [_read_table(one, task, columns or {}, header) for one in paths]
+    given = {role: column for role, column in (columns or {}).items() if not _is_conll(paths[0], task)}
+    return _samples(paths, tables, task, given, problem)
+
+
+def _is_conll(path: Path, task: Task) -> bool:
+    return task is Task.NER and extension_of(path) in CONLL_EXTENSIONS
+
+
+def _read_table(path: Path, task: Task, columns: Mapping[str, str], header: bool) -> LabelledTable:
+    extension = extension_of(path)
+    if _is_conll(path, task):
+        return read_conll(path, word=_column_number(columns, "words"), tag=_column_number(columns, "tags"))
+    if extension in (".csv", ".tsv"):
+        return read_delimited(path, header=header)
+    if extension in (".jsonl", ".ndjson"):
+        return read_json_lines(path)
+    if extension == ".json":
+        return read_json(path)
+    if extension == ".parquet":
+        return _read_parquet(path)
+    known = (*EXTENSIONS, *(CONLL_EXTENSIONS if task is Task.NER else ()))
+    raise InputError(
+        f"{path} is no file of labelled data by its name; give one of {', '.join(dict.fromkeys(known))}, or .gz"
+    )
+
+
+def _read_parquet(path: Path) -> LabelledTable:
+    """Imported where such a file is read: pyarrow takes 30 MB."""
+    read: Callable[[Path], LabelledTable] = importlib.import_module("lavra.data.labelled.parquet_table").read_parquet
+    return read(path)
+
+
+def _column_number(columns: Mapping[str, str], role: str) -> int | None:
+    unknown = set(columns) - {WORD_COLUMN, TAG_COLUMN}
+    if unknown:
+        raise ConfigError(f"columns: {sorted(unknown)[0]!r} is nothing a CoNLL file has; its roles are words and tags")
+    if role not in columns:
+        return None
+    if not columns[role].isdecimal() or columns[role] == "0":
+        raise InputError(
+            f"columns: {role} is {columns[role]!r}; a CoNLL file has no names, give the column's number from 1"
+        )
+    return int(columns[role])
+
+
+def _samples(
+    paths: Sequence[Path],
+    tables: Sequence[LabelledTable],
+    task: Task,
+    given: Mapping[str, str],
+    problem: Problem | None,
+) -> SampleSet:
+    where = ", ".join(map(str, paths))
+    notes = Notes()
+    notes.troubles.extend(trouble for table in tables for trouble in table.troubles)
+    read = [row for table in tables for row in table.rows]
+    if not read:
+        raise InputError(_nothing(where, notes.troubles))
+    names = tuple(dict.fromkeys(name for table in tables for name in table.columns)) or columns_of(read)
+    chosen = choose_columns(task, names, given, where=where)
+    rows, unrolled = unroll(read, chosen, notes)
+    fields = dict(chosen)
+    known = FileReading(rows=rows, names=names, columns=unrolled, problem=problem, notes=notes, fields=fields)
+    num_read = len(rows) + sum(trouble.dropped for trouble in notes.troubles)
+    samples = _made(rows, maker(task, known), _repeated_ids(rows, unrolled, task, notes), notes)
+    order = {str(path): at for at, path in enumerate(paths)}
+    notes.troubles.sort(key=lambda trouble: (order.get(trouble.place.file, 0), trouble.place.line))
+    if not samples:
+        raise InputError(_nothing(where, notes.troubles))
+    fields.update((name, note) for table in tables for name, note in table.notes.items())
+    unused = unused_columns(names, chosen)
+    if unused:
+        fields["unused"] = ", ".join(unused)
+    return SampleSet(samples=tuple(samples), troubles=tuple(notes.troubles), num_read=num_read, fields=fields)
+
+
+def _made(rows: Sequence[Row], make: Maker, skipped: set[int], notes: Notes) -> list[Sample]:
+    samples = []
+    for index, row in enumerate(rows):
+        if index in skipped:
+            continue
+        try:
+            samples.append(make(row))
+        except UnusableError as error:
+            notes.at(row.place, error.what, error.remedy, dropped=True)
+    return samples
+
+
+def _repeated_ids(rows: Sequence[Row], columns: Mapping[str, str], task: Task, notes: Notes) -> set[int]:
+    """Note ids that come again; for questions, whose answers are looked up by id, the later rows are left out."""
+    if "id" not in columns:
+        return set()
+    first: dict[str, Row] = {}
+    skipped = set()
+    for index, row in enumerate(rows):
+        value = lookup(row, columns["id"])
+        if value is None or value == "":
+            continue
+        before = first.setdefault(str(value), row)
+        if before is row or before.place == row.place:  # unrolled rows share their row's id
+            continue
+        is_dropped = task is Task.QA
+        what = f"the id {value!r} was given at {before.place} already"
+        notes.at(row.place, what, "give every sample an id of its own", dropped=is_dropped)
+        if is_dropped:
+            skipped.add(index)
+    return skipped
+
+
+def _nothing(where: str, troubles: Sequence[Trouble]) -> str:
+    first = "".join(f"\n  {one.place}: {one.what}; {one.remedy}" for one in troubles[:FIRST_TROUBLES])
+    more = f"\n  and {len(troubles) - FIRST_TROUBLES} more" if len(troubles) > FIRST_TROUBLES else ""
+    return f"{where} has no usable sample{':' if first else '; it is empty'}{first}{more}"

@@ -1,0 +1,1 @@
+"""Text as token streams, and batches of a pretraining objective."""

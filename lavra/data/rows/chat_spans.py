@@ -1,0 +1,130 @@
+"""What the assistant wrote of a conversation, in characters of its text.
+
+A template with `{% generation %}` blocks says so itself.  Of others the conversation is rendered up to each of the
+assistant's turns, once as the model meets it when it is to speak and once with the turn: what the second adds to the
+first is the turn.  That holds only if a turn's text does not depend on what comes later, which is checked: a template
+that strips the reasoning from earlier turns, say, fails, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lavra.base.errors import InputError
+from lavra.data.labelled.samples import ChatSample
+from lavra.tokens.chat import generation_spans, has_generation_blocks, render_chat
+from lavra.tokens.tokenizer import Tokenizer
+
+_REMEDY = (
+    "mark what the assistant writes in the template with {% generation %} … {% endgeneration %}, "
+    "or use a template without this"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """A conversation as its model reads it.
+
+    Attributes:
+        text: special tokens included.
+        spans: characters [start, stop) of each of the assistant's turns to be learnt, in order.
+        by_blocks: the template says so itself; otherwise a span may go on behind the end of the turn.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    by_blocks: bool
+
+
+class TemplateError(InputError):
+    """The template does not let the assistant's turns be told."""
+
+
+def conversation(
+    sample: ChatSample,
+    tokenizer: Tokenizer,
+    *,
+    only_last: bool = False,
+    variables: Mapping[str, Any] | None = None,
+) -> Conversation:
+    """Render a conversation and find the assistant's turns.
+
+    Args:
+        sample: the conversation.
+        tokenizer: its chat template and special tokens.
+        only_last: look at the last of the assistant's turns alone.
+        variables: further names the template knows (`enable_thinking`).
+
+    Raises:
+        TemplateError: the turns cannot be told; the message says why.
+        InputError: there is no template, or it refuses the conversation.
+    """
+    template = _Template(sample, tokenizer, variables)
+    if has_generation_blocks(template.source):
+        text, spans = _blocks(template, len(sample.messages))
+        return Conversation(text=text, spans=tuple(spans[-1:] if only_last else spans), by_blocks=True)
+    text = template.render(len(sample.messages))
+    turns = [place for place, message in enumerate(sample.messages) if message.get("role") == "assistant"]
+    spans = [_turn(template, text, place) for place in (turns[-1:] if only_last else turns)]
+    return Conversation(text=text, spans=tuple(spans), by_blocks=False)
+
+
+class _Template:
+    """A template with all that one conversation gives it."""
+
+    def __init__(self, sample: ChatSample, tokenizer: Tokenizer, variables: Mapping[str, Any] | None) -> None:
+        self.source = tokenizer.template_for(sample.tools)
+        self._messages: Sequence[Mapping[str, Any]] = sample.messages
+        self._tools = sample.tools
+        self._variables = {**tokenizer.special.as_variables(), **(variables or {})}
+
+    def blocks(self) -> tuple[str, list[tuple[int, int]]]:
+        return generation_spans(self.source, self._messages, tools=self._tools, variables=self._variables)
+
+    def render(self, stop: int, *, to_speak: bool = False) -> str:
+        return render_chat(
+            self.source,
+            self._messages[:stop],
+            tools=self._tools,
+            add_generation_prompt=to_speak,
+            variables=self._variables,
+        )
+
+
+def _blocks(template: _Template, num_messages: int) -> tuple[str, list[tuple[int, int]]]:
+    try:
+        return template.blocks()
+    except InputError as error:
+        template.render(num_messages)  # raises where it is the conversation that the template refuses
+        raise TemplateError(str(error)) from error
+
+
+def _turn(template: _Template, text: str, place: int) -> tuple[int, int]:
+    try:
+        before, after = template.render(place, to_speak=True), template.render(place + 1)
+    except InputError as error:
+        raise TemplateError(
+            f"the assistant's turn at message {place + 1} cannot be told from its context, for the template does not "
+            f"render the conversation up to there ({error}); {_REMEDY}"
+        ) from error
+    if not text.startswith(after):
+        raise TemplateError(
+            f"the template writes the conversation up to message {place + 1} in another way once more follows, "
+            f"{_difference(text, after)}: the model would learn turns it never writes; learn the last turn only, or "
+            f"{_REMEDY}"
+        )
+    if not after.startswith(before):
+        raise TemplateError(
+            f"the template begins the assistant's turn at message {place + 1} in another way when the model is to "
+            f"speak, {_difference(after, before)}: the model would meet what it has not learnt; {_REMEDY}"
+        )
+    return len(before), len(after)
+
+
+def _difference(text: str, other: str) -> str:
+    """Where two texts part."""
+    pairs = enumerate(zip(text, other, strict=False))
+    place = next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(text), len(other)))
+    return f"{other[place : place + 30]!r} becoming {text[place : place + 30]!r} at character {place}"

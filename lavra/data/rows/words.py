@@ -1,0 +1,224 @@
+"""Words and their tags as rows of word pieces: the rows of named entities and parts of speech.
+
+Each word is cut by itself, as transformers does with `is_split_into_words=True` (byte-level tokenizers as with
+`add_prefix_space=True`: every word is read with the space before it).  The first piece of a word carries its tag;
+the others none, or, with `sub_words="all"`, the same with `B-` become `I-`.
+
+A sentence too long for a row is cut into windows between words, each beginning with some words of the one before.
+Every word belongs to exactly one window, the one that shows most on its shorter side (the "maximum context" of
+Devlin et al. 2018's reading of long passages): its tag is learnt once, and its prediction is taken from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
+
+from lavra.base.arrays import Int32s, Int64s
+from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.data.batch import IGNORE
+from lavra.data.labelled.samples import Place, TagSample, Trouble
+from lavra.data.rows.batches import TaskRows
+from lavra.data.rows.encoding import EncodedRows, RowFormat
+from lavra.data.rows.word_pieces import WordPieces, cut_words, frame_of
+from lavra.data.rows.word_windows import WordWindow, word_windows
+
+SubWords = Literal["first", "all"]
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagConfig:
+    """How words become rows.
+
+    Attributes:
+        sub_words: which pieces of a word carry its tag: the `first`, or `all`.
+        overlap: tokens of a long sentence's window that the next one shows again; a quarter of a row unless given.
+    """
+
+    sub_words: SubWords = "first"
+    overlap: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.sub_words not in get_args(SubWords):
+            raise ConfigError(f"sub_words is {self.sub_words!r}{nearest(str(self.sub_words), get_args(SubWords))}")
+        if self.overlap is not None and self.overlap < 0:
+            raise ConfigError(f"overlap is {self.overlap}; it must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagRows(TaskRows):
+    """Windows of sentences; a sentence that fits has one.
+
+    Attributes:
+        words: (K,) of each row, the words it speaks for; every word of a sentence is in one row at most.
+        pieces: (K,) of each row, the place of each such word's first piece.
+        num_words: words of each sentence, by its number among those given.
+    """
+
+    words: tuple[Int64s, ...]
+    pieces: tuple[Int64s, ...]
+    num_words: dict[int, int]
+
+    def by_word(self, rows: Sequence[Sequence[ValueT]]) -> dict[int, list[ValueT | None]]:
+        """What was predicted of tokens, word by word.
+
+        Args:
+            rows: for each row of the table, in its order, one value a token (more are not looked at).
+
+        Returns:
+            By number of the sentence among those given: one value a word, `None` where a word has no tokens.
+        """
+        found: dict[int, list[ValueT | None]] = {number: [None] * count for number, count in self.num_words.items()}
+        for number, values, words, pieces in zip(self.sources, rows, self.words, self.pieces, strict=True):
+            for word, piece in zip(words.tolist(), pieces.tolist(), strict=True):
+                found[number][word] = values[piece]
+        return found
+
+
+def tag_rows(
+    samples: Sequence[TagSample], form: RowFormat, *, labels: Sequence[str], config: TagConfig | None = None
+) -> TagRows:
+    """Rows to learn from.
+
+    Args:
+        samples: sentences; one whose tags are not known is left out, and that is a trouble.
+        form: how they become rows; `on_long="cut"` makes windows.
+        labels: every tag, in the order of the model's outputs.
+        config: windows, and which pieces carry tags.
+
+    Raises:
+        InputError: a tag is not among `labels`; tags and words differ in number; a sentence is too long and
+            `on_long` is `refuse`.
+        ConfigError: `labels` or the overlap make no sense.
+    """
+    config = config or TagConfig()
+    index = _index(labels, config)
+    known = [number for number, sample in enumerate(samples) if sample.tags is not None]
+    classes = {number: _classes(samples[number], index) for number in known}
+    table, windows = _table(samples, known, form, config)
+    following = np.array([index.get(_inside(label), place) for label, place in index.items()], dtype=np.int64)
+    targets = tuple(
+        _targets(window, len(ids), classes[number], following if config.sub_words == "all" else None)
+        for window, ids, number in zip(windows, table.encoded.ids, table.sources, strict=True)
+    )
+    unknown = tuple(_unlabelled(sample.place) for sample in samples if sample.tags is None)
+    return replace(table, token_targets=targets, troubles=(*unknown, *table.troubles))
+
+
+def unlabelled_tag_rows(samples: Sequence[TagSample], form: RowFormat, *, config: TagConfig | None = None) -> TagRows:
+    """Rows to predict, whatever their tags."""
+    return _table(samples, range(len(samples)), form, config or TagConfig())[0]
+
+
+def _table(
+    samples: Sequence[TagSample], numbers: Sequence[int], form: RowFormat, config: TagConfig
+) -> tuple[TagRows, list[WordWindow]]:
+    frame = frame_of(form)
+    room = form.max_tokens - frame.length
+    overlap = room // 4 if config.overlap is None else config.overlap
+    if overlap >= room:
+        raise ConfigError(f"overlap is {overlap} and a row has room for {room} tokens; it must be less")
+    ids: list[Int32s] = []
+    windows: list[WordWindow] = []
+    sources: list[int] = []
+    troubles: list[Trouble] = []
+    num_words: dict[int, int] = {}
+    cut = cut_words([samples[number].words for number in numbers], [samples[number].place for number in numbers], form)
+    for number, pieces in zip(numbers, cut, strict=True):
+        found = _troubles(samples[number], pieces, room, form)
+        troubles += found
+        if any(trouble.dropped for trouble in found):
+            continue
+        num_words[number] = len(samples[number].words)
+        for window in word_windows(pieces, room, overlap, len(frame.before)):
+            ids.append(frame.around(window.ids))
+            windows.append(window)
+            sources.append(number)
+    return TagRows(
+        encoded=EncodedRows(
+            ids=tuple(ids),
+            types=tuple(frame.types(len(row)) for row in ids) if form.num_token_types > 1 else None,
+            sources=tuple(sources),
+        ),
+        form=form,
+        names=tuple(str(samples[number].place) for number in sources),
+        sources=tuple(sources),
+        troubles=tuple(troubles),
+        words=tuple(window.words for window in windows),
+        pieces=tuple(window.starts for window in windows),
+        num_words=num_words,
+    ), windows
+
+
+def _troubles(sample: TagSample, pieces: WordPieces, room: int, form: RowFormat) -> list[Trouble]:
+    lengths = pieces.lengths
+    if not len(lengths) or not lengths.any():
+        return [Trouble(place=sample.place, what="the sentence has no tokens", remedy="give it words", dropped=True)]
+    total = int(lengths.sum())
+    if total > room and form.on_long != "cut":
+        what = f"the sentence is {total} tokens and a row has room for {room}"
+        remedy = "raise max_tokens, or let on_long be 'cut', which makes windows and loses nothing"
+        if form.on_long == "refuse":
+            raise InputError(f"{sample.place}: {what}; {remedy}")
+        return [Trouble(place=sample.place, what=f"{what}: left out", remedy=remedy, dropped=True)]
+    found = [
+        (
+            word,
+            "has no tokens, so its tag is neither learnt nor predicted",
+            "take it out: it is white space or a control character",
+        )
+        for word in np.flatnonzero(lengths == 0).tolist()
+    ] + [
+        (word, f"is {lengths[word]} tokens and a row has room for {room}: its end is cut", "raise max_tokens")
+        for word in np.flatnonzero(lengths > room).tolist()
+    ]
+    return [
+        Trouble(
+            place=sample.place, what=f"word {word + 1} {sample.words[word][:40]!r} {what}", remedy=remedy, dropped=False
+        )
+        for word, what, remedy in found
+    ]
+
+
+def _targets(window: WordWindow, length: int, classes: Int64s, following: Int64s | None) -> Int64s:
+    """(T,) the tag of each token that carries one; `following` maps a tag to that of a word's further pieces."""
+    targets = np.full(length, IGNORE, dtype=np.int64)
+    if following is not None:
+        for word, start, stop in zip(window.words, window.starts, window.stops, strict=True):
+            targets[start:stop] = following[classes[word]]
+    targets[window.starts] = classes[window.words]
+    return targets
+
+
+def _index(labels: Sequence[str], config: TagConfig) -> dict[str, int]:
+    index = {label: place for place, label in enumerate(labels)}
+    if len(index) < max(2, len(labels)):
+        raise ConfigError(f"the tags must be at least two and all different: {', '.join(labels) or 'there are none'}")
+    ends = next((label for label in labels if label[:2] in {"E-", "L-", "S-", "U-"}), None)
+    if config.sub_words == "all" and ends is not None and any(label.startswith("B-") for label in labels):
+        raise ConfigError(f"sub_words='all' spreads IOB tags and {ends!r} marks the end of a name; use 'first'")
+    return index
+
+
+def _classes(sample: TagSample, index: dict[str, int]) -> Int64s:
+    tags = sample.tags or ()
+    if len(tags) != len(sample.words):
+        raise InputError(f"{sample.place}: {len(sample.words)} words and {len(tags)} tags; give one a word")
+    unknown = next((tag for tag in tags if tag not in index), None)
+    if unknown is not None:
+        raise InputError(f"{sample.place}: tag {unknown!r} is not among those of the model{nearest(unknown, index)}")
+    return np.array([index[tag] for tag in tags], dtype=np.int64)
+
+
+def _inside(label: str) -> str:
+    return f"I-{label[2:]}" if label.startswith("B-") else label
+
+
+def _unlabelled(place: Place) -> Trouble:
+    return Trouble(
+        place=place, what="the tags are not known: left out", remedy="give it tags, or predict them", dropped=True
+    )

@@ -1,0 +1,1 @@
+"""Floor 7: students that learn from a teacher."""

@@ -1,0 +1,186 @@
+"""What `lavra doctor` checks of a finetuning run before it is made, on the user's own model, data and settings.
+
+The data is looked at (`data_checks`), rows are read back (`row_checks`), and the promises of training are put to a few
+of them (`training_checks`).  Here are the rest: memory is counted, time is measured on real batches, and the loss
+before training is held beside that of a guess.  The model is as it was when the checks are done.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lavra.base.checks import Check
+from lavra.base.device import available_memory
+from lavra.base.tasks import Problem, Task
+from lavra.base.units import format_duration, format_size
+from lavra.data.batch import Batch
+from lavra.doctor.data import data_checks, recipe_of
+from lavra.doctor.rows import row_checks
+from lavra.doctor.training import (
+    DEFECT,
+    loss_of,
+    only_steps,
+    training_checks,
+    unchanged,
+    with_batches,
+    without_dropout,
+)
+from lavra.model.task_folder import task_in
+from lavra.runs.finetune import Prepared
+from lavra.tasks.learning.headed import HeadedRecipe
+from lavra.tasks.learning.settings import Method
+from lavra.train import CallbackHook, train
+from lavra.train.objective import AnyBatch
+
+_GUESSES: Final = 4  # batches the loss before training is measured on
+_TIMED: Final = 3  # steps, after one that warms up
+_OTHER_USES: Final = 0.9  # of the memory that is available: the rest belongs to whoever else is there
+_MOST_HOURS: Final = 12.0  # of a run on the user's machine
+_WORSE_THAN_GUESSING: Final = 1.5
+
+
+def finetuning_checks(prepared: Prepared) -> Iterator[Check]:
+    """Every check, as it is done; those that train are left out where there is no memory to train."""
+    yield from data_checks(prepared)
+    yield from row_checks(prepared)
+    memory = memory_check(prepared)
+    yield memory
+    if not memory.passed:
+        return
+    yield guess_check(prepared)
+    yield from training_checks(prepared)
+    yield time_check(prepared)
+
+
+# ---------------------------------------------------------------- memory and time
+
+
+def memory_check(prepared: Prepared) -> Check:
+    """What training takes, for its longest batch, beside what the machine has."""
+    needed, available = prepared.footprint(), available_memory()
+    limit = available * _OTHER_USES
+    passed = needed.total <= limit
+    return Check(
+        name="memory",
+        passed=passed,
+        detail=(
+            f"{format_size(needed.total)}: {format_size(needed.weights)} of weights, {format_size(needed.training)} of "
+            f"gradients and optimizer, {format_size(needed.activations)} of activations; "
+            f"{format_size(available)} are available"
+        ),
+        remedy="" if passed else _what_fits(prepared, limit - needed.weights - needed.training, needed.activations),
+    )
+
+
+def _what_fits(prepared: Prepared, left: float, activations: int) -> str:
+    size = prepared.config.batch_size
+    fits = int(size * left / activations)
+    if fits >= 1:
+        parts = math.ceil(size / fits) * prepared.config.accumulation
+        return f"--batch-size {fits} --accumulation {parts} would fit; so may a smaller --max-tokens"
+    if prepared.config.method is Method.FULL:
+        return "not even one row fits: --method lora trains a small part of the weights; or take a smaller model"
+    return "not even one row fits: take a smaller model, a smaller --max-tokens, or a machine with more memory"
+
+
+def time_check(prepared: Prepared) -> Check:
+    """A few real steps, short and long rows among them, and what that makes of the whole run."""
+    batches, parts = prepared.lesson.objective.batches, prepared.train.accumulation
+    taken = np.linspace(0, len(batches) - 1, _TIMED * parts).astype(int).tolist()
+    shown = [batches.batch(index) for index in [*taken[:parts], *taken]]
+    seconds: list[float] = []
+    settings = replace(only_steps(prepared.train, _TIMED + 1), accumulation=parts)
+    with unchanged(prepared.recipe.module()) as model:
+        hook = CallbackHook(lambda step, metrics: seconds.append(metrics["seconds"]))
+        train(model, with_batches(prepared.lesson.objective, shown), settings, hooks=[hook])
+    a_step = sum(seconds[1:]) / _TIMED
+    total = a_step * prepared.train.num_steps
+    passed = total <= _MOST_HOURS * 3600
+    return Check(
+        name="time",
+        passed=passed,
+        detail=(
+            f"{prepared.train.num_steps:,} steps of {format_duration(a_step)} take about {format_duration(total)}, "
+            f"besides measuring; {_MOST_HOURS:g}h are allowed"
+        ),
+        remedy="" if passed else "give fewer --epochs or --steps, a smaller --max-tokens, or a smaller model",
+    )
+
+
+# ---------------------------------------------------------------- the loss
+
+
+def guess_check(prepared: Prepared) -> Check:
+    """The loss before training beside that of a guess.
+
+    A fresh head guesses: its loss is near ln N for N labels.  A head or a model that goes on must be better than a
+    guess; one that is worse has other labels, pairs or tokens before it than those it learnt.
+    """
+    recipe, objective = recipe_of(prepared), prepared.lesson.objective
+    fresh = isinstance(recipe, HeadedRecipe) and task_in(prepared.base) is not prepared.config.task
+    found = guessed = 0.0
+    targets = 0
+    with without_dropout(recipe.module()) as model, torch.no_grad():
+        device = next(model.parameters()).device
+        for index in range(min(_GUESSES, len(objective.batches))):
+            batch = objective.batches.batch(index)
+            found += float(loss_of(model, objective, batch.to(device)))
+            guessed += guess(prepared, batch)
+            targets += batch.num_targets
+    found, guessed = found / targets, guessed / targets
+    allowed = 2 * guessed if fresh else _WORSE_THAN_GUESSING * guessed
+    remedy = ""
+    if not found <= allowed:
+        remedy = (
+            f"it is over {allowed:.3f}: is the column of labels the right one, and the tokenizer the model's own? "
+            "If both are, the model has learnt other labels, or the same in another order"
+        )
+    elif fresh and found < guessed / 2:
+        remedy = f"a head that has learnt nothing cannot be as good; {DEFECT}"
+    return Check(
+        name="loss before training",
+        passed=not remedy,
+        detail=f"{found:.3f} a target, and {guessed:.3f} for a guess",
+        remedy=remedy,
+    )
+
+
+def guess(prepared: Prepared, batch: AnyBatch) -> float:
+    """Summed loss of a batch for who knows nothing: all answers alike, the number 0, the same vector."""
+    recipe, task = recipe_of(prepared), prepared.config.task
+    if isinstance(batch, Batch):
+        return batch.num_targets * math.log(recipe.model.config.vocab_size)
+    if task is Task.QA:
+        return 2 * float(batch.attention_mask.sum(dim=1).double().log().sum())
+    if task is Task.CHOICE:
+        return batch.num_targets * math.log(batch.group)
+    if task is Task.EMBED:
+        return float(loss_of(Indifferent(recipe.model.config.hidden_size), prepared.lesson.objective, batch))
+    assert isinstance(recipe, HeadedRecipe)
+    problem = recipe.model.task.problem
+    if task is Task.CLASSIFY and problem is Problem.REGRESSION:
+        return float((batch.labels.double() ** 2).sum())
+    two = task is Task.RERANK or problem is Problem.MULTI_LABEL
+    return batch.num_targets * math.log(2 if two else len(recipe.model.task.labels))
+
+
+class Indifferent:
+    """A model that gives every text the same vector.
+
+    Args:
+        size: channels of it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, input_ids: Tensor, **_: object) -> Tensor:
+        """(B, D) of length 1."""
+        return torch.full((len(input_ids), self.size), self.size**-0.5, device=input_ids.device)

@@ -1,0 +1,360 @@
+"""Whether the rows a run learns from say what its samples say, read back from token ids.
+
+Rows are made by one way (offsets, masks, indexes) and checked by another: what carries a label is decoded and held
+beside the text a person wrote.  Letters and digits alone are compared, for tokenizers change case, accents and spaces.
+Rows that were cut and texts with unknown tokens cannot be compared; they are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from torch import Tensor
+
+from lavra.base.arrays import Int32s
+from lavra.base.checks import Check
+from lavra.base.tasks import Task
+from lavra.data.batch import IGNORE, Batch
+from lavra.data.labelled.samples import (
+    ChatSample,
+    ChoiceSample,
+    PairSample,
+    QuestionSample,
+    RewriteSample,
+    Sample,
+    TagSample,
+    TextSample,
+)
+from lavra.data.rows.batch import TaskBatch
+from lavra.data.rows.batches import TaskRows
+from lavra.data.rows.language import LanguageRows
+from lavra.data.rows.passages import QuestionRows
+from lavra.data.rows.words import TagRows
+from lavra.doctor.data import plain, recipe_of, table_of
+from lavra.runs.finetune import Prepared
+from lavra.tasks.learning.headed import HeadedRecipe
+from lavra.tasks.learning.writing import WritingRecipe
+from lavra.tokens.tokenizer import Tokenizer
+
+_LOOKED_AT: Final = 200  # rows, evenly over all
+_MOST_BATCHES: Final = 500  # of an epoch, evenly over it, whose labels are looked through
+_MOST_ODD: Final = 0.02  # of the rows: some texts hold characters that a tokenizer drops
+_NAMES: Final = 10  # of labels in a message
+_SHOWN: Final = 60  # characters of a row in a message
+_DEFECT: Final = "the rows are not what the file says, which is a defect of lavra: report it with this line"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One row, read back.
+
+    Attributes:
+        shown: what it says.
+        wrong: how that differs from its sample; empty where it does not.
+        odd: it differs in the text alone, which a tokenizer may cause.
+    """
+
+    shown: str
+    wrong: str = ""
+    odd: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowReader:
+    """What is needed to read rows back.
+
+    Attributes:
+        table: the rows.
+        tokenizer: that made them.
+        num_virtual: tokens of a soft prompt in front of every row.
+        labels: of the model.
+        room: tokens of a text's row.
+    """
+
+    table: Any
+    tokenizer: Tokenizer
+    num_virtual: int
+    labels: tuple[str, ...]
+    room: int
+
+    def texts(self, batch: TaskBatch) -> list[str | None]:
+        """What each row of a batch says, plain; None where it holds unknown tokens."""
+        return [self.text(ids[mask]) for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True)]
+
+    def text(self, ids: Tensor) -> str | None:
+        """What some tokens of a row say, plain; None where one is unknown."""
+        return self.plain(ids[self.num_virtual :])
+
+    def plain(self, ids: Tensor | Int32s) -> str | None:
+        """The same of tokens that are no row's beginning."""
+        numbers: list[int] = ids.tolist()
+        if self.tokenizer.num_unknown(numbers):
+            return None
+        return plain(self.tokenizer.decode(numbers, skip_special_tokens=True))
+
+    def is_full(self, batch: TaskBatch) -> bool:
+        """Whether a row has no room left, and so may have been cut."""
+        return batch.input_ids.shape[1] - self.num_virtual >= self.room
+
+
+def row_checks(prepared: Prepared) -> Iterator[Check]:
+    """Every check of rows, as it is done."""
+    yield range_check(prepared)
+    yield text_check(prepared)
+
+
+def range_check(prepared: Prepared) -> Check:
+    """Whether the labels of the loss are outputs of the model, and ids rows of its embedding."""
+    recipe, batches = recipe_of(prepared), prepared.lesson.objective.batches
+    vocabulary = recipe.model.config.vocab_size
+    taken = range(0, len(batches), -(-len(batches) // _MOST_BATCHES))
+    strangers, outside, seen = 0, 0, set[int]()
+    for index in taken:
+        batch = batches.batch(index)
+        ids, labels = batch.input_ids, batch.labels[batch.labels != IGNORE]
+        strangers += int(((ids < 0) | ((ids >= vocabulary) & ~_among(ids, recipe.virtual))).sum())
+        if not labels.is_floating_point():
+            outside += int(((labels < 0) | (labels >= _outputs(prepared, batch))).sum())
+            seen.update(labels.tolist())
+    said = recipe.model.task.labels if isinstance(recipe, HeadedRecipe) else ()
+    remedy = ""
+    if strangers:
+        remedy = f"{strangers:,} ids are not among the {vocabulary:,} of the model: use the tokenizer it came with"
+    elif outside:
+        remedy = f"{outside:,} labels, from {min(seen)} to {max(seen)}, are no answer of the model; {_DEFECT}"
+    elif prepared.data.labels and tuple(said) != prepared.data.labels:
+        remedy = f"the model's labels are {', '.join(said)} and the data's {', '.join(prepared.data.labels)}; {_DEFECT}"
+    found = f"labels from {min(seen)} to {max(seen)}" if seen else "numbers"
+    names = f" for {', '.join(map(repr, said[:_NAMES]))}{', …' if len(said) > _NAMES else ''}" if seen and said else ""
+    return Check(
+        name="labels of the loss are the model's",
+        passed=not remedy,
+        detail=f"{found}{names} in {len(taken):,} of {len(batches):,} batches",
+        remedy=remedy,
+    )
+
+
+def _among(ids: Tensor, virtual: Sequence[int]) -> Tensor:
+    return sum((ids == one for one in virtual), ids != ids).bool()
+
+
+def _outputs(prepared: Prepared, batch: TaskBatch | Batch) -> int:
+    """How many answers a label of a batch may be."""
+    recipe, task = recipe_of(prepared), prepared.config.task
+    if isinstance(batch, Batch):
+        return recipe.model.config.vocab_size
+    if task is Task.QA:
+        return batch.input_ids.shape[1]
+    if task is Task.CHOICE:
+        return batch.group
+    if task is Task.EMBED:
+        return len(batch.input_ids) // batch.group
+    assert isinstance(recipe, HeadedRecipe)
+    return max(2, len(recipe.model.task.labels))
+
+
+def text_check(prepared: Prepared) -> Check:
+    """Rows decoded, beside the samples they were made of."""
+    recipe, table = recipe_of(prepared), table_of(prepared)
+    labels = recipe.model.task.labels if isinstance(recipe, HeadedRecipe) else ()
+    reader = RowReader(
+        table=table,
+        tokenizer=prepared.tokenizer,
+        num_virtual=0 if isinstance(recipe, WritingRecipe) and recipe.virtual_in_target else len(recipe.virtual),
+        labels=labels,
+        room=recipe.form.max_tokens,
+    )
+    sources = table.sources if isinstance(table, TaskRows) else table.sequences.sources
+    numbers = np.linspace(0, len(sources) - 1, min(_LOOKED_AT, len(sources))).astype(int).tolist()
+    name, look = LOOKS[prepared.config.task]
+    found = [look(reader, number, prepared.data.train[sources[number]]) for number in numbers]
+    return verdict(name, [one for one in found if one is not None], len(numbers))
+
+
+def verdict(name: str, looked: Sequence[Looked], num_rows: int) -> Check:
+    """What rows read back come to."""
+    wrong = [one for one in looked if one.wrong and not one.odd]
+    odd = [one for one in looked if one.odd]
+    detail, remedy = f"{len(looked)} of {num_rows} rows read back", ""
+    if looked:
+        detail += f", such as {looked[0].shown}"
+    if not looked:
+        detail += "; the rest is cut, or has tokens the tokenizer does not know"
+        remedy = "raise --max-tokens, or use a model whose tokenizer knows this language"
+    elif wrong:
+        remedy = f"{len(wrong)} are wrong: {wrong[0].wrong}; {_DEFECT}"
+    elif len(odd) > _MOST_ODD * len(looked):
+        remedy = (
+            f"{len(odd)} differ: {odd[0].wrong}; the tokenizer loses text, so use one that was made for texts like it"
+        )
+    return Check(name=name, passed=not remedy, detail=detail, remedy=remedy)
+
+
+def look_at_labels(reader: RowReader, number: int, sample: Sample) -> Looked | None:
+    """A text, or a pair of them, and its label."""
+    assert isinstance(sample, TextSample)
+    batch = reader.table.batch([number])
+    (said,) = reader.texts(batch)
+    label = _label(batch.labels[0], sample, reader.labels)
+    shown = f"{_short(sample.text)} = {label}"
+    expected = sample.label if not isinstance(sample.label, tuple) else tuple(sorted(sample.label))
+    if label != expected:
+        return Looked(shown, f"{sample.place} has the label {expected!r} and its row {label!r}")
+    return _same_text(shown, said, sample, [sample.text, sample.pair or ""], full=reader.is_full(batch))
+
+
+def _label(target: Tensor, sample: TextSample, labels: Sequence[str]) -> Any:
+    """A row's label, as its file has it."""
+    if target.ndim == 1:
+        return tuple(sorted(labels[place] for place in target.nonzero().flatten().tolist()))
+    if target.is_floating_point():
+        number = float(target)
+        close = isinstance(sample.label, float) and bool(np.isclose(number, sample.label))
+        return sample.label if close else number
+    return labels[int(target)] if 0 <= int(target) < len(labels) else f"number {int(target)}"
+
+
+def _same_text(shown: str, said: str | None, sample: Sample, texts: Sequence[str], *, full: bool) -> Looked | None:
+    wanted = "".join(plain(text) for text in texts)
+    if said is None or full or not wanted:
+        return None
+    if said == wanted:
+        return Looked(shown)
+    return Looked(shown, f"the row of {sample.place} reads {_short(said)} instead of {_short(wanted)}", odd=True)
+
+
+def look_at_tags(reader: RowReader, number: int, sample: Sample) -> Looked | None:
+    """The words of a window: each labelled token begins the word whose tag it carries."""
+    assert isinstance(sample, TagSample)
+    assert isinstance(reader.table, TagRows)
+    batch, words = reader.table.batch([number]), reader.table.words[number].tolist()
+    ids, labels = batch.input_ids[0], batch.labels[0]
+    places = (labels != IGNORE).nonzero().flatten().tolist()
+    if len(places) != len(words):
+        return Looked("", f"the row of {sample.place} has {len(words)} words and {len(places)} labels")
+    shown = []
+    for word, place, stop in zip(words, places, [*places[1:], len(ids)], strict=True):
+        said, text = reader.plain(ids[place:stop]), plain(sample.words[word])
+        wanted = (sample.tags or ())[word]
+        tag = reader.labels[int(labels[place])] if 0 <= int(labels[place]) < len(reader.labels) else "none of the model"
+        shown.append(f"{sample.words[word]}={tag}")
+        cut = stop == len(ids)
+        whole = said is None or (said.startswith(text) or text.startswith(said) if cut else said == text)
+        if tag != wanted or not whole:
+            return Looked(
+                shown[0],
+                f"{sample.place}: the word {sample.words[word]!r} is {wanted}, its row has "
+                f"{_short(said or '?')} as {tag}",
+            )
+    return Looked(_short(" ".join(shown)))
+
+
+def look_at_answers(reader: RowReader, number: int, sample: Sample) -> Looked | None:
+    """The answer of a window, decoded, and its ends in characters of the passage."""
+    assert isinstance(sample, QuestionSample)
+    assert isinstance(reader.table, QuestionRows)
+    batch = reader.table.batch([number])
+    first, last = batch.labels[0].tolist()
+    if not sample.answers:
+        wrong = "" if (first, last) == (0, 0) else f"{sample.place} has no answer and its row points at token {first}"
+        return Looked(f"{_short(sample.question)} = nothing", wrong)
+    if (first, last) == (0, 0):
+        return None  # another window holds it
+    answer = sample.answers[0]
+    start, stop = answer.start, answer.start + len(answer.text)
+    said, text = reader.plain(batch.input_ids[0, first : last + 1]), plain(answer.text)
+    shown = f"{_short(sample.question)} = {_short(answer.text)}"
+    begin, end = reader.table.characters(number, first), reader.table.characters(number, last)
+    holds = begin is not None and end is not None and begin[0] <= start < begin[1] and end[0] < stop <= end[1]
+    if answer.text != answer.text.strip():
+        holds = begin is not None and end is not None
+    if not holds or (said is not None and text not in said):
+        return Looked(
+            shown, f"the answer of {sample.place} is {_short(answer.text)} and its row has {_short(said or '?')}"
+        )
+    return Looked(shown)
+
+
+def look_at_choices(reader: RowReader, number: int, sample: Sample) -> Looked | None:
+    """The right choice's row."""
+    assert isinstance(sample, ChoiceSample)
+    batch = reader.table.batch([number])
+    right = int(batch.labels[0])
+    if right != sample.label:
+        return Looked("", f"choice {sample.label} of {sample.place} is right and its row says {right}")
+    shown = f"{_short(sample.text)} = {_short(sample.choices[right])}"
+    said = reader.texts(batch)[right]
+    return _same_text(shown, said, sample, [sample.text, sample.choices[right]], full=reader.is_full(batch))
+
+
+def look_at_pairs(reader: RowReader, number: int, sample: Sample) -> Looked | None:
+    """Anchor and positive, in this order."""
+    assert isinstance(sample, PairSample)
+    batch = reader.table.batch([number])
+    both = reader.texts(batch)[:2]
+    said = None if None in both else "".join(one or "" for one in both)
+    shown = f"{_short(sample.anchor)} ~ {_short(sample.positive)}"
+    return _same_text(shown, said, sample, [sample.anchor, sample.positive], full=reader.is_full(batch))
+
+
+def look_at_turns(reader: RowReader, number: int, sample: Sample) -> Looked | None:
+    """What is learnt of a conversation: the assistant's words, each turn with the token that ends it, and no more."""
+    assert isinstance(sample, ChatSample)
+    turns = [message for message in sample.messages if message.get("role") == "assistant"]
+    if not all(isinstance(turn.get("content"), str) and set(turn) == {"role", "content"} for turn in turns):
+        return None  # calls of tools and reasoning are written as the template likes
+    ids = _learnt(reader.table, number)
+    said, wanted = reader.plain(ids), "".join(plain(turn["content"]) for turn in turns)
+    shown = _short(reader.tokenizer.decode(ids))
+    ends = sum(int(one) in reader.tokenizer.special_ids for one in ids)
+    if ends < len(turns) or int(ids[-1]) not in reader.tokenizer.special_ids:
+        return Looked(shown, f"{sample.place} has {len(turns)} turns and {ends} ends of turns are learnt")
+    if said is not None and said != wanted:
+        return Looked(shown, f"of {sample.place} {_short(said)} is learnt and the assistant says {_short(wanted)}")
+    return Looked(shown)
+
+
+def look_at_targets(reader: RowReader, number: int, sample: Sample) -> Looked | None:
+    """What is to be written, with the token that ends it."""
+    assert isinstance(sample, RewriteSample)
+    table = reader.table
+    ids = _learnt(table, number)
+    if (
+        max(len(table.sequences.inputs[number]) - reader.num_virtual, len(table.sequences.labels[number]))
+        >= reader.room
+    ):
+        return None
+    said, wanted = reader.plain(ids), plain(sample.target or "")
+    shown = f"{_short(sample.source)} -> {_short(reader.tokenizer.decode(ids))}"
+    if int(ids[-1]) not in reader.tokenizer.special_ids:
+        return Looked(shown, f"the target of {sample.place} has no end, so the model would not learn to stop")
+    if said is not None and said != wanted:
+        return Looked(shown, f"of {sample.place} {_short(said)} is learnt and the target is {_short(wanted)}")
+    return Looked(shown)
+
+
+def _learnt(table: LanguageRows, number: int) -> Int32s:
+    labels = table.sequences.labels[number]
+    learnt: Int32s = labels[labels != IGNORE]
+    return learnt
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+
+
+Look = Callable[[RowReader, int, Sample], Looked | None]
+LOOKS: Final[Mapping[Task, tuple[str, Look]]] = {
+    Task.CLASSIFY: ("labels stand at their texts", look_at_labels),
+    Task.RERANK: ("labels stand at their texts", look_at_labels),
+    Task.NER: ("tags stand at the beginnings of words", look_at_tags),
+    Task.QA: ("answers read back as they are written", look_at_answers),
+    Task.CHOICE: ("the right choice is the right one", look_at_choices),
+    Task.EMBED: ("pairs are pairs", look_at_pairs),
+    Task.CHAT: ("the assistant's words and their ends are learnt, no more", look_at_turns),
+    Task.TEXT2TEXT: ("targets read back as they are written, with an end", look_at_targets),
+}

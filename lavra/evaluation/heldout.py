@@ -1,0 +1,238 @@
+"""The table that matters: bits per byte of held-out text, the model beside every baseline on the same bytes.
+
+Only numbers come in (summed nats, bytes), so that a model, a remote server and a compressor are measured alike, and
+only numbers go out.  A ratio below 1 means the model needs fewer bits; the table says who wins, also when it is not us.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lavra.base.errors import InputError
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.evaluation.compressors import DEFAULT_PRIMING_BYTES, compress_held_out
+from lavra.evaluation.ngram import NgramConfig, NgramModel
+
+
+def bits_per_byte(nll: float, num_bytes: int) -> float:
+    """Bits per byte of text.
+
+    Args:
+        nll: negative log-likelihood of the whole text in nats, ends of documents included.
+        num_bytes: UTF-8 bytes of the text.
+
+    Raises:
+        InputError: there are no bytes, or the likelihood is not a number.
+    """
+    if num_bytes < 1:
+        raise InputError(f"the text has {num_bytes} bytes; bits per byte need at least 1")
+    if not math.isfinite(nll):
+        raise InputError(f"the negative log-likelihood is {nll}; score the text again with a model that is sound")
+    return nll / math.log(2.0) / num_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """One baseline's result on the held-out text.
+
+    Attributes:
+        name: as the table shows it.
+        bits_per_byte: of the held-out text.
+        seconds: what it cost, training or priming included.
+        note: what a reader must know to judge it ("" where there is nothing).
+    """
+
+    name: str
+    bits_per_byte: float
+    seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldoutRow:
+    """A baseline beside the model.
+
+    Attributes:
+        baseline: what the model is compared with.
+        ratio: the model's bits per byte over the baseline's; below 1 the model wins.
+    """
+
+    baseline: Baseline
+    ratio: float
+
+    @property
+    def model_wins(self) -> bool:
+        """Whether the model needs fewer bits."""
+        return self.ratio < 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldoutResult:
+    """The model and its baselines on one split.
+
+    Attributes:
+        model_bits_per_byte: of the held-out text.
+        num_bytes: bytes of held-out text.
+        rows: the baselines, in the order given.
+        warnings: what makes the comparison less than fair, one sentence each.
+    """
+
+    model_bits_per_byte: float
+    num_bytes: int
+    rows: tuple[HeldoutRow, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def lost_to(self) -> tuple[str, ...]:
+        """Names of the baselines that win or draw."""
+        return tuple(row.baseline.name for row in self.rows if not row.model_wins)
+
+
+def compare(nll: float, num_bytes: int, baselines: Iterable[Baseline], *, num_unknown: int = 0) -> HeldoutResult:
+    """Put a model beside its baselines.
+
+    Args:
+        nll: the model's negative log-likelihood of the held-out text in nats.
+        num_bytes: bytes of held-out text.
+        baselines: measured on the same text.
+        num_unknown: unknown tokens in the tokenised text; any makes the model's figure too good.
+
+    Raises:
+        InputError: as `bits_per_byte`.
+    """
+    ours = bits_per_byte(nll, num_bytes)
+    warnings: tuple[str, ...] = ()
+    if num_unknown:
+        warnings = (
+            f"{num_unknown} tokens are unknown to the tokenizer and were not spelled out: the model's bits are too few",
+        )
+    rows = tuple(HeldoutRow(baseline=baseline, ratio=ours / baseline.bits_per_byte) for baseline in baselines)
+    return HeldoutResult(model_bits_per_byte=ours, num_bytes=num_bytes, rows=rows, warnings=warnings)
+
+
+def measure_baselines(
+    train: TokenDataset,
+    held: TokenDataset,
+    train_texts: Iterable[str],
+    held_texts: Iterable[str],
+    *,
+    ngram: NgramConfig | None = None,
+    max_priming_bytes: int = DEFAULT_PRIMING_BYTES,
+) -> list[Baseline]:
+    """gzip, bz2, xz, primed xz and the n-gram model on one split.
+
+    Args:
+        train: tokens of the training side.
+        held: tokens of the held-out side.
+        train_texts: texts of the training side.
+        held_texts: texts of the held-out side.
+        ngram: size of the n-gram model.
+        max_priming_bytes: training bytes that prime xz at most.
+
+    Raises:
+        InputError: the held-out texts are not those that were tokenised.
+    """
+    compressed = compress_held_out(held_texts, train_texts, max_priming_bytes=max_priming_bytes)
+    if compressed[0].num_bytes != held.num_bytes:
+        raise InputError(
+            f"the held-out texts have {compressed[0].num_bytes} bytes and {held.folder} was made of {held.num_bytes}; "
+            "give the texts that were tokenised"
+        )
+    baselines = [
+        Baseline(
+            name=one.name,
+            bits_per_byte=one.bits_per_byte,
+            seconds=one.seconds,
+            note=f"the first {one.priming_bytes_unused} training bytes were left out"
+            if one.priming_bytes_unused
+            else "",
+        )
+        for one in compressed
+    ]
+    return [*baselines, _ngram_baseline(train, held, ngram or NgramConfig())]
+
+
+def _ngram_baseline(train: TokenDataset, held: TokenDataset, config: NgramConfig) -> Baseline:
+    model = NgramModel.train(train, config)
+    score = model.score(held)
+    return Baseline(
+        name=f"{config.order}-gram (Kneser-Ney)",
+        bits_per_byte=bits_per_byte(score.total_nll, held.num_bytes),
+        seconds=model.seconds + score.seconds,
+        note=f"{model.num_tokens_unused} training tokens were left out" if model.num_tokens_unused else "",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A figure measured several times.
+
+    Attributes:
+        mean: arithmetic mean.
+        least: smallest value.
+        greatest: largest value.
+        deviation: sample standard deviation; None of a single value.
+        count: how many values.
+    """
+
+    mean: float
+    least: float
+    greatest: float
+    deviation: float | None
+    count: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and spread.
+
+    Raises:
+        InputError: there are no values.
+    """
+    if not values:
+        raise InputError("there are 0 values; a mean needs at least 1")
+    return Spread(
+        mean=statistics.fmean(values),
+        least=min(values),
+        greatest=max(values),
+        deviation=statistics.stdev(values) if len(values) > 1 else None,
+        count=len(values),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadRow:
+    """A baseline over several splits.
+
+    Attributes:
+        name: the baseline's.
+        bits_per_byte: its own.
+        ratio: the model's over its, split by split.
+    """
+
+    name: str
+    bits_per_byte: Spread
+    ratio: Spread
+
+
+def over_splits(results: Sequence[HeldoutResult]) -> tuple[Spread, tuple[SpreadRow, ...]]:
+    """The model's bits per byte over several split seeds, and each baseline's with the ratio to it.
+
+    Raises:
+        InputError: there are no results, or they do not have the same baselines.
+    """
+    names = [[row.baseline.name for row in result.rows] for result in results]
+    if any(other != names[0] for other in names[1:]):
+        raise InputError(f"the splits have different baselines, {names}; measure the same ones on each")
+    model = spread([result.model_bits_per_byte for result in results])
+    rows = [
+        SpreadRow(
+            name=column[0].baseline.name,
+            bits_per_byte=spread([row.baseline.bits_per_byte for row in column]),
+            ratio=spread([row.ratio for row in column]),
+        )
+        for column in zip(*(result.rows for result in results), strict=True)
+    ]
+    return model, tuple(rows)

@@ -1,0 +1,37 @@
+"""The baselines stage: what gzip, bz2, xz and counting models make of the same held-out text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from lavra.base.files import read_json, write_json
+from lavra.evaluation.heldout import Baseline, measure_baselines
+from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stages.prepare import Progress, open_tokens
+from lavra.text import Corpus
+
+BASELINES_FILE = "baselines.json"
+
+
+def baselines_stage(progress: Progress) -> Stage:
+    """Measure every compressor and the n-gram model once for a split."""
+
+    def run(context: StageContext) -> None:
+        corpus = Corpus.open(context.parents["corpus"])
+        tokens = context.parents["tokens"]
+        progress("compress held-out text", 0, None, "gzip, bz2, xz, primed xz, 5-gram")
+        found = measure_baselines(
+            open_tokens(tokens, "train"),
+            open_tokens(tokens, "heldout"),
+            (document.text for document in corpus.documents("train")),
+            (document.text for document in corpus.documents("heldout")),
+        )
+        write_json(context.folder / BASELINES_FILE, [asdict(one) for one in found])
+
+    return Stage(name="baselines", kind="baselines", folder="runs", version=1, run=run, needs=("corpus", "tokens"))
+
+
+def load_baselines(folder: Path) -> list[Baseline]:
+    """What the stage measured."""
+    return [Baseline(**one) for one in read_json(folder / BASELINES_FILE)]

@@ -1,0 +1,243 @@
+"""The evaluate stage of decoders: bits per byte beside the baselines, completions of held-out text, and a verdict.
+
+The verdict is made of measurements only: which baselines the model beats, and how often its greedy completion of a
+held-out line is the line that was really there.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lavra.base.files import read_json, write_json
+from lavra.base.types import GenerateRequest
+from lavra.data.pretraining.dataset import TokenDataset
+from lavra.evaluation.heldout import HeldoutResult, compare
+from lavra.generate.in_process import InProcessModel
+from lavra.model import Decoder, load_checkpoint
+from lavra.pipeline.heldout import score_documents
+from lavra.pipeline.settings import UpConfig
+from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stages.baselines import load_baselines
+from lavra.pipeline.stages.prepare import Progress, open_tokens
+from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
+from lavra.tokens import Tokenizer
+
+RESULT_FILE = "evaluation.json"
+
+_NUM_LINES = 128  # lines completed for the verdict
+_MOST_DRAWS = 20 * _NUM_LINES
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How much of a context is prompt and how much completion, for a context of `context` tokens."""
+
+    context: int
+
+    @property
+    def prompt(self) -> int:
+        """Tokens given."""
+        return min(160, self.context // 2)
+
+    @property
+    def line(self) -> int:
+        """Tokens written to finish a line."""
+        return min(32, self.context // 4)
+
+    @property
+    def sample(self) -> int:
+        """Tokens written to be read."""
+        return min(64, self.context // 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineScore:
+    """How well a model finishes held-out lines.
+
+    Attributes:
+        num_lines: lines tried, each cut at a random token with something left, and given with the text before it.
+        num_exact: greedy completions equal to the rest of the line.
+        num_first: completions whose first token was right.
+    """
+
+    num_lines: int
+    num_exact: int
+    num_first: int
+
+    @property
+    def share_exact(self) -> float:
+        """Of the lines tried; 0 where there were none."""
+        return self.num_exact / max(1, self.num_lines)
+
+    @property
+    def share_first(self) -> float:
+        """Of the lines tried; 0 where there were none."""
+        return self.num_first / max(1, self.num_lines)
+
+
+def evaluate_stage(config: UpConfig, progress: Progress) -> Stage:
+    """Measure the model on held-out text and say what it is good for."""
+
+    def run(context: StageContext) -> None:
+        folder, tokens = context.parents["pretrain"], open_tokens(context.parents["tokens"], "heldout")
+        model, model_config = load_checkpoint(folder)
+        assert isinstance(model, Decoder)
+        score = score_documents(model, tokens, range(tokens.num_documents), progress)
+        result = compare(
+            score.nll, score.num_bytes, load_baselines(context.parents["baselines"]), num_unknown=tokens.num_unknown
+        )
+        writer = InProcessModel(model, model_config, Tokenizer.load(folder), batch_size=32)
+        lines = finish_lines(writer, tokens, progress)
+        samples = _samples(writer, tokens, config.num_samples)
+        write_json(
+            context.folder / RESULT_FILE,
+            {"bits_per_byte": result.model_bits_per_byte, "verdict": verdict(result, lines), **asdict(lines)},
+        )
+        context.metrics.update(
+            bits_per_byte=result.model_bits_per_byte,
+            ratios={row.baseline.name: row.ratio for row in result.rows},
+            baselines={row.baseline.name: row.baseline.bits_per_byte for row in result.rows},
+            lines_exact=lines.share_exact,
+            first_tokens_right=lines.share_first,
+        )
+        context.section = _section(result, lines, samples)
+
+    return Stage(
+        name="evaluate",
+        kind="evaluation",
+        folder="runs",
+        version=1,
+        run=run,
+        needs=("tokens", "pretrain", "baselines"),
+        config={"num_samples": config.num_samples},
+    )
+
+
+def load_verdict(folder: Path) -> str:
+    """What the evaluate stage concluded."""
+    return str(read_json(folder / RESULT_FILE)["verdict"])
+
+
+def finish_lines(writer: InProcessModel, dataset: TokenDataset, progress: Progress) -> LineScore:
+    """Cut held-out lines at a random token and let the model finish them greedily."""
+    lengths = Lengths(writer.config.max_positions)
+    cuts = _cut_lines(writer.tokenizer, dataset, lengths)
+    progress("finish held-out lines", 0, len(cuts), "")
+    requests = [GenerateRequest(prompt=cut.prompt, max_tokens=lengths.line, stop=("\n",)) for cut in cuts]
+    written = [completion for (completion,) in writer.generate(requests)]
+    return LineScore(
+        num_lines=len(cuts),
+        num_exact=sum(one.text == cut.rest for one, cut in zip(written, cuts, strict=True)),
+        num_first=sum(one.tokens[:1] == (cut.next_token,) for one, cut in zip(written, cuts, strict=True)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """A line cut in two: what the model is given, and what was really there."""
+
+    prompt: tuple[int, ...]
+    next_token: int
+    rest: str
+
+
+def _cut_lines(tokenizer: Tokenizer, dataset: TokenDataset, lengths: Lengths) -> list[_Cut]:
+    """Places drawn at random, the same ones every time, at which something is left of the line."""
+    draw, cuts = random.Random(0), []
+    for _ in range(_MOST_DRAWS):
+        ids = dataset.document(draw.randrange(dataset.num_documents)).tolist()
+        place = draw.randrange(1, max(2, len(ids) - 1))
+        rest = tokenizer.decode(ids[place : place + 4 * lengths.line], skip_special_tokens=True).split("\n")[0]
+        if rest.strip() and place < len(ids):
+            prompt = tuple(ids[max(0, place - lengths.prompt) : place])
+            cuts.append(_Cut(prompt=prompt, next_token=ids[place], rest=rest))
+        if len(cuts) == _NUM_LINES:
+            break
+    return cuts
+
+
+def _samples(writer: InProcessModel, dataset: TokenDataset, number: int) -> tuple[SampleBlock, ...]:
+    """Greedy completions of the middle of held-out documents, beside how they really went on."""
+    draw, tokenizer, lengths = random.Random(1), writer.tokenizer, Lengths(writer.config.max_positions)
+    long_enough = [index for index, length in enumerate(dataset.lengths) if length > lengths.prompt + lengths.sample]
+    chosen = draw.sample(long_enough, min(number, len(long_enough)))
+    samples = []
+    for index in chosen:
+        ids = dataset.document(index).tolist()
+        cut = draw.randrange(lengths.prompt, len(ids) - lengths.sample)
+        prompt = tuple(ids[cut - lengths.prompt : cut])
+        (completion,) = writer.generate([GenerateRequest(prompt=prompt, max_tokens=lengths.sample)])[0]
+        samples.append(
+            SampleBlock(
+                prompt=tokenizer.decode(list(prompt), skip_special_tokens=True),
+                completion=completion.text,
+                reference=tokenizer.decode(ids[cut : cut + lengths.sample], skip_special_tokens=True),
+                note=f"greedy, {len(completion.tokens)} tokens, from {dataset.document_ids[index]}",
+            )
+        )
+    return tuple(samples)
+
+
+def verdict(result: HeldoutResult, lines: LineScore) -> str:
+    """What this model is good for, from what was measured on it."""
+    beaten = [row.baseline.name for row in result.rows if row.model_wins]
+    exact = lines.share_exact
+    use = (
+        "finishing lines as one types, in text like this"
+        if exact >= 0.25
+        else "suggesting the next few tokens in text like this, not for writing whole lines"
+        if exact >= 0.08
+        else "trying out the pipeline; give it more time before it writes anything of use"
+    )
+    wins = f"better than {', '.join(beaten)}" if beaten else "no better than any baseline"
+    losses = f"; {', '.join(result.lost_to)} still win" if result.lost_to else ""
+    return (
+        f"Held-out text costs {result.model_bits_per_byte:.3f} bits per byte, {wins}{losses}. "
+        f"It finishes {exact:.0%} of held-out lines exactly. Good for {use}."
+    )
+
+
+def _section(result: HeldoutResult, lines: LineScore, samples: tuple[SampleBlock, ...]) -> Section:
+    bars = (
+        Bar(label="this model", value=result.model_bits_per_byte, ours=True),
+        *(Bar(label=row.baseline.name, value=row.baseline.bits_per_byte) for row in result.rows),
+    )
+    lost = result.lost_to
+    return Section(
+        title="Evaluation",
+        summary=verdict(result, lines),
+        blocks=(
+            Facts(
+                items=(
+                    Fact(label="Held-out text", value=f"{result.model_bits_per_byte:.3f}", unit="bits per byte"),
+                    Fact(
+                        label="Lines finished exactly",
+                        value=f"{lines.share_exact:.0%}",
+                        note=f"of {lines.num_lines} held-out lines",
+                    ),
+                    Fact(label="First token right", value=f"{lines.share_first:.0%}"),
+                )
+            ),
+            *(Paragraph(text=warning, tone=Tone.WARNING) for warning in result.warnings),
+            BarChart(title="Bits per byte of held-out text, fewer is better", bars=bars, x_label="bits per byte"),
+            Table(
+                columns=("method", "bits per byte", "model / method", "winner", "seconds", "note"),
+                rows=tuple(
+                    (
+                        row.baseline.name,
+                        round(row.baseline.bits_per_byte, 4),
+                        round(row.ratio, 3),
+                        "model" if row.model_wins else "baseline",
+                        round(row.baseline.seconds, 1),
+                        row.baseline.note,
+                    )
+                    for row in result.rows
+                ),
+                caption=f"The same {result.num_bytes:,} bytes for all",
+            ),
+            *((Paragraph(text=f"Not beaten: {', '.join(lost)}.", tone=Tone.NOTE),) if lost else ()),
+            *samples,
+        ),
+    )

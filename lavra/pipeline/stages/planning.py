@@ -1,0 +1,204 @@
+"""The plan stage: a training run fixed before step 0, from time and machine.
+
+First the machine's matrix peak says how many operations the budget buys, and a ladder of shapes says which model
+spends them best.  Then that model is really built and a few real steps are timed (after compiling), and the number
+of steps follows from *that*, so the run ends when it should.  The plan is an artifact: a resumed run never measures
+again, and nothing about training depends on a clock.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Final, Literal
+
+import torch
+
+from lavra.base.device import bf16_pays, find_compiler, fingerprint, matrix_peak, pick_device
+from lavra.base.errors import ConfigError
+from lavra.base.units import format_duration
+from lavra.model import num_parameters
+from lavra.pipeline.crew import Crew
+from lavra.pipeline.fit import LEAST_STEPS, memory_check, must_pass, time_check
+from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
+from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stages.prepare import Progress
+from lavra.pipeline.training import Run, lead
+from lavra.report import Fact, Facts, Section, Table
+from lavra.tokens import Tokenizer
+from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
+
+USABLE: Final = 0.6  # of the matrix peak, before anything is measured
+_TRIAL_STEPS: Final = LEAST_STEPS
+_MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
+_SECONDS_BETWEEN_SAVES: Final = 30
+
+
+def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage:
+    """Fix the run."""
+    device = pick_device()
+
+    def run(context: StageContext) -> None:
+        plan = draft(config, config.budget * SHARES["pretrain"], device, crew.size)
+        plan = _fix_steps(plan, config, context, progress, crew)
+        plan.save(context.folder)
+        context.metrics.update(parameters=plan.num_parameters, num_steps=plan.train.num_steps)
+        context.section = _section(plan, config, crew.size)
+
+    return Stage(
+        name="plan",
+        kind="plan",
+        folder="runs",
+        version=2,
+        run=run,
+        needs=("tokenizer", "tokens"),
+        config={**config.plan_settings(), "shares": SHARES},
+        # A plan is for one machine: on another it is made anew.
+        inputs={"machine": repr(asdict(fingerprint(device, crew.size)))},
+    )
+
+
+def draft(config: UpConfig, seconds: float, device: torch.device, num_processes: int = 1) -> Plan:
+    """The shape for this machine and this much time; steps are still to be counted."""
+    precision: Literal["bf16", "float32"] = "bf16" if bf16_pays(device) else "float32"
+    peak = matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32, device)
+    learning = LEARNING[config.kind]
+    rung = choose_rung(peak * USABLE * seconds * learning.taught)
+    hidden = config.hidden_size or rung.hidden_size
+    rows_at_once = config.accumulation * num_processes
+    optimizer = OptimizerConfig(kind=config.optimizer)
+    if config.learning_rate is not None:
+        optimizer = replace(optimizer, learning_rate=config.learning_rate)
+    elif config.optimizer == "muon":
+        optimizer = replace(optimizer, learning_rate=learning.rate, embedding_learning_rate=learning.embedding_rate)
+    return Plan(
+        family=config.family,
+        hidden_size=hidden,
+        num_layers=config.num_layers or max(1, rung.num_layers // learning.stacks),
+        num_heads=max(learning.least_heads, hidden // HEAD_CHANNELS),
+        sequence_length=config.context,
+        batch_size=_step_tokens(config, rung, rows_at_once) // (config.context * rows_at_once),
+        train=TrainConfig(
+            num_steps=_TRIAL_STEPS,
+            accumulation=config.accumulation,
+            precision=precision,
+            compile=config.compile,
+            optimizer=optimizer,
+            activation_checkpointing=config.activation_checkpointing,
+            parallel=config.parallel,
+            seed=config.seed,
+        ),
+        seed=config.seed,
+        peak_flops=peak,
+        seconds=seconds,
+    )
+
+
+def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
+    """Tokens of a step, a whole number of rows for every part and process; what was asked for is never rounded."""
+    unit = config.context * rows_at_once
+    if config.step_tokens is None:
+        return round_up(rung.step_tokens, unit)
+    if config.step_tokens % unit:
+        raise ConfigError(
+            f"step_tokens is {config.step_tokens}, not a multiple of {unit} (rows of {config.context} tokens, "
+            f"{rows_at_once} parts and processes); give {round_up(config.step_tokens, unit)}"
+        )
+    return config.step_tokens
+
+
+def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:
+    """Time real steps of the real model, and count how many fit."""
+    trial = Run(plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise)
+    if crew.size == 1:  # the estimate is of one process that holds everything
+        _refuse_what_memory_cannot_hold(trial)
+    times: list[float] = []
+    progress("time a few steps", 0, _TRIAL_STEPS, "the first one compiles")
+
+    def note(step: int, metrics: Mapping[str, float]) -> None:
+        times.append(metrics["seconds"])
+        progress("time a few steps", step + 1, _TRIAL_STEPS, "")
+
+    began = time.perf_counter()
+    model, result = lead(crew, trial, [CallbackHook(note)])
+    usual = statistics.median(times[1:])
+    num_steps = math.floor(plan.seconds * _MARGIN / usual)
+    plan = replace(
+        plan,
+        seconds_per_step=usual,
+        compile_seconds=max(0.0, time.perf_counter() - began - sum(times[1:]) - usual) if result.compiled else 0.0,
+        num_parameters=num_parameters(model),
+    )
+    must_pass(time_check(plan, num_steps))
+    return replace(
+        plan,
+        train=replace(
+            plan.train,
+            num_steps=num_steps,
+            eval_every=max(1, num_steps // 4),
+            save_every=max(1, round(_SECONDS_BETWEEN_SAVES / usual)),
+        ),
+    )
+
+
+def _refuse_what_memory_cannot_hold(run: Run) -> None:
+    # Before the first step nobody knows whether a compiler that is there works; uncompiled, more would be needed.
+    compiled = run.plan.train.compile != "off" and find_compiler() is not None
+    model = run.plan.model_config(Tokenizer.load(run.tokenizer))
+    must_pass(memory_check(run.plan, model, run.objective().batches.batch(0), compiled=compiled))
+
+
+def _section(plan: Plan, config: UpConfig, num_processes: int) -> Section:
+    rows = plan.batch_size * plan.train.accumulation * num_processes
+    tokens = plan.train.num_steps * rows * plan.sequence_length
+    shares = tuple((name, f"{share:.0%}", format_duration(share * config.budget)) for name, share in SHARES.items())
+    share = config.noise.mask_share
+    hidden = () if share is None else (("tokens hidden in training", f"{share:.0%}"),)
+    return Section(
+        title="Plan",
+        summary=(
+            f"{plan.num_parameters / 1e6:.1f}M parameters for {plan.train.num_steps:,} steps of "
+            f"{rows * plan.sequence_length:,} tokens: what {format_duration(plan.seconds)} buy here."
+        ),
+        blocks=(
+            Facts(
+                items=(
+                    Fact(label="Model", value=f"{plan.num_parameters / 1e6:.1f}M", unit="parameters", note=plan.family),
+                    Fact(label="Tokens to read", value=f"{tokens / 1e6:.1f}M"),
+                    Fact(
+                        label="Matrix peak here",
+                        value=f"{plan.peak_flops / 1e9:.0f}",
+                        unit="GFLOP/s",
+                        note=plan.train.precision,
+                    ),
+                    Fact(
+                        label="Compile time",
+                        value=format_duration(plan.compile_seconds) if plan.compile_seconds else "none",
+                    ),
+                )
+            ),
+            Table(
+                columns=("setting", "value"),
+                rows=(
+                    ("hidden size", plan.hidden_size),
+                    ("layers", plan.num_layers),
+                    ("heads", plan.num_heads),
+                    ("context", plan.sequence_length),
+                    ("rows in a step", rows),
+                    ("processes", num_processes),
+                    *hidden,
+                    ("optimizer", f"{plan.train.optimizer.kind}, peak rate {plan.train.optimizer.learning_rate:g}"),
+                    ("schedule", f"{plan.train.schedule.kind}, falling over the last {plan.train.schedule.decay:.0%}"),
+                    ("seconds a step", f"{plan.seconds_per_step:.3f}"),
+                ),
+                caption="Fixed before the first step",
+            ),
+            Table(
+                columns=("training stage", "share of the budget", "time"), rows=shares, caption="Where the budget goes"
+            ),
+        ),
+    )

@@ -1,0 +1,348 @@
+"""One run of `lavra distill`: a student made of a finetuned teacher's layers, taught by it, measured beside it, saved.
+
+Data, rows and scores are those of `lavra finetune`; what a student learns is `lavra.distillation`'s.  To say what
+the teacher is worth, the same student can be trained without it, from several seeds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.config import to_mapping
+from lavra.base.device import pick_device
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.files import atomic_folder
+from lavra.base.tasks import Problem, Task
+from lavra.data.labelled.problems import DataReport
+from lavra.distillation.cache import TeacherCacheConfig
+from lavra.distillation.lesson import Teacher, distill
+from lavra.distillation.shrink import shrink
+from lavra.generate.in_process import context_length
+from lavra.model import Model, num_parameters
+from lavra.model.families.head_forms import HEADED_TASKS
+from lavra.model.heads import TaskModel
+from lavra.model.task_folder import load_task_model, task_in
+from lavra.quantize import load_model
+from lavra.runs.distill_settings import DistillRunConfig
+from lavra.runs.finetune import Progress, refuse_other_start, refuse_troubles, training_settings
+from lavra.runs.teacher_cache import cached_teacher
+from lavra.tasks.learning.headed import HeadedRecipe
+from lavra.tasks.learning.labelled import Labelled, read_labelled
+from lavra.tasks.learning.recipe import Lesson, Scores
+from lavra.tasks.learning.recipes import make_recipe
+from lavra.tasks.learning.writing import WritingRecipe
+from lavra.tasks.scoring.heads import majority
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train import CallbackHook, JsonlHook, TrainConfig, train
+
+TeachableRecipe = HeadedRecipe | WritingRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedDistill:
+    """A run that is ready to go.
+
+    Attributes:
+        config: its settings.
+        source: the teacher's folder.
+        tokenizer: of both.
+        data: labelled samples.
+        teacher: what its task does.
+        start: the model some of whose layers the student begins as.
+        lesson: what is learnt.
+        layers: of the student.
+        room: tokens of a row, which both read.
+        train: settings of the training loop.
+    """
+
+    config: DistillRunConfig
+    source: Path
+    tokenizer: Tokenizer
+    data: Labelled
+    teacher: TeachableRecipe
+    start: Model | TaskModel
+    lesson: Lesson
+    layers: int
+    room: int
+    train: TrainConfig
+
+    def reports(self) -> list[DataReport]:
+        """What is wrong with the data."""
+        return self.data.reports(self.lesson.troubles)
+
+    def student(self) -> TeachableRecipe:
+        """A student as it begins."""
+        return _recipe(self.config, shrink(self.start, self.layers), self.tokenizer, self.room)
+
+    def without_teacher(self, seed: int) -> TeachableRecipe:
+        """One that is to be trained on the labels alone, as it begins."""
+        config, start = replace(self.config, seed=seed), self.start
+        folder = config.baseline_from or config.student
+        if folder is not None:  # again, for a fresh head is drawn by the seed
+            start = _other_model(config, folder, self.tokenizer, self.data, self.teacher)
+        return _recipe(config, shrink(start, self.layers), self.tokenizer, self.room)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillResult:
+    """What a run came to.
+
+    Attributes:
+        folder: of the student.
+        teacher: its scores.
+        untaught: the student's before it learnt anything.
+        student: the student's.
+        baselines: of students trained without the teacher, a seed each.
+        baseline_parameters: numbers in each of them; 0 where there are none.
+        majority: accuracy of always the most frequent label; None where that means nothing.
+        parameters: numbers in the teacher and in the student.
+        steps: optimizer steps.
+        seconds: of the student's training.
+    """
+
+    folder: Path
+    teacher: Scores
+    untaught: Scores
+    student: Scores
+    baselines: tuple[Scores, ...]
+    baseline_parameters: int
+    majority: float | None
+    parameters: tuple[int, int]
+    steps: int
+    seconds: float
+
+    @property
+    def kept(self) -> float | None:
+        """Share of the teacher's gain over the majority's label that the student has; None without a gain."""
+        if self.majority is None or self.teacher.value <= self.majority:
+            return None
+        return (self.student.value - self.majority) / (self.teacher.value - self.majority)
+
+    @property
+    def baseline_mean(self) -> float | None:
+        """Mean main score of the students without a teacher."""
+        return statistics.fmean(one.value for one in self.baselines) if self.baselines else None
+
+    @property
+    def baseline_spread(self) -> float | None:
+        """Their standard deviation over seeds; None for fewer than two."""
+        return statistics.stdev(one.value for one in self.baselines) if len(self.baselines) > 1 else None
+
+    def metrics(self) -> dict[str, object]:
+        """For the card, and for `--json`."""
+        return {
+            "main": self.student.main,
+            "teacher": dict(self.teacher.values),
+            "untaught": dict(self.untaught.values),
+            "student": dict(self.student.values),
+            "baselines": [dict(one.values) for one in self.baselines],
+            "baseline_mean": self.baseline_mean,
+            "baseline_spread": self.baseline_spread,
+            "majority": self.majority,
+            "kept": self.kept,
+            "teacher_parameters": self.parameters[0],
+            "student_parameters": self.parameters[1],
+            "heldout_samples": self.student.num_samples,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def prepare(config: DistillRunConfig, source: Path) -> PreparedDistill:
+    """Read the data and open the teacher; nothing is trained or written.
+
+    Args:
+        config: the settings.
+        source: the teacher's folder.
+
+    Raises:
+        InputError: the data has nothing usable, or labels the teacher does not know.
+        ConfigError: the teacher does not do the task, or has not so many layers.
+    """
+    data, tokenizer = read_labelled(config), Tokenizer.load(source)
+    model = _open_teacher(config.task, source)
+    teacher = _recipe(config, model, tokenizer, config.room(context_length(model.config), tokenizer))
+    _check_labels(teacher, data, source)
+    start, layers = model, max(1, model.config.num_layers // 2)
+    if config.student is not None:
+        start = _other_model(config, config.student, tokenizer, data, teacher)
+        layers = start.config.num_layers
+    contexts = [context_length(one.config) for one in (model, start)]
+    room = config.room(min((one for one in contexts if one is not None), default=None), tokenizer)
+    lesson = _recipe(config, model, tokenizer, room).lesson(data.train)
+    prepared = PreparedDistill(
+        config=config,
+        source=source,
+        tokenizer=tokenizer,
+        data=data,
+        teacher=teacher,
+        start=start,
+        lesson=lesson,
+        layers=layers if config.layers is None else config.layers,
+        room=room,
+        train=training_settings(config, lesson),
+    )
+    refuse_troubles(config, prepared.reports())
+    prepared.student()  # refuses layers that are not there
+    if config.baseline_from is not None:
+        prepared.without_teacher(config.seed)
+    return prepared
+
+
+def _other_model(
+    config: DistillRunConfig, folder: Path, tokenizer: Tokenizer, data: Labelled, teacher: TeachableRecipe
+) -> Model | TaskModel:
+    """A model that is not the teacher, with a head for the teacher's labels.
+
+    Raises:
+        ConfigError: it reads other tokens than the teacher, or cannot do the task.
+    """
+    if Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
+        raise ConfigError(
+            f"{folder} and the teacher have different tokenizers; a student reads the tokens its teacher reads: "
+            "let the teacher write answers instead (lavra answers), or take another model"
+        )
+    if isinstance(teacher.model, TaskModel):
+        data = replace(data, labels=teacher.model.task.labels)
+    torch.manual_seed(config.seed)  # of a fresh head
+    found: Any = make_recipe(config, folder, tokenizer, data).model
+    kinds = [one.config.kind.value for one in (found, teacher.model)]
+    if kinds[0] != kinds[1]:
+        raise ConfigError(f"{folder} is a model of kind {kinds[0]} and the teacher of {kinds[1]}; give one of its kind")
+    return cast("Model | TaskModel", found)
+
+
+def _open_teacher(task: Task, source: Path) -> Model | TaskModel:
+    found = task_in(source)
+    if task in HEADED_TASKS:
+        if found is not task:
+            does = "has no head of a task" if found is None else f"does {found.value}"
+            raise ConfigError(f"{source} {does} and task is {task.value}; finetune the teacher first: lavra finetune")
+        return load_task_model(source, dtype=torch.float32, device=pick_device())
+    if found is not None:
+        raise ConfigError(f"{source} does {found.value} and task is {task.value}; give a model that writes text")
+    return load_model(source, dtype=torch.float32, device=pick_device())[0]
+
+
+def _recipe(config: DistillRunConfig, model: Model | TaskModel, tokenizer: Tokenizer, room: int) -> TeachableRecipe:
+    if isinstance(model, TaskModel):
+        return HeadedRecipe(model, tokenizer, config, room)
+    return WritingRecipe(model, tokenizer, config, room)
+
+
+def _check_labels(teacher: TeachableRecipe, data: Labelled, source: Path) -> None:
+    if not isinstance(teacher.model, TaskModel) or not data.labels:
+        return
+    task = teacher.model.task
+    if data.problem is not task.problem:
+        kinds = [None if one is None else one.value for one in (task.problem, data.problem)]
+        raise ConfigError(f"{source} was finetuned for {kinds[0]} and the data is {kinds[1]}; say which with --problem")
+    unknown = sorted(set(data.labels) - set(task.labels))
+    if unknown and task.problem is not Problem.REGRESSION:
+        raise InputError(
+            f"the data has the label {unknown[0]!r}, which {source} does not know; it knows {', '.join(task.labels)}"
+        )
+
+
+def distill_folder(prepared: PreparedDistill, out: Path, progress: Progress) -> DistillResult:
+    """Teach a student, measure it beside its teacher, and save it.
+
+    Args:
+        prepared: by `prepare`.
+        out: folder to write; replaced.
+        progress: told how far it is.
+
+    Raises:
+        TrainingError: the loss is not finite or exploded.
+    """
+    config, heldout = prepared.config, prepared.data.heldout
+    progress("score teacher", 0, None, "")
+    teacher = prepared.teacher.score(heldout)
+    recipe = prepared.student()
+    untaught = recipe.score(heldout)
+    scratch = out.parent / f".{out.name}-training"
+    refuse_other_start(scratch, recipe.module())
+    trained = distill(
+        recipe.model,
+        _teacher(prepared, progress),
+        prepared.lesson.objective.batches,
+        config.distilling(),
+        prepared.train,
+        folder=scratch,
+        hooks=[JsonlHook(scratch / "metrics.jsonl"), CallbackHook(_show("train", prepared, progress))],
+    )
+    recipe.module().eval()
+    student = recipe.score(heldout)
+    alone = [baseline(prepared, config.seed + number, progress) for number in range(config.baseline)]
+    result = DistillResult(
+        folder=out,
+        teacher=teacher,
+        untaught=untaught,
+        student=student,
+        baselines=tuple(scores for scores, _ in alone),
+        baseline_parameters=alone[0][1] if alone else 0,
+        majority=majority(prepared.data.train, heldout),
+        parameters=(num_parameters(prepared.teacher.module()), num_parameters(recipe.module())),
+        steps=trained.steps,
+        seconds=trained.seconds,
+    )
+    _save(prepared, recipe, out, result)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return result
+
+
+def _teacher(prepared: PreparedDistill, progress: Progress) -> Teacher:
+    """Who teaches: the model, or what is kept of it."""
+    config, train = prepared.config, prepared.train
+    if config.cache is None:
+        return prepared.teacher.model
+    num_batches = train.num_steps * train.accumulation
+    kept = TeacherCacheConfig(num_batches=num_batches, top_k=config.cache_top_k, temperature=config.temperature)
+    return cached_teacher(prepared.teacher.model, prepared.lesson.objective.batches, config.cache, kept, progress)
+
+
+def baseline(prepared: PreparedDistill, seed: int, progress: Progress = lambda *_: None) -> tuple[Scores, int]:
+    """Scores of a student that is trained on the labels alone, and its parameters.
+
+    Args:
+        prepared: by `prepare`.
+        seed: of order, dropout and a fresh head.
+        progress: told how far it is.
+    """
+    recipe = prepared.without_teacher(seed)
+    lesson = recipe.lesson(prepared.data.train)
+    hook = CallbackHook(_show(f"without the teacher, seed {seed}", prepared, progress))
+    train(recipe.module(), lesson.objective, training_settings(recipe.config, lesson), hooks=[hook])
+    recipe.module().eval()
+    return recipe.score(prepared.data.heldout), num_parameters(recipe.module())
+
+
+def _save(prepared: PreparedDistill, recipe: TeachableRecipe, out: Path, result: DistillResult) -> None:
+    sources = {"teacher": prepared.source, "student": prepared.config.student}
+    parents = {
+        name: read_card(folder).id
+        for name, folder in sources.items()
+        if folder is not None and (folder / CARD_FILE).exists()
+    }
+    metrics = {**result.metrics(), "heldout": prepared.data.origin}
+    with atomic_folder(out) as work:
+        recipe.save(work)
+        prepared.tokenizer.save(work)
+        settings = {**to_mapping(prepared.config), "layers": prepared.layers}
+        write_card(work, kind="model", parents=parents, config=settings, metrics=metrics)
+
+
+def _show(what: str, prepared: PreparedDistill, progress: Progress) -> Callable[[int, Mapping[str, float]], None]:
+    def show(step: int, metrics: Mapping[str, float]) -> None:
+        if "loss" in metrics:
+            progress(what, step + 1, prepared.train.num_steps, f"loss {metrics['loss']:.3f}")
+
+    return show

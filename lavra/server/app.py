@@ -1,0 +1,73 @@
+"""The application: every group of endpoints over one `Edge`, behind one gate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from lavra import __version__
+from lavra.server.chat import chat_router
+from lavra.server.completions import completion_router
+from lavra.server.config import ServeConfig
+from lavra.server.edge import Edge
+from lavra.server.embeddings import embedding_router
+from lavra.server.errors import install_handlers
+from lavra.server.fill_mask import fill_mask_router
+from lavra.server.gate import Gate
+from lavra.server.heads import head_router
+from lavra.server.plain import status_router, token_router
+from lavra.server.rerank import rerank_router
+from lavra.server.served import ModelTable
+from lavra.server.traces import spans_module
+
+ROUTERS: Final = (
+    chat_router,
+    completion_router,
+    embedding_router,
+    fill_mask_router,
+    head_router,
+    rerank_router,
+    token_router,
+    status_router,
+)
+
+
+def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
+    """An ASGI application over models; it closes their engines when it stops.
+
+    Args:
+        models: what it serves.
+        config: how it treats clients.
+
+    Raises:
+        MissingDependencyError: traces are wanted and OpenTelemetry is not installed.
+    """
+    config = config or ServeConfig()
+    edge = Edge(models=models, config=config)
+    spans = spans_module() if config.traces is not None else None
+    provider = None if spans is None else spans.open_provider(config.traces)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        models.close()
+        if provider is not None:
+            provider.shutdown()  # what is still to be sent is
+
+    app = FastAPI(title="lavra", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.edge = edge
+    for make in ROUTERS:
+        app.include_router(make(edge))
+    install_handlers(app)
+    if config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(config.cors_origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    if spans is not None:
+        app.add_middleware(spans.Spans, provider=provider)
+    app.add_middleware(Gate, config=config, answered=edge.metrics.answered)
+    return app

@@ -1,0 +1,240 @@
+"""`POST /v1/completions`: text or token ids in, text out; several prompts, echo, log-probabilities, best of several."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from lavra.base.errors import InputError
+from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
+from lavra.engine import EngineStream
+from lavra.generate.writing import mean_logprob
+from lavra.server import answers
+from lavra.server.edge import Edge
+from lavra.server.fields import idle_fields
+from lavra.server.logprobs import Places, completion_logprobs
+from lavra.server.reading import read_all, read_pieces
+from lavra.server.requests import around_gap, check_samples, generate_request
+from lavra.server.schemas import CompletionBody
+from lavra.server.served import ServedModel
+
+DEFAULT_MAX_TOKENS = 16  # OpenAI's
+
+
+@dataclass(kw_only=True)
+class _Asked:
+    """A completion request on its way.
+
+    Attributes:
+        prompts: text, or ids, of each prompt.
+        n: completions returned for each.
+        streams: completions written for each, `best_of` of them.
+        scores: of each prompt's own tokens, where they are to be told.
+    """
+
+    model: ServedModel
+    body: CompletionBody
+    prompts: list[str | tuple[int, ...]]
+    n: int
+    streams: list[list[EngineStream]]
+    scores: list[Score] | None
+    warnings: list[str]
+    identity: str = field(default_factory=lambda: answers.new_id("cmpl"))
+
+    @property
+    def flat(self) -> list[EngineStream]:
+        """The streams of all prompts, one after the other."""
+        return [stream for streams in self.streams for stream in streams]
+
+
+def completion_router(edge: Edge) -> APIRouter:
+    """The endpoint over a server's models."""
+    router = APIRouter(tags=["completions"])
+
+    @router.post("/v1/completions")
+    async def completions(body: CompletionBody, request: Request) -> Response:
+        asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
+        if body.stream:
+            return answers.streamed(_events(edge, asked), asked.flat)
+        flat = await read_all(request, asked.flat)
+        found = _regrouped(flat, [len(streams) for streams in asked.streams])
+        for group in found:
+            edge.metrics.finished(asked.model.name, group)
+        return JSONResponse(_answer(asked, found))
+
+    return router
+
+
+def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
+    warnings = idle_fields(body, strict=edge.config.strict)
+    model = edge.model_of(body)
+    prompts = _prompts(body)
+    if body.suffix:
+        prompts = [around_gap(model, one, body.suffix) for one in prompts]
+    n = check_samples("n", body.n, edge.config)
+    best_of = max(n, check_samples("best_of", body.best_of, edge.config)) if body.best_of else n
+    if body.stream and best_of > n:
+        raise InputError("best_of chooses when all completions are there, so they cannot be streamed")
+    most = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
+    if body.echo and body.suffix:
+        raise InputError("echo would show how the gap is marked, not your text; leave echo or suffix out")
+    if most == 0 and not body.echo:
+        raise InputError("max_tokens is 0 and echo is off, so there would be nothing to answer; set one of them")
+    scores = _score_prompts(model, prompts) if body.echo and body.logprobs is not None else None
+    tells = body.logprobs is not None or best_of > n  # the best are the likeliest
+    most_written = max(1, most)
+    requests = [
+        generate_request(
+            body, prompt, max_tokens=most_written, n=best_of, logprobs=tells, top_logprobs=body.logprobs or 0
+        )
+        for prompt in prompts
+    ]
+    streams = _submit_all(edge, model, requests, body, tenant) if most else [[] for _ in prompts]
+    return _Asked(model=model, body=body, prompts=prompts, n=n, streams=streams, scores=scores, warnings=warnings)
+
+
+def _submit_all(
+    edge: Edge, model: ServedModel, requests: Sequence[GenerateRequest], body: CompletionBody, tenant: str
+) -> list[list[EngineStream]]:
+    """Start every prompt's completions, or none: nobody would read those of the prompts before a refused one."""
+    started: list[list[EngineStream]] = []
+    try:
+        for request in requests:
+            started.append(edge.submit(model, request, body, tenant))  # noqa: PERF401 - what has started is needed
+    except Exception:
+        for stream in (stream for streams in started for stream in streams):
+            stream.cancel()
+        raise
+    return started
+
+
+def _score_prompts(model: ServedModel, prompts: Sequence[str | tuple[int, ...]]) -> list[Score]:
+    """Log-probabilities of the prompts' own tokens, the special ones in front included."""
+    return model.writer().score([ScoreRequest(text=_ids(model, one), adapter=model.adapter) for one in prompts])
+
+
+def _ids(model: ServedModel, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(model.writer().reading.prompt_ids(prompt)) if isinstance(prompt, str) else prompt
+
+
+def _prompts(body: CompletionBody) -> list[str | tuple[int, ...]]:
+    """One prompt or several, text or ids."""
+    if isinstance(body.prompt, str):
+        return [body.prompt]
+    if all(isinstance(one, int) for one in body.prompt):
+        return [tuple(body.prompt)]  # type: ignore[arg-type]
+    return [one if isinstance(one, str) else tuple(one) for one in body.prompt]  # type: ignore[arg-type]
+
+
+def _regrouped(flat: Sequence[Completion], sizes: Sequence[int]) -> list[list[Completion]]:
+    ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+    return [list(flat[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
+    choices: list[dict[str, Any]] = []
+    for number, group in enumerate(found):
+        ranked: Sequence[Completion | None] = group or [None]
+        if len(group) > asked.n:
+            ranked = sorted(group, key=mean_logprob, reverse=True)[: asked.n]
+        choices.extend(_choice(asked, number, one) for one in ranked)
+    flat = [one for group in found for one in group]
+    usages = [group[0].usage for group in found if group]
+    usage = answers.usage_object(usages, [one.usage for one in flat])
+    if not usages:
+        usage["prompt_tokens"] = usage["total_tokens"] = sum(len(_ids(asked.model, one)) for one in asked.prompts)
+    return {
+        **answers.head("text_completion", asked.identity, asked.model.name),
+        "choices": [{"index": index, **choice} for index, choice in enumerate(choices)],
+        "usage": usage,
+        "warnings": answers.all_warnings(asked.warnings, flat),
+    }
+
+
+def _echo(asked: _Asked, number: int) -> str:
+    """The prompt as text, where the answer is to begin with it."""
+    if not asked.body.echo:
+        return ""
+    given = asked.prompts[number]
+    return given if isinstance(given, str) else asked.model.tokenizer.decode(list(given))
+
+
+def _choice(asked: _Asked, number: int, completion: Completion | None) -> dict[str, Any]:
+    """One choice; without a completion, only the prompt was asked for."""
+    echo = _echo(asked, number)
+    text = "" if completion is None else completion.text
+    return {
+        "text": echo + text,
+        "logprobs": _logprobs(asked, number, completion, echo + text),
+        "finish_reason": "length" if completion is None else completion.finish_reason.value,
+    }
+
+
+def _logprobs(asked: _Asked, number: int, completion: Completion | None, text: str) -> dict[str, Any] | None:
+    if asked.body.logprobs is None:
+        return None
+    tokens: list[int] = []
+    logprobs: list[float | None] = []
+    tops: list[Sequence[tuple[int, float]] | None] = []
+    if asked.scores is not None:
+        score = asked.scores[number]
+        tokens, logprobs, tops = list(score.tokens), list(score.logprobs), [None] * len(score.tokens)
+    if completion is not None:
+        tokens.extend(completion.tokens)
+        logprobs.extend(completion.logprobs)
+        tops.extend(completion.top_logprobs or [()] * len(completion.tokens))
+    return completion_logprobs(asked.model.tokenizer, tokens, logprobs, tops, text)
+
+
+def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> answers.TextEvents:
+    return answers.TextEvents(lambda text: chunk(index, text))
+
+
+async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
+    """Text as it comes; each choice ends with its reason."""
+    begin = answers.head("text_completion", asked.identity, asked.model.name)
+
+    def chunk(index: int, text: str, **more: Any) -> dict[str, Any]:
+        return {**begin, "choices": [{"index": index, "text": text, "logprobs": None, "finish_reason": None, **more}]}
+
+    flat = asked.flat
+    if asked.body.echo:
+        for index in range(len(flat) or len(asked.prompts)):
+            number, end = (index // asked.n, None) if flat else (index, "length")
+            echo = _echo(asked, number)
+            logprobs = _logprobs(asked, number, None, echo)
+            yield answers.event(chunk(index, echo, logprobs=logprobs, finish_reason=end))
+    tells = asked.body.logprobs is not None
+    places = [Places(len(_echo(asked, index // asked.n))) for index in range(len(flat) if tells else 0)]
+    plain = [_text_events(chunk, index) for index in range(len(flat))]
+    done: dict[int, Completion] = {}
+    async for index, piece in read_pieces(flat):
+        more: dict[str, Any] = {}
+        if tells and piece.tokens:
+            tops = piece.top_logprobs or [()] * len(piece.tokens)
+            more["logprobs"] = completion_logprobs(
+                asked.model.tokenizer, piece.tokens, piece.logprobs, tops, piece.text, places[index]
+            )
+        if piece.completion is not None:
+            done[index] = piece.completion
+            more["finish_reason"] = piece.completion.finish_reason.value
+        last = {}
+        if piece.completion is not None:
+            last["warnings"] = answers.all_warnings(asked.warnings, [*done.values()])
+        if more:
+            yield answers.event({**chunk(index, piece.text, **more), **last})
+        elif piece.text:
+            yield plain[index].event(piece.text)
+    ended = [done[index] for index in sorted(done)]  # by prompt, whichever ended first
+    for first in range(0, len(ended), asked.n):
+        edge.metrics.finished(asked.model.name, ended[first : first + asked.n])
+    if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
+        prompts = [one.usage for one in ended[:: asked.n]]
+        usage = answers.usage_object(prompts, [one.usage for one in ended])
+        yield answers.event({**begin, "choices": [], "usage": usage})
+    yield answers.DONE

@@ -1,0 +1,63 @@
+"""What went wrong, in the shape OpenAI's clients read, with the status that says whose turn it is.
+
+Nothing that a client sends may become a 500: one is logged with its traceback under the request's id, and says no more.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from lavra.base.errors import ContextLengthError, InputError, OverloadedError
+from lavra.server import traces
+from lavra.server.served import UnknownModelError
+
+
+def error_body(
+    message: str, kind: str = "invalid_request_error", *, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
+    """OpenAI's error object."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def describe(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, body and headers for an error."""
+    if isinstance(error, UnknownModelError):
+        return 404, error_body(str(error), param="model", code="model_not_found"), {}
+    if isinstance(error, ContextLengthError):
+        return 400, error_body(str(error), code="context_length_exceeded"), {}
+    if isinstance(error, OverloadedError):
+        headers = {"Retry-After": str(math.ceil(error.retry_after))}
+        return 429, error_body(str(error), "rate_limit_error", code="overloaded"), headers
+    if isinstance(error, InputError):
+        return 400, error_body(str(error)), {}
+    if isinstance(error, RequestValidationError):
+        return 400, _invalid(error), {}
+    if isinstance(error, HTTPException):
+        return error.status_code, error_body(str(error.detail)), dict(error.headers or {})
+    return 500, error_body("the server failed; its log has the reason under this request's id", "server_error"), {}
+
+
+def _invalid(error: RequestValidationError) -> dict[str, Any]:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    if first["type"] == "json_invalid":
+        return error_body(f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
+    return error_body(f"{place or 'the body'}: {first['msg']}", param=place or None)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Give every error its shape; faults of ours are the gate's."""
+
+    async def handle(_: Request, error: Exception) -> JSONResponse:
+        status, body, headers = describe(error)
+        traces.failed(error)
+        return JSONResponse(body, status_code=status, headers=headers)
+
+    for kind in (InputError, OverloadedError, UnknownModelError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, handle)

@@ -1,0 +1,58 @@
+"""Fields of a request that do nothing here: named, never silently dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from pydantic import BaseModel
+
+from lavra.base.errors import InputError, nearest
+from lavra.server.schemas import Body
+
+# Fields of OpenAI's that have no meaning on a machine of one's own, or none yet.
+IDLE: Final = frozenset(
+    {
+        "audio", "function_call", "functions", "metadata", "modalities", "parallel_tool_calls", "prediction",
+        "prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "safety_identifier",
+        "service_tier", "store", "user", "verbosity", "web_search_options",
+    }
+)  # fmt: skip
+# Of those, the ones whose absence changes what the answer means: better none than a wrong one.
+NEEDED: Final = frozenset({"functions", "function_call"})
+
+
+def idle_fields(body: Body, *, strict: bool) -> list[str]:
+    """A warning for each field that had no effect.
+
+    Raises:
+        InputError: a field nobody knows, where that is an error; or one that the answer would have to obey.
+    """
+    warnings = []
+    for path, name, model in _extras(body):
+        if name in IDLE and not path:
+            if name in NEEDED and _asks(getattr(body, name)):
+                raise InputError(f"{name} is not served; use tools and tool_choice")
+            warnings.append(f"{name} has no effect here")
+            continue
+        known = [*type(model).model_fields, *([] if path else IDLE)]
+        sentence = f"unknown field {path}{name}{nearest(name, known)}"
+        if strict:
+            raise InputError(sentence)
+        warnings.append(f"{sentence}; it had no effect")
+    return warnings
+
+
+def _asks(value: object) -> bool:
+    """Whether a value asks for more than plain text."""
+    return value not in (None, [], {}, "none", "auto")
+
+
+def _extras(body: Body) -> Iterator[tuple[str, str, BaseModel]]:
+    """Undeclared fields: where, which, of what."""
+    for name in body.model_extra or {}:
+        yield "", name, body
+    options = getattr(body, "stream_options", None)
+    if isinstance(options, BaseModel):
+        for name in options.model_extra or {}:
+            yield "stream_options.", name, options

@@ -1,0 +1,153 @@
+"""From a request's body to what the engine understands, with a warning for everything that was not as asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from lavra.base.errors import InputError
+from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
+from lavra.server.config import ServeConfig
+from lavra.server.schemas import Message, ResponseFormat, Sampled
+from lavra.server.served import ServedModel
+
+# What stands before the prefix, the suffix and the gap, by the names models have for them.
+_GAP_TOKENS: Final = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<PRE>", "<SUF>", "<MID>"),
+)
+
+
+def sampling_of(body: Sampled) -> SamplingConfig:
+    """Sampling settings; OpenAI's defaults (temperature 1) where the request says nothing."""
+    return SamplingConfig(
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_k=body.top_k or 0,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        min_p=body.min_p or 0.0,
+        repetition_penalty=1.0 if body.repetition_penalty is None else body.repetition_penalty,
+        presence_penalty=body.presence_penalty or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        seed=None if body.seed is None else body.seed % 2**64,
+    )
+
+
+def generate_request(
+    body: Sampled, prompt: str | tuple[int, ...], *, max_tokens: int, n: int, logprobs: bool, top_logprobs: int
+) -> GenerateRequest:
+    """One prompt with the body's settings."""
+    return GenerateRequest(
+        prompt=prompt,
+        max_tokens=max_tokens,
+        sampling=sampling_of(body),
+        stop=stops_of(body.stop),
+        n=n,
+        truncate_prompt=bool(body.truncate_prompt),
+        min_tokens=body.min_tokens or 0,
+        logit_bias=bias_of(body.logit_bias),
+        logprobs=logprobs,
+        top_logprobs=top_logprobs,
+        constraint=None if body.response_format is None else constraint_of(body.response_format),
+    )
+
+
+def constraint_of(wanted: ResponseFormat) -> Constraint | None:
+    """What the answer must match.
+
+    Raises:
+        InputError: the form is named and not given.
+    """
+    if wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps({"type": "object"}))
+    if wanted.type == "json_schema":
+        schema = (wanted.json_schema or {}).get("schema")
+        if not isinstance(schema, dict):
+            raise InputError('response_format.json_schema needs a "schema", as in {"name": "x", "schema": {…}}')
+        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(schema))
+    text = wanted.regex if wanted.type == "regex" else wanted.grammar
+    if text is None:
+        raise InputError(f'response_format of type {wanted.type} needs "{wanted.type}"')
+    return Constraint(ConstraintKind.REGEX if wanted.type == "regex" else ConstraintKind.GRAMMAR, text)
+
+
+def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Stop strings, however they were given."""
+    if stop is None:
+        return ()
+    return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+def bias_of(bias: Mapping[str, float] | None) -> dict[int, float]:
+    """JSON has strings for keys.
+
+    Raises:
+        InputError: a key is not a token id.
+    """
+    found = {}
+    for key, value in (bias or {}).items():
+        if not key.isdecimal() or len(key) > 9:
+            raise InputError(f"logit_bias: {key!r} is not a token id; ask /tokenize for the ids of a text")
+        found[int(key)] = value
+    return found
+
+
+def around_gap(model: ServedModel, prefix: str | Sequence[int], suffix: str) -> tuple[int, ...]:
+    """What a model reads to fill the gap between two texts (Bavarian et al. 2022, PSM).
+
+    Raises:
+        InputError: the model was not trained for it: its tokenizer has no such tokens.
+    """
+    tokenizer = model.tokenizer
+    for names in _GAP_TOKENS:
+        marks = [tokenizer.id(name) for name in names]
+        if None in marks:
+            continue
+        before, after, gap = (mark for mark in marks if mark is not None)
+        left = tokenizer.encode(prefix) if isinstance(prefix, str) else prefix
+        frame = model.writer().reading.frame.before
+        return (*frame, before, *left, after, *tokenizer.encode(suffix), gap)
+    raise InputError(
+        f"suffix: {model.name} was not trained to fill gaps (its tokenizer has no {_GAP_TOKENS[0][0]}); "
+        "leave suffix out, or pretrain with --fim-rate 0.5"
+    )
+
+
+def check_samples(name: str, value: int | None, config: ServeConfig) -> int:
+    """How many completions.
+
+    Raises:
+        InputError: more than this server gives.
+    """
+    count = 1 if value is None else value
+    if count > config.max_samples:
+        raise InputError(f"{name} is {count} and this server gives at most {config.max_samples}; ask several times")
+    return count
+
+
+def remaining(model: ServedModel, prompt: Sequence[int]) -> int:
+    """Tokens that may be written after a prompt when nobody says how many; at least one, so that none is an error."""
+    return max(1, model.room - len(prompt))
+
+
+def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages as templates read them: parts of text joined, nothing else dropped.
+
+    Raises:
+        InputError: a part is not text.
+    """
+    return [{**message.model_dump(exclude_none=True), "content": _text(message)} for message in messages]
+
+
+def _text(message: Message) -> str:
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    parts = []
+    for part in message.content:
+        if part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise InputError(f"a message has a part of type {part.get('type')!r}; only text is understood here")
+        parts.append(part["text"])
+    return "".join(parts)

@@ -1,0 +1,236 @@
+"""What requests look like: OpenAI's fields with OpenAI's names, and a few of our own where OpenAI has none.
+
+A field that is here does something.  OpenAI's fields that do nothing here, and fields nobody knows, are accepted
+and named in the answer's `warnings` (`lavra.server.fields`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1)]
+Stop = str | Annotated[list[str], Field(max_length=16)] | None
+TextPair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    """A request's body; fields that are not declared are kept, so that they can be named."""
+
+    model_config = ConfigDict(extra="allow", strict=False)
+
+    model: str | None = Field(default=None, description="name of a served model; the first one by default")
+
+
+class StreamOptions(BaseModel):
+    """How a stream ends."""
+
+    model_config = ConfigDict(extra="allow")
+
+    include_usage: bool = False
+
+
+class ResponseFormat(BaseModel):
+    """What the answer must be."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["text", "json_object", "json_schema", "regex", "grammar"]
+    json_schema: dict[str, Any] | None = None
+    regex: Annotated[str, Field(min_length=1)] | None = None
+    grammar: Annotated[str, Field(min_length=1)] | None = None
+
+
+class Sampled(Body):
+    """How text is written; shared by chat and completions."""
+
+    temperature: Annotated[Finite, Field(ge=0, le=100)] | None = None
+    top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    min_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[Finite, Field(gt=0, le=100)] | None = None
+    presence_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
+    frequency_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
+    logit_bias: dict[str, Annotated[Finite, Field(ge=-1000, le=1000)]] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: Stop = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    response_format: ResponseFormat | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    truncate_prompt: bool | None = Field(
+        default=None, description="drop the oldest tokens of a prompt that is too long"
+    )
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(default=None, description="lower ones go first")
+
+
+class CompletionBody(Sampled):
+    """`POST /v1/completions`."""
+
+    prompt: str | TokenIds | Annotated[list[str | TokenIds], Field(min_length=1, max_length=128)]
+    max_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    best_of: Annotated[int, Field(ge=1)] | None = None
+    suffix: str | None = None
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Annotated[str, Field(min_length=1, max_length=64)]
+    content: str | list[dict[str, Any]] | None = None
+
+
+class Function(BaseModel):
+    """A function a model may call."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(BaseModel):
+    """Something a model may use; only functions are known."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["function"]
+    function: Function
+
+
+class ChatBody(Sampled):
+    """`POST /v1/chat/completions`."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class EmbeddingBody(Body):
+    """`POST /v1/embeddings`."""
+
+    input: str | TokenIds | Annotated[list[str | TokenIds], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+
+
+class FillMaskBody(Body):
+    """`POST /v1/fill-mask`."""
+
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    top_k: Annotated[int, Field(ge=1, le=2**31 - 1)] = 5
+    targets: Annotated[list[str], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="the only candidates; each one token of the vocabulary"
+    )
+
+
+class Headed(Body):
+    """What texts a model with a task's head reads; those that are too long are refused unless they may be cut."""
+
+    truncate: bool = Field(default=False, description="read only the beginning of what is too long, and say so")
+
+
+class ClassifyBody(Headed):
+    """`POST /v1/classify`."""
+
+    input: str | Annotated[list[str | TextPair], Field(min_length=1, max_length=2048)] = Field(
+        description="a text, or a list of texts and of pairs of texts"
+    )
+
+
+class TagBody(Body):
+    """`POST /v1/tag`; long texts are read in windows, nothing is cut."""
+
+    input: str | Annotated[list[str | Words], Field(min_length=1, max_length=2048)] = Field(
+        description="a text, or a list of texts and of lists of words"
+    )
+
+
+class Question(BaseModel):
+    """A question about a passage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str
+    context: str
+
+
+class AnswerBody(Body):
+    """`POST /v1/answer`; long passages are read in windows, nothing is cut."""
+
+    input: Question | Annotated[list[Question], Field(min_length=1, max_length=2048)]
+    allow_none: bool = Field(default=False, description="whether a passage may have no answer")
+
+
+class Choices(BaseModel):
+    """A beginning and endings to choose from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    choices: Annotated[list[str], Field(min_length=2, max_length=256)]
+
+
+class ChooseBody(Headed):
+    """`POST /v1/choose`."""
+
+    input: Choices | Annotated[list[Choices], Field(min_length=1, max_length=256)]
+
+
+class RerankDocument(BaseModel):
+    """A text, as some clients write it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+
+
+class RerankBody(Headed):
+    """`POST /v1/rerank`."""
+
+    query: str
+    documents: Annotated[list[str | RerankDocument], Field(min_length=1, max_length=2048)]
+    top_n: Annotated[int, Field(ge=1)] | None = Field(default=None, description="the best ones only; all by default")
+    return_documents: bool = False
+
+
+class TokenizeBody(Body):
+    """`POST /tokenize`."""
+
+    text: str
+    add_special_tokens: bool = False
+
+
+class DetokenizeBody(Body):
+    """`POST /detokenize`."""
+
+    tokens: list[Annotated[int, Field(ge=0, le=2**31 - 1)]]
+    skip_special_tokens: bool = False
+
+
+class TemplateBody(Body):
+    """`POST /apply-template`."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class ScoreBody(Body):
+    """`POST /score`."""
+
+    text: str | TokenIds
+    given: str | None = None

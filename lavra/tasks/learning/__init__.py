@@ -1,0 +1,1 @@
+"""How tasks are learnt: model, rows and loss."""

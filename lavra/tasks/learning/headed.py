@@ -1,0 +1,112 @@
+"""Tasks with a head: classification, tags, questions, choices, reranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.adapt.virtual_rows import with_virtual_tokens
+from lavra.base.errors import ConfigError
+from lavra.base.tasks import Task
+from lavra.data.labelled.samples import Sample
+from lavra.data.rows.batches import RowBatches, TaskRows
+from lavra.data.rows.encoding import RowFormat
+from lavra.data.rows.endings import choice_rows
+from lavra.data.rows.order import OrderConfig
+from lavra.data.rows.passages import question_rows
+from lavra.data.rows.texts import text_rows
+from lavra.data.rows.words import tag_rows
+from lavra.model.families.head_forms import Reads
+from lavra.model.heads import TaskConfig, TaskModel
+from lavra.model.task_folder import save_task_model
+from lavra.model.transformer import EncoderDecoder
+from lavra.tasks.learning.losses import task_loss
+from lavra.tasks.learning.recipe import Lesson, Scores
+from lavra.tasks.learning.settings import SupervisedConfig
+from lavra.tasks.predicting.headed import HeadedModel
+from lavra.tasks.scoring.heads import score_task
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.objective import TaskObjective
+
+MakeRows = Callable[[Any, RowFormat, TaskConfig], TaskRows]
+
+ROWS: Final[Mapping[Task, MakeRows]] = {
+    Task.CLASSIFY: lambda samples, form, head: text_rows(samples, form, labels=head.labels, problem=_problem(head)),
+    Task.RERANK: lambda samples, form, head: text_rows(samples, form, labels=head.labels, problem=_problem(head)),
+    Task.NER: lambda samples, form, head: tag_rows(samples, form, labels=head.labels),
+    Task.QA: lambda samples, form, head: question_rows(samples, form),
+    Task.CHOICE: lambda samples, form, head: choice_rows(samples, form),
+}
+
+
+class HeadedRecipe:
+    """A backbone and a head.
+
+    Args:
+        model: with the task's head.
+        tokenizer: its own.
+        config: the run's settings.
+        max_tokens: of a row.
+    """
+
+    def __init__(self, model: TaskModel, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
+        self.model, self.config = model, config
+        self.virtual: tuple[int, ...] = ()
+        self.headed = HeadedModel(model, tokenizer, max_tokens=max_tokens)
+        self.form = RowFormat(
+            tokenizer=tokenizer,
+            max_tokens=max_tokens,
+            num_token_types=model.config.num_token_types,
+            on_long=config.on_long,
+            multiple=1,
+        )
+
+    @property
+    def trained_whole(self) -> tuple[str, ...]:
+        """Modules an adapter is saved with: the head, and a pooler that it reads."""
+        return ("head", "pooler") if self.model.form.reads is Reads.POOLED else ("head",)
+
+    def module(self) -> nn.Module:
+        """What is trained."""
+        return self.model
+
+    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+        """Begin every text with virtual tokens.
+
+        Raises:
+            ConfigError: they are T5's prefix, which no head reads.
+        """
+        if isinstance(adapter, PrefixConfig) and isinstance(self.model.backbone, EncoderDecoder):
+            raise ConfigError("T5's prefix is its decoder's, which a head does not write with; use prompt, lora or ia3")
+        self.virtual = virtual
+
+    def lesson(self, samples: Sequence[Sample]) -> Lesson:
+        """Rows by like length, in an order that follows from the seed."""
+        made = ROWS[self.config.task](samples, self.form, self.model.task)
+        rows = with_virtual_tokens(made, self.virtual)
+        order = OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed, group_by_length=True)
+        batches = RowBatches(rows, order)
+        return Lesson(
+            objective=TaskObjective(batches=batches, loss=task_loss),
+            num_samples=len(rows),
+            batches_an_epoch=len(batches),
+            troubles=rows.troubles,
+        )
+
+    def score(self, samples: Sequence[Sample]) -> Scores:
+        """The task's usual scores."""
+        self.headed.virtual = self.virtual
+        return score_task(self.headed, samples)
+
+    def save(self, folder: Path) -> None:
+        """A folder that `AutoModelFor…` opens."""
+        save_task_model(self.model, folder)
+
+
+def _problem(head: TaskConfig) -> Any:
+    assert head.problem is not None
+    return head.problem

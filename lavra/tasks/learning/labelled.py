@@ -1,0 +1,184 @@
+"""The labelled data of a run: read, divided, its labels settled, everything wrong with it known."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from lavra.base.errors import InputError
+from lavra.base.tasks import Problem, Task
+from lavra.data.batch import Purpose, generator
+from lavra.data.labelled.columns import column_roles
+from lavra.data.labelled.labels import conflicting_labels, label_set, tag_set, unseen_labels
+from lavra.data.labelled.problems import DataReport, data_report
+from lavra.data.labelled.reading import read_samples
+from lavra.data.labelled.samples import (
+    ChoiceSample,
+    PairSample,
+    QuestionSample,
+    RewriteSample,
+    Sample,
+    SampleSet,
+    TagSample,
+    TextSample,
+    Trouble,
+)
+from lavra.data.labelled.splits import find_splits
+from lavra.model.heads import TaskConfig
+from lavra.tasks.learning.settings import SupervisedConfig
+
+_MOST_HELDOUT: Final = 2000  # of training data that is kept for measuring
+_LEAST: Final = 2  # samples each half needs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """What a run learns from and is measured on.
+
+    Attributes:
+        train: to learn from.
+        heldout: to measure on; never learnt from.
+        labels: of a classification or of tags, as the training data has them.
+        problem: what the labels of a classification are.
+        train_set: the training file as read.
+        heldout_set: the held-out file as read; None where it is part of the training file.
+        troubles: of the training data's labels, beyond those of the file.
+        heldout_troubles: of the held-out data's.
+        origin: where the held-out samples are from, in words.
+    """
+
+    train: tuple[Sample, ...]
+    heldout: tuple[Sample, ...]
+    labels: tuple[str, ...]
+    problem: Problem | None
+    train_set: SampleSet
+    heldout_set: SampleSet | None
+    troubles: tuple[Trouble, ...]
+    heldout_troubles: tuple[Trouble, ...]
+    origin: str
+
+    def head(self, task: Task) -> TaskConfig:
+        """What a head for it is to be."""
+        return TaskConfig.of(task, self.labels, self.problem)
+
+    def reports(self, also: Sequence[Trouble] = (), heldout_also: Sequence[Trouble] = ()) -> list[DataReport]:
+        """What is wrong with it, file by file; `also` are troubles found when rows were made."""
+        found = [data_report("training data", self.train_set, also=(*self.troubles, *also))]
+        if self.heldout_set is not None:
+            more = (*self.heldout_troubles, *heldout_also)
+            found.append(data_report("held-out data", self.heldout_set, also=more))
+        return found
+
+
+def read_labelled(config: SupervisedConfig) -> Labelled:
+    """Read and divide the data of a run.
+
+    Raises:
+        InputError: a file cannot be read or has nothing usable, or there is too little to divide.
+    """
+    train_files, heldout_files = _files(config)
+    train_set = _read(train_files, config)
+    if heldout_files:
+        heldout_set = _read(heldout_files, config)
+        train, heldout = train_set.samples, heldout_set.samples
+        origin = ", ".join(path.name for path in heldout_files)
+    else:
+        heldout_set = None
+        train, heldout = divide(train_set.samples, config.heldout_fraction, config.seed)
+        origin = f"{len(heldout):,} samples of {', '.join(path.name for path in train_files)}, not learnt from"
+    labels, problem = _labels(train_set.samples, config)
+    unseen = unseen_labels(heldout, labels, dropped=True) if labels else []
+    bad = {trouble.place for trouble in unseen}
+    return Labelled(
+        train=tuple(train),
+        heldout=tuple(sample for sample in heldout if sample.place not in bad),
+        labels=labels,
+        problem=problem,
+        train_set=train_set,
+        heldout_set=heldout_set,
+        troubles=tuple(conflicting_labels(train_set.samples)),
+        heldout_troubles=tuple(unseen),
+        origin=origin,
+    )
+
+
+def divide(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """To learn from, and to measure on: what repeats a text or a passage stays together, so that none leaks.
+
+    Args:
+        samples: all of them.
+        fraction: share to measure on, at most 2,000 samples.
+        seed: fixes the choice.
+
+    Raises:
+        InputError: there are too few.
+    """
+    groups: dict[Hashable, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[_key(sample)].append(sample)
+    wanted = min(round(len(samples) * fraction), _MOST_HELDOUT)
+    order = generator(seed, 0, Purpose.DOCUMENTS).permutation(len(groups))
+    members = list(groups.values())
+    sizes = np.cumsum([len(members[place]) for place in order])
+    number = int(np.searchsorted(sizes, max(wanted, 1))) + 1
+    chosen = set(order[:number].tolist())
+    heldout = tuple(one for place, group in enumerate(members) if place in chosen for one in group)
+    train = tuple(one for place, group in enumerate(members) if place not in chosen for one in group)
+    if len(train) < _LEAST or len(heldout) < 1:
+        raise InputError(
+            f"{len(samples)} samples with {len(groups)} different texts are too few to keep some for measuring; "
+            "give more, or name a file with --heldout"
+        )
+    return train, heldout
+
+
+def _key(sample: Sample) -> Hashable:
+    """What must not be on both sides."""
+    if isinstance(sample, TextSample):
+        return sample.text, sample.pair
+    if isinstance(sample, TagSample):
+        return sample.words
+    if isinstance(sample, QuestionSample):
+        return sample.context
+    if isinstance(sample, ChoiceSample):
+        return sample.text, sample.choices
+    if isinstance(sample, PairSample):
+        return sample.anchor
+    return sample.source if isinstance(sample, RewriteSample) else str(sample.messages)
+
+
+def _files(config: SupervisedConfig) -> tuple[list[Path], list[Path]]:
+    if not config.data.is_dir():
+        return [config.data], [] if config.heldout is None else [config.heldout]
+    splits = find_splits(config.data)
+    if config.heldout is not None:
+        return list(splits.train), [config.heldout]
+    return list(splits.train), list(splits.validation or splits.test)
+
+
+def _read(paths: Sequence[Path], config: SupervisedConfig) -> SampleSet:
+    read = read_samples(
+        list(paths), config.task, columns=column_roles(config.columns), problem=config.problem, header=config.header
+    )
+    known = [sample for sample in read.samples if not _is_unlabelled(sample)]
+    if known:
+        return read
+    raise InputError(f"{', '.join(map(str, paths))}: no sample has a label; a task is learnt from labelled samples")
+
+
+def _is_unlabelled(sample: Sample) -> bool:
+    """Whether there is nothing to learn from it."""
+    names = ("label", "tags", "answers", "target")
+    return any(hasattr(sample, name) and getattr(sample, name) is None for name in names)
+
+
+def _labels(samples: Sequence[Sample], config: SupervisedConfig) -> tuple[tuple[str, ...], Problem | None]:
+    if config.task is Task.CLASSIFY:
+        found = label_set(samples)
+        return found.names, found.problem
+    return (tag_set(samples), None) if config.task is Task.NER else ((), None)

@@ -1,0 +1,93 @@
+"""What a task does differently: the port between the one run of `lavra finetune` and its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.data.labelled.samples import Sample, Trouble
+from lavra.train.objective import AnyObjective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """How well a model does on held-out samples.
+
+    Attributes:
+        main: name of the score that counts.
+        values: every score by name.
+        lower_is_better: whether a small main score is the good one (a loss).
+        num_samples: samples measured.
+    """
+
+    main: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    lower_is_better: bool = False
+    num_samples: int = 0
+
+    @property
+    def value(self) -> float:
+        """The score that counts."""
+        return self.values[self.main]
+
+    @property
+    def to_minimise(self) -> float:
+        """The same, smaller for better models."""
+        return self.value if self.lower_is_better else -self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What is learnt from some samples.
+
+    Attributes:
+        objective: batches and loss.
+        num_samples: samples an epoch shows.
+        batches_an_epoch: micro-batches of it.
+        troubles: samples that were cut or left out.
+    """
+
+    objective: AnyObjective
+    num_samples: int
+    batches_an_epoch: int
+    troubles: tuple[Trouble, ...]
+
+
+class Recipe(Protocol):
+    """One kind of task.
+
+    Attributes:
+        virtual: ids of a soft prompt's tokens, put in front of every text.
+    """
+
+    virtual: tuple[int, ...]
+
+    @property
+    def trained_whole(self) -> tuple[str, ...]:
+        """Modules trained whole beside an adapter, such as a head."""
+        ...
+
+    def module(self) -> nn.Module:
+        """What is trained; the same object every time."""
+        ...
+
+    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+        """Begin every text with the virtual tokens of an adapter."""
+        ...
+
+    def lesson(self, samples: Sequence[Sample]) -> Lesson:
+        """What is learnt from these samples."""
+        ...
+
+    def score(self, samples: Sequence[Sample]) -> Scores:
+        """How well the module does as it stands."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the module as a model folder, without its tokenizer."""
+        ...

@@ -1,0 +1,65 @@
+"""The recipe of a run: which model its task needs, made of the folder it starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lavra.base.device import pick_device
+from lavra.base.tasks import Task
+from lavra.generate.in_process import context_length
+from lavra.model.build import Model
+from lavra.model.families.head_forms import HEADED_TASKS
+from lavra.model.heads import add_task_head
+from lavra.model.task_folder import load_task_model, task_in
+from lavra.quantize import load_model
+from lavra.tasks.learning.embedded import EmbeddedRecipe
+from lavra.tasks.learning.headed import HeadedRecipe
+from lavra.tasks.learning.labelled import Labelled
+from lavra.tasks.learning.settings import FinetuneConfig, SupervisedConfig
+from lavra.tasks.learning.writing import WritingRecipe
+from lavra.tokens.tokenizer import Tokenizer
+
+AnyRecipe = HeadedRecipe | EmbeddedRecipe | WritingRecipe
+
+
+def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> AnyRecipe:
+    """Open the model and give it what the task needs.
+
+    Args:
+        config: the run's settings.
+        base: folder of the model to start from.
+        tokenizer: its own, with a chat template where the task is chat.
+        data: whose labels the head is for.
+
+    Raises:
+        ConfigError: the model cannot do the task.
+        CheckpointError: the folder cannot be opened.
+    """
+    if config.task in HEADED_TASKS:
+        return _headed(config, base, tokenizer, data)
+    model = _backbone(base)
+    room = config.room(context_length(model.config), tokenizer)
+    if isinstance(config, FinetuneConfig) and config.task is Task.EMBED:
+        return EmbeddedRecipe(model, tokenizer, config, room)
+    return WritingRecipe(model, tokenizer, config, room)
+
+
+def _headed(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> HeadedRecipe:
+    head = data.head(config.task)
+    if task_in(base) is config.task:  # go on with the head it has, where that says the same
+        known = load_task_model(base, dtype=torch.float32, device=pick_device())
+        if known.task.labels == head.labels and known.task.problem == head.problem:
+            return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config), tokenizer))
+    model = _backbone(base)
+    pad = tokenizer.pad_id if tokenizer.pad_id is not None else tokenizer.eos_id
+    room = config.room(context_length(model.config), tokenizer)
+    return HeadedRecipe(add_task_head(model, head, pad_id=pad), tokenizer, config, room)
+
+
+def _backbone(base: Path) -> Model:
+    """The model of a folder; of one that has a head the model below it."""
+    if task_in(base) is not None:
+        return load_task_model(base, dtype=torch.float32, device=pick_device()).backbone
+    return load_model(base, dtype=torch.float32, device=pick_device())[0]

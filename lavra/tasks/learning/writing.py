@@ -1,0 +1,133 @@
+"""Tasks that write: conversations, and one text made of another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.adapt.virtual_rows import with_virtual_tokens
+from lavra.base.errors import ConfigError
+from lavra.base.tasks import Task
+from lavra.data.labelled.samples import RewriteSample, Sample
+from lavra.data.rows.batches import RowBatches, inference_batches
+from lavra.data.rows.encoding import RowFormat
+from lavra.data.rows.language import LanguageRows
+from lavra.data.rows.order import OrderConfig
+from lavra.data.rows.targets import completion_rows, rewrite_rows
+from lavra.data.rows.turns import chat_rows
+from lavra.model.build import Model
+from lavra.model.transformer import Encoder, EncoderDecoder
+from lavra.quantize import save_model
+from lavra.tasks.learning.recipe import Lesson, Scores
+from lavra.tasks.learning.settings import SupervisedConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train import Objective, sequence_to_sequence_loss, token_loss
+
+
+class WritingRecipe:
+    """A decoder or an encoder-decoder.
+
+    Args:
+        model: with its language-model head.
+        tokenizer: its own.
+        config: the run's settings.
+        max_tokens: of a row.
+
+    Raises:
+        ConfigError: the model is an encoder, or conversations are to be learnt by an encoder-decoder.
+    """
+
+    trained_whole: tuple[str, ...] = ()
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
+        if isinstance(model, Encoder):
+            raise ConfigError(
+                f"task {config.task.value!r} writes text and this model is an encoder; take a decoder or T5"
+            )
+        if config.task is Task.CHAT and isinstance(model, EncoderDecoder):
+            raise ConfigError("conversations are learnt by decoders; use --task text2text for T5")
+        self.model, self.tokenizer, self.config = model, tokenizer, config
+        self.form = RowFormat(
+            tokenizer=tokenizer,
+            max_tokens=max_tokens,
+            on_long=_on_long(config),
+            multiple=1,
+        )
+        self.virtual: tuple[int, ...] = ()
+        self.virtual_in_target = False
+
+    def module(self) -> nn.Module:
+        """What is trained."""
+        return self.model
+
+    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+        """Begin every text with virtual tokens; what is written, where they are T5's prefix, which is its decoder's."""
+        self.virtual = virtual
+        self.virtual_in_target = isinstance(adapter, PrefixConfig) and isinstance(self.model, EncoderDecoder)
+
+    def lesson(self, samples: Sequence[Sample]) -> Lesson:
+        """Samples packed into rows, apart from each other: as many rows a batch as hold about `batch_size` samples."""
+        rows = self.rows(samples, packed=True)
+        together = max(1, round(self.config.batch_size * len(rows) / max(1, len(rows.sequences.inputs))))
+        batches = RowBatches(rows, OrderConfig(batch_size=together, seed=self.config.seed))
+        loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
+        return Lesson(
+            objective=Objective(batches=batches, loss=loss),
+            num_samples=len(rows.sequences.inputs),
+            batches_an_epoch=len(batches),
+            troubles=rows.troubles,
+        )
+
+    def score(self, samples: Sequence[Sample]) -> Scores:
+        """Nats a token that is to be written, and the perplexity that makes."""
+        rows = self.rows(samples, packed=False)
+        loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
+        device = next(self.model.parameters()).device
+        training, nats = self.model.training, 0.0
+        self.model.eval()
+        with torch.no_grad():
+            for _, batch in inference_batches(rows, self.config.batch_size):
+                nats += float(loss(self.model, batch.to(device)))
+        self.model.train(training)
+        mean = nats / max(1, rows.num_targets)
+        values = {"nats_per_token": mean, "perplexity": math.exp(min(mean, 700.0))}
+        return Scores(main="nats_per_token", values=values, lower_is_better=True, num_samples=len(rows))
+
+    def save(self, folder: Path) -> None:
+        """A folder that `AutoModelForCausalLM` or `AutoModelForSeq2SeqLM` opens."""
+        save_model(self.model, folder)
+
+    def rows(self, samples: Sequence[Any], *, packed: bool) -> LanguageRows:
+        """Samples as the model reads and writes them, several to a row or one."""
+        if self.config.task is Task.CHAT:
+            rows = chat_rows(samples, self.form, packed=packed)
+        elif isinstance(self.model, EncoderDecoder):
+            config = self.model.config
+            start = config.decoder_start_id if config.decoder_start_id is not None else config.pad_id
+            if start is None:
+                raise ConfigError("config.json names no decoder_start_token_id; add it (0 in T5)")
+            rows = rewrite_rows(
+                samples, self.form, decoder_start_id=start, max_target_tokens=self.form.max_tokens, packed=packed
+            )
+        else:
+            rows = completion_rows(samples, self.form, separator=self.config.separator, packed=packed)
+        return with_virtual_tokens(rows, self.virtual, packed=packed, in_target=self.virtual_in_target)
+
+
+def meet_without_space(samples: Sequence[Sample], separator: str) -> bool:
+    """Whether a source's last word and its target's first would be one word to a decoder."""
+    texts = [sample for sample in samples if isinstance(sample, RewriteSample) and sample.target]
+    return any(not (one.source + separator)[-1:].isspace() and not (one.target or "")[:1].isspace() for one in texts)
+
+
+def _on_long(config: SupervisedConfig) -> Any:
+    """A conversation is never cut: what is left of it would be another one."""
+    if config.task is Task.CHAT and config.on_long == "cut":
+        return "drop"
+    return config.on_long

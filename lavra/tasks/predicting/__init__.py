@@ -1,0 +1,1 @@
+"""How tasks are asked: from texts to logits to predictions."""

@@ -1,0 +1,1 @@
+"""How tasks are judged: from predictions to scores."""

@@ -1,0 +1,81 @@
+"""Multiple choice: endings in a list or in columns, and every way to say which is right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lavra.base.errors import InputError
+from lavra.base.tasks import Task
+from lavra.data.labelled.reading import read_samples
+from lavra.data.labelled.samples import ChoiceSample, SampleSet
+
+
+def read(path: Path, *rows: dict[str, Any], **options: Any) -> SampleSet:
+    file = path / "a.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return read_samples(file, Task.CHOICE, **options)
+
+
+def chosen(found: SampleSet) -> list[tuple[tuple[str, ...], int | None]]:
+    return [(one.choices, one.label) for one in found.samples if isinstance(one, ChoiceSample)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "q", "choices": ["a", "b", "c"], "answer": 1},
+        {"question": "q", "choices": ["a", "b", "c"], "answer": "1"},
+        {"question": "q", "choices": ["a", "b", "c"], "answer": 1.0},
+        {"question": "q", "choices": ["a", "b", "c"], "answer": "b"},
+        {"question": "q", "choices": ["a", "b", "c"], "answer": "B"},
+        {"query": "q", "choices": ["a", "b", "c"], "gold": 1},
+        {"question": "q", "choices": {"text": ["a", "b", "c"], "label": ["1", "2", "3"]}, "answerKey": "2"},
+        {"startphrase": "q", "ending0": "a", "ending1": "b", "ending2": "c", "label": 1},
+        {"goal": "q", "sol1": "a", "sol2": "b", "sol3": "c", "label": 1},
+        {"question": "q", "A": "a", "B": "b", "C": "c", "answer": "B"},
+    ],
+)
+def test_every_form_names_the_same_ending(tmp_path: Path, row: dict[str, Any]) -> None:
+    first = {name: (0 if value == 1 else value) for name, value in row.items()}  # so that counting from 0 is plain
+    found = read(tmp_path, row, first)
+    assert chosen(found)[0] == (("a", "b", "c"), 1)
+    assert found.troubles == ()
+
+
+def test_numbers_count_from_one_where_the_last_is_named_and_no_zero(tmp_path: Path) -> None:
+    rows = [{"sentence": "q", "option1": "a", "option2": "b", "answer": str(at)} for at in (1, 2)]
+    found = read(tmp_path, *rows)
+    assert [label for _, label in chosen(found)] == [0, 1]
+    assert found.fields["choices are counted from"] == "1"
+    assert found.fields["choices"] == "option1, option2"
+
+
+def test_labels_that_name_no_choice_and_too_few_choices_are_told(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        {"question": "q", "choices": ["a", "b"], "label": 0},
+        {"question": "q", "choices": ["a", "b"], "label": 2},
+        {"question": "q", "choices": ["a"], "label": 0},
+        {"question": "q", "choices": ["a", ""], "label": 0},
+        {"question": "q", "choices": ["a", "b"], "label": None},
+        {"question": "q", "choices": ["a", "b"], "label": -1},
+    )
+    assert chosen(found) == [(("a", "b"), 0)]
+    assert [one.place.line for one in found.troubles] == [2, 3, 4, 5, 6]
+
+
+def test_a_question_may_have_fewer_endings_than_columns(tmp_path: Path) -> None:
+    rows = [{"question": "q", "choice0": "a", "choice1": "b", "choice2": last, "answer": 0} for last in ("", "c")]
+    assert [len(choices) for choices, _ in chosen(read(tmp_path, *rows))] == [2, 3]
+
+
+def test_a_stem_or_a_mapping_may_name_the_endings(tmp_path: Path) -> None:
+    row = {"premise": "p", "question": "cause", "choice1": "a", "choice2": "b", "label": 0}
+    with pytest.raises(InputError, match="say which with columns"):
+        read(tmp_path, row)
+    found = read(tmp_path, row, columns={"text": "premise", "choices": "choice"})
+    assert chosen(found) == [(("a", "b"), 0)]

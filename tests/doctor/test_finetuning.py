@@ -1,0 +1,450 @@
+"""Doctor passes a finetuning run that is right, of every task and method, and finds each mistake planted in one."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lavra.base.tasks import Task
+from lavra.cli.main import main
+from lavra.data.batch import IGNORE
+from lavra.data.labelled.samples import PairSample, TextSample
+from lavra.data.rows.batches import RowBatches
+from lavra.data.rows.order import OrderConfig
+from lavra.doctor import finetuning as checks
+from lavra.doctor.data import (
+    balance_check,
+    left_out_check,
+    length_check,
+    overlap_check,
+    plain,
+    table_of,
+    whole_lengths,
+)
+from lavra.doctor.finetuning import finetuning_checks, guess_check, memory_check, time_check
+from lavra.doctor.rows import range_check, text_check
+from lavra.doctor.training import (
+    accumulation_check,
+    gradient_check,
+    interrupted,
+    resume_check,
+    rows_alone_check,
+)
+from lavra.runs.finetune import prepare
+from lavra.tasks.learning.losses import task_loss
+from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.train import token_loss, train
+from tests.runs.tasks import base_folder, rows, write
+
+TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
+COMMON = ["samples", "lengths", "train and held-out apart", "labels of the loss are the model's", "memory"]
+TRAINED = ["loss before training", "gradients reach what is trained", "save and resume", "time"]
+
+
+def different(found):
+    """Rows of one question once: whoever repeats them measures on what was learnt."""
+    seen = {}
+    for row in found:
+        seen.setdefault(str({name: value for name, value in row.items() if name not in ("label", "id")}), row)
+    return list(seen.values())
+
+
+def ready(tmp_path, kind, family="bert", found=None, **settings):
+    data = write(tmp_path / "data.jsonl", different(rows(kind, 60)) if found is None else found)
+    base = base_folder(tmp_path / "base", family)
+    usual = {"batch_size": 8, "heldout_fraction": 0.2, "virtual_tokens": 4, "bottleneck": 8}
+    return prepare(FinetuneConfig(task=Task(TASKS.get(kind, kind)), data=data, **{**usual, **settings}), base)
+
+
+def with_objective(prepared, **changed):
+    return replace(prepared, lesson=replace(prepared.lesson, objective=replace(prepared.lesson.objective, **changed)))
+
+
+def with_table(prepared, table):
+    return with_objective(prepared, batches=RowBatches(table, OrderConfig(batch_size=8)))
+
+
+def fails(check, *words):
+    assert not check.passed, check
+    for word in words:
+        assert word in f"{check.detail} {check.remedy}"
+    assert check.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "own"),
+    [
+        ("classify", "bert", ["labels", "labels stand at their texts", "padded = alone", "accumulation = big batch"]),
+        ("several", "bert", ["labels", "labels stand at their texts", "accumulation = big batch"]),
+        ("number", "llama", ["labels", "labels stand at their texts", "padded = alone", "accumulation = big batch"]),
+        ("pair", "t5", ["labels", "labels stand at their texts", "padded = alone", "accumulation = big batch"]),
+        ("ner", "bert", ["labels", "tags stand at the beginnings of words", "accumulation = big batch"]),
+        ("ner", "gpt2", ["labels", "tags stand at the beginnings of words", "padded = alone"]),
+        ("qa", "bert", ["answers read back as they are written", "padded = alone", "accumulation = big batch"]),
+        ("qa", "llama", ["answers read back as they are written", "padded = alone"]),
+        ("choice", "bert", ["labels", "the right choice is the right one", "accumulation = big batch"]),
+        ("embed", "bert", ["pairs are pairs", "padded = alone"]),
+        ("rerank", "bert", ["labels", "labels stand at their texts", "accumulation = big batch"]),
+        ("chat", "llama", ["the assistant's words and their ends are learnt, no more", "packed = unpacked"]),
+        ("text2text", "llama", ["targets read back as they are written, with an end", "packed = unpacked"]),
+        ("text2text", "t5", ["targets read back as they are written, with an end", "packed = unpacked"]),
+    ],
+)
+def test_what_is_right_passes(tmp_path, kind, family, own):
+    found = list(finetuning_checks(ready(tmp_path, kind, family, max_tokens=64)))
+    assert {*COMMON, *TRAINED, *own} <= {check.name for check in found}
+    for check in found:
+        assert check.passed, check
+        assert check.detail
+        assert not check.remedy
+
+
+@pytest.mark.parametrize("method", [method for method in Method if method is not Method.FULL])
+def test_every_method_passes(tmp_path, method):
+    family = "llama" if method is Method.PREFIX else "bert"
+    for check in finetuning_checks(ready(tmp_path, "classify", family, method=method)):
+        assert check.passed, check
+
+
+def test_the_model_is_as_it_was(tmp_path):
+    prepared = ready(tmp_path, "classify", method=Method.LORA)
+    module = prepared.recipe.module()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    training = module.training
+    list(finetuning_checks(prepared))
+    assert module.training is training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+# ---------------------------------------------------------------- data
+
+
+def test_samples_left_out_are_counted(tmp_path):
+    found = rows("classify", 40)
+    assert left_out_check(ready(tmp_path, "classify", found=found)).passed
+    for row in found[:4]:
+        row["text"] = ""
+    fails(left_out_check(ready(tmp_path, "classify", found=found)), "40 read, 4 left out (10.0%", "--check")
+
+
+def test_rows_that_are_too_short_are_found_and_what_would_hold_them_is_named(tmp_path):
+    found = different(rows("classify", 40))
+    found[7]["text"] = " ".join(["the film was good"] * 7)  # 28 words
+    passed = length_check(ready(tmp_path, "classify", found=found))
+    assert passed.passed
+    assert "longest 30 (" in passed.detail
+    assert "data.jsonl:8)" in passed.detail
+    fails(length_check(ready(tmp_path, "classify", found=found, max_tokens=6)), "are longer and cut", "--max-tokens")
+    fails(length_check(ready(tmp_path, "classify", found=found, max_tokens=6, on_long="drop")), "left out")
+    assert length_check(ready(tmp_path, "ner", max_tokens=6)).passed  # windows lose nothing
+
+
+def test_lengths_are_those_of_whole_samples(tmp_path):
+    prepared = ready(tmp_path, "classify", max_tokens=6)
+    lengths, sources = whole_lengths(prepared)
+    samples = [prepared.data.train[number] for number in sources]
+    assert lengths.tolist() == [len(prepared.tokenizer.encode(one.text, add_special_tokens=True)) for one in samples]
+    assert max(table_of(prepared).lengths) == 6
+
+
+def labelled(*labels):
+    return [TextSample(text=str(number), label=label) for number, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["yes"] * 5 + ["no"], ["yes 5 (83%), no 1 (17%)", "of 1 labels (no)"]),
+        (["yes"] * 5, ["nothing to tell apart"]),
+        ([("a", "b"), ("a",), ("a", "c"), ("c",)], ["of 1 labels (b)"]),
+        ([0.5, 0.5, 0.5], ["numbers from 0.5 to 0.5", "right column"]),
+    ],
+)
+def test_labels_that_cannot_be_learnt_are_named(labels, words):
+    fails(balance_check(labelled(*labels)), *words)
+
+
+def test_labels_that_can_be_learnt_pass():
+    assert balance_check(labelled("a", "a", "b", "b")).passed
+    assert balance_check(labelled(0.5, 0.6)).passed
+    assert balance_check([PairSample(anchor="a", positive="b")]) is None
+
+
+def test_what_is_measured_on_and_learnt_from_is_found():
+    train = [TextSample(text="A Fine Film.", label="yes"), TextSample(text="?!", label="no")]
+    assert overlap_check(train, [TextSample(text="a fine day"), TextSample(text="!!")]).passed
+    fails(overlap_check(train, [TextSample(text="another"), TextSample(text="á  fine film.")]), "1 of 2 held-out")
+    assert overlap_check([TextSample(text="a + b")], [TextSample(text="a - b")]).passed
+    assert plain("Ação, Não!") == plain("ACAO nao") == "acaonao"
+
+
+# ---------------------------------------------------------------- rows
+
+
+def test_labels_the_model_has_not_are_found(tmp_path):
+    prepared = ready(tmp_path, "classify")
+    table = table_of(prepared)
+    fails(range_check(with_table(prepared, replace(table, targets=table.targets + 1))), "from 1 to 2", "no answer")
+    other = replace(prepared, data=replace(prepared.data, labels=("yes", "no")))
+    fails(range_check(other), "the model's labels are no, yes")
+
+
+def test_ids_the_model_has_not_are_found(tmp_path):
+    prepared = ready(tmp_path, "text2text", "llama")
+    table = table_of(prepared)
+    inputs = tuple(ids + 1000 for ids in table.sequences.inputs)
+    strange = replace(table, sequences=replace(table.sequences, inputs=inputs))
+    fails(range_check(with_table(prepared, strange)), "tokenizer it came with")
+
+
+@pytest.mark.parametrize("kind", ["classify", "several", "number", "rerank", "choice"])
+def test_labels_of_other_texts_are_found(tmp_path, kind):
+    prepared = ready(tmp_path, kind)
+    table = table_of(prepared)
+    fails(text_check(with_table(prepared, replace(table, targets=np.roll(table.targets, 1, axis=0)))), "are wrong")
+
+
+@pytest.mark.parametrize("kind", ["classify", "pair", "embed", "choice"])
+def test_texts_of_other_samples_are_found(tmp_path, kind):
+    prepared = ready(tmp_path, kind)
+    table = table_of(prepared)
+    ids, types = (rows[2:] + rows[:2] for rows in (table.encoded.ids, table.encoded.types))
+    moved = replace(table, encoded=replace(table.encoded, ids=ids, types=types))
+    fails(text_check(with_table(prepared, moved)), "instead of")
+
+
+def test_tags_beside_their_words_are_found(tmp_path):
+    prepared = ready(tmp_path, "ner")
+    table = table_of(prepared)
+    good = text_check(prepared)
+    assert good.passed
+    assert "B-PER" in good.detail or "=O" in good.detail
+    late = tuple(np.roll(row, 1) for row in table.token_targets)
+    fails(text_check(with_table(prepared, replace(table, token_targets=late))), "are wrong")
+    more = tuple(np.where(row == IGNORE, 0, row) for row in table.token_targets)
+    fails(text_check(with_table(prepared, replace(table, token_targets=more))), "labels")
+    fewer = [row.copy() for row in table.token_targets]
+    for row in fewer:
+        row[row == 3] = 1
+    fails(text_check(with_table(prepared, replace(table, token_targets=tuple(fewer)))), "are wrong")
+
+
+@pytest.mark.parametrize("shift", [(1, 1), (0, 1), (-1, 0)])
+def test_answers_beside_their_place_are_found(tmp_path, shift):
+    prepared = ready(tmp_path, "qa")
+    table = table_of(prepared)
+    fails(text_check(with_table(prepared, replace(table, targets=table.targets + np.array(shift)))), "the answer of")
+
+
+def chat_with(prepared, change):
+    table = table_of(prepared)
+    labels = tuple(
+        change(ids, row.copy()) for ids, row in zip(table.sequences.inputs, table.sequences.labels, strict=True)
+    )
+    return with_table(prepared, replace(table, sequences=replace(table.sequences, labels=labels)))
+
+
+def without_end(_, labels):
+    labels[np.flatnonzero(labels != IGNORE)[-1]] = IGNORE
+    return labels
+
+
+def all_of_it(ids, labels):
+    return np.append(ids[1:], labels[-1])
+
+
+def without_the_first(_, labels):
+    labels[np.flatnonzero(labels != IGNORE)[0]] = IGNORE
+    return labels
+
+
+@pytest.mark.parametrize("kind", ["chat", "text2text"])
+@pytest.mark.parametrize("change", [without_end, all_of_it, without_the_first])
+def test_more_or_less_than_the_assistant_says_is_found(tmp_path, kind, change):
+    prepared = ready(tmp_path, kind, "llama")
+    assert text_check(prepared).passed
+    fails(text_check(chat_with(prepared, change)), "are wrong")
+
+
+def test_rows_that_cannot_be_read_back_do_not_pass(tmp_path):
+    fails(text_check(ready(tmp_path, "classify", found=rows("classify", 40), max_tokens=3)), "0 of", "--max-tokens")
+
+
+# ---------------------------------------------------------------- loss, memory, time
+
+
+def test_a_loss_unlike_a_guess_is_found(tmp_path):
+    prepared = ready(tmp_path, "classify")
+    loud = with_objective(prepared, loss=lambda model, batch: 9 * task_loss(model, batch))
+    fails(guess_check(loud), "0.69", "is the column of labels the right one")
+    faint = with_objective(prepared, loss=lambda model, batch: task_loss(model, batch) / batch.num_targets)
+    fails(guess_check(faint), "cannot be as good")
+
+
+def test_a_model_of_another_order_of_labels_is_found(tmp_path):
+    """A head that has learnt what it says, and data whose labels are the other way round."""
+    prepared = ready(tmp_path, "classify", learning_rate=3e-3, epochs=10.0)
+    taught(prepared)
+    prepared.recipe.save(tmp_path / "base")
+    again = prepare(prepared.config, tmp_path / "base")
+    assert guess_check(again).passed
+    table = table_of(again)
+    fails(guess_check(with_table(again, replace(table, targets=1 - table.targets))), "in another order")
+
+
+def test_another_tokenizer_shows_in_the_loss(tmp_path):
+    prepared = ready(tmp_path, "text2text", "llama")
+    with torch.no_grad():
+        prepared.recipe.module().head_weight.mul_(100)  # as sure as a trained model is, of other tokens
+    fails(guess_check(prepared), "tokenizer the model's own")
+
+
+def _crossed(vectors):
+    pairs = vectors.view(-1, 2, vectors.shape[1])
+    return torch.stack((pairs[:, 0], pairs[:, 1].roll(1, 0)), dim=1).flatten(0, 1)
+
+
+def taught(prepared):
+    """The model of a run, trained."""
+    train(prepared.recipe.module(), prepared.lesson.objective, prepared.train)
+
+
+def test_pairs_of_strangers_are_worse_than_a_guess(tmp_path):
+    prepared = ready(tmp_path, "embed", learning_rate=3e-3, epochs=6.0)
+    assert guess_check(prepared).passed
+    apart = with_objective(prepared, loss=lambda model, batch: 3 * prepared.lesson.objective.loss(model, batch))
+    assert guess_check(apart).passed  # the guess is measured by the same loss
+
+    def crossed(model, batch):
+        """Each anchor beside the positive of the next."""
+        return prepared.lesson.objective.loss(lambda *ids, **more: _crossed(model(*ids, **more)), batch)
+
+    taught(prepared)
+    assert guess_check(prepared).passed
+    fails(guess_check(with_objective(prepared, loss=crossed)), "for a guess")
+
+
+def test_what_does_not_fit_is_refused_and_what_would_is_named(tmp_path, monkeypatch):
+    prepared = ready(tmp_path, "classify")
+    needed = prepared.footprint()
+    monkeypatch.setattr(checks, "available_memory", lambda: 2 * needed.total)
+    assert memory_check(prepared).passed
+    half = needed.weights + needed.training + needed.activations // 2
+    monkeypatch.setattr(checks, "available_memory", lambda: int(half / 0.9) + 2)
+    fails(memory_check(prepared), "--batch-size 4 --accumulation 2")
+    monkeypatch.setattr(checks, "available_memory", lambda: 1000)
+    fails(memory_check(prepared), "--method lora")
+    assert [check.name for check in finetuning_checks(prepared)][-1] == "memory"  # nothing is trained
+
+
+def test_a_run_of_days_is_found(tmp_path):
+    prepared = ready(tmp_path, "classify")
+    assert "24" not in time_check(prepared).remedy
+    fails(time_check(replace(prepared, train=replace(prepared.train, num_steps=10**9))), "--epochs")
+
+
+# ---------------------------------------------------------------- training
+
+
+def test_a_mask_nobody_looks_at_is_found(tmp_path):
+    prepared = ready(tmp_path, "classify")
+
+    def blind(model, batch):
+        return task_loss(model, replace(batch, attention_mask=torch.ones_like(batch.attention_mask)))
+
+    assert rows_alone_check(prepared).passed
+    fails(rows_alone_check(with_objective(prepared, loss=blind)), "padding")
+
+
+def test_padding_that_is_learnt_is_found(tmp_path):
+    prepared = ready(tmp_path, "ner")
+
+    def everywhere(model, batch):
+        return task_loss(model, replace(batch, labels=batch.labels.clamp(min=0)))
+
+    assert rows_alone_check(prepared).passed
+    fails(rows_alone_check(with_objective(prepared, loss=everywhere)), "padding")
+
+
+def test_rows_that_see_their_neighbours_are_found(tmp_path):
+    prepared = ready(tmp_path, "chat", "llama")
+
+    def leaky(model, batch):
+        return token_loss(model, replace(batch, segments=torch.ones_like(batch.segments)))
+
+    assert rows_alone_check(prepared).passed
+    fails(rows_alone_check(with_objective(prepared, loss=leaky)), "neighbours")
+
+
+@pytest.mark.parametrize("kind", ["classify", "ner"])
+def test_a_mean_a_micro_batch_is_found(tmp_path, kind):
+    prepared = ready(tmp_path, kind)
+    mean = with_objective(prepared, loss=lambda model, batch: task_loss(model, batch) / batch.num_targets)
+    fails(accumulation_check(mean), "accumulating")
+
+
+def test_weights_no_gradient_reaches_are_found(tmp_path):
+    prepared = ready(tmp_path, "classify")
+    module = prepared.recipe.module()
+    module.forgotten = torch.nn.Parameter(torch.ones(3))
+    fails(gradient_check(prepared), "reaches 1 of", "forgotten")
+    del module.forgotten
+    detached = with_objective(prepared, loss=lambda model, batch: task_loss(model, batch).detach())
+    fails(gradient_check(detached), "no gradient reaches")
+    nothing = with_objective(prepared, loss=lambda model, batch: 0 * task_loss(model, batch))
+    fails(gradient_check(nothing), "nothing or not finite")
+    module.requires_grad_(False)
+    fails(gradient_check(prepared), "nothing is trained")
+
+
+def test_what_depends_on_more_than_the_step_is_found(tmp_path):
+    prepared = ready(tmp_path, "classify")
+    table, asked = table_of(prepared), [0]
+
+    class Forgetful:
+        """Gives other batches each time it is asked."""
+
+        dropped_per_epoch = 0
+
+        def __len__(self):
+            return len(table)
+
+        def batch(self, index):
+            asked[0] += 1
+            return table.batch([0 if index == 0 else asked[0] % len(table)])
+
+    assert resume_check(prepared).passed
+    fails(interrupted(prepared, replace(prepared.lesson.objective, batches=Forgetful())), "not exact")
+
+
+# ---------------------------------------------------------------- the verb
+
+
+def test_the_verb_says_it_in_its_status(tmp_path, monkeypatch, capsys):
+    data = write(tmp_path / "data.jsonl", different(rows("classify", 60)))
+    base = base_folder(tmp_path / "base")
+    words = ["doctor", str(base), "--task", "classify", "--data", str(data), "--batch-size", "8"]
+    assert main(words) == 0
+    assert "checks passed" in capsys.readouterr().out
+    monkeypatch.setattr(checks, "available_memory", lambda: 1000)
+    assert main([*words, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert not said["passed"]
+    memory = next(check for check in said["checks"] if check["name"] == "memory")
+    assert "--method lora" in memory["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--task", "classify"], "--task is a setting of `lavra finetune`: name the model first"),
+        (["some-model", "--family", "t5"], "--family is a setting of `lavra up`"),
+        (["some-model", "--task", "classify"], "data: required"),
+    ],
+)
+def test_a_flag_of_the_other_verb_is_refused(words, says, capsys):
+    assert main(["doctor", *words]) == 2
+    assert says in capsys.readouterr().err

@@ -1,0 +1,329 @@
+"""`lavra finetune` learns each task where it can be learnt, saves what opens again, and says what it did."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from lavra.base.card import read_card
+from lavra.base.errors import ConfigError, InputError, ResumeError
+from lavra.base.tasks import Task
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.task_folder import load_task_model
+from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.train import CallbackHook, read_metrics, train
+from lavra.train.used_rows import used_ids
+from tests.runs.tasks import base_folder, rows, write
+
+TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
+
+
+class KilledError(Exception):
+    """What a user does to a run."""
+
+
+def quiet(*_):
+    pass
+
+
+def run(tmp_path, kind, family="bert", *, count=160, **settings):
+    task = TASKS.get(kind, kind)
+    tmp_path.mkdir(exist_ok=True)
+    data = write(tmp_path / "data.jsonl", rows(kind, count))
+    base = base_folder(tmp_path / "base", family)
+    usual = {"batch_size": 16, "learning_rate": 3e-3, "epochs": 6.0, "heldout_fraction": 0.2}
+    config = FinetuneConfig(task=Task(task), data=data, **{**usual, **settings})
+    return finetune(prepare(config, base), tmp_path / "made", quiet)
+
+
+@pytest.mark.parametrize(
+    ("kind", "main", "least", "epochs"),
+    [
+        ("classify", "accuracy", 0.9, 6.0),
+        ("several", "micro_f1", 0.9, 20.0),
+        ("number", "pearson", 0.9, 15.0),
+        ("pair", "accuracy", 0.9, 10.0),
+        ("ner", "f1", 0.9, 8.0),
+        ("choice", "accuracy", 0.9, 8.0),
+        ("rerank", "accuracy", 0.9, 10.0),
+    ],
+)
+def test_an_encoder_learns_what_can_be_learnt(tmp_path, kind, main, least, epochs):
+    result = run(tmp_path, kind, epochs=epochs)
+    assert result.after.main == main
+    assert result.after.value >= least
+    assert result.after.value > result.before.value
+    assert load_task_model(tmp_path / "made").task.task is Task(TASKS.get(kind, kind))
+    card = read_card(tmp_path / "made")
+    assert card.kind == "model"
+    assert card.metrics["after"][main] == result.after.value
+    assert card.metrics["heldout_samples"] == result.after.num_samples
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llama", "t5"])
+@pytest.mark.parametrize("kind", ["classify", "ner", "choice"])
+def test_decoders_and_t5_learn_with_heads_too(tmp_path, kind, family):
+    result = run(tmp_path, kind, family, epochs=12.0)
+    assert result.after.value >= 0.85
+    assert load_task_model(tmp_path / "made").config.family == family
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_questions_are_answered(tmp_path, family):
+    result = run(tmp_path, "qa", family, count=300, epochs=15.0)
+    assert result.after.values["exact_match"] >= 0.7
+    assert result.before.values["exact_match"] < 0.5
+
+
+WRITERS = [("chat", "llama"), ("text2text", "llama"), ("text2text", "t5")]
+
+
+@pytest.mark.parametrize(("kind", "family"), WRITERS)
+def test_what_writes_learns_to_write(tmp_path, kind, family):
+    result = run(tmp_path, kind, family, epochs=12.0)
+    assert result.after.main == "nats_per_token"
+    assert result.after.value < 0.6 * result.before.value
+    load_checkpoint(tmp_path / "made")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "family"), WRITERS)
+def test_what_follows_from_the_question_is_learnt_whole(tmp_path, kind, family):
+    """Every answer is certain, so a model that has learnt it is hardly ever surprised."""
+    result = run(tmp_path, kind, family, count=300, epochs=60.0)
+    assert result.after.value < 0.1
+
+
+def test_a_sentence_encoder_finds_what_words_cannot(tmp_path):
+    result = run(tmp_path, "embed", epochs=10.0)
+    assert result.after.values["recall@5"] > result.before.values["recall@5"]
+    assert (tmp_path / "made" / "modules.json").exists()
+
+
+@pytest.mark.parametrize("method", [method for method in Method if method is not Method.FULL])
+def test_every_method_trains_a_part_and_saves_it(tmp_path, method):
+    family = "llama" if method is Method.PREFIX else "bert"  # an encoder keeps no keys and values
+    small = {"learning_rate": 1e-2, "virtual_tokens": 4, "bottleneck": 8}
+    result = run(tmp_path, "classify", family, method=method, epochs=8.0, **small)
+    assert result.parameters.trainable < 0.6 * result.parameters.total
+    assert result.after.value > 0.6
+    assert (tmp_path / "made" / "adapter_config.json").exists()
+    assert (tmp_path / "made" / "adapter_model.safetensors").exists()
+    assert read_card(tmp_path / "made").kind == "adapter"
+
+
+@pytest.mark.parametrize(("method", "family"), [(Method.PREFIX, "t5"), (Method.PROMPT, "t5"), (Method.PREFIX, "llama")])
+def test_virtual_tokens_teach_what_writes(tmp_path, method, family):
+    result = run(tmp_path, "text2text", family, method=method, learning_rate=3e-2, virtual_tokens=4)
+    assert result.after.to_minimise < result.before.to_minimise - 0.1
+
+
+def test_the_same_settings_give_the_same_model(tmp_path):
+    first, second = (run(tmp_path / name, "classify", epochs=1.0) for name in ("a", "b"))
+    assert first.after.values == second.after.values
+    ours, theirs = (load_task_model(tmp_path / name / "made") for name in ("a", "b"))
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["classify", "several", "number", "pair", "ner", "qa", "choice", "rerank"])
+@torch.no_grad()
+def test_a_batch_costs_what_its_parts_cost(tmp_path, kind):
+    """So that accumulation is exact: losses and targets of micro-batches add up, whatever padding they take."""
+    config = FinetuneConfig(task=Task(TASKS.get(kind, kind)), data=write(tmp_path / "data.jsonl", rows(kind)))
+    prepared = prepare(config, base_folder(tmp_path / "base"))
+    model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
+    table = objective.batches.table
+    whole, parts = table.batch(range(10)), [table.batch(part) for part in (range(3), range(3, 10))]
+    assert whole.num_targets == sum(part.num_targets for part in parts)
+    torch.testing.assert_close(objective.loss(model, whole), sum(objective.loss(model, part) for part in parts))
+
+
+@pytest.mark.parametrize("method", [Method.FULL, Method.PROMPT, Method.PREFIX])
+@pytest.mark.parametrize(("kind", "family"), [("chat", "llama"), ("text2text", "llama"), ("text2text", "t5")])
+@torch.no_grad()
+def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method):
+    data = write(tmp_path / "data.jsonl", rows(kind, 40))
+    config = FinetuneConfig(task=Task(kind), data=data, method=method, virtual_tokens=4, learning_rate=1e-3)
+    prepared = prepare(config, base_folder(tmp_path / "base", family))
+    model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
+    packed = objective.batches.table
+    assert len(packed) < len(packed.sequences.inputs)
+    alone = prepared.recipe.rows(prepared.data.train, packed=False)
+    together, apart = (
+        sum(float(objective.loss(model, table.batch([row]))) for row in range(len(table))) for table in (packed, alone)
+    )
+    assert together == pytest.approx(apart, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["classify", "embed"])
+def test_a_prefix_that_nothing_would_read_is_refused(tmp_path, kind):
+    config = FinetuneConfig(task=Task(kind), data=write(tmp_path / "data.jsonl", rows(kind, 40)), method=Method.PREFIX)
+    with pytest.raises(ConfigError, match="T5's prefix is its decoder's"):
+        prepare(config, base_folder(tmp_path / "base", "t5"))
+
+
+def test_going_on_from_a_finetuned_model_keeps_its_head(tmp_path):
+    run(tmp_path, "classify")
+    config = FinetuneConfig(task=Task.CLASSIFY, data=tmp_path / "data.jsonl", steps=1, learning_rate=1e-9)
+    again = finetune(prepare(config, tmp_path / "made"), tmp_path / "again", quiet)
+    assert again.before.value >= 0.9
+
+
+def test_troubles_are_known_before_training_and_counted(tmp_path):
+    found = rows("classify", 60)
+    found[3]["text"] = ""
+    found[7]["text"] = "good " * 200
+    data = write(tmp_path / "train.jsonl", found)
+    heldout = write(tmp_path / "dev.jsonl", [*rows("classify", 20, seed=1), {"text": "a day", "label": "maybe"}])
+    base = base_folder(tmp_path / "base")
+    config = FinetuneConfig(task=Task.CLASSIFY, data=data, heldout=heldout)
+    prepared = prepare(config, base)
+    train, held = prepared.reports()
+    assert train.num_read == 60
+    assert train.num_usable == 59
+    text = "\n".join([*train.lines(), *held.lines()])
+    assert "train.jsonl:4" in text
+    assert "train.jsonl:8" in text
+    assert "'maybe' never occurs in training" in text
+    assert "dev.jsonl:21" in text
+    with pytest.raises(InputError, match="strict"):
+        prepare(FinetuneConfig(task=Task.CLASSIFY, data=data, heldout=heldout, strict=True), base)
+
+
+@pytest.mark.parametrize("kind", list(Task), ids=lambda task: task.value)
+def test_what_is_kept_for_measuring_is_never_learnt(tmp_path, kind):
+    """Every sample is there twice, and both copies are on one side."""
+    found = rows(kind.value, 80)
+    data = write(tmp_path / "data.jsonl", [*found, *({**row, "id": f"again {row.get('id')}"} for row in found)])
+    family = {"chat": "llama", "text2text": "t5"}.get(kind.value, "bert")
+    settings = FinetuneConfig(task=kind, data=data, heldout_fraction=0.3)
+    prepared = prepare(settings, base_folder(tmp_path / "base", family))
+    learnt, kept = (
+        {str({**dataclasses.asdict(one), "place": None, "name": None}) for one in part}
+        for part in (prepared.data.train, prepared.data.heldout)
+    )
+    assert not learnt & kept
+    assert len(prepared.data.train) + len(prepared.data.heldout) == 160
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path):
+    """The finished model is the one an uninterrupted run makes, bit by bit."""
+
+    def kill(step, done, *_):
+        if step == "train" and done == 7:
+            raise KilledError
+
+    data, base = write(tmp_path / "data.jsonl", rows("classify")), base_folder(tmp_path / "base")
+    config = FinetuneConfig(task=Task.CLASSIFY, data=data, batch_size=16, steps=10, save_every=3)
+    finetune(prepare(config, base), tmp_path / "whole", quiet)
+    with pytest.raises(KilledError):
+        finetune(prepare(config, base), tmp_path / "made", kill)
+    assert not (tmp_path / "made").exists()
+    with pytest.raises(ResumeError, match="began as another model"):
+        finetune(prepare(config, base_folder(tmp_path / "other", seed=7)), tmp_path / "made", quiet)
+    result = finetune(prepare(config, base), tmp_path / "made", quiet)
+    assert result.train.resumed_from == 6
+    ours, theirs = (load_task_model(tmp_path / name) for name in ("made", "whole"))
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert not list(tmp_path.glob(".made-training"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "settings", "words"),
+    [
+        ("chat", "bert", {}, "encoder"),
+        ("chat", "t5", {}, "text2text"),
+        ("ner", "bert", {"method": Method.PROMPT}, "move the places"),
+        ("classify", "t5", {"method": Method.PREFIX}, "decoder's"),
+        ("classify", "bert", {"max_tokens": 500}, "at most"),
+        ("classify", "bert", {"columns": ("text",)}, "role=column"),
+    ],
+)
+def test_what_does_not_go_together_is_said(tmp_path, kind, family, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        run(tmp_path, kind, family, **settings)
+
+
+def test_the_command_line(tmp_path, capsys):
+    from lavra.cli.main import main
+
+    data, base = write(tmp_path / "data.jsonl", rows("classify")), base_folder(tmp_path / "base")
+    common = ["finetune", str(base), "--task", "classify", "--data", str(data), "--workspace", str(tmp_path / "ws")]
+    assert main([*common, "--check"]) == 0
+    assert "160 samples read" in capsys.readouterr().out
+    assert main([*common, "--steps", "2", "--json", "--name", "mine"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told["steps"] == 2
+    assert told["main"] == "accuracy"
+    assert "parameters train" in captured.err
+    assert "of activations" in captured.err
+    assert load_task_model(tmp_path / "ws" / "models" / "mine").task.labels == ("no", "yes")
+
+
+def test_metrics_are_watched_while_it_trains(tmp_path):
+    seen = []
+    data, base = write(tmp_path / "data.jsonl", rows("classify")), base_folder(tmp_path / "base")
+    config = FinetuneConfig(task=Task.CLASSIFY, data=data, steps=4, eval_every=2)
+
+    class Watch:
+        def on_step(self, step, metrics): ...
+
+        def on_eval(self, step, metrics):
+            seen.append(dict(metrics))
+            return False
+
+        def on_save(self, step, folder):
+            assert read_metrics(tmp_path / ".made-training" / "metrics.jsonl")
+
+        def on_end(self, summary): ...
+
+    finetune(prepare(config, base), tmp_path / "made", quiet, hooks=[Watch()])
+    assert [set(one) >= {"to_minimise", "accuracy"} for one in seen] == [True, True]
+
+
+@pytest.mark.slow
+def test_compiled_blocks_take_rows_of_any_length(tmp_path):
+    """Compiled once for all shapes: over eight of them PyTorch would go on uncompiled without a word."""
+    found = rows("classify", 300)
+    for number, row in enumerate(found):
+        row["text"] += " day" * (number % 31)
+    data, losses = write(tmp_path / "data.jsonl", found), {}
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for mode in ("off", "on"):
+        config = FinetuneConfig(task=Task.CLASSIFY, data=data, steps=20, batch_size=8, compile=mode)
+        prepared = prepare(config, base_folder(tmp_path / "base"))
+        for module in prepared.recipe.module().modules():
+            if isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0  # compiled draws are others
+        seen = losses[mode] = []
+        hook = CallbackHook(lambda step, metrics, seen=seen: seen.append(metrics["loss"]))
+        train(prepared.recipe.module(), prepared.lesson.objective, prepared.train, hooks=[hook])
+    shapes = {prepared.lesson.objective.batches.batch(index).input_ids.shape for index in range(20)}
+    assert len(shapes) > 8
+    assert losses["on"] == pytest.approx(losses["off"], abs=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
+
+
+def test_the_footprint_is_that_of_training(tmp_path):
+    """Dropout's masks and attention's weights are kept in training only; looking changes nothing."""
+    config = FinetuneConfig(task=Task.CLASSIFY, data=write(tmp_path / "data.jsonl", rows("classify")))
+    prepared = prepare(config, base_folder(tmp_path / "base"))
+    module, before = prepared.recipe.module(), torch.random.get_rng_state()
+    taken = prepared.footprint()
+    assert not module.training
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for part in module.modules():
+        if isinstance(getattr(part, "dropout", None), float):
+            part.dropout = 0.1  # a fresh model has none
+    assert prepared.footprint().activations > taken.activations
+    table = module.backbone.embedding.token.weight
+    unused = len(table) - len(used_ids(prepared.lesson.objective))
+    assert unused > 0
+    trained = sum(one.nbytes for one in module.parameters()) - unused * table[0].nbytes
+    assert taken.training == pytest.approx(3 * trained, abs=3 * 4 * table[0].nbytes)  # the model's own tokens besides

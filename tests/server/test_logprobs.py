@@ -1,0 +1,122 @@
+"""The text of tokens beside the text of the answer, with a tokenizer of SentencePiece's and with bytes."""
+
+from itertools import chain
+
+import httpx2
+import pytest
+
+import lavra
+from lavra.api.serving import start_engine
+from lavra.server import ServedModel
+from lavra.server.logprobs import Places, chat_logprobs, completion_logprobs
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from tests.generate.tiny import tiny_tokenizer
+from tests.server.conftest import running
+from tests.server.test_edge import events
+
+PROMPT = "Once upon a time"
+
+
+@pytest.fixture(scope="module")
+def http(lavra_data):
+    """stories260K: its tokenizer takes the first space of a text away, and has tokens of single bytes."""
+    model = lavra.load(lavra_data / "weights" / "stories260K" / "hf")
+    tokenizer = model.tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
+    served = ServedModel(name="stories", tokenizer=tokenizer, engine=start_engine(model))
+    with running([served]) as url, httpx2.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+def choices_of(answer):
+    """The choice, in as many parts as it came."""
+    whole = answer.headers["content-type"] == "application/json"
+    return [event["choices"][0] for event in ([answer.json()] if whole else events(answer))]
+
+
+def joined(lists):
+    return list(chain.from_iterable(lists))
+
+
+def assert_placed(tokens, offsets, text):
+    """Every token is in the text where it is said to be, and nothing of the text is left out."""
+    assert "".join(tokens) == text
+    assert [text[place : place + len(token)] for place, token in zip(offsets, tokens, strict=True)] == tokens
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("echo", [False, True])
+def test_tokens_of_a_completion_are_its_text(http, echo, stream):
+    body = {"prompt": PROMPT, "max_tokens": 30, "temperature": 0, "logprobs": 2, "echo": echo, "stream": stream}
+    answer = http.post("/v1/completions", json=body)
+    parts = choices_of(answer)
+    text = "".join(part["text"] for part in parts)
+    found = {name: joined(part["logprobs"][name] for part in parts) for name in ("tokens", "text_offset")}
+    if echo:
+        assert found["tokens"].pop(0) == "<s>"  # read, and in no text
+        assert found["text_offset"].pop(0) == 0
+    assert text.startswith("Once upon" if echo else ",")
+    assert sum(token.startswith(" ") for token in found["tokens"]) > 10
+    assert_placed(found["tokens"], found["text_offset"], text)
+    tops = joined(part["logprobs"]["top_logprobs"] for part in parts)
+    assert all(token in top for token, top in zip(found["tokens"][-30:], tops[-30:], strict=True))  # greedy
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("prompt", [PROMPT, [1]])  # after [1], which is <s>, the text begins
+def test_the_first_token_has_a_space_where_the_text_has_one(http, prompt, stream):
+    body = {
+        "prompt": prompt,
+        "max_tokens": 3,
+        "temperature": 0,
+        "logprobs": 1,
+        "stream": stream,
+        "logit_bias": {"403": 99},
+    }
+    answer = http.post("/v1/completions", json=body)
+    parts = choices_of(answer)
+    text = "".join(part["text"] for part in parts)
+    assert text == " Once Once Once"[prompt == [1] :]
+    tokens = joined(part["logprobs"]["tokens"] for part in parts)
+    assert_placed(tokens, joined(part["logprobs"]["text_offset"] for part in parts), text)
+    if prompt == [1]:  # what else might have begun it has no space either
+        assert not any(token.startswith(" ") for token in parts[0]["logprobs"]["top_logprobs"][0])
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("stream", [False, True])
+def test_bytes_of_a_chat_are_its_text(http, stream):
+    """Four tokens of one byte make a character: by itself none of them is one."""
+    body = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 8, "temperature": 0, "logprobs": True}
+    body |= {"response_format": {"type": "regex", "regex": "🍎 a"}, "stream": stream}
+    answer = http.post("/v1/chat/completions", json=body)
+    choices = choices_of(answer)
+    content = joined(one["logprobs"]["content"] for one in choices if one["logprobs"])
+    text = "".join(one["delta" if stream else "message"].get("content") or "" for one in choices)
+    assert text == "🍎 a"
+    assert [one["token"] for one in content[:4]] == ["\ufffd"] * 4
+    spelled = bytes(byte for one in content for byte in one["bytes"])
+    assert spelled.decode().startswith(text)
+
+
+def test_half_characters_begin_where_their_character_does():
+    tokenizer, text = tiny_tokenizer(), "é é"
+    ids = tokenizer.encode(text)
+    assert len(ids) == 5  # bytes, and a space
+    for places, parts in ((None, [(ids, text)]), (Places(), [([one], "") for one in ids])):
+        offsets = []
+        for part, said in parts:
+            logprobs, tops = [0.0] * len(part), [()] * len(part)
+            offsets += completion_logprobs(tokenizer, part, logprobs, tops, said, places)["text_offset"]
+        assert offsets == [0, 0, 1, 2, 2]
+    content = chat_logprobs(tokenizer, ids, [0.0] * 5, [], text)["content"]
+    assert bytes(byte for one in content for byte in one["bytes"]).decode() == text
+
+
+def test_text_held_back_until_now_is_not_taken_for_a_text_that_begins():
+    """A stop string may begin with "z": it is given with the next token, whose space stays."""
+    tokenizer = tiny_tokenizer()
+    (token,) = tokenizer.encode(" t")
+    assert completion_logprobs(tokenizer, [token], [0.0], [None], "z t")["tokens"] == [" t"]
+    assert completion_logprobs(tokenizer, [token], [0.0], [None], "t")["tokens"] == ["t"]
