@@ -25,6 +25,7 @@ from lavra_side import own_choice
 from result import Result, print_table
 from turns import Program, Timing, race
 
+from lavra.base.ports import silent
 from lavra.base.workspace import Workspace
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.evaluation.heldout import bits_per_byte
@@ -109,7 +110,7 @@ def main() -> int:
 def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     """Text, tokenizer, tokens, plan and initial weights, by lavra's own stages."""
     config = UpConfig(budget=seconds / SHARES["pretrain"], compile="off" if smoke else "auto")
-    stages = [*prepare_stages(config, quiet), plan_stage(config, quiet, Crew())]
+    stages = [*prepare_stages(config, silent), plan_stage(config, silent, Crew())]
     made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
     plan = Plan.load(made["plan"])
     contest = Contest(
@@ -128,10 +129,6 @@ def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
         flush=True,
     )
     return contest
-
-
-def quiet(what: str, done: float, total: float | None, note: str) -> None:
-    """No progress bars here."""
 
 
 def best_trainer(contest: Contest) -> TrainerJob:

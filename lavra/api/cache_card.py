@@ -19,11 +19,11 @@ from lavra.api.model import TextModel
 from lavra.api.serving import ServingCacheConfig, bytes_per_token, start_engine
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
-from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.base.ports import ForwardBatch, ForwardRow, Progress
 from lavra.compression.card import BARS, QualityCard, write_quality
 from lavra.compression.config import CompressConfig, Form
 from lavra.compression.folder import heldout_sample, write_identity, written_per_second
-from lavra.compression.measure import Answers, Progress, compare_answers
+from lavra.compression.measure import Answers, compare_answers
 from lavra.compression.samples import Asked, QualitySample
 from lavra.compression.texts import Texts
 from lavra.engine.runners.torch import CacheType, TorchRunner

@@ -168,3 +168,22 @@ class Hook(Protocol):
     def on_end(self, summary: Mapping[str, Any]) -> None:
         """The run has come to its end."""
         ...
+
+
+class Progress(Protocol):
+    """Shows how far a piece of work is; whoever takes long calls it, whoever has a terminal implements it."""
+
+    def __call__(self, step: str, done: float, total: float | None, note: str = "") -> None:
+        """Show one state; called as often as there is news.
+
+        Args:
+            step: name of the part of the work; another name begins another part.
+            done: how much of it is done, in the unit of the work.
+            total: how much there is, or None where that is not known.
+            note: what else to show (`loss 2.31`).
+        """
+        ...
+
+
+def silent(step: str, done: float, total: float | None, note: str = "") -> None:
+    """The `Progress` that shows nothing."""

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
             settings.answers(),
             teacher_name=args.teacher,
             frame=frame,
-            progress=lambda stage, done, total: progress(stage, done, total, ""),
+            progress=progress,
         )
     _show(report, as_json=args.json)
     return 0

@@ -202,7 +202,7 @@ def _file(model: TextModel, asking: Asking, path: Path, settings: PredictSetting
     print("\n".join(report.lines()), file=sys.stderr)
     with meter(Unit.THINGS) as progress:
         lines = list(predict_samples(predictor, found.samples, asking, progress))
-        progress("score", 0, None, "")
+        progress("score", 0, None)
         scores, note = _scores(predictor, found.samples, asking)
     if settings.out is not None:
         write_text(settings.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

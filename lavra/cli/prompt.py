@@ -20,6 +20,7 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.convert import default_of, setting_fields
 from lavra.base.errors import ConfigError, nearest
+from lavra.base.ports import Progress
 from lavra.cli.console import Unit, meter, print_json, print_rows
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.generate.in_process import InProcessModel
@@ -35,7 +36,7 @@ from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.prompt_file import read_examples, read_prompt
 from lavra.prompts.records import compared_record, inspected_record, rendered_record, tested_record
-from lavra.prompts.shots import Progress, ShotConfig, ShotPool
+from lavra.prompts.shots import ShotConfig, ShotPool
 
 HELP = """Prompts as files: `render` fills one in, `inspect` says where its tokens go, `compare` holds several against a
 labelled set (JSON lines: the variables by name, and `expected` or `label`), `test` puts its own examples to a model and

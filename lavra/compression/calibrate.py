@@ -18,6 +18,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from lavra.base.ports import Progress, silent
 from lavra.compression.rounding import Compensation, round_compensated
 from lavra.compression.samples import Asked
 from lavra.model import Model
@@ -26,12 +27,7 @@ from lavra.quantize.modules import QuantizedMatrix
 from lavra.quantize.scheme import Scheme
 from lavra.quantize.swap import EMBEDDING, HEAD, rounded
 
-Progress = Callable[[str, float, float | None], None]
 _STOP_AT: Final = "the inputs of the first block are known"
-
-
-def _silent(step: str, done: float, total: float | None) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +67,7 @@ class Calibrator:
         progress: Progress | None = None,
     ) -> None:
         self._model, self._batches = model.eval(), batches
-        self._config, self._progress = config or CalibrationConfig(), progress or _silent
+        self._config, self._progress = config or CalibrationConfig(), progress or silent
         self._block = ""  # name of the block at hand
         self._inputs: list[tuple[Tensor, Context]] = []  # of that block, one a batch
         self._hessians: dict[str, Tensor] = {}

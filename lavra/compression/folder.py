@@ -17,13 +17,13 @@ import torch
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder, folder_bytes, read_json
-from lavra.base.ports import LanguageModel
+from lavra.base.ports import LanguageModel, Progress, silent
 from lavra.base.types import GenerateRequest
 from lavra.compression.calibrate import Calibrator
 from lavra.compression.card import BARS, QUALITY_FILE, QualityCard, write_quality
 from lavra.compression.config import CompressConfig, Form
 from lavra.compression.gguf import GGUF_FILE, GgufOptions, export_gguf, gguf_library, load_gguf_weights
-from lavra.compression.measure import Progress, compare_models
+from lavra.compression.measure import compare_models
 from lavra.compression.memory import peak_memory
 from lavra.compression.samples import QualitySample, sample_text
 from lavra.compression.texts import Texts
@@ -85,7 +85,7 @@ def compress_folder(
         InputError: there is too little held-out text, or the result would replace the model.
         MissingDependencyError: the target needs a package that is not installed.
     """
-    tell = progress or _silent
+    tell = progress or silent
     if out.resolve() == source.resolve():
         raise InputError(f"{out} is the model itself, and would be replaced; name another folder with --out")
     model, _ = load_checkpoint(source, dtype=torch.float32)
@@ -232,7 +232,3 @@ def write_identity(source: Path, work: Path, config: CompressConfig, card: Quali
     metrics = {"bits": found.bits, "bits_increase": found.bits_increase, "mean_kl": found.mean_kl, "holds": card.holds}
     ignore = (QUALITY_FILE,)  # speeds vary from run to run, the artifact does not
     write_card(work, kind=kind, parents=parents, config=made, metrics=metrics, ignore=ignore)
-
-
-def _silent(step: str, done: float, total: float | None) -> None:
-    """Tell nobody."""

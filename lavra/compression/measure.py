@@ -9,7 +9,7 @@ is not all you need", arXiv:2407.09141).  Logits are compared in float32, a boun
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.errors import InputError
+from lavra.base.ports import Progress
 from lavra.compression.samples import Asked, QualitySample
 from lavra.model import Model
 from lavra.model.score import LOGITS_BYTES
-
-Progress = Callable[[str, float, float | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)

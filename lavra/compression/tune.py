@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lavra.base.errors import ConfigError
+from lavra.base.ports import Progress
 from lavra.compression.samples import Asked
 from lavra.model import Model
 from lavra.model.divergence import kl_of_logits
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedHead, QuantizedLinear, QuantizedMatrix
 from lavra.quantize.rounding import SCALE_DTYPE
-
-Progress = Callable[[str, float, float | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)

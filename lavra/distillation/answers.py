@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
-from lavra.base.ports import LanguageModel
+from lavra.base.ports import LanguageModel, Progress
 from lavra.base.types import Completion, FinishReason, GenerateRequest, SamplingConfig
 
 CUT: Final = "cut off at max_tokens"
@@ -34,8 +34,6 @@ REPEATED: Final = "the same as another answer to this prompt"
 
 FramePrompt = Callable[[str], str | tuple[int, ...]]
 """How a prompt is put to the teacher: its chat template, a few examples in front."""
-
-Progress = Callable[[str, float, float | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ What a task's head says is in `head_cache`, text by text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -27,6 +26,7 @@ from torch.nn import functional
 from lavra.base.card import read_card, write_card
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
+from lavra.base.ports import Progress
 from lavra.data.batch import Batch, BatchMaker
 from lavra.distillation.passes import target_hidden
 from lavra.model import Model
@@ -36,8 +36,6 @@ from lavra.model.loss import chunk_rows
 from lavra.train.identity import first_batch_id, weights_id
 
 KIND: Final = "teacher-cache"
-
-Progress = Callable[[str, float, float | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)

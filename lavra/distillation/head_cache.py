@@ -25,8 +25,9 @@ from lavra.base.card import read_card, write_card
 from lavra.base.config import from_mapping, to_mapping
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
+from lavra.base.ports import Progress
 from lavra.data.rows.batch import TaskBatch, TaskBatchMaker
-from lavra.distillation.cache import Progress, mapped
+from lavra.distillation.cache import mapped
 from lavra.distillation.passes import task_logits
 from lavra.model.heads import TaskConfig, TaskModel
 from lavra.train.identity import weights_id

@@ -17,6 +17,7 @@ import torch
 
 from lavra.base.checks import Check
 from lavra.base.device import find_compiler
+from lavra.base.ports import Progress
 from lavra.base.units import format_size
 from lavra.base.workspace import Workspace
 from lavra.doctor.finetuning import finetuning_checks
@@ -28,7 +29,7 @@ from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import run_stages
 from lavra.pipeline.stages.planning import plan_stage
-from lavra.pipeline.stages.prepare import Progress, open_tokens, prepare_stages
+from lavra.pipeline.stages.prepare import open_tokens, prepare_stages
 from lavra.runs.finetune import prepare
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.text import Corpus

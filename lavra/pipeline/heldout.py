@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lavra.base.ports import Progress
 from lavra.data.batch import IGNORE, Batch, BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
 from lavra.model.loss import label_logprobs
 from lavra.model.score import score_sequences
-from lavra.pipeline.stages.prepare import Progress
 
 _GROUP = 8  # documents scored between two signs of progress
 
@@ -55,7 +55,7 @@ def score_documents(
             nll += float(scored.double().sum())
             num_tokens += len(scored)
         if progress is not None:
-            progress("score held-out text", num_tokens, total, "")
+            progress("score held-out text", num_tokens, total)
     return HeldoutScore(nll=nll, num_tokens=num_tokens, num_bytes=int(dataset.document_bytes[list(documents)].sum()))
 
 
@@ -95,5 +95,5 @@ def fill_holes(
     for index in range(num_batches):
         found.append(hole_nll(model, batches.batch(index)))
         if progress is not None:
-            progress("fill in held-out holes", index + 1, num_batches, "")
+            progress("fill in held-out holes", index + 1, num_batches)
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.files import read_json, write_json, write_text
+from lavra.base.ports import Progress
 from lavra.pipeline.instructions import (
     KINDS,
     PAIR_KINDS,
@@ -24,7 +25,6 @@ from lavra.pipeline.instructions import (
 )
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.prepare import Progress
 from lavra.report import Details, Section, Table
 from lavra.text import Corpus
 
@@ -67,7 +67,7 @@ def instructions_stage(config: UpConfig, progress: Progress) -> Stage:
 
     def run(context: StageContext) -> None:
         corpus = Corpus.open(context.parents["corpus"])
-        progress("read definitions", 0, None, "")
+        progress("read definitions", 0, None)
         train = make_samples(corpus.documents("train"), config.seed)
         heldout = make_samples(corpus.documents("heldout"), config.seed, training=train)
         write_lessons(context.folder, train, heldout)

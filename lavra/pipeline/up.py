@@ -14,6 +14,7 @@ import torch
 
 from lavra import __version__
 from lavra.base.device import find_compiler
+from lavra.base.ports import Progress
 from lavra.base.units import format_duration
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
@@ -28,7 +29,7 @@ from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.stages.evaluate import evaluate_stage, load_verdict
 from lavra.pipeline.stages.evaluate_holes import evaluate_holes_stage
 from lavra.pipeline.stages.planning import plan_stage
-from lavra.pipeline.stages.prepare import Progress, prepare_stages
+from lavra.pipeline.stages.prepare import prepare_stages
 from lavra.pipeline.stages.pretrain import pretrain_stage
 from lavra.pipeline.teaching import instructions_stage
 from lavra.report import Fact, Report, load_sections

@@ -13,14 +13,14 @@ from enum import Enum
 from typing import Any
 
 from lavra.base.errors import ConfigError, LavraError
-from lavra.base.ports import LanguageModel
+from lavra.base.ports import LanguageModel, Progress
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
 from lavra.prompts.budget import Budget, Fitted, LeftOut, fit_shots
 from lavra.prompts.calibrate import LabelClassifier, LabelScorer, LabelScoring
 from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.select import ShotOrder
-from lavra.prompts.shots import Progress, ShotPool
+from lavra.prompts.shots import ShotPool
 
 _BATCH = 16  # inputs put to the model together: progress is shown between batches
 

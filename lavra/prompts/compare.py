@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lavra.base.errors import InputError
+from lavra.base.ports import Progress
 from lavra.prompts.answer import Answer, Answerer
 from lavra.prompts.cost import Price
 from lavra.prompts.example import Example
 from lavra.prompts.expectations import verdict_of
 from lavra.prompts.prompt import Prompt
-from lavra.prompts.shots import Progress
 from lavra.prompts.statistics import holm, log_loss, macro_f1, mcnemar_exact, wilson_interval
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lavra.base.errors import InputError
+from lavra.base.ports import Progress
 from lavra.prompts.answer import Answer, Answerer
 from lavra.prompts.example import Example, Verdict, judge
-from lavra.prompts.shots import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

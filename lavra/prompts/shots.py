@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.ports import Embedder
+from lavra.base.ports import Embedder, Progress
 from lavra.prompts.example import Example
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.select import ExampleSelection, ShotOrder, balanced, rank_diverse, rank_nearest, rank_random
 
 _BATCH = 64  # examples embedded between two signs of progress
-
-Progress = Callable[[str, float, float | None], None]
-"""What is being done, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from lavra.base.config import to_mapping
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
+from lavra.base.ports import Progress
 from lavra.base.tasks import Problem, Task
 from lavra.data.labelled.problems import DataReport
 from lavra.distillation.cache import TeacherCacheConfig
@@ -32,7 +33,7 @@ from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.runs.distill_settings import DistillRunConfig
-from lavra.runs.finetune import Progress, refuse_other_start, refuse_troubles, training_settings
+from lavra.runs.finetune import refuse_other_start, refuse_troubles, training_settings
 from lavra.runs.teacher_cache import cached_teacher
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.labelled import Labelled, read_labelled
@@ -264,7 +265,7 @@ def distill_folder(prepared: PreparedDistill, out: Path, progress: Progress) -> 
         TrainingError: the loss is not finite or exploded.
     """
     config, heldout = prepared.config, prepared.data.heldout
-    progress("score teacher", 0, None, "")
+    progress("score teacher", 0, None)
     teacher = prepared.teacher.score(heldout)
     recipe = prepared.student()
     untaught = recipe.score(heldout)

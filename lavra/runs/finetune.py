@@ -20,7 +20,7 @@ from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import to_mapping
 from lavra.base.errors import InputError, ResumeError
 from lavra.base.files import atomic_folder, write_text
-from lavra.base.ports import Hook
+from lavra.base.ports import Hook, Progress
 from lavra.base.tasks import Task
 from lavra.data.labelled.problems import DataReport
 from lavra.tasks.learning.headed import HeadedRecipe
@@ -34,9 +34,6 @@ from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
 from lavra.train.identity import weights_id
-
-Progress = Callable[[str, float, float | None, str], None]
-"""(step, done, of, note)."""
 
 ADAPTER = "default"
 """Name of the adapter a run trains, as PEFT calls it."""
@@ -184,7 +181,7 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
         return {"to_minimise": scores.to_minimise, **scores.values}
 
     refuse_other_start(scratch, recipe.module())
-    progress("score before", 0, None, "")
+    progress("score before", 0, None)
     before = recipe.score(data.heldout)
     result = train(
         recipe.module(),
@@ -195,7 +192,7 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
         evaluate=measure if prepared.config.eval_every else None,
     )
     recipe.module().eval()
-    progress("score after", 0, None, "")
+    progress("score after", 0, None)
     after = recipe.score(data.heldout)
     save(prepared, out, before, after, result)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -5,12 +5,12 @@ Labels are not needed; where they are there, the task's usual scores are counted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lavra.base.errors import InputError
-from lavra.base.ports import Predictor
+from lavra.base.ports import Predictor, Progress
 from lavra.base.predictions import (
     AnswerRequest,
     ChooseRequest,
@@ -30,9 +30,6 @@ from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.scoring.heads import score_task
 
 CHUNK: Final = 256  # requests between two signs of progress
-
-Progress = Callable[[str, float, float | None, str], None]
-"""(step, done, of, note)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +105,12 @@ def predict_samples(
         InputError: a sample cannot be read, or is too long and may not be cut, naming its file and line.
     """
     for start in range(0, len(samples), CHUNK):
-        progress("predict", start, len(samples), "")
+        progress("predict", start, len(samples))
         chunk = samples[start : start + CHUNK]
         for sample, found in zip(chunk, _predict(predictor, chunk, asking), strict=True):
             told = {"line": sample.place.line, **_given(sample), **prediction_fields(found)}
             yield told if _expected(sample) is None else {**told, "expected": _expected(sample)}
-    progress("predict", len(samples), len(samples), "")
+    progress("predict", len(samples), len(samples))
 
 
 def _predict(predictor: Predictor, samples: Sequence[Sample], asking: Asking) -> list[Prediction[Any]]:

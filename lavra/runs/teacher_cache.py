@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lavra.base.card import CARD_FILE
 from lavra.base.errors import InputError
+from lavra.base.ports import Progress
 from lavra.distillation.cache import TeacherCache, TeacherCacheConfig, write_teacher_cache
 from lavra.distillation.head_cache import HeadCache, write_head_cache
 from lavra.model import Model
 from lavra.model.heads import TaskModel
-from lavra.runs.finetune import Progress
 from lavra.train.identity import weights_id
 
 
@@ -50,7 +49,7 @@ def cached_teacher(
         assert isinstance(teacher, TaskModel)
         an_epoch = min(config.num_batches, len(batches))
         if any(found.lacks(batches.batch(number)) for number in range(an_epoch)):
-            return write_head_cache(teacher, batches, folder, config.num_batches, _told(progress), known=found)
+            return write_head_cache(teacher, batches, folder, config.num_batches, progress, known=found)
         return found
     for number in {0, config.num_batches - 1}:
         found.check(batches.batch(number))
@@ -61,9 +60,5 @@ def _write(
     teacher: Model | TaskModel, batches: Any, folder: Path, config: TeacherCacheConfig, progress: Progress
 ) -> TeacherCache | HeadCache:
     if isinstance(teacher, TaskModel):
-        return write_head_cache(teacher, batches, folder, config.num_batches, _told(progress))
-    return write_teacher_cache(teacher, batches, folder, config, _told(progress))
-
-
-def _told(progress: Progress) -> Callable[[str, float, float | None], None]:
-    return lambda stage, done, total: progress(stage, done, total, "")
+        return write_head_cache(teacher, batches, folder, config.num_batches, progress)
+    return write_teacher_cache(teacher, batches, folder, config, progress)

@@ -4,7 +4,6 @@ Documents flow one way: a source reads them, the normaliser spells them one way,
 duplicate index finds those that say the same, and the split puts each cluster on one side.  `build_corpus` runs it all.
 """
 
-from lavra.text.build import Progress
 from lavra.text.config import CorpusConfig
 from lavra.text.corpus import Corpus, SplitName, build_corpus
 from lavra.text.dedup import DedupConfig, Remove
@@ -25,7 +24,6 @@ __all__ = [
     "FolderSource",
     "MemorySource",
     "NormalizeConfig",
-    "Progress",
     "ReadConfig",
     "Remove",
     "Source",

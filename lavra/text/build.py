@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lavra.base.errors import InputError
+from lavra.base.ports import Progress
 from lavra.base.types import Document
 from lavra.text.config import CorpusConfig
 from lavra.text.dedup import Clusters, DuplicateIndex, Remove
@@ -27,8 +28,6 @@ from lavra.text.sources import Source
 from lavra.text.split import held_out
 from lavra.text.store import DocumentWriter, read_documents
 from lavra.text.tally import Tally
-
-Progress = Callable[[str, int, int | None], None]
 
 SPLITS = ("train", "heldout")
 EXACT_DUPLICATE, NEAR_DUPLICATE = "exact duplicate", "near-duplicate"

@@ -18,8 +18,9 @@ from lavra.base.card import Card, read_card, write_card
 from lavra.base.config import to_mapping
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder, read_json, write_json
+from lavra.base.ports import Progress, silent
 from lavra.base.types import Document
-from lavra.text.build import Build, Progress
+from lavra.text.build import Build
 from lavra.text.config import CorpusConfig
 from lavra.text.sources import Source, as_source
 from lavra.text.store import read_documents
@@ -111,7 +112,7 @@ def build_corpus(
     with atomic_folder(out) as folder:
         scratch = folder / SCRATCH
         scratch.mkdir()
-        counts = Build(folder, scratch, settings, progress or _silent).run(given)
+        counts = Build(folder, scratch, settings, progress or silent).run(given)
         shutil.rmtree(scratch)
         write_json(folder / "counts.json", counts)
         seconds = time.perf_counter() - started
@@ -123,10 +124,6 @@ def build_corpus(
             metrics={"seconds": round(seconds, 3), "bytes_per_second": round(counts["bytes"]["read"] / seconds)},
         )
     return Corpus.open(out)
-
-
-def _silent(stage: str, done: int, total: int | None) -> None:
-    """Tell nobody."""
 
 
 def _known(split: str) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import logging
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ import numpy.typing as npt
 from lavra.base.card import Card, read_card, write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder
+from lavra.base.ports import Progress, silent
 from lavra.base.types import Document
 from lavra.data.tokenizer import TextEncoder, TokenArray
 
@@ -46,9 +47,6 @@ IDS_FILE = "ids.jsonl"
 # Texts tokenised together: enough for `tokenizers`' threads, small enough to keep memory flat.
 BATCH_DOCUMENTS = 512
 BATCH_CHARACTERS = 4 << 20
-
-Progress = Callable[[int, int], None]
-"""Called after each batch with (documents so far, bytes of text so far)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +159,9 @@ def write_tokens(
     folder: Path | str,
     documents: Iterable[Document],
     tokenizer: TextEncoder,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
+    num_bytes: int | None = None,
     parents: Mapping[str, str] | None = None,
 ) -> TokenDataset:
     """Tokenise documents into a folder, atomically and in bounded memory.
@@ -171,7 +170,8 @@ def write_tokens(
         folder: where to; replaced if it exists.
         documents: read once, in order.
         tokenizer: its bos and eos, where it has them, frame each document.
-        progress: told after every batch how far it is.
+        progress: called after every batch with the bytes of text done.
+        num_bytes: how many there are, where that is known; for `progress` alone.
         parents: ids of the corpus and the tokenizer, for the card.
 
     Special tokens written in the text are spelled out, so that no document can end another.  Documents without a
@@ -184,8 +184,7 @@ def write_tokens(
             writer = _Writer(tokens, ids, tokenizer)
             for batch in _batches(documents):
                 writer.add(batch)
-                if progress is not None:
-                    progress(len(writer.document_bytes), writer.num_bytes)
+                progress("tokenise", writer.num_bytes, num_bytes)
         np.save(work / OFFSETS_FILE, np.asarray(writer.offsets, dtype=np.int64))
         np.save(work / BYTES_FILE, np.asarray(writer.document_bytes, dtype=np.int64))
         write_card(work, kind="tokens", parents=parents or {}, config=writer.summary())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lavra.base.ports import Progress
 from lavra.base.tasks import Task
 from lavra.model.config import Kind
 from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
@@ -23,7 +24,6 @@ from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.prepare import Progress
 from lavra.pipeline.teaching import Lessons, skipped_section
 from lavra.report import Block, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
 from lavra.runs.finetune import training_settings
@@ -104,13 +104,13 @@ def _teach(context: StageContext, config: UpConfig, allowance: Allowance, lesson
     steps = chosen.steps
     if not steps:
         return no_time(allowance)
-    progress("score before", 0, None, "")
+    progress("score before", 0, None)
     marked = _marked(lessons.instructions("heldout"), chosen.measured)
     shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
     before, answers = pupil.marks(marked), pupil.answer(shown)
     lesson = pupil.lesson(rows[: steps * _BATCH])
     result = _train(pupil, lesson, steps, context.scratch, allowance.seconds, progress)
-    progress("score after", 0, None, "")
+    progress("score after", 0, None)
     after = pupil.marks(marked)
     pupil.save(context.folder)
     both = tuple(zip(shown, answers, pupil.answer(shown), strict=True))

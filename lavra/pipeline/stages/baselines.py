@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lavra.base.files import read_json, write_json
+from lavra.base.ports import Progress
 from lavra.evaluation.heldout import Baseline, measure_baselines
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.prepare import Progress, open_tokens
+from lavra.pipeline.stages.prepare import open_tokens
 from lavra.text import Corpus
 
 BASELINES_FILE = "baselines.json"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
+from lavra.base.ports import Progress
 from lavra.compression.card import QualityCard
 from lavra.compression.config import CompressConfig
 from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.texts import Texts
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.prepare import Progress
 from lavra.report import Fact, Facts, Section, Table, Tone
 from lavra.text import Corpus
 
@@ -29,11 +29,8 @@ def compress_stage(progress: Progress) -> Stage:
             lambda: (document.text for document in islice(corpus.documents("heldout"), 0, None, every)),
         )
 
-        def tell(step: str, done: float, total: float | None) -> None:
-            progress(step, done, total, "")
-
         config = CompressConfig(to=_TO, allow_miss=True)
-        card = compress_folder(context.parents["pretrain"], context.folder, config, Inputs(heldout=heldout), tell)
+        card = compress_folder(context.parents["pretrain"], context.folder, config, Inputs(heldout=heldout), progress)
         context.metrics.update(holds=card.holds, bytes=card.bytes, mean_kl=card.comparison.mean_kl)
         context.section = _section(card)
 

@@ -21,6 +21,7 @@ import torch
 
 from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives
 from lavra.base.device import pick_device
+from lavra.base.ports import Progress
 from lavra.base.tasks import Task
 from lavra.data.labelled.samples import PairSample, Place
 from lavra.data.rows.batches import RowBatches
@@ -35,7 +36,6 @@ from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.plan import HEAD_CHANNELS, round_up
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.prepare import Progress
 from lavra.pipeline.teaching import Lessons, skipped_section
 from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, Section, Table, Tone
 from lavra.tasks.learning.embedded import EmbeddedRecipe
@@ -153,12 +153,12 @@ def _teach(context: StageContext, seed: int, allowance: Allowance, lessons: Less
     steps = chosen.steps
     if not steps:
         return no_time(allowance)
-    progress("score before", 0, None, "")
+    progress("score before", 0, None)
     heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
     before = _found(recipe, heldout)
     rows = pair_rows(_samples(pairs[: steps * _BATCH]), recipe.form)
     result = _train(recipe, _objective(rows, seed), _run(steps, allowance.seconds, seed), context.scratch, progress)
-    progress("score after", 0, None, "")
+    progress("score after", 0, None)
     after = _found(recipe, heldout)
     recipe.save(context.folder)
     taught = _Taught(

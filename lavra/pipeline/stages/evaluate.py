@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lavra.base.files import read_json, write_json
+from lavra.base.ports import Progress
 from lavra.base.types import GenerateRequest
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.evaluation.heldout import HeldoutResult, compare
@@ -20,7 +21,7 @@ from lavra.pipeline.heldout import score_documents
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.baselines import load_baselines
-from lavra.pipeline.stages.prepare import Progress, open_tokens
+from lavra.pipeline.stages.prepare import open_tokens
 from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
 from lavra.tokens import Tokenizer
 
@@ -124,7 +125,7 @@ def finish_lines(writer: InProcessModel, dataset: TokenDataset, progress: Progre
     """Cut held-out lines at a random token and let the model finish them greedily."""
     lengths = Lengths(writer.config.max_positions)
     cuts = _cut_lines(writer.tokenizer, dataset, lengths)
-    progress("finish held-out lines", 0, len(cuts), "")
+    progress("finish held-out lines", 0, len(cuts))
     requests = [GenerateRequest(prompt=cut.prompt, max_tokens=lengths.line, stop=("\n",)) for cut in cuts]
     written = [completion for (completion,) in writer.generate(requests)]
     return LineScore(

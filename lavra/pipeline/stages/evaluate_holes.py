@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lavra.base.files import write_json
+from lavra.base.ports import Progress
 from lavra.data.batch import IGNORE, Batch
 from lavra.evaluation.bidirectional import BidirectionalConfig, BidirectionalNgram
 from lavra.evaluation.masked_text import Hiding, masked_text, span_text
@@ -22,7 +23,7 @@ from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.evaluate import RESULT_FILE
-from lavra.pipeline.stages.prepare import Progress, open_tokens
+from lavra.pipeline.stages.prepare import open_tokens
 from lavra.report import Bar, BarChart, Fact, Facts, Section
 from lavra.tokens import Tokenizer
 

@@ -19,6 +19,7 @@ import torch
 
 from lavra.base.device import bf16_pays, find_compiler, fingerprint, matrix_peak, pick_device
 from lavra.base.errors import ConfigError
+from lavra.base.ports import Progress
 from lavra.base.units import format_duration
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
@@ -26,7 +27,6 @@ from lavra.pipeline.fit import LEAST_STEPS, memory_check, must_pass, time_check
 from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.prepare import Progress
 from lavra.pipeline.training import Run, lead
 from lavra.report import Fact, Facts, Section, Table
 from lavra.tokens import Tokenizer
@@ -121,7 +121,7 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
 
     def note(step: int, metrics: Mapping[str, float]) -> None:
         times.append(metrics["seconds"])
-        progress("time a few steps", step + 1, _TRIAL_STEPS, "")
+        progress("time a few steps", step + 1, _TRIAL_STEPS)
 
     began = time.perf_counter()
     model, result = lead(crew, trial, [CallbackHook(note)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from lavra.base.config import to_mapping
+from lavra.base.ports import Progress
 from lavra.base.units import format_size
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
 from lavra.pipeline.settings import UpConfig
@@ -14,9 +15,6 @@ from lavra.pipeline.stage import Stage, StageContext
 from lavra.report import Fact, Facts, Paragraph, Section, Table, Tone
 from lavra.text import Corpus, CorpusConfig, SplitName, build_corpus
 from lavra.tokens import Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
-
-Progress = Callable[[str, float, float | None, str], None]
-"""Told what is being done, how much is done, of how much, and a note."""
 
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "heldout")
 _NUM_TRIED = 100  # held-out documents taken through the tokenizer and back
@@ -28,9 +26,7 @@ def corpus_stage(config: UpConfig, progress: Progress) -> Stage:
     settings = CorpusConfig(heldout_fraction=config.heldout_fraction, seed=config.split_seed)
 
     def run(context: StageContext) -> None:
-        corpus = build_corpus(
-            [source], context.folder, settings, lambda step, done, total: progress(step, done, total, "")
-        )
+        corpus = build_corpus([source], context.folder, settings, progress)
         context.section = _corpus_section(corpus)
 
     return Stage(
@@ -103,7 +99,7 @@ def _texts(corpus: Corpus, progress: Progress) -> Iterator[str]:
     for document in corpus.documents("train"):
         yield document.text
         done += len(document.text.encode())
-        progress("learn tokens", done, total, "")
+        progress("learn tokens", done, total)
 
 
 def _tokenizer_section(tokenizer: Tokenizer, corpus: Corpus, context: StageContext) -> Section:
@@ -135,12 +131,12 @@ def tokens_stage(config: UpConfig, progress: Progress) -> Stage:
         corpus = Corpus.open(context.parents["corpus"])
         tokenizer = Tokenizer.load(context.parents["tokenizer"])
         for split in SPLITS:
-            total = corpus.num_bytes(split)
             dataset = write_tokens(
                 context.folder / split,
                 corpus.documents(split),
                 tokenizer,
-                lambda _, num_bytes, total=total: progress("tokenise", num_bytes, total, ""),  # type: ignore[misc]
+                progress,
+                num_bytes=corpus.num_bytes(split),
             )
             context.metrics[f"{split}_tokens"] = dataset.num_tokens
 

@@ -7,14 +7,13 @@ import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lavra.base.ports import Hook
+from lavra.base.ports import Hook, Progress
 from lavra.base.units import format_duration
 from lavra.model import save_checkpoint
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.prepare import Progress
 from lavra.pipeline.training import Run, lead
 from lavra.report import Fact, Facts, LineChart, Section, Series, Table
 from lavra.tokens import Tokenizer
