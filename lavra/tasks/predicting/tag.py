@@ -11,8 +11,8 @@ from lavra.base.tasks import Task
 from lavra.data.labelled.entities import cut_words
 from lavra.data.labelled.samples import Place, TagSample
 from lavra.data.rows.words import TagConfig, TagRows, unlabelled_tag_rows
+from lavra.metrics.probabilities import softmax
 from lavra.metrics.tag_schemes import spans
-from lavra.tasks.predicting.classify import softmax
 from lavra.tasks.predicting.headed import HeadedModel
 
 OUTSIDE = "O"
