@@ -28,7 +28,7 @@ from turns import Program, Timing, race
 from lavra.base.ports import silent
 from lavra.base.workspace import Workspace
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.evaluation.heldout import bits_per_byte
+from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, build_model, load_checkpoint, num_parameters, save_checkpoint
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.heldout import sample_documents, score_documents

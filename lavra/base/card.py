@@ -14,6 +14,7 @@ from typing import Any
 
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_json, read_json, write_json
+from lavra.base.version import VERSION
 
 CARD_FILE = "lavra.json"
 
@@ -58,8 +59,6 @@ def write_card(
     ignore: Sequence[str] = (),
 ) -> Card:
     """Hash the files of a finished folder and write its card into it."""
-    from lavra import __version__  # noqa: PLC0415 - at the top this would be a cycle
-
     files = {
         path.relative_to(folder).as_posix(): hash_file(path)
         for path in sorted(folder.rglob("*"))
@@ -72,7 +71,7 @@ def write_card(
         files=files,
         metrics=metrics or {},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        lavra_version=__version__,
+        lavra_version=VERSION,
     )
     write_json(folder / CARD_FILE, {"id": card.id, **asdict(card)})
     return card

@@ -41,7 +41,7 @@ class Stream(Protocol):
     def __iter__(self) -> Iterator[Delta]: ...
 
     def cancel(self) -> None:
-        """Stop writing; the last delta then says so."""
+        """Stop writing, from any thread; the last delta then says so."""
         ...
 
 
@@ -149,6 +149,7 @@ class Runner(Protocol):
         ...
 
 
+@runtime_checkable
 class Hook(Protocol):
     """Watches a training run; it may ask the loop to stop by returning True from `on_eval`."""
 

@@ -81,7 +81,7 @@ class Meter:
 
     def _open(self, done: float, total: float | None, note: str) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # a step may be named by a file, which is not markup
             BarColumn(bar_width=28),
             TextColumn("{task.fields[amount]}"),
             TimeElapsedColumn(),

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, NoReturn, Protocol, cast
 
-from lavra import __version__
 from lavra.base.errors import ConfigError, LavraError, nearest
+from lavra.base.version import VERSION
 
 
 class Verb(NamedTuple):
@@ -98,7 +98,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(overview())
         return 0
     if first in ("-V", "--version"):
-        print(f"lavra {__version__}")
+        print(f"lavra {VERSION}")
         return 0
     if first == "help":
         arguments = [arguments[1], "--help"]

@@ -25,8 +25,8 @@ from lavra.tokens.tokenizer import Tokenizer
 
 try:
     from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
+    from lavra.server.app import spans_module
     from lavra.server.run import free_port, serve
-    from lavra.server.traces import spans_module
 except ImportError as missing:  # only the server needs them
     raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
 

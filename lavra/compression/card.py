@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.errors import LavraError
-from lavra.base.files import read_json, write_json
+from lavra.base.files import write_json
 from lavra.base.units import format_size
 from lavra.compression.config import TARGETS, TUNABLE, Form
 from lavra.compression.measure import Comparison
@@ -168,15 +168,6 @@ class QualityCard:
 def write_quality(card: QualityCard, folder: Path) -> None:
     """Write `quality.json`."""
     write_json(folder / QUALITY_FILE, card.as_mapping())
-
-
-def read_quality(folder: Path) -> QualityCard:
-    """The card of a compressed folder."""
-    raw = read_json(folder / QUALITY_FILE)
-    for derived in ("holds", "misses"):
-        raw.pop(derived)
-    raw["comparison"].pop("bits_increase")
-    return QualityCard(**{**raw, "comparison": Comparison(**raw["comparison"]), "bars": Bars(**raw["bars"])})
 
 
 def _size(num_bytes: int | None) -> str:

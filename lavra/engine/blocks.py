@@ -43,11 +43,6 @@ class BlockPool:
         """Blocks nobody holds."""
         return len(self._blank) + len(self._kept)
 
-    @property
-    def num_published(self) -> int:
-        """Blocks that can be found by their hash."""
-        return len(self._by_hash)
-
     def holders(self, block: int) -> int:
         """Sequences that hold a block."""
         return self._holders[block]
@@ -101,13 +96,6 @@ class BlockPool:
                 self._blank.append(block)
             else:
                 self._kept[block] = None
-
-    def forget_all(self) -> None:
-        """No block can be found any more: their content is not what it was."""
-        for block in list(self._by_hash.values()):
-            self._forget(block)
-        self._blank.extend(self._kept)
-        self._kept.clear()
 
     def _forget(self, block: int) -> None:
         content = self._hash_of[block]

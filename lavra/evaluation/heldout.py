@@ -6,32 +6,14 @@ only numbers go out.  A ratio below 1 means the model needs fewer bits; the tabl
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lavra.base.errors import InputError
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.evaluation.compressors import DEFAULT_PRIMING_BYTES, compress_held_out
 from lavra.evaluation.ngram import NgramConfig, NgramModel
-
-
-def bits_per_byte(nll: float, num_bytes: int) -> float:
-    """Bits per byte of text.
-
-    Args:
-        nll: negative log-likelihood of the whole text in nats, ends of documents included.
-        num_bytes: UTF-8 bytes of the text.
-
-    Raises:
-        InputError: there are no bytes, or the likelihood is not a number.
-    """
-    if num_bytes < 1:
-        raise InputError(f"the text has {num_bytes} bytes; bits per byte need at least 1")
-    if not math.isfinite(nll):
-        raise InputError(f"the negative log-likelihood is {nll}; score the text again with a model that is sound")
-    return nll / math.log(2.0) / num_bytes
+from lavra.metrics.bits import bits_per_byte
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,75 +146,3 @@ def _ngram_baseline(train: TokenDataset, held: TokenDataset, config: NgramConfig
         seconds=model.seconds + score.seconds,
         note=f"{model.num_tokens_unused} training tokens were left out" if model.num_tokens_unused else "",
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """A figure measured several times.
-
-    Attributes:
-        mean: arithmetic mean.
-        least: smallest value.
-        greatest: largest value.
-        deviation: sample standard deviation; None of a single value.
-        count: how many values.
-    """
-
-    mean: float
-    least: float
-    greatest: float
-    deviation: float | None
-    count: int
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Mean and spread.
-
-    Raises:
-        InputError: there are no values.
-    """
-    if not values:
-        raise InputError("there are 0 values; a mean needs at least 1")
-    return Spread(
-        mean=statistics.fmean(values),
-        least=min(values),
-        greatest=max(values),
-        deviation=statistics.stdev(values) if len(values) > 1 else None,
-        count=len(values),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpreadRow:
-    """A baseline over several splits.
-
-    Attributes:
-        name: the baseline's.
-        bits_per_byte: its own.
-        ratio: the model's over its, split by split.
-    """
-
-    name: str
-    bits_per_byte: Spread
-    ratio: Spread
-
-
-def over_splits(results: Sequence[HeldoutResult]) -> tuple[Spread, tuple[SpreadRow, ...]]:
-    """The model's bits per byte over several split seeds, and each baseline's with the ratio to it.
-
-    Raises:
-        InputError: there are no results, or they do not have the same baselines.
-    """
-    names = [[row.baseline.name for row in result.rows] for result in results]
-    if any(other != names[0] for other in names[1:]):
-        raise InputError(f"the splits have different baselines, {names}; measure the same ones on each")
-    model = spread([result.model_bits_per_byte for result in results])
-    rows = [
-        SpreadRow(
-            name=column[0].baseline.name,
-            bits_per_byte=spread([row.baseline.bits_per_byte for row in column]),
-            ratio=spread([row.ratio for row in column]),
-        )
-        for column in zip(*(result.rows for result in results), strict=True)
-    ]
-    return model, tuple(rows)

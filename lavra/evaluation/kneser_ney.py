@@ -67,11 +67,6 @@ class KneserNey:
         """(D1, D2, D3+) of each order, unigrams first."""
         return tuple(level.discounts for level in self._levels)
 
-    @property
-    def num_grams(self) -> int:
-        """Distinct n-grams of all orders."""
-        return sum(len(level.gram_keys) for level in self._levels)
-
     @classmethod
     def train(cls, targets: Ints, neighbours: Sequence[Ints], vocab_size: int) -> KneserNey:
         """Count and smooth.

@@ -128,7 +128,7 @@ class InProcessModel:
                 results[index].sort(key=mean_logprob, reverse=True)
         return results
 
-    def submit(self, request: GenerateRequest) -> TokenStream:
+    def submit(self, request: GenerateRequest) -> InProcessStream:
         """Start one request and read it as it is written.
 
         Raises:
@@ -136,7 +136,7 @@ class InProcessModel:
         """
         if request.n != 1:
             raise ConfigError(f"n={request.n}: a stream is one completion; use generate for several")
-        return TokenStream(self, self._plan([request])[0])
+        return InProcessStream(self, self._plan([request])[0])
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Log-probabilities of given texts, in the order of the requests; see `lavra.generate.scoring`."""
@@ -198,7 +198,7 @@ class InProcessModel:
             return search.run(state, logits, cancelled=cancelled.is_set if cancelled else lambda: False)
 
 
-class TokenStream:
+class InProcessStream:
     """A completion being written; read it once, with `for` or `async for`.  Nothing runs until it is read."""
 
     def __init__(self, model: InProcessModel, plan: DecodingPlan) -> None:

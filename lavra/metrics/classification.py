@@ -135,6 +135,23 @@ def f1(true_positives: float, predicted: float, expected: float) -> tuple[float,
     return precision, recall, 2.0 * true_positives / (predicted + expected) if predicted + expected else 0.0
 
 
+def macro_f1(truth: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]) -> float:
+    """Mean F1 over all labels.
+
+    A label neither asked for nor answered counts as 0; `ClassificationScores.macro_f1` leaves such a label out.
+
+    Args:
+        truth: (N,) the right labels.
+        answers: (N,) the given ones; None, no label at all, is wrong for the right label's recall.
+        labels: the labels averaged over.
+    """
+    total = 0.0
+    for label in labels:
+        hits = sum(right == label == given for right, given in zip(truth, answers, strict=True))
+        total += f1(hits, sum(given == label for given in answers), sum(right == label for right in truth))[2]
+    return total / len(labels)
+
+
 def classification_scores(expected: Int64s, predicted: Int64s, names: Sequence[str]) -> ClassificationScores:
     """Scores of one class a sample.
 

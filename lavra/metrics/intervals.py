@@ -2,8 +2,8 @@
 
 The percentile bootstrap (Efron 1979): the samples are drawn again with replacement many times, and the middle 95 % of
 the scores of those draws is the interval.  For a share of right answers there is an exact one (Clopper and Pearson
-1934).  Draws come from Philox by seed, so an interval is the same on every machine.  Deliberately absent:
-bias-corrected intervals.
+1934), and Wilson's (1927), which is narrower and right on average.  Draws come from Philox by seed, so an interval is
+the same on every machine.  Deliberately absent: bias-corrected intervals.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +133,29 @@ def share_interval(successes: int, trials: int, *, level: float = LEVEL) -> Inte
     tail = (1.0 - level) / 2.0
     low = 0.0 if successes == 0 else _share_at(successes, trials, tail)
     high = 1.0 if successes == trials else _share_at(successes + 1, trials, 1.0 - tail)
+    return Interval(low=low, high=high, level=level)
+
+
+def wilson_interval(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
+    """Wilson's interval of a share: right on average, where `share_interval` is never too narrow.
+
+    Args:
+        successes: how many were right.
+        trials: of how many; where there are none, the share may be anything from 0 to 1.
+        level: how often the interval is to hold the true share.
+
+    Raises:
+        ConfigError: `level` is out of range.
+    """
+    _check(1, level)
+    if trials == 0:
+        return Interval(low=0.0, high=1.0, level=level)
+    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
+    share, weight = successes / trials, z * z / trials
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
     return Interval(low=low, high=high, level=level)
 
 

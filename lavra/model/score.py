@@ -12,7 +12,6 @@ All results are in nats.  Deliberately absent: tasks and metrics built on scores
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 T = TypeVar("T")
@@ -30,17 +29,6 @@ LOGITS_BYTES = 64 * 2**20  # float32 logits held at once
 
 class _Head(Protocol):
     def logits(self, hidden: Tensor) -> Tensor: ...
-
-
-def bits_per_byte(nll_sum_nats: float, num_bytes: int) -> float:
-    """Bits the model needs per byte of text: nats / ln 2 / bytes; comparable across tokenizers and with gzip.
-
-    Raises:
-        InputError: there are no bytes.
-    """
-    if num_bytes <= 0:
-        raise InputError(f"num_bytes={num_bytes}: bits per byte need at least 1 byte of text")
-    return nll_sum_nats / math.log(2) / num_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

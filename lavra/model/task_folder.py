@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import nn
 
 from lavra.base.errors import CheckpointError
 from lavra.base.tasks import HeadKind, Problem
@@ -198,8 +197,3 @@ def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
     if names:
         return tuple(str(names[index]) for index in sorted(names, key=int))
     return tuple(f"LABEL_{index}" for index in range(int(raw.get("num_labels", 2))))
-
-
-def is_task_model(model: nn.Module) -> bool:
-    """Whether a model has a task's head."""
-    return isinstance(model, TaskModel)

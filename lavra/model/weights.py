@@ -143,18 +143,6 @@ def each_layer(pattern: Iterable[Rule], num_layers: int) -> WeightTable:
     return [one.at(layer) for layer in range(num_layers) for one in rules]
 
 
-def to_theirs(table: WeightTable, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our tensors under their names and in their forms."""
-    return {one.theirs: one.form.join([ours[name] for name in one.ours]) for one in table}
-
-
-def to_ours(table: WeightTable, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their tensors under our names and in our forms."""
-    return {
-        name: part for one in table for name, part in zip(one.ours, one.form.split(theirs[one.theirs]), strict=True)
-    }
-
-
 def their_shape(one: Rule, ours: Mapping[str, Tensor]) -> tuple[int, ...]:
     """The shape a tensor of theirs must have to hold ours.
 

@@ -18,7 +18,7 @@ from lavra.base.device import pick_device
 from lavra.base.ports import Hook
 from lavra.data.batch import BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.evaluation.heldout import bits_per_byte
+from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Model, build_model
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.heldout import fill_holes, sample_documents, score_documents

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from lavra import __version__
 from lavra.base.device import find_compiler
 from lavra.base.ports import Progress
 from lavra.base.units import format_duration
+from lavra.base.version import VERSION
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
@@ -139,7 +139,7 @@ def _headline(results: list[StageResult]) -> tuple[Fact, ...]:
 
 def _versions() -> dict[str, str]:
     return {
-        "lavra": __version__,
+        "lavra": VERSION,
         "Python": platform.python_version(),
         "PyTorch": str(torch.__version__),
         "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",

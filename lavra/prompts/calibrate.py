@@ -24,6 +24,7 @@ from lavra.base.arrays import Float64s
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import LanguageModel
 from lavra.base.types import Score, ScoreRequest
+from lavra.metrics.probabilities import softmax
 from lavra.prompts.example import Example
 from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Prompt
@@ -182,12 +183,6 @@ def calibrated(probabilities: Float64s, prior: Float64s) -> Float64s:
     """
     tiny = np.finfo(np.float64).tiny  # a label that never had a chance divides nothing by nothing
     return softmax(np.log(np.maximum(probabilities, tiny)) - np.log(np.maximum(prior, tiny)))
-
-
-def softmax(scores: Float64s) -> Float64s:
-    """(N,L) probabilities of log-scores, each row with sum 1."""
-    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def _overlaps(labels: Sequence[str]) -> list[str]:

@@ -13,12 +13,15 @@ from itertools import combinations
 
 from lavra.base.errors import InputError
 from lavra.base.ports import Progress
+from lavra.metrics.calibration import log_loss
+from lavra.metrics.classification import macro_f1
+from lavra.metrics.intervals import wilson_interval
+from lavra.metrics.paired import holm, mcnemar_exact
 from lavra.prompts.answer import Answer, Answerer
 from lavra.prompts.cost import Price
 from lavra.prompts.example import Example
 from lavra.prompts.expectations import verdict_of
 from lavra.prompts.prompt import Prompt
-from lavra.prompts.statistics import holm, log_loss, macro_f1, mcnemar_exact, wilson_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +163,7 @@ def _result(
 ) -> PromptResult:
     answers = answerer.answers([sample.input for sample in samples], progress)
     right = tuple(verdict_of(sample, answer).passed for sample, answer in zip(samples, answers, strict=True))
+    interval = wilson_interval(sum(right), len(samples))
     read, written = sum(one.num_read for one in answers), sum(one.num_written for one in answers)
     labels = answerer.prompt.labels
     given = [_label(answer, labels) for answer in answers]
@@ -167,7 +171,7 @@ def _result(
         title=title,
         num_samples=len(samples),
         num_right=sum(right),
-        interval=wilson_interval(sum(right), len(samples)),
+        interval=(interval.low, interval.high),
         macro_f1=macro_f1([sample.expected for sample in samples], given, labels) if labels else None,
         log_loss=_log_loss(samples, answers),
         mean_read=read / max(1, sum(one.num_read > 0 for one in answers)),

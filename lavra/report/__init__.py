@@ -4,7 +4,6 @@ from lavra.report.page import Report, load_sections
 from lavra.report.section import (
     Bar,
     BarChart,
-    Block,
     Cell,
     Details,
     Fact,
@@ -13,6 +12,7 @@ from lavra.report.section import (
     Paragraph,
     SampleBlock,
     Section,
+    SectionBlock,
     Series,
     Table,
     Tone,
@@ -21,7 +21,6 @@ from lavra.report.section import (
 __all__ = [
     "Bar",
     "BarChart",
-    "Block",
     "Cell",
     "Details",
     "Fact",
@@ -31,6 +30,7 @@ __all__ = [
     "Report",
     "SampleBlock",
     "Section",
+    "SectionBlock",
     "Series",
     "Table",
     "Tone",

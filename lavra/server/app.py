@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import ModuleType
 from typing import Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from lavra import __version__
+from lavra.base.errors import MissingDependencyError
+from lavra.base.version import VERSION
 from lavra.server.chat import chat_router
 from lavra.server.completions import completion_router
 from lavra.server.config import ServeConfig
@@ -22,7 +25,6 @@ from lavra.server.heads import head_router
 from lavra.server.plain import status_router, token_router
 from lavra.server.rerank import rerank_router
 from lavra.server.served import ModelTable
-from lavra.server.traces import spans_module
 
 ROUTERS: Final = (
     chat_router,
@@ -58,7 +60,7 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         if provider is not None:
             provider.shutdown()  # what is still to be sent is
 
-    app = FastAPI(title="lavra", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.edge = edge
     for make in ROUTERS:
         app.include_router(make(edge))
@@ -71,3 +73,15 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         app.add_middleware(spans.Spans, provider=provider)
     app.add_middleware(Gate, config=config, answered=edge.metrics.answered)
     return app
+
+
+def spans_module() -> ModuleType:
+    """`lavra.server.spans`, which sends traces; imported only where they are wanted.
+
+    Raises:
+        MissingDependencyError: OpenTelemetry is not installed.
+    """
+    try:
+        return importlib.import_module("lavra.server.spans")
+    except ImportError as missing:
+        raise MissingDependencyError(missing.name or "opentelemetry", "sending traces", "otel") from missing

@@ -14,7 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lavra import __version__
+from lavra.base.version import VERSION
 from lavra.server.errors import describe
 from lavra.server.traces import CURRENT, Trace
 
@@ -36,7 +36,7 @@ def open_provider(url: str) -> TracerProvider:
         url: of OTLP over HTTP; without a path, the usual one is added.
     """
     endpoint = url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/v1/traces"
-    provider = TracerProvider(resource=Resource.create({"service.name": "lavra", "service.version": __version__}))
+    provider = TracerProvider(resource=Resource.create({"service.name": "lavra", "service.version": VERSION}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=_SECONDS)))
     return provider
 
@@ -50,7 +50,7 @@ class Spans:
     """
 
     def __init__(self, app: ASGIApp, provider: TracerProvider) -> None:
-        self._app, self._tracer = app, provider.get_tracer("lavra", __version__)
+        self._app, self._tracer = app, provider.get_tracer("lavra", VERSION)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""

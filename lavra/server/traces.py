@@ -7,15 +7,12 @@ answer is in it.  This module knows no OpenTelemetry: `lavra.server.spans` makes
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Final
 
-from lavra.base.errors import MissingDependencyError
 from lavra.base.types import Completion
 from lavra.engine.stream import Piece, PieceWatch
 from lavra.server.schemas import Body
@@ -143,15 +140,3 @@ def failed(error: BaseException) -> None:
     trace = CURRENT.get()
     if trace is not None:
         trace.error = error
-
-
-def spans_module() -> ModuleType:
-    """`lavra.server.spans`, which sends traces.
-
-    Raises:
-        MissingDependencyError: OpenTelemetry is not installed.
-    """
-    try:
-        return importlib.import_module("lavra.server.spans")
-    except ImportError as missing:
-        raise MissingDependencyError(missing.name or "opentelemetry", "sending traces", "otel") from missing

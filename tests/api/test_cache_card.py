@@ -13,12 +13,13 @@ from lavra.api.cache_card import measure_cache
 from lavra.base.card import read_card
 from lavra.base.errors import ConfigError, InputError
 from lavra.cli.main import main
-from lavra.compression.card import Bars, QualityError, read_quality
+from lavra.compression.card import Bars, QualityError
 from lavra.compression.config import CompressConfig
 from lavra.compression.texts import named_texts
 from lavra.model import save_checkpoint
 from lavra.tokens import Tokenizer
 from tests.compression.conftest import STORY
+from tests.compression.quality import read_quality
 from tests.generate.tiny import tiny_in_process
 
 

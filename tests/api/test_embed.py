@@ -13,6 +13,7 @@ from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config
 from lavra.api.embed import TorchEmbedder
 from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError
 from lavra.model.pooling import Pooling
+from lavra.testing.embedder import EmbedderConformance
 from tests.generate.tiny import tiny_in_process
 
 TEXTS = [
@@ -49,6 +50,33 @@ def peer(minilm_folder):
             return model(**batch).last_hidden_state, batch["attention_mask"]
 
     return hidden
+
+
+class TestEncoder(EmbedderConformance):
+    family = "bert"
+
+    def make_embedder(self):
+        model = tiny_in_process(self.family)
+        return TorchEmbedder(model.model, model.reading, EmbeddingConfig(), batch_size=2)
+
+
+class TestDecoder(TestEncoder):
+    family = "llama"
+
+
+class TestEncoderOfAnEncoderDecoder(TestEncoder):
+    family = "t5"
+
+
+class TestLoaded(EmbedderConformance):
+    """`lavra.load`'s model is an embedder too."""
+
+    @pytest.fixture(autouse=True)
+    def _model(self, minilm):
+        self.model = minilm
+
+    def make_embedder(self):
+        return self.model
 
 
 def test_minilm_equals_transformers_mean_pooled_and_normalised(minilm, peer):

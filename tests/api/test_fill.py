@@ -11,6 +11,7 @@ from lavra.api.fill import TorchMaskFiller, mask_filler, target_id
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.ports import MaskFiller
 from lavra.base.types import FillRequest
+from lavra.testing.mask_filler import MaskFillerConformance
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.train import train_tokenizer
 from tests.generate.tiny import TEXTS, tiny_in_process
@@ -63,6 +64,20 @@ def peer(folder):
 
 def as_peer(found):
     return [(one.token, one.logprob) for one in found]
+
+
+class TestConformance(MaskFillerConformance):
+    """Both kinds of tokenizer; a model with rows to spare, which are no tokens, is below."""
+
+    @pytest.fixture(autouse=True)
+    def _model(self, folder):
+        model = lavra.load(folder)
+        self.filler, tokenizer = mask_filler(model.port), model.tokenizer
+        self.num_tokens, self.mask = tokenizer.vocab_size, tokenizer.token(tokenizer.mask_id)
+        self.words = [(word, target_id(tokenizer, word)) for word in ("a", "b", "d")]
+
+    def make_filler(self):
+        return self.filler
 
 
 def test_the_pipeline_says_the_same(folder):

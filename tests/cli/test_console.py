@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import pytest
 
 from lavra.base.events import emit
+from lavra.base.ports import Progress, silent
 from lavra.cli import console
 from lavra.cli.console import Meter, Unit, meter, print_rows, stages_shown
+from lavra.testing.progress import ProgressConformance
 
 
 class Clock:
@@ -31,6 +34,36 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(console, "time", clock)
     return clock
+
+
+class TestLines(ProgressConformance):
+    """A meter that shows every call."""
+
+    stream_type: type[io.StringIO] = io.StringIO
+
+    @pytest.fixture(autouse=True)
+    def _eager(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(console, "LINE_EVERY", 0.0)
+        monkeypatch.setattr(console, "BAR_AFTER", 0.0)
+        self.stream = self.stream_type()
+        with meter(Unit.THINGS, self.stream) as self.meter:
+            yield
+
+    def make_progress(self) -> Meter:
+        return self.meter
+
+    def shown(self) -> str | None:
+        self.meter.close()
+        return self.stream.getvalue()
+
+
+class TestBar(TestLines):
+    stream_type = Terminal
+
+
+class TestSilent(ProgressConformance):
+    def make_progress(self) -> Progress:
+        return silent
 
 
 def run(shown: Meter, clock: Clock, step: str, seconds: int, note: str = "") -> None:

@@ -9,9 +9,9 @@ import torch
 import lavra
 from lavra.base.card import read_card
 from lavra.cli.main import main
-from lavra.compression.card import read_quality
 from lavra.compression.memory import peak_memory
 from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
+from tests.compression.quality import read_quality
 
 pytestmark = pytest.mark.data
 

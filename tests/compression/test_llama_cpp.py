@@ -9,8 +9,8 @@ import torch
 
 import lavra
 from lavra.compression.gguf import GgufOptions, export_gguf, load_gguf_weights
+from lavra.metrics.bits import bits_per_byte
 from lavra.model import build_model, load_checkpoint, preset
-from lavra.model.score import bits_per_byte
 from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
 from tests.model.variants import scale_weights
 

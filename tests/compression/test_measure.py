@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional
 
 from lavra.base.errors import InputError
-from lavra.compression.card import BARS, QualityCard, QualityError, read_quality, write_quality
+from lavra.compression.card import BARS, QualityCard, QualityError, write_quality
 from lavra.compression.measure import Comparison, compare_models
 from lavra.compression.samples import Asked, QualitySample
 from lavra.model import build_model, preset
+from tests.compression.quality import read_quality
 from tests.model.variants import ALL, VOCAB, ours_of, theirs
 
 FIVE = [one for one in ALL if one.name in ("gpt2", "bert", "t5-v1.1")]

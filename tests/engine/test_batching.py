@@ -10,10 +10,12 @@ from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import TorchMaskFiller
 from lavra.base.errors import ContextLengthError, LavraError, OverloadedError
-from lavra.base.ports import Embedder, MaskFiller
+from lavra.base.ports import MaskFiller
 from lavra.base.types import FillRequest
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller
-from tests.generate.tiny import tiny_in_process
+from lavra.testing.embedder import EmbedderConformance
+from lavra.testing.mask_filler import MaskFillerConformance
+from tests.generate.tiny import tiny_in_process, tiny_tokenizer
 
 
 def real():
@@ -51,8 +53,29 @@ def together(embedder, requests):
     return found, threads
 
 
-def test_it_is_an_embedder():
-    assert isinstance(BatchingEmbedder(Gated()), Embedder)
+class TestEmbedder(EmbedderConformance):
+    def make_embedder(self):
+        return self.worker
+
+    @pytest.fixture(autouse=True)
+    def _worker(self):
+        self.worker = BatchingEmbedder(real())
+        yield
+        self.worker.close()
+
+
+class TestMaskFiller(MaskFillerConformance):
+    num_tokens = tiny_tokenizer("bert").vocab_size
+    words = tuple((word, tiny_tokenizer("bert").id(word)) for word in ("a", "b"))
+
+    def make_filler(self):
+        return self.worker
+
+    @pytest.fixture(autouse=True)
+    def _worker(self):
+        self.worker = BatchingMaskFiller(TorchMaskFiller(tiny_in_process("bert")))
+        yield
+        self.worker.close()
 
 
 def test_company_does_not_matter():

@@ -58,17 +58,16 @@ class PoolMachine(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.held) - 1))
         self.pool.release(self.held.pop(place))
 
-    @rule()
-    def forget_all(self):
-        self.pool.forget_all()
-        self.content = {}
-
     @invariant()
     def counts_agree(self):
         holders = [sum(block in one for one in self.held) for block in range(NUM_BLOCKS)]
         assert [self.pool.holders(block) for block in range(NUM_BLOCKS)] == holders
         assert self.pool.num_free == holders.count(0)
-        assert self.pool.num_published == len(self.content)
+        for name in range(10):
+            key = bytes([name])
+            found = self.pool.find([key])
+            assert found == ([self.content[key]] if key in self.content else [])
+            self.pool.release(found)
 
 
 TestPool = PoolMachine.TestCase

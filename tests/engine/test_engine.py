@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError, LavraError, OverloadedError
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
-from lavra.engine import DraftModel
+from lavra.engine import DraftModel, Engine
+from lavra.engine.runners.torch import TorchRunner
 from lavra.testing.language_model import LanguageModelConformance
+from lavra.testing.stream import StreamConformance
 from tests.engine.scripted import ScriptedRunner
 from tests.engine.tiny import scripted_engine, torch_engine
 from tests.generate.tiny import tiny_in_process
@@ -52,6 +54,19 @@ class TestGuessing(Conformance):
     settings: ClassVar = {"lookup_tokens": 4, "lookup_ngram": 1}
 
 
+class TestDrafting(Conformance):
+    """A smaller model guesses; this one is another of the same vocabulary."""
+
+    @pytest.fixture(autouse=True)
+    def engine(self):
+        small, model = tiny_in_process(seed=1), tiny_in_process()
+        drafting = DraftModel(TorchRunner(small.model, small.config, num_blocks=64, block_size=4))
+        runner = TorchRunner(model.model, model.config, num_blocks=64, block_size=4)
+        with Engine(runner, model.reading, stop_ids=model.stop_ids, draft=drafting) as self.made:
+            yield
+        assert drafting.num_free == 64
+
+
 class TestNoPrefixCache(Conformance):
     settings: ClassVar = {"prefix_cache": False}
 
@@ -66,6 +81,16 @@ class TestPreempting(Conformance):
 class TestEncoderDecoder(Conformance):
     family = "t5"
     prompts = ("The", "Once upon a time there was", "She loved to play outside and Lily")
+
+
+class TestStream(StreamConformance):
+    @pytest.fixture(autouse=True)
+    def engine(self):
+        with torch_engine("llama") as self.made:
+            yield
+
+    def open_stream(self):
+        return self.made.submit(GenerateRequest(prompt="Once upon a time", max_tokens=40))
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "falcon", "t5"])

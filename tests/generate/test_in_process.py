@@ -11,6 +11,7 @@ from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, Scor
 from lavra.generate.in_process import InProcessModel, context_length
 from lavra.model.checkpoint import save_checkpoint
 from lavra.testing.language_model import LanguageModelConformance
+from lavra.testing.stream import StreamConformance
 from tests.generate.tiny import tiny_in_process, tiny_model, tiny_tokenizer
 
 LONG = "Once upon a time there was a little girl named Lily. " * 12
@@ -41,6 +42,17 @@ class TestEncoderDecoder(LanguageModelConformance):
 
     def make_model(self):
         return tiny_in_process("t5")
+
+
+class TestStream(StreamConformance):
+    family = "llama"
+
+    def open_stream(self):
+        return tiny_in_process(self.family).submit(GenerateRequest(prompt="Once upon a time", max_tokens=40))
+
+
+class TestStreamOfAnEncoderDecoder(TestStream):
+    family = "t5"
 
 
 def one(model, prompt, **settings):

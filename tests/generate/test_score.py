@@ -1,7 +1,5 @@
 """Scores against transformers' loss, windows against a naive reading of each token's own context."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +12,7 @@ from lavra.base.types import ScoreRequest
 from lavra.engine.runners.adapted import front_of
 from lavra.generate.in_process import InProcessModel
 from lavra.model.checkpoint import save_checkpoint
-from lavra.model.score import bits_per_byte, plan_windows, score_masked, score_sequences, score_targets, score_tokens
+from lavra.model.score import plan_windows, score_masked, score_sequences, score_targets, score_tokens
 from tests.engine.adapted import adapted, logits_alone
 from tests.generate.tiny import tiny_in_process, tiny_model
 
@@ -123,12 +121,6 @@ def test_targets_given_sources_equal_transformers_loss(tmp_path):
     for source, target, nll in zip(sources, targets, found, strict=True):
         loss = peer(input_ids=torch.tensor([source]), labels=torch.tensor([target])).loss.item()
         assert nll.mean().item() == pytest.approx(loss, abs=1e-4)
-
-
-def test_bits_per_byte():
-    assert bits_per_byte(8 * math.log(2), 4) == pytest.approx(2)
-    with pytest.raises(InputError, match="num_bytes=0"):
-        bits_per_byte(1.0, 0)
 
 
 def test_requests_of_a_decoder():

@@ -17,6 +17,7 @@ from lavra.base.errors import InputError
 from lavra.metrics.classification import (
     classification_intervals,
     classification_scores,
+    macro_f1,
     multi_label_intervals,
     multi_label_scores,
     ranks,
@@ -131,3 +132,11 @@ def test_what_cannot_be_scored_is_refused() -> None:
         regression_scores(one.astype(float), np.array([math.nan]))
     with pytest.raises(InputError, match=r"give \(N, C\)"):
         multi_label_scores(np.ones((2, 3), dtype=bool), np.ones((2, 3), dtype=bool), NAMES)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["a", "b", "c", None])), min_size=1, max_size=30))
+def test_macro_f1_is_sklearns(pairs) -> None:
+    truth, answers = [one for one, _ in pairs], [other for _, other in pairs]
+    named = ["none" if answer is None else answer for answer in answers]  # a class that is not averaged over
+    expected = metrics.f1_score(truth, named, labels=list("abc"), average="macro", zero_division=0.0)
+    assert macro_f1(truth, answers, list("abc")) == pytest.approx(expected)

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.metrics.intervals import difference_interval, mean_interval, score_intervals, share_interval
+from lavra.metrics.intervals import (
+    Interval,
+    difference_interval,
+    mean_interval,
+    score_intervals,
+    share_interval,
+    wilson_interval,
+)
 
 
 @given(
@@ -28,6 +35,19 @@ def test_the_exact_interval_of_many_trials() -> None:
     found = share_interval(61_000, 67_349)
     theirs = stats.binomtest(61_000, 67_349).proportion_ci(method="exact")
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-8)
+
+
+@pytest.mark.parametrize(("right", "all_"), [(0, 5), (3, 7), (7, 7), (50, 100), (999, 1000), (1, 1)])
+def test_the_interval_is_wilsons(right: int, all_: int) -> None:
+    theirs = stats.binomtest(right, all_).proportion_ci(0.95, method="wilson")
+    found = wilson_interval(right, all_)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_without_samples_anything_is_possible() -> None:
+    assert wilson_interval(0, 0) == Interval(low=0.0, high=1.0)
+    with pytest.raises(ConfigError, match="level is 2"):
+        wilson_interval(1, 2, level=2)
 
 
 def test_the_bootstrap_is_close_to_scipys_and_to_the_normal_interval() -> None:

@@ -5,7 +5,7 @@ import torch
 
 from lavra.model import EncoderDecoder
 from lavra.model.families import family
-from lavra.model.weights import to_theirs
+from tests.model.tables import to_theirs
 from tests.model.variants import ALL, DECODERS, ENCODER_DECODERS, ENCODERS, inputs, right_padded, theirs
 
 # Of the standard deviation of the logits.

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.model.families import FAMILIES, family, preset
-from lavra.model.weights import Grouped, Stacked, Transposed, to_ours, to_theirs
+from lavra.model.weights import Grouped, Stacked, Transposed
+from tests.model.tables import to_ours, to_theirs
 from tests.model.variants import ALL, theirs
 
 

@@ -20,13 +20,13 @@ import lavra
 from lavra.base.errors import ConfigError
 from lavra.base.workspace import Workspace
 from lavra.cli import serve, up
-from lavra.compression.card import read_quality
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stages import planning
 from lavra.pipeline.stages.planning import draft
 from lavra.pipeline.up import run_up
 from lavra.train import Parallel
+from tests.compression.quality import read_quality
 
 NUM_FILES = 40
 

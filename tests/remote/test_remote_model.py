@@ -9,6 +9,7 @@ from lavra.base.types import Constraint, ConstraintKind, FinishReason, GenerateR
 from lavra.remote import RemoteConfig, RemoteModel
 from lavra.remote.answering import NO_IDS
 from lavra.testing.language_model import LanguageModelConformance
+from lavra.testing.stream import StreamConformance
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 from tests.server.conftest import running, served
@@ -45,6 +46,16 @@ class TestConformance(LanguageModelConformance):
 
     # Its made-up ids mean nothing to the server; `test_scores_are_those_of_the_model` compares with text.
     test_scores_agree_with_the_logprobs_of_generation = None
+
+
+class TestStream(StreamConformance):
+    @pytest.fixture(autouse=True)
+    def _model(self, url):
+        with opened(url, token_id=Interned().__getitem__) as self.model:
+            yield
+
+    def open_stream(self):
+        return self.model.submit(GenerateRequest(prompt=PROMPT, max_tokens=40))
 
 
 def test_it_says_what_the_model_says(url):

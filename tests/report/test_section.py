@@ -59,6 +59,17 @@ def test_every_kind_of_block_survives(tmp_path: Path, sample_report: Report) -> 
         assert Section.load(tmp_path / f"{number}.json") == section
 
 
+def test_files_name_kinds_by_words_that_stay(tmp_path: Path) -> None:
+    """Sections written by an older version open, whatever the classes are called by now."""
+    sample = {"kind": "Sample", "prompt": "a", "completion": "b", "reference": "c", "note": ""}
+    path = tmp_path / "section.json"
+    path.write_text(json.dumps({"kind": "Section", "title": "t", "summary": "s", "blocks": [sample], "seconds": None}))
+    section = Section.load(path)
+    assert section.blocks == (SampleBlock(prompt="a", completion="b", reference="c"),)
+    section.save(path)
+    assert json.loads(path.read_text())["blocks"] == [sample]
+
+
 def test_blocks_that_cannot_be_drawn_are_refused() -> None:
     with pytest.raises(InputError, match="row 0 of table 'c' has 1 cells; it needs 2"):
         Table(columns=("a", "b"), rows=(("x",),), caption="c")

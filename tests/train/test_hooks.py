@@ -6,7 +6,32 @@ import json
 
 import pytest
 
+from lavra.testing.hook import HookConformance
 from lavra.train import CallbackHook, JsonlHook, TensorBoardHook, read_metrics
+
+
+class TestLines(HookConformance):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.path = tmp_path / "run" / "metrics.jsonl"
+
+    def make_hook(self):
+        return JsonlHook(self.path)
+
+
+class TestCallback(HookConformance):
+    def make_hook(self):
+        return CallbackHook(lambda step, metrics: None)
+
+
+class TestTensorBoard(HookConformance):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        pytest.importorskip("tensorboard")
+        self.path = tmp_path
+
+    def make_hook(self):
+        return TensorBoardHook(self.path)
 
 
 def test_lines_come_back_in_order_and_the_last_of_a_step_wins(tmp_path):

@@ -6,8 +6,6 @@ only be counted as an error, so it is named before anything is trained.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +13,6 @@ from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.base.tasks import Problem
 from lavra.data.labelled.samples import Label, Sample, TagSample, TextSample, Trouble
 from lavra.metrics.tag_schemes import OUTSIDE, parts
-
-MANY_CLASSES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,47 +146,6 @@ def conflicting_labels(samples: Iterable[Sample]) -> list[Trouble]:
 
 def _as_set(label: Label | None) -> Label | frozenset[str] | None:
     return frozenset(label) if isinstance(label, tuple) else label
-
-
-@dataclass(frozen=True, kw_only=True)
-class Balance:
-    """How often each class occurs.
-
-    Attributes:
-        counts: samples by class, most frequent first.
-        num_samples: labelled samples.
-    """
-
-    counts: dict[str, int]
-    num_samples: int
-
-    @property
-    def majority_share(self) -> float:
-        """Share of samples in the most frequent class: the accuracy of always answering it; NaN without samples."""
-        return max(self.counts.values(), default=0) / self.num_samples if self.num_samples else math.nan
-
-    def line(self, most: int = 10) -> str:
-        """`yes 60 (75 %), no 20 (25 %)`."""
-        shown = [
-            f"{name} {count:,} ({count / self.num_samples:.0%})" for name, count in list(self.counts.items())[:most]
-        ]
-        hidden = len(self.counts) - len(shown)
-        return ", ".join([*shown, f"and {hidden} more"] if hidden else shown)
-
-
-def class_balance(samples: Iterable[Sample]) -> Balance:
-    """How often each class of the samples occurs; several labels of one sample count each."""
-    labels = [sample.label for sample in samples if isinstance(sample, TextSample) and sample.label is not None]
-    counts = Counter(name for label in labels for name in names_of(label))
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return Balance(counts=dict(ordered), num_samples=len(labels))
-
-
-def too_many_classes(labels: LabelSet, num_samples: int) -> str:
-    """A warning where classes look like free text or ids; empty where they do not."""
-    if labels.problem is Problem.REGRESSION or len(labels.names) < max(2, min(MANY_CLASSES, num_samples // 2)):
-        return ""
-    return f"{len(labels.names):,} classes among {num_samples:,} samples; is the column of labels the right one?"
 
 
 def _by_number(name: str) -> tuple[int, float, str]:

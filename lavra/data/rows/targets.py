@@ -20,7 +20,7 @@ from lavra.base.arrays import Int32s
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.batch import IGNORE
 from lavra.data.labelled.samples import Place, RewriteSample, Trouble
-from lavra.data.rows.encoding import EncodedRows, RowFormat, encode_rows
+from lavra.data.rows.encoding import RowFormat, encode_rows
 from lavra.data.rows.language import LanguageRows, Sequences
 from lavra.data.rows.word_pieces import frame_of
 
@@ -120,23 +120,6 @@ def completion_rows(
         troubles=tuple(troubles),
     )
     return LanguageRows.of(sequences, form, packed=packed)
-
-
-def prompt_rows(samples: Sequence[RewriteSample], form: RowFormat, *, separator: str = "") -> EncodedRows:
-    """What a decoder reads before it writes; over `max_tokens` it is cut, left out or refused like a sample."""
-    frame = frame_of(form)
-    ids: list[Int32s] = []
-    sources: list[int] = []
-    troubles: list[Trouble] = []
-    prompts = _plain([sample.source + separator for sample in samples], form)
-    for number, (sample, prompt) in enumerate(zip(samples, prompts, strict=True)):
-        fitted, trouble = _fitted(sample, prompt, form.max_tokens - len(frame.before), separator, form)
-        if trouble is not None:
-            troubles.append(trouble)
-        if fitted is not None:
-            ids.append(np.concatenate([frame.before, fitted]).astype(np.int32))
-            sources.append(number)
-    return EncodedRows(ids=tuple(ids), types=None, sources=tuple(sources), troubles=tuple(troubles))
 
 
 def _fitted(

@@ -24,7 +24,7 @@ from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.teaching import Lessons, skipped_section
-from lavra.report import Block, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
+from lavra.report import Fact, Facts, Paragraph, SampleBlock, Section, SectionBlock, Table, Tone
 from lavra.runs.finetune import training_settings
 from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.recipe import Lesson
@@ -175,7 +175,7 @@ def _metrics(taught: _Taught) -> dict[str, object]:
 
 def _section(taught: _Taught, pupil: Pupil) -> Section:
     before, after = taught.before, taught.after
-    blocks: list[Block] = [
+    blocks: list[SectionBlock] = [
         Facts(items=_facts(taught)),
         Table(
             columns=("asked for", "held-out samples", "before", "after"),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
@@ -20,6 +19,7 @@ from lavra.base.predictions import (
     TextOrPair,
 )
 from lavra.base.tasks import Problem
+from lavra.metrics.probabilities import sigmoid, softmax
 from lavra.tasks.choose import CHOOSE
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.predicting.headed import GroupLogits, HeadedModel, TextGroup
@@ -147,15 +147,3 @@ def _chosen(found: GroupLogits) -> Classification:
 
 def _told(value: ValueT, found: GroupLogits) -> Prediction[ValueT]:
     return Prediction(value=value, num_tokens=found.num_tokens, warnings=found.warnings)
-
-
-def softmax(logits: Float32s) -> npt.NDArray[np.float64]:
-    """(N,) probabilities that add up to 1."""
-    raised: npt.NDArray[np.float64] = np.exp(logits.astype(np.float64) - float(logits.max()))
-    return raised / float(raised.sum())
-
-
-def sigmoid(logits: Float32s) -> npt.NDArray[np.float64]:
-    """The probability of each by itself."""
-    chances: npt.NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -logits.astype(np.float64)))
-    return chances

@@ -10,8 +10,8 @@ from lavra.base.predictions import Entity, Prediction, Tagging, TagRequest
 from lavra.data.labelled.entities import cut_words
 from lavra.data.labelled.samples import Place, TagSample
 from lavra.data.rows.words import TagConfig, TagRows, unlabelled_tag_rows
+from lavra.metrics.probabilities import softmax
 from lavra.metrics.tag_schemes import spans
-from lavra.tasks.predicting.classify import softmax
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.tag import TAG
 

@@ -1,4 +1,4 @@
-"""The usual scores of each task with a head, on labelled samples: from predictions to `lavra.evaluation`."""
+"""The usual scores of each task with a head, on labelled samples: from predictions to `lavra.metrics`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from lavra.data.rows.texts import unlabelled_text_rows
 from lavra.metrics.answers import SquadVersion, answer_scores
 from lavra.metrics.classification import classification_scores, multi_label_scores, regression_scores
 from lavra.metrics.entities import entity_scores
+from lavra.metrics.probabilities import sigmoid
 from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.predicting.answer import answer_samples
 from lavra.tasks.predicting.answer_spans import SpanConfig
-from lavra.tasks.predicting.classify import HOLDS, sigmoid
+from lavra.tasks.predicting.classify import HOLDS
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.predicting.tag import tag_samples
 from lavra.tasks.spec import resolve

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.tasks import Problem
 from lavra.data.labelled.labels import (
-    class_balance,
     conflicting_labels,
     infer_problem,
     label_set,
     tag_set,
-    too_many_classes,
     unseen_labels,
 )
 from lavra.data.labelled.samples import Label, Place, TagSample, TextSample
@@ -72,19 +68,3 @@ def test_equal_texts_with_unequal_labels_are_told_and_kept() -> None:
     found = conflicting_labels([*samples("a", "a", "b", text="same"), *samples(("x", "y"), ("y", "x"), text="many")])
     assert [(one.place.line, one.dropped) for one in found] == [(3, False)]
     assert "'b', and 'a' at f:1" in found[0].what
-
-
-@given(st.lists(st.sampled_from("abc"), min_size=1))
-def test_balance_counts_every_sample(labels: list[str]) -> None:
-    balance = class_balance(samples(*labels))
-    assert sum(balance.counts.values()) == balance.num_samples == len(labels)
-    assert list(balance.counts.values()) == sorted(balance.counts.values(), reverse=True)
-    assert balance.majority_share == max(map(labels.count, labels)) / len(labels)
-
-
-def test_balance_and_doubt_in_words() -> None:
-    assert class_balance(samples("a", "a", "a", "b")).line() == "a 3 (75%), b 1 (25%)"
-    assert class_balance(samples("a", "b", "b")).line(most=1) == "b 2 (67%), and 1 more"
-    many = samples(*(f"id{at}" for at in range(50)))
-    assert "50 classes among 50 samples" in too_many_classes(label_set(many), 50)
-    assert too_many_classes(label_set(samples("a", "b")), 50) == ""

@@ -17,7 +17,7 @@ from lavra.data.labelled.samples import Place, RewriteSample
 from lavra.data.rows.batches import RowBatches, inference_batches
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.order import OrderConfig
-from lavra.data.rows.targets import completion_rows, prompt_rows, rewrite_rows
+from lavra.data.rows.targets import completion_rows, rewrite_rows
 from lavra.model import build_model, preset
 from lavra.train.objective import sequence_to_sequence_loss, token_loss
 
@@ -90,8 +90,6 @@ def test_a_decoder_learns_the_completion_and_the_end_only(pairs) -> None:
     assert batch.labels[0, : len(wanted)].tolist() == wanted
     assert bool((batch.labels[0, len(wanted) :] == IGNORE).all())
     assert batch.num_targets == table.num_targets == len(completion) + 1
-    (ids,) = prompt_rows([sample("def f", None)], table.form, separator="\n").ids
-    assert ids.tolist() == prompt
 
 
 @given(pairs_=texts, room=st.integers(8, 40))

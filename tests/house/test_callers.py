@@ -1,0 +1,115 @@
+"""What the package offers is used: by itself, by a benchmark or a script, or by those who read the documentation.
+
+A public function, class or method that only tests call is deleted with its tests, or gets the caller that should use
+it.  Names are compared, not what they stand for: a name used for something else hides one that nobody uses, and no used
+one is ever reported.  Conformance suites are there for tests and are left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What has no caller yet and stays, with the reason.
+ALLOWED = {
+    "answer_intervals": "comparisons of evaluations need it next",
+    "best_threshold": "comparisons of evaluations need it next",
+    "brier_score": "comparisons of evaluations need it next",
+    "classification_intervals": "comparisons of evaluations need it next",
+    "entity_intervals": "comparisons of evaluations need it next",
+    "krippendorff_alpha": "people's judgements need it next",
+    "multi_label_intervals": "comparisons of evaluations need it next",
+    "ranking_intervals": "retrieval needs it next",
+    "ranking_scores": "retrieval needs it next",
+    "regression_intervals": "comparisons of evaluations need it next",
+    "extra_repr": "torch asks modules for it",
+    "stop_string": "which of several overlapping stop strings ended a text shows nowhere else",
+}
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def offered(module: ast.Module) -> Iterator[Definition]:
+    """Public functions and classes of a module, and the public methods of these classes."""
+    for node in module.body:
+        if isinstance(node, Definition) and not node.name.startswith("_"):
+            yield node
+            inside = node.body if isinstance(node, ast.ClassDef) else []
+            yield from (one for one in inside if isinstance(one, Definition) and not one.name.startswith("_"))
+
+
+def mentioned(tree: ast.AST, *, importing: bool) -> Iterator[str]:
+    """Names that code uses: variables, attributes, keywords, parts of dotted strings; imported ones too where told."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[\w.:]+", node.value):
+            yield from re.split(r"[.:]", node.value)
+        if isinstance(node, ast.ImportFrom) and importing:
+            yield from (alias.name for alias in node.names)
+
+
+def used_by(modules: Iterable[ast.Module]) -> set[str]:
+    """Names used in a package; what a face (`__all__`) passes on is not used yet, nor is what only uses itself."""
+    found: set[str] = set()
+    for module in modules:
+        for node in module.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                continue
+            own = {node.name} if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else set()
+            found |= set(mentioned(node, importing=False)) - own
+    return found
+
+
+def documented() -> set[str]:
+    """Words that stand in code, in the documentation."""
+    pages = [*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    code = [one for page in pages for one in re.findall(r"```.*?```|`[^`\n]+`", page.read_text("utf-8"), re.DOTALL)]
+    return {word for one in code for word in re.findall(r"\w+", one)}
+
+
+def read(folder: str) -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / folder).rglob("*.py"))}
+
+
+@pytest.fixture(scope="module")
+def unused() -> set[str]:
+    package = read("lavra")
+    apart = [*read("benchmarks").values(), *read("scripts").values()]
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "lavra").rglob("*.html"))
+    used = used_by(package.values()) | documented() | set(re.findall(r"\w+", pages))
+    used.update(name for module in apart for name in mentioned(module, importing=True))
+    modules = [module for path, module in package.items() if path.parent.name != "testing"]
+    return {node.name for module in modules for node in offered(module)} - used
+
+
+def test_what_is_offered_is_used(unused: set[str]) -> None:
+    left = unused - set(ALLOWED)
+    assert not left, f"only tests use {sorted(left)}; delete them with their tests, or let who should call them do so"
+
+
+def test_what_is_allowed_is_still_unused(unused: set[str]) -> None:
+    assert not set(ALLOWED) - unused, "these have callers now, or are gone; strike them off the list"
+
+
+def test_what_nobody_uses_is_found() -> None:
+    module = ast.parse(
+        "__all__ = ['dead']\n"
+        "def dead(): return dead()\n"
+        "def alive(): ...\n"
+        "class Kind:\n"
+        "    def silent(self): ...\n"
+        "    def heard(self): ...\n"
+        "def main(kind: Kind): alive(); kind.heard()\n"
+    )
+    assert {node.name for node in offered(module)} - used_by([module]) == {"dead", "silent", "main"}

@@ -1,0 +1,13 @@
+"""Whole sets of tensors through a table of weight names, both ways; checkpoints go tensor by tensor."""
+
+
+def to_theirs(table, ours):
+    """Our tensors under their names and in their forms."""
+    return {one.theirs: one.form.join([ours[name] for name in one.ours]) for one in table}
+
+
+def to_ours(table, theirs):
+    """Their tensors under our names and in our forms."""
+    return {
+        name: part for one in table for name, part in zip(one.ours, one.form.split(theirs[one.theirs]), strict=True)
+    }
