@@ -21,7 +21,7 @@ from lavra.base.device import available_memory
 from lavra.base.tasks import Problem, Task
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
-from lavra.doctor.data import data_checks, recipe_of
+from lavra.doctor.data import data_checks
 from lavra.doctor.rows import row_checks
 from lavra.doctor.training import (
     DEFECT,
@@ -34,7 +34,6 @@ from lavra.doctor.training import (
 )
 from lavra.model.task_folder import task_in
 from lavra.runs.finetune import Prepared
-from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.settings import Method
 from lavra.train import CallbackHook, train
 from lavra.train.objective import AnyBatch
@@ -123,8 +122,8 @@ def guess_check(prepared: Prepared) -> Check:
     A fresh head guesses: its loss is near ln N for N labels.  A head or a model that goes on must be better than a
     guess; one that is worse has other labels, pairs or tokens before it than those it learnt.
     """
-    recipe, objective = recipe_of(prepared), prepared.lesson.objective
-    fresh = isinstance(recipe, HeadedRecipe) and task_in(prepared.base) is not prepared.config.task
+    recipe, objective = prepared.recipe, prepared.lesson.objective
+    fresh = recipe.head is not None and task_in(prepared.base) is not prepared.config.task
     found = guessed = 0.0
     targets = 0
     with without_dropout(recipe.module()) as model, torch.no_grad():
@@ -154,21 +153,21 @@ def guess_check(prepared: Prepared) -> Check:
 
 def guess(prepared: Prepared, batch: AnyBatch) -> float:
     """Summed loss of a batch for who knows nothing: all answers alike, the number 0, the same vector."""
-    recipe, task = recipe_of(prepared), prepared.config.task
+    recipe, task = prepared.recipe, prepared.config.task
     if isinstance(batch, Batch):
-        return batch.num_targets * math.log(recipe.model.config.vocab_size)
+        return batch.num_targets * math.log(recipe.model_config.vocab_size)
     if task is Task.QA:
         return 2 * float(batch.attention_mask.sum(dim=1).double().log().sum())
     if task is Task.CHOICE:
         return batch.num_targets * math.log(batch.group)
     if task is Task.EMBED:
-        return float(loss_of(Indifferent(recipe.model.config.hidden_size), prepared.lesson.objective, batch))
-    assert isinstance(recipe, HeadedRecipe)
-    problem = recipe.model.task.problem
+        return float(loss_of(Indifferent(recipe.model_config.hidden_size), prepared.lesson.objective, batch))
+    assert recipe.head is not None
+    problem = recipe.head.problem
     if task is Task.CLASSIFY and problem is Problem.REGRESSION:
         return float((batch.labels.double() ** 2).sum())
     two = task is Task.RERANK or problem is Problem.MULTI_LABEL
-    return batch.num_targets * math.log(2 if two else len(recipe.model.task.labels))
+    return batch.num_targets * math.log(2 if two else len(recipe.head.labels))
 
 
 class Indifferent:

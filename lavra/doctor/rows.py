@@ -33,10 +33,8 @@ from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.language import LanguageRows
 from lavra.data.rows.passages import QuestionRows
 from lavra.data.rows.words import TagRows
-from lavra.doctor.data import plain, recipe_of, table_of
+from lavra.doctor.data import plain, table_of
 from lavra.runs.finetune import Prepared
-from lavra.tasks.learning.headed import HeadedRecipe
-from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tokens.tokenizer import Tokenizer
 
 _LOOKED_AT: Final = 200  # rows, evenly over all
@@ -108,8 +106,8 @@ def row_checks(prepared: Prepared) -> Iterator[Check]:
 
 def range_check(prepared: Prepared) -> Check:
     """Whether the labels of the loss are outputs of the model, and ids rows of its embedding."""
-    recipe, batches = recipe_of(prepared), prepared.lesson.objective.batches
-    vocabulary = recipe.model.config.vocab_size
+    recipe, batches = prepared.recipe, prepared.lesson.objective.batches
+    vocabulary = recipe.model_config.vocab_size
     taken = range(0, len(batches), -(-len(batches) // _MOST_BATCHES))
     strangers, outside, seen = 0, 0, set[int]()
     for index in taken:
@@ -119,7 +117,7 @@ def range_check(prepared: Prepared) -> Check:
         if not labels.is_floating_point():
             outside += int(((labels < 0) | (labels >= _outputs(prepared, batch))).sum())
             seen.update(labels.tolist())
-    said = recipe.model.task.labels if isinstance(recipe, HeadedRecipe) else ()
+    said = recipe.head.labels if recipe.head is not None else ()
     remedy = ""
     if strangers:
         remedy = f"{strangers:,} ids are not among the {vocabulary:,} of the model: use the tokenizer it came with"
@@ -143,28 +141,27 @@ def _among(ids: Tensor, virtual: Sequence[int]) -> Tensor:
 
 def _outputs(prepared: Prepared, batch: TaskBatch | Batch) -> int:
     """How many answers a label of a batch may be."""
-    recipe, task = recipe_of(prepared), prepared.config.task
+    recipe, task = prepared.recipe, prepared.config.task
     if isinstance(batch, Batch):
-        return recipe.model.config.vocab_size
+        return recipe.model_config.vocab_size
     if task is Task.QA:
         return batch.input_ids.shape[1]
     if task is Task.CHOICE:
         return batch.group
     if task is Task.EMBED:
         return len(batch.input_ids) // batch.group
-    assert isinstance(recipe, HeadedRecipe)
-    return max(2, len(recipe.model.task.labels))
+    assert recipe.head is not None
+    return max(2, len(recipe.head.labels))
 
 
 def text_check(prepared: Prepared) -> Check:
     """Rows decoded, beside the samples they were made of."""
-    recipe, table = recipe_of(prepared), table_of(prepared)
-    labels = recipe.model.task.labels if isinstance(recipe, HeadedRecipe) else ()
+    recipe, table = prepared.recipe, table_of(prepared)
     reader = RowReader(
         table=table,
         tokenizer=prepared.tokenizer,
-        num_virtual=0 if isinstance(recipe, WritingRecipe) and recipe.virtual_in_target else len(recipe.virtual),
-        labels=labels,
+        num_virtual=recipe.num_virtual,
+        labels=recipe.head.labels if recipe.head is not None else (),
         room=recipe.form.max_tokens,
     )
     sources = table.sources if isinstance(table, TaskRows) else table.sequences.sources

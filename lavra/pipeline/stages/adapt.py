@@ -26,7 +26,7 @@ from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.teaching import Lessons, skipped_section
 from lavra.report import Block, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
-from lavra.runs.finetune import training_settings
+from lavra.runs.prepared import training_settings
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.train import CallbackHook, TrainResult, train

@@ -22,6 +22,7 @@ from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.targets import completion_rows, rewrite_rows
 from lavra.data.rows.turns import chat_rows
 from lavra.model.build import Model
+from lavra.model.config import ModelConfig
 from lavra.model.transformer import Encoder, EncoderDecoder
 from lavra.quantize import save_model
 from lavra.tasks.learning.recipe import Lesson, Scores
@@ -62,6 +63,21 @@ class WritingRecipe:
         self.virtual: tuple[int, ...] = ()
         self.virtual_in_target = False
 
+    @property
+    def model_config(self) -> ModelConfig:
+        """Of the model."""
+        return self.model.config
+
+    @property
+    def head(self) -> None:
+        """Its head writes tokens and is of no task."""
+        return None
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens at the start of each row's input."""
+        return 0 if self.virtual_in_target else len(self.virtual)
+
     def module(self) -> nn.Module:
         """What is trained."""
         return self.model
@@ -78,6 +94,7 @@ class WritingRecipe:
         batches = RowBatches(rows, OrderConfig(batch_size=together, seed=self.config.seed))
         loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
         return Lesson(
+            rows=rows,
             objective=Objective(batches=batches, loss=loss),
             num_samples=len(rows.sequences.inputs),
             batches_an_epoch=len(batches),
