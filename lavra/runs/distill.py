@@ -29,7 +29,7 @@ from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.runs.distill_settings import DistillRunConfig
 from lavra.runs.prepared import PreparedRun, training_settings
-from lavra.runs.run import Artifact, NewFolder, Outcome, Run, carry_out, parent_ids, show_steps
+from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids, show_steps
 from lavra.runs.teacher_cache import cached_teacher
 from lavra.tasks.learning.labelled import Labelled, read_labelled
 from lavra.tasks.learning.recipe import Scores, TeachableRecipe
@@ -322,7 +322,7 @@ def baseline(prepared: PreparedDistill, seed: int, progress: Progress = silent) 
     return recipe.score(prepared.data.heldout), num_parameters(recipe.module())
 
 
-def _result(prepared: PreparedDistill, out: Path, done: Outcome[BeforeDistilling, AfterDistilling]) -> DistillResult:
+def _result(prepared: PreparedDistill, out: Path, done: RunOutcome[BeforeDistilling, AfterDistilling]) -> DistillResult:
     return DistillResult(
         folder=out,
         teacher=done.before.teacher,
@@ -337,7 +337,7 @@ def _result(prepared: PreparedDistill, out: Path, done: Outcome[BeforeDistilling
     )
 
 
-def _artifact(prepared: PreparedDistill, out: Path, done: Outcome[BeforeDistilling, AfterDistilling]) -> Artifact:
+def _artifact(prepared: PreparedDistill, out: Path, done: RunOutcome[BeforeDistilling, AfterDistilling]) -> Artifact:
     """The student with its tokenizer."""
 
     def write(folder: Path) -> None:

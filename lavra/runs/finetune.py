@@ -18,7 +18,7 @@ from lavra.base.config import to_mapping
 from lavra.base.ports import Hook, Progress
 from lavra.base.tasks import Task
 from lavra.runs.prepared import PreparedRun, training_settings
-from lavra.runs.run import Artifact, NewFolder, Outcome, Run, carry_out, parent_ids
+from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids
 from lavra.tasks.learning.labelled import Labelled, read_labelled
 from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.learning.recipes import make_recipe
@@ -140,7 +140,7 @@ def _run(prepared: Prepared) -> Run[Scores, Scores]:
     )
 
 
-def _artifact(prepared: Prepared, done: Outcome[Scores, Scores]) -> Artifact:
+def _artifact(prepared: Prepared, done: RunOutcome[Scores, Scores]) -> Artifact:
     """The model, or the adapter and what it trained whole, with its tokenizer."""
     recipe, is_adapter = prepared.recipe, prepared.config.method is not Method.FULL
     config = to_mapping(prepared.config)

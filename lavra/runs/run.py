@@ -41,7 +41,7 @@ After = TypeVar("After")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome(Generic[Before, After]):
+class RunOutcome(Generic[Before, After]):
     """What a run came to.
 
     Attributes:
@@ -95,13 +95,13 @@ class Run(Generic[Before, After]):
     train: TrainConfig
     before: Callable[[], Before]
     after: Callable[[], After]
-    artifact: Callable[[Outcome[Before, After]], Artifact]
+    artifact: Callable[[RunOutcome[Before, After]], Artifact]
     teacher: Callable[[], TeacherLesson] | None = None
     evaluate: Evaluate | None = None
     part: str = "train"
 
 
-class Place(Protocol):
+class Destination(Protocol):
     """Where a run keeps its progress and its artifact."""
 
     @property
@@ -147,13 +147,13 @@ class NewFolder:
 
 
 def carry_out(
-    run: Run[Before, After], place: Place, progress: Progress, hooks: Sequence[Hook] = ()
-) -> Outcome[Before, After]:
+    run: Run[Before, After], destination: Destination, progress: Progress, hooks: Sequence[Hook] = ()
+) -> RunOutcome[Before, After]:
     """Measure, train, measure and save.
 
     Args:
         run: what to do.
-        place: where checkpoints and the artifact go.
+        destination: where checkpoints and the artifact go.
         progress: shows the parts of the run.
         hooks: told of training, beside those that write `metrics.jsonl` and show progress.
 
@@ -161,14 +161,14 @@ def carry_out(
         TrainingError: the loss is not finite or exploded.
         ResumeError: the scratch folder holds a stopped run of another model, other data or other settings.
     """
-    refuse_other_start(place.scratch, run.recipe.module())
+    refuse_other_start(destination.scratch, run.recipe.module())
     progress("score before", 0, None)
     before = run.before()
-    result = _train(run, place.scratch, progress, hooks)
+    result = _train(run, destination.scratch, progress, hooks)
     progress("score after", 0, None)
-    outcome = Outcome(before=before, after=run.after(), train=result)
-    place.keep(run.artifact(outcome))
-    place.sweep()
+    outcome = RunOutcome(before=before, after=run.after(), train=result)
+    destination.keep(run.artifact(outcome))
+    destination.sweep()
     return outcome
 
 

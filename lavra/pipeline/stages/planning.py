@@ -27,7 +27,7 @@ from lavra.pipeline.fit import LEAST_STEPS, memory_check, must_pass, time_check
 from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.training import Run, lead
+from lavra.pipeline.training import PretrainRun, lead
 from lavra.report import Fact, Facts, Section, Table
 from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
@@ -113,7 +113,9 @@ def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
 
 def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:
     """Time real steps of the real model, and count how many fit."""
-    trial = Run(plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise)
+    trial = PretrainRun(
+        plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise
+    )
     if crew.size == 1:  # the estimate is of one process that holds everything
         _refuse_what_memory_cannot_hold(trial)
     times: list[float] = []
@@ -145,7 +147,7 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
     )
 
 
-def _refuse_what_memory_cannot_hold(run: Run) -> None:
+def _refuse_what_memory_cannot_hold(run: PretrainRun) -> None:
     # Before the first step nobody knows whether a compiler that is there works; uncompiled, more would be needed.
     compiled = run.plan.train.compile != "off" and find_compiler() is not None
     model = run.plan.model_config(Tokenizer.load(run.tokenizer))

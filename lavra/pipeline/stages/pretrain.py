@@ -14,7 +14,7 @@ from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.training import Run, lead
+from lavra.pipeline.training import PretrainRun, lead
 from lavra.report import Fact, Facts, LineChart, Section, Series, Table
 from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, TensorBoardHook, TrainResult, read_metrics
@@ -27,7 +27,7 @@ def pretrain_stage(config: UpConfig, progress: Progress, crew: Crew, *, allow_dr
     def run(context: StageContext) -> None:
         assert context.scratch is not None
         plan = Plan.load(context.parents["plan"])
-        planned = Run(
+        planned = PretrainRun(
             plan=plan,
             tokens=context.parents["tokens"],
             tokenizer=context.parents["tokenizer"],
