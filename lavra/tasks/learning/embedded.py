@@ -55,6 +55,7 @@ class EmbeddedRecipe:
     """
 
     trained_whole: tuple[str, ...] = ()
+    head: None = None  # vectors have no labels
 
     def __init__(self, model: Model, tokenizer: Tokenizer, config: FinetuneConfig, max_tokens: int) -> None:
         self.model = EmbeddingModel(model, pooling=parse_pooling(config.embed.pooling))
@@ -72,11 +73,6 @@ class EmbeddedRecipe:
     def model_config(self) -> ModelConfig:
         """Of the backbone."""
         return self.model.config
-
-    @property
-    def head(self) -> None:
-        """Vectors have no labels."""
-        return None
 
     @property
     def num_virtual(self) -> int:

@@ -45,6 +45,7 @@ class WritingRecipe:
     """
 
     trained_whole: tuple[str, ...] = ()
+    head: None = None  # the model's own writes tokens and is of no task
 
     def __init__(self, model: Model, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
         if isinstance(model, Encoder):
@@ -67,11 +68,6 @@ class WritingRecipe:
     def model_config(self) -> ModelConfig:
         """Of the model."""
         return self.model.config
-
-    @property
-    def head(self) -> None:
-        """Its head writes tokens and is of no task."""
-        return None
 
     @property
     def num_virtual(self) -> int:
