@@ -10,7 +10,6 @@ import torch
 
 from lavra.base.workspace import Workspace
 from lavra.model import build_model, save_checkpoint
-from lavra.pipeline.allowance import Allowance, Chosen
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext, StageResult, run_stages
@@ -18,6 +17,7 @@ from lavra.pipeline.stages.adapt import adapt_stage
 from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage
 from lavra.pipeline.teaching import instructions_stage
+from lavra.runs.budget import Allowance, Chosen
 from lavra.tokens import Tokenizer
 from lavra.train import TrainConfig
 

@@ -12,12 +12,12 @@ import transformers
 import lavra
 from lavra.base.files import write_json
 from lavra.base.types import Document
-from lavra.pipeline.allowance import CHOSEN_FILE
 from lavra.pipeline.instructions import make_samples
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import StageContext
 from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.teaching import Lessons, write_lessons
+from lavra.runs.budget import CHOSEN_FILE
 from lavra.tokens import TokenizerConfig, train_tokenizer
 from tests.pipeline.taught import silent
 

@@ -18,7 +18,6 @@ from typing import Final
 from lavra.base.ports import Progress
 from lavra.base.tasks import Task
 from lavra.model.config import Kind
-from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
 from lavra.pipeline.instructions import KINDS, NUM_CHOICES, Instruction
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
@@ -26,6 +25,7 @@ from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.teaching import Lessons, skipped_section
 from lavra.report import Block, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
+from lavra.runs.budget import Allowance, Chosen, fixed, no_time
 from lavra.runs.prepared import training_settings
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig, Method

@@ -30,7 +30,6 @@ from lavra.data.rows.pairs import ContrastiveRows, pair_rows
 from lavra.model import build_model, num_parameters, preset
 from lavra.model.config import Kind
 from lavra.model.transformer import Encoder
-from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
 from lavra.pipeline.instructions import PAIR_KINDS, Pair
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.plan import HEAD_CHANNELS, round_up
@@ -38,6 +37,7 @@ from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.teaching import Lessons, skipped_section
 from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, Section, Table, Tone
+from lavra.runs.budget import Allowance, Chosen, fixed, no_time
 from lavra.tasks.learning.embedded import EmbeddedRecipe
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.scoring.retrieval import RetrievalComparison, compare_with_bm25
