@@ -20,7 +20,7 @@ from lavra.base.tasks import Task
 from lavra.runs.prepared import PreparedRun, training_settings
 from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids
 from lavra.tasks.learning.labelled import Labelled, read_labelled
-from lavra.tasks.learning.recipe import Scores
+from lavra.tasks.learning.recipe import Recipe, Scores
 from lavra.tasks.learning.recipes import make_recipe
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.learning.writing import meet_without_space
@@ -69,11 +69,7 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
     tokenizer, notes = _tokenizer(config, base, data)
     torch.manual_seed(config.seed)
     recipe = make_recipe(config, base, tokenizer, data)
-    adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
-    if adapter is not None:
-        add_adapter(recipe.module(), ADAPTER, adapter)
-        if isinstance(adapter, PromptConfig | PrefixConfig):
-            recipe.put_in_front(virtual_ids(recipe.module(), ADAPTER), adapter)
+    add_method(config, recipe, tokenizer)
     lesson = recipe.lesson(data.train)
     prepared = Prepared(
         config=config,
@@ -87,6 +83,37 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
     )
     prepared.refuse_troubles()
     return prepared
+
+
+def add_method(config: FinetuneConfig, recipe: Recipe, tokenizer: Tokenizer) -> None:
+    """Put the adapter that the method asks for around a recipe's model; nothing for full finetuning.
+
+    Args:
+        config: names the method.
+        recipe: whose model is changed in place.
+        tokenizer: of the model, for a soft prompt's first text.
+    """
+    adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
+    if adapter is None:
+        return
+    add_adapter(recipe.module(), ADAPTER, adapter)
+    if isinstance(adapter, PromptConfig | PrefixConfig):
+        recipe.put_in_front(virtual_ids(recipe.module(), ADAPTER), adapter)
+
+
+def save_trained(config: FinetuneConfig, recipe: Recipe, base: Path, folder: Path) -> None:
+    """Write the model, or the adapter and what was trained whole beside it.
+
+    Args:
+        config: names the method.
+        recipe: whose model was trained.
+        base: folder of the model an adapter belongs to.
+        folder: where to write.
+    """
+    if config.method is Method.FULL:
+        recipe.save(folder)
+    else:
+        save_adapter(recipe.module(), ADAPTER, folder, base=str(base.resolve()))
 
 
 def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Tokenizer, tuple[str, ...]]:
@@ -148,10 +175,7 @@ def _artifact(prepared: Prepared, done: RunOutcome[Scores, Scores]) -> Artifact:
         config[HEAD] = to_mapping(recipe.head)
 
     def write(folder: Path) -> None:
-        if is_adapter:
-            save_adapter(recipe.module(), ADAPTER, folder, base=str(prepared.base.resolve()))
-        else:
-            recipe.save(folder)
+        save_trained(prepared.config, recipe, prepared.base, folder)
         prepared.tokenizer.save(folder)
 
     metrics = {
