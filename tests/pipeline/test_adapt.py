@@ -13,7 +13,7 @@ import transformers
 
 from lavra.base.workspace import Workspace
 from lavra.pipeline.instructions import KINDS
-from lavra.pipeline.teaching import Lessons
+from lavra.pipeline.lessons import Lessons
 from lavra.report import SampleBlock
 from tests.pipeline.taught import code, fix_steps, run, settings
 
