@@ -21,7 +21,7 @@ from markupsafe import Markup
 from lavra.base.files import write_text
 from lavra.base.units import format_duration
 from lavra.report.chart import Drawing, draw
-from lavra.report.section import BarChart, Block, Cell, Fact, LineChart, Section, Table
+from lavra.report.section import BarChart, Cell, Fact, LineChart, Section, Table, kind_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +111,12 @@ def _environment() -> SandboxedEnvironment:
     )
     environment.filters["columns"] = _columns
     environment.filters["duration"] = format_duration
-    environment.filters["kind"] = _kind
+    environment.filters["kind"] = kind_word
     return environment
 
 
 def _resource(name: str) -> str:
     return resources.files("lavra.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _kind(block: Block) -> str:
-    return type(block).__name__
 
 
 def _is_number(cell: Cell) -> bool:

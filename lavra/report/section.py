@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from lavra.base.errors import InputError, nearest
 from lavra.base.files import read_json, write_json
@@ -262,17 +262,33 @@ class Section:
         return section
 
 
-_KINDS: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (Section, Paragraph, Fact, Facts, Table, Series, LineChart, Bar, BarChart, SampleBlock, Details)
+# Words of the file format: sections saved by earlier versions carry them, so they stay when a class is renamed.
+_KINDS: Final[Mapping[str, type]] = {
+    "Section": Section,
+    "Paragraph": Paragraph,
+    "Fact": Fact,
+    "Facts": Facts,
+    "Table": Table,
+    "Series": Series,
+    "LineChart": LineChart,
+    "Bar": Bar,
+    "BarChart": BarChart,
+    "Sample": SampleBlock,
+    "Details": Details,
 }
+_WORDS: Final = {kind: word for word, kind in _KINDS.items()}
+
+
+def kind_word(block: object) -> str:
+    """The word a kind of block has in files and in the page's template."""
+    return _WORDS[type(block)]
 
 
 def _to_plain(value: Any) -> Any:
     """Dataclasses become objects that say their kind; the rest is JSON already."""
     if is_dataclass(value) and not isinstance(value, type):
         named = {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
-        return {"kind": type(value).__name__, **named}
+        return {"kind": kind_word(value), **named}
     if isinstance(value, (tuple, list)):
         return [_to_plain(item) for item in value]
     if isinstance(value, Mapping):

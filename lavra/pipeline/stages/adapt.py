@@ -18,20 +18,19 @@ from typing import Final
 from lavra.base.ports import Progress
 from lavra.base.tasks import Task
 from lavra.model.config import Kind
-from lavra.pipeline.instructions import KINDS, NUM_CHOICES, Instruction
+from lavra.pipeline.instructions import KINDS, Instruction
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.teaching import Lessons, skipped_section
-from lavra.report import Block, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
 from lavra.runs.budget import Allowance, Chosen, fixed, no_time
 from lavra.runs.prepared import training_settings
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.train import CallbackHook, TrainResult, train
 
-TITLE: Final = "Taught to answer"
 _BATCH: Final = 16  # samples a step: a short run learns more from more steps
 _RANK: Final = 16
 # A small model's LoRA wants a higher rate than the usual one, which is for widths of many hundreds (docs/log.md).
@@ -44,36 +43,76 @@ _SECONDS_BETWEEN_SAVES: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Taught:
-    """What the stage has to tell.
+class AdaptFigures:
+    """What the card says of the adapter.
+
+    Attributes:
+        nats_before: by kind of instruction, nats a token of the true answers, of the model as it was.
+        nats_after: the same with the adapter.
+        chosen_before: share of the names asked for that were chosen rightly; 0 where none were asked for.
+        chosen_after: the same with the adapter.
+        measured: by kind, held-out samples measured on.
+        steps: of training.
+        left_out: training samples over the context.
+    """
+
+    nats_before: Mapping[str, float]
+    nats_after: Mapping[str, float]
+    chosen_before: float
+    chosen_after: float
+    measured: Mapping[str, int]
+    steps: int
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeforeAndAfter:
+    """A held-out question, answered by the model as it was and with the adapter.
+
+    Attributes:
+        instruction: the question.
+        output: the true answer.
+        source: where both are from: document and line.
+        before: answer of the model as it was.
+        after: answer with the adapter.
+    """
+
+    instruction: str
+    output: str
+    source: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptResult(AdaptFigures):
+    """What the stage found out.
 
     Attributes:
         before: marks of the model as it was.
-        after: with the adapter.
+        after: marks with the adapter.
+        room: tokens of the context.
+        answer_tokens: an answer shown has at most as many.
         answers: a few questions, answered before and after.
-        result: of the training.
-        lesson: what was learnt.
+        seconds: of training.
     """
 
     before: Marks
     after: Marks
-    answers: Sequence[tuple[Instruction, str, str]]
-    result: TrainResult
-    lesson: Lesson
+    room: int
+    answer_tokens: int
+    answers: tuple[BeforeAndAfter, ...]
+    seconds: float
 
 
-def adapt_stage(config: UpConfig, progress: Progress) -> Stage:
+def adapt_stage(config: UpConfig, progress: Progress) -> Stage[AdaptResult | Skipped]:
     """Teach the model to answer, within the stage's share of the budget."""
     seconds = config.budget * SHARES["adapt"]
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> AdaptResult | Skipped:
         allowance, lessons = Allowance(seconds), Lessons.open(context.parents["instructions"])
         why = "an encoder writes no answers" if config.kind is Kind.ENCODER else lessons.no_instructions
-        if not why:
-            why = _teach(context, config, allowance, lessons, progress)
-        if why:
-            context.metrics["skipped"] = why
-            context.section = skipped_section(TITLE, why)
+        return Skipped(why=why) if why else _teach(context, config, allowance, lessons, progress)
 
     return Stage(
         name="adapt",
@@ -84,11 +123,15 @@ def adapt_stage(config: UpConfig, progress: Progress) -> Stage:
         needs=("instructions", "plan", "pretrain"),
         config={"seconds": seconds, "seed": config.seed, "num_samples": config.num_samples},
         resumable=True,
+        result=AdaptResult,
+        figures=AdaptFigures,
     )
 
 
-def _teach(context: StageContext, config: UpConfig, allowance: Allowance, lessons: Lessons, progress: Progress) -> str:
-    """Teach, measure and save; or why there was no time for it."""
+def _teach(
+    context: StageContext, config: UpConfig, allowance: Allowance, lessons: Lessons, progress: Progress
+) -> AdaptResult | Skipped:
+    """Teach, measure and save, where there is time for it."""
     assert context.scratch is not None
     plan = Plan.load(context.parents["plan"])
     pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
@@ -103,7 +146,7 @@ def _teach(context: StageContext, config: UpConfig, allowance: Allowance, lesson
     chosen = fixed(context.scratch, choose)
     steps = chosen.steps
     if not steps:
-        return no_time(allowance)
+        return Skipped(why=no_time(allowance))
     progress("score before", 0, None)
     marked = _marked(lessons.instructions("heldout"), chosen.measured)
     shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
@@ -113,12 +156,12 @@ def _teach(context: StageContext, config: UpConfig, allowance: Allowance, lesson
     progress("score after", 0, None)
     after = pupil.marks(marked)
     pupil.save(context.folder)
-    both = tuple(zip(shown, answers, pupil.answer(shown), strict=True))
-    taught = _Taught(before=before, after=after, answers=both, result=result, lesson=lesson)
-    context.metrics.update(_metrics(taught))
-    context.section = _section(taught, pupil)
+    both = tuple(
+        BeforeAndAfter(instruction=one.instruction, output=one.output, source=one.source, before=was, after=now)
+        for one, was, now in zip(shown, answers, pupil.answer(shown), strict=True)
+    )
     shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return ""
+    return _result(before, after, lesson, result, answers=both, room=pupil.room)
 
 
 def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:
@@ -160,75 +203,27 @@ def _train(pupil: Pupil, lesson: Lesson, steps: int, scratch: Path, seconds: flo
     return result
 
 
-def _metrics(taught: _Taught) -> dict[str, object]:
-    return {
-        "nats_before": dict(taught.before.nats),
-        "nats_after": dict(taught.after.nats),
-        "chosen_before": taught.before.share_chosen,
-        "chosen_after": taught.after.share_chosen,
-        "measured": dict(taught.after.measured),
-        "steps": taught.result.steps,
-        "left_out": sum(trouble.dropped for trouble in taught.lesson.troubles),
-    }
-
-
-def _section(taught: _Taught, pupil: Pupil) -> Section:
-    before, after = taught.before, taught.after
-    blocks: list[Block] = [
-        Facts(items=_facts(taught)),
-        Table(
-            columns=("asked for", "held-out samples", "before", "after"),
-            rows=tuple(
-                (_NAMES[kind], after.measured[kind], before.nats[kind], after.nats[kind]) for kind in after.nats
-            ),
-            caption="Nats a token of the true answers, fewer is better; a sample over the context is not among them",
-        ),
-        Paragraph(text=_words(taught, pupil.room), tone=Tone.NOTE),
-    ]
-    for one, was, now in taught.answers:
-        note = f"greedy, at most {ANSWER_TOKENS} tokens, from {one.source}; before: {was.strip() or '(nothing)'}"
-        blocks.append(SampleBlock(prompt=one.instruction, completion=now, reference=one.output, note=note))
-    return Section(
-        title=TITLE,
-        summary=(
-            f"{taught.result.steps} steps of LoRA brought held-out answers from {before.mean:.3f} to "
-            f"{after.mean:.3f} nats a token (mean of {len(after.nats)} kinds)."
-        ),
-        blocks=tuple(blocks),
-        seconds=taught.result.seconds,
+def _result(
+    before: Marks,
+    after: Marks,
+    lesson: Lesson,
+    trained: TrainResult,
+    *,
+    answers: tuple[BeforeAndAfter, ...],
+    room: int,
+) -> AdaptResult:
+    return AdaptResult(
+        nats_before=before.nats,
+        nats_after=after.nats,
+        chosen_before=before.share_chosen,
+        chosen_after=after.share_chosen,
+        measured=after.measured,
+        steps=trained.steps,
+        left_out=sum(trouble.dropped for trouble in lesson.troubles),
+        before=before,
+        after=after,
+        room=room,
+        answer_tokens=ANSWER_TOKENS,
+        answers=answers,
+        seconds=trained.seconds,
     )
-
-
-def _facts(taught: _Taught) -> tuple[Fact, ...]:
-    before, after = taught.before, taught.after
-    better = after.mean < before.mean
-    nats = Fact(
-        label="Held-out answers",
-        value=f"{after.mean:.3f}",
-        unit="nats a token",
-        note=f"{before.mean:.3f} before",
-        tone=Tone.GOOD if better else Tone.WARNING,
-    )
-    if not after.asked:
-        return (nats,)
-    note = f"of {after.asked}; {before.share_chosen:.0%} before, {1 / NUM_CHOICES:.0%} by guessing among the offered"
-    return nats, Fact(label="Names chosen rightly", value=f"{after.share_chosen:.0%}", note=note)
-
-
-def _words(taught: _Taught, room: int) -> str:
-    worse = [_NAMES[kind] for kind, nats in taught.after.nats.items() if nats >= taught.before.nats[kind]]
-    dropped = sum(trouble.dropped for trouble in taught.lesson.troubles)
-    told = (
-        "Fewer nats say that true answers have become less of a surprise, not that what the model writes is true: a "
-        "model of minutes learns the form of an answer long before its content, as the samples show."
-    )
-    left_out = f" {dropped:,} samples over {room} tokens were left out of training." if dropped else ""
-    return told + left_out + (f" Not better: {', '.join(worse)}." if worse else "")
-
-
-_NAMES: Final = {
-    "describe": "what a signature does",
-    "signature": "the signature of a description",
-    "complete": "a function's body",
-    "choose": f"which of {NUM_CHOICES} is described",
-}

@@ -27,16 +27,17 @@ from lavra.data.labelled.samples import PairSample, Place
 from lavra.data.rows.batches import RowBatches
 from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.pairs import ContrastiveRows, pair_rows
+from lavra.metrics.ranking import RankingScores
 from lavra.model import build_model, num_parameters, preset
 from lavra.model.config import Kind
 from lavra.model.transformer import Encoder
 from lavra.pipeline.instructions import PAIR_KINDS, Pair
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.plan import HEAD_CHANNELS, round_up
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.teaching import Lessons, skipped_section
-from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, Section, Table, Tone
 from lavra.runs.budget import Allowance, Chosen, fixed, no_time
 from lavra.tasks.learning.embedded import EmbeddedRecipe
 from lavra.tasks.learning.settings import FinetuneConfig
@@ -45,7 +46,6 @@ from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
 from lavra.train.objective import TaskObjective
 
-TITLE: Final = "A sentence encoder"
 CUTOFF: Final = 5
 _SCORE: Final = f"recall@{CUTOFF}"
 _BATCH: Final = 64  # pairs a step
@@ -56,46 +56,71 @@ _MOST_PAIRS: Final = 1000  # held-out pairs of a kind that are looked for
 _LEAST_PAIRS: Final = 32
 _FOUND_A_STEP: Final = 64  # of a kind are looked for in about the time of a step
 _SECONDS_BETWEEN_SAVES: Final = 30.0
-_PASSAGES: Final = {"signature": "signature → docstring", "question": "first sentence → signature and the rest"}
 
 FoundByKind = Mapping[str, RetrievalComparison]
 """By kind of pair, what the encoder finds and what BM25 does."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Taught:
-    """What the stage has to tell.
+class EncoderFigures:
+    """What the card says of the encoder.
 
     Attributes:
-        before: what the fresh encoder finds.
-        after: what the trained one does.
-        result: of the training.
-        rows: what was learnt.
-        parameters: of the encoder, its unused head left out.
+        recall_before: by kind of pair, recall at the cutoff among held-out passages, of the fresh encoder.
+        recall_after: of the trained one.
+        recall_bm25: of BM25.
+        pairs: by kind, held-out pairs looked for.
+        cutoff: passages among which the right one must be.
+        steps: of training.
+        texts_cut: training texts that were cut.
     """
 
-    before: FoundByKind
-    after: FoundByKind
-    result: TrainResult
-    rows: ContrastiveRows
+    recall_before: Mapping[str, float]
+    recall_after: Mapping[str, float]
+    recall_bm25: Mapping[str, float]
+    pairs: Mapping[str, int]
+    cutoff: int
+    steps: int
+    texts_cut: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderResult(EncoderFigures):
+    """What the stage found out.
+
+    Attributes:
+        passages: by kind of pair, different passages searched.
+        ahead: by kind, the 95 % interval of the encoder's recall minus BM25's.
+        trivial: kinds with so few passages that their recall says nothing.
+        parameters: of the encoder, its unused head left out.
+        batch_size: pairs a step.
+        max_tokens: training texts are cut to as many.
+        seconds: of training.
+    """
+
+    passages: Mapping[str, int]
+    ahead: Mapping[str, tuple[float, float]]
+    trivial: tuple[str, ...]
     parameters: int
+    batch_size: int
+    max_tokens: int
+    seconds: float
 
     @property
     def lost(self) -> list[str]:
         """Kinds of pairs of which BM25 finds more."""
-        return [kind for kind, found in self.after.items() if _SCORE in found.lost]
+        return [kind for kind, recall in self.recall_after.items() if recall < self.recall_bm25[kind]]
 
 
-def encoder_stage(config: UpConfig, progress: Progress) -> Stage:
+def encoder_stage(config: UpConfig, progress: Progress) -> Stage[EncoderResult | Skipped]:
     """Train the encoder within its share of the budget, and of the adapt stage's where that one is skipped."""
     seconds = config.budget * (SHARES["encoder"] + (SHARES["adapt"] if config.kind is Kind.ENCODER else 0.0))
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> EncoderResult | Skipped:
         allowance, lessons = Allowance(seconds), Lessons.open(context.parents["instructions"])
-        why = lessons.no_pairs or _teach(context, config.seed, allowance, lessons, progress)
-        if why:
-            context.metrics["skipped"] = why
-            context.section = skipped_section(TITLE, why)
+        if lessons.no_pairs:
+            return Skipped(why=lessons.no_pairs)
+        return _teach(context, config.seed, allowance, lessons, progress)
 
     return Stage(
         name="encoder",
@@ -106,6 +131,8 @@ def encoder_stage(config: UpConfig, progress: Progress) -> Stage:
         needs=("tokenizer", "instructions"),
         config={"seconds": seconds, "seed": config.seed},
         resumable=True,
+        result=EncoderResult,
+        figures=EncoderFigures,
     )
 
 
@@ -135,8 +162,10 @@ def fresh_encoder(tokenizer: Tokenizer, hidden_size: int, seed: int) -> Encoder:
     return model
 
 
-def _teach(context: StageContext, seed: int, allowance: Allowance, lessons: Lessons, progress: Progress) -> str:
-    """Train, measure and save; or why there was no time for it."""
+def _teach(
+    context: StageContext, seed: int, allowance: Allowance, lessons: Lessons, progress: Progress
+) -> EncoderResult | Skipped:
+    """Train, measure and save, where there is time for it."""
     assert context.scratch is not None
     tokenizer = Tokenizer.load(context.parents["tokenizer"])
     model = fresh_encoder(tokenizer, _width(allowance.seconds), seed).to(pick_device())
@@ -152,7 +181,7 @@ def _teach(context: StageContext, seed: int, allowance: Allowance, lessons: Less
     chosen = fixed(context.scratch, choose)
     steps = chosen.steps
     if not steps:
-        return no_time(allowance)
+        return Skipped(why=no_time(allowance))
     progress("score before", 0, None)
     heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
     before = _found(recipe, heldout)
@@ -161,13 +190,8 @@ def _teach(context: StageContext, seed: int, allowance: Allowance, lessons: Less
     progress("score after", 0, None)
     after = _found(recipe, heldout)
     recipe.save(context.folder)
-    taught = _Taught(
-        before=before, after=after, result=result, rows=rows, parameters=num_parameters(recipe.model.backbone)
-    )
-    context.metrics.update(_metrics(taught))
-    context.section = _section(taught)
     shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return ""
+    return _result(before, after, rows, result, parameters=num_parameters(recipe.model.backbone))
 
 
 def _width(seconds: float) -> int:
@@ -221,87 +245,26 @@ def _train(
     return result
 
 
-def _recall(found: RetrievalComparison) -> float:
-    return found.ours.to_values()[_SCORE]
+def _recall(found: RankingScores) -> float:
+    return found.to_values()[_SCORE]
 
 
-def _metrics(taught: _Taught) -> dict[str, object]:
-    return {
-        "recall_before": {kind: _recall(found) for kind, found in taught.before.items()},
-        "recall_after": {kind: _recall(found) for kind, found in taught.after.items()},
-        "recall_bm25": {kind: found.bm25.to_values()[_SCORE] for kind, found in taught.after.items()},
-        "pairs": {kind: found.ours.num_queries for kind, found in taught.after.items()},
-        "cutoff": CUTOFF,
-        "steps": taught.result.steps,
-        "texts_cut": len(taught.rows.troubles),
-    }
-
-
-def _section(taught: _Taught) -> Section:
-    kinds = list(taught.after)
-    bars = [
-        bar
-        for kind in kinds
-        for bar in (
-            Bar(label=f"{kind}: this encoder", value=_recall(taught.after[kind]), ours=True),
-            Bar(label=f"{kind}: BM25", value=taught.after[kind].bm25.to_values()[_SCORE]),
-        )
-    ]
-    return Section(
-        title=TITLE,
-        summary=_verdict(taught),
-        blocks=(
-            Facts(
-                items=(
-                    Fact(label="Encoder", value=f"{taught.parameters / 1e6:.2f}M", unit="parameters"),
-                    Fact(label="Steps", value=f"{taught.result.steps:,}", note=f"of {_BATCH} pairs"),
-                )
-            ),
-            BarChart(
-                title=f"Held-out passages among the first {CUTOFF}, more is better", bars=tuple(bars), x_label=_SCORE
-            ),
-            Table(
-                columns=("looked for", "pairs", "passages", "before", "after", "BM25", "ahead of BM25 (95 %)"),
-                rows=tuple(_row(kind, taught) for kind in kinds),
-                caption=f"{_SCORE} among all held-out passages of a kind; training saw neither text of a pair",
-            ),
-            Paragraph(text=_words(taught), tone=Tone.NOTE if taught.lost else Tone.GOOD),
-        ),
-        seconds=taught.result.seconds,
+def _result(
+    before: FoundByKind, after: FoundByKind, rows: ContrastiveRows, trained: TrainResult, *, parameters: int
+) -> EncoderResult:
+    return EncoderResult(
+        recall_before={kind: _recall(found.ours) for kind, found in before.items()},
+        recall_after={kind: _recall(found.ours) for kind, found in after.items()},
+        recall_bm25={kind: _recall(found.bm25) for kind, found in after.items()},
+        pairs={kind: found.ours.num_queries for kind, found in after.items()},
+        cutoff=CUTOFF,
+        steps=trained.steps,
+        texts_cut=len(rows.troubles),
+        passages={kind: found.num_passages for kind, found in after.items()},
+        ahead={kind: (found.ahead[_SCORE].low, found.ahead[_SCORE].high) for kind, found in after.items()},
+        trivial=tuple(kind for kind, found in after.items() if found.trivial),
+        parameters=parameters,
+        batch_size=_BATCH,
+        max_tokens=_MAX_TOKENS,
+        seconds=trained.seconds,
     )
-
-
-def _row(kind: str, taught: _Taught) -> tuple[str | int | float, ...]:
-    found = taught.after[kind]
-    ahead = found.ahead[_SCORE]
-    return (
-        _PASSAGES[kind],
-        found.ours.num_queries,
-        found.num_passages,
-        round(_recall(taught.before[kind]), 3),
-        round(_recall(found), 3),
-        round(found.bm25.to_values()[_SCORE], 3),
-        f"{ahead.low:+.3f} to {ahead.high:+.3f}",
-    )
-
-
-def _verdict(taught: _Taught) -> str:
-    parts = [
-        f"{_recall(found):.0%} ({_recall(taught.before[kind]):.0%} before training, BM25 "
-        f"{found.bm25.to_values()[_SCORE]:.0%}) by {kind}"
-        for kind, found in taught.after.items()
-    ]
-    return f"Among its first {CUTOFF}, it finds the held-out passage in {', '.join(parts)}."
-
-
-def _words(taught: _Taught) -> str:
-    few = [kind for kind, found in taught.after.items() if found.trivial]
-    said = (
-        f"BM25 wins by {' and '.join(taught.lost)}: names share words with what is said of them, and words are what "
-        "it compares. Search with it, or give more --budget."
-        if taught.lost
-        else "It finds at least as many as BM25."
-    )
-    cut = len(taught.rows.troubles)
-    said += f" {cut:,} texts were cut to {_MAX_TOKENS} tokens in training." if cut else ""
-    return said + (f" Too few passages to tell anything by {' and '.join(few)}." if few else "")
