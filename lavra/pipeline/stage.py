@@ -67,7 +67,7 @@ class Stage(Generic[Result]):
         needs: names of earlier stages whose artifacts it reads.
         config: its settings as plain data (`to_mapping`); what does not change the result stays out.
         inputs: fingerprints of what it reads from outside the workspace, by role (see `fingerprint`).
-        resumable: whether it keeps its progress in `context.scratch`.
+        resumable: whether it keeps its progress in `context.scratch`, whose checkpoints go once the artifact is there.
         result: the type of its result, a frozen dataclass; None where it returns none.
         figures: the base class of its result whose fields are the card's metrics.  The runner adds `seconds`, unless
             they have it: a stage that resumed knows the time of all its sessions.
@@ -280,7 +280,10 @@ def _make(
         metrics.setdefault("seconds", round(time.monotonic() - start, 3))  # a resumed stage knows better
         write_result(work, result)
         ids = {name: outcome.card.id for name, outcome in parents.items()}
-        return _write_stage_card(stage, key, work, metrics, ids), result
+        card = _write_stage_card(stage, key, work, metrics, ids)
+    if scratch is not None:  # the artifact is in place; what a stage chose and its metrics stay
+        shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
+    return card, result
 
 
 def _write_stage_card(

@@ -124,12 +124,13 @@ def test_a_bert_has_the_time_of_the_stage_it_skips():
 
 
 def test_the_fresh_encoders_weights_are_the_seeds(made: Made, tmp_path: Path):
-    (tmp_path / "scratch").mkdir()
-    write_json(tmp_path / "scratch" / CHOSEN_FILE, {"steps": 4, "measured": 1000})
     contexts = []
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        context = StageContext(folder=tmp_path / name, scratch=tmp_path / "scratch", parents=made.context.parents)
+        scratch = tmp_path / f"{name}-scratch"
+        for folder in (tmp_path / name, scratch):
+            folder.mkdir()
+        write_json(scratch / CHOSEN_FILE, {"steps": 4, "measured": 1000})
+        context = StageContext(folder=tmp_path / name, scratch=scratch, parents=made.context.parents)
         encoder_stage(UpConfig(), silent).run(context)
         contexts.append(context)
     first, again = ((context.folder / "model.safetensors").read_bytes() for context in contexts)

@@ -9,10 +9,8 @@ The artifact is a PEFT folder with the tokenizer, whose chat template is the one
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from lavra.base.ports import Progress
@@ -25,11 +23,12 @@ from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stage_folder import StageFolder
 from lavra.runs.budget import Allowance, Chosen, fixed, no_time
 from lavra.runs.prepared import training_settings
+from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig, Method
-from lavra.train import CallbackHook, TrainResult, train
 
 _BATCH: Final = 16  # samples a step: a short run learns more from more steps
 _RANK: Final = 16
@@ -39,7 +38,19 @@ _RATE_TIMES_WIDTH: Final = 0.5
 _MOST_MARKED: Final = 200  # held-out samples of a kind
 _LEAST_MARKED: Final = 8
 _MARKED_A_STEP: Final = 4  # of a kind are marked in about the time of a step
-_SECONDS_BETWEEN_SAVES: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """How a model does on held-out instructions, and what it answers to a few of them.
+
+    Attributes:
+        marks: on those to measure on.
+        answers: to those shown, in their order.
+    """
+
+    marks: Marks
+    answers: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +143,7 @@ def _teach(
     context: StageContext, config: UpConfig, allowance: Allowance, lessons: Lessons, progress: Progress
 ) -> AdaptResult | Skipped:
     """Teach, measure and save, where there is time for it."""
-    assert context.scratch is not None
-    plan = Plan.load(context.parents["plan"])
+    folder, plan = StageFolder(context), Plan.load(context.parents["plan"])
     pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
     trial = pupil.lesson(rows[: 4 * _BATCH])
 
@@ -143,25 +153,13 @@ def _teach(
             module, trial.objective, precision, a_step=_MARKED_A_STEP, least=_LEAST_MARKED, most=_MOST_MARKED
         )
 
-    chosen = fixed(context.scratch, choose)
-    steps = chosen.steps
-    if not steps:
+    chosen = fixed(folder.scratch, choose)
+    if not chosen.steps:
         return Skipped(why=no_time(allowance))
-    progress("score before", 0, None)
     marked = _marked(lessons.instructions("heldout"), chosen.measured)
     shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
-    before, answers = pupil.marks(marked), pupil.answer(shown)
-    lesson = pupil.lesson(rows[: steps * _BATCH])
-    result = _train(pupil, lesson, steps, context.scratch, allowance.seconds, progress)
-    progress("score after", 0, None)
-    after = pupil.marks(marked)
-    pupil.save(context.folder)
-    both = tuple(
-        BeforeAndAfter(instruction=one.instruction, output=one.output, source=one.source, before=was, after=now)
-        for one, was, now in zip(shown, answers, pupil.answer(shown), strict=True)
-    )
-    shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return _result(before, after, lesson, result, answers=both, room=pupil.room)
+    run = _run(pupil, rows, chosen.steps, allowance, marked, shown)
+    return _result(pupil, run.lesson, carry_out(run, folder, progress), shown)
 
 
 def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:
@@ -191,39 +189,50 @@ def _spread(rows: Sequence[Instruction], count: int) -> list[Instruction]:
     return [one for one, _ in zip(turns, range(count), strict=False)]
 
 
-def _train(pupil: Pupil, lesson: Lesson, steps: int, scratch: Path, seconds: float, progress: Progress) -> TrainResult:
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" in metrics:
-            progress("teach answers", step + 1, steps, f"loss {metrics['loss']:.3f}")
+def _run(
+    pupil: Pupil,
+    rows: Sequence[Instruction],
+    steps: int,
+    allowance: Allowance,
+    marked: Sequence[Instruction],
+    shown: Sequence[Instruction],
+) -> Run[Examination, Examination]:
+    def examine() -> Examination:
+        return Examination(marks=pupil.marks(marked), answers=pupil.answer(shown))
 
-    saves = max(1, round(steps * _SECONDS_BETWEEN_SAVES / max(seconds, 1e-9)))
-    settings = training_settings(pupil.with_steps(steps, save_every=saves), lesson)
-    result = train(pupil.recipe.module(), lesson.objective, settings, folder=scratch, hooks=[CallbackHook(show)])
-    pupil.recipe.module().eval()
-    return result
+    lesson = pupil.lesson(rows[: steps * _BATCH])
+    settings = pupil.with_steps(steps, save_every=allowance.save_every(steps))
+    return Run(
+        recipe=pupil.recipe,
+        lesson=lesson,
+        train=training_settings(settings, lesson),
+        before=examine,
+        after=examine,
+        artifact=lambda _: Artifact(kind="adapter", write=pupil.save),
+        part="teach answers",
+    )
 
 
 def _result(
-    before: Marks,
-    after: Marks,
-    lesson: Lesson,
-    trained: TrainResult,
-    *,
-    answers: tuple[BeforeAndAfter, ...],
-    room: int,
+    pupil: Pupil, lesson: Lesson, done: RunOutcome[Examination, Examination], shown: Sequence[Instruction]
 ) -> AdaptResult:
+    before, after = done.before.marks, done.after.marks
+    answers = zip(shown, done.before.answers, done.after.answers, strict=True)
     return AdaptResult(
         nats_before=before.nats,
         nats_after=after.nats,
         chosen_before=before.share_chosen,
         chosen_after=after.share_chosen,
         measured=after.measured,
-        steps=trained.steps,
+        steps=done.train.steps,
         left_out=sum(trouble.dropped for trouble in lesson.troubles),
         before=before,
         after=after,
-        room=room,
+        room=pupil.room,
         answer_tokens=ANSWER_TOKENS,
-        answers=answers,
-        seconds=trained.seconds,
+        answers=tuple(
+            BeforeAndAfter(instruction=one.instruction, output=one.output, source=one.source, before=was, after=now)
+            for one, was, now in answers
+        ),
+        seconds=done.train.seconds,
     )

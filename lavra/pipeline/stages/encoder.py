@@ -11,22 +11,16 @@ The artifact is a folder that sentence-transformers and `AutoModel` open.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import torch
 
-from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives
 from lavra.base.device import pick_device
 from lavra.base.ports import Progress
 from lavra.base.tasks import Task
 from lavra.data.labelled.samples import PairSample, Place
-from lavra.data.rows.batches import RowBatches
-from lavra.data.rows.order import OrderConfig
-from lavra.data.rows.pairs import ContrastiveRows, pair_rows
 from lavra.metrics.ranking import RankingScores
 from lavra.model import build_model, num_parameters, preset
 from lavra.model.config import Kind
@@ -38,13 +32,15 @@ from lavra.pipeline.plan import HEAD_CHANNELS, round_up
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stage_folder import StageFolder
 from lavra.runs.budget import Allowance, Chosen, fixed, no_time
+from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.learning.embedded import EmbeddedRecipe
-from lavra.tasks.learning.settings import FinetuneConfig
+from lavra.tasks.learning.recipe import Lesson
+from lavra.tasks.learning.settings import EmbedSettings, FinetuneConfig
 from lavra.tasks.scoring.retrieval import RetrievalComparison, compare_with_bm25
 from lavra.tokens import Tokenizer
-from lavra.train import CallbackHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
-from lavra.train.objective import TaskObjective
+from lavra.train import OptimizerConfig, ScheduleConfig, TrainConfig
 
 CUTOFF: Final = 5
 _SCORE: Final = f"recall@{CUTOFF}"
@@ -55,7 +51,6 @@ _INSIDE: Final = 64  # F: what a token means is in its embedding; a wide layer w
 _MOST_PAIRS: Final = 1000  # held-out pairs of a kind that are looked for
 _LEAST_PAIRS: Final = 32
 _FOUND_A_STEP: Final = 64  # of a kind are looked for in about the time of a step
-_SECONDS_BETWEEN_SAVES: Final = 30.0
 
 FoundByKind = Mapping[str, RetrievalComparison]
 """By kind of pair, what the encoder finds and what BM25 does."""
@@ -166,32 +161,42 @@ def _teach(
     context: StageContext, seed: int, allowance: Allowance, lessons: Lessons, progress: Progress
 ) -> EncoderResult | Skipped:
     """Train, measure and save, where there is time for it."""
-    assert context.scratch is not None
-    tokenizer = Tokenizer.load(context.parents["tokenizer"])
+    folder, tokenizer = StageFolder(context), Tokenizer.load(context.parents["tokenizer"])
     model = fresh_encoder(tokenizer, _width(allowance.seconds), seed).to(pick_device())
-    settings = FinetuneConfig(task=Task.EMBED, data=lessons.folder / "pairs-train.jsonl", batch_size=_BATCH, seed=seed)
-    recipe, pairs = EmbeddedRecipe(model, tokenizer, settings, _MAX_TOKENS), lessons.pairs("train")
-    trial = _objective(pair_rows(_samples(pairs[: 4 * _BATCH]), recipe.form), seed)
+    recipe, pairs = EmbeddedRecipe(model, tokenizer, _settings(lessons, seed), _MAX_TOKENS), lessons.pairs("train")
+    trial = recipe.lesson(_samples(pairs[: 4 * _BATCH]))
 
     def choose() -> Chosen:
         return allowance.choose(
-            recipe.module(), trial, "float32", a_step=_FOUND_A_STEP, least=_LEAST_PAIRS, most=_MOST_PAIRS
+            recipe.module(), trial.objective, "float32", a_step=_FOUND_A_STEP, least=_LEAST_PAIRS, most=_MOST_PAIRS
         )
 
-    chosen = fixed(context.scratch, choose)
-    steps = chosen.steps
-    if not steps:
+    chosen = fixed(folder.scratch, choose)
+    if not chosen.steps:
         return Skipped(why=no_time(allowance))
-    progress("score before", 0, None)
     heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
-    before = _found(recipe, heldout)
-    rows = pair_rows(_samples(pairs[: steps * _BATCH]), recipe.form)
-    result = _train(recipe, _objective(rows, seed), _run(steps, allowance.seconds, seed), context.scratch, progress)
-    progress("score after", 0, None)
-    after = _found(recipe, heldout)
-    recipe.save(context.folder)
-    shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return _result(before, after, rows, result, parameters=num_parameters(recipe.model.backbone))
+    lesson = recipe.lesson(_samples(pairs[: chosen.steps * _BATCH]))
+    run = Run(
+        recipe=recipe,
+        lesson=lesson,
+        train=_training(chosen.steps, allowance.save_every(chosen.steps), seed),
+        before=lambda: _found(recipe, heldout),
+        after=lambda: _found(recipe, heldout),
+        artifact=lambda _: Artifact(kind="model", write=recipe.save),
+        part="teach the encoder",
+    )
+    done = carry_out(run, folder, progress)
+    return _result(done, lesson, parameters=num_parameters(recipe.model.backbone))
+
+
+def _settings(lessons: Lessons, seed: int) -> FinetuneConfig:
+    return FinetuneConfig(
+        task=Task.EMBED,
+        data=lessons.folder / "pairs-train.jsonl",
+        batch_size=_BATCH,
+        embed=EmbedSettings(symmetric=True),
+        seed=seed,
+    )
 
 
 def _width(seconds: float) -> int:
@@ -216,55 +221,37 @@ def _found(recipe: EmbeddedRecipe, heldout: Mapping[str, Sequence[PairSample]]) 
     return {kind: compare_with_bm25(pairs, recipe.embed, cutoffs=(CUTOFF,)) for kind, pairs in heldout.items()}
 
 
-def _objective(rows: ContrastiveRows, seed: int) -> TaskObjective:
-    batches = RowBatches(rows, OrderConfig(batch_size=_BATCH, seed=seed))
-    return TaskObjective(batches=batches, loss=EmbeddingLoss(loss=InBatchNegatives(symmetric=True)))
-
-
-def _run(steps: int, seconds: float, seed: int) -> TrainConfig:
+def _training(steps: int, save_every: int, seed: int) -> TrainConfig:
     return TrainConfig(
         num_steps=steps,
         optimizer=OptimizerConfig(kind="muon", learning_rate=_RATE, weight_decay=0.01),
         schedule=ScheduleConfig(kind="wsd", warmup=0.06, decay=0.94),
         compile="off",
-        save_every=max(1, round(steps * _SECONDS_BETWEEN_SAVES / seconds)),
+        save_every=save_every,
         keep_checkpoints=1,
         seed=seed,
     )
-
-
-def _train(
-    recipe: EmbeddedRecipe, objective: TaskObjective, settings: TrainConfig, scratch: Path, progress: Progress
-) -> TrainResult:
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" in metrics:
-            progress("teach the encoder", step + 1, settings.num_steps, f"loss {metrics['loss']:.3f}")
-
-    result = train(recipe.module(), objective, settings, folder=scratch, hooks=[CallbackHook(show)])
-    recipe.module().eval()
-    return result
 
 
 def _recall(found: RankingScores) -> float:
     return found.to_values()[_SCORE]
 
 
-def _result(
-    before: FoundByKind, after: FoundByKind, rows: ContrastiveRows, trained: TrainResult, *, parameters: int
-) -> EncoderResult:
+def _result(done: RunOutcome[FoundByKind, FoundByKind], lesson: Lesson, *, parameters: int) -> EncoderResult:
+    before, after = done.before, done.after
     return EncoderResult(
         recall_before={kind: _recall(found.ours) for kind, found in before.items()},
         recall_after={kind: _recall(found.ours) for kind, found in after.items()},
         recall_bm25={kind: _recall(found.bm25) for kind, found in after.items()},
         pairs={kind: found.ours.num_queries for kind, found in after.items()},
         cutoff=CUTOFF,
-        steps=trained.steps,
-        texts_cut=len(rows.troubles),
+        steps=done.train.steps,
+        texts_cut=len(lesson.troubles),
         passages={kind: found.num_passages for kind, found in after.items()},
         ahead={kind: (found.ahead[_SCORE].low, found.ahead[_SCORE].high) for kind, found in after.items()},
         trivial=tuple(kind for kind, found in after.items() if found.trivial),
         parameters=parameters,
         batch_size=_BATCH,
         max_tokens=_MAX_TOKENS,
-        seconds=trained.seconds,
+        seconds=done.train.seconds,
     )

@@ -27,13 +27,13 @@ from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.training import PretrainRun, lead
+from lavra.runs.budget import save_every
 from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
 
 USABLE: Final = 0.6  # of the matrix peak, before anything is measured
 _TRIAL_STEPS: Final = LEAST_STEPS
 _MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
-_SECONDS_BETWEEN_SAVES: Final = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
             plan.train,
             num_steps=num_steps,
             eval_every=max(1, num_steps // 4),
-            save_every=max(1, round(_SECONDS_BETWEEN_SAVES / usual)),
+            save_every=save_every(usual),
         ),
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.training import PretrainRun, lead
+from lavra.runs.run import METRICS_FILE, loss_of_step, show_steps
 from lavra.tokens import Tokenizer
-from lavra.train import CallbackHook, JsonlHook, TensorBoardHook, TrainResult, read_metrics
+from lavra.train import JsonlHook, TensorBoardHook, TrainResult, read_metrics
 from lavra.train.estimate import training_flops
 
 
@@ -99,13 +99,12 @@ def pretrain_stage(
             watch=True,
             allow_drift=allow_drift,
         )
-        tokenizer, metrics = Tokenizer.load(planned.tokenizer), context.scratch / "metrics.jsonl"
+        tokenizer, metrics = Tokenizer.load(planned.tokenizer), context.scratch / METRICS_FILE
         batch = planned.objective().batches.batch(0)
         flops = training_flops(plan.model_config(tokenizer), batch) * plan.train.accumulation * crew.size
         model, result = lead(crew, planned, _hooks(config, plan, flops, metrics, progress))
         save_checkpoint(model, context.folder)
         tokenizer.save(context.folder)
-        shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)  # the model is saved; the curve stays
         return _result(plan, flops, result, read_metrics(metrics))
 
     return Stage(
@@ -123,21 +122,13 @@ def pretrain_stage(
 
 
 def _hooks(config: UpConfig, plan: Plan, flops: float, metrics: Path, progress: Progress) -> list[Hook]:
-    hooks: list[Hook] = [JsonlHook(metrics), CallbackHook(_show(plan, flops, progress))]
+    def note(step: Mapping[str, float]) -> str:
+        """Loss, speed and share of the machine's matrix peak."""
+        share = flops / step["seconds"] / plan.peak_flops
+        return f"{loss_of_step(step)} · {step['tokens_per_second']:,.0f} tokens/s · {share:.0%} of matrix peak"
+
+    hooks: list[Hook] = [JsonlHook(metrics), show_steps("train", plan.train.num_steps, progress, note)]
     return hooks if config.tensorboard is None else [*hooks, TensorBoardHook(config.tensorboard)]
-
-
-def _show(plan: Plan, flops: float, progress: Progress) -> Callable[[int, Mapping[str, float]], None]:
-    """Loss, speed and share of the machine's matrix peak, as steps go by."""
-
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" not in metrics:
-            return
-        share = flops / metrics["seconds"] / plan.peak_flops
-        note = f"loss {metrics['loss']:.3f} · {metrics['tokens_per_second']:,.0f} tokens/s · {share:.0%} of matrix peak"
-        progress("train", step + 1, plan.train.num_steps, note)
-
-    return show
 
 
 def _result(plan: Plan, flops: float, trained: TrainResult, rows: list[dict[str, float]]) -> PretrainResult:
