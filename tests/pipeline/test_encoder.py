@@ -19,6 +19,7 @@ from lavra.pipeline.sections.encoder import encoder_section
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import StageContext
 from lavra.pipeline.stages.encoder import EncoderResult, encoder_stage
+from lavra.runs import budget
 from lavra.runs.budget import CHOSEN_FILE
 from lavra.tokens import TokenizerConfig, train_tokenizer
 from tests.pipeline.taught import silent
@@ -135,3 +136,30 @@ def test_the_fresh_encoders_weights_are_the_seeds(made: Made, tmp_path: Path):
         contexts.append(context)
     first, again = ((context.folder / "model.safetensors").read_bytes() for context in contexts)
     assert first == again
+
+
+def test_a_stopped_stage_goes_on_to_the_same_encoder(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(budget, "SECONDS_BETWEEN_SAVES", 1e-9)  # a checkpoint each step
+    shown: list[int] = []
+
+    def stage(name: str, stop_at: int) -> Path:
+        def progress(step: str, done: float, *_: object) -> None:
+            if step == "teach the encoder":
+                shown.append(int(done))
+                if done == stop_at:
+                    raise KeyboardInterrupt
+
+        for folder in (tmp_path / name, tmp_path / f"{name}-scratch"):
+            folder.mkdir(exist_ok=True)
+        write_json(tmp_path / f"{name}-scratch" / CHOSEN_FILE, {"steps": 5, "measured": 1000})
+        context = StageContext(
+            folder=tmp_path / name, scratch=tmp_path / f"{name}-scratch", parents=made.context.parents
+        )
+        encoder_stage(UpConfig(), progress).run(context)
+        return context.folder / "model.safetensors"
+
+    whole = stage("whole", stop_at=0)
+    with pytest.raises(KeyboardInterrupt):
+        stage("parts", stop_at=3)
+    assert stage("parts", stop_at=0).read_bytes() == whole.read_bytes()
+    assert shown == [1, 2, 3, 4, 5, 1, 2, 3, 3, 4, 5]
