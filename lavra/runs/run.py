@@ -8,6 +8,9 @@ rest:
 Training goes on from the latest checkpoint in the scratch folder, and the scratch folder goes last.  So a kill costs
 the steps since a checkpoint, and a kill between training and saving costs no step at all.
 
+A teacher is optional (`runs/distill.py`), and so is a budget: `runs/budget.py` says how many steps fit into an
+allowance of seconds, and the `Run` is made with as many.
+
 The scratch folder holds `start.txt` (the weights the run began as), `metrics.jsonl` (a line a step) and `checkpoints/`.
 """
 

@@ -142,6 +142,43 @@ def test_progress_names_each_part(tmp_path):
     assert losses[0] == f"loss {away(Linear().model, Tens().batch(0)).item():.3f}"
 
 
+class Taught:
+    """A teacher's lesson in which another module is trained on another objective, and which notes when it ends."""
+
+    def __init__(self, noted):
+        self.noted, self.pupil = noted, nn.Linear(3, 1)
+        self.objective = Linear().lesson().objective
+
+    def __enter__(self):
+        self.noted.append("opened")
+        return self
+
+    def __exit__(self, *_):
+        self.noted.append("closed")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_teacher_is_there_while_it_trains_and_no_longer(tmp_path, stopped):
+    noted, recipe = [], Linear()
+    start = {name: part.clone() for name, part in recipe.model.state_dict().items()}
+    lesson = Taught(noted)
+    first = {name: part.clone() for name, part in lesson.pupil.state_dict().items()}
+    run = made(recipe, asked=noted, teacher=lambda: lesson)
+    if stopped:
+        with pytest.raises(StoppedError):
+            carry_out(run, NewFolder(tmp_path / "made"), stop_at(2))
+    else:
+        carry_out(run, NewFolder(tmp_path / "made"), quiet)
+    assert [one if isinstance(one, str) else one[0] for one in noted] == [
+        "before",
+        "opened",
+        "closed",
+        *([] if stopped else ["after"]),
+    ]
+    assert not same(lesson.pupil.state_dict(), first)
+    assert same(recipe.model.state_dict(), start)
+
+
 def test_evaluating_without_improvement_stops_it(tmp_path):
     recipe, watched = Linear(), replace(TRAIN, num_steps=50, eval_every=1, patience=2)
     run = made(recipe, watched, evaluate=lambda: {"always": 1.0})

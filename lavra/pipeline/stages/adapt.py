@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from lavra.base.ports import Progress
@@ -24,7 +25,7 @@ from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stage_folder import StageFolder
-from lavra.runs.budget import Allowance, Chosen, fixed, no_time
+from lavra.runs.budget import Allowance, fixed, no_time
 from lavra.runs.prepared import training_settings
 from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.learning.recipe import Lesson
@@ -50,7 +51,7 @@ class Examination:
     """
 
     marks: Marks
-    answers: list[str]
+    answers: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,14 +146,15 @@ def _teach(
     """Teach, measure and save, where there is time for it."""
     folder, plan = StageFolder(context), Plan.load(context.parents["plan"])
     pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
-    trial = pupil.lesson(rows[: 4 * _BATCH])
-
-    def choose() -> Chosen:
-        module, precision = pupil.recipe.module(), plan.train.precision
-        return allowance.choose(
-            module, trial.objective, precision, a_step=_MARKED_A_STEP, least=_LEAST_MARKED, most=_MOST_MARKED
-        )
-
+    choose = partial(
+        allowance.choose,
+        pupil.recipe.module(),
+        pupil.lesson(rows[: 4 * _BATCH]).objective,
+        plan.train.precision,
+        a_step=_MARKED_A_STEP,
+        least=_LEAST_MARKED,
+        most=_MOST_MARKED,
+    )
     chosen = fixed(folder.scratch, choose)
     if not chosen.steps:
         return Skipped(why=no_time(allowance))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -33,7 +34,7 @@ from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stage_folder import StageFolder
-from lavra.runs.budget import Allowance, Chosen, fixed, no_time
+from lavra.runs.budget import Allowance, fixed, no_time
 from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.learning.embedded import EmbeddedRecipe
 from lavra.tasks.learning.recipe import Lesson
@@ -164,13 +165,15 @@ def _teach(
     folder, tokenizer = StageFolder(context), Tokenizer.load(context.parents["tokenizer"])
     model = fresh_encoder(tokenizer, _width(allowance.seconds), seed).to(pick_device())
     recipe, pairs = EmbeddedRecipe(model, tokenizer, _settings(lessons, seed), _MAX_TOKENS), lessons.pairs("train")
-    trial = recipe.lesson(_samples(pairs[: 4 * _BATCH]))
-
-    def choose() -> Chosen:
-        return allowance.choose(
-            recipe.module(), trial.objective, "float32", a_step=_FOUND_A_STEP, least=_LEAST_PAIRS, most=_MOST_PAIRS
-        )
-
+    choose = partial(
+        allowance.choose,
+        recipe.module(),
+        recipe.lesson(_samples(pairs[: 4 * _BATCH])).objective,
+        "float32",
+        a_step=_FOUND_A_STEP,
+        least=_LEAST_PAIRS,
+        most=_MOST_PAIRS,
+    )
     chosen = fixed(folder.scratch, choose)
     if not chosen.steps:
         return Skipped(why=no_time(allowance))
