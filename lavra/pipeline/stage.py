@@ -36,7 +36,7 @@ SECTION_FILE: Final = "report-section.json"
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Kind = TypeVar("Kind")
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -131,7 +131,7 @@ class StageOutcome:
     result: object
     section: Section | None
 
-    def result_as(self, kind: type[Kind]) -> Kind:
+    def result_as(self, kind: type[T]) -> T:
         """Its result, whose type the caller knows.
 
         Raises:

@@ -96,6 +96,8 @@ def test_a_second_run_reuses_everything(made, text: Path):
     again = run_up(settings(text, heldout_fraction=0.2), workspace, silent)
     assert all(stage.reused for stage in again.stages)
     assert again.model == first.model
+    assert [stage.result for stage in again.stages] == [stage.result for stage in first.stages]
+    assert [stage.section for stage in again.stages] == [stage.section for stage in first.stages]
 
 
 def test_a_workspace_older_than_result_files_is_reused_in_full(made, text: Path, tmp_path: Path):
