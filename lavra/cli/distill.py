@@ -67,7 +67,7 @@ def _introduce(prepared: PreparedDistill) -> None:
     """What is wrong with the data, and what is going to happen; to stderr, before it does."""
     for report in prepared.reports():
         print("\n".join(report.lines()), file=sys.stderr)
-    start = prepared.config.student or prepared.source
+    start = prepared.config.student or prepared.base
     whose = f"{prepared.layers} of the {prepared.start.config.num_layers} layers of {start}"
     print(f"held out: {prepared.data.origin}", file=sys.stderr)
     print(f"a student that begins as {whose}; {prepared.train.num_steps:,} steps", file=sys.stderr)

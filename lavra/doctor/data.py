@@ -10,21 +10,17 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from lavra.base.checks import Check
 from lavra.data.labelled.samples import Sample
-from lavra.data.rows.batches import RowBatches, TaskRows
+from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.language import LanguageRows
 from lavra.generate.in_process import context_length
 from lavra.runs.finetune import Prepared
 from lavra.tasks.keys import sample_key
-from lavra.tasks.learning.embedded import EmbeddedRecipe
-from lavra.tasks.learning.headed import HeadedRecipe
-from lavra.tasks.learning.recipes import AnyRecipe
-from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tasks.spec import TaskSpec
 
 _MOST_LEFT_OUT: Final = 0.05  # of the samples read
@@ -44,15 +40,9 @@ def data_checks(prepared: Prepared) -> Iterator[Check]:
     yield overlap_check(prepared.config.task, prepared.data.train, prepared.data.heldout)
 
 
-def recipe_of(prepared: Prepared) -> AnyRecipe:
-    """The run's recipe, as one of those there are."""
-    assert isinstance(prepared.recipe, HeadedRecipe | EmbeddedRecipe | WritingRecipe)
-    return prepared.recipe
-
-
 def table_of(prepared: Prepared) -> TaskRows | LanguageRows:
     """The rows the run learns from."""
-    return _table(prepared.lesson.objective.batches)
+    return prepared.lesson.rows
 
 
 def left_out_check(prepared: Prepared) -> Check:
@@ -75,7 +65,7 @@ def left_out_check(prepared: Prepared) -> Check:
 
 def length_check(prepared: Prepared) -> Check:
     """How long samples are beside a row, what becomes of those that are longer, and which is the longest."""
-    room, task = recipe_of(prepared).form.max_tokens, prepared.config.task
+    room, task = prepared.recipe.form.max_tokens, prepared.config.task
     lengths, sources = whole_lengths(prepared)
     long = float((lengths > room).mean())
     has_windows = task.head is not None and task.head.has_windows
@@ -97,25 +87,18 @@ def length_check(prepared: Prepared) -> Check:
 
 def whole_lengths(prepared: Prepared) -> tuple[np.ndarray, tuple[int, ...]]:
     """(N,) tokens of each training sample if nothing were cut, and (N,) its number among them."""
-    recipe = copy.copy(recipe_of(prepared))
+    recipe = copy.copy(prepared.recipe)
     recipe.form = replace(recipe.form, max_tokens=_UNBOUNDED)
     recipe.virtual = ()
-    rows = _table(recipe.lesson(prepared.data.train).objective.batches)
+    rows = recipe.lesson(prepared.data.train).rows
     if isinstance(rows, TaskRows):
         return np.asarray(rows.lengths), rows.sources
     return np.asarray([len(ids) for ids in rows.sequences.inputs]), rows.sequences.sources
 
 
-def _table(batches: Any) -> TaskRows | LanguageRows:
-    assert isinstance(batches, RowBatches)
-    table = batches.table
-    assert isinstance(table, TaskRows | LanguageRows)
-    return table
-
-
 def _longer_rows(prepared: Prepared, wanted: int) -> str:
-    recipe = recipe_of(prepared)
-    context = context_length(recipe.model.config)
+    recipe = prepared.recipe
+    context = context_length(recipe.model_config)
     most = wanted if context is None else min(wanted, context)
     if most > recipe.form.max_tokens:
         holds = "would hold 95% of them whole" if most == wanted else "is what the model reads at most"

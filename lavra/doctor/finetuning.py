@@ -20,7 +20,7 @@ from lavra.base.checks import Check
 from lavra.base.device import available_memory
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
-from lavra.doctor.data import data_checks, recipe_of
+from lavra.doctor.data import data_checks
 from lavra.doctor.rows import row_checks
 from lavra.doctor.training import (
     DEFECT,
@@ -33,7 +33,6 @@ from lavra.doctor.training import (
 )
 from lavra.model.task_folder import task_in
 from lavra.runs.finetune import Prepared
-from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.settings import Method
 from lavra.tasks.spec import resolve
 from lavra.train import CallbackHook, train
@@ -123,8 +122,8 @@ def guess_check(prepared: Prepared) -> Check:
     A fresh head guesses: its loss is near ln N for N labels.  A head or a model that goes on must be better than a
     guess; one that is worse has other labels, pairs or tokens before it than those it learnt.
     """
-    recipe, objective = recipe_of(prepared), prepared.lesson.objective
-    fresh = isinstance(recipe, HeadedRecipe) and not goes_on(prepared)
+    recipe, objective = prepared.recipe, prepared.lesson.objective
+    fresh = recipe.head is not None and not goes_on(prepared)
     found = guessed = 0.0
     targets = 0
     with without_dropout(recipe.module()) as model, torch.no_grad():
@@ -160,12 +159,12 @@ def goes_on(prepared: Prepared) -> bool:
 
 def guess(prepared: Prepared, batch: AnyBatch) -> float:
     """Summed loss of a batch for who knows nothing: all answers alike, the number 0, the same vector."""
-    recipe, head = recipe_of(prepared), prepared.config.task.head
+    recipe, head = prepared.recipe, prepared.config.task.head
     if isinstance(batch, Batch):
-        return batch.num_targets * math.log(recipe.model.config.vocab_size)
-    if head is None or not isinstance(recipe, HeadedRecipe):
-        return float(loss_of(Indifferent(recipe.model.config.hidden_size), prepared.lesson.objective, batch))
-    return float(resolve(head.guess)(batch, recipe.model.task))
+        return batch.num_targets * math.log(recipe.model_config.vocab_size)
+    if head is None or recipe.head is None:
+        return float(loss_of(Indifferent(recipe.model_config.hidden_size), prepared.lesson.objective, batch))
+    return float(resolve(head.guess)(batch, recipe.head))
 
 
 class Indifferent:

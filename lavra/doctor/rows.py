@@ -17,11 +17,9 @@ from lavra.base.checks import Check
 from lavra.data.batch import IGNORE, Batch
 from lavra.data.rows.batch import TaskBatch
 from lavra.data.rows.batches import TaskRows
-from lavra.doctor.data import recipe_of, table_of
+from lavra.doctor.data import table_of
 from lavra.runs.finetune import Prepared
-from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.read_back import Looked, RowReader
-from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tasks.spec import resolve
 
 _LOOKED_AT: Final = 200  # rows, evenly over all
@@ -39,8 +37,8 @@ def row_checks(prepared: Prepared) -> Iterator[Check]:
 
 def range_check(prepared: Prepared) -> Check:
     """Whether the labels of the loss are outputs of the model, and ids rows of its embedding."""
-    recipe, batches = recipe_of(prepared), prepared.lesson.objective.batches
-    vocabulary = recipe.model.config.vocab_size
+    recipe, batches = prepared.recipe, prepared.lesson.objective.batches
+    vocabulary = recipe.model_config.vocab_size
     taken = range(0, len(batches), -(-len(batches) // _MOST_BATCHES))
     strangers, outside, seen = 0, 0, set[int]()
     for index in taken:
@@ -50,7 +48,7 @@ def range_check(prepared: Prepared) -> Check:
         if not labels.is_floating_point():
             outside += int(((labels < 0) | (labels >= _outputs(prepared, batch))).sum())
             seen.update(labels.tolist())
-    said = recipe.model.task.labels if isinstance(recipe, HeadedRecipe) else ()
+    said = recipe.head.labels if recipe.head is not None else ()
     remedy = ""
     if strangers:
         remedy = f"{strangers:,} ids are not among the {vocabulary:,} of the model: use the tokenizer it came with"
@@ -74,23 +72,22 @@ def _among(ids: Tensor, virtual: Sequence[int]) -> Tensor:
 
 def _outputs(prepared: Prepared, batch: TaskBatch | Batch) -> int:
     """How many answers a label of a batch may be."""
-    recipe, head = recipe_of(prepared), prepared.config.task.head
+    recipe, head = prepared.recipe, prepared.config.task.head
     if isinstance(batch, Batch):
-        return recipe.model.config.vocab_size
-    if head is None or not isinstance(recipe, HeadedRecipe):  # embeddings: which of a batch's texts is the near one
+        return recipe.model_config.vocab_size
+    if head is None or recipe.head is None:  # embeddings: which of a batch's texts is the near one
         return len(batch.input_ids) // batch.group
-    return int(resolve(head.num_answers)(batch, recipe.model.task))
+    return int(resolve(head.num_answers)(batch, recipe.head))
 
 
 def text_check(prepared: Prepared) -> Check:
     """Rows decoded, beside the samples they were made of."""
-    recipe, table = recipe_of(prepared), table_of(prepared)
-    labels = recipe.model.task.labels if isinstance(recipe, HeadedRecipe) else ()
+    recipe, table = prepared.recipe, table_of(prepared)
     reader = RowReader(
         table=table,
         tokenizer=prepared.tokenizer,
-        num_virtual=0 if isinstance(recipe, WritingRecipe) and recipe.virtual_in_target else len(recipe.virtual),
-        labels=labels,
+        num_virtual=recipe.num_virtual,
+        labels=recipe.head.labels if recipe.head is not None else (),
         room=recipe.form.max_tokens,
     )
     sources = table.sources if isinstance(table, TaskRows) else table.sequences.sources

@@ -12,15 +12,13 @@ from typing import Final
 
 import torch
 
-from lavra.adapt.inject import add_adapter
-from lavra.adapt.peft_write import save_adapter
 from lavra.base.device import pick_device
 from lavra.base.types import GenerateRequest
 from lavra.data.labelled.samples import ChatSample, Place, RewriteSample, Sample
 from lavra.generate.in_process import InProcessModel
 from lavra.pipeline.instructions import KINDS, Instruction
 from lavra.quantize import load_model
-from lavra.runs.finetune import ADAPTER
+from lavra.runs.finetune import add_method, save_trained
 from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig
@@ -78,9 +76,7 @@ class Pupil:
         model, _ = load_model(base, dtype=torch.float32, device=pick_device())
         self.room = config.max_tokens or model.config.max_positions
         self.recipe = WritingRecipe(model, tokenizer, config, self.room)
-        adapter = config.adapter(tokenizer, whole=())
-        assert adapter is not None
-        add_adapter(model, ADAPTER, adapter)
+        add_method(config, self.recipe, tokenizer)
 
     def lesson(self, rows: Sequence[Instruction]) -> Lesson:
         """What is learnt from these."""
@@ -110,7 +106,7 @@ class Pupil:
 
     def save(self, folder: Path) -> None:
         """A PEFT folder with the tokenizer it was taught with."""
-        save_adapter(self.recipe.module(), ADAPTER, folder, base=str(self.base.resolve()))
+        save_trained(self.config, self.recipe, self.base, folder)
         self.tokenizer.save(folder)
 
     def with_steps(self, steps: int, *, save_every: int) -> FinetuneConfig:

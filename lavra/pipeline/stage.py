@@ -5,6 +5,9 @@ and the identities of the artifacts it needs.  That name is its key; an artifact
 reused, anything else is made again.  Artifacts appear whole or not at all, so a crash costs one stage at most, and
 a stage that can resume gets a folder of its own that outlives the crash.
 
+A stage computes and returns a typed result (`results`), kept beside its artifact; the section it has in the report is
+rendered from that result each time, so that a reused stage still has its say.
+
 Deliberately absent: parallel stages (each one uses the whole machine) and remote caches (the workspace is files).
 """
 
@@ -15,21 +18,25 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Generic, TypeVar
 
 from lavra.base.card import CARD_FILE, Card, read_card, write_card
 from lavra.base.errors import ConfigError, InputError, LavraError, nearest
 from lavra.base.events import emit
 from lavra.base.files import atomic_folder, hash_file, hash_json
-from lavra.base.units import format_duration
 from lavra.base.workspace import FOLDERS, Workspace
-from lavra.report import Section, Table
+from lavra.pipeline.results import RESULT_FILE, card_metrics, read_result, write_result
+from lavra.report import Section
 
-SECTION_FILE = "report-section.json"
+SECTION_FILE: Final = "report-section.json"
+"""The section of an artifact made before results were kept: it is shown as it was saved."""
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -40,20 +47,15 @@ class StageContext:
         folder: write the artifact here; it becomes the artifact when the stage returns.
         scratch: a folder that survives a kill, for a stage that can resume; `None` for the others.
         parents: finished artifacts of the stages it needs, by name.
-        metrics: what it measured; put numbers here and they end up in the card.  The runner adds `seconds`, unless
-            the stage has: one that resumed knows the time of all its sessions.
-        section: what it tells the reader; set it and it ends up in every report.
     """
 
     folder: Path
     scratch: Path | None
     parents: Mapping[str, Path]
-    metrics: dict[str, Any] = field(default_factory=dict)
-    section: Section | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class Stage(Generic[Result]):
     """One step of a pipeline.
 
     Attributes:
@@ -61,22 +63,29 @@ class Stage:
         kind: of the artifact it makes (`corpus`, `tokenizer`, `model`); the card's kind.
         folder: the workspace folder it belongs in (`corpora`, `models`, ...).
         version: raise it by hand when the stage comes to mean something else with the same settings.
-        run: does the work.
+        run: does the work and returns its result, `Skipped` where there was nothing to do, or None.
         needs: names of earlier stages whose artifacts it reads.
         config: its settings as plain data (`to_mapping`); what does not change the result stays out.
         inputs: fingerprints of what it reads from outside the workspace, by role (see `fingerprint`).
-        resumable: whether it keeps its progress in `context.scratch`.
+        resumable: whether it keeps its progress in `context.scratch`, whose checkpoints go once the artifact is there.
+        result: the type of its result, a frozen dataclass; None where it returns none.
+        figures: the base class of its result whose fields are the card's metrics.  The runner adds `seconds`, unless
+            they have it: a stage that resumed knows the time of all its sessions.
+        section: renders its result for the report (see `shown`).
     """
 
     name: str
     kind: str
     folder: str
     version: int
-    run: Callable[[StageContext], None]
+    run: Callable[[StageContext], Result]
     needs: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     resumable: bool = False
+    result: type | None = None
+    figures: type | None = None
+    section: Callable[[Result], Section] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.name):
@@ -90,9 +99,16 @@ class Stage:
                 f"stage {self.name!r} is resumable and keeps its progress in 'runs'; give it another folder"
             )
 
+    def shown(self, section: Callable[[Result], Section]) -> Stage[Result]:
+        """The stage with a section in the report."""
+        return replace(self, section=section)
+
+
+AnyStage = Stage[Any]
+
 
 @dataclass(frozen=True, kw_only=True)
-class StageResult:
+class StageOutcome:
     """What became of one stage.
 
     Attributes:
@@ -102,6 +118,7 @@ class StageResult:
         reused: it was there already.
         seconds: how long it took just now (looking it up, when reused).
         work_seconds: how long the work took when it was done.
+        result: what it returned; only its figures where the artifact is older than result files.
         section: what it tells the reader.
     """
 
@@ -111,10 +128,21 @@ class StageResult:
     reused: bool
     seconds: float
     work_seconds: float
+    result: object
     section: Section | None
 
+    def result_as(self, kind: type[T]) -> T:
+        """Its result, whose type the caller knows.
 
-def run_stages(stages: Sequence[Stage], workspace: Workspace, sections: Path | None = None) -> list[StageResult]:
+        Raises:
+            TypeError: it has another type.
+        """
+        if not isinstance(self.result, kind):
+            raise TypeError(f"the result of stage {self.stage!r} is a {type(self.result).__name__}, no {kind.__name__}")
+        return self.result
+
+
+def run_stages(stages: Sequence[AnyStage], workspace: Workspace, sections: Path | None = None) -> list[StageOutcome]:
     """Make, or find, the artifact of every stage, in order.
 
     Args:
@@ -131,19 +159,19 @@ def run_stages(stages: Sequence[Stage], workspace: Workspace, sections: Path | N
         Exception: whatever a stage raised; artifacts finished before it stay.
     """
     _check_order(stages)
-    results: dict[str, StageResult] = {}
+    outcomes: dict[str, StageOutcome] = {}
     with workspace.lock():
         if sections is not None:
             shutil.rmtree(sections, ignore_errors=True)
         for index, stage in enumerate(stages, start=1):
-            result = _make_or_find(stage, workspace, results, place={"index": index, "total": len(stages)})
-            results[stage.name] = result
-            if sections is not None and result.section is not None:
-                result.section.save(sections / f"{index:02d}-{stage.name}.json")
-    return list(results.values())
+            outcome = _make_or_find(stage, workspace, outcomes, place={"index": index, "total": len(stages)})
+            outcomes[stage.name] = outcome
+            if sections is not None and outcome.section is not None:
+                outcome.section.save(sections / f"{index:02d}-{stage.name}.json")
+    return list(outcomes.values())
 
 
-def stage_key(stage: Stage, parents: Mapping[str, str]) -> str:
+def stage_key(stage: AnyStage, parents: Mapping[str, str]) -> str:
     """16 hex digits of everything that could change the stage's result; `parents` are card ids by stage name."""
     return hash_json(
         {
@@ -180,68 +208,45 @@ def fingerprint(path: Path) -> str:
     )
 
 
-def timings(results: Sequence[StageResult]) -> Section:
-    """A section that says what each stage cost, and which were reused."""
-    now, work = sum(r.seconds for r in results), sum(r.work_seconds for r in results)
-    rows = [
-        (
-            r.stage,
-            "reused" if r.reused else "made",
-            format_duration(r.work_seconds),
-            r.folder.parent.name + "/" + r.folder.name,
-        )
-        for r in results
-    ]
-    num_reused = sum(r.reused for r in results)
-    return Section(
-        title="Stages",
-        summary=(
-            f"This run took {format_duration(now)}; {num_reused} of {len(results)} stages were reused, "
-            f"and the work behind all of them took {format_duration(work)}."
-        ),
-        blocks=(Table(columns=("stage", "this time", "work took", "artifact"), rows=tuple(rows)),),
-    )
-
-
 # ---------------------------------------------------------------- one stage
 
 
 def _make_or_find(
-    stage: Stage, workspace: Workspace, done: Mapping[str, StageResult], place: Mapping[str, int]
-) -> StageResult:
+    stage: AnyStage, workspace: Workspace, done: Mapping[str, StageOutcome], place: Mapping[str, int]
+) -> StageOutcome:
     parents = {name: done[name] for name in stage.needs}
-    key = stage_key(stage, {name: result.card.id for name, result in parents.items()})
+    key = stage_key(stage, {name: outcome.card.id for name, outcome in parents.items()})
     folder = workspace.folder(stage.folder) / f"{stage.name}-{key[:8]}"
     _sweep(stage, folder.parent)
     emit("stage.start", stage=stage.name, key=key, **place)
     start = time.monotonic()
-    card = _find(stage, key, folder)
-    if card is not None:
-        result = _result(stage, folder, card, reused=True, seconds=time.monotonic() - start)
+    found = _find(stage, key, folder)
+    if found is not None:
+        outcome = _outcome(stage, folder, *found, reused=True, start=start)
         emit("stage.reused", stage=stage.name, folder=str(folder), **place)
-        return result
+        return outcome
     try:
-        card = _make(stage, key, folder, workspace, parents)
+        made = _make(stage, key, folder, workspace, parents)
     except BaseException as error:
         emit("stage.failed", stage=stage.name, error=error, seconds=time.monotonic() - start, **place)
         raise
-    result = _result(stage, folder, card, reused=False, seconds=time.monotonic() - start)
-    emit("stage.done", stage=stage.name, folder=str(folder), seconds=result.seconds, **place)
-    return result
+    outcome = _outcome(stage, folder, *made, reused=False, start=start)
+    emit("stage.done", stage=stage.name, folder=str(folder), seconds=outcome.seconds, **place)
+    return outcome
 
 
-def _find(stage: Stage, key: str, folder: Path) -> Card | None:
-    """The card of a finished, undamaged artifact with this key; a damaged one is named in a warning."""
+def _find(stage: AnyStage, key: str, folder: Path) -> tuple[Card, object] | None:
+    """Card and result of a finished, undamaged artifact with this key; a damaged one is named in a warning."""
     if not folder.exists():
         return None
     try:
         card = read_card(folder)
         _check_artifact(folder, card, key)
+        return card, read_result(folder, card.metrics, stage.result, stage.figures)
     except (LavraError, ValueError, TypeError, AttributeError, OSError) as error:
         log.warning("%s cannot be reused and is made again: %s", folder, error)
         emit("stage.damaged", stage=stage.name, folder=str(folder), reason=str(error))
         return None
-    return card
 
 
 def _check_artifact(folder: Path, card: Card, key: str) -> None:
@@ -258,24 +263,32 @@ def _check_artifact(folder: Path, card: Card, key: str) -> None:
         Section.load(folder / SECTION_FILE)
 
 
-def _make(stage: Stage, key: str, folder: Path, workspace: Workspace, parents: Mapping[str, StageResult]) -> Card:
+def _make(
+    stage: AnyStage, key: str, folder: Path, workspace: Workspace, parents: Mapping[str, StageOutcome]
+) -> tuple[Card, object]:
     scratch = None
     if stage.resumable:
         scratch = workspace.folder("runs") / folder.name
         scratch.mkdir(exist_ok=True)
     with atomic_folder(folder) as work:
         context = StageContext(
-            folder=work, scratch=scratch, parents={name: result.folder for name, result in parents.items()}
+            folder=work, scratch=scratch, parents={name: outcome.folder for name, outcome in parents.items()}
         )
         start = time.monotonic()
-        stage.run(context)
-        context.metrics.setdefault("seconds", round(time.monotonic() - start, 3))  # a resumed stage knows better
-        if context.section is not None:
-            context.section.save(work / SECTION_FILE)
-        return _write_stage_card(stage, key, work, context, {name: result.card.id for name, result in parents.items()})
+        result = stage.run(context)
+        metrics = card_metrics(result, stage.figures)
+        metrics.setdefault("seconds", round(time.monotonic() - start, 3))  # a resumed stage knows better
+        write_result(work, result)
+        ids = {name: outcome.card.id for name, outcome in parents.items()}
+        card = _write_stage_card(stage, key, work, metrics, ids)
+    if scratch is not None:  # the artifact is in place; what a stage chose and its metrics stay
+        shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
+    return card, result
 
 
-def _write_stage_card(stage: Stage, key: str, work: Path, context: StageContext, parents: Mapping[str, str]) -> Card:
+def _write_stage_card(
+    stage: AnyStage, key: str, work: Path, metrics: Mapping[str, Any], parents: Mapping[str, str]
+) -> Card:
     """The artifact's own card, if the stage wrote one, with what the runner knows laid over it."""
     own = read_card(work) if (work / CARD_FILE).exists() else Card(kind=stage.kind)
     if own.kind != stage.kind:
@@ -294,25 +307,33 @@ def _write_stage_card(stage: Stage, key: str, work: Path, context: StageContext,
         kind=stage.kind,
         parents={**own.parents, **parents},
         config={**own.config, "stage": identity},
-        metrics={**own.metrics, **context.metrics},
-        ignore=(SECTION_FILE,),  # it tells times, and an artifact made twice must have one identity
+        metrics={**own.metrics, **metrics},
+        ignore=(RESULT_FILE,),  # it tells times, and an artifact made twice must have one identity
     )
 
 
-def _result(stage: Stage, folder: Path, card: Card, *, reused: bool, seconds: float) -> StageResult:
-    path = folder / SECTION_FILE
-    return StageResult(
+def _outcome(stage: AnyStage, folder: Path, card: Card, result: object, *, reused: bool, start: float) -> StageOutcome:
+    seconds = time.monotonic() - start
+    return StageOutcome(
         stage=stage.name,
         folder=folder,
         card=card,
         reused=reused,
         seconds=seconds,
         work_seconds=float(card.metrics.get("seconds", seconds)),
-        section=Section.load(path) if path.exists() else None,
+        result=result,
+        section=_section(stage, folder, result),
     )
 
 
-def _check_order(stages: Sequence[Stage]) -> None:
+def _section(stage: AnyStage, folder: Path, result: object) -> Section | None:
+    """The section of a result; of an artifact that is older than result files, the one saved with it."""
+    if (folder / SECTION_FILE).exists():
+        return Section.load(folder / SECTION_FILE)
+    return None if stage.section is None or result is None else stage.section(result)
+
+
+def _check_order(stages: Sequence[AnyStage]) -> None:
     earlier: list[str] = []
     for stage in stages:
         if stage.name in earlier:
@@ -325,7 +346,7 @@ def _check_order(stages: Sequence[Stage]) -> None:
         earlier.append(stage.name)
 
 
-def _sweep(stage: Stage, folder: Path) -> None:
+def _sweep(stage: AnyStage, folder: Path) -> None:
     """Remove what a killed run of this stage left half-written, whatever its key was (we hold the lock)."""
     for leftover in folder.glob(f".*tmp-{stage.name}-*"):
         log.info("removing %s, left by a run that was killed", leftover)

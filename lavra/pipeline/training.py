@@ -1,7 +1,12 @@
 """The training run behind the plan and pretrain stages.
 
-A `Run` is plain data that names everything by folders and settings, so that every process of a `Crew` can carry out
-its part of the very same run; what only the main process does (hooks, saving the result) stays with its caller.
+A `PretrainRun` is plain data that names everything by folders and settings, so that every process of a `Crew` can
+carry out its part of the very same run; what only the main process does (hooks, saving the result) stays with its
+caller.
+
+It is not a `Run` of `lavra.runs`, which holds an open model and functions that measure it in the one process there is:
+those cannot be sent to another process, and a model that processes share is whole in none of them.  What the main
+process shows and writes is the same (`show_steps`, `metrics.jsonl`).
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ _WATCHED_BATCHES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class PretrainRun:
     """One training run, completely.
 
     Attributes:
@@ -68,7 +73,7 @@ class Run:
         }
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Run:
+    def from_plain(cls, plain: Mapping[str, Any]) -> PretrainRun:
         """What `to_plain` wrote."""
         return cls(
             plan=Plan.from_plain(plain["plan"]),
@@ -94,7 +99,7 @@ class Run:
         )
 
 
-def lead(crew: Crew, run: Run, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
+def lead(crew: Crew, run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
     """In the main process: carry out a run with everyone's help; the trained model, whole, on the CPU or GPU."""
     with crew.leading(run.to_plain()):
         model, result = carry_out(run, hooks)
@@ -103,10 +108,10 @@ def lead(crew: Crew, run: Run, hooks: Sequence[Hook]) -> tuple[Model, TrainResul
 
 def take_part(crew: Crew) -> None:
     """In the other processes: help until there is nothing more to do."""
-    crew.follow(lambda task: carry_out(Run.from_plain(task), ()))
+    crew.follow(lambda task: carry_out(PretrainRun.from_plain(task), ()))
 
 
-def carry_out(run: Run, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
+def carry_out(run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
     """The part of a run that falls to the process that calls it."""
     plan = run.plan
     model = _fresh(run)
@@ -125,13 +130,13 @@ def carry_out(run: Run, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
     return model, result
 
 
-def _fresh(run: Run) -> Model:
+def _fresh(run: PretrainRun) -> Model:
     torch.manual_seed(run.plan.seed)
     model: Model = build_model(run.plan.model_config(Tokenizer.load(run.tokenizer))).to(pick_device())
     return model
 
 
-def _whole(model: Model, run: Run) -> Model:
+def _whole(model: Model, run: PretrainRun) -> Model:
     """A sharded model is put together again from its last checkpoint."""
     if run.plan.train.parallel is not Parallel.FSDP or run.scratch is None:
         return model

@@ -1,12 +1,13 @@
 """`lavra up`: from text to a model that completes it, in one run of stages.
 
-To add a stage, write it in a module of its own (a function that returns a `Stage`) and put it in `up_stages`; the
-console, the report and the cache need not be told.  Training stages also get a row in `settings.SHARES`.
+To add a stage, write it in `stages/` (a function that returns a `Stage`), its section in `sections/`, and put both on a
+line of `up_stages`; the console and the cache need not be told.  Training stages also get a row in `settings.SHARES`.
 """
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +21,30 @@ from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
+from lavra.pipeline.results import Skipped
+from lavra.pipeline.sections.adapt import adapt_section
+from lavra.pipeline.sections.compress import compress_section
+from lavra.pipeline.sections.corpus import corpus_section
+from lavra.pipeline.sections.encoder import encoder_section
+from lavra.pipeline.sections.evaluate import bits_fact, evaluate_section
+from lavra.pipeline.sections.evaluate_holes import evaluate_holes_section, nats_fact
+from lavra.pipeline.sections.instructions import instructions_section
+from lavra.pipeline.sections.plan import plan_section
+from lavra.pipeline.sections.pretrain import pretrain_section
+from lavra.pipeline.sections.timings import timings_section
+from lavra.pipeline.sections.tokenizer import tokenizer_section
 from lavra.pipeline.settings import UpConfig
-from lavra.pipeline.stage import Stage, StageResult, run_stages, timings
+from lavra.pipeline.stage import AnyStage, StageOutcome, run_stages
 from lavra.pipeline.stages.adapt import adapt_stage
 from lavra.pipeline.stages.baselines import baselines_stage
 from lavra.pipeline.stages.compress import compress_stage
 from lavra.pipeline.stages.encoder import encoder_stage
-from lavra.pipeline.stages.evaluate import evaluate_stage, load_verdict
-from lavra.pipeline.stages.evaluate_holes import evaluate_holes_stage
+from lavra.pipeline.stages.evaluate import EvaluateFigures, evaluate_stage, load_verdict
+from lavra.pipeline.stages.evaluate_holes import EvaluateHolesFigures, evaluate_holes_stage
+from lavra.pipeline.stages.instructions import instructions_stage
 from lavra.pipeline.stages.planning import plan_stage
-from lavra.pipeline.stages.prepare import prepare_stages
-from lavra.pipeline.stages.pretrain import pretrain_stage
-from lavra.pipeline.teaching import instructions_stage
+from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage, tokens_stage
+from lavra.pipeline.stages.pretrain import PretrainFigures, pretrain_stage
 from lavra.report import Fact, Report, load_sections
 
 REPORT_FILE = "report.html"
@@ -54,26 +67,33 @@ class UpResult:
     adapter: Path | None
     report: Path
     verdict: str
-    stages: tuple[StageResult, ...]
+    stages: tuple[StageOutcome, ...]
     compile_seconds: float
 
 
 def up_stages(
     config: UpConfig, progress: Progress, crew: Crew | None = None, *, allow_drift: bool = False
-) -> list[Stage]:
-    """Every stage, in order; those that train do so with the crew's help."""
+) -> list[AnyStage]:
+    """Every stage with its section, in order; those that train do so with the crew's help."""
     crew = crew or Crew()
-    stages = [
-        *prepare_stages(config, progress),
-        plan_stage(config, progress, crew),
-        pretrain_stage(config, progress, crew, allow_drift=allow_drift),
+    return [
+        corpus_stage(config, progress).shown(corpus_section),
+        tokenizer_stage(config, progress).shown(tokenizer_section),
+        tokens_stage(config, progress),
+        plan_stage(config, progress, crew).shown(plan_section),
+        pretrain_stage(config, progress, crew, allow_drift=allow_drift).shown(pretrain_section),
+        *_evaluate_stages(config, progress),
+        instructions_stage(config, progress).shown(instructions_section),
+        adapt_stage(config, progress).shown(adapt_section),
+        encoder_stage(config, progress).shown(encoder_section),
+        compress_stage(progress).shown(compress_section),
     ]
+
+
+def _evaluate_stages(config: UpConfig, progress: Progress) -> list[AnyStage]:
     if config.kind is Kind.DECODER:
-        stages += [baselines_stage(progress), evaluate_stage(config, progress)]
-    else:
-        stages.append(evaluate_holes_stage(progress))
-    taught = [instructions_stage(config, progress), adapt_stage(config, progress), encoder_stage(config, progress)]
-    return [*stages, *taught, compress_stage(progress)]
+        return [baselines_stage(progress), evaluate_stage(config, progress).shown(evaluate_section)]
+    return [evaluate_holes_stage(progress).shown(evaluate_holes_section)]
 
 
 def run_up(
@@ -88,53 +108,61 @@ def run_up(
     name = "up" if config.family == "llama" else f"up-{config.family}"
     sections = workspace.folder("runs") / f"{name}-sections"
     try:
-        results = run_stages(up_stages(config, progress, crew, allow_drift=allow_drift), workspace, sections=sections)
+        outcomes = run_stages(up_stages(config, progress, crew, allow_drift=allow_drift), workspace, sections=sections)
     finally:
         crew.dismiss()
-    by_name = {result.stage: result for result in results}
-    plan = Plan.load(by_name["plan"].folder)
-    text = load_verdict(by_name["evaluate"].folder)
+    by_name = {outcome.stage: outcome for outcome in outcomes}
+    plan, pretrain, adapt = Plan.load(by_name["plan"].folder), by_name["pretrain"], by_name["adapt"]
+    verdict = load_verdict(by_name["evaluate"].folder)
     report = workspace.path / (REPORT_FILE if name == "up" else f"report-{config.family}.html")
-    compiling = {"plan": plan.compile_seconds, "pretrain": by_name["pretrain"].card.metrics["compile_seconds"]}
-    _report(config, results, plan, text, sections, compile_seconds=sum(compiling.values())).write(report)
+    compiling = {
+        "plan": plan.compile_seconds,
+        "pretrain": pretrain.result_as(PretrainFigures).compile_seconds,
+    }
+    facts = (
+        _model_fact(config, plan),
+        _headline(by_name["evaluate"]),
+        _time_fact(outcomes, sum(compiling.values())),
+    )
+    _report(verdict, facts, outcomes, sections).write(report)
     return UpResult(
-        model=by_name["pretrain"].folder,
-        adapter=None if "skipped" in by_name["adapt"].card.metrics else by_name["adapt"].folder,
+        model=pretrain.folder,
+        adapter=None if isinstance(adapt.result, Skipped) else adapt.folder,
         report=report,
-        verdict=text,
-        stages=tuple(results),
+        verdict=verdict,
+        stages=tuple(outcomes),
         compile_seconds=sum(seconds for stage, seconds in compiling.items() if not by_name[stage].reused),
     )
 
 
-def _report(
-    config: UpConfig, results: list[StageResult], plan: Plan, text: str, sections: Path, *, compile_seconds: float
-) -> Report:
-    work = sum(result.work_seconds for result in results)
-    facts = (
-        Fact(
-            label="Model",
-            value=f"{plan.num_parameters / 1e6:.1f}M",
-            unit="parameters",
-            note=f"{config.family}, context {plan.sequence_length}",
-        ),
-        *_headline(results),
-        Fact(label="Time", value=format_duration(work), note=f"{format_duration(compile_seconds)} of it compiling"),
+def _model_fact(config: UpConfig, plan: Plan) -> Fact:
+    return Fact(
+        label="Model",
+        value=f"{plan.num_parameters / 1e6:.1f}M",
+        unit="parameters",
+        note=f"{config.family}, context {plan.sequence_length}",
     )
+
+
+def _headline(evaluate: StageOutcome) -> Fact:
+    if isinstance(evaluate.result, EvaluateHolesFigures):
+        return nats_fact(evaluate.result)
+    return bits_fact(evaluate.result_as(EvaluateFigures))
+
+
+def _time_fact(outcomes: Sequence[StageOutcome], compile_seconds: float) -> Fact:
+    work = sum(outcome.work_seconds for outcome in outcomes)
+    return Fact(label="Time", value=format_duration(work), note=f"{format_duration(compile_seconds)} of it compiling")
+
+
+def _report(verdict: str, facts: tuple[Fact, ...], outcomes: Sequence[StageOutcome], sections: Path) -> Report:
     return Report(
         title="A language model of your own making",
-        summary=text,
+        summary=verdict,
         facts=facts,
-        sections=(*load_sections(sections), timings(results)),
+        sections=(*load_sections(sections), timings_section(outcomes)),
         versions=_versions(),
     )
-
-
-def _headline(results: list[StageResult]) -> tuple[Fact, ...]:
-    metrics = next(result.card.metrics for result in results if result.stage == "evaluate")
-    if "bits_per_byte" in metrics:
-        return (Fact(label="Held-out text", value=f"{metrics['bits_per_byte']:.3f}", unit="bits per byte"),)
-    return (Fact(label="Hidden tokens", value=f"{metrics['nats_per_hole']['this model']:.3f}", unit="nats each"),)
 
 
 def _versions() -> dict[str, str]:

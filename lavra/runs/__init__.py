@@ -1,1 +1,1 @@
-"""Floor 10: runs that learn from labelled samples: read, look, train, measure, save."""
+"""Floor 10: the one run (measure, train, measure, save), and what prepares it: finetuning, distilling, a budget."""

@@ -6,25 +6,20 @@ the teacher is worth, the same student can be trained without it, from several s
 
 from __future__ import annotations
 
-import shutil
 import statistics
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 
-from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import to_mapping
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.files import atomic_folder
-from lavra.base.ports import Progress
+from lavra.base.ports import Progress, silent
 from lavra.base.tasks import Problem
-from lavra.data.labelled.problems import DataReport
 from lavra.distillation.cache import TeacherCacheConfig
-from lavra.distillation.lesson import Teacher, distill
+from lavra.distillation.lesson import Teacher, TeacherLesson
 from lavra.distillation.shrink import shrink
 from lavra.generate.in_process import context_length
 from lavra.model import Model, num_parameters
@@ -32,57 +27,35 @@ from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.runs.distill_settings import DistillRunConfig
-from lavra.runs.finetune import refuse_other_start, refuse_troubles, training_settings
+from lavra.runs.prepared import PreparedRun, training_settings
+from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids, show_steps
 from lavra.runs.teacher_cache import cached_teacher
-from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.labelled import Labelled, read_labelled
-from lavra.tasks.learning.recipe import Lesson, Scores
-from lavra.tasks.learning.recipes import make_recipe
-from lavra.tasks.learning.writing import WritingRecipe
-from lavra.tasks.scoring.heads import majority
+from lavra.tasks.learning.recipe import Scores, TeachableRecipe
+from lavra.tasks.learning.recipes import make_teachable, recipe_around
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_of_head
 from lavra.tokens.tokenizer import Tokenizer
-from lavra.train import CallbackHook, JsonlHook, TrainConfig, train
-
-TeachableRecipe = HeadedRecipe | WritingRecipe
+from lavra.train import train
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreparedDistill:
-    """A run that is ready to go.
+class PreparedDistill(PreparedRun[DistillRunConfig]):
+    """A student and its teacher, ready to go; `base` is the teacher's folder, `recipe` the student's.
 
     Attributes:
-        config: its settings.
-        source: the teacher's folder.
-        tokenizer: of both.
-        data: labelled samples.
-        teacher: what its task does.
+        recipe: the student as it begins.
+        teacher: the model that teaches, and its task.
         start: the model some of whose layers the student begins as.
-        lesson: what is learnt.
         layers: of the student.
         room: tokens of a row, which both read.
-        train: settings of the training loop.
     """
 
-    config: DistillRunConfig
-    source: Path
-    tokenizer: Tokenizer
-    data: Labelled
+    recipe: TeachableRecipe
     teacher: TeachableRecipe
     start: Model | TaskModel
-    lesson: Lesson
     layers: int
     room: int
-    train: TrainConfig
-
-    def reports(self) -> list[DataReport]:
-        """What is wrong with the data."""
-        return self.data.reports(self.lesson.troubles)
-
-    def student(self) -> TeachableRecipe:
-        """A student as it begins."""
-        return _recipe(self.config, shrink(self.start, self.layers), self.tokenizer, self.room)
 
     def without_teacher(self, seed: int) -> TeachableRecipe:
         """One that is to be trained on the labels alone, as it begins."""
@@ -90,7 +63,35 @@ class PreparedDistill:
         folder = config.baseline_from or config.student
         if folder is not None:  # again, for a fresh head is drawn by the seed
             start = _other_model(config, folder, self.tokenizer, self.data, self.teacher)
-        return _recipe(config, shrink(start, self.layers), self.tokenizer, self.room)
+        return recipe_around(shrink(start, self.layers), self.tokenizer, config, self.room)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeforeDistilling:
+    """What is measured before a student is taught.
+
+    Attributes:
+        teacher: its scores.
+        untaught: the student's before it learnt anything.
+    """
+
+    teacher: Scores
+    untaught: Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class AfterDistilling:
+    """What is measured when a student is taught.
+
+    Attributes:
+        student: its scores.
+        baselines: of students trained without the teacher, a seed each.
+        baseline_parameters: numbers in each of them; 0 where there are none.
+    """
+
+    student: Scores
+    baselines: tuple[Scores, ...]
+    baseline_parameters: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,31 +172,32 @@ def prepare(config: DistillRunConfig, source: Path) -> PreparedDistill:
     """
     data, tokenizer = read_labelled(config), Tokenizer.load(source)
     model = _open_teacher(config.task, source)
-    teacher = _recipe(config, model, tokenizer, config.room(context_length(model.config), tokenizer))
+    teacher = recipe_around(model, tokenizer, config, config.room(context_length(model.config), tokenizer))
     _check_labels(teacher, data, source)
     start, layers = model, max(1, model.config.num_layers // 2)
     if config.student is not None:
         start = _other_model(config, config.student, tokenizer, data, teacher)
         layers = start.config.num_layers
+    layers = layers if config.layers is None else config.layers
     contexts = [context_length(one.config) for one in (model, start)]
     room = config.room(min((one for one in contexts if one is not None), default=None), tokenizer)
-    lesson = _recipe(config, model, tokenizer, room).lesson(data.train)
+    lesson = recipe_around(model, tokenizer, config, room).lesson(data.train)
     prepared = PreparedDistill(
         config=config,
-        source=source,
-        tokenizer=tokenizer,
+        base=source,
         data=data,
+        recipe=recipe_around(shrink(start, layers), tokenizer, config, room),
+        lesson=lesson,
+        tokenizer=tokenizer,
+        train=training_settings(config, lesson),
         teacher=teacher,
         start=start,
-        lesson=lesson,
-        layers=layers if config.layers is None else config.layers,
+        layers=layers,
         room=room,
-        train=training_settings(config, lesson),
     )
-    refuse_troubles(config, prepared.reports())
-    prepared.student()  # refuses layers that are not there
+    prepared.refuse_troubles()
     if config.baseline_from is not None:
-        prepared.without_teacher(config.seed)
+        prepared.without_teacher(config.seed)  # refuses a model that does not fit
     return prepared
 
 
@@ -212,14 +214,14 @@ def _other_model(
             f"{folder} and the teacher have different tokenizers; a student reads the tokens its teacher reads: "
             "let the teacher write answers instead (lavra answers), or take another model"
         )
-    if isinstance(teacher.model, TaskModel):
-        data = replace(data, labels=teacher.model.task.labels)
+    if teacher.head is not None:
+        data = replace(data, labels=teacher.head.labels)
     torch.manual_seed(config.seed)  # of a fresh head
-    found: Any = make_recipe(config, folder, tokenizer, data).model
+    found = make_teachable(config, folder, tokenizer, data).model
     kinds = [one.config.kind.value for one in (found, teacher.model)]
     if kinds[0] != kinds[1]:
         raise ConfigError(f"{folder} is a model of kind {kinds[0]} and the teacher of {kinds[1]}; give one of its kind")
-    return cast("Model | TaskModel", found)
+    return found
 
 
 def _open_teacher(task: TaskSpec, source: Path) -> Model | TaskModel:
@@ -235,16 +237,10 @@ def _open_teacher(task: TaskSpec, source: Path) -> Model | TaskModel:
     return load_model(source, dtype=torch.float32, device=pick_device())[0]
 
 
-def _recipe(config: DistillRunConfig, model: Model | TaskModel, tokenizer: Tokenizer, room: int) -> TeachableRecipe:
-    if isinstance(model, TaskModel):
-        return HeadedRecipe(model, tokenizer, config, room)
-    return WritingRecipe(model, tokenizer, config, room)
-
-
 def _check_labels(teacher: TeachableRecipe, data: Labelled, source: Path) -> None:
-    if not isinstance(teacher.model, TaskModel) or not data.labels:
+    task = teacher.head
+    if task is None or not data.labels:
         return
-    task = teacher.model.task
     if data.problem is not task.problem:
         kinds = [None if one is None else one.value for one in (task.problem, data.problem)]
         raise ConfigError(f"{source} was finetuned for {kinds[0]} and the data is {kinds[1]}; say which with --problem")
@@ -265,54 +261,53 @@ def distill_folder(prepared: PreparedDistill, out: Path, progress: Progress) -> 
 
     Raises:
         TrainingError: the loss is not finite or exploded.
+        ResumeError: a run that was stopped there began as another model, or is another one.
     """
+    done = carry_out(_run(prepared, out, progress), NewFolder(out), progress)
+    return _result(prepared, out, done)
+
+
+def _run(prepared: PreparedDistill, out: Path, progress: Progress) -> Run[BeforeDistilling, AfterDistilling]:
     config, heldout = prepared.config, prepared.data.heldout
-    progress("score teacher", 0, None)
-    teacher = prepared.teacher.score(heldout)
-    recipe = prepared.student()
-    untaught = recipe.score(heldout)
-    scratch = out.parent / f".{out.name}-training"
-    refuse_other_start(scratch, recipe.module())
-    trained = distill(
-        recipe.model,
-        _teacher(prepared, progress),
-        prepared.lesson.objective.batches,
-        config.distilling(),
-        prepared.train,
-        folder=scratch,
-        hooks=[JsonlHook(scratch / "metrics.jsonl"), CallbackHook(_show("train", prepared, progress))],
+
+    def before() -> BeforeDistilling:
+        progress("score teacher", 0, None)
+        return BeforeDistilling(teacher=prepared.teacher.score(heldout), untaught=prepared.recipe.score(heldout))
+
+    def after() -> AfterDistilling:
+        student = prepared.recipe.score(heldout)
+        alone = [baseline(prepared, config.seed + number, progress) for number in range(config.baseline)]
+        parameters = alone[0][1] if alone else 0
+        baselines = tuple(scores for scores, _ in alone)
+        return AfterDistilling(student=student, baselines=baselines, baseline_parameters=parameters)
+
+    return Run(
+        recipe=prepared.recipe,
+        lesson=prepared.lesson,
+        train=prepared.train,
+        before=before,
+        after=after,
+        artifact=partial(_artifact, prepared, out),
+        teacher=lambda: TeacherLesson(
+            prepared.recipe.model,
+            _teacher(prepared, progress),
+            prepared.lesson.objective.batches,
+            config.distilling(),
+        ),
     )
-    recipe.module().eval()
-    student = recipe.score(heldout)
-    alone = [baseline(prepared, config.seed + number, progress) for number in range(config.baseline)]
-    result = DistillResult(
-        folder=out,
-        teacher=teacher,
-        untaught=untaught,
-        student=student,
-        baselines=tuple(scores for scores, _ in alone),
-        baseline_parameters=alone[0][1] if alone else 0,
-        majority=majority(prepared.data.train, heldout),
-        parameters=(num_parameters(prepared.teacher.module()), num_parameters(recipe.module())),
-        steps=trained.steps,
-        seconds=trained.seconds,
-    )
-    _save(prepared, recipe, out, result)
-    shutil.rmtree(scratch, ignore_errors=True)
-    return result
 
 
 def _teacher(prepared: PreparedDistill, progress: Progress) -> Teacher:
-    """Who teaches: the model, or what is kept of it."""
-    config, train = prepared.config, prepared.train
+    """The model that teaches, or what is kept of it."""
+    config, settings = prepared.config, prepared.train
     if config.cache is None:
         return prepared.teacher.model
-    num_batches = train.num_steps * train.accumulation
+    num_batches = settings.num_steps * settings.accumulation
     kept = TeacherCacheConfig(num_batches=num_batches, top_k=config.cache_top_k, temperature=config.temperature)
     return cached_teacher(prepared.teacher.model, prepared.lesson.objective.batches, config.cache, kept, progress)
 
 
-def baseline(prepared: PreparedDistill, seed: int, progress: Progress = lambda *_: None) -> tuple[Scores, int]:
+def baseline(prepared: PreparedDistill, seed: int, progress: Progress = silent) -> tuple[Scores, int]:
     """Scores of a student that is trained on the labels alone, and its parameters.
 
     Args:
@@ -322,30 +317,39 @@ def baseline(prepared: PreparedDistill, seed: int, progress: Progress = lambda *
     """
     recipe = prepared.without_teacher(seed)
     lesson = recipe.lesson(prepared.data.train)
-    hook = CallbackHook(_show(f"without the teacher, seed {seed}", prepared, progress))
-    train(recipe.module(), lesson.objective, training_settings(recipe.config, lesson), hooks=[hook])
+    settings = training_settings(replace(prepared.config, seed=seed), lesson)
+    hook = show_steps(f"without the teacher, seed {seed}", settings.num_steps, progress)
+    train(recipe.module(), lesson.objective, settings, hooks=[hook])
     recipe.module().eval()
     return recipe.score(prepared.data.heldout), num_parameters(recipe.module())
 
 
-def _save(prepared: PreparedDistill, recipe: TeachableRecipe, out: Path, result: DistillResult) -> None:
-    sources = {"teacher": prepared.source, "student": prepared.config.student}
-    parents = {
-        name: read_card(folder).id
-        for name, folder in sources.items()
-        if folder is not None and (folder / CARD_FILE).exists()
-    }
-    metrics = {**result.metrics(), "heldout": prepared.data.origin}
-    with atomic_folder(out) as work:
-        recipe.save(work)
-        prepared.tokenizer.save(work)
-        settings = {**to_mapping(prepared.config), "layers": prepared.layers}
-        write_card(work, kind="model", parents=parents, config=settings, metrics=metrics)
+def _result(prepared: PreparedDistill, out: Path, done: RunOutcome[BeforeDistilling, AfterDistilling]) -> DistillResult:
+    return DistillResult(
+        folder=out,
+        teacher=done.before.teacher,
+        untaught=done.before.untaught,
+        student=done.after.student,
+        baselines=done.after.baselines,
+        baseline_parameters=done.after.baseline_parameters,
+        majority=prepared.majority,
+        parameters=(num_parameters(prepared.teacher.module()), num_parameters(prepared.recipe.module())),
+        steps=done.train.steps,
+        seconds=done.train.seconds,
+    )
 
 
-def _show(what: str, prepared: PreparedDistill, progress: Progress) -> Callable[[int, Mapping[str, float]], None]:
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" in metrics:
-            progress(what, step + 1, prepared.train.num_steps, f"loss {metrics['loss']:.3f}")
+def _artifact(prepared: PreparedDistill, out: Path, done: RunOutcome[BeforeDistilling, AfterDistilling]) -> Artifact:
+    """The student with its tokenizer."""
 
-    return show
+    def write(folder: Path) -> None:
+        prepared.recipe.save(folder)
+        prepared.tokenizer.save(folder)
+
+    return Artifact(
+        kind="model",
+        write=write,
+        parents=parent_ids({"teacher": prepared.base, "student": prepared.config.student}),
+        config={**to_mapping(prepared.config), "layers": prepared.layers},
+        metrics={**_result(prepared, out, done).metrics(), "heldout": prepared.data.origin},
+    )

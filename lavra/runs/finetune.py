@@ -1,81 +1,37 @@
-"""One run of `lavra finetune`: read, look at what is wrong, train, measure before and after, save."""
+"""One run of `lavra finetune`: a model or an adapter that learns a task, measured before and after."""
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
-from torch import nn
 
 from lavra.adapt.config import PrefixConfig, PromptConfig
-from lavra.adapt.footprint import Footprint, footprint
-from lavra.adapt.inject import Counts, add_adapter, count_parameters, virtual_ids
+from lavra.adapt.inject import Counts, add_adapter, virtual_ids
 from lavra.adapt.peft_write import save_adapter
 from lavra.api.adapter import HEAD
-from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.config import to_mapping
-from lavra.base.errors import InputError, ResumeError
-from lavra.base.files import atomic_folder, write_text
 from lavra.base.ports import Hook, Progress
-from lavra.data.labelled.problems import DataReport
-from lavra.tasks.learning.headed import HeadedRecipe
+from lavra.runs.prepared import PreparedRun, training_settings
+from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids
 from lavra.tasks.learning.labelled import Labelled, read_labelled
-from lavra.tasks.learning.recipe import Lesson, Recipe, Scores
+from lavra.tasks.learning.recipe import Recipe, Scores
 from lavra.tasks.learning.recipes import make_recipe
-from lavra.tasks.learning.settings import FinetuneConfig, Method, SupervisedConfig
+from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.learning.writing import meet_without_space
-from lavra.tasks.scoring.heads import majority
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.tokenizer import Tokenizer
-from lavra.train import CallbackHook, JsonlHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
-from lavra.train.identity import weights_id
+from lavra.train import TrainResult
 
 ADAPTER = "default"
 """Name of the adapter a run trains, as PEFT calls it."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A run that is ready to go.
-
-    Attributes:
-        config: its settings.
-        base: folder of the model it starts from.
-        data: labelled samples.
-        recipe: what its task does.
-        lesson: what is learnt.
-        tokenizer: of the model.
-        notes: what was chosen for the user, to be told.
-        parameters: how many are trained.
-        train: settings of the training loop.
-    """
-
-    config: FinetuneConfig
-    base: Path
-    data: Labelled
-    recipe: Recipe
-    lesson: Lesson
-    tokenizer: Tokenizer
-    notes: tuple[str, ...]
-    parameters: Counts
-    train: TrainConfig
-
-    def reports(self) -> list[DataReport]:
-        """What is wrong with the data."""
-        return self.data.reports(self.lesson.troubles)
-
-    def footprint(self) -> Footprint:
-        """Memory of training."""
-        return footprint(self.recipe.module(), self.lesson.objective, self.config.precision)
-
-    @property
-    def majority(self) -> float | None:
-        """Accuracy of always answering the training data's most frequent label; None where that means nothing."""
-        return majority(self.data.train, self.data.heldout)
+Prepared: TypeAlias = PreparedRun[FinetuneConfig]
+"""A finetuning run that is ready to go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +68,7 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
     tokenizer, notes = _tokenizer(config, base, data)
     torch.manual_seed(config.seed)
     recipe = make_recipe(config, base, tokenizer, data)
-    adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
-    if adapter is not None:
-        add_adapter(recipe.module(), ADAPTER, adapter)
-        if isinstance(adapter, PromptConfig | PrefixConfig):
-            recipe.put_in_front(virtual_ids(recipe.module(), ADAPTER), adapter)
+    add_method(config, recipe, tokenizer)
     lesson = recipe.lesson(data.train)
     prepared = Prepared(
         config=config,
@@ -125,19 +77,42 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
         recipe=recipe,
         lesson=lesson,
         tokenizer=tokenizer,
-        notes=notes,
-        parameters=count_parameters(recipe.module()),
         train=replace(training_settings(config, lesson), eval_every=config.eval_every, patience=config.patience),
+        notes=notes,
     )
-    refuse_troubles(config, prepared.reports())
+    prepared.refuse_troubles()
     return prepared
 
 
-def refuse_troubles(config: SupervisedConfig, reports: Sequence[DataReport]) -> None:
-    """Raise InputError where there is anything wrong with the data and `strict` is set."""
-    if config.strict and any(report.groups for report in reports):
-        lines = [line for report in reports for line in report.lines()]
-        raise InputError("the data has troubles, and strict is set:\n" + "\n".join(lines))
+def add_method(config: FinetuneConfig, recipe: Recipe, tokenizer: Tokenizer) -> None:
+    """Put the adapter that the method asks for around a recipe's model; nothing for full finetuning.
+
+    Args:
+        config: names the method.
+        recipe: whose model is changed in place.
+        tokenizer: of the model, for a soft prompt's first text.
+    """
+    adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
+    if adapter is None:
+        return
+    add_adapter(recipe.module(), ADAPTER, adapter)
+    if isinstance(adapter, PromptConfig | PrefixConfig):
+        recipe.put_in_front(virtual_ids(recipe.module(), ADAPTER), adapter)
+
+
+def save_trained(config: FinetuneConfig, recipe: Recipe, base: Path, folder: Path) -> None:
+    """Write the model, or the adapter and what was trained whole beside it.
+
+    Args:
+        config: names the method.
+        recipe: whose model was trained.
+        base: folder of the model an adapter belongs to.
+        folder: where to write.
+    """
+    if config.method is Method.FULL:
+        recipe.save(folder)
+    else:
+        save_adapter(recipe.module(), ADAPTER, folder, base=str(base.resolve()))
 
 
 def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Tokenizer, tuple[str, ...]]:
@@ -168,102 +143,55 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
         TrainingError: the loss is not finite or exploded.
         ResumeError: a run that was stopped there began as another model, or is another one.
     """
-    recipe, data = prepared.recipe, prepared.data
-    scratch = out.parent / f".{out.name}-training"
-    watched: list[Hook] = [
-        JsonlHook(scratch / "metrics.jsonl"),
-        CallbackHook(_show(prepared.train.num_steps, progress)),
-        *hooks,
-    ]
+    parameters = prepared.parameters
+    done = carry_out(_run(prepared), NewFolder(out), progress, hooks)
+    return FinetuneResult(folder=out, before=done.before, after=done.after, train=done.train, parameters=parameters)
 
-    def measure() -> Mapping[str, float]:
-        scores = recipe.score(data.heldout)
+
+def _run(prepared: Prepared) -> Run[Scores, Scores]:
+    def score() -> Scores:
+        return prepared.recipe.score(prepared.data.heldout)
+
+    def evaluate() -> Mapping[str, float]:
+        scores = score()
         return {"to_minimise": scores.to_minimise, **scores.values}
 
-    refuse_other_start(scratch, recipe.module())
-    progress("score before", 0, None)
-    before = recipe.score(data.heldout)
-    result = train(
-        recipe.module(),
-        prepared.lesson.objective,
-        prepared.train,
-        folder=scratch,
-        hooks=watched,
-        evaluate=measure if prepared.config.eval_every else None,
+    return Run(
+        recipe=prepared.recipe,
+        lesson=prepared.lesson,
+        train=prepared.train,
+        before=score,
+        after=score,
+        artifact=partial(_artifact, prepared),
+        evaluate=evaluate if prepared.config.eval_every else None,
     )
-    recipe.module().eval()
-    progress("score after", 0, None)
-    after = recipe.score(data.heldout)
-    save(prepared, out, before, after, result)
-    shutil.rmtree(scratch, ignore_errors=True)
-    return FinetuneResult(folder=out, before=before, after=after, train=result, parameters=prepared.parameters)
 
 
-def refuse_other_start(scratch: Path, module: nn.Module) -> None:
-    """Note what a run begins as, so that one that was stopped does not go on as if it had begun as another model.
+def _artifact(prepared: Prepared, done: RunOutcome[Scores, Scores]) -> Artifact:
+    """The model, or the adapter and what it trained whole, with its tokenizer."""
+    recipe, is_adapter = prepared.recipe, prepared.config.method is not Method.FULL
+    config = to_mapping(prepared.config)
+    if is_adapter and recipe.head is not None:  # PEFT's files have no place for what outputs mean
+        config[HEAD] = recipe.head.to_facts()
 
-    Raises:
-        ResumeError: the run that was stopped there did.
-    """
-    note, own = scratch / "start.txt", weights_id(module)
-    goes_on = note.exists() and any((scratch / "checkpoints").glob("*"))
-    if goes_on and note.read_text(encoding="utf-8") != own:
-        raise ResumeError(
-            f"{scratch} holds a stopped run that began as another model; go on with that one, delete the folder, or "
-            "write to another place"
-        )
-    scratch.mkdir(parents=True, exist_ok=True)
-    write_text(note, own)
+    def write(folder: Path) -> None:
+        save_trained(prepared.config, recipe, prepared.base, folder)
+        prepared.tokenizer.save(folder)
 
-
-def save(prepared: Prepared, out: Path, before: Scores, after: Scores, result: TrainResult) -> None:
-    """Write the model (or the adapter and what it trained whole), its tokenizer and its card."""
-    parents = {"model": read_card(prepared.base).id} if (prepared.base / CARD_FILE).exists() else {}
     metrics = {
-        "before": dict(before.values),
-        "after": dict(after.values),
-        "main": after.main,
+        "before": dict(done.before.values),
+        "after": dict(done.after.values),
+        "main": done.after.main,
         "heldout": prepared.data.origin,
-        "heldout_samples": after.num_samples,
-        "steps": result.steps,
-        "seconds": round(result.seconds, 1),
+        "heldout_samples": done.after.num_samples,
+        "steps": done.train.steps,
+        "seconds": round(done.train.seconds, 1),
         "trained_parameters": prepared.parameters.trainable,
     }
-    facts = to_mapping(prepared.config)
-    with atomic_folder(out) as work:
-        if prepared.config.method is not Method.FULL:
-            save_adapter(prepared.recipe.module(), ADAPTER, work, base=str(prepared.base.resolve()))
-            kind = "adapter"
-            if isinstance(prepared.recipe, HeadedRecipe):  # PEFT's files have no place for what outputs mean
-                facts[HEAD] = prepared.recipe.model.task.to_facts()
-        else:
-            prepared.recipe.save(work)
-            kind = "model"
-        prepared.tokenizer.save(work)
-        write_card(work, kind=kind, parents=parents, config=facts, metrics=metrics)
-
-
-def training_settings(config: SupervisedConfig, lesson: Lesson) -> TrainConfig:
-    """Of the training loop: AdamW, a rate that rises and then falls to 0 in a straight line (Devlin et al. 2019)."""
-    an_epoch = math.ceil(lesson.batches_an_epoch / config.accumulation)
-    return TrainConfig(
-        num_steps=config.steps or max(1, round(config.epochs * an_epoch)),
-        accumulation=config.accumulation,
-        optimizer=OptimizerConfig(
-            kind="adamw", learning_rate=config.peak, weight_decay=config.weight_decay, beta2=0.999
-        ),
-        schedule=ScheduleConfig(kind="wsd", warmup=config.warmup, decay=1 - config.warmup),
-        precision=config.precision,
-        compile=config.compile,
-        save_every=config.save_every,
-        keep_checkpoints=1,
-        seed=config.seed,
+    return Artifact(
+        kind="adapter" if is_adapter else "model",
+        write=write,
+        parents=parent_ids({"model": prepared.base}),
+        config=config,
+        metrics=metrics,
     )
-
-
-def _show(num_steps: int, progress: Progress) -> Callable[[int, Mapping[str, float]], None]:
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" in metrics:
-            progress("train", step + 1, num_steps, f"loss {metrics['loss']:.3f}")
-
-    return show

@@ -32,33 +32,41 @@ def cached_teacher(
     Raises:
         InputError: the folder holds something else, another teacher's words, or not those of this run.
     """
-    if not folder.exists():
-        return _write(teacher, batches, folder, config, progress)
-    if not (folder / CARD_FILE).exists():
+    if folder.exists() and not (folder / CARD_FILE).exists():
         raise InputError(f"{folder} exists and lavra did not write it; name another folder for the cache")
-    found = HeadCache(folder) if isinstance(teacher, TaskModel) else TeacherCache(folder)
-    if found.teacher != weights_id(teacher):
-        raise InputError(f"{folder} was kept of another teacher; name another folder for the cache, or delete it")
-    kept = None if isinstance(found, HeadCache) else (found.top_k, found.temperature)
-    if kept is not None and kept != (config.top_k, config.temperature):
+    if isinstance(teacher, TaskModel):
+        return _head_cache(teacher, batches, folder, config.num_batches, progress)
+    return _token_cache(teacher, batches, folder, config, progress)
+
+
+def _head_cache(teacher: TaskModel, batches: Any, folder: Path, num_batches: int, progress: Progress) -> HeadCache:
+    if not folder.exists():
+        return write_head_cache(teacher, batches, folder, num_batches, progress)
+    found = HeadCache(folder)
+    _refuse_other_teacher(found, teacher)
+    an_epoch = min(num_batches, len(batches))
+    if any(found.lacks(batches.batch(number)) for number in range(an_epoch)):
+        return write_head_cache(teacher, batches, folder, num_batches, progress, known=found)
+    return found
+
+
+def _token_cache(
+    teacher: Model, batches: Any, folder: Path, config: TeacherCacheConfig, progress: Progress
+) -> TeacherCache:
+    if not folder.exists():
+        return write_teacher_cache(teacher, batches, folder, config, progress)
+    found = TeacherCache(folder)
+    _refuse_other_teacher(found, teacher)
+    if (found.top_k, found.temperature) != (config.top_k, config.temperature):
         raise InputError(
-            f"{folder} has the {kept[0]} likeliest tokens at temperature {kept[1]} and the run wants {config.top_k} at "
-            f"{config.temperature}; name another folder for the cache, or delete it"
+            f"{folder} has the {found.top_k} likeliest tokens at temperature {found.temperature} and the run wants "
+            f"{config.top_k} at {config.temperature}; name another folder for the cache, or delete it"
         )
-    if isinstance(found, HeadCache):
-        assert isinstance(teacher, TaskModel)
-        an_epoch = min(config.num_batches, len(batches))
-        if any(found.lacks(batches.batch(number)) for number in range(an_epoch)):
-            return write_head_cache(teacher, batches, folder, config.num_batches, progress, known=found)
-        return found
     for number in {0, config.num_batches - 1}:
         found.check(batches.batch(number))
     return found
 
 
-def _write(
-    teacher: Model | TaskModel, batches: Any, folder: Path, config: TeacherCacheConfig, progress: Progress
-) -> TeacherCache | HeadCache:
-    if isinstance(teacher, TaskModel):
-        return write_head_cache(teacher, batches, folder, config.num_batches, progress)
-    return write_teacher_cache(teacher, batches, folder, config, progress)
+def _refuse_other_teacher(found: TeacherCache | HeadCache, teacher: Model | TaskModel) -> None:
+    if found.teacher != weights_id(teacher):
+        raise InputError(f"{found.folder} was kept of another teacher; name another folder for the cache, or delete it")

@@ -65,7 +65,8 @@ def with_objective(prepared, **changed):
 
 
 def with_table(prepared, table):
-    return with_objective(prepared, batches=RowBatches(table, OrderConfig(batch_size=8)))
+    made = with_objective(prepared, batches=RowBatches(table, OrderConfig(batch_size=8)))
+    return replace(made, lesson=replace(made.lesson, rows=table))
 
 
 def fails(check, *words):

@@ -10,14 +10,16 @@ import torch
 
 from lavra.base.workspace import Workspace
 from lavra.model import build_model, save_checkpoint
-from lavra.pipeline.allowance import Allowance, Chosen
 from lavra.pipeline.plan import Plan
+from lavra.pipeline.sections.adapt import adapt_section
+from lavra.pipeline.sections.encoder import encoder_section
 from lavra.pipeline.settings import UpConfig
-from lavra.pipeline.stage import Stage, StageContext, StageResult, run_stages
+from lavra.pipeline.stage import AnyStage, Stage, StageContext, StageOutcome, run_stages
 from lavra.pipeline.stages.adapt import adapt_stage
 from lavra.pipeline.stages.encoder import encoder_stage
+from lavra.pipeline.stages.instructions import instructions_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage
-from lavra.pipeline.teaching import instructions_stage
+from lavra.runs.budget import Allowance, Chosen
 from lavra.tokens import Tokenizer
 from lavra.train import TrainConfig
 
@@ -41,7 +43,7 @@ def settings(text: Path, **changes: object) -> UpConfig:
     return UpConfig(**{**given, **changes})
 
 
-def stages(config: UpConfig) -> list[Stage]:
+def stages(config: UpConfig) -> list[AnyStage]:
     """Those that teach, behind a plan and a model that cost nothing."""
 
     def plan(context: StageContext) -> None:
@@ -69,12 +71,12 @@ def stages(config: UpConfig) -> list[Stage]:
         Stage(name="plan", kind="plan", folder="runs", version=1, run=plan, config=planned),
         Stage(name="pretrain", kind="model", folder="models", version=1, run=pretrain, needs=("tokenizer", "plan")),
         instructions_stage(config, silent),
-        adapt_stage(config, silent),
-        encoder_stage(config, silent),
+        adapt_stage(config, silent).shown(adapt_section),
+        encoder_stage(config, silent).shown(encoder_section),
     ]
 
 
-def run(config: UpConfig, workspace: Workspace) -> dict[str, StageResult]:
+def run(config: UpConfig, workspace: Workspace) -> dict[str, StageOutcome]:
     """What became of each stage."""
     return {result.stage: result for result in run_stages(stages(config), workspace)}
 

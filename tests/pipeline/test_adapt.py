@@ -13,7 +13,8 @@ import transformers
 
 from lavra.base.workspace import Workspace
 from lavra.pipeline.instructions import KINDS
-from lavra.pipeline.teaching import Lessons
+from lavra.pipeline.lessons import Lessons
+from lavra.report import SampleBlock
 from tests.pipeline.taught import code, fix_steps, run, settings
 
 
@@ -69,7 +70,7 @@ def test_peft_and_transformers_find_the_same_nats(made):
 
 def test_the_report_shows_answers_before_and_after(made):
     section = made["adapt"].section
-    shown = [block for block in section.blocks if type(block).__name__ == "Sample"]
+    shown = [block for block in section.blocks if isinstance(block, SampleBlock)]
     assert len(shown) == 4
     assert all("before: " in one.note and one.reference for one in shown)
     assert f"{made['adapt'].card.metrics['steps']} steps" in section.summary

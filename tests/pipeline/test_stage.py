@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +22,47 @@ from lavra.base.card import read_card, write_card
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.events import subscribed
 from lavra.base.workspace import Workspace
-from lavra.pipeline.stage import SECTION_FILE, Stage, StageContext, fingerprint, run_stages, timings
+from lavra.pipeline.results import RESULT_FILE, Skipped
+from lavra.pipeline.sections.timings import timings_section
+from lavra.pipeline.stage import SECTION_FILE, Stage, StageContext, fingerprint, run_stages
 from lavra.report import Section, load_sections
 
 
-def writer(name: str, says: str = "", ran: list[str] | None = None) -> Callable[[StageContext], None]:
+@dataclass(frozen=True, kw_only=True)
+class SaidFigures:
+    """What the card says: how long it is."""
+
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said(SaidFigures):
+    """Who said what."""
+
+    name: str
+    says: str
+
+
+def said_section(result: Said) -> Section:
+    return Section(title=result.name.title(), summary=f"{result.name} says {result.says}.")
+
+
+def writer(name: str, says: str = "", ran: list[str] | None = None) -> Callable[[StageContext], Said]:
     """Work that writes what it read and what it says, so that a wrong reuse shows in the content."""
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> Said:
         if ran is not None:
             ran.append(name)
         below = [f"{parent}({(folder / 'out.txt').read_text()})" for parent, folder in context.parents.items()]
         (context.folder / "out.txt").write_text(f"{name}:{says}:{'+'.join(below)}")
-        context.metrics["length"] = len(says)
-        context.section = Section(title=name.title(), summary=f"{name} says {says}.")
+        return Said(length=len(says), name=name, says=says)
 
     return run
 
 
 def make(
     name: str, says: str = "a", *, needs: tuple[str, ...] = (), version: int = 1, ran: list[str] | None = None
-) -> Stage:
+) -> Stage[Said]:
     return Stage(
         name=name,
         kind="text",
@@ -50,10 +71,13 @@ def make(
         needs=needs,
         config={"says": says},
         run=writer(name, says, ran),
+        result=Said,
+        figures=SaidFigures,
+        section=said_section,
     )
 
 
-def chain(ran: list[str], **says: str) -> list[Stage]:
+def chain(ran: list[str], **says: str) -> list[Stage[Said]]:
     """corpus -> tokenizer -> model, corpus -> model, and a note that stands alone."""
     return [
         make("corpus", says.get("corpus", "c"), ran=ran),
@@ -85,6 +109,70 @@ def test_a_second_run_reuses_everything(workspace: Workspace, tmp_path: Path) ->
         "03-note.json",
         "04-model.json",
     ]
+
+
+def test_a_reused_stage_returns_the_same_result(workspace: Workspace) -> None:
+    (made,) = run_stages([make("corpus", "abc")], workspace)
+    (again,) = run_stages([make("corpus", "abc")], workspace)
+    assert again.reused
+    assert made.result == again.result == Said(length=3, name="corpus", says="abc")
+    assert again.result_as(Said).says == "abc"
+    assert again.card.metrics["length"] == 3
+    assert "says" not in again.card.metrics
+    with pytest.raises(TypeError, match="the result of stage 'corpus' is a Said, no Skipped"):
+        again.result_as(Skipped)
+
+
+def test_sections_are_rendered_from_the_result_each_time(workspace: Workspace, tmp_path: Path) -> None:
+    """A stage that ran without a section, or with another one, has today's section in today's report."""
+    run_stages([dataclasses.replace(make("corpus"), section=None)], workspace)
+    (again,) = run_stages([make("corpus").shown(said_section)], workspace, tmp_path / "sections")
+    assert again.reused
+    assert load_sections(tmp_path / "sections") == (said_section(Said(length=1, name="corpus", says="a")),)
+    (other,) = run_stages([make("corpus").shown(lambda said: Section(title="T", summary=said.says))], workspace)
+    assert other.section == Section(title="T", summary="a")
+
+
+def test_an_artifact_older_than_result_files_keeps_its_section_and_its_figures(workspace: Workspace) -> None:
+    """As the runner left them: numbers in the card, the section beside it, and no result file."""
+    (made,) = run_stages([make("corpus", "abc")], workspace)
+    saved = Section(title="Old", summary="As it was written then.")
+    (made.folder / RESULT_FILE).unlink()
+    saved.save(made.folder / SECTION_FILE)
+    (again,) = run_stages([make("corpus", "abc")], workspace)
+    assert again.reused
+    assert again.card.id == made.card.id
+    assert again.section == saved
+    assert again.result == SaidFigures(length=3)
+
+
+def test_a_skipped_stage_says_why_when_it_is_reused_too(workspace: Workspace) -> None:
+    def skip(context: StageContext) -> Said | Skipped:
+        return Skipped(why="there is nothing")
+
+    def section(result: Said | Skipped) -> Section:
+        return Section(title="s", summary=result.why if isinstance(result, Skipped) else result.says)
+
+    stage = dataclasses.replace(make("corpus"), run=skip).shown(section)
+    for reused in (False, True):
+        (outcome,) = run_stages([stage], workspace)
+        assert outcome.reused is reused
+        assert outcome.result == Skipped(why="there is nothing")
+        assert outcome.section == Section(title="s", summary="there is nothing")
+        assert outcome.card.metrics["skipped"] == "there is nothing"
+
+
+def test_a_section_that_cannot_be_rendered_makes_nothing_again(workspace: Workspace) -> None:
+    """An artifact takes hours to make; a mistake in its section is no damage to it."""
+
+    def broken(result: Said) -> Section:
+        raise ValueError("a mistake in the section")
+
+    run_stages([make("corpus")], workspace)
+    ran: list[str] = []
+    with pytest.raises(ValueError, match="a mistake in the section"):
+        run_stages([make("corpus", ran=ran).shown(broken)], workspace)
+    assert ran == []
 
 
 def test_a_changed_setting_reruns_that_stage_and_its_dependents_only(workspace: Workspace) -> None:
@@ -188,7 +276,10 @@ def test_what_runs_is_what_a_naive_rule_says(
         assert content["model"] == f"model:{says['model']}:tokenizer({tokenizer})+corpus(corpus:{says['corpus']}:)"
 
 
-@pytest.mark.parametrize("damage", ["edit card", "drop card", "cut file", "drop file", "break json", "break section"])
+@pytest.mark.parametrize(
+    "damage",
+    ["edit card", "drop card", "cut file", "drop file", "break json", "cut result", "other result", "break section"],
+)
 def test_a_damaged_artifact_is_made_again_with_a_warning(
     workspace: Workspace, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -202,6 +293,8 @@ def test_a_damaged_artifact_is_made_again_with_a_warning(
         "cut file": lambda: (folder / "out.txt").write_text(""),
         "drop file": (folder / "out.txt").unlink,
         "break json": lambda: card.write_text("{"),
+        "cut result": lambda: (folder / RESULT_FILE).write_text("{"),
+        "other result": lambda: (folder / RESULT_FILE).write_text('{"length": 1}'),
         "break section": lambda: (folder / SECTION_FILE).write_text("{}"),
     }[damage]()
     with caplog.at_level(logging.WARNING):
@@ -216,7 +309,7 @@ def test_a_failing_stage_leaves_nothing_half_written_and_what_was_before_it(
 ) -> None:
     ran: list[str] = []
 
-    def fails(context: StageContext) -> None:
+    def fails(context: StageContext) -> Said:
         (context.folder / "half.txt").write_text("half")
         raise OSError(28, "No space left on device")
 
@@ -290,15 +383,22 @@ def test_leftovers_of_other_keys_are_swept_and_other_artifacts_are_not(workspace
     assert len(left) == 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """How long all sessions of a stage that resumed took."""
+
+    seconds: float
+
+
 def test_a_stage_may_write_its_own_card_and_the_runner_adds_to_it(workspace: Workspace) -> None:
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> Sessions:
         (context.folder / "a.txt").write_text("a")
         write_card(
             context.folder, kind="corpus", parents={"raw": "0123"}, config={"min_length": 3}, metrics={"kept": 7}
         )
-        context.metrics["seconds"] = 12.5
+        return Sessions(seconds=12.5)
 
-    stage = Stage(name="corpus", kind="corpus", folder="corpora", version=1, run=run)
+    stage = Stage(name="corpus", kind="corpus", folder="corpora", version=1, run=run, result=Sessions, figures=Sessions)
     result = run_stages([stage], workspace)[0]
     card = read_card(result.folder)
     assert card.parents == {"raw": "0123"}
@@ -331,20 +431,21 @@ def test_a_busy_workspace_is_refused(workspace: Workspace) -> None:
 def test_timings_tell_what_was_reused(workspace: Workspace) -> None:
     results = run_stages([make("a")], workspace)
     again = run_stages([make("a"), make("b")], workspace)
-    assert "0 of 1 stages were reused" in timings(results).summary
-    assert "1 of 2 stages were reused" in timings(again).summary
-    assert [row[:2] for row in timings(again).blocks[0].rows] == [("a", "reused"), ("b", "made")]  # type: ignore[union-attr]
+    assert "0 of 1 stages were reused" in timings_section(results).summary
+    assert "1 of 2 stages were reused" in timings_section(again).summary
+    assert [row[:2] for row in timings_section(again).blocks[0].rows] == [("a", "reused"), ("b", "made")]  # type: ignore[union-attr]
 
 
 def test_the_example_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/pipeline.md shows how a stage is added; what it shows must be true."""
     page = (Path(__file__).parents[2] / "docs" / "pipeline.md").read_text(encoding="utf-8")
     example = page.split("```python\n")[1].split("```")[0]
-    assert len(example.splitlines()) <= 24
+    assert sum(bool(line.strip()) for line in example.splitlines()) <= 21
     monkeypatch.chdir(tmp_path)
     shutil.copy(__file__, tmp_path / "text.txt")
     names: dict[str, Any] = {}
     exec(compile(example, "docs/pipeline.md", "exec"), names)
     results: Mapping[str, Any] = {result.stage: result for result in names["results"]}
-    counted = int((results["longest"].folder / "longest.txt").read_text().split()[0])
-    assert counted == max(len(line) for line in Path(__file__).read_text(encoding="utf-8").splitlines())
+    counted = max(len(line) for line in Path(__file__).read_text(encoding="utf-8").splitlines())
+    assert results["longest"].result.characters == counted
+    assert results["longest"].section.summary == f"It has {counted} characters."

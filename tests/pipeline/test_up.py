@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from lavra.base.errors import ConfigError
 from lavra.base.workspace import Workspace
 from lavra.cli import serve, up
 from lavra.pipeline.plan import Plan
+from lavra.pipeline.results import RESULT_FILE
 from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.stage import SECTION_FILE
 from lavra.pipeline.stages import planning
 from lavra.pipeline.stages.planning import draft
 from lavra.pipeline.up import run_up
@@ -93,6 +96,27 @@ def test_a_second_run_reuses_everything(made, text: Path):
     again = run_up(settings(text, heldout_fraction=0.2), workspace, silent)
     assert all(stage.reused for stage in again.stages)
     assert again.model == first.model
+    assert [stage.result for stage in again.stages] == [stage.result for stage in first.stages]
+    assert [stage.section for stage in again.stages] == [stage.section for stage in first.stages]
+
+
+def test_a_workspace_older_than_result_files_is_reused_in_full(made, text: Path, tmp_path: Path):
+    """As the stages left it when they drew their sections themselves: a section in each artifact, and no result."""
+    workspace, first = made
+    shutil.copytree(workspace.path, tmp_path / "w")
+    for stage in first.stages:
+        folder = tmp_path / "w" / stage.folder.relative_to(workspace.path)
+        (folder / RESULT_FILE).unlink(missing_ok=True)
+        if stage.section is not None:
+            replace(stage.section, title=f"{stage.stage}, as it was written").save(folder / SECTION_FILE)
+    again = run_up(settings(text, heldout_fraction=0.2), Workspace.open(tmp_path / "w"), silent)
+    assert all(stage.reused for stage in again.stages)
+    assert [stage.card.id for stage in again.stages] == [stage.card.id for stage in first.stages]
+    assert (again.verdict, again.adapter is None) == (first.verdict, first.adapter is None)
+    page = again.report.read_text(encoding="utf-8")
+    assert all(f"{stage.stage}, as it was written" in page for stage in first.stages if stage.section is not None)
+    bits = next(stage.card.metrics for stage in first.stages if stage.stage == "evaluate")["bits_per_byte"]
+    assert f"{bits:.3f}" in page
 
 
 def test_the_report_says_who_won(made):

@@ -9,30 +9,29 @@ The artifact is a PEFT folder with the tokenizer, whose chat template is the one
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from lavra.base.ports import Progress
 from lavra.model.config import Kind
-from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
-from lavra.pipeline.instructions import KINDS, NUM_CHOICES, Instruction
+from lavra.pipeline.instructions import KINDS, Instruction
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.teaching import Lessons, skipped_section
-from lavra.report import Fact, Facts, Paragraph, SampleBlock, Section, SectionBlock, Table, Tone
-from lavra.runs.finetune import training_settings
+from lavra.pipeline.stage_folder import StageFolder
+from lavra.runs.budget import Allowance, fixed, no_time
+from lavra.runs.prepared import training_settings
+from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.recipe import Lesson
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.rewrite import REWRITE
-from lavra.train import CallbackHook, TrainResult, train
 
-TITLE: Final = "Taught to answer"
 _BATCH: Final = 16  # samples a step: a short run learns more from more steps
 _RANK: Final = 16
 # A small model's LoRA wants a higher rate than the usual one, which is for widths of many hundreds (docs/log.md).
@@ -41,40 +40,92 @@ _RATE_TIMES_WIDTH: Final = 0.5
 _MOST_MARKED: Final = 200  # held-out samples of a kind
 _LEAST_MARKED: Final = 8
 _MARKED_A_STEP: Final = 4  # of a kind are marked in about the time of a step
-_SECONDS_BETWEEN_SAVES: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Taught:
-    """What the stage has to tell.
+class Examination:
+    """How a model does on held-out instructions, and what it answers to a few of them.
+
+    Attributes:
+        marks: on those to measure on.
+        answers: to those shown, in their order.
+    """
+
+    marks: Marks
+    answers: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptFigures:
+    """What the card says of the adapter.
+
+    Attributes:
+        nats_before: by kind of instruction, nats a token of the true answers, of the model as it was.
+        nats_after: the same with the adapter.
+        chosen_before: share of the names asked for that were chosen rightly; 0 where none were asked for.
+        chosen_after: the same with the adapter.
+        measured: by kind, held-out samples measured on.
+        steps: of training.
+        left_out: training samples over the context.
+    """
+
+    nats_before: Mapping[str, float]
+    nats_after: Mapping[str, float]
+    chosen_before: float
+    chosen_after: float
+    measured: Mapping[str, int]
+    steps: int
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeforeAndAfter:
+    """A held-out question, answered by the model as it was and with the adapter.
+
+    Attributes:
+        instruction: the question.
+        output: the true answer.
+        source: where both are from: document and line.
+        before: answer of the model as it was.
+        after: answer with the adapter.
+    """
+
+    instruction: str
+    output: str
+    source: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptResult(AdaptFigures):
+    """What the stage found out.
 
     Attributes:
         before: marks of the model as it was.
-        after: with the adapter.
+        after: marks with the adapter.
+        room: tokens of the context.
+        answer_tokens: an answer shown has at most as many.
         answers: a few questions, answered before and after.
-        result: of the training.
-        lesson: what was learnt.
+        seconds: of training.
     """
 
     before: Marks
     after: Marks
-    answers: Sequence[tuple[Instruction, str, str]]
-    result: TrainResult
-    lesson: Lesson
+    room: int
+    answer_tokens: int
+    answers: tuple[BeforeAndAfter, ...]
+    seconds: float
 
 
-def adapt_stage(config: UpConfig, progress: Progress) -> Stage:
+def adapt_stage(config: UpConfig, progress: Progress) -> Stage[AdaptResult | Skipped]:
     """Teach the model to answer, within the stage's share of the budget."""
     seconds = config.budget * SHARES["adapt"]
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> AdaptResult | Skipped:
         allowance, lessons = Allowance(seconds), Lessons.open(context.parents["instructions"])
         why = "an encoder writes no answers" if config.kind is Kind.ENCODER else lessons.no_instructions
-        if not why:
-            why = _teach(context, config, allowance, lessons, progress)
-        if why:
-            context.metrics["skipped"] = why
-            context.section = skipped_section(TITLE, why)
+        return Skipped(why=why) if why else _teach(context, config, allowance, lessons, progress)
 
     return Stage(
         name="adapt",
@@ -85,41 +136,33 @@ def adapt_stage(config: UpConfig, progress: Progress) -> Stage:
         needs=("instructions", "plan", "pretrain"),
         config={"seconds": seconds, "seed": config.seed, "num_samples": config.num_samples},
         resumable=True,
+        result=AdaptResult,
+        figures=AdaptFigures,
     )
 
 
-def _teach(context: StageContext, config: UpConfig, allowance: Allowance, lessons: Lessons, progress: Progress) -> str:
-    """Teach, measure and save; or why there was no time for it."""
-    assert context.scratch is not None
-    plan = Plan.load(context.parents["plan"])
+def _teach(
+    context: StageContext, config: UpConfig, allowance: Allowance, lessons: Lessons, progress: Progress
+) -> AdaptResult | Skipped:
+    """Teach, measure and save, where there is time for it."""
+    folder, plan = StageFolder(context), Plan.load(context.parents["plan"])
     pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
-    trial = pupil.lesson(rows[: 4 * _BATCH])
-
-    def choose() -> Chosen:
-        module, precision = pupil.recipe.module(), plan.train.precision
-        return allowance.choose(
-            module, trial.objective, precision, a_step=_MARKED_A_STEP, least=_LEAST_MARKED, most=_MOST_MARKED
-        )
-
-    chosen = fixed(context.scratch, choose)
-    steps = chosen.steps
-    if not steps:
-        return no_time(allowance)
-    progress("score before", 0, None)
+    choose = partial(
+        allowance.choose,
+        pupil.recipe.module(),
+        pupil.lesson(rows[: 4 * _BATCH]).objective,
+        plan.train.precision,
+        a_step=_MARKED_A_STEP,
+        least=_LEAST_MARKED,
+        most=_MOST_MARKED,
+    )
+    chosen = fixed(folder.scratch, choose)
+    if not chosen.steps:
+        return Skipped(why=no_time(allowance))
     marked = _marked(lessons.instructions("heldout"), chosen.measured)
     shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
-    before, answers = pupil.marks(marked), pupil.answer(shown)
-    lesson = pupil.lesson(rows[: steps * _BATCH])
-    result = _train(pupil, lesson, steps, context.scratch, allowance.seconds, progress)
-    progress("score after", 0, None)
-    after = pupil.marks(marked)
-    pupil.save(context.folder)
-    both = tuple(zip(shown, answers, pupil.answer(shown), strict=True))
-    taught = _Taught(before=before, after=after, answers=both, result=result, lesson=lesson)
-    context.metrics.update(_metrics(taught))
-    context.section = _section(taught, pupil)
-    shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return ""
+    run = _run(pupil, rows, chosen.steps, allowance, marked, shown)
+    return _result(pupil, run.lesson, carry_out(run, folder, progress), shown)
 
 
 def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:
@@ -149,87 +192,50 @@ def _spread(rows: Sequence[Instruction], count: int) -> list[Instruction]:
     return [one for one, _ in zip(turns, range(count), strict=False)]
 
 
-def _train(pupil: Pupil, lesson: Lesson, steps: int, scratch: Path, seconds: float, progress: Progress) -> TrainResult:
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" in metrics:
-            progress("teach answers", step + 1, steps, f"loss {metrics['loss']:.3f}")
+def _run(
+    pupil: Pupil,
+    rows: Sequence[Instruction],
+    steps: int,
+    allowance: Allowance,
+    marked: Sequence[Instruction],
+    shown: Sequence[Instruction],
+) -> Run[Examination, Examination]:
+    def examine() -> Examination:
+        return Examination(marks=pupil.marks(marked), answers=pupil.answer(shown))
 
-    saves = max(1, round(steps * _SECONDS_BETWEEN_SAVES / max(seconds, 1e-9)))
-    settings = training_settings(pupil.with_steps(steps, save_every=saves), lesson)
-    result = train(pupil.recipe.module(), lesson.objective, settings, folder=scratch, hooks=[CallbackHook(show)])
-    pupil.recipe.module().eval()
-    return result
+    lesson = pupil.lesson(rows[: steps * _BATCH])
+    settings = pupil.with_steps(steps, save_every=allowance.save_every(steps))
+    return Run(
+        recipe=pupil.recipe,
+        lesson=lesson,
+        train=training_settings(settings, lesson),
+        before=examine,
+        after=examine,
+        artifact=lambda _: Artifact(kind="adapter", write=pupil.save),
+        part="teach answers",
+    )
 
 
-def _metrics(taught: _Taught) -> dict[str, object]:
-    return {
-        "nats_before": dict(taught.before.nats),
-        "nats_after": dict(taught.after.nats),
-        "chosen_before": taught.before.share_chosen,
-        "chosen_after": taught.after.share_chosen,
-        "measured": dict(taught.after.measured),
-        "steps": taught.result.steps,
-        "left_out": sum(trouble.dropped for trouble in taught.lesson.troubles),
-    }
-
-
-def _section(taught: _Taught, pupil: Pupil) -> Section:
-    before, after = taught.before, taught.after
-    blocks: list[SectionBlock] = [
-        Facts(items=_facts(taught)),
-        Table(
-            columns=("asked for", "held-out samples", "before", "after"),
-            rows=tuple(
-                (_NAMES[kind], after.measured[kind], before.nats[kind], after.nats[kind]) for kind in after.nats
-            ),
-            caption="Nats a token of the true answers, fewer is better; a sample over the context is not among them",
+def _result(
+    pupil: Pupil, lesson: Lesson, done: RunOutcome[Examination, Examination], shown: Sequence[Instruction]
+) -> AdaptResult:
+    before, after = done.before.marks, done.after.marks
+    answers = zip(shown, done.before.answers, done.after.answers, strict=True)
+    return AdaptResult(
+        nats_before=before.nats,
+        nats_after=after.nats,
+        chosen_before=before.share_chosen,
+        chosen_after=after.share_chosen,
+        measured=after.measured,
+        steps=done.train.steps,
+        left_out=sum(trouble.dropped for trouble in lesson.troubles),
+        before=before,
+        after=after,
+        room=pupil.room,
+        answer_tokens=ANSWER_TOKENS,
+        answers=tuple(
+            BeforeAndAfter(instruction=one.instruction, output=one.output, source=one.source, before=was, after=now)
+            for one, was, now in answers
         ),
-        Paragraph(text=_words(taught, pupil.room), tone=Tone.NOTE),
-    ]
-    for one, was, now in taught.answers:
-        note = f"greedy, at most {ANSWER_TOKENS} tokens, from {one.source}; before: {was.strip() or '(nothing)'}"
-        blocks.append(SampleBlock(prompt=one.instruction, completion=now, reference=one.output, note=note))
-    return Section(
-        title=TITLE,
-        summary=(
-            f"{taught.result.steps} steps of LoRA brought held-out answers from {before.mean:.3f} to "
-            f"{after.mean:.3f} nats a token (mean of {len(after.nats)} kinds)."
-        ),
-        blocks=tuple(blocks),
-        seconds=taught.result.seconds,
+        seconds=done.train.seconds,
     )
-
-
-def _facts(taught: _Taught) -> tuple[Fact, ...]:
-    before, after = taught.before, taught.after
-    better = after.mean < before.mean
-    nats = Fact(
-        label="Held-out answers",
-        value=f"{after.mean:.3f}",
-        unit="nats a token",
-        note=f"{before.mean:.3f} before",
-        tone=Tone.GOOD if better else Tone.WARNING,
-    )
-    if not after.asked:
-        return (nats,)
-    note = f"of {after.asked}; {before.share_chosen:.0%} before, {1 / NUM_CHOICES:.0%} by guessing among the offered"
-    return nats, Fact(label="Names chosen rightly", value=f"{after.share_chosen:.0%}", note=note)
-
-
-def _words(taught: _Taught, room: int) -> str:
-    worse = [_NAMES[kind] for kind, nats in taught.after.nats.items() if nats >= taught.before.nats[kind]]
-    dropped = sum(trouble.dropped for trouble in taught.lesson.troubles)
-    told = (
-        "Fewer nats say that true answers have become less of a surprise, not that what the model writes is true: a "
-        "model of minutes learns the form of an answer long before its content, as the samples show."
-    )
-    left_out = f" {dropped:,} samples over {room} tokens were left out of training." if dropped else ""
-    return told + left_out + (f" Not better: {', '.join(worse)}." if worse else "")
-
-
-_NAMES: Final = {
-    "describe": "what a signature does",
-    "signature": "the signature of a description",
-    "complete": "a function's body",
-    "choose": f"which of {NUM_CHOICES} is described",
-}

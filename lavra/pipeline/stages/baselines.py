@@ -15,7 +15,7 @@ from lavra.text import Corpus
 BASELINES_FILE = "baselines.json"
 
 
-def baselines_stage(progress: Progress) -> Stage:
+def baselines_stage(progress: Progress) -> Stage[None]:
     """Measure every compressor and the n-gram model once for a split."""
 
     def run(context: StageContext) -> None:

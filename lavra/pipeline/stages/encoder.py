@@ -11,41 +11,38 @@ The artifact is a folder that sentence-transformers and `AutoModel` open.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 import torch
 
-from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives
 from lavra.base.device import pick_device
 from lavra.base.ports import Progress
 from lavra.data.labelled.samples import PairSample, Place
-from lavra.data.rows.batches import RowBatches
-from lavra.data.rows.order import OrderConfig
-from lavra.data.rows.pairs import ContrastiveRows, pair_rows
+from lavra.metrics.ranking import RankingScores
 from lavra.model import build_model, num_parameters, preset
 from lavra.model.config import Kind
 from lavra.model.transformer import Encoder
-from lavra.pipeline.allowance import Allowance, Chosen, fixed, no_time
 from lavra.pipeline.instructions import PAIR_KINDS, Pair
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.plan import HEAD_CHANNELS, round_up
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.teaching import Lessons, skipped_section
-from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, Section, Table, Tone
+from lavra.pipeline.stage_folder import StageFolder
+from lavra.runs.budget import Allowance, fixed, no_time
+from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.embed import EMBED
 from lavra.tasks.learning.embedded import EmbeddedRecipe
-from lavra.tasks.learning.settings import FinetuneConfig
+from lavra.tasks.learning.recipe import Lesson
+from lavra.tasks.learning.settings import EmbedSettings, FinetuneConfig
 from lavra.tasks.scoring.retrieval import RetrievalComparison, compare_with_bm25
 from lavra.tokens import Tokenizer
-from lavra.train import CallbackHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
-from lavra.train.objective import TaskObjective
+from lavra.train import OptimizerConfig, ScheduleConfig, TrainConfig
 
-TITLE: Final = "A sentence encoder"
 CUTOFF: Final = 5
 _SCORE: Final = f"recall@{CUTOFF}"
 _BATCH: Final = 64  # pairs a step
@@ -55,47 +52,71 @@ _INSIDE: Final = 64  # F: what a token means is in its embedding; a wide layer w
 _MOST_PAIRS: Final = 1000  # held-out pairs of a kind that are looked for
 _LEAST_PAIRS: Final = 32
 _FOUND_A_STEP: Final = 64  # of a kind are looked for in about the time of a step
-_SECONDS_BETWEEN_SAVES: Final = 30.0
-_PASSAGES: Final = {"signature": "signature → docstring", "question": "first sentence → signature and the rest"}
 
 FoundByKind = Mapping[str, RetrievalComparison]
 """By kind of pair, what the encoder finds and what BM25 does."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Taught:
-    """What the stage has to tell.
+class EncoderFigures:
+    """What the card says of the encoder.
 
     Attributes:
-        before: what the fresh encoder finds.
-        after: what the trained one does.
-        result: of the training.
-        rows: what was learnt.
-        parameters: of the encoder, its unused head left out.
+        recall_before: by kind of pair, recall at the cutoff among held-out passages, of the fresh encoder.
+        recall_after: of the trained one.
+        recall_bm25: of BM25.
+        pairs: by kind, held-out pairs looked for.
+        cutoff: passages among which the right one must be.
+        steps: of training.
+        texts_cut: training texts that were cut.
     """
 
-    before: FoundByKind
-    after: FoundByKind
-    result: TrainResult
-    rows: ContrastiveRows
+    recall_before: Mapping[str, float]
+    recall_after: Mapping[str, float]
+    recall_bm25: Mapping[str, float]
+    pairs: Mapping[str, int]
+    cutoff: int
+    steps: int
+    texts_cut: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderResult(EncoderFigures):
+    """What the stage found out.
+
+    Attributes:
+        passages: by kind of pair, different passages searched.
+        ahead: by kind, the 95 % interval of the encoder's recall minus BM25's.
+        trivial: kinds with so few passages that their recall says nothing.
+        parameters: of the encoder, its unused head left out.
+        batch_size: pairs a step.
+        max_tokens: training texts are cut to as many.
+        seconds: of training.
+    """
+
+    passages: Mapping[str, int]
+    ahead: Mapping[str, tuple[float, float]]
+    trivial: tuple[str, ...]
     parameters: int
+    batch_size: int
+    max_tokens: int
+    seconds: float
 
     @property
     def lost(self) -> list[str]:
         """Kinds of pairs of which BM25 finds more."""
-        return [kind for kind, found in self.after.items() if _SCORE in found.lost]
+        return [kind for kind, recall in self.recall_after.items() if recall < self.recall_bm25[kind]]
 
 
-def encoder_stage(config: UpConfig, progress: Progress) -> Stage:
+def encoder_stage(config: UpConfig, progress: Progress) -> Stage[EncoderResult | Skipped]:
     """Train the encoder within its share of the budget, and of the adapt stage's where that one is skipped."""
     seconds = config.budget * (SHARES["encoder"] + (SHARES["adapt"] if config.kind is Kind.ENCODER else 0.0))
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> EncoderResult | Skipped:
         allowance, lessons = Allowance(seconds), Lessons.open(context.parents["instructions"])
-        why = lessons.no_pairs or _teach(context, config.seed, allowance, lessons, progress)
-        if why:
-            context.metrics["skipped"] = why
-            context.section = skipped_section(TITLE, why)
+        if lessons.no_pairs:
+            return Skipped(why=lessons.no_pairs)
+        return _teach(context, config.seed, allowance, lessons, progress)
 
     return Stage(
         name="encoder",
@@ -106,6 +127,8 @@ def encoder_stage(config: UpConfig, progress: Progress) -> Stage:
         needs=("tokenizer", "instructions"),
         config={"seconds": seconds, "seed": config.seed},
         resumable=True,
+        result=EncoderResult,
+        figures=EncoderFigures,
     )
 
 
@@ -135,39 +158,48 @@ def fresh_encoder(tokenizer: Tokenizer, hidden_size: int, seed: int) -> Encoder:
     return model
 
 
-def _teach(context: StageContext, seed: int, allowance: Allowance, lessons: Lessons, progress: Progress) -> str:
-    """Train, measure and save; or why there was no time for it."""
-    assert context.scratch is not None
-    tokenizer = Tokenizer.load(context.parents["tokenizer"])
+def _teach(
+    context: StageContext, seed: int, allowance: Allowance, lessons: Lessons, progress: Progress
+) -> EncoderResult | Skipped:
+    """Train, measure and save, where there is time for it."""
+    folder, tokenizer = StageFolder(context), Tokenizer.load(context.parents["tokenizer"])
     model = fresh_encoder(tokenizer, _width(allowance.seconds), seed).to(pick_device())
-    settings = FinetuneConfig(task=EMBED, data=lessons.folder / "pairs-train.jsonl", batch_size=_BATCH, seed=seed)
-    recipe, pairs = EmbeddedRecipe(model, tokenizer, settings, _MAX_TOKENS), lessons.pairs("train")
-    trial = _objective(pair_rows(_samples(pairs[: 4 * _BATCH]), recipe.form), seed)
-
-    def choose() -> Chosen:
-        return allowance.choose(
-            recipe.module(), trial, "float32", a_step=_FOUND_A_STEP, least=_LEAST_PAIRS, most=_MOST_PAIRS
-        )
-
-    chosen = fixed(context.scratch, choose)
-    steps = chosen.steps
-    if not steps:
-        return no_time(allowance)
-    progress("score before", 0, None)
-    heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
-    before = _found(recipe, heldout)
-    rows = pair_rows(_samples(pairs[: steps * _BATCH]), recipe.form)
-    result = _train(recipe, _objective(rows, seed), _run(steps, allowance.seconds, seed), context.scratch, progress)
-    progress("score after", 0, None)
-    after = _found(recipe, heldout)
-    recipe.save(context.folder)
-    taught = _Taught(
-        before=before, after=after, result=result, rows=rows, parameters=num_parameters(recipe.model.backbone)
+    recipe, pairs = EmbeddedRecipe(model, tokenizer, _settings(lessons, seed), _MAX_TOKENS), lessons.pairs("train")
+    choose = partial(
+        allowance.choose,
+        recipe.module(),
+        recipe.lesson(_samples(pairs[: 4 * _BATCH])).objective,
+        "float32",
+        a_step=_FOUND_A_STEP,
+        least=_LEAST_PAIRS,
+        most=_MOST_PAIRS,
     )
-    context.metrics.update(_metrics(taught))
-    context.section = _section(taught)
-    shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return ""
+    chosen = fixed(folder.scratch, choose)
+    if not chosen.steps:
+        return Skipped(why=no_time(allowance))
+    heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
+    lesson = recipe.lesson(_samples(pairs[: chosen.steps * _BATCH]))
+    run = Run(
+        recipe=recipe,
+        lesson=lesson,
+        train=_training(chosen.steps, allowance.save_every(chosen.steps), seed),
+        before=lambda: _found(recipe, heldout),
+        after=lambda: _found(recipe, heldout),
+        artifact=lambda _: Artifact(kind="model", write=recipe.save),
+        part="teach the encoder",
+    )
+    done = carry_out(run, folder, progress)
+    return _result(done, lesson, parameters=num_parameters(recipe.model.backbone))
+
+
+def _settings(lessons: Lessons, seed: int) -> FinetuneConfig:
+    return FinetuneConfig(
+        task=EMBED,
+        data=lessons.folder / "pairs-train.jsonl",
+        batch_size=_BATCH,
+        embed=EmbedSettings(symmetric=True),
+        seed=seed,
+    )
 
 
 def _width(seconds: float) -> int:
@@ -192,116 +224,37 @@ def _found(recipe: EmbeddedRecipe, heldout: Mapping[str, Sequence[PairSample]]) 
     return {kind: compare_with_bm25(pairs, recipe.embed, cutoffs=(CUTOFF,)) for kind, pairs in heldout.items()}
 
 
-def _objective(rows: ContrastiveRows, seed: int) -> TaskObjective:
-    batches = RowBatches(rows, OrderConfig(batch_size=_BATCH, seed=seed))
-    return TaskObjective(batches=batches, loss=EmbeddingLoss(loss=InBatchNegatives(symmetric=True)))
-
-
-def _run(steps: int, seconds: float, seed: int) -> TrainConfig:
+def _training(steps: int, save_every: int, seed: int) -> TrainConfig:
     return TrainConfig(
         num_steps=steps,
         optimizer=OptimizerConfig(kind="muon", learning_rate=_RATE, weight_decay=0.01),
         schedule=ScheduleConfig(kind="wsd", warmup=0.06, decay=0.94),
         compile="off",
-        save_every=max(1, round(steps * _SECONDS_BETWEEN_SAVES / seconds)),
+        save_every=save_every,
         keep_checkpoints=1,
         seed=seed,
     )
 
 
-def _train(
-    recipe: EmbeddedRecipe, objective: TaskObjective, settings: TrainConfig, scratch: Path, progress: Progress
-) -> TrainResult:
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" in metrics:
-            progress("teach the encoder", step + 1, settings.num_steps, f"loss {metrics['loss']:.3f}")
-
-    result = train(recipe.module(), objective, settings, folder=scratch, hooks=[CallbackHook(show)])
-    recipe.module().eval()
-    return result
+def _recall(found: RankingScores) -> float:
+    return found.to_values()[_SCORE]
 
 
-def _recall(found: RetrievalComparison) -> float:
-    return found.ours.to_values()[_SCORE]
-
-
-def _metrics(taught: _Taught) -> dict[str, object]:
-    return {
-        "recall_before": {kind: _recall(found) for kind, found in taught.before.items()},
-        "recall_after": {kind: _recall(found) for kind, found in taught.after.items()},
-        "recall_bm25": {kind: found.bm25.to_values()[_SCORE] for kind, found in taught.after.items()},
-        "pairs": {kind: found.ours.num_queries for kind, found in taught.after.items()},
-        "cutoff": CUTOFF,
-        "steps": taught.result.steps,
-        "texts_cut": len(taught.rows.troubles),
-    }
-
-
-def _section(taught: _Taught) -> Section:
-    kinds = list(taught.after)
-    bars = [
-        bar
-        for kind in kinds
-        for bar in (
-            Bar(label=f"{kind}: this encoder", value=_recall(taught.after[kind]), ours=True),
-            Bar(label=f"{kind}: BM25", value=taught.after[kind].bm25.to_values()[_SCORE]),
-        )
-    ]
-    return Section(
-        title=TITLE,
-        summary=_verdict(taught),
-        blocks=(
-            Facts(
-                items=(
-                    Fact(label="Encoder", value=f"{taught.parameters / 1e6:.2f}M", unit="parameters"),
-                    Fact(label="Steps", value=f"{taught.result.steps:,}", note=f"of {_BATCH} pairs"),
-                )
-            ),
-            BarChart(
-                title=f"Held-out passages among the first {CUTOFF}, more is better", bars=tuple(bars), x_label=_SCORE
-            ),
-            Table(
-                columns=("looked for", "pairs", "passages", "before", "after", "BM25", "ahead of BM25 (95 %)"),
-                rows=tuple(_row(kind, taught) for kind in kinds),
-                caption=f"{_SCORE} among all held-out passages of a kind; training saw neither text of a pair",
-            ),
-            Paragraph(text=_words(taught), tone=Tone.NOTE if taught.lost else Tone.GOOD),
-        ),
-        seconds=taught.result.seconds,
+def _result(done: RunOutcome[FoundByKind, FoundByKind], lesson: Lesson, *, parameters: int) -> EncoderResult:
+    before, after = done.before, done.after
+    return EncoderResult(
+        recall_before={kind: _recall(found.ours) for kind, found in before.items()},
+        recall_after={kind: _recall(found.ours) for kind, found in after.items()},
+        recall_bm25={kind: _recall(found.bm25) for kind, found in after.items()},
+        pairs={kind: found.ours.num_queries for kind, found in after.items()},
+        cutoff=CUTOFF,
+        steps=done.train.steps,
+        texts_cut=len(lesson.troubles),
+        passages={kind: found.num_passages for kind, found in after.items()},
+        ahead={kind: (found.ahead[_SCORE].low, found.ahead[_SCORE].high) for kind, found in after.items()},
+        trivial=tuple(kind for kind, found in after.items() if found.trivial),
+        parameters=parameters,
+        batch_size=_BATCH,
+        max_tokens=_MAX_TOKENS,
+        seconds=done.train.seconds,
     )
-
-
-def _row(kind: str, taught: _Taught) -> tuple[str | int | float, ...]:
-    found = taught.after[kind]
-    ahead = found.ahead[_SCORE]
-    return (
-        _PASSAGES[kind],
-        found.ours.num_queries,
-        found.num_passages,
-        round(_recall(taught.before[kind]), 3),
-        round(_recall(found), 3),
-        round(found.bm25.to_values()[_SCORE], 3),
-        f"{ahead.low:+.3f} to {ahead.high:+.3f}",
-    )
-
-
-def _verdict(taught: _Taught) -> str:
-    parts = [
-        f"{_recall(found):.0%} ({_recall(taught.before[kind]):.0%} before training, BM25 "
-        f"{found.bm25.to_values()[_SCORE]:.0%}) by {kind}"
-        for kind, found in taught.after.items()
-    ]
-    return f"Among its first {CUTOFF}, it finds the held-out passage in {', '.join(parts)}."
-
-
-def _words(taught: _Taught) -> str:
-    few = [kind for kind, found in taught.after.items() if found.trivial]
-    said = (
-        f"BM25 wins by {' and '.join(taught.lost)}: names share words with what is said of them, and words are what "
-        "it compares. Search with it, or give more --budget."
-        if taught.lost
-        else "It finds at least as many as BM25."
-    )
-    cut = len(taught.rows.troubles)
-    said += f" {cut:,} texts were cut to {_MAX_TOKENS} tokens in training." if cut else ""
-    return said + (f" Too few passages to tell anything by {' and '.join(few)}." if few else "")

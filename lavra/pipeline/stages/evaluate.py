@@ -7,6 +7,7 @@ held-out line is the line that was really there.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,10 +23,9 @@ from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.baselines import load_baselines
 from lavra.pipeline.stages.prepare import open_tokens
-from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
 from lavra.tokens import Tokenizer
 
-RESULT_FILE = "evaluation.json"
+EVALUATION_FILE = "evaluation.json"
 
 _NUM_LINES = 128  # lines completed for the verdict
 _MOST_DRAWS = 20 * _NUM_LINES
@@ -78,10 +78,65 @@ class LineScore:
         return self.num_first / max(1, self.num_lines)
 
 
-def evaluate_stage(config: UpConfig, progress: Progress) -> Stage:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateFigures:
+    """What the card says of the model.
+
+    Attributes:
+        bits_per_byte: of held-out text.
+        ratios: by baseline, the model's bits per byte over the baseline's; below 1 the model wins.
+        baselines: bits per byte of each.
+        lines_exact: share of held-out lines finished exactly.
+        first_tokens_right: share of them whose first token was right.
+    """
+
+    bits_per_byte: float
+    ratios: Mapping[str, float]
+    baselines: Mapping[str, float]
+    lines_exact: float
+    first_tokens_right: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldoutCompletion:
+    """What the model wrote in the middle of a held-out document.
+
+    Attributes:
+        prompt: text of the document.
+        completion: what the model wrote, greedily.
+        reference: how the document really went on.
+        num_tokens: written.
+        document: its id.
+    """
+
+    prompt: str
+    completion: str
+    reference: str
+    num_tokens: int
+    document: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult(EvaluateFigures):
+    """What the model is like on held-out text.
+
+    Attributes:
+        verdict: what it is good for.
+        heldout: the model beside every baseline.
+        lines: how it finishes lines.
+        completions: to be read.
+    """
+
+    verdict: str
+    heldout: HeldoutResult
+    lines: LineScore
+    completions: tuple[HeldoutCompletion, ...]
+
+
+def evaluate_stage(config: UpConfig, progress: Progress) -> Stage[EvaluateResult]:
     """Measure the model on held-out text and say what it is good for."""
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> EvaluateResult:
         folder, tokens = context.parents["pretrain"], open_tokens(context.parents["tokens"], "heldout")
         model, model_config = load_checkpoint(folder)
         assert isinstance(model, Decoder)
@@ -91,19 +146,22 @@ def evaluate_stage(config: UpConfig, progress: Progress) -> Stage:
         )
         writer = InProcessModel(model, model_config, Tokenizer.load(folder), batch_size=32)
         lines = finish_lines(writer, tokens, progress)
-        samples = _samples(writer, tokens, config.num_samples)
+        said = verdict(result, lines)
         write_json(
-            context.folder / RESULT_FILE,
-            {"bits_per_byte": result.model_bits_per_byte, "verdict": verdict(result, lines), **asdict(lines)},
+            context.folder / EVALUATION_FILE,
+            {"bits_per_byte": result.model_bits_per_byte, "verdict": said, **asdict(lines)},
         )
-        context.metrics.update(
+        return EvaluateResult(
             bits_per_byte=result.model_bits_per_byte,
             ratios={row.baseline.name: row.ratio for row in result.rows},
             baselines={row.baseline.name: row.baseline.bits_per_byte for row in result.rows},
             lines_exact=lines.share_exact,
             first_tokens_right=lines.share_first,
+            verdict=said,
+            heldout=result,
+            lines=lines,
+            completions=_completions(writer, tokens, config.num_samples),
         )
-        context.section = _section(result, lines, samples)
 
     return Stage(
         name="evaluate",
@@ -113,12 +171,14 @@ def evaluate_stage(config: UpConfig, progress: Progress) -> Stage:
         run=run,
         needs=("tokens", "pretrain", "baselines"),
         config={"num_samples": config.num_samples},
+        result=EvaluateResult,
+        figures=EvaluateFigures,
     )
 
 
 def load_verdict(folder: Path) -> str:
-    """What the evaluate stage concluded."""
-    return str(read_json(folder / RESULT_FILE)["verdict"])
+    """What the evaluate stage concluded, whatever kind of model it measured."""
+    return str(read_json(folder / EVALUATION_FILE)["verdict"])
 
 
 def finish_lines(writer: InProcessModel, dataset: TokenDataset, progress: Progress) -> LineScore:
@@ -159,26 +219,27 @@ def _cut_lines(tokenizer: Tokenizer, dataset: TokenDataset, lengths: Lengths) ->
     return cuts
 
 
-def _samples(writer: InProcessModel, dataset: TokenDataset, number: int) -> tuple[SampleBlock, ...]:
+def _completions(writer: InProcessModel, dataset: TokenDataset, number: int) -> tuple[HeldoutCompletion, ...]:
     """Greedy completions of the middle of held-out documents, beside how they really went on."""
     draw, tokenizer, lengths = random.Random(1), writer.tokenizer, Lengths(writer.config.max_positions)
     long_enough = [index for index, length in enumerate(dataset.lengths) if length > lengths.prompt + lengths.sample]
     chosen = draw.sample(long_enough, min(number, len(long_enough)))
-    samples = []
+    written = []
     for index in chosen:
         ids = dataset.document(index).tolist()
         cut = draw.randrange(lengths.prompt, len(ids) - lengths.sample)
         prompt = tuple(ids[cut - lengths.prompt : cut])
         (completion,) = writer.generate([GenerateRequest(prompt=prompt, max_tokens=lengths.sample)])[0]
-        samples.append(
-            SampleBlock(
+        written.append(
+            HeldoutCompletion(
                 prompt=tokenizer.decode(list(prompt), skip_special_tokens=True),
                 completion=completion.text,
                 reference=tokenizer.decode(ids[cut : cut + lengths.sample], skip_special_tokens=True),
-                note=f"greedy, {len(completion.tokens)} tokens, from {dataset.document_ids[index]}",
+                num_tokens=len(completion.tokens),
+                document=dataset.document_ids[index],
             )
         )
-    return tuple(samples)
+    return tuple(written)
 
 
 def verdict(result: HeldoutResult, lines: LineScore) -> str:
@@ -197,48 +258,4 @@ def verdict(result: HeldoutResult, lines: LineScore) -> str:
     return (
         f"Held-out text costs {result.model_bits_per_byte:.3f} bits per byte, {wins}{losses}. "
         f"It finishes {exact:.0%} of held-out lines exactly. Good for {use}."
-    )
-
-
-def _section(result: HeldoutResult, lines: LineScore, samples: tuple[SampleBlock, ...]) -> Section:
-    bars = (
-        Bar(label="this model", value=result.model_bits_per_byte, ours=True),
-        *(Bar(label=row.baseline.name, value=row.baseline.bits_per_byte) for row in result.rows),
-    )
-    lost = result.lost_to
-    return Section(
-        title="Evaluation",
-        summary=verdict(result, lines),
-        blocks=(
-            Facts(
-                items=(
-                    Fact(label="Held-out text", value=f"{result.model_bits_per_byte:.3f}", unit="bits per byte"),
-                    Fact(
-                        label="Lines finished exactly",
-                        value=f"{lines.share_exact:.0%}",
-                        note=f"of {lines.num_lines} held-out lines",
-                    ),
-                    Fact(label="First token right", value=f"{lines.share_first:.0%}"),
-                )
-            ),
-            *(Paragraph(text=warning, tone=Tone.WARNING) for warning in result.warnings),
-            BarChart(title="Bits per byte of held-out text, fewer is better", bars=bars, x_label="bits per byte"),
-            Table(
-                columns=("method", "bits per byte", "model / method", "winner", "seconds", "note"),
-                rows=tuple(
-                    (
-                        row.baseline.name,
-                        round(row.baseline.bits_per_byte, 4),
-                        round(row.ratio, 3),
-                        "model" if row.model_wins else "baseline",
-                        round(row.baseline.seconds, 1),
-                        row.baseline.note,
-                    )
-                    for row in result.rows
-                ),
-                caption=f"The same {result.num_bytes:,} bytes for all",
-            ),
-            *((Paragraph(text=f"Not beaten: {', '.join(lost)}.", tone=Tone.NOTE),) if lost else ()),
-            *samples,
-        ),
     )

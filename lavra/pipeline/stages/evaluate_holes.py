@@ -6,8 +6,9 @@ on held-out documents (at most `_MAX_BATCHES` batches of it, and the baseline at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,18 +23,51 @@ from lavra.pipeline.heldout import fill_holes
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.evaluate import RESULT_FILE
+from lavra.pipeline.stages.evaluate import EVALUATION_FILE
 from lavra.pipeline.stages.prepare import open_tokens
-from lavra.report import Bar, BarChart, Fact, Facts, Section
 from lavra.tokens import Tokenizer
 
+OURS: Final = "this model"
 _MAX_BATCHES = 64
 
 
-def evaluate_holes_stage(progress: Progress) -> Stage:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateHolesFigures:
+    """What the card says of the model.
+
+    Attributes:
+        nats_per_hole: nats a hidden token, of the model and of each baseline, by name.
+        gain_over_backoff: share of nats the model saves on the 5-gram with both-side back-off.
+        gain_over_combined: the same on its tuned combination.
+        num_holes: hidden tokens measured on.
+    """
+
+    nats_per_hole: Mapping[str, float]
+    gain_over_backoff: float
+    gain_over_combined: float
+    num_holes: int
+
+    @property
+    def nats(self) -> float:
+        """Nats a hidden token, of the model."""
+        return self.nats_per_hole[OURS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateHolesResult(EvaluateHolesFigures):
+    """What the model is like on held-out holes.
+
+    Attributes:
+        verdict: the model beside counts from both sides.
+    """
+
+    verdict: str
+
+
+def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult]:
     """Measure an encoder or encoder-decoder on held-out holes."""
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> EvaluateHolesResult:
         plan, folder = Plan.load(context.parents["plan"]), context.parents["pretrain"]
         model, config = load_checkpoint(folder)
         model.eval()
@@ -53,10 +87,19 @@ def evaluate_holes_stage(progress: Progress) -> Stage:
         settings = BidirectionalConfig(hiding=Hiding.SPANS if spans else Hiding.TOKENS)
         counted = BidirectionalNgram.train(open_tokens(context.parents["tokens"], "train"), settings).score(text)
         ours = nll[np.searchsorted(text.places, counted.places)]
-        _tell(context, ours, counted.backoff_nll, counted.combined_nll)
+        result = _result(ours, counted.backoff_nll, counted.combined_nll)
+        write_json(context.folder / EVALUATION_FILE, {"nats_per_hole": result.nats, "verdict": result.verdict})
+        return result
 
     return Stage(
-        name="evaluate", kind="evaluation", folder="runs", version=1, run=run, needs=("tokens", "plan", "pretrain")
+        name="evaluate",
+        kind="evaluation",
+        folder="runs",
+        version=1,
+        run=run,
+        needs=("tokens", "plan", "pretrain"),
+        result=EvaluateHolesResult,
+        figures=EvaluateHolesFigures,
     )
 
 
@@ -73,34 +116,20 @@ def in_spans(batches: Sequence[Batch], sentinel_ids: Sequence[int]) -> npt.NDArr
     return np.concatenate(found)
 
 
-def _tell(
-    context: StageContext,
-    ours: npt.NDArray[np.floating[Any]],
-    backoff: npt.NDArray[np.floating[Any]],
-    combined: npt.NDArray[np.floating[Any]],
-) -> None:
-    means = {"this model": ours, "5-gram, both-side back-off": backoff, "5-grams combined, tuned": combined}
-    nats = {name: float(values.mean()) for name, values in means.items()}
-    mine, theirs, best = nats.values()
+def _result(
+    ours: npt.NDArray[np.floating[Any]], backoff: npt.NDArray[np.floating[Any]], combined: npt.NDArray[np.floating[Any]]
+) -> EvaluateHolesResult:
+    mine, theirs, best = (float(nll.mean()) for nll in (ours, backoff, combined))
     gain, against_best = 1 - mine / theirs, 1 - mine / best
     verdict = (
         f"A hidden held-out token costs {mine:.3f} nats, {abs(gain):.0%} {'less' if gain > 0 else 'more'} than a "
         f"5-gram model with both-side back-off ({theirs:.3f}) and {abs(against_best):.0%} "
         f"{'less' if against_best > 0 else 'more'} than its tuned combination ({best:.3f})."
     )
-    write_json(context.folder / RESULT_FILE, {"nats_per_hole": mine, "verdict": verdict})
-    context.metrics.update(
-        nats_per_hole=nats, gain_over_backoff=gain, gain_over_combined=against_best, num_holes=len(ours)
-    )
-    context.section = Section(
-        title="Evaluation",
-        summary=verdict,
-        blocks=(
-            Facts(items=(Fact(label="Hidden tokens", value=f"{len(ours):,}", note="the same for all"),)),
-            BarChart(
-                title="Nats per hidden held-out token, fewer is better",
-                bars=tuple(Bar(label=name, value=value, ours=name == "this model") for name, value in nats.items()),
-                x_label="nats per hidden token",
-            ),
-        ),
+    return EvaluateHolesResult(
+        nats_per_hole={OURS: mine, "5-gram, both-side back-off": theirs, "5-grams combined, tuned": best},
+        gain_over_backoff=gain,
+        gain_over_combined=against_best,
+        num_holes=len(ours),
+        verdict=verdict,
     )

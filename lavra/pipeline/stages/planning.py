@@ -12,7 +12,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal
 
 import torch
@@ -20,34 +20,76 @@ import torch
 from lavra.base.device import bf16_pays, find_compiler, fingerprint, matrix_peak, pick_device
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
-from lavra.base.units import format_duration
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.fit import LEAST_STEPS, memory_check, must_pass, time_check
 from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.training import Run, lead
-from lavra.report import Fact, Facts, Section, Table
+from lavra.pipeline.training import PretrainRun, lead
+from lavra.runs.budget import save_every
 from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
 
 USABLE: Final = 0.6  # of the matrix peak, before anything is measured
 _TRIAL_STEPS: Final = LEAST_STEPS
 _MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
-_SECONDS_BETWEEN_SAVES: Final = 30
 
 
-def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage:
+@dataclass(frozen=True, kw_only=True)
+class PlanFigures:
+    """What the card says of the plan.
+
+    Attributes:
+        parameters: of the model, shared ones once.
+        num_steps: of the run.
+    """
+
+    parameters: int
+    num_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanResult(PlanFigures):
+    """The run that was fixed.
+
+    Attributes:
+        plan: its settings.
+        num_processes: that share it.
+        mask_share: share of the tokens hidden in training; None where none are, or as many as BERT hides.
+        budget: seconds for all training stages.
+        shares: part of the budget of each training stage, those that do not exist yet included.
+    """
+
+    plan: Plan
+    num_processes: int
+    mask_share: float | None
+    budget: float
+    shares: Mapping[str, float]
+
+    @property
+    def rows(self) -> int:
+        """Rows read in a step, by all processes."""
+        return self.plan.batch_size * self.plan.train.accumulation * self.num_processes
+
+
+def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanResult]:
     """Fix the run."""
     device = pick_device()
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> PlanResult:
         plan = draft(config, config.budget * SHARES["pretrain"], device, crew.size)
         plan = _fix_steps(plan, config, context, progress, crew)
         plan.save(context.folder)
-        context.metrics.update(parameters=plan.num_parameters, num_steps=plan.train.num_steps)
-        context.section = _section(plan, config, crew.size)
+        return PlanResult(
+            parameters=plan.num_parameters,
+            num_steps=plan.train.num_steps,
+            plan=plan,
+            num_processes=crew.size,
+            mask_share=config.noise.mask_share,
+            budget=config.budget,
+            shares=SHARES,
+        )
 
     return Stage(
         name="plan",
@@ -59,6 +101,8 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage:
         config={**config.plan_settings(), "shares": SHARES},
         # A plan is for one machine: on another it is made anew.
         inputs={"machine": repr(asdict(fingerprint(device, crew.size)))},
+        result=PlanResult,
+        figures=PlanFigures,
     )
 
 
@@ -113,7 +157,9 @@ def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
 
 def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:
     """Time real steps of the real model, and count how many fit."""
-    trial = Run(plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise)
+    trial = PretrainRun(
+        plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise
+    )
     if crew.size == 1:  # the estimate is of one process that holds everything
         _refuse_what_memory_cannot_hold(trial)
     times: list[float] = []
@@ -140,65 +186,13 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
             plan.train,
             num_steps=num_steps,
             eval_every=max(1, num_steps // 4),
-            save_every=max(1, round(_SECONDS_BETWEEN_SAVES / usual)),
+            save_every=save_every(usual),
         ),
     )
 
 
-def _refuse_what_memory_cannot_hold(run: Run) -> None:
+def _refuse_what_memory_cannot_hold(run: PretrainRun) -> None:
     # Before the first step nobody knows whether a compiler that is there works; uncompiled, more would be needed.
     compiled = run.plan.train.compile != "off" and find_compiler() is not None
     model = run.plan.model_config(Tokenizer.load(run.tokenizer))
     must_pass(memory_check(run.plan, model, run.objective().batches.batch(0), compiled=compiled))
-
-
-def _section(plan: Plan, config: UpConfig, num_processes: int) -> Section:
-    rows = plan.batch_size * plan.train.accumulation * num_processes
-    tokens = plan.train.num_steps * rows * plan.sequence_length
-    shares = tuple((name, f"{share:.0%}", format_duration(share * config.budget)) for name, share in SHARES.items())
-    share = config.noise.mask_share
-    hidden = () if share is None else (("tokens hidden in training", f"{share:.0%}"),)
-    return Section(
-        title="Plan",
-        summary=(
-            f"{plan.num_parameters / 1e6:.1f}M parameters for {plan.train.num_steps:,} steps of "
-            f"{rows * plan.sequence_length:,} tokens: what {format_duration(plan.seconds)} buy here."
-        ),
-        blocks=(
-            Facts(
-                items=(
-                    Fact(label="Model", value=f"{plan.num_parameters / 1e6:.1f}M", unit="parameters", note=plan.family),
-                    Fact(label="Tokens to read", value=f"{tokens / 1e6:.1f}M"),
-                    Fact(
-                        label="Matrix peak here",
-                        value=f"{plan.peak_flops / 1e9:.0f}",
-                        unit="GFLOP/s",
-                        note=plan.train.precision,
-                    ),
-                    Fact(
-                        label="Compile time",
-                        value=format_duration(plan.compile_seconds) if plan.compile_seconds else "none",
-                    ),
-                )
-            ),
-            Table(
-                columns=("setting", "value"),
-                rows=(
-                    ("hidden size", plan.hidden_size),
-                    ("layers", plan.num_layers),
-                    ("heads", plan.num_heads),
-                    ("context", plan.sequence_length),
-                    ("rows in a step", rows),
-                    ("processes", num_processes),
-                    *hidden,
-                    ("optimizer", f"{plan.train.optimizer.kind}, peak rate {plan.train.optimizer.learning_rate:g}"),
-                    ("schedule", f"{plan.train.schedule.kind}, falling over the last {plan.train.schedule.decay:.0%}"),
-                    ("seconds a step", f"{plan.seconds_per_step:.3f}"),
-                ),
-                caption="Fixed before the first step",
-            ),
-            Table(
-                columns=("training stage", "share of the budget", "time"), rows=shares, caption="Where the budget goes"
-            ),
-        ),
-    )

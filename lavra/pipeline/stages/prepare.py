@@ -3,31 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lavra.base.config import to_mapping
 from lavra.base.ports import Progress
-from lavra.base.units import format_size
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
 from lavra.pipeline.settings import UpConfig
-from lavra.pipeline.stage import Stage, StageContext
-from lavra.report import Fact, Facts, Paragraph, Section, Table, Tone
+from lavra.pipeline.stage import AnyStage, Stage, StageContext
 from lavra.text import Corpus, CorpusConfig, SplitName, build_corpus
-from lavra.tokens import Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
+from lavra.tokens import RoundTripReport, Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
 
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "heldout")
 _NUM_TRIED = 100  # held-out documents taken through the tokenizer and back
 
 
-def corpus_stage(config: UpConfig, progress: Progress) -> Stage:
+@dataclass(frozen=True, kw_only=True)
+class SplitSize:
+    """How much text one side of the split has.
+
+    Attributes:
+        documents: how many.
+        bytes: of UTF-8 text.
+    """
+
+    documents: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusResult:
+    """What became of the text.
+
+    Attributes:
+        training: to learn from.
+        heldout: to measure on.
+        rows: what happened to the text, label and value, in the order things happened.
+    """
+
+    training: SplitSize
+    heldout: SplitSize
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerFigures:
+    """What the card says of the tokenizer.
+
+    Attributes:
+        bytes_per_token: of held-out text.
+        texts_changed: held-out documents that came back different, unaccounted for.
+        unknown_tokens: met in them.
+    """
+
+    bytes_per_token: float
+    texts_changed: int
+    unknown_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerResult(TokenizerFigures):
+    """What the tokenizer is like.
+
+    Attributes:
+        vocab_size: its entries.
+        trial: held-out documents taken through it and back.
+    """
+
+    vocab_size: int
+    trial: RoundTripReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokensResult:
+    """How many tokens the text has.
+
+    Attributes:
+        train_tokens: of the training split.
+        heldout_tokens: of the held-out one.
+    """
+
+    train_tokens: int
+    heldout_tokens: int
+
+
+def corpus_stage(config: UpConfig, progress: Progress) -> Stage[CorpusResult]:
     """Read, clean, deduplicate and split the text."""
     source = config.source()
     settings = CorpusConfig(heldout_fraction=config.heldout_fraction, seed=config.split_seed)
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> CorpusResult:
         corpus = build_corpus([source], context.folder, settings, progress)
-        context.section = _corpus_section(corpus)
+        training, heldout = (
+            SplitSize(documents=corpus.num_documents(split), bytes=corpus.num_bytes(split)) for split in SPLITS
+        )
+        return CorpusResult(training=training, heldout=heldout, rows=tuple(corpus.summary_rows()))
 
     return Stage(
         name="corpus",
@@ -37,51 +108,19 @@ def corpus_stage(config: UpConfig, progress: Progress) -> Stage:
         run=run,
         config=to_mapping(settings),
         inputs={"text": source.fingerprint()},
+        result=CorpusResult,
     )
 
 
-def _corpus_section(corpus: Corpus) -> Section:
-    train, heldout = corpus.num_bytes("train"), corpus.num_bytes("heldout")
-    documents = sum(corpus.num_documents(split) for split in SPLITS)
-    return Section(
-        title="Text",
-        summary=(
-            f"{format_size(train + heldout)} of clean text in {documents:,} documents; "
-            f"{format_size(heldout)} of it held out and never trained on."
-        ),
-        blocks=(
-            Facts(
-                items=(
-                    Fact(
-                        label="Trained on",
-                        value=format_size(train),
-                        note=f"{corpus.num_documents('train'):,} documents",
-                    ),
-                    Fact(
-                        label="Held out",
-                        value=format_size(heldout),
-                        note=f"{corpus.num_documents('heldout'):,} documents",
-                    ),
-                )
-            ),
-            Table(
-                columns=("what happened to the text", ""),
-                rows=tuple(corpus.summary_rows()),
-                caption="From files to corpus",
-            ),
-        ),
-    )
-
-
-def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage:
+def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage[TokenizerResult]:
     """Train a tokenizer on the training documents."""
     settings = TokenizerConfig.for_family(config.family, vocab_size=config.tokenizer_size, fim=config.fim_rate > 0)
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> TokenizerResult:
         corpus = Corpus.open(context.parents["corpus"])
         tokenizer = train_tokenizer(_texts(corpus, progress), settings)
         tokenizer.save(context.folder)
-        context.section = _tokenizer_section(tokenizer, corpus, context)
+        return _try_out(tokenizer, corpus)
 
     return Stage(
         name="tokenizer",
@@ -91,6 +130,8 @@ def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage:
         run=run,
         needs=("corpus",),
         config=to_mapping(settings),
+        result=TokenizerResult,
+        figures=TokenizerFigures,
     )
 
 
@@ -102,48 +143,46 @@ def _texts(corpus: Corpus, progress: Progress) -> Iterator[str]:
         progress("learn tokens", done, total)
 
 
-def _tokenizer_section(tokenizer: Tokenizer, corpus: Corpus, context: StageContext) -> Section:
+def _try_out(tokenizer: Tokenizer, corpus: Corpus) -> TokenizerResult:
     texts = [document.text for document, _ in zip(corpus.documents("heldout"), range(_NUM_TRIED), strict=False)]
     trial = check_round_trip(tokenizer, texts)
     num_bytes = sum(len(text.encode()) for text in texts)
-    per_token = num_bytes / max(1, sum(map(len, tokenizer.encode_batch(texts, parse_special=False))))
-    context.metrics.update(
-        bytes_per_token=per_token, texts_changed=trial.num_changed, unknown_tokens=trial.unknown_tokens
-    )
-    exact = trial.num_exact == trial.num_texts
-    return Section(
-        title="Tokenizer",
-        summary=f"{tokenizer.vocab_size:,} tokens; one carries {per_token:.2f} bytes of held-out text.",
-        blocks=(
-            Paragraph(
-                text=f"{trial.num_exact} of {trial.num_texts} held-out documents come back byte for byte."
-                + ("" if exact else f" {trial}"),
-                tone=Tone.GOOD if exact else Tone.NOTE,
-            ),
-        ),
+    return TokenizerResult(
+        bytes_per_token=num_bytes / max(1, sum(map(len, tokenizer.encode_batch(texts, parse_special=False)))),
+        texts_changed=trial.num_changed,
+        unknown_tokens=trial.unknown_tokens,
+        vocab_size=tokenizer.vocab_size,
+        trial=trial,
     )
 
 
-def tokens_stage(config: UpConfig, progress: Progress) -> Stage:
+def tokens_stage(config: UpConfig, progress: Progress) -> Stage[TokensResult]:
     """Write both splits as token files."""
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> TokensResult:
         corpus = Corpus.open(context.parents["corpus"])
         tokenizer = Tokenizer.load(context.parents["tokenizer"])
-        for split in SPLITS:
-            dataset = write_tokens(
-                context.folder / split,
-                corpus.documents(split),
-                tokenizer,
-                progress,
-                num_bytes=corpus.num_bytes(split),
+        train, heldout = (
+            write_tokens(
+                context.folder / split, corpus.documents(split), tokenizer, progress, num_bytes=corpus.num_bytes(split)
             )
-            context.metrics[f"{split}_tokens"] = dataset.num_tokens
+            for split in SPLITS
+        )
+        return TokensResult(train_tokens=train.num_tokens, heldout_tokens=heldout.num_tokens)
 
-    return Stage(name="tokens", kind="tokens", folder="corpora", version=1, run=run, needs=("corpus", "tokenizer"))
+    return Stage(
+        name="tokens",
+        kind="tokens",
+        folder="corpora",
+        version=1,
+        run=run,
+        needs=("corpus", "tokenizer"),
+        result=TokensResult,
+        figures=TokensResult,
+    )
 
 
-def prepare_stages(config: UpConfig, progress: Progress) -> list[Stage]:
+def prepare_stages(config: UpConfig, progress: Progress) -> list[AnyStage]:
     """The three stages, in order."""
     return [corpus_stage(config, progress), tokenizer_stage(config, progress), tokens_stage(config, progress)]
 

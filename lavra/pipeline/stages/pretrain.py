@@ -2,32 +2,95 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from lavra.base.ports import Hook, Progress
-from lavra.base.units import format_duration
 from lavra.model import save_checkpoint
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.training import Run, lead
-from lavra.report import Fact, Facts, LineChart, Section, Series, Table
+from lavra.pipeline.training import PretrainRun, lead
+from lavra.runs.run import METRICS_FILE, loss_of_step, show_steps
 from lavra.tokens import Tokenizer
-from lavra.train import CallbackHook, JsonlHook, TensorBoardHook, TrainResult, read_metrics
+from lavra.train import JsonlHook, TensorBoardHook, TrainResult, read_metrics
 from lavra.train.estimate import training_flops
 
 
-def pretrain_stage(config: UpConfig, progress: Progress, crew: Crew, *, allow_drift: bool = False) -> Stage:
+@dataclass(frozen=True, kw_only=True)
+class PretrainFigures:
+    """What the card says of the training.
+
+    Attributes:
+        steps: optimizer steps done, over all resumed parts.
+        tokens: targets trained on.
+        compile_seconds: spent compiling, beside the planned time.
+    """
+
+    steps: int
+    tokens: int
+    compile_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPoint:
+    """The training loss at a step.
+
+    Attributes:
+        tokens: read until then.
+        loss: nats a token.
+    """
+
+    tokens: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldoutGlance:
+    """A look at a sample of held-out text during training.
+
+    Attributes:
+        step: when.
+        scores: by name.
+    """
+
+    step: int
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainResult(PretrainFigures):
+    """How the training went.
+
+    Attributes:
+        plan: of the run.
+        compiled: whether blocks were compiled.
+        seconds_of_steps: of all steps together.
+        share_of_peak: operations a second of a usual step, over the machine's matrix peak.
+        curve: the loss of each step.
+        glances: at held-out text meanwhile.
+    """
+
+    plan: Plan
+    compiled: bool
+    seconds_of_steps: float
+    share_of_peak: float
+    curve: tuple[LossPoint, ...]
+    glances: tuple[HeldoutGlance, ...]
+
+
+def pretrain_stage(
+    config: UpConfig, progress: Progress, crew: Crew, *, allow_drift: bool = False
+) -> Stage[PretrainResult]:
     """Train the planned model from scratch."""
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> PretrainResult:
         assert context.scratch is not None
         plan = Plan.load(context.parents["plan"])
-        planned = Run(
+        planned = PretrainRun(
             plan=plan,
             tokens=context.parents["tokens"],
             tokenizer=context.parents["tokenizer"],
@@ -36,15 +99,13 @@ def pretrain_stage(config: UpConfig, progress: Progress, crew: Crew, *, allow_dr
             watch=True,
             allow_drift=allow_drift,
         )
-        tokenizer, metrics = Tokenizer.load(planned.tokenizer), context.scratch / "metrics.jsonl"
+        tokenizer, metrics = Tokenizer.load(planned.tokenizer), context.scratch / METRICS_FILE
         batch = planned.objective().batches.batch(0)
         flops = training_flops(plan.model_config(tokenizer), batch) * plan.train.accumulation * crew.size
         model, result = lead(crew, planned, _hooks(config, plan, flops, metrics, progress))
         save_checkpoint(model, context.folder)
         tokenizer.save(context.folder)
-        context.metrics.update(steps=result.steps, tokens=result.tokens, compile_seconds=result.compile_seconds)
-        context.section = _section(plan, flops, result, read_metrics(metrics))
-        shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)  # the model is saved; the curve stays
+        return _result(plan, flops, result, read_metrics(metrics))
 
     return Stage(
         name="pretrain",
@@ -55,76 +116,37 @@ def pretrain_stage(config: UpConfig, progress: Progress, crew: Crew, *, allow_dr
         needs=("tokenizer", "tokens", "plan"),
         config=config.noise.to_plain(),
         resumable=True,
+        result=PretrainResult,
+        figures=PretrainFigures,
     )
 
 
 def _hooks(config: UpConfig, plan: Plan, flops: float, metrics: Path, progress: Progress) -> list[Hook]:
-    hooks: list[Hook] = [JsonlHook(metrics), CallbackHook(_show(plan, flops, progress))]
+    def note(step: Mapping[str, float]) -> str:
+        """Loss, speed and share of the machine's matrix peak."""
+        share = flops / step["seconds"] / plan.peak_flops
+        return f"{loss_of_step(step)} · {step['tokens_per_second']:,.0f} tokens/s · {share:.0%} of matrix peak"
+
+    hooks: list[Hook] = [JsonlHook(metrics), show_steps("train", plan.train.num_steps, progress, note)]
     return hooks if config.tensorboard is None else [*hooks, TensorBoardHook(config.tensorboard)]
 
 
-def _show(plan: Plan, flops: float, progress: Progress) -> Callable[[int, Mapping[str, float]], None]:
-    """Loss, speed and share of the machine's matrix peak, as steps go by."""
-
-    def show(step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" not in metrics:
-            return
-        share = flops / metrics["seconds"] / plan.peak_flops
-        note = f"loss {metrics['loss']:.3f} · {metrics['tokens_per_second']:,.0f} tokens/s · {share:.0%} of matrix peak"
-        progress("train", step + 1, plan.train.num_steps, note)
-
-    return show
-
-
-def _section(plan: Plan, flops: float, result: TrainResult, rows: list[dict[str, float]]) -> Section:
+def _result(plan: Plan, flops: float, trained: TrainResult, rows: list[dict[str, float]]) -> PretrainResult:
     steps = [row for row in rows if "loss" in row]
-    seconds = sum(row["seconds"] for row in steps)
     usual = statistics.median(row["seconds"] for row in steps)
-    share = flops / usual / plan.peak_flops
-    loss = Series(
-        name="training loss",
-        x=tuple(row["tokens"] / 1e6 for row in steps),
-        y=tuple(row["loss"] for row in steps),
-        smooth=True,
-    )
-    watched = [row for row in rows if "loss" not in row]
-    return Section(
-        title="Training",
-        summary=(
-            f"{plan.num_parameters / 1e6:.1f}M parameters read {result.tokens / 1e6:.2f}M tokens "
-            f"in {format_duration(seconds)}; the loss fell from {steps[0]['loss']:.2f} to "
-            f"{steps[-1]['loss']:.2f} nats a token."
-        ),
-        blocks=(
-            Facts(
-                items=(
-                    Fact(label="Speed", value=f"{result.tokens / seconds:,.0f}", unit="tokens/s"),
-                    Fact(
-                        label="Share of matrix peak",
-                        value=f"{share:.0%}",
-                        note=f"of {plan.peak_flops / 1e9:.0f} GFLOP/s, {plan.train.precision}",
-                    ),
-                    Fact(
-                        label="Compile time",
-                        value=format_duration(plan.compile_seconds) if result.compiled else "not compiled",
-                    ),
-                )
-            ),
-            LineChart(title="Training loss", series=(loss,), x_label="million tokens", y_label="nats per token"),
-            *_watched_table(watched),
-        ),
-        seconds=seconds,
+    return PretrainResult(
+        steps=trained.steps,
+        tokens=trained.tokens,
+        compile_seconds=trained.compile_seconds,
+        plan=plan,
+        compiled=trained.compiled,
+        seconds_of_steps=sum(row["seconds"] for row in steps),
+        share_of_peak=flops / usual / plan.peak_flops,
+        curve=tuple(LossPoint(tokens=row["tokens"], loss=row["loss"]) for row in steps),
+        glances=tuple(_glance(row) for row in rows if "loss" not in row),
     )
 
 
-def _watched_table(rows: list[dict[str, float]]) -> tuple[Table, ...]:
-    if not rows:
-        return ()
-    names = sorted(name for name in rows[0] if name.startswith("eval_"))
-    return (
-        Table(
-            columns=("step", *(name.removeprefix("eval_").replace("_", " ") for name in names)),
-            rows=tuple((int(row["step"]), *(round(row[name], 4) for name in names)) for row in rows),
-            caption="A sample of held-out text, during training",
-        ),
-    )
+def _glance(row: Mapping[str, float]) -> HeldoutGlance:
+    scores = {name.removeprefix("eval_"): row[name] for name in sorted(row) if name.startswith("eval_")}
+    return HeldoutGlance(step=int(row["step"]), scores=scores)

@@ -33,6 +33,7 @@ from lavra.data.rows.pairs import pair_rows, scored_pair_rows
 from lavra.data.rows.texts import unlabelled_text_rows
 from lavra.metrics.classification import regression_scores
 from lavra.model.build import Model
+from lavra.model.config import ModelConfig
 from lavra.model.transformer import EncoderDecoder
 from lavra.tasks.learning.recipe import Lesson, Scores
 from lavra.tasks.learning.settings import FinetuneConfig
@@ -54,6 +55,7 @@ class EmbeddedRecipe:
     """
 
     trained_whole: tuple[str, ...] = ()
+    head: None = None  # vectors have no labels
 
     def __init__(self, model: Model, tokenizer: Tokenizer, config: FinetuneConfig, max_tokens: int) -> None:
         self.model = EmbeddingModel(model, pooling=parse_pooling(config.embed.pooling))
@@ -66,6 +68,16 @@ class EmbeddedRecipe:
             on_long=config.on_long,
             multiple=1,
         )
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """Of the backbone."""
+        return self.model.config
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens at the start of each row."""
+        return len(self.virtual)
 
     def module(self) -> nn.Module:
         """What is trained."""
@@ -87,6 +99,7 @@ class EmbeddedRecipe:
         rows = with_virtual_tokens(rows, self.virtual)
         batches = RowBatches(rows, OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed))
         return Lesson(
+            rows=rows,
             objective=TaskObjective(
                 batches=batches, loss=EmbeddingLoss(loss=loss, chunk_rows=self.config.embed.chunk_rows)
             ),

@@ -18,6 +18,7 @@ from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.passages import question_rows
 from lavra.data.rows.texts import text_rows
 from lavra.data.rows.words import tag_rows
+from lavra.model.config import ModelConfig
 from lavra.model.families.head_forms import Reads
 from lavra.model.heads import TaskConfig, TaskModel
 from lavra.model.task_folder import save_task_model
@@ -77,6 +78,21 @@ class HeadedRecipe:
         )
 
     @property
+    def model_config(self) -> ModelConfig:
+        """Of the backbone."""
+        return self.model.config
+
+    @property
+    def head(self) -> TaskConfig:
+        """What the head's outputs mean."""
+        return self.model.task
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens at the start of each row."""
+        return len(self.virtual)
+
+    @property
     def trained_whole(self) -> tuple[str, ...]:
         """Modules an adapter is saved with: the head, and a pooler that it reads."""
         return ("head", "pooler") if self.model.form.reads is Reads.POOLED else ("head",)
@@ -102,6 +118,7 @@ class HeadedRecipe:
         order = OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed, group_by_length=True)
         batches = RowBatches(rows, order)
         return Lesson(
+            rows=rows,
             objective=TaskObjective(batches=batches, loss=task_loss),
             num_samples=len(rows),
             batches_an_epoch=len(batches),

@@ -1,4 +1,4 @@
-"""What a task does differently: the port between the one run of `lavra finetune` and its tasks."""
+"""What a task does differently: the port between runs (`lavra.runs`) and tasks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from torch import nn
 
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.data.labelled.samples import Sample, Trouble
+from lavra.data.rows.batches import TaskRows
+from lavra.data.rows.encoding import RowFormat
+from lavra.data.rows.language import LanguageRows
+from lavra.model.build import Model
+from lavra.model.config import ModelConfig
+from lavra.model.heads import TaskConfig, TaskModel
 from lavra.train.objective import AnyObjective
 
 
@@ -46,12 +52,14 @@ class Lesson:
     """What is learnt from some samples.
 
     Attributes:
-        objective: batches and loss.
+        rows: the samples as the model reads them.
+        objective: batches of these rows, and their loss.
         num_samples: samples an epoch shows.
         batches_an_epoch: micro-batches of it.
         troubles: samples that were cut or left out.
     """
 
+    rows: TaskRows | LanguageRows
     objective: AnyObjective
     num_samples: int
     batches_an_epoch: int
@@ -59,13 +67,30 @@ class Lesson:
 
 
 class Recipe(Protocol):
-    """One kind of task.
+    """A model and what its task does with it.
 
     Attributes:
-        virtual: ids of a soft prompt's tokens, put in front of every text.
+        form: how samples become rows.
+        virtual: ids of an adapter's virtual tokens, put in front of every text.
     """
 
+    form: RowFormat
     virtual: tuple[int, ...]
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """Of the model below head and pooling."""
+        ...
+
+    @property
+    def head(self) -> TaskConfig | None:
+        """What the outputs of the task's head mean; None for a model without a head."""
+        ...
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens at the start of each row's input; 0 where they are in the target, as T5's prefix is."""
+        ...
 
     @property
     def trained_whole(self) -> tuple[str, ...]:
@@ -90,4 +115,13 @@ class Recipe(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the module as a model folder, without its tokenizer."""
+        ...
+
+
+class TeachableRecipe(Recipe, Protocol):
+    """A recipe whose model can teach a student or be one: it says logits of labels or of tokens."""
+
+    @property
+    def model(self) -> Model | TaskModel:
+        """What is trained, as the model it is."""
         ...

@@ -9,21 +9,20 @@ import torch
 from lavra.base.device import pick_device
 from lavra.generate.in_process import context_length
 from lavra.model.build import Model
-from lavra.model.heads import TaskConfig, add_task_head
+from lavra.model.heads import TaskConfig, TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.tasks.learning.embedded import EmbeddedRecipe
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.labelled import Labelled
+from lavra.tasks.learning.recipe import Recipe, TeachableRecipe
 from lavra.tasks.learning.settings import FinetuneConfig, SupervisedConfig
 from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tasks.spec import resolve
 from lavra.tokens.tokenizer import Tokenizer
 
-AnyRecipe = HeadedRecipe | EmbeddedRecipe | WritingRecipe
 
-
-def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> AnyRecipe:
+def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> Recipe:
     """Open the model and give it what the task needs.
 
     Args:
@@ -36,8 +35,30 @@ def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data
         ConfigError: the model cannot do the task.
         CheckpointError: the folder cannot be opened.
     """
-    made: AnyRecipe = resolve(config.task.recipe)(config, base, tokenizer, data)
+    made: Recipe = resolve(config.task.recipe)(config, base, tokenizer, data)
     return made
+
+
+def make_teachable(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> TeachableRecipe:
+    """The same for the tasks that a student is taught: those with a head, and those that write."""
+    made: TeachableRecipe = resolve(config.task.recipe)(config, base, tokenizer, data)
+    return made
+
+
+def recipe_around(
+    model: Model | TaskModel, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int
+) -> TeachableRecipe:
+    """The recipe of a model that is open.
+
+    Args:
+        model: with its head.
+        tokenizer: its own.
+        config: the run's settings.
+        max_tokens: of a row.
+    """
+    if isinstance(model, TaskModel):
+        return HeadedRecipe(model, tokenizer, config, max_tokens)
+    return WritingRecipe(model, tokenizer, config, max_tokens)
 
 
 def headed_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> HeadedRecipe:

@@ -21,6 +21,7 @@ from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.targets import completion_rows, rewrite_rows
 from lavra.data.rows.turns import chat_rows
 from lavra.model.build import Model
+from lavra.model.config import ModelConfig
 from lavra.model.transformer import Encoder, EncoderDecoder
 from lavra.quantize import save_model
 from lavra.tasks.learning.recipe import Lesson, Scores
@@ -44,6 +45,7 @@ class WritingRecipe:
     """
 
     trained_whole: tuple[str, ...] = ()
+    head: None = None  # the model's own writes tokens and is of no task
 
     def __init__(self, model: Model, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
         assert config.task.writing is not None
@@ -64,6 +66,16 @@ class WritingRecipe:
         self.virtual: tuple[int, ...] = ()
         self.virtual_in_target = False
 
+    @property
+    def model_config(self) -> ModelConfig:
+        """Of the model."""
+        return self.model.config
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens at the start of each row's input."""
+        return 0 if self.virtual_in_target else len(self.virtual)
+
     def module(self) -> nn.Module:
         """What is trained."""
         return self.model
@@ -80,6 +92,7 @@ class WritingRecipe:
         batches = RowBatches(rows, OrderConfig(batch_size=together, seed=self.config.seed))
         loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
         return Lesson(
+            rows=rows,
             objective=Objective(batches=batches, loss=loss),
             num_samples=len(rows.sequences.inputs),
             batches_an_epoch=len(batches),

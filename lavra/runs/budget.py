@@ -1,6 +1,8 @@
-"""A stage's share of the time budget: how many training steps it buys, timed on the real model before the first one.
+"""A run with a budget: how many training steps an allowance of seconds buys, and how often they are saved.
 
-As `planning` does for pretraining, but for stages of seconds: nothing is updated to find out what a step costs.
+Steps are timed on the real model before the first one, and their number is written down in the scratch folder, so that
+a run that was stopped goes on as the same run.  Nothing is updated to find out what a step costs, and nothing about
+training depends on a clock: seconds are turned into steps first.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ LEAST_STEPS: Final = 4
 """Of a run; fewer teach nothing."""
 
 CHOSEN_FILE: Final = "chosen.json"
+SECONDS_BETWEEN_SAVES: Final = 30.0
+"""Work of a run with a budget that a kill may cost."""
+
 _TIMED: Final = 3  # steps, after one that warms up
 _MARGIN: Final = 0.75  # of the time: the optimizer, and whoever else uses the machine, take the rest
 _MEASURING: Final = 0.15  # of the share, before training and again after it
@@ -57,6 +62,10 @@ class Allowance:
         """Seconds that are left; negative when more were used."""
         return self.seconds - (time.monotonic() - self._began)
 
+    def save_every(self, num_steps: int) -> int:
+        """Steps between checkpoints of a run of `num_steps` that takes all of the allowance."""
+        return save_every(self.seconds / num_steps)
+
     def choose(
         self, module: nn.Module, objective: AnyObjective, precision: str, *, a_step: int, least: int, most: int
     ) -> Chosen:
@@ -75,6 +84,11 @@ class Allowance:
         measuring = 2 * usual * measured / a_step
         steps = math.floor(max(0.0, self.left - measuring) * _MARGIN / usual)
         return Chosen(steps=steps if steps >= LEAST_STEPS else 0, measured=measured)
+
+
+def save_every(seconds_a_step: float) -> int:
+    """Steps between checkpoints that are `SECONDS_BETWEEN_SAVES` apart; 1 where a step takes longer."""
+    return max(1, round(SECONDS_BETWEEN_SAVES / seconds_a_step))
 
 
 def seconds_a_step(module: nn.Module, objective: AnyObjective, precision: str, at_most: float) -> float:
@@ -98,7 +112,12 @@ def seconds_a_step(module: nn.Module, objective: AnyObjective, precision: str, a
 
 
 def fixed(scratch: Path, choose: Callable[[], Chosen]) -> Chosen:
-    """What an interrupted session of this run chose, so that it goes on, or what is chosen now."""
+    """What a stopped session of this run chose, or what is chosen now.
+
+    Args:
+        scratch: folder of the run.
+        choose: called where nothing was chosen yet.
+    """
     path = scratch / CHOSEN_FILE
     if path.exists():
         return Chosen(**read_json(path))
@@ -108,6 +127,6 @@ def fixed(scratch: Path, choose: Callable[[], Chosen]) -> Chosen:
 
 
 def no_time(allowance: Allowance) -> str:
-    """Why a stage did nothing."""
+    """Why nothing was trained."""
     share = format_duration(allowance.seconds)
     return f"not even {LEAST_STEPS} steps fit into {share}, this stage's share of the budget; give more --budget"

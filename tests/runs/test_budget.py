@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lavra.base.files import read_json
 from lavra.data.batch import Batch
-from lavra.pipeline.allowance import CHOSEN_FILE, LEAST_STEPS, Allowance, Chosen, fixed, seconds_a_step
+from lavra.runs.budget import CHOSEN_FILE, LEAST_STEPS, Allowance, Chosen, fixed, save_every, seconds_a_step
 from lavra.train import Objective
 
 SECONDS = 0.02
@@ -73,3 +73,14 @@ def test_an_interrupted_run_keeps_what_it_chose(tmp_path: Path):
     assert fixed(tmp_path, lambda: chosen) == chosen
     assert fixed(tmp_path, lambda: pytest.fail("it was chosen already")) == chosen
     assert read_json(tmp_path / CHOSEN_FILE) == {"steps": 7, "measured": 9}
+
+
+@pytest.mark.parametrize(("seconds", "every"), [(0.1, 300), (0.07, 429), (30.0, 1), (44.0, 1), (500.0, 1)])
+def test_checkpoints_are_half_a_minute_apart(seconds: float, every: int):
+    assert save_every(seconds) == every
+
+
+def test_a_run_that_fills_its_allowance_is_saved_as_often():
+    assert Allowance(300.0).save_every(1000) == 100
+    assert Allowance(2.0).save_every(7) == 105  # at the end only
+    assert Allowance(600.0).save_every(4) == 1

@@ -1,0 +1,124 @@
+"""What a stage returns, as plain data beside its artifact, so that a reused stage returns the same result again.
+
+A result is a frozen dataclass.  Its *figures*, the numbers that also stand in the artifact's card, are its base class:
+
+```python
+class PretrainFigures:                    # the card's `metrics`: one key a field
+    steps: int
+
+class PretrainResult(PretrainFigures):    # `stage-result.json`: everything the section shows
+    curve: tuple[float, ...]
+```
+
+An artifact made before results were kept has a card and no result file: its figures are read from the card.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+
+from lavra.base.convert import to_mapping
+from lavra.base.errors import InputError
+from lavra.base.files import read_json, write_text
+
+RESULT_FILE: Final = "stage-result.json"
+_SKIPPED: Final = "skipped"
+"""The card's key for why a stage did nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """The result of a stage that did nothing.
+
+    Attributes:
+        why: the reason, as a clause without a full stop.
+    """
+
+    why: str
+
+
+def card_metrics(result: object, figures: type | None) -> dict[str, Any]:
+    """What a result says in its artifact's card.
+
+    Args:
+        result: what the stage returned; None says nothing.
+        figures: the result's base class whose fields are the card's keys; None where the card gets none.
+    """
+    if isinstance(result, Skipped):
+        return {_SKIPPED: result.why}
+    if result is None or figures is None:
+        return {}
+    plain = to_mapping(result)
+    return {field.name: plain[field.name] for field in fields(figures)}
+
+
+def write_result(folder: Path, result: object) -> None:
+    """Write a result; mappings keep their order.  The card holds all there is of one that was skipped."""
+    if result is not None and not isinstance(result, Skipped):
+        write_text(folder / RESULT_FILE, json.dumps(to_mapping(result), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_result(folder: Path, metrics: Mapping[str, Any], result: type | None, figures: type | None) -> object:
+    """What the stage returned when it made the artifact.
+
+    Args:
+        folder: the artifact.
+        metrics: of its card.
+        result: the result's type.
+        figures: its base class that the card holds.
+
+    Returns:
+        A `Skipped`, a `result`, only its `figures` where the artifact is older than result files, or None.
+
+    Raises:
+        InputError: the file or the card is not of that type.
+    """
+    if _SKIPPED in metrics:
+        return Skipped(why=metrics[_SKIPPED])
+    path = folder / RESULT_FILE
+    try:
+        if result is not None and path.exists():
+            return from_plain(result, read_json(path))
+        if figures is not None:
+            return from_plain(figures, {field.name: metrics[field.name] for field in fields(figures)})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"the stage's result in {folder} cannot be read ({error!r}); run the stage again") from error
+    return None
+
+
+def from_plain(hint: Any, value: Any) -> Any:
+    """What `to_mapping` made plain, as the type it was.
+
+    Not the reader of settings (`from_mapping`): that one reads what people write, refuses NaN and takes "none" for
+    None; this one reads what we wrote.
+
+    Args:
+        hint: a dataclass, enum, tuple, Mapping, one of these or None, or a type that JSON has.
+        value: plain data.
+
+    Raises:
+        TypeError, ValueError, KeyError, AttributeError: the value is not of that type.
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return from_plain(inner[0], value)
+    if origin in (Union, types.UnionType):
+        members = [member for member in inner if member is not types.NoneType]
+        return value if value is None or len(members) > 1 else from_plain(members[0], value)
+    if origin is tuple:
+        items = (inner[0],) * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(from_plain(item, one) for item, one in zip(items, value, strict=True))
+    if origin is Mapping:
+        return {key: from_plain(inner[1], one) for key, one in value.items()}
+    if isinstance(hint, type) and issubclass(hint, (Enum, Path)):
+        return hint(value)
+    if isinstance(hint, type) and is_dataclass(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        return hint(**{name: from_plain(hints[name], one) for name, one in value.items()})
+    return value

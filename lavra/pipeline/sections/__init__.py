@@ -1,0 +1,1 @@
+"""The sections of the report, one file each: a stage's typed result in, a `Section` out; nothing is computed here."""

@@ -1,0 +1,34 @@
+"""The model in eight bits: what that saved, what it cost, and whether it is within its bars."""
+
+from __future__ import annotations
+
+from lavra.pipeline.stages.compress import CompressResult
+from lavra.report import Fact, Facts, Section, Table, Tone
+
+
+def compress_section(result: CompressResult) -> Section:
+    """The quality card; a bar that is missed is said in the warning tone."""
+    card = result.quality
+    increase = card.comparison.bits_increase
+    cost = "" if increase is None else f" for {increase:+.2%} bits per {card.comparison.unit}"
+    verdict = "within its bars" if card.holds else f"it misses its bars: {'; '.join(card.misses)}"
+    return Section(
+        title="Eight bits",
+        summary=f"The model's folder in {card.bytes / card.source_bytes:.2f} of its size{cost}: {verdict}.",
+        blocks=(
+            Facts(
+                items=(
+                    Fact(
+                        label="INT8 quality card",
+                        value="holds" if card.holds else "misses",
+                        tone=Tone.GOOD if card.holds else Tone.WARNING,
+                    ),
+                )
+            ),
+            Table(
+                columns=("", "before", "after", "bar"),
+                rows=tuple(card.rows()),
+                caption=f"Measured on {card.comparison.num_tokens:,} positions of {card.text}",
+            ),
+        ),
+    )

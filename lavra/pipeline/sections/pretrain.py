@@ -1,0 +1,61 @@
+"""The training run: how fast it was, how the loss fell, and what held-out text cost meanwhile."""
+
+from __future__ import annotations
+
+from lavra.base.units import format_duration
+from lavra.pipeline.stages.pretrain import HeldoutGlance, PretrainResult
+from lavra.report import Fact, Facts, LineChart, Section, Series, Table
+
+
+def pretrain_section(result: PretrainResult) -> Section:
+    """Speed, the loss curve, and looks at held-out text."""
+    plan, seconds, curve = result.plan, result.seconds_of_steps, result.curve
+    loss = Series(
+        name="training loss",
+        x=tuple(point.tokens / 1e6 for point in curve),
+        y=tuple(point.loss for point in curve),
+        smooth=True,
+    )
+    return Section(
+        title="Training",
+        summary=(
+            f"{plan.num_parameters / 1e6:.1f}M parameters read {result.tokens / 1e6:.2f}M tokens "
+            f"in {format_duration(seconds)}; the loss fell from {curve[0].loss:.2f} to "
+            f"{curve[-1].loss:.2f} nats a token."
+        ),
+        blocks=(
+            Facts(items=_facts(result)),
+            LineChart(title="Training loss", series=(loss,), x_label="million tokens", y_label="nats per token"),
+            *_glances_table(result.glances),
+        ),
+        seconds=seconds,
+    )
+
+
+def _facts(result: PretrainResult) -> tuple[Fact, ...]:
+    plan = result.plan
+    return (
+        Fact(label="Speed", value=f"{result.tokens / result.seconds_of_steps:,.0f}", unit="tokens/s"),
+        Fact(
+            label="Share of matrix peak",
+            value=f"{result.share_of_peak:.0%}",
+            note=f"of {plan.peak_flops / 1e9:.0f} GFLOP/s, {plan.train.precision}",
+        ),
+        Fact(
+            label="Compile time",
+            value=format_duration(plan.compile_seconds) if result.compiled else "not compiled",
+        ),
+    )
+
+
+def _glances_table(glances: tuple[HeldoutGlance, ...]) -> tuple[Table, ...]:
+    if not glances:
+        return ()
+    names = list(glances[0].scores)
+    return (
+        Table(
+            columns=("step", *(name.replace("_", " ") for name in names)),
+            rows=tuple((one.step, *(round(one.scores[name], 4) for name in names)) for one in glances),
+            caption="A sample of held-out text, during training",
+        ),
+    )

@@ -1,0 +1,23 @@
+"""How the tokenizer cuts held-out text, and whether the text comes back."""
+
+from __future__ import annotations
+
+from lavra.pipeline.stages.prepare import TokenizerResult
+from lavra.report import Paragraph, Section, Tone
+
+
+def tokenizer_section(result: TokenizerResult) -> Section:
+    """Bytes a token, and documents that came back byte for byte."""
+    trial = result.trial
+    exact = trial.num_exact == trial.num_texts
+    return Section(
+        title="Tokenizer",
+        summary=f"{result.vocab_size:,} tokens; one carries {result.bytes_per_token:.2f} bytes of held-out text.",
+        blocks=(
+            Paragraph(
+                text=f"{trial.num_exact} of {trial.num_texts} held-out documents come back byte for byte."
+                + ("" if exact else f" {trial}"),
+                tone=Tone.GOOD if exact else Tone.NOTE,
+            ),
+        ),
+    )

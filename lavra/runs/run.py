@@ -1,0 +1,244 @@
+"""The one run: measure, train, measure, save.
+
+`lavra finetune`, `lavra distill` and the teaching stages of `lavra up` each prepare a `Run` and let `carry_out` do the
+rest:
+
+    refuse another start -> measure -> train -> measure -> keep the artifact -> sweep the scratch folder
+
+Training goes on from the latest checkpoint in the scratch folder, and the scratch folder goes last.  So a kill costs
+the steps since a checkpoint, and a kill between training and saving costs no step at all.
+
+A teacher is optional (`runs/distill.py`), and so is a budget: `runs/budget.py` says how many steps fit into an
+allowance of seconds, and the `Run` is made with as many.
+
+The scratch folder holds `start.txt` (the weights the run began as), `metrics.jsonl` (a line a step) and `checkpoints/`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from torch import nn
+
+from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.errors import ResumeError
+from lavra.base.files import atomic_folder, write_text
+from lavra.base.ports import Hook, Progress
+from lavra.distillation.lesson import TeacherLesson
+from lavra.tasks.learning.recipe import Lesson, Recipe
+from lavra.train import CallbackHook, JsonlHook, TrainConfig, TrainResult, train
+from lavra.train.identity import weights_id
+from lavra.train.loop import Evaluate
+from lavra.train.objective import AnyObjective
+
+START_FILE: Final = "start.txt"
+METRICS_FILE: Final = "metrics.jsonl"
+
+Before = TypeVar("Before")
+After = TypeVar("After")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome(Generic[Before, After]):
+    """What a run came to.
+
+    Attributes:
+        before: measured before training.
+        after: measured after training.
+        train: steps, time and loss of training.
+    """
+
+    before: Before
+    after: After
+    train: TrainResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """What a run saves.
+
+    Attributes:
+        kind: of the artifact, as its card says it (`model`, `adapter`).
+        write: writes all files but the card into an empty folder.
+        parents: card ids of what it was made from, by role.
+        config: the settings that made it; part of its identity.
+        metrics: what was measured; not part of its identity.
+    """
+
+    kind: str
+    write: Callable[[Path], None]
+    parents: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Generic[Before, After]):
+    """One run of training, ready to be carried out.
+
+    Attributes:
+        recipe: the model that is trained and its task.
+        lesson: what it learns.
+        train: how it is trained.
+        before: measures before training; the module holds the weights it starts from, whether the run resumes or not.
+        after: measures after training; the module is in evaluation mode.
+        artifact: says what is saved, given what was measured.
+        teacher: opens the teacher when training begins; None learns from the labels alone.
+        evaluate: measures during training, every `train.eval_every` steps; None measures nothing.
+        part: name of the training for `Progress`.
+    """
+
+    recipe: Recipe
+    lesson: Lesson
+    train: TrainConfig
+    before: Callable[[], Before]
+    after: Callable[[], After]
+    artifact: Callable[[RunOutcome[Before, After]], Artifact]
+    teacher: Callable[[], TeacherLesson] | None = None
+    evaluate: Evaluate | None = None
+    part: str = "train"
+
+
+class Destination(Protocol):
+    """Where a run keeps its progress and its artifact."""
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of checkpoints and metrics, which outlives a kill."""
+        ...
+
+    def keep(self, artifact: Artifact) -> None:
+        """Save the artifact."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove from the scratch folder what a finished run does not need."""
+        ...
+
+
+@dataclass(frozen=True)
+class NewFolder:
+    """A folder that appears whole, with its card; its scratch folder stands beside it until then.
+
+    Attributes:
+        path: of the folder; a folder that is there is replaced.
+    """
+
+    path: Path
+
+    @property
+    def scratch(self) -> Path:
+        """`.NAME-training` beside the folder."""
+        return self.path.parent / f".{self.path.name}-training"
+
+    def keep(self, artifact: Artifact) -> None:
+        """Write files and card, then rename the folder into place."""
+        with atomic_folder(self.path) as work:
+            artifact.write(work)
+            write_card(
+                work, kind=artifact.kind, parents=artifact.parents, config=artifact.config, metrics=artifact.metrics
+            )
+
+    def sweep(self) -> None:
+        """Remove the scratch folder."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def carry_out(
+    run: Run[Before, After], destination: Destination, progress: Progress, hooks: Sequence[Hook] = ()
+) -> RunOutcome[Before, After]:
+    """Measure, train, measure and save.
+
+    Args:
+        run: what to do.
+        destination: where checkpoints and the artifact go.
+        progress: shows the parts of the run.
+        hooks: told of training, beside those that write `metrics.jsonl` and show progress.
+
+    Raises:
+        TrainingError: the loss is not finite or exploded.
+        ResumeError: the scratch folder holds a stopped run of another model, other data or other settings.
+    """
+    refuse_other_start(destination.scratch, run.recipe.module())
+    progress("score before", 0, None)
+    before = run.before()
+    result = _train(run, destination.scratch, progress, hooks)
+    progress("score after", 0, None)
+    outcome = RunOutcome(before=before, after=run.after(), train=result)
+    destination.keep(run.artifact(outcome))
+    destination.sweep()
+    return outcome
+
+
+def refuse_other_start(scratch: Path, module: nn.Module) -> None:
+    """Write down the weights a run begins as; a stopped run that began as other weights is not gone on with.
+
+    Args:
+        scratch: folder of the run.
+        module: what is trained, as it begins.
+
+    Raises:
+        ResumeError: the folder holds checkpoints of a run that began as other weights.
+    """
+    note, own = scratch / START_FILE, weights_id(module)
+    goes_on = note.exists() and any((scratch / "checkpoints").glob("*"))
+    if goes_on and note.read_text(encoding="utf-8") != own:
+        raise ResumeError(
+            f"{scratch} holds a stopped run that began as another model; go on with that one, delete the folder, or "
+            "write to another place"
+        )
+    scratch.mkdir(parents=True, exist_ok=True)
+    write_text(note, own)
+
+
+def _train(run: Run[Before, After], scratch: Path, progress: Progress, hooks: Sequence[Hook]) -> TrainResult:
+    watching = [JsonlHook(scratch / METRICS_FILE), show_steps(run.part, run.train.num_steps, progress), *hooks]
+    with _taught(run) as (module, objective):
+        result = train(module, objective, run.train, folder=scratch, hooks=watching, evaluate=run.evaluate)
+    run.recipe.module().eval()
+    return result
+
+
+@contextmanager
+def _taught(run: Run[Before, After]) -> Iterator[tuple[nn.Module, AnyObjective]]:
+    """What the loop trains, and on what; a teacher watches both models until the block ends."""
+    if run.teacher is None:
+        yield run.recipe.module(), run.lesson.objective
+        return
+    with run.teacher() as lesson:
+        yield lesson.pupil, lesson.objective
+
+
+def loss_of_step(metrics: Mapping[str, float]) -> str:
+    """`loss 2.310`."""
+    return f"loss {metrics['loss']:.3f}"
+
+
+def show_steps(
+    part: str, num_steps: int, progress: Progress, note: Callable[[Mapping[str, float]], str] = loss_of_step
+) -> Hook:
+    """A hook that shows each step as progress.
+
+    Args:
+        part: name of the training.
+        num_steps: steps there are.
+        progress: shows them.
+        note: text beside a step, of its metrics.
+    """
+
+    def show(step: int, metrics: Mapping[str, float]) -> None:
+        if "loss" in metrics:  # an evaluation has none
+            progress(part, step + 1, num_steps, note(metrics))
+
+    return CallbackHook(show)
+
+
+def parent_ids(folders: Mapping[str, Path | None]) -> dict[str, str]:
+    """Card ids of the folders that have a card, by role."""
+    there = {role: folder for role, folder in folders.items() if folder is not None}
+    return {role: read_card(folder).id for role, folder in there.items() if (folder / CARD_FILE).exists()}

@@ -1,0 +1,350 @@
+"""Each section of the report, from a result written by hand: what it says, and when it warns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lavra.compression.card import BARS, QualityCard
+from lavra.compression.measure import Comparison
+from lavra.evaluation.heldout import Baseline, compare
+from lavra.pipeline.instructions import Account
+from lavra.pipeline.plan import Plan
+from lavra.pipeline.pupil import Marks
+from lavra.pipeline.results import Skipped
+from lavra.pipeline.sections.adapt import adapt_section
+from lavra.pipeline.sections.compress import compress_section
+from lavra.pipeline.sections.corpus import corpus_section
+from lavra.pipeline.sections.encoder import encoder_section
+from lavra.pipeline.sections.evaluate import bits_fact, evaluate_section
+from lavra.pipeline.sections.evaluate_holes import evaluate_holes_section, nats_fact
+from lavra.pipeline.sections.instructions import instructions_section
+from lavra.pipeline.sections.plan import plan_section
+from lavra.pipeline.sections.pretrain import pretrain_section
+from lavra.pipeline.sections.tokenizer import tokenizer_section
+from lavra.pipeline.stages.adapt import AdaptResult, BeforeAndAfter
+from lavra.pipeline.stages.compress import CompressResult
+from lavra.pipeline.stages.encoder import EncoderResult
+from lavra.pipeline.stages.evaluate import EvaluateResult, HeldoutCompletion, LineScore
+from lavra.pipeline.stages.evaluate_holes import EvaluateHolesResult
+from lavra.pipeline.stages.instructions import InstructionsResult
+from lavra.pipeline.stages.planning import PlanResult
+from lavra.pipeline.stages.prepare import CorpusResult, SplitSize, TokenizerResult
+from lavra.pipeline.stages.pretrain import HeldoutGlance, LossPoint, PretrainResult
+from lavra.report import BarChart, Facts, LineChart, Paragraph, Report, SampleBlock, Section, Table, Tone
+from lavra.tokens import RoundTripReport
+from lavra.train import TrainConfig
+
+PLAN = Plan(
+    family="bert",
+    hidden_size=64,
+    num_layers=2,
+    num_heads=2,
+    sequence_length=128,
+    batch_size=8,
+    train=TrainConfig(num_steps=1000, accumulation=2, compile="off"),
+    seed=0,
+    seconds_per_step=0.25,
+    peak_flops=80e9,
+    num_parameters=1_200_000,
+    seconds=192.0,
+)
+CORPUS = CorpusResult(
+    training=SplitSize(documents=1200, bytes=3_000_000),
+    heldout=SplitSize(documents=30, bytes=80_000),
+    rows=(("read", "1,240 files"), ("kept", "1,230 documents")),
+)
+TRIAL = RoundTripReport(
+    normalizer="",
+    num_texts=30,
+    num_exact=30,
+    num_normalised=0,
+    num_unknown=0,
+    num_changed=0,
+    num_characters=900,
+    unknown_tokens=0,
+    unknown_characters=0,
+    examples=(),
+)
+TOKENIZER = TokenizerResult(bytes_per_token=3.456, texts_changed=0, unknown_tokens=0, vocab_size=4096, trial=TRIAL)
+PLANNED = PlanResult(
+    parameters=1_200_000,
+    num_steps=1000,
+    plan=PLAN,
+    num_processes=2,
+    mask_share=0.4,
+    budget=240.0,
+    shares={"pretrain": 0.8, "adapt": 0.2},
+)
+TRAINED = PretrainResult(
+    steps=2,
+    tokens=2_000_000,
+    compile_seconds=0.0,
+    plan=PLAN,
+    compiled=False,
+    seconds_of_steps=100.0,
+    share_of_peak=0.42,
+    curve=(LossPoint(tokens=1e6, loss=8.5), LossPoint(tokens=2e6, loss=3.25)),
+    glances=(HeldoutGlance(step=1, scores={"bits_per_byte": 2.123456}),),
+)
+EVALUATED = EvaluateResult(
+    bits_per_byte=2.0,
+    ratios={"gzip -9": 0.8, "5-gram": 1.25},
+    baselines={"gzip -9": 2.5, "5-gram": 1.6},
+    lines_exact=0.25,
+    first_tokens_right=0.5,
+    verdict="Good for something.",
+    heldout=compare(
+        2.0 * 1000 * math.log(2),
+        1000,
+        (
+            Baseline(name="gzip -9", bits_per_byte=2.5, seconds=0.1),
+            Baseline(name="5-gram", bits_per_byte=1.6, seconds=3),
+        ),
+    ),
+    lines=LineScore(num_lines=128, num_exact=32, num_first=64),
+    completions=(HeldoutCompletion(prompt="def f(", completion="x):", reference="y):", num_tokens=3, document="a.py"),),
+)
+FILLED = EvaluateHolesResult(
+    nats_per_hole={"this model": 3.0, "5-gram, both-side back-off": 4.0, "5-grams combined, tuned": 2.5},
+    gain_over_backoff=0.25,
+    gain_over_combined=-0.2,
+    num_holes=12_345,
+    verdict="A hidden held-out token costs 3.000 nats.",
+)
+MADE = InstructionsResult(
+    instructions={"describe": 1500, "choose": 20},
+    pairs={"signature": 700},
+    heldout_instructions={"describe": 90},
+    heldout_pairs={},
+    training=Account(documents=50, definitions=1600, undocumented=7),
+    heldout=Account(documents=5, definitions=95, in_training=4),
+)
+TAUGHT = AdaptResult(
+    nats_before={"describe": 6.0, "choose": 4.0},
+    nats_after={"describe": 5.0, "choose": 4.0},
+    chosen_before=0.25,
+    chosen_after=0.5,
+    measured={"describe": 90, "choose": 20},
+    steps=40,
+    left_out=3,
+    before=Marks(nats={"describe": 6.0, "choose": 4.0}, measured={"describe": 90, "choose": 20}, chosen=5, asked=20),
+    after=Marks(nats={"describe": 5.0, "choose": 4.0}, measured={"describe": 90, "choose": 20}, chosen=10, asked=20),
+    room=128,
+    answer_tokens=32,
+    answers=(BeforeAndAfter(instruction="What?", output="This.", source="a.py:7", before="  ", after="That."),),
+    seconds=12.0,
+)
+ENCODED = EncoderResult(
+    recall_before={"signature": 0.1, "question": 0.2},
+    recall_after={"signature": 0.5, "question": 0.9},
+    recall_bm25={"signature": 0.75, "question": 0.6},
+    pairs={"signature": 40, "question": 30},
+    cutoff=5,
+    steps=60,
+    texts_cut=1234,
+    passages={"signature": 39, "question": 4},
+    ahead={"signature": (-0.4, -0.1), "question": (0.05, 0.55)},
+    trivial=("question",),
+    parameters=340_000,
+    batch_size=64,
+    max_tokens=48,
+    seconds=9.0,
+)
+COMPARISON = Comparison(
+    unit="byte",
+    num_tokens=5000,
+    num_bytes=15_000,
+    source_bits=2.0,
+    bits=2.002,
+    mean_kl=0.0005,
+    p99_kl=0.01,
+    top1_agreement=0.99,
+    source_read_per_second=1000.0,
+    read_per_second=2000.0,
+)
+QUALITY = QualityCard(
+    target="int8",
+    layout="native",
+    family="llama",
+    calibration="none",
+    text="heldout text",
+    source_bytes=1000,
+    bytes=300,
+    matrix_ratio=0.26,
+    comparison=COMPARISON,
+    bars=BARS["int8"],
+)
+SMALLER = CompressResult(holds=True, bytes=300, mean_kl=0.0005, quality=QUALITY)
+
+RENDERED: dict[str, tuple[Callable[[Any], Section], object]] = {
+    "corpus": (corpus_section, CORPUS),
+    "tokenizer": (tokenizer_section, TOKENIZER),
+    "plan": (plan_section, PLANNED),
+    "pretrain": (pretrain_section, TRAINED),
+    "evaluate": (evaluate_section, EVALUATED),
+    "evaluate_holes": (evaluate_holes_section, FILLED),
+    "instructions": (instructions_section, MADE),
+    "adapt": (adapt_section, TAUGHT),
+    "encoder": (encoder_section, ENCODED),
+    "compress": (compress_section, SMALLER),
+}
+
+
+def blocks(section: Section, kind: type) -> list[Any]:
+    return [block for block in section.blocks if isinstance(block, kind)]
+
+
+def facts(section: Section) -> dict[str, str]:
+    return {fact.label: fact.value for block in blocks(section, Facts) for fact in block.items}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_every_section_is_drawn_and_its_summary_stands_alone(name: str) -> None:
+    section, result = RENDERED[name]
+    shown = section(result)
+    page = Report(title="t", summary="s", sections=(shown,)).render()
+    assert shown.title in page
+    assert shown.summary.endswith(".")
+
+
+def test_text_says_what_is_held_out() -> None:
+    section = corpus_section(CORPUS)
+    assert section.summary == "3.08 MB of clean text in 1,230 documents; 80 kB of it held out and never trained on."
+    assert facts(section) == {"Trained on": "3 MB", "Held out": "80 kB"}
+    assert blocks(section, Table)[0].rows == CORPUS.rows
+
+
+def test_a_tokenizer_that_changes_text_is_no_good_news() -> None:
+    section = tokenizer_section(TOKENIZER)
+    assert section.summary == "4,096 tokens; one carries 3.46 bytes of held-out text."
+    good = Paragraph(text="30 of 30 held-out documents come back byte for byte.", tone=Tone.GOOD)
+    assert section.blocks == (good,)
+    changed = replace(TOKENIZER, trial=replace(TRIAL, num_exact=28, num_changed=2))
+    (said,) = tokenizer_section(changed).blocks
+    assert said.tone is Tone.NOTE
+    assert said.text.startswith("28 of 30 held-out documents come back byte for byte. 30 texts: 28 exact")
+
+
+def test_the_plan_counts_rows_of_all_processes_and_parts() -> None:
+    section = plan_section(PLANNED)
+    step_tokens = 8 * 2 * 2 * 128  # rows, parts, processes, tokens a row
+    assert section.summary == f"1.2M parameters for 1,000 steps of {step_tokens:,} tokens: what 3m 12s buy here."
+    assert facts(section)["Tokens to read"] == f"{1000 * step_tokens / 1e6:.1f}M"
+    settings, shares = blocks(section, Table)
+    assert ("rows in a step", 32) in settings.rows
+    assert ("tokens hidden in training", "40%") in settings.rows
+    assert shares.rows == (("pretrain", "80%", "3m 12s"), ("adapt", "20%", "48s"))
+    (all_seen, _) = blocks(plan_section(replace(PLANNED, mask_share=None)), Table)
+    assert "tokens hidden in training" not in dict(all_seen.rows)
+
+
+def test_training_shows_speed_and_the_loss_over_million_tokens() -> None:
+    section = pretrain_section(TRAINED)
+    assert "read 2.00M tokens in 1m 40s; the loss fell from 8.50 to 3.25 nats a token." in section.summary
+    assert facts(section) == {"Speed": "20,000", "Share of matrix peak": "42%", "Compile time": "not compiled"}
+    (chart,) = blocks(section, LineChart)
+    assert (chart.series[0].x, chart.series[0].y) == ((1.0, 2.0), (8.5, 3.25))
+    (table,) = blocks(section, Table)
+    assert (table.columns, table.rows) == (("step", "bits per byte"), ((1, 2.1235),))
+    assert blocks(pretrain_section(replace(TRAINED, glances=())), Table) == []
+
+
+def test_the_evaluation_says_who_won_each_comparison() -> None:
+    section = evaluate_section(EVALUATED)
+    assert facts(section) == {"Held-out text": "2.000", "Lines finished exactly": "25%", "First token right": "50%"}
+    (table,) = blocks(section, Table)
+    assert [(row[0], row[2], row[3]) for row in table.rows] == [("gzip -9", 0.8, "model"), ("5-gram", 1.25, "baseline")]
+    (chart,) = blocks(section, BarChart)
+    assert [(bar.label, bar.value, bar.ours) for bar in chart.bars] == [
+        ("this model", 2.0, True),
+        ("gzip -9", 2.5, False),
+        ("5-gram", 1.6, False),
+    ]
+    assert blocks(section, Paragraph) == [Paragraph(text="Not beaten: 5-gram.", tone=Tone.NOTE)]
+    assert blocks(section, SampleBlock)[0].note == "greedy, 3 tokens, from a.py"
+    assert bits_fact(EVALUATED).value == "2.000"
+
+
+def test_an_unfair_comparison_is_warned_of_and_a_clean_win_is_not() -> None:
+    unfair = replace(EVALUATED, heldout=replace(EVALUATED.heldout, warnings=("too few bits",), rows=()))
+    said = blocks(evaluate_section(unfair), Paragraph)
+    assert said == [Paragraph(text="too few bits", tone=Tone.WARNING)]
+
+
+def test_holes_show_the_model_first_and_in_its_own_colour() -> None:
+    section = evaluate_holes_section(FILLED)
+    (chart,) = blocks(section, BarChart)
+    assert [(bar.value, bar.ours) for bar in chart.bars] == [(3.0, True), (4.0, False), (2.5, False)]
+    assert facts(section) == {"Hidden tokens": "12,345"}
+    assert nats_fact(FILLED).value == "3.000"
+
+
+def test_instructions_count_kinds_there_are_none_of() -> None:
+    section = instructions_section(MADE)
+    assert "1,600 documented functions and classes gave 1,520 instructions and 700 pairs" in section.summary
+    (table,) = blocks(section, Table)
+    assert {row[0]: row[1:] for row in table.rows} == {
+        "instruction: describe": (1500, 90),
+        "instruction: signature": (0, 0),
+        "instruction: complete": (0, 0),
+        "instruction: choose": (20, 0),
+        "pair: signature": (700, 0),
+        "pair: question": (0, 0),
+    }
+
+
+def test_answers_say_what_did_not_become_better() -> None:
+    section = adapt_section(TAUGHT)
+    assert section.summary == (
+        "40 steps of LoRA brought held-out answers from 5.000 to 4.500 nats a token (mean of 2 kinds)."
+    )
+    assert facts(section) == {"Held-out answers": "4.500", "Names chosen rightly": "50%"}
+    (said,) = blocks(section, Paragraph)
+    assert "3 samples over 128 tokens were left out of training." in said.text
+    assert said.text.endswith("Not better: which of 3 is described.")
+    (sample,) = blocks(section, SampleBlock)
+    assert (sample.completion, sample.reference) == ("That.", "This.")
+    assert sample.note == "greedy, at most 32 tokens, from a.py:7; before: (nothing)"
+
+
+def test_answers_that_became_worse_are_a_warning_and_names_not_asked_for_are_not_shown() -> None:
+    worse = replace(TAUGHT, before=TAUGHT.after, after=replace(TAUGHT.before, asked=0))
+    (block,) = blocks(adapt_section(worse), Facts)
+    assert [fact.tone for fact in block.items] == [Tone.WARNING]
+
+
+def test_the_encoder_names_the_winner_of_each_kind() -> None:
+    section = encoder_section(ENCODED)
+    assert "50% (10% before training, BM25 75%) by signature, 90% (20% before training, BM25 60%) by question" in (
+        section.summary
+    )
+    (said,) = blocks(section, Paragraph)
+    assert said.tone is Tone.NOTE
+    assert said.text.startswith("BM25 wins by signature:")
+    assert "1,234 texts were cut to 48 tokens in training." in said.text
+    assert said.text.endswith("Too few passages to tell anything by question.")
+    (table,) = blocks(section, Table)
+    assert table.rows[0] == ("signature → docstring", 40, 39, 0.1, 0.5, 0.75, "-0.400 to -0.100")
+    won = replace(ENCODED, recall_bm25=ENCODED.recall_before, texts_cut=0, trivial=())
+    assert blocks(encoder_section(won), Paragraph) == [
+        Paragraph(text="It finds at least as many as BM25.", tone=Tone.GOOD)
+    ]
+
+
+@pytest.mark.parametrize("section", [adapt_section, encoder_section])
+def test_a_skipped_stage_says_why(section: Callable[[Any], Section]) -> None:
+    assert section(Skipped(why="there is no time")).summary == "Skipped: there is no time."
+
+
+def test_eight_bits_say_what_they_cost_and_a_missed_bar_is_a_warning() -> None:
+    section = compress_section(SMALLER)
+    assert section.summary == "The model's folder in 0.30 of its size for +0.10% bits per byte: within its bars."
+    missed = replace(SMALLER, quality=replace(QUALITY, comparison=replace(COMPARISON, mean_kl=0.5)))
+    section = compress_section(missed)
+    assert "it misses its bars: mean KL is 0.50000 nats" in section.summary
+    assert [fact.tone for block in blocks(section, Facts) for fact in block.items] == [Tone.WARNING]
