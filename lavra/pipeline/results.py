@@ -10,12 +10,14 @@ class PretrainResult(PretrainFigures):    # `stage-result.json`: everything the 
     curve: tuple[float, ...]
 ```
 
-An artifact made before results were kept has a card and no result file: its figures are read from the card.
+An artifact made before results were kept has a card and no result file: its figures are read from the card.  So are
+those of one whose file is of an earlier form of the result: a model that took hours is not made again for its section.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -30,6 +32,10 @@ from lavra.base.files import read_json, write_text
 RESULT_FILE: Final = "stage-result.json"
 _SKIPPED: Final = "skipped"
 """The card's key for why a stage did nothing."""
+
+_UNREADABLE: Final = (OSError, ValueError, TypeError, KeyError, AttributeError)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,22 +80,29 @@ def read_result(folder: Path, metrics: Mapping[str, Any], result: type | None, f
         figures: its base class that the card holds.
 
     Returns:
-        A `Skipped`, a `result`, only its `figures` where the artifact is older than result files, or None.
+        A `Skipped`, a `result`, only its `figures` where there is no readable result file, or None.
 
     Raises:
-        InputError: the file or the card is not of that type.
+        InputError: the card lacks the figures.
     """
     if _SKIPPED in metrics:
         return Skipped(why=metrics[_SKIPPED])
     path = folder / RESULT_FILE
-    try:
-        if result is not None and path.exists():
+    if result is not None and path.exists():
+        try:
             return from_plain(result, read_json(path))
-        if figures is not None:
-            return from_plain(figures, {field.name: metrics[field.name] for field in fields(figures)})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"the stage's result in {folder} cannot be read ({error!r}); run the stage again") from error
-    return None
+        except _UNREADABLE as error:
+            log.warning(
+                "%s cannot be read (%r), so the report lacks its section; delete the folder to make it again",
+                path,
+                error,
+            )
+    if figures is None:
+        return None
+    try:
+        return from_plain(figures, {field.name: metrics[field.name] for field in fields(figures)})
+    except _UNREADABLE as error:
+        raise InputError(f"the card in {folder} lacks what was measured ({error!r}); run the stage again") from error
 
 
 def from_plain(hint: Any, value: Any) -> Any:

@@ -27,7 +27,7 @@ from lavra.base.errors import ConfigError, InputError, LavraError, nearest
 from lavra.base.events import emit
 from lavra.base.files import atomic_folder, hash_file, hash_json
 from lavra.base.workspace import FOLDERS, Workspace
-from lavra.pipeline.results import RESULT_FILE, card_metrics, read_result, write_result
+from lavra.pipeline.results import RESULT_FILE, Skipped, card_metrics, read_result, write_result
 from lavra.report import Section
 
 SECTION_FILE: Final = "report-section.json"
@@ -118,7 +118,7 @@ class StageOutcome:
         reused: it was there already.
         seconds: how long it took just now (looking it up, when reused).
         work_seconds: how long the work took when it was done.
-        result: what it returned; only its figures where the artifact is older than result files.
+        result: what it returned; only its figures where no result file can be read.
         section: what it tells the reader.
     """
 
@@ -330,7 +330,9 @@ def _section(stage: AnyStage, folder: Path, result: object) -> Section | None:
     """The section of a result; of an artifact that is older than result files, the one saved with it."""
     if (folder / SECTION_FILE).exists():
         return Section.load(folder / SECTION_FILE)
-    return None if stage.section is None or result is None else stage.section(result)
+    if stage.section is None or stage.result is None or not isinstance(result, (stage.result, Skipped)):
+        return None
+    return stage.section(result)
 
 
 def _check_order(stages: Sequence[AnyStage]) -> None:

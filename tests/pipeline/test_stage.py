@@ -146,6 +146,20 @@ def test_an_artifact_older_than_result_files_keeps_its_section_and_its_figures(w
     assert again.result == SaidFigures(length=3)
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"length": 3}', '{"length": 3, "name": "n", "says": "s", "more": 1}'])
+def test_a_result_of_an_earlier_form_costs_the_section_and_not_the_artifact(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    (made,) = run_stages([make("corpus", "abc")], workspace)
+    (made.folder / RESULT_FILE).write_text(content)
+    with caplog.at_level(logging.WARNING):
+        (again,) = run_stages([make("corpus", "abc")], workspace)
+    assert again.reused
+    assert again.section is None
+    assert again.result == SaidFigures(length=3)
+    assert f"{made.folder / RESULT_FILE} cannot be read" in caplog.text
+
+
 def test_a_skipped_stage_says_why_when_it_is_reused_too(workspace: Workspace) -> None:
     def skip(context: StageContext) -> Said | Skipped:
         return Skipped(why="there is nothing")
@@ -276,10 +290,7 @@ def test_what_runs_is_what_a_naive_rule_says(
         assert content["model"] == f"model:{says['model']}:tokenizer({tokenizer})+corpus(corpus:{says['corpus']}:)"
 
 
-@pytest.mark.parametrize(
-    "damage",
-    ["edit card", "drop card", "cut file", "drop file", "break json", "cut result", "other result", "break section"],
-)
+@pytest.mark.parametrize("damage", ["edit card", "drop card", "cut file", "drop file", "break json", "break section"])
 def test_a_damaged_artifact_is_made_again_with_a_warning(
     workspace: Workspace, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -293,8 +304,6 @@ def test_a_damaged_artifact_is_made_again_with_a_warning(
         "cut file": lambda: (folder / "out.txt").write_text(""),
         "drop file": (folder / "out.txt").unlink,
         "break json": lambda: card.write_text("{"),
-        "cut result": lambda: (folder / RESULT_FILE).write_text("{"),
-        "other result": lambda: (folder / RESULT_FILE).write_text('{"length": 1}'),
         "break section": lambda: (folder / SECTION_FILE).write_text("{}"),
     }[damage]()
     with caplog.at_level(logging.WARNING):

@@ -9,7 +9,7 @@ from lavra.report import Fact, Facts, LineChart, Section, Series, Table
 
 def pretrain_section(result: PretrainResult) -> Section:
     """Speed, the loss curve, and looks at held-out text."""
-    plan, seconds, curve = result.plan, result.seconds_of_steps, result.curve
+    seconds, curve = result.seconds_of_steps, result.curve
     loss = Series(
         name="training loss",
         x=tuple(point.tokens / 1e6 for point in curve),
@@ -19,7 +19,7 @@ def pretrain_section(result: PretrainResult) -> Section:
     return Section(
         title="Training",
         summary=(
-            f"{plan.num_parameters / 1e6:.1f}M parameters read {result.tokens / 1e6:.2f}M tokens "
+            f"{result.num_parameters / 1e6:.1f}M parameters read {result.tokens / 1e6:.2f}M tokens "
             f"in {format_duration(seconds)}; the loss fell from {curve[0].loss:.2f} to "
             f"{curve[-1].loss:.2f} nats a token."
         ),
@@ -33,17 +33,16 @@ def pretrain_section(result: PretrainResult) -> Section:
 
 
 def _facts(result: PretrainResult) -> tuple[Fact, ...]:
-    plan = result.plan
     return (
         Fact(label="Speed", value=f"{result.tokens / result.seconds_of_steps:,.0f}", unit="tokens/s"),
         Fact(
             label="Share of matrix peak",
             value=f"{result.share_of_peak:.0%}",
-            note=f"of {plan.peak_flops / 1e9:.0f} GFLOP/s, {plan.train.precision}",
+            note=f"of {result.peak_flops / 1e9:.0f} GFLOP/s, {result.precision}",
         ),
         Fact(
             label="Compile time",
-            value=format_duration(plan.compile_seconds) if result.compiled else "not compiled",
+            value=format_duration(result.planned_compile_seconds) if result.compiled else "not compiled",
         ),
     )
 

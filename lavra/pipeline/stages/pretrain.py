@@ -66,7 +66,10 @@ class PretrainResult(PretrainFigures):
     """How the training went.
 
     Attributes:
-        plan: of the run.
+        num_parameters: of the model, shared ones once.
+        precision: of its products.
+        peak_flops: operations a second of a matrix product in this precision, measured.
+        planned_compile_seconds: compiling took as long when the steps were timed.
         compiled: whether blocks were compiled.
         seconds_of_steps: of all steps together.
         share_of_peak: operations a second of a usual step, over the machine's matrix peak.
@@ -74,7 +77,10 @@ class PretrainResult(PretrainFigures):
         glances: at held-out text meanwhile.
     """
 
-    plan: Plan
+    num_parameters: int
+    precision: str
+    peak_flops: float
+    planned_compile_seconds: float
     compiled: bool
     seconds_of_steps: float
     share_of_peak: float
@@ -138,7 +144,10 @@ def _result(plan: Plan, flops: float, trained: TrainResult, rows: list[dict[str,
         steps=trained.steps,
         tokens=trained.tokens,
         compile_seconds=trained.compile_seconds,
-        plan=plan,
+        num_parameters=plan.num_parameters,
+        precision=plan.train.precision,
+        peak_flops=plan.peak_flops,
+        planned_compile_seconds=plan.compile_seconds,
         compiled=trained.compiled,
         seconds_of_steps=sum(row["seconds"] for row in steps),
         share_of_peak=flops / usual / plan.peak_flops,
