@@ -18,6 +18,7 @@ import torch
 from lavra.base.errors import LavraError
 from lavra.model import EncoderDecoder, Model, build_model, preset
 from lavra.model.build import new_model
+from lavra.model.families import DEFAULT_FAMILY
 from lavra.quantize import load_model
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -50,7 +51,7 @@ def _measure(folder: Path, num_tokens: int) -> int:
 
 def _warm_up() -> None:
     """Let torch take what it takes once, some 80 MB, on a model of no size."""
-    config = preset("llama", vocab_size=16, hidden_size=16, num_layers=1, num_heads=1, max_positions=16)
+    config = preset(DEFAULT_FAMILY, vocab_size=16, hidden_size=16, num_layers=1, num_heads=1, max_positions=16)
     with torch.device("meta"):
         new_model(config)
     with torch.inference_mode():

@@ -33,6 +33,12 @@ def test_the_llama_preset_of_the_benchmark_has_its_size():
     assert num_parameters(build_model(config)) == 13_767_552  # 8192 D + L (4 D^2 + 3 D F + 2 D) + D
 
 
+def test_a_familys_tokenizer_is_its_papers():
+    kinds = {name: family(name).tokenizer for name in FAMILIES}
+    byte_level = dict.fromkeys(("gpt2", "llama", "mistral", "qwen2", "falcon"), "bpe")
+    assert kinds == {**byte_level, "bert": "wordpiece", "roberta": "wordpiece", "t5": "unigram"}
+
+
 def test_unknown_families_name_the_nearest():
     with pytest.raises(ConfigError, match="unknown family 'lama'; did you mean 'llama'"):
         preset("lama", **SHAPE)

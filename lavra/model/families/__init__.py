@@ -1,4 +1,7 @@
-"""The five families and their variants, in one lazy table: `model_type` -> where its `Family` is."""
+"""The table of families: `model_type` -> where its `Family` is, imported when it is first asked for.
+
+lavra's own stand in `FAMILIES`.  A program adds one of its own with `register`, before it opens a folder of it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import importlib
 from typing import Final
 
 from lavra.base.errors import ConfigError, nearest
+from lavra.base.tasks import HeadKind
 from lavra.model.config import ModelConfig
 from lavra.model.families.family import Family, Shape
+from lavra.model.families.head_forms import HeadForm
 
 FAMILIES: Final[dict[str, str]] = {
     "gpt2": "lavra.model.families.gpt2:GPT2",
@@ -19,6 +24,29 @@ FAMILIES: Final[dict[str, str]] = {
     "roberta": "lavra.model.families.bert:ROBERTA",
     "t5": "lavra.model.families.t5:T5",
 }
+DEFAULT_FAMILY: Final = "llama"
+"""The family of a fresh model, unless another is asked for."""
+
+ENCODER_FAMILY: Final = "bert"
+"""The family of the sentence encoder that `up` trains beside a model of any family."""
+
+_registered: dict[str, Family] = {}
+
+
+def register(new: Family) -> None:
+    """Add a family to the table, for this process; adding it again changes nothing.
+
+    Raises ConfigError where its `model_type` is another family's.
+    """
+    name = new.model_type
+    if name in FAMILIES or _registered.get(name, new) is not new:
+        raise ConfigError(f"model_type {name!r} is another family's; give the new one a name of its own")
+    _registered[name] = new
+
+
+def family_names() -> tuple[str, ...]:
+    """The `model_type` of every family, lavra's own first."""
+    return (*FAMILIES, *_registered)
 
 
 def family(name: str) -> Family:
@@ -26,10 +54,24 @@ def family(name: str) -> Family:
 
     Raises ConfigError for an unknown one, naming the nearest.
     """
+    if name in _registered:
+        return _registered[name]
     if name not in FAMILIES:
-        raise ConfigError(f"unknown family {name!r}{nearest(name, FAMILIES)}")
+        raise ConfigError(f"unknown family {name!r}{nearest(name, family_names())}")
     module, attribute = FAMILIES[name].split(":")
     found: Family = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def head_form(name: str, kind: HeadKind) -> HeadForm:
+    """How `transformers` has a head of a kind in a family.
+
+    Raises ConfigError where the family has no such head, naming those that do.
+    """
+    found = family(name).heads.get(kind)
+    if found is None:
+        others = ", ".join(one for one in family_names() if kind in family(one).heads)
+        raise ConfigError(f"family {name} has no {kind.value} head; families with one: {others}")
     return found
 
 

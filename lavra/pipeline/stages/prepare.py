@@ -10,6 +10,7 @@ from lavra.base.config import to_mapping
 from lavra.base.ports import Progress
 from lavra.base.units import format_size
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
+from lavra.model.families import family
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.report import Fact, Facts, Paragraph, Section, Table, Tone
@@ -75,7 +76,8 @@ def _corpus_section(corpus: Corpus) -> Section:
 
 def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage:
     """Train a tokenizer on the training documents."""
-    settings = TokenizerConfig.for_family(config.family, vocab_size=config.tokenizer_size, fim=config.fim_rate > 0)
+    kind = family(config.family).tokenizer
+    settings = TokenizerConfig(kind=kind, vocab_size=config.tokenizer_size, fim=config.fim_rate > 0)
 
     def run(context: StageContext) -> None:
         corpus = Corpus.open(context.parents["corpus"])
