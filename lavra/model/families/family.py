@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lavra.base.errors import ConfigError
 from lavra.base.tasks import HeadKind
@@ -18,7 +18,9 @@ from lavra.model.families.fields import Fields
 from lavra.model.families.gguf_form import GgufForm
 from lavra.model.families.head_forms import HeadForm
 from lavra.model.weights import WeightTable
-from lavra.tokens.config import TokenizerKind
+
+if TYPE_CHECKING:  # a word for mypy; importing it would load the tokenizers with every model
+    from lavra.tokens.config import TokenizerKind
 
 
 @dataclass(frozen=True, kw_only=True)
