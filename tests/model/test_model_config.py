@@ -25,6 +25,7 @@ def test_presets_have_kernel_friendly_sizes(name):
     assert (config.vocab_size, config.hidden_size, config.num_layers, config.num_heads) == (128, 192, 2, 3)
     assert config.feed_forward_size % 64 == 0
     assert config.head_dim * config.num_heads == config.hidden_size
+    assert config.family == family(name).model_type == name
 
 
 def test_the_llama_preset_of_the_benchmark_has_its_size():
