@@ -25,7 +25,7 @@ from lavra.compression.gguf import GgufOptions, export_gguf, load_gguf_weights
 from lavra.data.rows.batch import TaskBatch
 from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
 from lavra.model.config import Activation, Init, Kind, Layout, ModelConfig, Norm, Positions
-from lavra.model.families import FAMILIES, family, family_names, register
+from lavra.model.families import FAMILIES, add_family, family, family_names
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import Fields
 from lavra.model.families.gguf_form import GgufForm
@@ -132,8 +132,8 @@ LABELS = ("no", "maybe", "yes")
 
 @pytest.fixture(scope="module", autouse=True)
 def families():
-    register(TOY)
-    register(BARE)
+    add_family(f"{__name__}:TOY")
+    add_family(f"{__name__}:BARE")
 
 
 def fresh(name="toy", **changes):
@@ -335,10 +335,28 @@ def test_a_family_llama_cpp_does_not_have_is_refused_by_name(tmp_path):
         export_gguf(fresh("bare-toy", vocab_size=300), tokenizer, tmp_path / "x.gguf", GgufOptions(kind="f32"))
 
 
+TAKEN = dataclasses.replace(TOY, model_type="gpt2")
+AGAIN = dataclasses.replace(TOY)
+
+
 def test_a_name_belongs_to_one_family():
-    register(TOY)
+    add_family(f"{__name__}:TOY")
     assert family("toy") is TOY
     assert family_names() == (*FAMILIES, "toy", "bare-toy")
-    for taken in ("toy", "gpt2"):
-        with pytest.raises(ConfigError, match=f"model_type '{taken}' is another family's"):
-            register(dataclasses.replace(TOY, model_type=taken))
+    for attribute, name in (("TAKEN", "gpt2"), ("AGAIN", "toy")):
+        with pytest.raises(ConfigError, match=f"{attribute} has the model_type '{name}' of another family"):
+            add_family(f"{__name__}:{attribute}")
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("no_such_module:TOY", "no family at 'no_such_module:TOY'"),
+        (f"{__name__}:TOYS", "no family at"),
+        (__name__, "no family at"),
+        (f"{__name__}:SIZES", "SIZES is a dict"),
+    ],
+)
+def test_a_place_without_a_family_is_refused(place, message):
+    with pytest.raises(ConfigError, match=f"{message}.*give module:NAME"):
+        add_family(place)

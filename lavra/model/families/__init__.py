@@ -1,6 +1,6 @@
 """The table of families: `model_type` -> where its `Family` is, imported when it is first asked for.
 
-lavra's own stand in `FAMILIES`.  A program adds one of its own with `register`, before it opens a folder of it.
+lavra's own stand in `FAMILIES`.  A program adds one of its own with `add_family`, before it opens a folder of it.
 """
 
 from __future__ import annotations
@@ -30,23 +30,32 @@ DEFAULT_FAMILY: Final = "llama"
 ENCODER_FAMILY: Final = "bert"
 """The family of the sentence encoder that `up` trains beside a model of any family."""
 
-_registered: dict[str, Family] = {}
+_added: dict[str, str] = {}
 
 
-def register(new: Family) -> None:
-    """Add a family to the table, for this process; adding it again changes nothing.
+def add_family(place: str) -> None:
+    """Add a family to the table, for the length of the process; adding it again changes nothing.
 
-    Raises ConfigError where its `model_type` is another family's.
+    Args:
+        place: of its `Family`, as `module:NAME`.  Processes that lavra starts import the module too.
+
+    Raises:
+        ConfigError: no family is there, or its `model_type` is that of another one.
     """
-    name = new.model_type
-    if name in FAMILIES or _registered.get(name, new) is not new:
-        raise ConfigError(f"model_type {name!r} is another family's; give the new one a name of its own")
-    _registered[name] = new
+    name = _at(place).model_type
+    if {**FAMILIES, **_added}.get(name, place) != place:
+        raise ConfigError(f"{place} has the model_type {name!r} of another family; give it one of its own")
+    _added[name] = place
+
+
+def added_families() -> tuple[str, ...]:
+    """The places of those that were added, for a process that is to know them too."""
+    return tuple(_added.values())
 
 
 def family_names() -> tuple[str, ...]:
     """The `model_type` of every family, lavra's own first."""
-    return (*FAMILIES, *_registered)
+    return (*FAMILIES, *_added)
 
 
 def family(name: str) -> Family:
@@ -54,12 +63,20 @@ def family(name: str) -> Family:
 
     Raises ConfigError for an unknown one, naming the nearest.
     """
-    if name in _registered:
-        return _registered[name]
-    if name not in FAMILIES:
-        raise ConfigError(f"unknown family {name!r}{nearest(name, family_names())}")
-    module, attribute = FAMILIES[name].split(":")
-    found: Family = getattr(importlib.import_module(module), attribute)
+    places = {**FAMILIES, **_added}
+    if name not in places:
+        raise ConfigError(f"unknown family {name!r}{nearest(name, places)}")
+    return _at(places[name])
+
+
+def _at(place: str) -> Family:
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"no family at {place!r} ({error}); give module:NAME of a Family") from error
+    if not isinstance(found, Family):
+        raise ConfigError(f"{place} is a {type(found).__name__}; give module:NAME of a Family")
     return found
 
 
