@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sysconfig
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,14 +17,16 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
+import lavra
 from lavra.adapt.config import LoraConfig, PrefixConfig
 from lavra.adapt.inject import activate, add_adapter, eject, virtual_ids
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError, ConfigError
+from lavra.base.ports import silent
 from lavra.base.tasks import HeadKind
+from lavra.base.workspace import Workspace
 from lavra.compression.gguf import GgufOptions, export_gguf, load_gguf_weights
-from lavra.data.rows.batch import TaskBatch
 from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
 from lavra.model.config import Activation, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families import FAMILIES, add_family, family, family_names
@@ -33,11 +37,17 @@ from lavra.model.families.head_forms import decoder_heads
 from lavra.model.heads import TaskConfig, add_task_head
 from lavra.model.task_folder import load_task_model, save_task_model, task_in
 from lavra.model.weights import WeightTable, both, each_layer, rule
+from lavra.pipeline.settings import UpConfig
+from lavra.pipeline.stage import run_stages
+from lavra.pipeline.up import up_stages
 from lavra.quantize import SCHEMES, load_model, quantize_model
 from lavra.quantize.folder import save_quantized
+from lavra.runs.finetune import finetune, prepare
+from lavra.tasks.classify import CLASSIFY
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tokens import TokenizerConfig, train_tokenizer
 from lavra.train import train
-from lavra.train.objective import TaskObjective
+from tests.runs.tasks import base_folder, rows, write
 from tests.train.tiny import next_token, settings, tiny_model
 
 SIZES = {
@@ -218,40 +228,40 @@ def test_it_is_pretrained_and_opens_again(tmp_path):
     assert not torch.equal(again(IDS), tiny_model("toy").eval()(IDS))
 
 
-class FirstWord:
-    """Texts whose label is their first token, modulo three; four batches, over and over."""
-
-    dropped_per_epoch = 0
-
-    def __len__(self):
-        return 4
-
-    def batch(self, index):
-        ids = torch.randint(0, 96, (8, 6), generator=torch.Generator().manual_seed(index % 4))
-        return TaskBatch(
-            input_ids=ids,
-            attention_mask=torch.ones(8, 6, dtype=torch.bool),
-            labels=ids[:, 0] % 3,
-            num_targets=8,
-            sample_ids=tuple(f"{index}-{row}" for row in range(8)),
-        )
+def test_it_is_finetuned_and_predicts(tmp_path):
+    data = write(tmp_path / "data.jsonl", rows("classify", 160))
+    config = FinetuneConfig(
+        task=CLASSIFY, data=data, batch_size=16, learning_rate=3e-3, epochs=10.0, heldout_fraction=0.2
+    )
+    result = finetune(prepare(config, base_folder(tmp_path / "base", "toy")), tmp_path / "made", silent)
+    assert result.before.value < 0.7 < 0.8 <= result.after.value
+    fields = json.loads((tmp_path / "made" / "config.json").read_text())
+    assert fields["architectures"] == ["ToyForSequenceClassification"]
+    found = lavra.load(tmp_path / "made").classify(["the film was great", "the day was awful"])
+    assert [one.label for one in found] == ["yes", "no"]
 
 
-def wrong_class(model, batch):
-    return torch.nn.functional.cross_entropy(model(batch.input_ids), batch.labels, reduction="sum")
-
-
-def test_it_is_finetuned_with_a_head_and_opens_again(tmp_path):
-    save_checkpoint(fresh(), tmp_path / "base")
-    model = add_task_head(load_checkpoint(tmp_path / "base")[0], TaskConfig.of(HeadKind.SEQUENCE, LABELS))
-    found = losses(TaskObjective(batches=FirstWord(), loss=wrong_class), model, steps=40)
-    assert found[-1] < 0.5 < found[0]
-    save_task_model(model.eval(), tmp_path / "made")
-    assert task_in(tmp_path / "made").labels == LABELS
-    assert json.loads((tmp_path / "made" / "config.json").read_text())["architectures"] == [
-        "ToyForSequenceClassification"
-    ]
-    assert torch.equal(load_task_model(tmp_path / "made")(IDS), model(IDS))
+@pytest.mark.slow
+def test_the_stages_of_up_make_one_from_text(tmp_path):
+    """Its tokenizer, its shape, its memory in a process of its own, its INT8 folder: all by name alone."""
+    (tmp_path / "text").mkdir()
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:15]:
+        (tmp_path / "text" / path.name).write_bytes(path.read_bytes())
+    given = UpConfig(
+        text=tmp_path / "text",
+        family="toy",
+        budget=10.0,
+        vocab_size=512,
+        sequence_length=64,
+        heldout_fraction=0.2,
+        compile="off",
+    )
+    wanted = ("corpus", "tokenizer", "tokens", "plan", "pretrain", "compress")
+    stages = [stage for stage in up_stages(given, silent) if stage.name in wanted]
+    *_, pretrained, compressed = run_stages(stages, Workspace.open(tmp_path / "workspace"))
+    assert json.loads((pretrained.folder / "config.json").read_text())["model_type"] == "toy"
+    for folder in (pretrained.folder, compressed.folder):
+        assert lavra.load(folder).generate("def ", max_tokens=4).usage.completion_tokens == 4
 
 
 @pytest.mark.parametrize("kind", HeadKind, ids=lambda kind: kind.value)
