@@ -63,7 +63,7 @@ def make_model(
         path.read_text(encoding="utf-8", errors="ignore")
         for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     ]
-    train_tokenizer(files, TokenizerConfig.for_family("llama", vocab_size=vocab_size)).save(folder)
+    train_tokenizer(files, TokenizerConfig(kind="bpe", vocab_size=vocab_size)).save(folder)
     config = preset(
         "llama",
         vocab_size=vocab_size,

@@ -25,7 +25,7 @@ from result import Result, print_table
 from stdlib_tokens import prepare
 
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
-from lavra.model import build_model, preset
+from lavra.model import build_model, families, preset
 from lavra.pipeline.objective import make_objective
 from lavra.text import Corpus
 from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
@@ -107,7 +107,7 @@ def prepare_family(folder: Path, family: str) -> None:
         return
     corpus = Corpus.open(folder / "corpus")
     texts = (document.text for document in corpus.documents("train"))
-    tokenizer = train_tokenizer(texts, TokenizerConfig.for_family(family, vocab_size=VOCAB_SIZE))
+    tokenizer = train_tokenizer(texts, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=VOCAB_SIZE))
     tokenizer.save(folder / "tokenizer")
     write_tokens(folder / "train", corpus.documents("train"), tokenizer)
 

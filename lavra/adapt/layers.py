@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -19,7 +19,7 @@ from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.model.families import family
 from lavra.model.heads import TaskModel
 from lavra.model.transformer import Transformer
-from lavra.model.weights import Same, Stacked, TensorForm, Transposed
+from lavra.model.weights import Same, TensorForm
 from lavra.quantize.modules import QuantizedLinear
 
 
@@ -75,7 +75,7 @@ def places(model: nn.Module) -> list[LayerPlace]:
         ours = tuple(path + name.removesuffix(".weight") for name in one.ours)
         if one.theirs.endswith(".weight") and all(name in layers for name in ours):
             theirs = their_name(model, one.theirs.removesuffix(".weight"))
-            found.append(LayerPlace(theirs=theirs, ours=ours, rows=_rows(one.form), transposed=_transposed(one.form)))
+            found.append(LayerPlace(theirs=theirs, ours=ours, rows=one.form.rows, transposed=one.form.transposed))
     named = {name for place in found for name in place.ours}
     heads = _head_names(model)
     found += [
@@ -119,17 +119,6 @@ def _head_names(model: nn.Module) -> dict[str, str]:
         return {}
     names = {"head.output": model.form.output}
     return names if model.form.dense is None else {**names, "head.dense": model.form.dense}
-
-
-def _rows(form: TensorForm) -> TensorForm:
-    """Of outputs alone: what of a form is left when the inputs are one vector."""
-    if isinstance(form, Stacked):
-        return replace(form, transposed=False)
-    return Same() if isinstance(form, Transposed) else form
-
-
-def _transposed(form: TensorForm) -> bool:
-    return isinstance(form, Transposed) or (isinstance(form, Stacked) and form.transposed)
 
 
 def names_of_layers(model: nn.Module) -> dict[str, tuple[str, ...]]:

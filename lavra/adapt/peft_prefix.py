@@ -12,14 +12,13 @@ from torch import Tensor
 
 from lavra.adapt.prefix import prefix_shape
 from lavra.base.errors import CheckpointError
-from lavra.model.config import Layout, ModelConfig
+from lavra.model.config import ModelConfig
+from lavra.model.families import family
 
 
 def kept_heads(config: ModelConfig) -> int:
     """Heads of a key that `transformers` keeps."""
-    shared = 1 < config.num_kv_heads < config.num_heads
-    copied = config.family == "falcon" and (shared or config.layout is Layout.PARALLEL_TWO_NORMS)
-    return config.num_heads if copied else config.num_kv_heads
+    return family(config.family).cached_heads(config)
 
 
 def join_prefix(pairs: Tensor, config: ModelConfig) -> Tensor:

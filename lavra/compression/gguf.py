@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from lavra.base.errors import ConfigError, MissingDependencyError
-from lavra.compression.gguf_names import ARCHITECTURES, Planned, check_expressible, plan_tensors
+from lavra.compression.gguf_names import Planned, check_expressible, gguf_form, plan_tensors
 from lavra.compression.gguf_tokenizer import write_tokenizer
 from lavra.model import Model, ModelConfig
-from lavra.model.config import Norm, Scaling
+from lavra.model.config import Kind, Norm, Scaling
 from lavra.model.positions import scaled_frequencies
 from lavra.quantize.modules import QuantizedMatrix
 from lavra.tokens import Tokenizer
@@ -91,7 +91,7 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
     """
     library, config = gguf_library(), model.config
     check_expressible(config)
-    writer = library.GGUFWriter(str(path), ARCHITECTURES[config.family])
+    writer = library.GGUFWriter(str(path), gguf_form(config).architecture)
     _write_settings(writer, library, config, options)
     write_tokenizer(writer, library, tokenizer, config)
     parameters = {name: parameter.detach().float().cpu() for name, parameter in model.named_parameters()}
@@ -155,7 +155,7 @@ def _write_settings(writer: Any, library: Any, config: ModelConfig, options: Ggu
         if config.rope.scaling is not None and config.rope.scaling.kind is Scaling.LINEAR:
             writer.add_rope_scaling_type(library.RopeScalingType.LINEAR)
             writer.add_rope_scaling_factor(config.rope.scaling.factor)
-    if config.family == "bert":
+    if config.kind is Kind.ENCODER:
         writer.add_causal_attention(False)
         writer.add_pooling_type(library.PoolingType[options.pooling.upper()])
 

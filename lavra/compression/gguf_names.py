@@ -1,4 +1,4 @@
-"""What llama.cpp can run of our models, and under which names: one table a family.
+"""What llama.cpp can run of our models, and under which names: one table of parts; a family says where it differs.
 
 Its LLaMA turns neighbouring channels of a head by rotary positions, where Hugging Face's turns the two halves: the rows
 of queries and keys change places (`permute` in its converter).  Qwen2 and Falcon turn halves there too.
@@ -7,7 +7,7 @@ of queries and keys change places (`permute` in its converter).  Qwen2 and Falco
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,16 +16,10 @@ from torch import Tensor
 
 from lavra.base.errors import ConfigError
 from lavra.model import ModelConfig
-from lavra.model.config import Activation, Layout, Positions, Scaling
+from lavra.model.config import Kind, Layout, Scaling
+from lavra.model.families import family, family_names
+from lavra.model.families.gguf_form import GgufForm
 
-ARCHITECTURES: Final[Mapping[str, str]] = {
-    "llama": "llama",
-    "mistral": "llama",
-    "qwen2": "qwen2",
-    "gpt2": "gpt2",
-    "falcon": "falcon",
-    "bert": "bert",
-}
 _ENDS: Final = {
     "embedding.token": "token_embd",
     "embedding.position": "position_embd",
@@ -47,7 +41,6 @@ _BLOCK: Final = {
 }
 _POST_NORM: Final = {"attention_norm": "attn_output_norm", "feed_forward_norm": "layer_output_norm"}
 _TWO_NORMS: Final = {"attention_norm": "attn_norm_2", "feed_forward_norm": "attn_norm"}
-_FUSED: Final = ("gpt2", "falcon")  # queries, keys and values in one matrix
 _WHOLE: Final = ("position_embd", "token_types")  # never rounded, as in llama.cpp's converter
 
 
@@ -105,20 +98,33 @@ def _name(config: ModelConfig, ours: str) -> str | None:
     module, _, leaf = ours.rpartition(".")
     block = re.fullmatch(r"(?:en|de)coder\.blocks\.(\d+)\.(.+)", module)
     if block is None:
-        known = module in _ENDS and not (module == "head" and config.family == "bert")
+        known = module in _ENDS and not (module == "head" and config.kind is Kind.ENCODER)
         return f"{_ENDS[module]}.{leaf}" if known else None
     inner = block[2]
-    if config.family in _FUSED and inner in ("attention.query", "attention.key", "attention.value"):
+    if gguf_form(config).fused and inner in ("attention.query", "attention.key", "attention.value"):
         return f"blk.{block[1]}.attn_qkv.{leaf}"
     renamed = {Layout.POST_NORM: _POST_NORM, Layout.PARALLEL_TWO_NORMS: _TWO_NORMS}.get(config.layout, {})
     return f"blk.{block[1]}.{renamed.get(inner, _BLOCK[inner])}.{leaf}"
 
 
 def _turned_heads(config: ModelConfig, name: str) -> int:
-    if ARCHITECTURES[config.family] != "llama":
+    if not gguf_form(config).neighbours:
         return 0
     part = name.split(".")[-2]
     return {"attn_q": config.num_heads, "attn_k": config.num_kv_heads}.get(part, 0)
+
+
+def gguf_form(config: ModelConfig) -> GgufForm:
+    """How llama.cpp has the family of a model.
+
+    Raises:
+        ConfigError: it does not have it; naming the families it has, and the way out.
+    """
+    form = family(config.family).gguf
+    if form is None:
+        able = ", ".join(name for name in family_names() if family(name).gguf is not None)
+        raise ConfigError(f"{config.family} cannot be exported to GGUF, as {able} can; export it to onnx")
+    return form
 
 
 def check_expressible(config: ModelConfig) -> None:
@@ -127,11 +133,8 @@ def check_expressible(config: ModelConfig) -> None:
     Raises:
         ConfigError: naming it, and the way out.
     """
-    if config.family not in ARCHITECTURES:
-        raise ConfigError(
-            f"{config.family} cannot be exported to GGUF, as {', '.join(ARCHITECTURES)} can; export it to onnx"
-        )
-    problem = _rope_problem(config) or _family_problem(config)
+    form = gguf_form(config)
+    problem = _rope_problem(config) or form.problem(config)
     if problem:
         raise ConfigError(f"this {config.family} cannot be exported to GGUF: {problem}; export it to onnx")
 
@@ -140,22 +143,4 @@ def _rope_problem(config: ModelConfig) -> str:
     scaling = config.rope.scaling if config.rope is not None else None
     if scaling is not None and scaling.kind not in (Scaling.LINEAR, Scaling.LLAMA3):
         return f"llama.cpp stretches rotary positions in another way than {scaling.kind.value!r}"
-    return ""
-
-
-def _family_problem(config: ModelConfig) -> str:
-    if config.family == "gpt2":
-        if config.attention_scale is not None or config.attention_scale_by_layer:
-            return "its attention scores are not scaled by the head's size alone"
-        if config.activation is not Activation.GELU_TANH:
-            return f"its activation is {config.activation.value}, and llama.cpp's GPT-2 has gelu_tanh"
-    if config.family == "falcon":
-        if config.positions is Positions.ALIBI or config.layout is Layout.PRE_NORM or config.attention_bias:
-            return "llama.cpp knows Falcon with rotary positions, parallel attention and no biases only"
-        if config.activation not in (Activation.GELU, Activation.GELU_TANH):
-            return f"its activation is {config.activation.value}"
-    if config.family in ("llama", "mistral", "qwen2") and config.activation is not Activation.SILU:
-        return f"its activation is {config.activation.value}, and llama.cpp's has silu"
-    if config.family == "bert" and config.activation not in (Activation.GELU, Activation.GELU_TANH):
-        return f"its activation is {config.activation.value}, and llama.cpp's BERT has gelu"
     return ""

@@ -2,11 +2,12 @@
 
 What is told is the growth over that process with everything imported and used once, and nothing opened, so that the
 interpreter and torch, hundreds of megabytes, do not hide a small model.  Run as
-`python -m lavra.compression.memory FOLDER TOKENS`.
+`python -m lavra.compression.memory FOLDER TOKENS FAMILY…`, each family `module:NAME` of one that was added.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 from lavra.base.errors import LavraError
 from lavra.model import EncoderDecoder, Model, build_model, preset
 from lavra.model.build import new_model
+from lavra.model.families import DEFAULT_FAMILY, add_family, added_families
 from lavra.quantize import load_model
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -30,8 +32,11 @@ def peak_memory(folder: Path, num_tokens: int) -> int:
     Raises:
         LavraError: the process failed.
     """
-    command = [sys.executable, "-m", "lavra.compression.memory", str(folder), str(num_tokens)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    families = added_families()
+    # Their modules are found where this process finds them.
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} if families else None
+    command = [sys.executable, "-m", "lavra.compression.memory", str(folder), str(num_tokens), *families]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise LavraError(f"the process that measures memory ended with status {done.returncode} ({last}); run it again")
@@ -50,7 +55,7 @@ def _measure(folder: Path, num_tokens: int) -> int:
 
 def _warm_up() -> None:
     """Let torch take what it takes once, some 80 MB, on a model of no size."""
-    config = preset("llama", vocab_size=16, hidden_size=16, num_layers=1, num_heads=1, max_positions=16)
+    config = preset(DEFAULT_FAMILY, vocab_size=16, hidden_size=16, num_layers=1, num_heads=1, max_positions=16)
     with torch.device("meta"):
         new_model(config)
     with torch.inference_mode():
@@ -84,4 +89,6 @@ def _status(field: str) -> int:
 
 
 if __name__ == "__main__":
+    for place in sys.argv[3:]:
+        add_family(place)
     sys.stdout.write(f"{_measure(Path(sys.argv[1]), int(sys.argv[2]))}\n")

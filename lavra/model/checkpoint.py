@@ -26,7 +26,7 @@ from lavra.base.errors import CheckpointError, ConfigError, InputError
 from lavra.base.files import read_json, write_json
 from lavra.model.build import Model, new_model
 from lavra.model.config import ModelConfig
-from lavra.model.families import FAMILIES, family
+from lavra.model.families import family, family_names
 from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
 from lavra.model.tensors import FLOATS, TensorFiles, open_tensors, write_tensors
@@ -188,10 +188,10 @@ def family_of(raw: Mapping[str, Any], folder: Path) -> Family:
     Raises CheckpointError for a model type or an architecture that is not supported.
     """
     model_type = raw.get("model_type")
-    if model_type not in FAMILIES:
+    if model_type not in family_names():
         raise CheckpointError(
             f"{folder / 'config.json'}: model_type {model_type!r} is not supported; "
-            f"supported: {', '.join(sorted(FAMILIES))}"
+            f"supported: {', '.join(sorted(family_names()))}"
         )
     found = family(model_type)
     architectures = raw.get("architectures") or []

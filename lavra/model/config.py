@@ -186,7 +186,7 @@ class ModelConfig:
     """What a model is, whatever its family.
 
     Attributes:
-        family: the entry of `lavra.model.families.FAMILIES` that reads and writes its checkpoints.
+        family: the `model_type` of the family that reads and writes its checkpoints (`lavra.model.families`).
         kind: decoder, encoder or both.
         vocab_size: V, rows of the embedding and of the head.
         hidden_size: D.

@@ -23,7 +23,8 @@ from lavra.base.tasks import HeadKind, Problem
 from lavra.model.build import Model
 from lavra.model.config import Kind, ModelConfig
 from lavra.model.dropout import dropout
-from lavra.model.families.head_forms import HeadForm, Reads, head_form
+from lavra.model.families import head_form
+from lavra.model.families.head_forms import HeadForm, Reads
 from lavra.model.first_token import can_read_first, first_hidden
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 

@@ -1,7 +1,7 @@
 """Models with a task's head as Hugging Face folders: what `AutoModelForSequenceClassification` and its kin open.
 
-The backbone's tensors go by the family's own table, under the prefix the class of the task uses; the head's names are
-in `families.head_forms`.  Labels, problem and task stand in `config.json`, in the fields `transformers` reads.
+The backbone's tensors go by the family's own table, under the prefix the class of the task uses; the head's names
+are the family's.  Labels, problem and task stand in `config.json`, in the fields `transformers` reads.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from lavra.model.checkpoint import (
     write_config,
 )
 from lavra.model.config import Kind, ModelConfig
-from lavra.model.families import FAMILIES, family
+from lavra.model.families import family, family_names, head_form
 from lavra.model.families.family import Family
-from lavra.model.families.head_forms import HeadForm, Reads, head_form, kinds_of
+from lavra.model.families.head_forms import HeadForm, Reads
 from lavra.model.heads import HEADS, TaskConfig, TaskModel, strip
 from lavra.model.tensors import open_tensors, write_tensors
 from lavra.model.weights import WeightTable, both, rule
@@ -164,7 +164,7 @@ def _without_head(config: ModelConfig) -> ModelConfig:
 
 def _read_task(raw: Mapping[str, Any], folder: Path) -> TaskConfig | None:
     model_type, architectures = raw.get("model_type"), raw.get("architectures") or [""]
-    kinds = kinds_of(model_type, architectures[0]) if model_type in FAMILIES else []
+    kinds = family(model_type).head_kinds(architectures[0]) if model_type in family_names() else []
     if not kinds:
         return None
     word, head = _task_and_head(raw, kinds)

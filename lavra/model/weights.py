@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,16 @@ from torch import Tensor
 
 class TensorForm(Protocol):
     """How one tensor of theirs stores one or several of ours."""
+
+    @property
+    def transposed(self) -> bool:
+        """Whether a matrix of theirs is (in, out)."""
+        ...
+
+    @property
+    def rows(self) -> TensorForm:
+        """The form of a vector of outputs, such as a bias or one column of the matrix."""
+        ...
 
     def split(self, theirs: Tensor) -> list[Tensor]:
         """One of theirs -> ours."""
@@ -32,6 +42,13 @@ class TensorForm(Protocol):
 class Same:
     """The same tensor under another name."""
 
+    transposed: ClassVar[bool] = False
+
+    @property
+    def rows(self) -> Same:
+        """The same."""
+        return self
+
     def split(self, theirs: Tensor) -> list[Tensor]:
         """One to one."""
         return [theirs]
@@ -44,6 +61,13 @@ class Same:
 @dataclass(frozen=True)
 class Transposed:
     """A matrix stored (in, out), as GPT-2's Conv1D does; ours are (out, in)."""
+
+    transposed: ClassVar[bool] = True
+
+    @property
+    def rows(self) -> Same:
+        """A vector has no order of axes."""
+        return Same()
 
     def split(self, theirs: Tensor) -> list[Tensor]:
         """(in, out) -> (out, in)."""
@@ -60,6 +84,11 @@ class Stacked:
 
     count: int
     transposed: bool = False
+
+    @property
+    def rows(self) -> Stacked:
+        """Vectors one behind the other."""
+        return Stacked(self.count)
 
     def split(self, theirs: Tensor) -> list[Tensor]:
         """(count * n, ...) -> count times (n, ...)."""
@@ -82,6 +111,12 @@ class Grouped:
     groups: int
     queries: int
     head_dim: int
+    transposed: ClassVar[bool] = False
+
+    @property
+    def rows(self) -> Grouped:
+        """The same groups."""
+        return self
 
     def split(self, theirs: Tensor) -> list[Tensor]:
         """((H + 2K) C, ...) -> query (HC, ...), key (KC, ...), value (KC, ...)."""

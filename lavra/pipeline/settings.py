@@ -10,7 +10,7 @@ from lavra.base.config import Duration, to_mapping
 from lavra.base.errors import ConfigError, nearest
 from lavra.model import preset
 from lavra.model.config import Kind
-from lavra.model.families import FAMILIES
+from lavra.model.families import DEFAULT_FAMILY, family_names
 from lavra.pipeline.objective import Noise
 from lavra.text import Source, as_source, stdlib_source
 from lavra.train import Parallel
@@ -81,7 +81,7 @@ class UpConfig:
     """
 
     text: Path | None = None
-    family: str = "llama"
+    family: str = DEFAULT_FAMILY
     budget: Duration = 240.0
     vocab_size: int | None = None
     sequence_length: int | None = None
@@ -104,8 +104,8 @@ class UpConfig:
     num_samples: int = 4
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise ConfigError(f"family is {self.family!r}{nearest(self.family, FAMILIES)}")
+        if self.family not in family_names():
+            raise ConfigError(f"family is {self.family!r}{nearest(self.family, family_names())}")
         if self.budget < _LEAST_BUDGET:
             raise ConfigError(f"budget is {self.budget:g}s, under {_LEAST_BUDGET:g}s; give more, such as 4m")
         if self.sequence_length is not None and (self.sequence_length < 64 or self.sequence_length % 64):

@@ -19,6 +19,7 @@ from lavra.base.units import format_duration
 from lavra.base.version import VERSION
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
+from lavra.model.families import DEFAULT_FAMILY
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
@@ -105,7 +106,7 @@ def run_up(
         LavraError: whatever a stage refuses; what earlier stages made is kept, and another run goes on from there.
     """
     crew = crew or Crew()
-    name = "up" if config.family == "llama" else f"up-{config.family}"
+    name = "up" if config.family == DEFAULT_FAMILY else f"up-{config.family}"
     sections = workspace.folder("runs") / f"{name}-sections"
     try:
         outcomes = run_stages(up_stages(config, progress, crew, allow_drift=allow_drift), workspace, sections=sections)

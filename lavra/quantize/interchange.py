@@ -35,7 +35,7 @@ from lavra.model.checkpoint import (
 from lavra.model.config import ModelConfig
 from lavra.model.families import family
 from lavra.model.tensors import open_tensors
-from lavra.model.weights import Rule, Stacked, Transposed
+from lavra.model.weights import Rule
 from lavra.quantize.modules import QuantizedLinear, QuantizedMatrix
 from lavra.quantize.packing import from_words, pack, to_words, unpack
 from lavra.quantize.scheme import Scheme
@@ -218,7 +218,7 @@ def _check_inputs(one: Rule, inputs: int, scheme: Scheme) -> None:
 
 
 def _check_rows(one: Rule) -> None:
-    if isinstance(one.form, Transposed) or (isinstance(one.form, Stacked) and one.form.transposed):
+    if one.form.transposed:
         raise ConfigError(
             f"{one.theirs} lies transposed in a Conv1D (GPT-2), which compressed-tensors cannot describe; "
             "use the native layout, or export to GGUF or ONNX"

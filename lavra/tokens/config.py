@@ -1,8 +1,7 @@
 """What a tokenizer to be trained is to be: its kind, its size, its cut and its special tokens.
 
-Each family of models has the tokenizer its paper has: byte-level BPE for GPT-2, LLaMA and Falcon (Radford et al.
-2019), WordPiece for BERT (Devlin et al. 2019), Unigram with sentinels for T5 (Kudo 2018; Raffel et al. 2020).
-`TokenizerConfig.for_family` knows which.
+There are three kinds: byte-level BPE, as GPT-2, LLaMA and Falcon have it (Radford et al. 2019), WordPiece, as BERT has
+it (Devlin et al. 2019), and Unigram with sentinels, as T5 has it (Kudo 2018; Raffel et al. 2020).
 """
 
 from __future__ import annotations
@@ -31,15 +30,6 @@ PATTERNS: dict[str, str] = {
 }
 
 SPARE_PIECES = 16  # least room for what Unigram learns, so that its smallest vocabulary is still one
-
-_FAMILY_KINDS: dict[str, TokenizerKind] = {
-    "llama": "bpe",
-    "gpt2": "bpe",
-    "falcon": "bpe",
-    "bert": "wordpiece",
-    "t5": "unigram",
-}
-_ALIASES = {"mistral": "llama", "qwen2": "llama", "roberta": "bert"}
 
 _CHOICES = {"kind": ("bpe", "wordpiece", "unigram"), "pattern": tuple(PATTERNS), "normalizer": ("none", "nfkc")}
 
@@ -107,17 +97,3 @@ class TokenizerConfig:
         if self.kind == "wordpiece":
             return 5 + 2 + 1
         return 3 + 256 + 95 + self.num_sentinels + SPARE_PIECES  # <pad> </s> <unk>, bytes, printable ASCII
-
-    @classmethod
-    def for_family(
-        cls, family: str, *, vocab_size: int = 8192, pattern: Pattern = "gpt2", fim: bool = False
-    ) -> TokenizerConfig:
-        """The tokenizer of a family: `llama` (`mistral`, `qwen2`), `gpt2`, `falcon`, `bert` (`roberta`) or `t5`.
-
-        Raises:
-            ConfigError: the family is not known, or `fim` is asked of one without it.
-        """
-        name = _ALIASES.get(family, family)
-        if name not in _FAMILY_KINDS:
-            raise ConfigError(f"family is {family!r}{nearest(family, [*_FAMILY_KINDS, *_ALIASES])}")
-        return cls(kind=_FAMILY_KINDS[name], vocab_size=vocab_size, pattern=pattern, fim=fim)

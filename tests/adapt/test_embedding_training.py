@@ -68,7 +68,7 @@ class Trained:
 
 def tokenizer_of_words():
     texts = [" ".join(QUERY_WORDS), " ".join(PASSAGE_WORDS)]
-    return train_tokenizer(texts * 4, TokenizerConfig.for_family("bert", vocab_size=85))
+    return train_tokenizer(texts * 4, TokenizerConfig(kind="wordpiece", vocab_size=85))
 
 
 def learn(pairs, tokenizer, *, num_steps=150):

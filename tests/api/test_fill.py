@@ -12,6 +12,7 @@ from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.ports import MaskFiller
 from lavra.base.types import FillRequest
 from lavra.testing.mask_filler import MaskFillerConformance
+from lavra.model import families
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.train import train_tokenizer
 from tests.generate.tiny import TEXTS, tiny_in_process
@@ -28,9 +29,8 @@ MODELS = {
 
 def random_folder(family, folder, *, spare=0, head=True):
     """A random model as `transformers` writes it, with a trained tokenizer, and rows of the embedding to spare."""
-    tokenizer = train_tokenizer(
-        TEXTS, TokenizerConfig.for_family(family, vocab_size={"bert": 120, "roberta": 300}[family])
-    )
+    size = {"bert": 120, "roberta": 300}[family]
+    tokenizer = train_tokenizer(TEXTS, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=size))
     config, model, settings = MODELS[family]
     sizes = {
         "vocab_size": tokenizer.vocab_size + spare,

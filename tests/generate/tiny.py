@@ -6,6 +6,7 @@ from functools import cache
 import torch
 
 from lavra.generate.in_process import InProcessModel
+from lavra.model import families
 from lavra.model.build import build_model
 from lavra.model.families import preset
 from lavra.tokens.config import TokenizerConfig
@@ -22,7 +23,7 @@ TEXTS = [
 @cache
 def tiny_tokenizer(family="llama") -> Tokenizer:
     size = {"llama": 320, "bert": 120, "t5": 480}[family]
-    return train_tokenizer(TEXTS, TokenizerConfig.for_family(family, vocab_size=size))
+    return train_tokenizer(TEXTS, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=size))
 
 
 def _tokenizer_family(family):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.base.tasks import HeadKind, Problem
 from lavra.model import build_model, load_checkpoint, save_checkpoint
-from lavra.model.families.head_forms import HEAD_FORMS, kinds_of
+from lavra.model.families import FAMILIES, family
 from lavra.model.first_token import first_hidden
 from lavra.model.heads import HEADS, TaskConfig, TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, save_task_model, task_in
@@ -100,7 +100,7 @@ def test_the_logits_and_the_folders_are_those_of_transformers(variant, task, tmp
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-@pytest.mark.parametrize("task", list(HEAD_FORMS["bert"]), ids=lambda task: task.value)
+@pytest.mark.parametrize("task", list(HeadKind), ids=lambda task: task.value)
 @torch.no_grad()
 def test_a_fresh_head_is_saved_and_opened_again(variant, task, tmp_path):
     save_theirs(theirs(variant), tmp_path / "base")
@@ -197,12 +197,12 @@ def test_labels_that_make_no_head(labels, head, problem, words):
 
 
 def test_every_architecture_is_a_class_of_transformers():
-    for family, forms in HEAD_FORMS.items():
-        assert set(forms) == set(HeadKind)
-        for kind, form in forms.items():
+    for found in map(family, FAMILIES):
+        assert set(found.heads) == set(HeadKind)
+        for kind, form in found.heads.items():
             assert hasattr(hf, form.architecture), form.architecture
-            assert kind in kinds_of(family, form.architecture)
-    assert kinds_of("llama", "LlamaForCausalLM") == []
+            assert kind in found.head_kinds(form.architecture)
+        assert all(found.head_kinds(architecture) == [] for architecture in found.architectures)
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])

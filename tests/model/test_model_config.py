@@ -25,12 +25,19 @@ def test_presets_have_kernel_friendly_sizes(name):
     assert (config.vocab_size, config.hidden_size, config.num_layers, config.num_heads) == (128, 192, 2, 3)
     assert config.feed_forward_size % 64 == 0
     assert config.head_dim * config.num_heads == config.hidden_size
+    assert config.family == family(name).model_type == name
 
 
 def test_the_llama_preset_of_the_benchmark_has_its_size():
     config = preset("llama", vocab_size=8192, hidden_size=384, num_layers=6, num_heads=6, max_positions=256)
     assert config.feed_forward_size == 1024
     assert num_parameters(build_model(config)) == 13_767_552  # 8192 D + L (4 D^2 + 3 D F + 2 D) + D
+
+
+def test_a_familys_tokenizer_is_its_papers():
+    kinds = {name: family(name).tokenizer for name in FAMILIES}
+    byte_level = dict.fromkeys(("gpt2", "llama", "mistral", "qwen2", "falcon"), "bpe")
+    assert kinds == {**byte_level, "bert": "wordpiece", "roberta": "wordpiece", "t5": "unigram"}
 
 
 def test_unknown_families_name_the_nearest():

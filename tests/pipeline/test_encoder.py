@@ -61,7 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory):
         (folder / name).mkdir()
     write_lessons(folder / "instructions", train, heldout)
     texts = [f"{one.anchor} {one.positive}" for one in train.pairs]
-    train_tokenizer(texts, TokenizerConfig.for_family("llama", vocab_size=400)).save(folder / "tokenizer")
+    train_tokenizer(texts, TokenizerConfig(kind="bpe", vocab_size=400)).save(folder / "tokenizer")
     write_json(
         folder / "scratch" / CHOSEN_FILE, {"steps": 60, "measured": 1000}
     )  # as a session that was interrupted had chosen

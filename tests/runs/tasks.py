@@ -6,6 +6,7 @@ from functools import cache
 
 import torch
 
+from lavra.model import families
 from lavra.model.build import build_model
 from lavra.model.checkpoint import save_checkpoint
 from lavra.model.families import preset
@@ -21,7 +22,7 @@ TEXTS = [" ".join((*GOOD, *BAD, *NAMES, *PLACES, *WORDS))] * 30
 
 @cache
 def tokenizer(family):
-    made = train_tokenizer(TEXTS, TokenizerConfig.for_family(family, vocab_size=500))
+    made = train_tokenizer(TEXTS, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=500))
     return made.with_chat_template(DEFAULT_CHAT_TEMPLATE) if family == "llama" else made
 
 

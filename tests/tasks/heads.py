@@ -3,6 +3,7 @@
 import torch
 import transformers as hf
 
+from lavra.model import families
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.train import train_tokenizer
 from tests.generate.tiny import TEXTS
@@ -40,7 +41,7 @@ def _settings(kind):
 def head_folder(kind, folder, family="bert", seed=0):
     """A random model of a kind, as `transformers` saves it."""
     config, settings, vocab_size = CONFIGS[family]
-    tokenizer = train_tokenizer(TEXTS, TokenizerConfig.for_family(family, vocab_size=vocab_size))
+    tokenizer = train_tokenizer(TEXTS, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=vocab_size))
     sizes = {
         "vocab_size": tokenizer.vocab_size,
         "hidden_size": 64,

@@ -175,14 +175,6 @@ def test_settings_are_checked(settings, message) -> None:
         TokenizerConfig(**settings)
 
 
-def test_families() -> None:
-    kinds = {family: TokenizerConfig.for_family(family).kind for family in ("llama", "gpt2", "falcon", "bert", "t5")}
-    assert kinds == {"llama": "bpe", "gpt2": "bpe", "falcon": "bpe", "bert": "wordpiece", "t5": "unigram"}
-    assert TokenizerConfig.for_family("mistral", fim=True).fim
-    with pytest.raises(ConfigError, match="did you mean 'falcon'"):
-        TokenizerConfig.for_family("falkon")
-
-
 @pytest.mark.parametrize("settings", [{"kind": "unigram", "vocab_size": 470}, {"kind": "bpe", "vocab_size": 258}])
 def test_the_least_size_allowed_works(settings, corpus) -> None:
     tokenizer = train_tokenizer(corpus, TokenizerConfig(**settings))

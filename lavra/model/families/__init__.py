@@ -1,4 +1,7 @@
-"""The five families and their variants, in one lazy table: `model_type` -> where its `Family` is."""
+"""The table of families: `model_type` -> where its `Family` is, imported when it is first asked for.
+
+lavra's own stand in `FAMILIES`.  A program adds one of its own with `add_family`, before it opens a folder of it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import importlib
 from typing import Final
 
 from lavra.base.errors import ConfigError, nearest
+from lavra.base.tasks import HeadKind
 from lavra.model.config import ModelConfig
 from lavra.model.families.family import Family, Shape
+from lavra.model.families.head_forms import HeadForm
 
 FAMILIES: Final[dict[str, str]] = {
     "gpt2": "lavra.model.families.gpt2:GPT2",
@@ -19,6 +24,38 @@ FAMILIES: Final[dict[str, str]] = {
     "roberta": "lavra.model.families.bert:ROBERTA",
     "t5": "lavra.model.families.t5:T5",
 }
+DEFAULT_FAMILY: Final = "llama"
+"""The family of a fresh model, unless another is asked for."""
+
+ENCODER_FAMILY: Final = "bert"
+"""The family of the sentence encoder that `up` trains beside a model of any family."""
+
+_added: dict[str, str] = {}
+
+
+def add_family(place: str) -> None:
+    """Add a family to the table, for the length of the process; adding it again changes nothing.
+
+    Args:
+        place: of its `Family`, as `module:NAME`.  Processes that lavra starts import the module too.
+
+    Raises:
+        ConfigError: no family is there, or its `model_type` is that of another one.
+    """
+    name = _at(place).model_type
+    if {**FAMILIES, **_added}.get(name, place) != place:
+        raise ConfigError(f"{place} has the model_type {name!r} of another family; give it one of its own")
+    _added[name] = place
+
+
+def added_families() -> tuple[str, ...]:
+    """The places of those that were added, for a process that is to know them too."""
+    return tuple(_added.values())
+
+
+def family_names() -> tuple[str, ...]:
+    """The `model_type` of every family, lavra's own first."""
+    return (*FAMILIES, *_added)
 
 
 def family(name: str) -> Family:
@@ -26,10 +63,32 @@ def family(name: str) -> Family:
 
     Raises ConfigError for an unknown one, naming the nearest.
     """
-    if name not in FAMILIES:
-        raise ConfigError(f"unknown family {name!r}{nearest(name, FAMILIES)}")
-    module, attribute = FAMILIES[name].split(":")
-    found: Family = getattr(importlib.import_module(module), attribute)
+    places = {**FAMILIES, **_added}
+    if name not in places:
+        raise ConfigError(f"unknown family {name!r}{nearest(name, places)}")
+    return _at(places[name])
+
+
+def _at(place: str) -> Family:
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"no family at {place!r} ({error}); give module:NAME of a Family") from error
+    if not isinstance(found, Family):
+        raise ConfigError(f"{place} is a {type(found).__name__}; give module:NAME of a Family")
+    return found
+
+
+def head_form(name: str, kind: HeadKind) -> HeadForm:
+    """How `transformers` has a head of a kind in a family.
+
+    Raises ConfigError where the family has no such head, naming those that do.
+    """
+    found = family(name).heads.get(kind)
+    if found is None:
+        others = ", ".join(one for one in family_names() if kind in family(one).heads)
+        raise ConfigError(f"family {name} has no {kind.value} head; families with one: {others}")
     return found
 
 

@@ -11,9 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from lavra.base.tasks import HeadKind
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.head_forms import HeadForm, Reads
 from lavra.model.weights import WeightTable, both, each_layer, rule
 
 
@@ -194,6 +197,39 @@ def _preset_roberta(shape: Shape) -> ModelConfig:
     )
 
 
+def _bert_heads() -> dict[HeadKind, HeadForm]:
+    pooled = HeadForm(
+        architecture="BertForSequenceClassification",
+        prefix="bert.",
+        reads=Reads.POOLED,
+        output="classifier",
+        dropout=None,
+    )
+    return {
+        HeadKind.SEQUENCE: pooled,
+        HeadKind.CHOICE: replace(pooled, architecture="BertForMultipleChoice"),
+        HeadKind.TOKEN: replace(pooled, architecture="BertForTokenClassification", reads=Reads.EVERY),
+        HeadKind.SPAN: replace(
+            pooled, architecture="BertForQuestionAnswering", reads=Reads.EVERY, output="qa_outputs", dropout=0.0
+        ),
+    }
+
+
+def _roberta_heads() -> dict[HeadKind, HeadForm]:
+    forms = {
+        kind: replace(form, architecture=form.architecture.replace("Bert", "Roberta"), prefix="roberta.")
+        for kind, form in _bert_heads().items()
+    }
+    first = replace(forms[HeadKind.SEQUENCE], reads=Reads.FIRST, dense="classifier.dense", output="classifier.out_proj")
+    return {**forms, HeadKind.SEQUENCE: first}
+
+
+def _gguf_problem(config: ModelConfig) -> str:
+    if config.activation not in (Activation.GELU, Activation.GELU_TANH):
+        return f"its activation is {config.activation.value}, and llama.cpp's BERT has gelu"
+    return ""
+
+
 BERT = Family(
     model_type="bert",
     architectures=("BertForMaskedLM", "BertForPreTraining", "BertModel"),
@@ -209,6 +245,9 @@ BERT = Family(
     ignored=(r"embeddings\.(position_ids|token_type_ids)$",),
     dropped=(r"^cls\.seq_relationship\.",),
     preset=_preset,
+    tokenizer="wordpiece",
+    heads=_bert_heads(),
+    gguf=GgufForm(architecture="bert", problem=_gguf_problem),
 )
 ROBERTA = Family(
     model_type="roberta",
@@ -223,4 +262,6 @@ ROBERTA = Family(
     copies={"lm_head.decoder.bias": "lm_head.bias"},
     ignored=(r"embeddings\.(position_ids|token_type_ids)$",),
     preset=_preset_roberta,
+    tokenizer="wordpiece",
+    heads=_roberta_heads(),
 )

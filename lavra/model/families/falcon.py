@@ -12,6 +12,8 @@ from lavra.base.errors import CheckpointError
 from lavra.model.config import Activation, Dropout, Kind, Layout, ModelConfig, Norm, Positions, RopeConfig
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.head_forms import decoder_heads
 from lavra.model.families.rope import read_rope, write_rope
 from lavra.model.weights import Grouped, WeightTable, both, each_layer, rule
 
@@ -75,11 +77,18 @@ def _layout(fields: Fields) -> Layout:
     )
 
 
-def _write(config: ModelConfig) -> dict[str, Any]:
-    # The fused layout is the same for the new architecture and for multi-query and multi-head without it, but
-    # transformers knows grouped queries and two norms in the new one only.
+def _is_new(config: ModelConfig) -> bool:
+    """Whether it is the new decoder architecture.
+
+    The fused layout is the same there and in multi-query and multi-head without it, but transformers knows grouped
+    queries and two norms in the new one only.
+    """
     grouped = 1 < config.num_kv_heads < config.num_heads
-    new = config.layout is Layout.PARALLEL_TWO_NORMS or grouped
+    return config.layout is Layout.PARALLEL_TWO_NORMS or grouped
+
+
+def _write(config: ModelConfig) -> dict[str, Any]:
+    new = _is_new(config)
     fields = {
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -163,6 +172,14 @@ def _preset(shape: Shape) -> ModelConfig:
     )
 
 
+def _gguf_problem(config: ModelConfig) -> str:
+    if config.positions is Positions.ALIBI or config.layout is Layout.PRE_NORM or config.attention_bias:
+        return "llama.cpp knows Falcon with rotary positions, parallel attention and no biases only"
+    if config.activation not in (Activation.GELU, Activation.GELU_TANH):
+        return f"its activation is {config.activation.value}"
+    return ""
+
+
 FALCON = Family(
     model_type="falcon",
     architectures=("FalconForCausalLM",),
@@ -175,4 +192,9 @@ FALCON = Family(
     tied=("lm_head.weight", "transformer.word_embeddings.weight"),
     ignored=(r"\.rotary_emb\.inv_freq$", r"\.maybe_rotary\.inv_freq$"),
     preset=_preset,
+    tokenizer="bpe",
+    heads=decoder_heads("Falcon", "transformer.", tags="classifier"),
+    gguf=GgufForm(architecture="falcon", fused=True, problem=_gguf_problem),
+    # The new architecture copies a key for every head that shares it.
+    cached_heads=lambda config: config.num_heads if _is_new(config) else config.num_kv_heads,
 )

@@ -1,19 +1,26 @@
-"""What a family is: a config map, a weight-name table, and a preset of its paper's shape.  Nothing else.
+"""What a family is: everything in which it differs from another, as data and pure functions.
 
-The functions of a family are pure, and its core is the shared one; a family that needed a class of its own would
-mean that the core lacks a knob.
+A config map, a weight-name table, a preset of its paper's shape, its tokenizer, and the names that other programs have
+for its parts.  No other module names a family (a test holds it).  The core is the shared one; a family that needed a
+class of its own would mean that the core lacks a knob.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lavra.base.errors import ConfigError
+from lavra.base.tasks import HeadKind
 from lavra.model.config import ModelConfig
 from lavra.model.families.fields import Fields
+from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.head_forms import HeadForm
 from lavra.model.weights import WeightTable
+
+if TYPE_CHECKING:  # a word for mypy; importing it would load the tokenizers with every model
+    from lavra.tokens.config import TokenizerKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +61,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How one `model_type` of Hugging Face is read and written.
+    """One `model_type` of Hugging Face: how it is read and written, and what lavra makes of it.
 
     Attributes:
         model_type: its name in `config.json`.
@@ -71,6 +78,10 @@ class Family:
         ignored: patterns of tensors that hold no weights (masks, position numbers).
         dropped: patterns of weights lavra has no use for; dropping them is warned about.
         preset: shape -> configuration of a fresh model.
+        tokenizer: kind of the tokenizer trained for a fresh model, as its paper has it.
+        heads: the heads `transformers` has a class for; a family without any opens, and refuses a head by name.
+        gguf: how llama.cpp has the family; None where it cannot run it.
+        cached_heads: configuration -> key heads in `transformers`' cache, which PEFT's prefixes are stored in.
     """
 
     model_type: str
@@ -79,11 +90,19 @@ class Family:
     write: Callable[[ModelConfig], dict[str, Any]]
     architecture: Callable[[ModelConfig], str]
     table: Callable[[ModelConfig], WeightTable]
-    prefix: str
-    headless: tuple[str, ...]
+    prefix: str = ""
+    headless: tuple[str, ...] = ()
     tied: tuple[str, str]
     copies: Mapping[str, str] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     preset: Callable[[Shape], ModelConfig]
+    tokenizer: TokenizerKind
+    heads: Mapping[HeadKind, HeadForm] = field(default_factory=dict)
+    gguf: GgufForm | None = None
+    cached_heads: Callable[[ModelConfig], int] = lambda config: config.num_kv_heads
+
+    def head_kinds(self, architecture: str) -> list[HeadKind]:
+        """The kinds of head a class of `transformers` may be: none, one, or two where one class serves both."""
+        return [kind for kind, form in self.heads.items() if form.architecture == architecture]

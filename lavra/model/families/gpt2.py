@@ -10,6 +10,8 @@ from typing import Any
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.head_forms import decoder_heads
 from lavra.model.weights import Stacked, Transposed, WeightTable, both, each_layer, rule
 
 
@@ -119,6 +121,14 @@ def _preset(shape: Shape) -> ModelConfig:
     )
 
 
+def _gguf_problem(config: ModelConfig) -> str:
+    if config.attention_scale is not None or config.attention_scale_by_layer:
+        return "its attention scores are not scaled by the head's size alone"
+    if config.activation is not Activation.GELU_TANH:
+        return f"its activation is {config.activation.value}, and llama.cpp's GPT-2 has gelu_tanh"
+    return ""
+
+
 GPT2 = Family(
     model_type="gpt2",
     architectures=("GPT2LMHeadModel", "GPT2Model"),
@@ -131,4 +141,7 @@ GPT2 = Family(
     tied=("lm_head.weight", "transformer.wte.weight"),
     ignored=(r"^transformer\.h\.\d+\.attn\.(masked_)?bias$",),
     preset=_preset,
+    tokenizer="bpe",
+    heads=decoder_heads("GPT2", "transformer.", tags="classifier"),
+    gguf=GgufForm(architecture="gpt2", fused=True, problem=_gguf_problem),
 )

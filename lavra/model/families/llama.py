@@ -13,6 +13,8 @@ from lavra.base.errors import CheckpointError
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions, RopeConfig
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.head_forms import decoder_heads
 from lavra.model.families.rope import read_rope, write_rope
 from lavra.model.weights import WeightTable, both, each_layer, rule
 
@@ -192,22 +194,46 @@ def _preset_qwen2(shape: Shape) -> ModelConfig:
     return replace(_preset(shape, family="qwen2"), attention_bias=True, norm_eps=1e-6, rope=RopeConfig(theta=1e6))
 
 
-def _variant(model_type: str, prefix: str, read: Any, write: Any, preset: Any) -> Family:
-    return Family(
-        model_type=model_type,
-        architectures=(f"{prefix}ForCausalLM",),
-        read=read,
-        write=write,
-        architecture=lambda config: f"{prefix}ForCausalLM",
-        table=_table,
-        prefix="model.",
-        headless=("lm_head.",),
-        tied=("lm_head.weight", "model.embed_tokens.weight"),
-        ignored=(r"\.rotary_emb\.inv_freq$",),
-        preset=preset,
-    )
+def _gguf_problem(config: ModelConfig) -> str:
+    if config.activation is not Activation.SILU:
+        return f"its activation is {config.activation.value}, and llama.cpp's has silu"
+    return ""
 
 
-LLAMA = _variant("llama", "Llama", _read_llama, _write_llama, _preset)
-MISTRAL = _variant("mistral", "Mistral", _read_mistral, _write_mistral, _preset_mistral)
-QWEN2 = _variant("qwen2", "Qwen2", _read_qwen2, _write_qwen2, _preset_qwen2)
+LLAMA = Family(
+    model_type="llama",
+    architectures=("LlamaForCausalLM",),
+    read=_read_llama,
+    write=_write_llama,
+    architecture=lambda config: "LlamaForCausalLM",
+    table=_table,
+    prefix="model.",
+    headless=("lm_head.",),
+    tied=("lm_head.weight", "model.embed_tokens.weight"),
+    ignored=(r"\.rotary_emb\.inv_freq$",),
+    preset=_preset,
+    tokenizer="bpe",
+    heads=decoder_heads("Llama", "model.", tags="score", span_prefix="transformer."),
+    gguf=GgufForm(architecture="llama", neighbours=True, problem=_gguf_problem),
+)
+MISTRAL = replace(
+    LLAMA,
+    model_type="mistral",
+    architectures=("MistralForCausalLM",),
+    read=_read_mistral,
+    write=_write_mistral,
+    architecture=lambda config: "MistralForCausalLM",
+    preset=_preset_mistral,
+    heads=decoder_heads("Mistral", "model.", tags="score"),
+)
+QWEN2 = replace(
+    LLAMA,
+    model_type="qwen2",
+    architectures=("Qwen2ForCausalLM",),
+    read=_read_qwen2,
+    write=_write_qwen2,
+    architecture=lambda config: "Qwen2ForCausalLM",
+    preset=_preset_qwen2,
+    heads=decoder_heads("Qwen2", "model.", tags="score", span_prefix="transformer."),
+    gguf=GgufForm(architecture="qwen2", problem=_gguf_problem),
+)

@@ -7,9 +7,11 @@ scaling by 1 / sqrt(D); v1.1 has a gated GELU and a head of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lavra.base.errors import CheckpointError
+from lavra.base.tasks import HeadKind
 from lavra.model.config import (
     Activation,
     Dropout,
@@ -23,6 +25,7 @@ from lavra.model.config import (
 )
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, ACTIVATIONS, Fields
+from lavra.model.families.head_forms import HeadForm, Reads
 from lavra.model.weights import WeightTable, both, each_layer, rule
 
 # T5 has no bound on positions; texts longer than this were not seen in its training.
@@ -194,6 +197,24 @@ def _preset(shape: Shape) -> ModelConfig:
     )
 
 
+def _heads() -> dict[HeadKind, HeadForm]:
+    """As for decoders, `transformers` has no class for multiple choice: it is a classification with one output."""
+    last = HeadForm(
+        architecture="T5ForSequenceClassification",
+        prefix="transformer.",
+        reads=Reads.LAST,
+        dense="classification_head.dense",
+        output="classification_head.out_proj",
+    )
+    every = replace(last, reads=Reads.EVERY, dense=None)
+    return {
+        HeadKind.SEQUENCE: last,
+        HeadKind.CHOICE: last,
+        HeadKind.TOKEN: replace(every, architecture="T5ForTokenClassification", output="classifier", encoder_only=True),
+        HeadKind.SPAN: replace(every, architecture="T5ForQuestionAnswering", prefix="", output="qa_outputs"),
+    }
+
+
 T5 = Family(
     model_type="t5",
     architectures=("T5ForConditionalGeneration", "T5WithLMHeadModel"),
@@ -201,10 +222,10 @@ T5 = Family(
     write=_write,
     architecture=lambda config: "T5ForConditionalGeneration",
     table=_table,
-    prefix="",
-    headless=(),
     tied=("lm_head.weight", "shared.weight"),
     copies={"encoder.embed_tokens.weight": "shared.weight", "decoder.embed_tokens.weight": "shared.weight"},
     ignored=(r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$",),
     preset=_preset,
+    tokenizer="unigram",
+    heads=_heads(),
 )

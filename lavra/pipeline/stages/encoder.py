@@ -24,6 +24,7 @@ from lavra.data.labelled.samples import PairSample, Place
 from lavra.metrics.ranking import RankingScores
 from lavra.model import build_model, num_parameters, preset
 from lavra.model.config import Kind
+from lavra.model.families import ENCODER_FAMILY
 from lavra.model.transformer import Encoder
 from lavra.pipeline.instructions import PAIR_KINDS, Pair
 from lavra.pipeline.lessons import Lessons
@@ -141,7 +142,7 @@ def fresh_encoder(tokenizer: Tokenizer, hidden_size: int, seed: int) -> Encoder:
         seed: of its weights.
     """
     shape = preset(
-        "bert",
+        ENCODER_FAMILY,
         vocab_size=round_up(tokenizer.vocab_size, 64),
         hidden_size=hidden_size,
         num_layers=1,

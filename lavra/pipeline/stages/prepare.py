@@ -10,6 +10,7 @@ from typing import Final
 from lavra.base.config import to_mapping
 from lavra.base.ports import Progress
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
+from lavra.model.families import family
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import AnyStage, Stage, StageContext
 from lavra.text import Corpus, CorpusConfig, SplitName, build_corpus
@@ -114,7 +115,8 @@ def corpus_stage(config: UpConfig, progress: Progress) -> Stage[CorpusResult]:
 
 def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage[TokenizerResult]:
     """Train a tokenizer on the training documents."""
-    settings = TokenizerConfig.for_family(config.family, vocab_size=config.tokenizer_size, fim=config.fim_rate > 0)
+    kind = family(config.family).tokenizer
+    settings = TokenizerConfig(kind=kind, vocab_size=config.tokenizer_size, fim=config.fim_rate > 0)
 
     def run(context: StageContext) -> TokenizerResult:
         corpus = Corpus.open(context.parents["corpus"])
