@@ -11,8 +11,8 @@ from lavra.api.fill import TorchMaskFiller, mask_filler, target_id
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.ports import MaskFiller
 from lavra.base.types import FillRequest
-from lavra.testing.mask_filler import MaskFillerConformance
 from lavra.model import families
+from lavra.testing.mask_filler import MaskFillerConformance
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.train import train_tokenizer
 from tests.generate.tiny import TEXTS, tiny_in_process
