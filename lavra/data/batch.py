@@ -87,6 +87,30 @@ class BatchMaker(Protocol):
         """Tokens an epoch does not show because they do not fill a last batch."""
         ...
 
+    @property
+    def fixed_shape(self) -> bool:
+        """Whether all batches have one shape, so that compiled code serves them all."""
+        ...
+
+    @property
+    def used_ids(self) -> frozenset[int] | None:
+        """Every token that some batch holds, padding included; None where that is not known beforehand."""
+        ...
+
+
+class FixedShape:
+    """A maker whose batches have one shape, of text whose tokens are not known beforehand."""
+
+    @property
+    def fixed_shape(self) -> bool:
+        """They have."""
+        return True
+
+    @property
+    def used_ids(self) -> frozenset[int] | None:
+        """Not known."""
+        return None
+
 
 class Purpose(Enum):
     """What random numbers are for; each purpose has a stream of its own."""

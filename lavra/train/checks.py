@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lavra.base.checks import Check
-from lavra.data.batch import PADDING_SEGMENT, Batch
+from lavra.data.batch import PADDING_SEGMENT, Batch, FixedShape
 from lavra.model import Model, ModelConfig, build_model
 from lavra.train.config import Parallel, TrainConfig
 from lavra.train.loop import train
@@ -168,7 +168,7 @@ def _step(config: ModelConfig, objective: Objective, settings: TrainConfig) -> d
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(FixedShape):
     """A maker of given batches, of any kind."""
 
     batches: Sequence[Any]

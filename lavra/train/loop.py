@@ -27,7 +27,6 @@ from lavra.base.config import to_mapping
 from lavra.base.device import fingerprint, keep_freed_memory, return_freed_memory, seed_generator
 from lavra.base.errors import InputError, TrainingError
 from lavra.base.ports import Hook
-from lavra.data.rows.batches import RowBatches
 from lavra.model.attention import Attention
 from lavra.model.block import Block
 from lavra.train.checkpoint import (
@@ -141,7 +140,7 @@ class _Run:
         self.hooks = hooks if self.world.is_main else ()
         self.evaluate = evaluate
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-        ragged = isinstance(objective.batches, RowBatches)
+        ragged = not objective.batches.fixed_shape
         self.compiled = compile_blocks(model, config.compile, self.device, dtype, ragged=ragged)
         self.module = self.world.wrap(LossModule(model, objective.loss))
         self.parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}

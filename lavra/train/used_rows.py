@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lavra.data.rows.batches import RowBatches, TaskRows
 from lavra.model import ModelConfig
 from lavra.model.embedding import Embedding
 from lavra.train.config import Parallel
-from lavra.train.objective import AnyObjective, TaskObjective
+from lavra.train.objective import AnyObjective
 
 _ABSENT = -1
 
@@ -78,7 +77,7 @@ def only_used_rows(model: nn.Module, objective: AnyObjective, parallel: Parallel
         parallel: how processes share the work.
     """
     narrowed: list[tuple[Embedding, UsedRows]] = []
-    used = used_ids(objective) if parallel is Parallel.NONE else None
+    used = objective.batches.used_ids if parallel is Parallel.NONE else None
     for embedding, ids in () if used is None else _trained_tables(model, used):
         assert isinstance(embedding.token, nn.Embedding)
         rows = UsedRows(embedding.token, ids)
@@ -89,15 +88,6 @@ def only_used_rows(model: nn.Module, objective: AnyObjective, parallel: Parallel
     finally:
         for embedding, rows in narrowed:
             embedding.token = rows.put_back()
-
-
-def used_ids(objective: AnyObjective) -> frozenset[int] | None:
-    """Tokens of all rows that a task learns from, padding included; None where they are not known beforehand."""
-    batches = objective.batches
-    if not isinstance(objective, TaskObjective) or not isinstance(batches, RowBatches):
-        return None
-    table = batches.table
-    return table.used_ids if isinstance(table, TaskRows) else None
 
 
 def _trained_tables(model: nn.Module, used: frozenset[int]) -> Iterator[tuple[Embedding, Tensor]]:

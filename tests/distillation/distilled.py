@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lavra.base.tasks import Problem
-from lavra.data.batch import IGNORE, Batch
+from lavra.data.batch import IGNORE, Batch, FixedShape
 from lavra.data.rows.batch import TaskBatch
 from lavra.model import build_model, preset
 from lavra.model.heads import add_task_head
@@ -96,7 +96,7 @@ def task_batch(task=CLASSIFY, problem=None, seed=0, rows=4, num_labels=3):
     )
 
 
-class Made:
+class Made(FixedShape):
     """A batch maker of a function from a number to a batch."""
 
     def __init__(self, make, length=1000):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lavra.cli.main import main
-from lavra.data.batch import IGNORE
+from lavra.data.batch import IGNORE, FixedShape
 from lavra.data.labelled.samples import PairSample, TextSample
 from lavra.data.rows.batches import RowBatches
 from lavra.data.rows.order import OrderConfig
@@ -410,7 +410,7 @@ def test_what_depends_on_more_than_the_step_is_found(tmp_path):
     prepared = ready(tmp_path, "classify")
     table, asked = table_of(prepared), [0]
 
-    class Forgetful:
+    class Forgetful(FixedShape):
         """Gives other batches each time it is asked."""
 
         dropped_per_epoch = 0

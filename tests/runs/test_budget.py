@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.files import read_json
-from lavra.data.batch import Batch
+from lavra.data.batch import Batch, FixedShape
 from lavra.runs.budget import CHOSEN_FILE, LEAST_STEPS, Allowance, Chosen, fixed, save_every, seconds_a_step
 from lavra.train import Objective
 
 SECONDS = 0.02
 
 
-class Batches:
+class Batches(FixedShape):
     """Always the same batch."""
 
     dropped_per_epoch = 0

@@ -15,7 +15,6 @@ from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.table import all_tasks, task_named
 from lavra.train import CallbackHook, read_metrics, train
-from lavra.train.used_rows import used_ids
 from tests.runs.tasks import base_folder, rows, write
 
 TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
@@ -326,7 +325,7 @@ def test_the_footprint_is_that_of_training(tmp_path):
             part.dropout = 0.1  # a fresh model has none
     assert prepared.footprint().activations > taken.activations
     table = module.backbone.embedding.token.weight
-    unused = len(table) - len(used_ids(prepared.lesson.objective))
+    unused = len(table) - len(prepared.lesson.objective.batches.used_ids)
     assert unused > 0
     trained = sum(one.nbytes for one in module.parameters()) - unused * table[0].nbytes
     assert taken.training == pytest.approx(3 * trained, abs=3 * 4 * table[0].nbytes)  # the model's own tokens besides

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lavra.data.batch import Batch
+from lavra.data.batch import Batch, FixedShape
 from lavra.runs.run import Artifact, Run
 from lavra.tasks.learning.recipe import Lesson
 from lavra.train import Objective, OptimizerConfig, ScheduleConfig, TrainConfig
@@ -25,7 +25,7 @@ class StoppedError(Exception):
     """What a user or a power cut does to a run."""
 
 
-class Tens:
+class Tens(FixedShape):
     """Batch i asks for the number 10 + i % 4."""
 
     dropped_per_epoch = 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lavra.data.batch import FixedShape
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.data.pretraining.masked_token import MaskedToken, MaskedTokenConfig
 from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
@@ -76,7 +77,7 @@ def test_a_mean_a_micro_batch_is_found(tmp_path):
 
 
 def test_what_depends_on_more_than_the_step_is_found(tmp_path):
-    class Forgetful:
+    class Forgetful(FixedShape):
         """Gives other batches each time it is asked."""
 
         def __init__(self):

@@ -10,7 +10,7 @@ from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.table import task_named
 from lavra.train import CallbackHook, train, used_rows
 from lavra.train.config import Parallel
-from lavra.train.used_rows import UsedRows, only_used_rows, used_ids
+from lavra.train.used_rows import UsedRows, only_used_rows
 from tests.runs.tasks import base_folder, rows, write
 
 STEPS = 6
@@ -43,7 +43,7 @@ def test_rows_nobody_uses_stay_as_they_are(tmp_path):
     made = prepared(tmp_path, weight_decay=0.5)
     before = made.recipe.module().backbone.embedding.token.weight.detach().clone()
     after = trained(made)["backbone.embedding.token.weight"]
-    used = sorted(used_ids(made.lesson.objective))
+    used = sorted(made.lesson.objective.batches.used_ids)
     changed = (before != after).any(dim=1)
     assert changed[used].float().mean() > 0.9
     assert 0 < int(changed.sum()) <= len(used) + 4

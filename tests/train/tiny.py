@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lavra.data.batch import IGNORE, Batch
+from lavra.data.batch import IGNORE, Batch, FixedShape
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.data.pretraining.next_token import NextToken, NextTokenConfig
 from lavra.model import ModelConfig, build_model, preset
@@ -42,7 +42,7 @@ def next_token(folder: Path, *, batch_size: int = 2, sequence_length: int = 32, 
     return Objective(batches=NextToken(data, shape), loss=token_loss)
 
 
-class Ragged:
+class Ragged(FixedShape):
     """Micro-batches with very different numbers of targets: row r of all rows keeps 1 + (7 r) mod T of them."""
 
     def __init__(self, *, batch_size: int, sequence_length: int = 24, length: int = 64) -> None:

@@ -19,7 +19,7 @@ import torch
 
 from lavra.base.arrays import Int64s
 from lavra.base.errors import ConfigError
-from lavra.data.batch import IGNORE, Batch, check_shape, generator
+from lavra.data.batch import IGNORE, Batch, FixedShape, check_shape, generator
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.data.pretraining.pieces import PlacedRows, Room, place_documents
 from lavra.data.tokenizer import MaskingTokenizer, required_token
@@ -63,7 +63,7 @@ class MaskedTokenConfig:
             )
 
 
-class MaskedToken:
+class MaskedToken(FixedShape):
     """The batch maker of the masked-token objective."""
 
     def __init__(self, dataset: TokenDataset, config: MaskedTokenConfig, tokenizer: MaskingTokenizer) -> None:

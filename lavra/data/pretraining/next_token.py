@@ -25,7 +25,7 @@ import torch
 
 from lavra.base.arrays import Int64s
 from lavra.base.errors import ConfigError
-from lavra.data.batch import IGNORE, Batch, Purpose, check_shape, generator
+from lavra.data.batch import IGNORE, Batch, FixedShape, Purpose, check_shape, generator
 from lavra.data.packing import TokenStream, gather, stream_of_runs
 from lavra.data.pretraining.dataset import TokenDataset
 
@@ -81,7 +81,7 @@ class NextTokenConfig:
             raise ConfigError(f"fim_rate is {self.fim_rate} without fim_tokens; give the ids of <PRE>, <SUF> and <MID>")
 
 
-class NextToken:
+class NextToken(FixedShape):
     """The batch maker of the next-token objective."""
 
     def __init__(self, dataset: TokenDataset, config: NextTokenConfig) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lavra.base.arrays import Int64s
 from lavra.base.errors import ConfigError
-from lavra.data.batch import Purpose, generator
+from lavra.data.batch import FixedShape, Purpose, generator
 from lavra.data.pretraining.dataset import TokenDataset
 
 MIN_PIECE = 8
@@ -127,7 +127,7 @@ def place_documents(dataset: TokenDataset, seed: int, room: Room, shortest: int)
     return pack_pieces(zip(order.tolist(), begins[order].tolist(), ends[order].tolist(), strict=True), room, shortest)
 
 
-class PlacedRows:
+class PlacedRows(FixedShape):
     """Rows of pieces, shuffled every epoch and dealt out in micro-batches: what masked and span batches share."""
 
     def __init__(self, pieces: PieceRows, batch_size: int, seed: int) -> None:

@@ -25,7 +25,7 @@ import torch
 
 from lavra.base.arrays import Int64s
 from lavra.base.errors import ConfigError
-from lavra.data.batch import IGNORE, Batch, check_shape, generator
+from lavra.data.batch import IGNORE, Batch, FixedShape, check_shape, generator
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.data.pretraining.pieces import PlacedRows, Room, place_documents
 from lavra.data.tokenizer import SpanTokenizer, required_token
@@ -98,7 +98,7 @@ def replace_spans(tokens: Int64s, mask: npt.NDArray[np.bool_], sentinels: Int64s
     return np.asarray(marked[first | ~mask])
 
 
-class SpanCorruption:
+class SpanCorruption(FixedShape):
     """The batch maker of the span-corruption objective."""
 
     def __init__(self, dataset: TokenDataset, config: SpanCorruptionConfig, tokenizer: SpanTokenizer) -> None:

@@ -64,3 +64,13 @@ class TaskBatchMaker(Protocol):
     def dropped_per_epoch(self) -> int:
         """Samples an epoch does not show."""
         ...
+
+    @property
+    def fixed_shape(self) -> bool:
+        """Whether all batches have one shape, so that compiled code serves them all."""
+        ...
+
+    @property
+    def used_ids(self) -> frozenset[int] | None:
+        """Every token that some batch holds, padding included; None where that is not known beforehand."""
+        ...

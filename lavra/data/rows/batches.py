@@ -47,6 +47,11 @@ class RowTable(Protocol[BatchOut]):
         """What each sample holds that no other one of a training batch may; `None` where all may meet."""
         ...
 
+    @property
+    def used_ids(self) -> frozenset[int] | None:
+        """Every token that some row holds, padding included; None where rows share tokens with what is written."""
+        ...
+
     def batch(self, samples: Sequence[int] | Int64s) -> BatchOut:
         """The samples with these numbers as one batch, in this order."""
         ...
@@ -75,6 +80,16 @@ class RowBatches(Generic[BatchOf]):
     def dropped_per_epoch(self) -> int:
         """Always 0: the batch that is not full is kept.  What rows lost is in the table's troubles."""
         return 0
+
+    @property
+    def fixed_shape(self) -> bool:
+        """Always False: a batch is as wide as its longest row."""
+        return False
+
+    @property
+    def used_ids(self) -> frozenset[int] | None:
+        """Every token that some row of the table holds, where that is known."""
+        return self.table.used_ids
 
     def batch(self, index: int) -> BatchOf:
         """Batch number `index`, counted from 0 across epochs."""

@@ -102,6 +102,11 @@ class LanguageRows:
         return None
 
     @property
+    def used_ids(self) -> None:
+        """A model that writes uses its whole vocabulary."""
+        return None
+
+    @property
     def apart(self) -> None:
         """All rows may meet."""
         return None
