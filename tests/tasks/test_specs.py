@@ -6,7 +6,7 @@ import ast
 import inspect
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lavra
+import lavra.api.model as lavra_model
 from lavra.base.config import from_mapping, to_mapping
 from lavra.base.errors import ConfigError
 from lavra.base.predictions import (
@@ -29,13 +30,23 @@ from lavra.base.predictions import (
     TagRequest,
 )
 from lavra.base.tasks import HeadKind
-from lavra.data.labelled.samples import PairSample, QuestionSample, TagSample, TextSample
+from lavra.data.labelled.samples import (
+    ChatSample,
+    ChoiceSample,
+    LabelledAnswer,
+    PairSample,
+    QuestionSample,
+    RewriteSample,
+    TagSample,
+    TextSample,
+)
 from lavra.tasks import table
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.keys import sample_key
 from lavra.tasks.learning.settings import FinetuneConfig
-from lavra.tasks.spec import AskOptions, resolve
+from lavra.tasks.spec import AskOptions
 from lavra.tasks.table import all_tasks, asked_tasks, headed_tasks, task_named, task_of_head
+from lavra.testing.task import TaskConformance
 
 LAVRA = Path(lavra.__file__).parent
 SPECS = tuple(spec for spec in all_tasks() if spec.name in table._TABLE)
@@ -44,40 +55,89 @@ NUMBERS = st.floats(0, 1)
 TEXT = st.text(max_size=8)
 
 
-def references(part):
-    """Every reference in a spec, in the parts of it and in tables of them."""
-    for field in fields(part):
-        value = getattr(part, field.name)
-        for one in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,):
-            if isinstance(one, str) and one.startswith("lavra.") and ":" in one:
-                yield field.name, one
-            elif is_dataclass(one) and field.name in ("head", "writing", "asking"):
-                yield from references(one)
+CONVERSATION = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."})
+SAMPLES = {
+    "classify": [
+        TextSample(text="a"),
+        TextSample(text="a", pair="b", label=("x", "y")),
+        TextSample(text="a", label=0.5),
+    ],
+    "tag": [TagSample(words=("a",)), TagSample(words=("a", "b"), tags=("O", "B-PER"))],
+    "answer": [
+        QuestionSample(name="1", question="who", context="she"),
+        QuestionSample(name="2", question="who", context="she", answers=(LabelledAnswer(text="she", start=0),)),
+    ],
+    "choose": [ChoiceSample(text="a", choices=("b", "c")), ChoiceSample(text="a", choices=("b", "c"), label=1)],
+    "rerank": [TextSample(text="a", pair="b"), TextSample(text="a", pair="b", label=1.0)],
+    "embed": [PairSample(anchor="a", positive="b"), PairSample(anchor="a", positive="b", score=0.5)],
+    "chat": [ChatSample(messages=CONVERSATION)],
+    "rewrite": [RewriteSample(source="a"), RewriteSample(source="a", target="b")],
+}
+CHOSEN = Classification(label="1", labels=("1",), scores={"0": 0.25, "1": 0.75})
+REQUESTS_AND_VALUES = {
+    "classify": (
+        [ClassifyRequest(text="a"), ClassifyRequest(text=("a", "b"), truncate=True)],
+        [Classification(label="x", labels=("x",), scores={"x": 1.0}), Classification(value=2.0, truncated=True)],
+    ),
+    "tag": ([TagRequest(text="a b"), TagRequest(text=("a", "b"))], [Tagging(words=("a",), tags=("O",), entities=())]),
+    "answer": (
+        [AnswerRequest(question="q", context="c", allow_none=True)],
+        [SpanAnswer(text="", start=0, end=0, score=0.0)],
+    ),
+    "choose": ([ChooseRequest(text="a", choices=("b", "c"), truncate=True)], [CHOSEN]),
+    "rerank": ([RankRequest(query="q", texts=("a", "b"))], [(Ranked(index=1, score=0.5), Ranked(index=0, score=0.25))]),
+}
+
+
+class Conformance(TaskConformance):
+    def samples(self):
+        return SAMPLES[self.spec.name]
+
+    def requests(self):
+        return REQUESTS_AND_VALUES.get(self.spec.name, ((), ()))[0]
+
+    def values(self):
+        return REQUESTS_AND_VALUES.get(self.spec.name, ((), ()))[1]
+
+
+globals().update(
+    {f"Test{spec.name.title()}": type(f"Test{spec.name.title()}", (Conformance,), {"spec": spec}) for spec in SPECS}
+)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=repr)
-def test_every_reference_is_a_function(spec):
-    found = dict.fromkeys(references(spec))
-    assert len(found) >= 2
-    for _, reference in found:
-        assert callable(resolve(reference)), reference
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=repr)
-def test_a_spec_is_complete(spec):
-    assert spec.summary
-    assert spec.tokens > 0
-    assert spec.learning_rate > 0
+def test_a_shipped_task_is_like_the_others(spec):
     assert spec.form.name == spec.name
-    assert spec.form.columns.layouts
     assert (spec.head is None) or (spec.writing is None)
     assert (spec.asking is not None) == (spec.head is not None)
     if spec.asking is not None:
         assert spec.asking.path == f"/v1/{spec.name}"
         assert spec.asking.takes <= {field.name for field in fields(AskOptions)}
+        assert callable(getattr(lavra_model.TextModel, spec.name))
     if spec.head is not None:
         assert task_of_head(spec.saved_as, spec.head.kind) is spec
         assert all(task_named(name).head is not None for name in spec.head.also)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({"recipe": "lavra.tasks.learning.recipes:no_such"}, "test_every_reference_is_a_function"),
+        ({"summary": ""}, "test_it_says_what_it_is"),
+        ({"texts": lambda sample: (1,)}, "test_samples_have_texts_and_keys"),
+        ({"read_request": lambda given, options: ClassifyRequest(text="other")}, "test_requests_go_both_ways"),
+        ({"read_answer": lambda given: Classification(value=0.0)}, "test_answers_go_both_ways"),
+        ({"older_fields": lambda found: {"truncated": 1}}, "test_answers_go_both_ways"),
+    ],
+)
+def test_the_suite_finds_what_is_broken(change, broken):
+    name = next(iter(change))
+    part = CLASSIFY.asking if hasattr(CLASSIFY.asking, name) else None
+    spec = replace(CLASSIFY, **change) if part is None else replace(CLASSIFY, asking=replace(part, **change))
+    suite = Conformance()
+    suite.spec = spec
+    with pytest.raises((AssertionError, AttributeError)):
+        getattr(suite, broken)()
 
 
 def test_every_kind_of_head_has_a_task():

@@ -25,6 +25,7 @@ from lavra.tasks import table
 from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.predicting.headed import TextGroup
 from lavra.tasks.spec import Asking, HeadSpec, TaskSpec
+from lavra.testing.task import TaskConformance
 from tests.runs.tasks import BAD, GOOD, base_folder, rows, write
 from tests.server.conftest import running
 
@@ -105,6 +106,19 @@ MOOD = TaskSpec(
         shown=lambda request, found: [(found.name, request.text)],
     ),
 )
+
+
+class TestMood(TaskConformance):
+    spec = MOOD
+
+    def samples(self):
+        return [TextSample(text="a day"), TextSample(text="a day", label="glad")]
+
+    def requests(self):
+        return [MoodRequest(text="a day")]
+
+    def values(self):
+        return [Mood(name="glad")]
 
 
 @pytest.fixture(scope="module", autouse=True)
