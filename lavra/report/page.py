@@ -21,7 +21,7 @@ from markupsafe import Markup
 from lavra.base.files import write_text
 from lavra.base.units import format_duration
 from lavra.report.chart import Drawing, draw
-from lavra.report.section import BarChart, Cell, Fact, LineChart, Section, Table, kind_of
+from lavra.report.section import BarChart, Cell, Fact, LineChart, Section, Table, kind_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def _environment() -> SandboxedEnvironment:
     )
     environment.filters["columns"] = _columns
     environment.filters["duration"] = format_duration
-    environment.filters["kind"] = kind_of
+    environment.filters["kind"] = kind_word
     return environment
 
 

@@ -262,7 +262,7 @@ class Section:
         return section
 
 
-# How files and the page's template name each kind.  A file outlives the class's name, so the words stand here.
+# Words of the file format: sections saved by earlier versions carry them, so they stay when a class is renamed.
 _KINDS: Final[Mapping[str, type]] = {
     "Section": Section,
     "Paragraph": Paragraph,
@@ -279,16 +279,16 @@ _KINDS: Final[Mapping[str, type]] = {
 _WORDS: Final = {kind: word for word, kind in _KINDS.items()}
 
 
-def kind_of(part: object) -> str:
-    """The word for the kind of a section's part, in files and in the page's template."""
-    return _WORDS[type(part)]
+def kind_word(block: object) -> str:
+    """The word a kind of block has in files and in the page's template."""
+    return _WORDS[type(block)]
 
 
 def _to_plain(value: Any) -> Any:
     """Dataclasses become objects that say their kind; the rest is JSON already."""
     if is_dataclass(value) and not isinstance(value, type):
         named = {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
-        return {"kind": kind_of(value), **named}
+        return {"kind": kind_word(value), **named}
     if isinstance(value, (tuple, list)):
         return [_to_plain(item) for item in value]
     if isinstance(value, Mapping):
