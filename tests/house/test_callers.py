@@ -10,11 +10,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.house.syntax import ROOT, read
 
 # What has no caller yet and stays, with the reason.
 ALLOWED = {
@@ -76,10 +75,6 @@ def documented() -> set[str]:
     pages = [*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     code = [one for page in pages for one in re.findall(r"```.*?```|`[^`\n]+`", page.read_text("utf-8"), re.DOTALL)]
     return {word for one in code for word in re.findall(r"\w+", one)}
-
-
-def read(folder: str) -> dict[Path, ast.Module]:
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / folder).rglob("*.py"))}
 
 
 @pytest.fixture(scope="module")

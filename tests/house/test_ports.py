@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.house.syntax import ROOT, read
+
 PORTS = ROOT / "lavra" / "base" / "ports.py"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -27,17 +28,13 @@ def is_protocol(node: ast.ClassDef) -> bool:
     return any(ast.unparse(base).partition("[")[0] == "Protocol" for base in node.bases)
 
 
-@cache
-def classes(path: Path) -> tuple[ast.ClassDef, ...]:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    return tuple(node for node in body if isinstance(node, ast.ClassDef))
+def classes(path: Path) -> list[ast.ClassDef]:
+    return [node for node in read("lavra")[path].body if isinstance(node, ast.ClassDef)]
 
 
-@cache
-def own_classes() -> tuple[tuple[Path, ast.ClassDef, dict[str, list[str]]], ...]:
-    """Every class of the package that is no protocol, and its methods."""
-    paths = sorted((ROOT / "lavra").rglob("*.py"))
-    return tuple((path, node, methods(node)) for path in paths for node in classes(path) if not is_protocol(node))
+def own_classes() -> Iterator[tuple[Path, ast.ClassDef]]:
+    """Every class of the package that is no protocol."""
+    return ((path, node) for path in read("lavra") for node in classes(path) if not is_protocol(node))
 
 
 def ports() -> dict[str, dict[str, list[str]]]:
@@ -51,7 +48,7 @@ def has(own: dict[str, list[str]], port: dict[str, list[str]]) -> bool:
 
 def implementations(port: dict[str, list[str]]) -> list[str]:
     """Classes of the package that have a port's methods."""
-    return [f"{path.relative_to(ROOT)}:{node.name}" for path, node, own in own_classes() if has(own, port)]
+    return [f"{path.relative_to(ROOT)}:{node.name}" for path, node in own_classes() if has(methods(node), port)]
 
 
 def test_every_port_is_a_protocol_of_few_methods() -> None:

@@ -6,29 +6,22 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.house.syntax import ROOT, read
 
 # Makers of types that no value ever has: `T` may stand in many modules, as in the standard library's own stubs.
 TYPE_VARIABLES = {"TypeVar", "ParamSpec", "TypeVarTuple"}
 
 
-def read_tree() -> dict[str, ast.Module]:
-    """Every module of the package by its dotted name."""
-    return {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
-            path.read_text(encoding="utf-8")
-        )
-        for path in sorted((ROOT / "lavra").rglob("*.py"))
-    }
-
-
 @pytest.fixture(scope="module")
 def tree() -> dict[str, ast.Module]:
-    return read_tree()
+    """Every module of the package by its dotted name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): module
+        for path, module in read("lavra").items()
+    }
 
 
 def imports(module: ast.Module, known: Iterable[str]) -> Iterator[str]:

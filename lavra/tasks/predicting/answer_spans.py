@@ -20,6 +20,7 @@ from lavra.base.arrays import Floats
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.labelled.samples import QuestionSample
 from lavra.data.rows.passages import QuestionRows
+from lavra.metrics.probabilities import softmax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,8 +177,5 @@ def _answer(spans: list[Span], none_score: float, config: SpanConfig) -> Answere
 def _with_probabilities(spans: Sequence[Span]) -> tuple[Span, ...]:
     if not spans:
         return ()
-    scores = np.array([span.score for span in spans])
-    weights = np.exp(scores - scores.max())
-    return tuple(
-        replace(span, probability=float(weight)) for span, weight in zip(spans, weights / weights.sum(), strict=True)
-    )
+    chances = softmax(np.array([span.score for span in spans]))
+    return tuple(replace(span, probability=float(chance)) for span, chance in zip(spans, chances, strict=True))
