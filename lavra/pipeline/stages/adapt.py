@@ -152,7 +152,7 @@ def _teach(
     shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
     before, answers = pupil.marks(marked), pupil.answer(shown)
     lesson = pupil.lesson(rows[: steps * _BATCH])
-    result = _train(pupil, lesson, steps, context.scratch, allowance.seconds, progress)
+    trained = _train(pupil, lesson, steps, context.scratch, allowance.seconds, progress)
     progress("score after", 0, None)
     after = pupil.marks(marked)
     pupil.save(context.folder)
@@ -160,8 +160,9 @@ def _teach(
         BeforeAndAfter(instruction=one.instruction, output=one.output, source=one.source, before=was, after=now)
         for one, was, now in zip(shown, answers, pupil.answer(shown), strict=True)
     )
+    result = _result(before, after, lesson, trained, answers=both, room=pupil.room)
     shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return _result(before, after, lesson, result, answers=both, room=pupil.room)
+    return result
 
 
 def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:

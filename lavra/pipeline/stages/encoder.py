@@ -186,12 +186,13 @@ def _teach(
     heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
     before = _found(recipe, heldout)
     rows = pair_rows(_samples(pairs[: steps * _BATCH]), recipe.form)
-    result = _train(recipe, _objective(rows, seed), _run(steps, allowance.seconds, seed), context.scratch, progress)
+    trained = _train(recipe, _objective(rows, seed), _run(steps, allowance.seconds, seed), context.scratch, progress)
     progress("score after", 0, None)
     after = _found(recipe, heldout)
     recipe.save(context.folder)
+    result = _result(before, after, rows, trained, parameters=num_parameters(recipe.model.backbone))
     shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)
-    return _result(before, after, rows, result, parameters=num_parameters(recipe.model.backbone))
+    return result
 
 
 def _width(seconds: float) -> int:

@@ -108,11 +108,12 @@ def pretrain_stage(
         tokenizer, metrics = Tokenizer.load(planned.tokenizer), context.scratch / "metrics.jsonl"
         batch = planned.objective().batches.batch(0)
         flops = training_flops(plan.model_config(tokenizer), batch) * plan.train.accumulation * crew.size
-        model, result = lead(crew, planned, _hooks(config, plan, flops, metrics, progress))
+        model, trained = lead(crew, planned, _hooks(config, plan, flops, metrics, progress))
         save_checkpoint(model, context.folder)
         tokenizer.save(context.folder)
+        result = _result(plan, flops, trained, read_metrics(metrics))
         shutil.rmtree(context.scratch / "checkpoints", ignore_errors=True)  # the model is saved; the curve stays
-        return _result(plan, flops, result, read_metrics(metrics))
+        return result
 
     return Stage(
         name="pretrain",
