@@ -84,31 +84,6 @@ def test_a_section_saved_by_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert Section.load(tmp_path / "old.json") == Section(title="t", summary="s", blocks=(sample, details))
 
 
-def test_a_section_saved_by_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """The words of the file are no class names: a class may be renamed, a file on disk is not."""
-    (tmp_path / "old.json").write_text(
-        json.dumps(
-            {
-                "kind": "Section",
-                "title": "t",
-                "summary": "s",
-                "seconds": None,
-                "blocks": [
-                    {"kind": "Sample", "prompt": "a", "completion": "b", "reference": "c", "note": "d"},
-                    {
-                        "kind": "Details",
-                        "summary": "more",
-                        "blocks": [{"kind": "Paragraph", "text": "x", "tone": "good"}],
-                    },
-                ],
-            }
-        )
-    )
-    sample = SampleBlock(prompt="a", completion="b", reference="c", note="d")
-    details = Details(summary="more", blocks=(Paragraph(text="x", tone=Tone.GOOD),))
-    assert Section.load(tmp_path / "old.json") == Section(title="t", summary="s", blocks=(sample, details))
-
-
 def test_blocks_that_cannot_be_drawn_are_refused() -> None:
     with pytest.raises(InputError, match="row 0 of table 'c' has 1 cells; it needs 2"):
         Table(columns=("a", "b"), rows=(("x",),), caption="c")
