@@ -36,7 +36,7 @@ from lavra.text import Corpus
 from lavra.tokens import Tokenizer
 from lavra.tokens.checks import tokenizer_checks
 from lavra.train import Objective
-from lavra.train.checks import training_checks
+from lavra.train.checks import pretraining_checks
 
 _NUM_TEXTS = 50
 _LEAST_DISK = 1_000_000_000
@@ -116,4 +116,4 @@ def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Itera
 
     yield memory_check(plan, model, make(plan.batch_size).batches.batch(0), compiled=plan.compiled)
     yield time_check(plan, plan.train.num_steps)
-    yield from training_checks(model, make, plan.train)
+    yield from pretraining_checks(model, make, plan.train)

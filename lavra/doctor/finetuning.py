@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lavra.base.checks import Check
+from lavra.base.checks import DEFECT, Check
 from lavra.base.device import available_memory
 from lavra.base.tasks import Problem, Task
 from lavra.base.units import format_duration, format_size
@@ -24,20 +24,20 @@ from lavra.data.batch import Batch
 from lavra.doctor.data import data_checks, recipe_of
 from lavra.doctor.rows import row_checks
 from lavra.doctor.training import (
-    DEFECT,
-    loss_of,
-    only_steps,
-    training_checks,
-    unchanged,
-    with_batches,
-    without_dropout,
+    accumulation_check,
+    compares_within_batches,
+    gradient_check,
+    resume_check,
+    rows_alone_check,
 )
 from lavra.model.task_folder import task_in
 from lavra.runs.finetune import Prepared
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.settings import Method
 from lavra.train import CallbackHook, train
+from lavra.train.checks import loss_of, only_steps, with_batches
 from lavra.train.objective import AnyBatch
+from lavra.train.untouched import unchanged, without_dropout
 
 _GUESSES: Final = 4  # batches the loss before training is measured on
 _TIMED: Final = 3  # steps, after one that warms up
@@ -55,7 +55,11 @@ def finetuning_checks(prepared: Prepared) -> Iterator[Check]:
     if not memory.passed:
         return
     yield guess_check(prepared)
-    yield from training_checks(prepared)
+    yield rows_alone_check(prepared)
+    if not compares_within_batches(prepared):
+        yield accumulation_check(prepared)
+    yield gradient_check(prepared)
+    yield resume_check(prepared)
     yield time_check(prepared)
 
 
@@ -96,7 +100,7 @@ def time_check(prepared: Prepared) -> Check:
     taken = np.linspace(0, len(batches) - 1, _TIMED * parts).astype(int).tolist()
     shown = [batches.batch(index) for index in [*taken[:parts], *taken]]
     seconds: list[float] = []
-    settings = replace(only_steps(prepared.train, _TIMED + 1), accumulation=parts)
+    settings = replace(only_steps(prepared.train, _TIMED + 1), accumulation=parts, compile="off")
     with unchanged(prepared.recipe.module()) as model:
         hook = CallbackHook(lambda step, metrics: seconds.append(metrics["seconds"]))
         train(model, with_batches(prepared.lesson.objective, shown), settings, hooks=[hook])

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from lavra.base.checks import Check, CheckState
 from lavra.base.tasks import Task
+from lavra.cli import doctor as verb
 from lavra.cli.main import main
 from lavra.data.batch import IGNORE
 from lavra.data.labelled.samples import PairSample, TextSample
@@ -93,7 +95,7 @@ def fails(check, *words):
     ],
 )
 def test_what_is_right_passes(tmp_path, kind, family, own):
-    found = list(finetuning_checks(ready(tmp_path, kind, family, max_tokens=64)))
+    found = list(finetuning_checks(ready(tmp_path, kind, family, max_tokens=96)))  # two conversations fill a row
     assert {*COMMON, *TRAINED, *own} <= {check.name for check in found}
     for check in found:
         assert check.passed, check
@@ -379,6 +381,12 @@ def test_rows_that_see_their_neighbours_are_found(tmp_path):
     fails(rows_alone_check(with_objective(prepared, loss=leaky)), "neighbours")
 
 
+def test_rows_of_one_conversation_say_that_nothing_was_tested(tmp_path):
+    check = rows_alone_check(ready(tmp_path, "chat", "llama", max_tokens=40))
+    assert check.state is CheckState.NOT_TESTED
+    assert "no row holds two documents" in check.detail
+
+
 @pytest.mark.parametrize("kind", ["classify", "ner"])
 def test_a_mean_a_micro_batch_is_found(tmp_path, kind):
     prepared = ready(tmp_path, kind)
@@ -435,6 +443,18 @@ def test_the_verb_says_it_in_its_status(tmp_path, monkeypatch, capsys):
     assert not said["passed"]
     memory = next(check for check in said["checks"] if check["name"] == "memory")
     assert "--method lora" in memory["remedy"]
+
+
+def test_what_was_not_tested_is_said_and_is_no_failure(tmp_path, monkeypatch, capsys):
+    done = [Check(name="one", passed=True, detail="a"), Check(name="two", passed=False, tested=False, detail="b")]
+    monkeypatch.setattr(verb, "examine_finetuning", lambda *_: iter(done))
+    words = ["doctor", str(base_folder(tmp_path / "base")), "--task", "chat", "--data", "x.jsonl"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "pass  one: a\nnot tested  two: b\n\n1 of 2 checks passed, 1 not tested\n"
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["passed"] is True
+    assert [(one["passed"], one["tested"]) for one in said["checks"]] == [(True, True), (False, False)]
 
 
 @pytest.mark.parametrize(
