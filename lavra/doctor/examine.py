@@ -35,6 +35,7 @@ from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.text import Corpus
 from lavra.tokens import Tokenizer
 from lavra.tokens.checks import tokenizer_checks
+from lavra.tokens.conversation import with_template
 from lavra.train import Objective
 from lavra.train.checks import pretraining_checks
 
@@ -101,7 +102,8 @@ def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Itera
     model = plan.model_config(tokenizer)
     corpus = Corpus.open(folders["corpus"])
     texts = [document.text for document in islice(corpus.documents("heldout"), _NUM_TEXTS)]
-    yield from tokenizer_checks(tokenizer, texts, needs_stop=model.kind is not Kind.ENCODER)
+    talks = with_template(tokenizer) if model.kind is Kind.DECODER else tokenizer  # as the adapt stage teaches it
+    yield from tokenizer_checks(talks, texts, needs_stop=model.kind is not Kind.ENCODER)
 
     def make(batch_size: int) -> Objective:
         return make_objective(

@@ -21,6 +21,7 @@ from lavra.base.device import available_memory
 from lavra.base.tasks import Problem, Task
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
+from lavra.doctor.conversations import beginning_check, serving_check
 from lavra.doctor.data import data_checks, recipe_of
 from lavra.doctor.rows import row_checks
 from lavra.doctor.training import (
@@ -50,6 +51,7 @@ def finetuning_checks(prepared: Prepared) -> Iterator[Check]:
     """Every check, as it is done; those that train are left out where there is no memory to train."""
     yield from data_checks(prepared)
     yield from row_checks(prepared)
+    yield from (check for check in (beginning_check(prepared), serving_check(prepared)) if check is not None)
     memory = memory_check(prepared)
     yield memory
     if not memory.passed:

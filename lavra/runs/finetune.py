@@ -30,7 +30,7 @@ from lavra.tasks.learning.recipes import make_recipe
 from lavra.tasks.learning.settings import FinetuneConfig, Method, SupervisedConfig
 from lavra.tasks.learning.writing import meet_without_space
 from lavra.tasks.scoring.heads import majority
-from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.conversation import with_template
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
 from lavra.train.identity import weights_id
@@ -146,7 +146,7 @@ def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Toke
     tokenizer = Tokenizer.load(base)
     if config.task is Task.CHAT and tokenizer.chat_template is None:
         note = "the tokenizer has no chat template: lavra's plain one is used, and saved with the model"
-        return tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE), (note,)
+        return with_template(tokenizer), (note,)
     if config.task is Task.TEXT2TEXT and meet_without_space(data.train, config.separator):
         return tokenizer, (
             "some sources and targets meet without a space; where a decoder is to tell them apart, end the sources "

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from lavra.base.checks import Check
 from lavra.base.errors import LavraError
+from lavra.tokens.conversation import begins_texts, conversation_ids, wrong_beginning
 from lavra.tokens.roundtrip import check_round_trip
 from lavra.tokens.tokenizer import Tokenizer
 
-_TURNS = [{"role": "user", "content": "Good morning."}]
+_TURNS = [{"role": "user", "content": "Good morning."}, {"role": "assistant", "content": "Good night."}]
 
 
 def tokenizer_checks(tokenizer: Tokenizer, texts: Sequence[str], *, needs_stop: bool) -> list[Check]:
@@ -52,16 +53,18 @@ def _stop_token(tokenizer: Tokenizer) -> Check:
 
 
 def _template(tokenizer: Tokenizer) -> Check:
-    """The template renders, and does not write a beginning that encoding would write again."""
+    """The template writes one turn and its answer, and as many beginnings as the tokenizer puts in front of a text."""
     try:
-        text = tokenizer.apply_chat_template(_TURNS)
+        asked = conversation_ids(tokenizer, _TURNS[:1])
+        whole = conversation_ids(tokenizer, _TURNS, add_generation_prompt=False)
     except LavraError as error:
         return Check(name="chat template", passed=False, detail=str(error), remedy="mend chat_template.jinja")
-    ids = tokenizer.encode(text, add_special_tokens=True)
-    doubled = len(ids) > 1 and ids[0] == ids[1] == tokenizer.bos_id
+    wrong = wrong_beginning(tokenizer, asked) or wrong_beginning(tokenizer, whole)
+    begun = "one beginning of text" if begins_texts(tokenizer) else "no beginning of text wanted"
     return Check(
         name="chat template",
-        passed=not doubled,
-        detail="the beginning-of-text token comes twice" if doubled else f"renders {len(ids)} tokens for one turn",
-        remedy="encode rendered chats without special tokens, or take bos_token out of the template" if doubled else "",
+        passed=not wrong,
+        detail=wrong
+        or f"{len(asked)} tokens ask for an answer and {len(whole)} hold it, as learnt and served; {begun}",
+        remedy="write {{ bos_token }} once, at the very beginning of chat_template.jinja" if wrong else "",
     )
