@@ -37,12 +37,12 @@ from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.settings import Method
 from lavra.train import CallbackHook, train
 from lavra.train.checks import loss_of, only_steps, with_batches
+from lavra.train.estimate import memory_limit
 from lavra.train.objective import AnyBatch
 from lavra.train.untouched import unchanged, without_dropout
 
 _GUESSES: Final = 4  # batches the loss before training is measured on
 _TIMED: Final = 3  # steps, after one that warms up
-_OTHER_USES: Final = 0.9  # of the memory that is available: the rest belongs to whoever else is there
 _MOST_HOURS: Final = 12.0  # of a run on the user's machine
 _WORSE_THAN_GUESSING: Final = 1.5
 
@@ -71,7 +71,7 @@ def finetuning_checks(prepared: Prepared) -> Iterator[Check]:
 def memory_check(prepared: Prepared) -> Check:
     """What training takes, for its longest batch, beside what the machine has."""
     needed, available = prepared.footprint(), available_memory()
-    limit = available * _OTHER_USES
+    limit = memory_limit(available)
     passed = needed.total <= limit
     return Check(
         name="memory",
@@ -81,7 +81,7 @@ def memory_check(prepared: Prepared) -> Check:
             f"gradients and optimizer, {format_size(needed.activations)} of activations; "
             f"{format_size(available)} are available"
         ),
-        remedy="" if passed else _what_fits(prepared, limit - needed.weights - needed.training, needed.activations),
+        remedy="" if passed else _what_fits(prepared, limit - needed.lasting, needed.activations + needed.loss),
     )
 
 

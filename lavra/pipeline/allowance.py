@@ -18,10 +18,8 @@ from torch import nn
 
 from lavra.base.files import read_json, write_json
 from lavra.base.units import format_duration
+from lavra.pipeline.fit import LEAST_STEPS
 from lavra.train.objective import AnyObjective, LossModule, autocast
-
-LEAST_STEPS: Final = 4
-"""Of a run; fewer teach nothing."""
 
 CHOSEN_FILE: Final = "chosen.json"
 _TIMED: Final = 3  # steps, after one that warms up

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from lavra.adapt.config import PrefixConfig, PromptConfig
-from lavra.adapt.footprint import Footprint, footprint
 from lavra.adapt.inject import Counts, add_adapter, count_parameters, virtual_ids
 from lavra.adapt.peft_write import save_adapter
 from lavra.api.adapter import HEAD
@@ -33,6 +32,7 @@ from lavra.tasks.scoring.heads import majority
 from lavra.tokens.conversation import with_template
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import CallbackHook, JsonlHook, OptimizerConfig, ScheduleConfig, TrainConfig, TrainResult, train
+from lavra.train.estimate import MemoryEstimate, module_memory
 from lavra.train.identity import weights_id
 
 ADAPTER = "default"
@@ -69,9 +69,9 @@ class Prepared:
         """What is wrong with the data."""
         return self.data.reports(self.lesson.troubles)
 
-    def footprint(self) -> Footprint:
+    def footprint(self) -> MemoryEstimate:
         """Memory of training."""
-        return footprint(self.recipe.module(), self.lesson.objective, self.config.precision)
+        return module_memory(self.recipe.module(), self.lesson.objective, self.train)
 
     @property
     def majority(self) -> float | None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lavra.base.files import read_json
 from lavra.data.batch import Batch
-from lavra.pipeline.allowance import CHOSEN_FILE, LEAST_STEPS, Allowance, Chosen, fixed, seconds_a_step
+from lavra.pipeline.allowance import CHOSEN_FILE, Allowance, Chosen, fixed, seconds_a_step
+from lavra.pipeline.fit import LEAST_STEPS
 from lavra.train import Objective
 
 SECONDS = 0.02
