@@ -1,7 +1,7 @@
 """What `lavra doctor` checks of labelled data before a model is asked: what is left out, lengths, labels, leaks.
 
 Each check has a bound, and says the value and what to do about it.  Whether rows say what samples say is
-`row_checks`' business.
+the business of `lavra.doctor.rows`.
 """
 
 from __future__ import annotations
@@ -44,16 +44,6 @@ _LEAST: Final = 2  # samples of a label, or nothing is left to learn from when o
 _UNBOUNDED: Final = 1 << 20  # tokens; no text is as long
 _WINDOWED: Final = (Task.NER, Task.QA)  # long texts are read in windows, and nothing of them is lost
 _SHOWN: Final = 5  # labels named in a message
-
-
-def data_checks(prepared: Prepared) -> Iterator[Check]:
-    """Every check of the data, as it is done."""
-    yield left_out_check(prepared)
-    yield length_check(prepared)
-    balance = balance_check(prepared.data.train)
-    if balance is not None:
-        yield balance
-    yield overlap_check(prepared.data.train, prepared.data.heldout)
 
 
 def recipe_of(prepared: Prepared) -> AnyRecipe:

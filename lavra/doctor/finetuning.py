@@ -1,14 +1,12 @@
-"""What `lavra doctor` checks of a finetuning run before it is made, on the user's own model, data and settings.
+"""What `lavra doctor` checks of a finetuning run as a whole: memory, time, and the loss before training.
 
-The data is looked at (`data_checks`), rows are read back (`row_checks`), and the promises of training are put to a few
-of them (`training_checks`).  Here are the rest: memory is counted, time is measured on real batches, and the loss
-before training is held beside that of a guess.  The model is as it was when the checks are done.
+Memory is counted, time is measured on real batches, and the loss before training is held beside that of a guess.  The
+model is as it was when the checks are done.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -21,16 +19,7 @@ from lavra.base.device import available_memory
 from lavra.base.tasks import Problem, Task
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
-from lavra.doctor.conversations import beginning_check, serving_check
-from lavra.doctor.data import data_checks, recipe_of
-from lavra.doctor.rows import row_checks
-from lavra.doctor.training import (
-    accumulation_check,
-    compares_within_batches,
-    gradient_check,
-    resume_check,
-    rows_alone_check,
-)
+from lavra.doctor.data import recipe_of
 from lavra.model.task_folder import task_in
 from lavra.runs.finetune import Prepared
 from lavra.tasks.learning.headed import HeadedRecipe
@@ -45,24 +34,6 @@ _GUESSES: Final = 4  # batches the loss before training is measured on
 _TIMED: Final = 3  # steps, after one that warms up
 _MOST_HOURS: Final = 12.0  # of a run on the user's machine
 _WORSE_THAN_GUESSING: Final = 1.5
-
-
-def finetuning_checks(prepared: Prepared) -> Iterator[Check]:
-    """Every check, as it is done; those that train are left out where there is no memory to train."""
-    yield from data_checks(prepared)
-    yield from row_checks(prepared)
-    yield from (check for check in (beginning_check(prepared), serving_check(prepared)) if check is not None)
-    memory = memory_check(prepared)
-    yield memory
-    if not memory.passed:
-        return
-    yield guess_check(prepared)
-    yield rows_alone_check(prepared)
-    if not compares_within_batches(prepared):
-        yield accumulation_check(prepared)
-    yield gradient_check(prepared)
-    yield resume_check(prepared)
-    yield time_check(prepared)
 
 
 # ---------------------------------------------------------------- memory and time

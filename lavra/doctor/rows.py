@@ -7,7 +7,7 @@ Rows that were cut and texts with unknown tokens cannot be compared; they are co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,12 +98,6 @@ class RowReader:
     def is_full(self, batch: TaskBatch) -> bool:
         """Whether a row has no room left, and so may have been cut."""
         return batch.input_ids.shape[1] - self.num_virtual >= self.room
-
-
-def row_checks(prepared: Prepared) -> Iterator[Check]:
-    """Every check of rows, as it is done."""
-    yield range_check(prepared)
-    yield text_check(prepared)
 
 
 def range_check(prepared: Prepared) -> Check:

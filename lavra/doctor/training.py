@@ -66,8 +66,14 @@ def _distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     return float((one - other).abs().max()) / spread if spread else 0.0
 
 
-def accumulation_check(prepared: Prepared) -> Check:
-    """One step on a batch, and the same step sample by sample: loss and gradient must agree."""
+def accumulation_check(prepared: Prepared) -> Check | None:
+    """One step on a batch, and the same step sample by sample: loss and gradient must agree.
+
+    Returns:
+        None where a loss compares the samples of a batch, so that its parts are another loss by design.
+    """
+    if _compares_within_batches(prepared):
+        return None
     table, alike, objective = table_of(prepared), _alike(prepared), prepared.lesson.objective
     whole, parts = [table.batch(alike)], [table.batch([one]) for one in alike]
     return checks.accumulation_check(prepared.recipe.module(), objective, whole, parts, prepared.train)
@@ -160,8 +166,8 @@ class OneByOne:
         return torch.stack([nn.functional.pad(one, (0, 0, 0, input_ids.shape[1] - len(one))) for one in rows])
 
 
-def compares_within_batches(prepared: Prepared) -> bool:
-    """Whether a loss compares the samples of a batch, so that its parts are another loss by design."""
+def _compares_within_batches(prepared: Prepared) -> bool:
+    """Whether a loss compares the samples of a batch with each other."""
     if prepared.config.task is not Task.EMBED:
         return False
     scored = prepared.lesson.objective.batches.batch(0).labels.is_floating_point()

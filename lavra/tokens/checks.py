@@ -13,23 +13,8 @@ from lavra.tokens.tokenizer import Tokenizer
 _TURNS = [{"role": "user", "content": "Good morning."}, {"role": "assistant", "content": "Good night."}]
 
 
-def tokenizer_checks(tokenizer: Tokenizer, texts: Sequence[str], *, needs_stop: bool) -> list[Check]:
-    """Every check of a tokenizer.
-
-    Args:
-        tokenizer: the tokenizer.
-        texts: texts it will be used on.
-        needs_stop: whether a model with it must learn where to stop (decoders and encoder-decoders).
-    """
-    checks = [_round_trip(tokenizer, texts)]
-    if needs_stop:
-        checks.append(_stop_token(tokenizer))
-    if tokenizer.chat_template is not None:
-        checks.append(_template(tokenizer))
-    return checks
-
-
-def _round_trip(tokenizer: Tokenizer, texts: Sequence[str]) -> Check:
+def round_trip_check(tokenizer: Tokenizer, texts: Sequence[str]) -> Check:
+    """Texts come back from their tokens: exactly, or without unknown tokens where the tokenizer changes spelling."""
     report = check_round_trip(tokenizer, texts)
     passed = report.num_changed == 0 if tokenizer.is_lossless else report.unknown_tokens == 0
     return Check(
@@ -42,7 +27,8 @@ def _round_trip(tokenizer: Tokenizer, texts: Sequence[str]) -> Check:
     )
 
 
-def _stop_token(tokenizer: Tokenizer) -> Check:
+def stop_check(tokenizer: Tokenizer) -> Check:
+    """There is an end of text, so that a model can learn where to stop."""
     eos = tokenizer.eos_id
     return Check(
         name="stop token",
@@ -52,7 +38,7 @@ def _stop_token(tokenizer: Tokenizer) -> Check:
     )
 
 
-def _template(tokenizer: Tokenizer) -> Check:
+def template_check(tokenizer: Tokenizer) -> Check:
     """The template writes one turn and its answer, and as many beginnings as the tokenizer puts in front of a text."""
     try:
         asked = conversation_ids(tokenizer, _TURNS[:1])

@@ -1,6 +1,6 @@
 """The promises of training, tried on a run's own model, rows and settings before it is made.
 
-Packing: a document costs the same in a packed row and alone, token by token.  Accumulation: a step in micro-batches is
+Accumulation: a step in micro-batches is
 the step on the big batch.  Resuming: a run that was interrupted goes on where it was and ends where an uninterrupted
 one ends, bit by bit.  Every check leaves the model as it was.  `lavra doctor` asks them of a model that is to be
 pretrained and of one that is to be finetuned; dropout is off where two ways to one number are compared.
@@ -10,46 +10,25 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 
 from lavra.base.checks import DEFECT, Check
-from lavra.model import ModelConfig, build_model
 from lavra.train.config import Parallel, TrainConfig
 from lavra.train.hooks import CallbackHook
 from lavra.train.loop import train
 from lavra.train.objective import AnyBatch, AnyObjective, Objective, TaskObjective
-from lavra.train.packing import most_documents, packing_check
 from lavra.train.untouched import put_weights, trained_weights, unchanged
 
 LOSS_TOLERANCE: Final = 2e-5  # relative, of a summed loss: float32 sums in another order
 GRADIENT_TOLERANCE: Final = 1e-3  # the same, of sums of squares over all weights
 
-_ROWS: Final = 2  # of every batch of pretraining here
 _STEPS, _INTERRUPTED = 4, 2
-
-
-def pretraining_checks(config: ModelConfig, make: Callable[[int], Objective], settings: TrainConfig) -> Iterator[Check]:
-    """Every check, as it is done, on a model with fresh weights.
-
-    Args:
-        config: of the model.
-        make: number of rows -> the run's objective with batches of that many.
-        settings: the run's.
-    """
-    objective = make(_ROWS)
-    torch.manual_seed(0)
-    model, first = build_model(config), objective.batches.batch(0)
-    parts = [first.rows(row, row + 1) for row in range(len(first.sample_ids))]
-    yield packing_check(model, objective, most_documents(objective))
-    yield accumulation_check(model, objective, [first], parts, settings)
-    yield resume_check(model, objective, settings)
 
 
 # ---------------------------------------------------------------- accumulation

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from lavra.base.tasks import Task
+from lavra.doctor.checks import Needs, checks_of
 from lavra.doctor.conversations import beginning_check, serving_check
 from lavra.doctor.data import table_of
-from lavra.doctor.finetuning import finetuning_checks
 from lavra.runs.finetune import prepare
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer
-from lavra.tokens.checks import tokenizer_checks
+from lavra.tokens.checks import template_check
 from lavra.tokens.conversation import begins_texts
 from tests.doctor.test_finetuning import different, fails, ready, with_table
 from tests.runs.tasks import base_folder, rows, tokenizer, write
@@ -38,7 +38,7 @@ def talking(tmp_path, template, found=None, **settings):
 def test_a_run_that_begins_twice_or_never_fails(tmp_path, template, says):
     prepared = talking(tmp_path, template)
     fails(beginning_check(prepared), says, "{{ bos_token }} once")
-    failed = [check.name for check in finetuning_checks(prepared) if check.failed]
+    failed = [check.name for check in checks_of(Needs.FINETUNING, prepared) if check.failed]
     assert failed == ["one beginning of text"]
 
 
@@ -85,12 +85,6 @@ def test_where_nothing_is_begun_nothing_is_asked(tmp_path):
     assert beginning_check(ready(tmp_path, "text2text", "t5")) is None
     assert serving_check(ready(tmp_path, "text2text", "llama")) is None
     assert beginning_check(ready(tmp_path, "classify", "llama")) is None
-
-
-def template_check(words):
-    *_, found = tokenizer_checks(words, ["the film"], needs_stop=True)
-    assert found.name == "chat template"
-    return found
 
 
 def test_a_template_is_checked_as_it_is_learnt_and_served():

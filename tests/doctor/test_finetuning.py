@@ -16,6 +16,7 @@ from lavra.data.labelled.samples import PairSample, TextSample
 from lavra.data.rows.batches import RowBatches
 from lavra.data.rows.order import OrderConfig
 from lavra.doctor import finetuning as checks
+from lavra.doctor.checks import Needs, checks_of
 from lavra.doctor.data import (
     balance_check,
     left_out_check,
@@ -25,7 +26,7 @@ from lavra.doctor.data import (
     table_of,
     whole_lengths,
 )
-from lavra.doctor.finetuning import finetuning_checks, guess_check, memory_check, time_check
+from lavra.doctor.finetuning import guess_check, memory_check, time_check
 from lavra.doctor.rows import range_check, text_check
 from lavra.doctor.training import (
     accumulation_check,
@@ -95,7 +96,9 @@ def fails(check, *words):
     ],
 )
 def test_what_is_right_passes(tmp_path, kind, family, own):
-    found = list(finetuning_checks(ready(tmp_path, kind, family, max_tokens=96)))  # two conversations fill a row
+    found = list(
+        checks_of(Needs.FINETUNING, ready(tmp_path, kind, family, max_tokens=96))
+    )  # two conversations fill a row
     assert {*COMMON, *TRAINED, *own} <= {check.name for check in found}
     for check in found:
         assert check.passed, check
@@ -106,7 +109,7 @@ def test_what_is_right_passes(tmp_path, kind, family, own):
 @pytest.mark.parametrize("method", [method for method in Method if method is not Method.FULL])
 def test_every_method_passes(tmp_path, method):
     family = "llama" if method is Method.PREFIX else "bert"
-    for check in finetuning_checks(ready(tmp_path, "classify", family, method=method)):
+    for check in checks_of(Needs.FINETUNING, ready(tmp_path, "classify", family, method=method)):
         assert check.passed, check
 
 
@@ -115,7 +118,7 @@ def test_the_model_is_as_it_was(tmp_path):
     module = prepared.recipe.module()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     training = module.training
-    list(finetuning_checks(prepared))
+    list(checks_of(Needs.FINETUNING, prepared))
     assert module.training is training
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())
@@ -339,7 +342,7 @@ def test_what_does_not_fit_is_refused_and_what_would_is_named(tmp_path, monkeypa
     fails(memory_check(prepared), "--batch-size 4 --accumulation 2")
     monkeypatch.setattr(checks, "available_memory", lambda: 1000)
     fails(memory_check(prepared), "--method lora")
-    assert [check.name for check in finetuning_checks(prepared)][-1] == "memory"  # nothing is trained
+    assert [check.name for check in checks_of(Needs.FINETUNING, prepared)][-1] == "memory"  # nothing is trained
 
 
 def test_a_run_of_days_is_found(tmp_path):
