@@ -50,7 +50,7 @@ def memory_check(prepared: Prepared) -> Check:
         detail=(
             f"{format_size(needed.total)}: {format_size(needed.weights)} of weights, {format_size(needed.training)} of "
             f"gradients and optimizer, {format_size(needed.activations)} of activations; "
-            f"{format_size(available)} are available"
+            f"{format_size(available)} are available, {format_size(limit)} may be taken"
         ),
         remedy="" if passed else _what_fits(prepared, limit - needed.lasting, needed.activations + needed.loss),
     )
@@ -124,7 +124,7 @@ def guess_check(prepared: Prepared) -> Check:
     return Check(
         name="loss before training",
         passed=not remedy,
-        detail=f"{found:.3f} a target, and {guessed:.3f} for a guess",
+        detail=f"{found:.3f} a target, and {guessed:.3f} for a guess; up to {allowed:.3f} is allowed",
         remedy=remedy,
     )
 

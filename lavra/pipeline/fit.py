@@ -45,7 +45,10 @@ def memory_check(plan: Plan, model: ModelConfig, batch: Batch, *, compiled: bool
     return Check(
         name="memory",
         passed=fits,
-        detail=f"training takes about {format_size(needed)}, {format_size(available)} are available",
+        detail=(
+            f"training takes about {format_size(needed)}; {format_size(available)} are available, "
+            f"{format_size(memory_limit(available))} may be taken"
+        ),
         remedy="" if fits else _what_fits(plan, model, batch, memory_limit(available), compiled),
     )
 

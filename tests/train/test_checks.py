@@ -22,7 +22,7 @@ from lavra.model import masks
 from lavra.model.config import Dropout
 from lavra.train import Objective, OptimizerConfig, sequence_to_sequence_loss, token_loss
 from lavra.train.checks import accumulation_check, resume_check
-from lavra.train.packing import most_documents, packing_check, token_nats, unpacked
+from lavra.train.packing import TOKEN_TOLERANCE, most_documents, packing_check, token_nats, unpacked
 from tests.data.fakes import ByteTokenizer
 from tests.train.tiny import dataset, next_token, settings, tiny_model
 
@@ -116,6 +116,25 @@ def test_neighbours_that_are_seen_are_found(tmp_path, monkeypatch, family, fault
     sound = packing_check(model, made, batch)
     assert sound.passed, sound
     monkeypatch.setattr(masks, "_allowed", fault)
+    fails(packing_check(model, made, batch), "neighbours")
+
+
+def test_sums_in_another_order_are_no_neighbours(tmp_path, monkeypatch):
+    """T5 does not scale its scores: with large weights float32 alone moves a token's loss by more than is allowed."""
+    made, batch = packed(tmp_path, "t5")
+    model = tiny_model("t5", layers=4, hidden=128)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.3)
+    model.eval()
+    with torch.no_grad():
+        together = token_nats(model, made, batch)
+        alone = torch.cat([token_nats(model, made, one) for one in unpacked(batch)])
+    assert float((together - alone).abs().max()) > TOKEN_TOLERANCE
+    assert packing_check(model, made, batch).passed
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    monkeypatch.setattr(masks, "_allowed", with_the_token_before)
     fails(packing_check(model, made, batch), "neighbours")
 
 
