@@ -44,7 +44,7 @@ def examine_finetuning(config: FinetuneConfig, base: Path, workspace: Path) -> I
 
 def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Iterator[Check]:
     """Every check for a run of `lavra up` with these settings, as they are done."""
-    yield from checks_of(Needs.MACHINE, Machine(workspace=workspace.path))
+    yield from checks_of(Needs.MACHINE, Machine(workspace=workspace.path, compiles=config.compile != "off"))
     stages = [*prepare_stages(config, progress), plan_stage(config, progress, Crew())]
     try:
         folders = {result.stage: result.folder for result in run_stages(stages, workspace)}

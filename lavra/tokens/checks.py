@@ -22,6 +22,7 @@ def round_trip_check(tokenizer: Tokenizer, texts: Sequence[str]) -> Check:
         passed=passed,
         detail=(
             f"{report.num_exact} of {report.num_texts} texts come back exactly, {report.unknown_tokens} unknown tokens"
+            f"{'' if tokenizer.is_lossless else ' (this kind changes spelling, so only unknown ones count)'}"
         ),
         remedy="" if passed else "train the tokenizer on text like this, or use a byte-level one (kind bpe)",
     )

@@ -10,6 +10,7 @@ import pytest
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.doctor import machine
+from lavra.doctor.checks import CHECKS, Needs
 from lavra.doctor.examine import examine
 from lavra.doctor.machine import Machine, disk_check
 from lavra.pipeline import fit
@@ -51,6 +52,7 @@ def test_every_check_of_a_small_run_passes(text: Path, tmp_path: Path):
         "save and resume",
     ]
     assert {*wanted, "save and resume"} <= set(names)
+    assert names == [one.name for one in CHECKS if one.needs is not Needs.FINETUNING and one.name != "compiler"]
     assert [check for check in checks if not check.passed] == []
 
 
