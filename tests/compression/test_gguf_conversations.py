@@ -8,10 +8,13 @@ is put in front anyway (common/chat.cpp, `apply`).
 from __future__ import annotations
 
 import json
+import re
+from itertools import pairwise
+from pathlib import Path
 
 import httpx2
 import pytest
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as Library
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -91,7 +94,7 @@ def vocabularies(story):
 class LlamaCpp:
     """What llama.cpp reads of a conversation, from a file alone."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         fields = {name: field.contents() for name, field in gguf.GGUFReader(str(path)).fields.items()}
         self.fields, self.tokens = fields, fields["tokenizer.ggml.tokens"]
         default = {"gpt2": (11, 11), "llama": (1, 2)}[fields["tokenizer.ggml.model"]]
@@ -100,24 +103,56 @@ class LlamaCpp:
             for role, own in zip(("bos", "eos"), default, strict=True)
         )
         self.bos, self.eos = ids
-        self.library = self._byte_level()
+        pieces = {"gpt2": self._byte_level, "llama": self._sentencepiece}
+        self.encode = pieces[fields["tokenizer.ggml.model"]]()
 
     def _byte_level(self):
         vocabulary = {token: number for number, token in enumerate(self.tokens)}
         merges = [tuple(merge.split(" ")) for merge in self.fields["tokenizer.ggml.merges"]]
         library = Library(models.BPE(vocabulary, merges))
         pattern = {"gpt-2": PATTERNS["gpt2"], "llama-bpe": PATTERNS["llama3"]}[self.fields["tokenizer.ggml.pre"]]
-        cut = pre_tokenizers.Split(__import__("tokenizers").Regex(pattern), "isolated")
+        cut = pre_tokenizers.Split(Regex(pattern), "isolated")
         bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         library.pre_tokenizer = pre_tokenizers.Sequence([cut, bytes_])
+        library.add_special_tokens([AddedToken(token, normalized=False) for token in self._control()])
+        return lambda text: library.encode(text).ids
+
+    def _control(self):
         kinds = self.fields["tokenizer.ggml.token_type"]
-        control = [token for token, kind in zip(self.tokens, kinds, strict=True) if kind == gguf.TokenType.CONTROL]
-        library.add_special_tokens([AddedToken(token, normalized=False) for token in control])
-        library.decoder = decoders.ByteLevel()
-        return library
+        return [token for token, kind in zip(self.tokens, kinds, strict=True) if kind == gguf.TokenType.CONTROL]
+
+    def _sentencepiece(self):
+        """The best pair first, the leftmost of equal ones; a space in front of all that follows a control token."""
+        ids = {token: number for number, token in enumerate(self.tokens)}
+        scores = self.fields["tokenizer.ggml.scores"]
+        control = self._control()
+        space = " " if self.fields["tokenizer.ggml.add_space_prefix"] else ""
+
+        def merged(text):
+            parts = list(text)
+            while True:
+                pairs = enumerate(pairwise(parts))
+                known = [(-scores[ids[one + two]], at) for at, (one, two) in pairs if one + two in ids]
+                if not known:
+                    return parts
+                _, at = min(known)
+                parts[at : at + 2] = [parts[at] + parts[at + 1]]
+
+        def encode(text):
+            found = []
+            for fragment in re.split(f"({'|'.join(map(re.escape, control))})", text):
+                if fragment in control:
+                    found.append(ids[fragment])
+                elif fragment:
+                    for part in merged((space + fragment).replace(" ", "\u2581")):
+                        found += [ids[part]] if part in ids else [ids[f"<0x{byte:02X}>"] for byte in part.encode()]
+            return found
+
+        return encode
 
     def piece(self, number):
-        return self.library.decode([number], skip_special_tokens=False)
+        """A control token's text is its own; the token that stands for a missing one is whatever it is."""
+        return self.tokens[number]
 
     def ids(self, messages, tools, *, to_speak):
         template = self.fields["tokenizer.chat_template"]
@@ -131,7 +166,7 @@ class LlamaCpp:
             text = text.removeprefix(roles["bos_token"])
         if ends and text.endswith(roles["eos_token"]):
             text = text.removesuffix(roles["eos_token"])
-        return [*[self.bos] * begins, *self.library.encode(text).ids, *[self.eos] * ends]
+        return [*[self.bos] * begins, *self.encode(text), *[self.eos] * ends]
 
 
 def as_llama_cpp_takes_them(messages):
@@ -211,6 +246,23 @@ def test_training_serving_and_export_read_the_same(url, vocabularies, tmp_path, 
     assert tokenizer.decode(whole[len(learnt) :]) == "\n"
     beginnings = 0 if vocabulary == "no beginning" else 1
     assert [number for number in whole[:2] if number == tokenizer.bos_id] == [tokenizer.bos_id] * beginnings
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_a_vocabulary_of_sentencepiece_reads_the_same(stories, tmp_path, conversation):
+    """A published one: a space stands in front of all that follows a special token, as llama.cpp has it."""
+    tokenizer = Tokenizer.load(stories).with_chat_template(DEFAULT_CHAT_TEMPLATE)
+    messages, tools = CONVERSATIONS[conversation], TOOLS if conversation == "tools" else None
+    theirs = exported(tokenizer, tmp_path / "x.gguf")
+    whole = theirs.ids(as_llama_cpp_takes_them(messages), ordered(tools), to_speak=False)
+    learnt = training_row(tokenizer, messages, tools, tmp_path)
+    assert learnt == whole[: len(learnt)]
+    with running([ServedModel(name="x", tokenizer=tokenizer)]) as url:
+        asked = ask(url, "/apply-template", messages=messages[:-1], tools=tools)["tokens"]
+    assert asked == theirs.ids(as_llama_cpp_takes_them(messages[:-1]), ordered(tools), to_speak=True)
+    assert learnt[: len(asked)] == asked
+    assert asked[0] == tokenizer.bos_id != asked[1]
 
 
 def test_a_chat_reads_what_the_template_shows(url):
