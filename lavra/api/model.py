@@ -45,6 +45,7 @@ from lavra.model.task_folder import save_task_model
 from lavra.quantize import save_model
 from lavra.tasks.predicting.predictor import HeadedPredictor
 from lavra.tasks.table import headed_tasks
+from lavra.tokens.conversation import conversation_ids
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class TextModel:
             raise InputError(
                 "this model's tokenizer is elsewhere, so a conversation cannot be laid out here; use generate"
             )
-        return tuple(self.tokenizer.encode(self.tokenizer.apply_chat_template(messages)))
+        return tuple(conversation_ids(self.tokenizer, messages))
 
     def embed(
         self, texts: Sequence[str], *, pooling: str | None = None, normalize: bool | None = None, truncate: bool = False

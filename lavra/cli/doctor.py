@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 
 from lavra.api.load import find_folder
-from lavra.base.checks import Check
+from lavra.base.checks import Check, CheckState
 from lavra.base.config import add_flags
 from lavra.base.convert import setting_fields
 from lavra.base.errors import ConfigError
@@ -36,6 +36,7 @@ lavra doctor minilm-folder --task classify --data reviews.csv
 lavra doctor lavra-workspace/models/mine --task chat --data chats.jsonl --method lora --json
 """
 
+_MARKS = {CheckState.PASSED: "pass", CheckState.FAILED: "FAIL", CheckState.NOT_TESTED: "not tested"}
 _ALL = ("config", "workspace", "json", "model")
 
 
@@ -61,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
             done.append(check)
             if not args.json:
                 _show(check)
-    failed = [check for check in done if not check.passed]
+    failed = [check for check in done if check.failed]
     if args.json:
         print_json({"passed": not failed, "checks": [asdict(check) for check in done]})
     else:
-        print(f"\n{len(done) - len(failed)} of {len(done)} checks passed")
+        print(f"\n{_counted(done)}")
     return 1 if failed else 0
 
 
@@ -93,7 +94,14 @@ def _refuse(args: argparse.Namespace, cls: type, why: str) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} {why}")
 
 
+def _counted(done: Sequence[Check]) -> str:
+    passed, untested = (
+        sum(check.state is state for check in done) for state in (CheckState.PASSED, CheckState.NOT_TESTED)
+    )
+    return f"{passed} of {len(done)} checks passed{f', {untested} not tested' if untested else ''}"
+
+
 def _show(check: Check) -> None:
-    print(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.detail}", flush=True)
+    print(f"{_MARKS[check.state]}  {check.name}: {check.detail}", flush=True)
     if check.remedy:
         print(f"      {check.remedy}", flush=True)

@@ -14,16 +14,19 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lavra.base.errors import ConfigError
+from lavra.base.errors import ConfigError, InputError
 from lavra.model import ModelConfig
 from lavra.tokens import Tokenizer
 from lavra.tokens.config import PATTERNS
+from lavra.tokens.conversation import begins_texts, conversation_ids, wrong_beginning
 from lavra.tokens.definition import BYTE_TOKENS, SPACE_MARK
+from lavra.tokens.parts import ROLES
 
 log = logging.getLogger(__name__)
 
 # llama.cpp's names of the regular expressions that cut text (llama-vocab.cpp, `tokenizer_pre`).
 _PRE_NAMES: Final = {PATTERNS["gpt2"]: "gpt-2", PATTERNS["llama3"]: "llama-bpe"}
+_TURN: Final = ({"role": "user", "content": "a"},)
 _NO_MERGE: Final = -1e6  # of pieces no merge makes: the bytes and letters a text starts from
 
 
@@ -50,7 +53,7 @@ def write_tokenizer(writer: Any, library: Any, tokenizer: Tokenizer, config: Mod
     writer.add_token_types(kinds)
     _write_special(writer, tokenizer)
     if tokenizer.chat_template is not None:
-        writer.add_chat_template(tokenizer.chat_template)
+        writer.add_chat_template(_templates(tokenizer, tokenizer.chat_template))
 
 
 def _tokens(tokenizer: Tokenizer, config: ModelConfig, kind: Any) -> tuple[list[str], list[int]]:
@@ -169,5 +172,35 @@ def _write_special(writer: Any, tokenizer: Tokenizer) -> None:
         if number is not None:
             add(number)
     framed, plain = tokenizer.encode("a", add_special_tokens=True), tokenizer.encode("a")
-    writer.add_add_bos_token(framed[0] == (tokenizer.cls_id if wordpiece else tokenizer.bos_id) != plain[0])
+    writer.add_add_bos_token(framed[0] == tokenizer.cls_id != plain[0] if wordpiece else begins_texts(tokenizer))
     writer.add_add_eos_token(framed[-1] == (tokenizer.sep_id if wordpiece else tokenizer.eos_id) != plain[-1])
+
+
+def _templates(tokenizer: Tokenizer, template: str) -> str | list[dict[str, str]]:
+    """The chat template, or two of them where functions are offered by one of their own.
+
+    llama.cpp puts a beginning of text in front of a conversation whose template writes none, as in front of any text.
+    """
+    try:
+        wrong = wrong_beginning(tokenizer, conversation_ids(tokenizer, _TURN))
+    except InputError:  # a template that wants more than one turn of the user
+        wrong = ""
+    if wrong:
+        log.warning("conversations: %s; llama.cpp puts one there: begin the template with {{ bos_token }}", wrong)
+    with_tools = tokenizer.template_for(())
+    if with_tools == template:
+        return _with_tokens(tokenizer, template)
+    sources = {"default": template, "tool_use": with_tools}
+    return [{"name": name, "template": _with_tokens(tokenizer, source)} for name, source in sources.items()]
+
+
+def _with_tokens(tokenizer: Tokenizer, template: str) -> str:
+    """A template that sets the special tokens it names and llama.cpp does not know.
+
+    llama.cpp gives a template two of them, and where the file has none it takes token 11, or 1 and 2 (llama-vocab.cpp).
+    """
+    known = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_id}
+    tokens = tokenizer.special.as_variables()
+    names = [f"{role}_token" for role in ROLES if f"{role}_token" in template]
+    missing = {name: tokens.get(name, "") for name in names if known.get(name) is None}
+    return "".join(f"{{%- set {name} = {json.dumps(token)} %}}" for name, token in missing.items()) + template

@@ -1,14 +1,14 @@
 """What `lavra doctor` checks of labelled data before a model is asked: what is left out, lengths, labels, leaks.
 
 Each check has a bound, and says the value and what to do about it.  Whether rows say what samples say is
-`row_checks`' business.
+the business of `lavra.doctor.rows`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -28,16 +28,6 @@ _MOST_LONG: Final = 0.05  # of the samples: what is cut off one may be what its 
 _LEAST: Final = 2  # samples of a label, or nothing is left to learn from when one is held out
 _UNBOUNDED: Final = 1 << 20  # tokens; no text is as long
 _SHOWN: Final = 5  # labels named in a message
-
-
-def data_checks(prepared: Prepared) -> Iterator[Check]:
-    """Every check of the data, as it is done."""
-    yield left_out_check(prepared)
-    yield length_check(prepared)
-    balance = balance_check(prepared.config.task, prepared.data.train)
-    if balance is not None:
-        yield balance
-    yield overlap_check(prepared.config.task, prepared.data.train, prepared.data.heldout)
 
 
 def table_of(prepared: Prepared) -> TaskRows | LanguageRows:

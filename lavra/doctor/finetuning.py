@@ -1,14 +1,12 @@
-"""What `lavra doctor` checks of a finetuning run before it is made, on the user's own model, data and settings.
+"""What `lavra doctor` checks of a finetuning run as a whole: memory, time, and the loss before training.
 
-The data is looked at (`data_checks`), rows are read back (`row_checks`), and the promises of training are put to a few
-of them (`training_checks`).  Here are the rest: memory is counted, time is measured on real batches, and the loss
-before training is held beside that of a guess.  The model is as it was when the checks are done.
+Memory is counted, time is measured on real batches, and the loss before training is held beside that of a guess.  The
+model is as it was when the checks are done.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -16,46 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lavra.base.checks import Check
+from lavra.base.checks import DEFECT, Check
 from lavra.base.device import available_memory
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
-from lavra.doctor.data import data_checks
-from lavra.doctor.rows import row_checks
-from lavra.doctor.training import (
-    DEFECT,
-    loss_of,
-    only_steps,
-    training_checks,
-    unchanged,
-    with_batches,
-    without_dropout,
-)
 from lavra.model.task_folder import task_in
 from lavra.runs.finetune import Prepared
 from lavra.tasks.learning.settings import Method
 from lavra.tasks.spec import resolve
 from lavra.train import CallbackHook, train
+from lavra.train.checks import loss_of, only_steps, with_batches
+from lavra.train.estimate import memory_limit
 from lavra.train.objective import AnyBatch
+from lavra.train.untouched import unchanged, without_dropout
 
 _GUESSES: Final = 4  # batches the loss before training is measured on
 _TIMED: Final = 3  # steps, after one that warms up
-_OTHER_USES: Final = 0.9  # of the memory that is available: the rest belongs to whoever else is there
 _MOST_HOURS: Final = 12.0  # of a run on the user's machine
 _WORSE_THAN_GUESSING: Final = 1.5
-
-
-def finetuning_checks(prepared: Prepared) -> Iterator[Check]:
-    """Every check, as it is done; those that train are left out where there is no memory to train."""
-    yield from data_checks(prepared)
-    yield from row_checks(prepared)
-    memory = memory_check(prepared)
-    yield memory
-    if not memory.passed:
-        return
-    yield guess_check(prepared)
-    yield from training_checks(prepared)
-    yield time_check(prepared)
 
 
 # ---------------------------------------------------------------- memory and time
@@ -64,7 +40,7 @@ def finetuning_checks(prepared: Prepared) -> Iterator[Check]:
 def memory_check(prepared: Prepared) -> Check:
     """What training takes, for its longest batch, beside what the machine has."""
     needed, available = prepared.footprint(), available_memory()
-    limit = available * _OTHER_USES
+    limit = memory_limit(available)
     passed = needed.total <= limit
     return Check(
         name="memory",
@@ -72,9 +48,9 @@ def memory_check(prepared: Prepared) -> Check:
         detail=(
             f"{format_size(needed.total)}: {format_size(needed.weights)} of weights, {format_size(needed.training)} of "
             f"gradients and optimizer, {format_size(needed.activations)} of activations; "
-            f"{format_size(available)} are available"
+            f"{format_size(available)} are available, {format_size(limit)} may be taken"
         ),
-        remedy="" if passed else _what_fits(prepared, limit - needed.weights - needed.training, needed.activations),
+        remedy="" if passed else _what_fits(prepared, limit - needed.lasting, needed.activations + needed.loss),
     )
 
 
@@ -95,7 +71,7 @@ def time_check(prepared: Prepared) -> Check:
     taken = np.linspace(0, len(batches) - 1, _TIMED * parts).astype(int).tolist()
     shown = [batches.batch(index) for index in [*taken[:parts], *taken]]
     seconds: list[float] = []
-    settings = replace(only_steps(prepared.train, _TIMED + 1), accumulation=parts)
+    settings = replace(only_steps(prepared.train, _TIMED + 1), accumulation=parts, compile="off")
     with unchanged(prepared.recipe.module()) as model:
         hook = CallbackHook(lambda step, metrics: seconds.append(metrics["seconds"]))
         train(model, with_batches(prepared.lesson.objective, shown), settings, hooks=[hook])
@@ -146,7 +122,7 @@ def guess_check(prepared: Prepared) -> Check:
     return Check(
         name="loss before training",
         passed=not remedy,
-        detail=f"{found:.3f} a target, and {guessed:.3f} for a guess",
+        detail=f"{found:.3f} a target, and {guessed:.3f} for a guess; up to {allowed:.3f} is allowed",
         remedy=remedy,
     )
 

@@ -7,7 +7,7 @@ Rows that were cut and texts with unknown tokens cannot be compared; they are co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -27,12 +27,6 @@ _MOST_BATCHES: Final = 500  # of an epoch, evenly over it, whose labels are look
 _MOST_ODD: Final = 0.02  # of the rows: some texts hold characters that a tokenizer drops
 _NAMES: Final = 10  # of labels in a message
 _DEFECT: Final = "the rows are not what the file says, which is a defect of lavra: report it with this line"
-
-
-def row_checks(prepared: Prepared) -> Iterator[Check]:
-    """Every check of rows, as it is done."""
-    yield range_check(prepared)
-    yield text_check(prepared)
 
 
 def range_check(prepared: Prepared) -> Check:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from lavra.base.checks import Check
 from lavra.base.device import available_memory, pick_device
 from lavra.base.errors import ConfigError
@@ -14,10 +12,8 @@ from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
 from lavra.model import ModelConfig
 from lavra.pipeline.plan import Plan
-from lavra.train.estimate import training_memory
-
-LEAST_STEPS: Final = 4  # of a run; fewer teach nothing
-_OTHER_USES: Final = 0.9  # of the memory that is available: the rest belongs to whoever else is there
+from lavra.runs.budget import LEAST_STEPS
+from lavra.train.estimate import memory_limit, training_memory
 
 
 class DoesNotFitError(ConfigError):
@@ -42,12 +38,15 @@ def memory_check(plan: Plan, model: ModelConfig, batch: Batch, *, compiled: bool
     """Whether training in one process fits, by estimate; what would, if it does not."""
     needed = training_memory(model, plan.train, batch, compiled=compiled, device=pick_device()).total
     available = available_memory()
-    fits = needed <= available * _OTHER_USES
+    fits = needed <= memory_limit(available)
     return Check(
         name="memory",
         passed=fits,
-        detail=f"training takes about {format_size(needed)}, {format_size(available)} are available",
-        remedy="" if fits else _what_fits(plan, model, batch, available * _OTHER_USES, compiled),
+        detail=(
+            f"training takes about {format_size(needed)}; {format_size(available)} are available, "
+            f"{format_size(memory_limit(available))} may be taken"
+        ),
+        remedy="" if fits else _what_fits(plan, model, batch, memory_limit(available), compiled),
     )
 
 

@@ -25,7 +25,7 @@ from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.learning.writing import WritingRecipe
 from lavra.tasks.rewrite import REWRITE
 from lavra.tokens import Tokenizer
-from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.conversation import rendered_ids, with_template
 
 ANSWER_TOKENS: Final = 32  # of an answer that is shown
 _NAME_TOKENS: Final = 16  # of one that only names
@@ -69,8 +69,8 @@ class Pupil:
 
     def __init__(self, base: Path, config: FinetuneConfig) -> None:
         tokenizer = Tokenizer.load(base)
-        if config.task is CHAT and tokenizer.chat_template is None:
-            tokenizer = tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
+        if config.task is CHAT:
+            tokenizer = with_template(tokenizer)
         self.base, self.config, self.tokenizer = base, config, tokenizer
         torch.manual_seed(config.seed)
         model, _ = load_model(base, dtype=torch.float32, device=pick_device())
@@ -121,7 +121,7 @@ class Pupil:
     def _read(self, one: Instruction) -> str | tuple[int, ...]:
         """A conversation carries its own special tokens; around a source the model's are put."""
         prompt = self._prompt(one)
-        return tuple(self.tokenizer.encode(prompt)) if self.config.task is CHAT else prompt
+        return tuple(rendered_ids(self.tokenizer, prompt)) if self.config.task is CHAT else prompt
 
     def _samples(self, rows: Sequence[Instruction]) -> list[Sample]:
         places = (Place(file=one.source, line=number) for number, one in enumerate(rows, start=1))

@@ -22,10 +22,8 @@ from lavra.base.files import read_json, write_json
 from lavra.base.units import format_duration
 from lavra.train.objective import AnyObjective, LossModule, autocast
 
-LEAST_STEPS: Final = 4
-"""Of a run; fewer teach nothing."""
-
 CHOSEN_FILE: Final = "chosen.json"
+LEAST_STEPS: Final = 4  # of a run; fewer teach nothing
 SECONDS_BETWEEN_SAVES: Final = 30.0
 """Work of a run with a budget that a kill may cost."""
 

@@ -23,7 +23,7 @@ from lavra.tasks.learning.recipe import Recipe, Scores
 from lavra.tasks.learning.recipes import make_recipe
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.learning.writing import meet_without_space
-from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.conversation import with_template
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import TrainResult
 
@@ -121,7 +121,7 @@ def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Toke
     writing = config.task.writing
     if writing is not None and writing.is_chat and tokenizer.chat_template is None:
         note = "the tokenizer has no chat template: lavra's plain one is used, and saved with the model"
-        return tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE), (note,)
+        return with_template(tokenizer), (note,)
     if writing is not None and meet_without_space(data.train, config.separator):
         return tokenizer, (
             "some sources and targets meet without a space; where a decoder is to tell them apart, end the sources "

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from lavra.adapt.footprint import Footprint, footprint
 from lavra.adapt.inject import Counts, count_parameters
 from lavra.base.errors import InputError
 from lavra.data.labelled.problems import DataReport
@@ -17,6 +16,7 @@ from lavra.tasks.learning.settings import SupervisedConfig
 from lavra.tasks.scoring.heads import majority
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import OptimizerConfig, ScheduleConfig, TrainConfig
+from lavra.train.estimate import MemoryEstimate, module_memory
 
 ConfigOf = TypeVar("ConfigOf", bound=SupervisedConfig)
 
@@ -49,9 +49,9 @@ class PreparedRun(Generic[ConfigOf]):
         """What is wrong with the data."""
         return self.data.reports(self.lesson.troubles)
 
-    def footprint(self) -> Footprint:
+    def footprint(self) -> MemoryEstimate:
         """Memory of training."""
-        return footprint(self.recipe.module(), self.lesson.objective, self.config.precision)
+        return module_memory(self.recipe.module(), self.lesson.objective, self.train)
 
     @property
     def parameters(self) -> Counts:

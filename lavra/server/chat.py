@@ -21,7 +21,8 @@ from lavra.server.reading import read_all, read_pieces
 from lavra.server.requests import check_samples, generate_request, plain_messages, remaining
 from lavra.server.schemas import ChatBody, TemplateBody
 from lavra.server.served import ServedModel
-from lavra.server.tool_calls import Tools, find_calls, read_tools, with_index
+from lavra.server.tool_calls import Tools, find_calls, offered_tools, read_tools, with_index
+from lavra.tokens.conversation import rendered_ids
 
 
 @dataclass(kw_only=True)
@@ -54,8 +55,10 @@ def chat_router(edge: Edge) -> APIRouter:
         model = edge.models.named(body.model)
         warnings = idle_fields(body, strict=edge.config.strict)
         messages = plain_messages(body.messages)
-        prompt = await run_in_threadpool(model.chat_prompt, messages, None, body.chat_template_kwargs)
-        return JSONResponse({"prompt": prompt, "tokens": model.tokenizer.encode(prompt), "warnings": warnings})
+        offered = None if not body.tools else offered_tools(body.tools)
+        prompt = await run_in_threadpool(model.chat_prompt, messages, offered, body.chat_template_kwargs)
+        tokens = rendered_ids(model.tokenizer, prompt)
+        return JSONResponse({"prompt": prompt, "tokens": tokens, "warnings": warnings})
 
     return router
 
@@ -69,7 +72,7 @@ def _start(edge: Edge, body: ChatBody, tenant: str) -> _Asked:
     if tools.demanded and body.response_format is not None and body.response_format.type != "text":
         raise InputError("tool_choice demands a call and response_format another form; leave one of them out")
     text = model.chat_prompt(plain_messages(body.messages), tools.offered, body.chat_template_kwargs)
-    prompt = tuple(model.tokenizer.encode(text))
+    prompt = tuple(rendered_ids(model.tokenizer, text))
     most = body.max_completion_tokens or body.max_tokens or remaining(model, prompt)
     n = check_samples("n", body.n, edge.config)
     request = generate_request(

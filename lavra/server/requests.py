@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
+from lavra.data.labelled.tables import UnusableError
+from lavra.data.labelled.tool_calls import WRITE_CALL, tool_call
 from lavra.server.config import ServeConfig
 from lavra.server.schemas import Message, ResponseFormat, Sampled
 from lavra.server.served import ServedModel
@@ -134,12 +136,25 @@ def remaining(model: ServedModel, prompt: Sequence[int]) -> int:
 
 
 def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages as templates read them: parts of text joined, nothing else dropped.
+    """Messages as templates read them and as training reads a file's: parts of text joined, arguments as objects.
 
     Raises:
-        InputError: a part is not text.
+        InputError: a part is not text, or a tool call is malformed.
     """
-    return [{**message.model_dump(exclude_none=True), "content": _text(message)} for message in messages]
+    return [_plain(message, number) for number, message in enumerate(messages, start=1)]
+
+
+def _plain(message: Message, number: int) -> dict[str, Any]:
+    fields = {**message.model_dump(exclude_none=True), "content": _text(message)}
+    calls = fields.get("tool_calls")
+    if not calls:
+        return fields
+    if not isinstance(calls, list):
+        raise InputError(f"tool_calls of message {number} is no list; {WRITE_CALL}")
+    try:
+        return {**fields, "tool_calls": [tool_call(call, number) for call in calls]}
+    except UnusableError as error:
+        raise InputError(f"{error.what}; {error.remedy}") from error
 
 
 def _text(message: Message) -> str:
@@ -150,4 +165,4 @@ def _text(message: Message) -> str:
         if part.get("type") != "text" or not isinstance(part.get("text"), str):
             raise InputError(f"a message has a part of type {part.get('type')!r}; only text is understood here")
         parts.append(part["text"])
-    return "".join(parts)
+    return "\n".join(parts)

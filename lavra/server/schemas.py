@@ -233,6 +233,7 @@ class TemplateBody(Body):
     """`POST /apply-template`."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
 

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError, nearest
 from lavra.base.types import Constraint, ConstraintKind
-from lavra.server.schemas import ChatBody
+from lavra.data.labelled.tool_calls import function_schema
+from lavra.server.schemas import ChatBody, Tool
 
 _TAGGED: Final = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
@@ -68,8 +69,12 @@ def read_tools(body: ChatBody) -> Tools:
         if tool.function.name in schemas:
             raise InputError(f"two tools are called {tool.function.name!r}; give one of them another name")
         schemas[tool.function.name] = tool.function.parameters or {"type": "object", "properties": {}}
-    offered = [tool.model_dump(exclude_none=True) for tool in body.tools]
-    return Tools(offered=offered, schemas=schemas, demanded=_demanded(body, schemas))
+    return Tools(offered=offered_tools(body.tools), schemas=schemas, demanded=_demanded(body, schemas))
+
+
+def offered_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """Functions as templates read them, and as training shows them."""
+    return [function_schema(tool.model_dump()) for tool in tools]
 
 
 def _demanded(body: ChatBody, schemas: Mapping[str, Any]) -> tuple[str, ...]:

@@ -30,23 +30,43 @@ from lavra.base.errors import InputError
 
 DEFAULT_CHAT_TEMPLATE = """\
 {{ bos_token }}
+{%- if messages and messages[0]['role'] == 'system' %}
+    {{- messages[0]['content'] + '\\n' }}
+{%- endif %}
+{%- if tools %}
+    {{- '### Tools:\\n' }}
+    {%- for tool in tools %}
+        {{- tool | tojson + '\\n' }}
+    {%- endfor %}
+{%- endif %}
 {%- for message in messages %}
     {%- if message['role'] == 'user' %}
         {{- '### User:\\n' + message['content'] + '\\n' }}
+    {%- elif message['role'] == 'tool' %}
+        {{- '### Tool:\\n' + message['content'] + '\\n' }}
+    {%- elif message['role'] == 'assistant' and message['tool_calls'] %}
+        {{- '### Assistant:\\n' + (message['content'] + '\\n' if message['content'] else '') }}
+        {%- for call in message['tool_calls'] %}
+            {%- set arguments = call['function']['arguments'] %}
+            {{- '<tool_call>{"name": ' + call['function']['name'] | tojson + ', "arguments": ' }}
+            {{- (arguments if arguments is string else arguments | tojson) + '}</tool_call>' }}
+        {%- endfor %}
+        {{- eos_token + '\\n' }}
     {%- elif message['role'] == 'assistant' %}
         {{- '### Assistant:\\n' + message['content'] + eos_token + '\\n' }}
-    {%- elif message['role'] == 'system' and loop.first %}
-        {{- message['content'] + '\\n' }}
-    {%- else %}
+    {%- elif message['role'] != 'system' or not loop.first %}
         {{- raise_exception("role '" + message['role'] + "' at message " + loop.index|string + " is not known here: "
-            + "use user, assistant, or one system message at the beginning") }}
+            + "use user, assistant, tool, or one system message at the beginning") }}
     {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}
     {{- '### Assistant:\\n' }}
 {%- endif %}
 """
-"""A plain template for a model that has none and only one special token; used only where it is asked for."""
+"""A plain template for a model that has none and only one special token; used only where it is asked for.
+
+Functions are offered as JSON, a line each, and called in the form that `lavra serve` finds in what a model writes.
+"""
 
 _MAX_PRODUCT = 1_000_000  # longest string or list a template may make by multiplication
 _MAX_POWER = 64  # largest exponent

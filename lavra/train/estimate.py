@@ -2,9 +2,10 @@
 
 Operations are counted from the configuration: three matrix products (forward, and backward by input and by weight) a
 matrix and token, 2 operations a product's element, plus attention's two products.  Bytes are not estimated by a
-formula for each family: the very model is run once on *fake* tensors, which have shapes and no data, and what
-autograd keeps for the backward pass is added up; where activations are recomputed, the backward pass is run too, and
-what is alive at its worst moment counts.
+formula for each family: the very model is run once and what autograd keeps for the backward pass is added up.  A model
+that is not built yet runs on *fake* tensors, which have shapes and no data (`training_memory`); one that is there, with
+its head and adapters, runs on a real batch (`module_memory`).  Where activations are recomputed, the backward pass is
+run too, and what is alive at its worst moment counts.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from lavra.model import EncoderDecoder, Model, ModelConfig, build_model
 from lavra.model.config import Kind
 from lavra.model.loss import chunk_rows
 from lavra.train.compile import checkpointed_activations
-from lavra.train.config import TrainConfig
+from lavra.train.config import Parallel, TrainConfig
 from lavra.train.kept import noting_kept
 from lavra.train.loop import block_matrices
-from lavra.train.objective import autocast
+from lavra.train.objective import AnyObjective, LossModule, autocast
+from lavra.train.used_rows import only_used_rows
 
 # Resident memory of a process that imported torch and lavra and has trained a very small model; and what torch.compile
 # leaves in it (its workers are processes of their own).  Fitted to benchmarks/estimates.py on Linux x86-64.
@@ -38,19 +40,26 @@ COMPILER: Final = 150_000_000
 # norms and rotations instead of storing them (fitted to benchmarks/estimates.py).
 _KEPT_COMPILED: Final = 0.8
 
+_SHARE: Final = 0.9  # of the memory that is available; the rest belongs to the machine's other programs
+
+
+def memory_limit(available: int) -> float:
+    """Bytes a run may take of those that are available."""
+    return available * _SHARE
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
     """Bytes of a training process at its worst moment, by what holds them.
 
     Attributes:
-        process: Python, torch, and what the compiler leaves behind.
-        weights: parameters, float32.
-        gradients: of all of them.
+        process: Python, torch, and what the compiler leaves behind; 0 where the process that asks trains itself.
+        weights: of the whole model, with the copies that are trained in place of a table.
+        gradients: of all that is trained.
         optimizer: its state.
         update: what an optimizer step needs besides, for the largest group it updates at once.
         activations: what the forward pass keeps for the backward one; recomputed ones at the backward's worst moment.
-        loss: the chunked cross-entropy's gradients and one chunk of logits.
+        loss: what the chunked cross-entropy holds and no activation does: gradients, and one chunk of logits.
     """
 
     process: int
@@ -64,8 +73,17 @@ class MemoryEstimate:
     @property
     def total(self) -> int:
         """At the worst moment: activations are gone when the optimizer needs its room."""
-        lasting = self.process + self.weights + self.gradients + self.optimizer
-        return lasting + max(self.activations + self.loss, self.update)
+        return self.lasting + max(self.activations + self.loss, self.update)
+
+    @property
+    def lasting(self) -> int:
+        """All but what a step takes and gives back."""
+        return self.process + self.weights + self.training
+
+    @property
+    def training(self) -> int:
+        """Gradients and optimizer state."""
+        return self.gradients + self.optimizer
 
     def rows(self) -> list[tuple[str, int]]:
         """Every part by name, the total last."""
@@ -92,17 +110,67 @@ def training_memory(
             kept = _peak_bytes(model, train, fake)
         else:
             kept = round(_kept_bytes(model, train, fake) * (_KEPT_COMPILED if compiled else 1))
-    weights = sum(parameter.nbytes for parameter in model.parameters())
-    muon, largest = _muon_bytes(model) if train.optimizer.kind == "muon" else (0, 0)
-    return MemoryEstimate(
+    return _estimate(
+        model,
+        train,
         process=PROCESS + COMPILER * compiled,
-        weights=weights,
-        gradients=weights,
-        optimizer=2 * (weights - muon) + muon,
-        update=4 * largest,  # float32 directions, twice while stacked, and the bf16 iterates
+        weights=sum(parameter.nbytes for parameter in model.parameters()),
         activations=kept,
         loss=_loss_bytes(config, train, batch, device, compiled=compiled),
     )
+
+
+def module_memory(model: nn.Module, objective: AnyObjective, train: TrainConfig) -> MemoryEstimate:
+    """Bytes that training a model will take in this process; one forward pass is done, and nothing changes.
+
+    Args:
+        model: as it is to be trained, on its device.
+        objective: whose first batch is the largest, as that of rows grouped by length is.
+        train: the run's settings.
+    """
+    stored, training, state = _storages(model), model.training, torch.random.get_rng_state()
+    device, batch = next(model.parameters()).device, objective.batches.batch(0)
+    model.train()  # dropout keeps its masks, and attention its weights
+    with only_used_rows(model, objective, Parallel.NONE):
+        stored |= _storages(model)
+        with noting_kept(stored.values()) as kept, autocast(device, train.precision):
+            LossModule(model, objective.loss)(batch.to(device))
+        estimate = _estimate(
+            model,
+            train,
+            process=0,
+            weights=sum(tensor.untyped_storage().nbytes() for tensor in stored.values()),
+            activations=kept.num_bytes,
+            loss=_chunk_bytes(_vocabulary(model), train, batch, device) if isinstance(batch, Batch) else 0,
+        )
+    model.train(training)
+    torch.random.set_rng_state(state)
+    return estimate
+
+
+def _estimate(
+    model: nn.Module, train: TrainConfig, *, process: int, weights: int, activations: int, loss: int
+) -> MemoryEstimate:
+    """With gradients and the optimizer's state of all that is trained."""
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    muon, largest = _muon_bytes(model) if train.optimizer.kind == "muon" else (0, 0)
+    return MemoryEstimate(
+        process=process,
+        weights=weights,
+        gradients=trained,
+        optimizer=2 * (trained - muon) + muon,  # AdamW's two moments, Muon's momentum
+        update=4 * largest,  # float32 directions, twice while stacked, and the bf16 iterates
+        activations=activations,
+        loss=loss,
+    )
+
+
+def _vocabulary(model: Any) -> int:
+    return len(model.head_weight)
+
+
+def _storages(model: nn.Module) -> dict[int, Tensor]:
+    return {tensor.untyped_storage()._cdata: tensor for tensor in (*model.parameters(), *model.buffers())}
 
 
 def _kept_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
@@ -185,20 +253,32 @@ def _hidden(model: Any, batch: Batch) -> Tensor:
 
 def _loss_bytes(config: ModelConfig, train: TrainConfig, batch: Batch, device: torch.device, *, compiled: bool) -> int:
     """As `lavra.model.loss` holds them: the head and its gradient, the hidden states and theirs, one chunk's logits."""
-    width = 2 if train.precision == "bf16" else 4
-    rows = min(chunk_rows(config.vocab_size, device), batch.num_targets)
+    width = _width(train)
     head = config.vocab_size * config.hidden_size * (4 + width)
-    # Compiled, scores and their gradient are made in one pass; else scores, exponentials and hits are kept by the way.
-    chunk = rows * config.vocab_size * (2 * width + (4 if compiled else 16))
+    chunk = _chunk_bytes(config.vocab_size, train, batch, device, compiled=compiled)
     return head + 2 * batch.num_targets * config.hidden_size * width + chunk
 
 
+def _chunk_bytes(
+    vocab_size: int, train: TrainConfig, batch: Batch, device: torch.device, *, compiled: bool = False
+) -> int:
+    """One chunk of logits and what is made of it."""
+    rows = min(chunk_rows(vocab_size, device), batch.num_targets)
+    # Compiled, scores and their gradient are made in one pass; else scores, exponentials and hits are kept by the way.
+    return rows * vocab_size * (2 * _width(train) + (4 if compiled else 16))
+
+
+def _width(train: TrainConfig) -> int:
+    """Bytes of a number that a matrix product gives."""
+    return 2 if train.precision == "bf16" else 4
+
+
 def _muon_bytes(model: nn.Module) -> tuple[int, int]:
-    """Bytes of the matrices Muon updates, and of its largest group of equal shapes."""
+    """Bytes of the trained matrices Muon updates, and of its largest group of equal shapes."""
     names = block_matrices(model)
     groups: dict[torch.Size, int] = {}
     for name, parameter in model.named_parameters():
-        if name in names:
+        if name in names and parameter.requires_grad:
             groups[parameter.shape] = groups.get(parameter.shape, 0) + parameter.nbytes
     return sum(groups.values()), max(groups.values(), default=0)
 

@@ -9,8 +9,10 @@ import pytest
 
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
-from lavra.doctor import examine as doctor
-from lavra.doctor.examine import examine, machine_checks
+from lavra.doctor import machine
+from lavra.doctor.checks import CHECKS, Needs
+from lavra.doctor.examine import examine
+from lavra.doctor.machine import Machine, disk_check
 from lavra.pipeline import fit
 from lavra.pipeline.fit import DoesNotFitError, memory_check, must_pass, time_check
 from lavra.pipeline.plan import Plan
@@ -40,8 +42,17 @@ PLAN = Plan(
 def test_every_check_of_a_small_run_passes(text: Path, tmp_path: Path):
     checks = list(examine(settings(text), Workspace.open(tmp_path / "w"), silent))
     names = [check.name for check in checks]
-    wanted = ["memory", "time", "tokenizer round trip", "stop token", "packed = unpacked", "save and resume"]
-    assert set(wanted) <= set(names)
+    wanted = [
+        "memory",
+        "time",
+        "tokenizer round trip",
+        "stop token",
+        "chat template",
+        "packed = unpacked",
+        "save and resume",
+    ]
+    assert {*wanted, "save and resume"} <= set(names)
+    assert names == [one.name for one in CHECKS if one.needs is not Needs.FINETUNING and one.name != "compiler"]
     assert [check for check in checks if not check.passed] == []
 
 
@@ -75,8 +86,8 @@ def test_a_run_that_would_take_too_long_is_refused(text: Path, tmp_path: Path, m
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    (disk,) = [check for check in machine_checks(tmp_path / "w" / "x") if check.name == "disk"]
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    disk = disk_check(Machine(workspace=tmp_path / "w" / "x"))
     assert not disk.passed
     assert "--workspace" in disk.remedy
 

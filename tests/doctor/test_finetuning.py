@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from lavra.base.checks import Check, CheckState
+from lavra.cli import doctor as verb
 from lavra.cli.main import main
 from lavra.data.batch import IGNORE, FixedShape
 from lavra.data.labelled.samples import PairSample, TextSample
 from lavra.data.rows.batches import RowBatches
 from lavra.data.rows.order import OrderConfig
 from lavra.doctor import finetuning as checks
+from lavra.doctor.checks import Needs, checks_of
 from lavra.doctor.data import (
     balance_check,
     left_out_check,
@@ -21,7 +24,7 @@ from lavra.doctor.data import (
     table_of,
     whole_lengths,
 )
-from lavra.doctor.finetuning import finetuning_checks, guess_check, memory_check, time_check
+from lavra.doctor.finetuning import guess_check, memory_check, time_check
 from lavra.doctor.rows import range_check, text_check
 from lavra.doctor.training import (
     accumulation_check,
@@ -96,7 +99,9 @@ def fails(check, *words):
     ],
 )
 def test_what_is_right_passes(tmp_path, kind, family, own):
-    found = list(finetuning_checks(ready(tmp_path, kind, family, max_tokens=64)))
+    found = list(
+        checks_of(Needs.FINETUNING, ready(tmp_path, kind, family, max_tokens=96))
+    )  # two conversations fill a row
     assert {*COMMON, *TRAINED, *own} <= {check.name for check in found}
     for check in found:
         assert check.passed, check
@@ -107,7 +112,7 @@ def test_what_is_right_passes(tmp_path, kind, family, own):
 @pytest.mark.parametrize("method", [method for method in Method if method is not Method.FULL])
 def test_every_method_passes(tmp_path, method):
     family = "llama" if method is Method.PREFIX else "bert"
-    for check in finetuning_checks(ready(tmp_path, "classify", family, method=method)):
+    for check in checks_of(Needs.FINETUNING, ready(tmp_path, "classify", family, method=method)):
         assert check.passed, check
 
 
@@ -116,7 +121,7 @@ def test_the_model_is_as_it_was(tmp_path):
     module = prepared.recipe.module()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     training = module.training
-    list(finetuning_checks(prepared))
+    list(checks_of(Needs.FINETUNING, prepared))
     assert module.training is training
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())
@@ -343,7 +348,7 @@ def test_what_does_not_fit_is_refused_and_what_would_is_named(tmp_path, monkeypa
     fails(memory_check(prepared), "--batch-size 4 --accumulation 2")
     monkeypatch.setattr(checks, "available_memory", lambda: 1000)
     fails(memory_check(prepared), "--method lora")
-    assert [check.name for check in finetuning_checks(prepared)][-1] == "memory"  # nothing is trained
+    assert [check.name for check in checks_of(Needs.FINETUNING, prepared)][-1] == "memory"  # nothing is trained
 
 
 def test_a_run_of_days_is_found(tmp_path):
@@ -383,6 +388,12 @@ def test_rows_that_see_their_neighbours_are_found(tmp_path):
 
     assert rows_alone_check(prepared).passed
     fails(rows_alone_check(with_objective(prepared, loss=leaky)), "neighbours")
+
+
+def test_rows_of_one_conversation_say_that_nothing_was_tested(tmp_path):
+    check = rows_alone_check(ready(tmp_path, "chat", "llama", max_tokens=40))
+    assert check.state is CheckState.NOT_TESTED
+    assert "no row holds two documents" in check.detail
 
 
 @pytest.mark.parametrize("kind", ["classify", "ner"])
@@ -441,6 +452,18 @@ def test_the_verb_says_it_in_its_status(tmp_path, monkeypatch, capsys):
     assert not said["passed"]
     memory = next(check for check in said["checks"] if check["name"] == "memory")
     assert "--method lora" in memory["remedy"]
+
+
+def test_what_was_not_tested_is_said_and_is_no_failure(tmp_path, monkeypatch, capsys):
+    done = [Check(name="one", passed=True, detail="a"), Check(name="two", passed=False, tested=False, detail="b")]
+    monkeypatch.setattr(verb, "examine_finetuning", lambda *_: iter(done))
+    words = ["doctor", str(base_folder(tmp_path / "base")), "--task", "chat", "--data", "x.jsonl"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "pass  one: a\nnot tested  two: b\n\n1 of 2 checks passed, 1 not tested\n"
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["passed"] is True
+    assert [(one["passed"], one["tested"]) for one in said["checks"]] == [(True, True), (False, False)]
 
 
 @pytest.mark.parametrize(

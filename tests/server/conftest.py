@@ -20,6 +20,21 @@ from lavra.server.run import Server, address, open_socket
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 
+# A template that shows no tools, so that what is offered changes nothing of what is read.
+WITHOUT_TOOLS = """\
+{{ bos_token }}
+{%- for message in messages %}
+    {%- if message['role'] == 'assistant' %}
+        {{- '### Assistant:\\n' + message['content'] + eos_token + '\\n' }}
+    {%- else %}
+        {{- '### User:\\n' + message['content'] + '\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '### Assistant:\\n' }}
+{%- endif %}
+"""
+
 
 def served(name, family="llama", *, template=None, num_blocks=128, context=64, **settings):
     model = tiny_in_process(family, max_positions=context)
@@ -55,7 +70,7 @@ def url():
     models = [
         served("writer"),
         served("talker", template=DEFAULT_CHAT_TEMPLATE),
-        served("long", template=DEFAULT_CHAT_TEMPLATE, context=256),
+        served("long", template=WITHOUT_TOOLS, context=256),
         served("translator", "t5"),
         served("embedder", "bert"),
     ]

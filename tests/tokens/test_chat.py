@@ -137,8 +137,8 @@ def test_a_template_that_refuses_is_an_error_with_its_words(pair) -> None:
     ours = pair[0].with_chat_template(MISTRAL)
     with pytest.raises(InputError, match="refuses this conversation: After the optional system message, roles must"):
         ours.apply_chat_template([{"role": "assistant", "content": "first"}])
-    with pytest.raises(InputError, match="role 'tool' at message 1 is not known here: use user"):
-        pair[0].with_chat_template(DEFAULT_CHAT_TEMPLATE).apply_chat_template([{"role": "tool", "content": "x"}])
+    with pytest.raises(InputError, match="role 'critic' at message 1 is not known here: use user"):
+        pair[0].with_chat_template(DEFAULT_CHAT_TEMPLATE).apply_chat_template([{"role": "critic", "content": "x"}])
 
 
 def test_no_template_is_an_error_with_a_remedy(pair) -> None:

@@ -7,8 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lavra.model import build_model
+from lavra.model.block import Block
 from lavra.train import OptimizerConfig
-from lavra.train.estimate import training_flops, training_memory
+from lavra.train.estimate import memory_limit, module_memory, training_flops, training_memory
 from lavra.train.loop import block_matrices
 from lavra.train.optim import build_optimizers
 from tests.train.test_checks import objective
@@ -105,3 +106,39 @@ def test_checkpointing_and_fewer_rows_take_less(tmp_path):
     assert total().total == sum(size for _, size in total().rows()[:4]) + max(
         total().activations + total().loss, total().update
     )
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_is_there_is_estimated_as_one_that_is_not(tmp_path, family, kind):
+    """One pass on real tensors, loss included, and one on fake ones with a formula for the loss."""
+    config, made = tiny_config(family), objective(tmp_path, family)
+    wanted, model = settings(optimizer=OptimizerConfig(kind=kind)), build_model(config)
+    planned = training_memory(config, wanted, made.batches.batch(0), compiled=False)
+    there = module_memory(model, made, wanted)
+    for name in ("weights", "gradients", "optimizer", "update"):
+        assert getattr(there, name) == getattr(planned, name), name
+    assert there.activations + there.loss == pytest.approx(planned.activations + planned.loss, rel=0.15)
+    assert (
+        there.total
+        < planned.total
+        == there.total + planned.process - (there.activations + there.loss - planned.activations - planned.loss)
+    )
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_what_is_frozen_has_no_gradient(tmp_path):
+    made, model = objective(tmp_path, "llama"), build_model(tiny_config())
+    whole = module_memory(model, made, settings(optimizer=OptimizerConfig(kind="muon")))
+    next(part for part in model.modules() if isinstance(part, Block)).requires_grad_(False)
+    part = module_memory(model, made, settings(optimizer=OptimizerConfig(kind="muon")))
+    frozen = sum(one.nbytes for one in model.parameters() if not one.requires_grad)
+    assert part.weights == whole.weights
+    assert whole.gradients - part.gradients == frozen > 0
+    assert whole.optimizer - frozen >= part.optimizer >= whole.optimizer - 2 * frozen
+    assert part.training == part.gradients + part.optimizer
+
+
+def test_a_tenth_is_left_to_others():
+    assert memory_limit(1000) == 900

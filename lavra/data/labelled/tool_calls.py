@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lavra.data.labelled.tables import UnusableError, shown
@@ -45,14 +45,27 @@ def tools_of(value: Any) -> tuple[Mapping[str, Any], ...] | None:
     tools = _parsed(value, "the tools", WRITE_TOOLS)
     if not isinstance(tools, list):
         raise UnusableError(f"the tools are {shown(tools)}, not a list", WRITE_TOOLS)
-    return tuple(_schema(tool) for tool in tools) or None
+    return tuple(function_schema(tool) for tool in tools) or None
 
 
-def _schema(tool: Any) -> Mapping[str, Any]:
-    inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
+def function_schema(tool: Any) -> dict[str, Any]:
+    """A function that may be called, in the one order of keys that training and serving show: a template may dump it.
+
+    Raises:
+        UnusableError: it has no name.
+    """
+    outer = tool if isinstance(tool, Mapping) and "function" in tool else {"function": tool}
+    inner = outer["function"]
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
         raise UnusableError(f"the tool {shown(tool)} has no name", WRITE_TOOLS)
-    return tool if "function" in tool else {"type": "function", "function": tool}
+    function = _ordered(inner, ("name", "description", "parameters"))
+    return _ordered({"type": "function", **outer, "function": function}, ("type", "function"))
+
+
+def _ordered(fields: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any]:
+    """The fields that say something, some of them in front."""
+    names = [*(name for name in first if name in fields), *(name for name in fields if name not in first)]
+    return {name: fields[name] for name in names if fields[name] is not None}
 
 
 def _parsed(value: Any, name: str, remedy: str) -> Any:

@@ -25,6 +25,7 @@ from lavra.data.labelled.samples import ChatSample, Place, Trouble
 from lavra.data.rows.chat_spans import Conversation, TemplateError, conversation
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.language import LanguageRows, Sequences
+from lavra.tokens.conversation import rendered_encodings
 from lavra.tokens.tokenizer import Tokenizer
 
 Turns = Literal["all", "last"]
@@ -93,7 +94,7 @@ def _encoded(
         chunk = range(start, min(start + _CHUNK, len(samples)))
         rendered = [_rendered(samples[number], tokenizer, turns, variables, special) for number in chunk]
         texts = [one.text for one in rendered if isinstance(one, Conversation)]
-        encodings = iter(tokenizer.backend.encode_batch(texts, add_special_tokens=False))
+        encodings = iter(rendered_encodings(tokenizer, texts))
         for number, one in zip(chunk, rendered, strict=True):
             yield number, one if isinstance(one, Trouble) else (one, next(encodings))
 

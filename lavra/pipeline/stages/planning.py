@@ -22,12 +22,12 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.fit import LEAST_STEPS, memory_check, must_pass, time_check
+from lavra.pipeline.fit import memory_check, must_pass, time_check
 from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.training import PretrainRun, lead
-from lavra.runs.budget import save_every
+from lavra.runs.budget import LEAST_STEPS, save_every
 from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
 

@@ -1,0 +1,75 @@
+"""What `lavra doctor` checks of the machine: Python, torch, compiler, disk."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from lavra.base.checks import Check
+from lavra.base.device import find_compiler
+from lavra.base.units import format_size
+
+_LEAST_DISK: Final = 1_000_000_000  # bytes
+_OLDEST, _NEWEST = (3, 11), (3, 14)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a run finds where it is made.
+
+    Attributes:
+        workspace: folder whose disk the result would be on.
+        compiles: whether the run would compile anything.
+    """
+
+    workspace: Path
+    compiles: bool = True
+
+
+def python_check(machine: Machine) -> Check:
+    """Whether this Python is one that lavra is tested with."""
+    own, passed = sys.version_info[:2], _OLDEST <= sys.version_info[:2] <= _NEWEST
+    return Check(
+        name="Python",
+        passed=passed,
+        detail=".".join(map(str, sys.version_info[:3])),
+        remedy="" if passed else f"install Python 3.{_OLDEST[1]} to 3.{_NEWEST[1]}; 3.{own[1]} is not tested",
+    )
+
+
+def torch_check(machine: Machine) -> Check:
+    """Which torch there is, and what it computes on."""
+    where = "CUDA" if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
+    detail = f"{torch.__version__}, {where}, {torch.get_num_threads()} threads"
+    return Check(name="PyTorch", passed=True, detail=detail)
+
+
+def compiler_check(machine: Machine) -> Check | None:
+    """Whether training is compiled: used where there is a compiler, never required.
+
+    Returns:
+        None where the run compiles nothing.
+    """
+    if not machine.compiles:
+        return None
+    compiler = find_compiler()
+    detail = f"{compiler}, training is compiled" if compiler else "none: training runs uncompiled, and slower"
+    return Check(name="compiler", passed=True, detail=detail)
+
+
+def disk_check(machine: Machine) -> Check:
+    """Whether the disk of the workspace, which need not be there yet, has room."""
+    folders = (machine.workspace, *machine.workspace.resolve().parents)
+    free = shutil.disk_usage(next(folder for folder in folders if folder.exists())).free
+    enough = free >= _LEAST_DISK
+    return Check(
+        name="disk",
+        passed=enough,
+        detail=f"{format_size(free)} free, {format_size(_LEAST_DISK)} are needed",
+        remedy="" if enough else f"free {format_size(_LEAST_DISK)}, or name another --workspace",
+    )

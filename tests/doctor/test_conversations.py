@@ -1,0 +1,100 @@
+"""A run that would learn conversations with two beginnings, with none, or otherwise than they are served, is found."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lavra.base.tasks import Task
+from lavra.doctor.checks import Needs, checks_of
+from lavra.doctor.conversations import beginning_check, serving_check
+from lavra.doctor.data import table_of
+from lavra.runs.finetune import prepare
+from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer
+from lavra.tokens.checks import template_check
+from lavra.tokens.conversation import begins_texts
+from tests.doctor.test_finetuning import different, fails, ready, with_table
+from tests.runs.tasks import base_folder, rows, tokenizer, write
+
+NONE = DEFAULT_CHAT_TEMPLATE.removeprefix("{{ bos_token }}\n")
+TWO = "{{ bos_token }}" + DEFAULT_CHAT_TEMPLATE
+# Llama 2's: every question begins a text.
+EACH = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[' + m['content'] + ']' }}{% else %}"
+    "{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def talking(tmp_path, template, found=None, **settings):
+    """A chat run with a model of this template."""
+    data = write(tmp_path / "data.jsonl", different(rows("chat", 60)) if found is None else found)
+    base = base_folder(tmp_path / "base", "llama")
+    tokenizer("llama").with_chat_template(template).save(base)
+    return prepare(FinetuneConfig(task=Task.CHAT, data=data, batch_size=8, heldout_fraction=0.2, **settings), base)
+
+
+@pytest.mark.parametrize(("template", "says"), [(NONE, "is missing in front"), (TWO, "stands 2 times in front")])
+def test_a_run_that_begins_twice_or_never_fails(tmp_path, template, says):
+    prepared = talking(tmp_path, template)
+    fails(beginning_check(prepared), says, "{{ bos_token }} once")
+    failed = [check.name for check in checks_of(Needs.FINETUNING, prepared) if check.failed]
+    assert failed == ["one beginning of text"]
+
+
+@pytest.mark.parametrize("template", [DEFAULT_CHAT_TEMPLATE, EACH])
+def test_one_beginning_passes(tmp_path, template):
+    prepared = talking(tmp_path, template)
+    assert beginning_check(prepared).passed
+    assert serving_check(prepared).passed
+
+
+@pytest.mark.parametrize("method", [Method.PROMPT, Method.LORA])
+def test_a_soft_prompt_in_front_is_no_text(tmp_path, method):
+    prepared = ready(tmp_path, "chat", "llama", method=method)
+    assert beginning_check(prepared).passed
+    assert serving_check(prepared).passed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(lambda ids: ids[1:], "is missing"), (lambda ids: np.concatenate([ids[:1], ids]), "stands 2 times")],
+)
+@pytest.mark.parametrize("kind", ["chat", "text2text"])
+def test_rows_that_are_made_wrongly_are_found(tmp_path, kind, change, says):
+    prepared = ready(tmp_path, kind, "llama")
+    assert beginning_check(prepared).passed
+    table = table_of(prepared)
+    inputs = tuple(change(ids) for ids in table.sequences.inputs)
+    wrong = with_table(prepared, replace(table, sequences=replace(table.sequences, inputs=inputs)))
+    fails(beginning_check(wrong), says)
+    if kind == "chat":
+        fails(serving_check(wrong), "differs at token")
+
+
+def test_a_token_that_is_not_served_is_found(tmp_path):
+    prepared = ready(tmp_path, "chat", "llama")
+    table = table_of(prepared)
+    inputs = [ids.copy() for ids in table.sequences.inputs]
+    inputs[-1][4] += 1
+    wrong = with_table(prepared, replace(table, sequences=replace(table.sequences, inputs=tuple(inputs))))
+    fails(serving_check(wrong), "differs at token 4")
+
+
+def test_where_nothing_is_begun_nothing_is_asked(tmp_path):
+    assert beginning_check(ready(tmp_path, "text2text", "t5")) is None
+    assert serving_check(ready(tmp_path, "text2text", "llama")) is None
+    assert beginning_check(ready(tmp_path, "classify", "llama")) is None
+
+
+def test_a_template_is_checked_as_it_is_learnt_and_served():
+    framed = tokenizer("llama")
+    assert begins_texts(framed)
+    assert template_check(framed.with_chat_template(DEFAULT_CHAT_TEMPLATE)).passed
+    fails(template_check(framed.with_chat_template(NONE)), "is missing in front", "{{ bos_token }}")
+    fails(template_check(framed.with_chat_template(TWO)), "stands 2 times")
+    fails(template_check(framed.with_chat_template("{{ nothing.at.all }}")), "mend chat_template.jinja")
+    plain = Tokenizer(Parts(backend=tokenizer("t5").backend, special=SpecialTokens(eos="</s>")))
+    assert not begins_texts(plain)
+    for template in (NONE, DEFAULT_CHAT_TEMPLATE):
+        assert template_check(plain.with_chat_template(template)).passed
