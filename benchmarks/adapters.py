@@ -44,7 +44,7 @@ METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 WITHOUT_VIRTUAL = (TAG, ANSWER)  # a soft prompt would move the words that tags and spans stand at
 STEPS: Final[Mapping[str, int]] = {"sst2": 1000}  # enough for the gain that is compared
-SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 64
+SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def run(args: argparse.Namespace, asked: FinetuneJob) -> Figures:
 
     def make() -> Figures:
         TASKS[asked.task].write(Path(asked.data), SMOKE_ROWS if args.smoke else None)
-        return measured("finetuning_ours:train_job", asdict(asked))
+        return measured("finetuning_ours:train_job", asdict(asked), apart=not args.smoke)
 
     name = f"{asked.task}-{asked.seed}-{asked.method}"
     return Kept(folder=args.cache).get(name, asked.settings(), make)

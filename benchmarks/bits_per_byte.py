@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from result import Result
+from small_text import SMALL_TEXT
 
 from lavra.base.units import parse_duration
 
@@ -29,26 +30,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--budget", default="4m", help="of each run: 4m, 10m or 30m have goals (default 4m)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="split seeds (default 0 1 2)")
-    parser.add_argument("--smoke", action="store_true", help="one seed, 10 seconds, uncompiled")
+    parser.add_argument("--smoke", action="store_true", help="one seed, 10 seconds, uncompiled, on a little text")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     budget, seeds = ("10s", [0]) if args.smoke else (args.budget, args.seeds)
+    more = ["--compile", "off", "--text", str(SMALL_TEXT)] if args.smoke else []
     runs = []
     for seed in seeds:
-        runs.append(run_up(budget, seed, "off" if args.smoke else "auto"))
+        runs.append(run_up(budget, seed, more))
         show(seed, runs[-1])
     if args.json:
         print(as_result(budget, seeds, runs).line())
     return 0
 
 
-def run_up(budget: str, seed: int, compile_: str) -> dict[str, Any]:
+def run_up(budget: str, seed: int, more: list[str]) -> dict[str, Any]:
     """One `lavra up --json` in a workspace of its own."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         command = [sys.executable, "-m", "lavra", "up", "--json", "--budget", budget, "--split-seed", str(seed)]
-        command += ["--compile", compile_]
-        done = subprocess.run([*command, "--workspace", str(Path(folder) / "w")], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            [*command, *more, "--workspace", str(Path(folder) / "w")], stdout=subprocess.PIPE, check=True
+        )
         seconds = time.monotonic() - began
     result = json.loads(done.stdout)
     metrics = result["stages"]["evaluate"]["metrics"]

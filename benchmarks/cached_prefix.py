@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from engine_speed import VOCAB_SIZE, make_model
+from random_model import VOCAB_SIZE, make_model
 from result import Result, print_table
 
 from lavra.api.load import load

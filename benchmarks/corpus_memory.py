@@ -34,7 +34,7 @@ THRESHOLD = CorpusConfig().dedup.threshold
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mb", type=int, default=1000, help="megabytes of text (default 1000)")
-    parser.add_argument("--smoke", action="store_true", help="32 megabytes")
+    parser.add_argument("--smoke", action="store_true", help="12 megabytes")
     parser.add_argument(
         "--folder", type=Path, help="where to put the text and the corpus (default: a temporary folder)"
     )
@@ -44,7 +44,7 @@ def main() -> int:
     if args.build:
         return build(Path(args.build[0]), Path(args.build[1]))
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        figures = measure(Path(folder), 32 if args.smoke else args.mb)
+        figures = measure(Path(folder), 12 if args.smoke else args.mb)
     report(figures)
     if args.json:
         print(as_result(figures).line())

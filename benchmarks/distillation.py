@@ -32,7 +32,7 @@ from lavra.runs.distill_settings import DistillRunConfig
 KEPT_BAR = 0.95
 ALL = ("sst2", "assin2")
 LAST_FILE = "tokenizer.json"  # of a teacher's folder: with it, all of it is written
-SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 64
+SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,21 +182,22 @@ def taught(args: argparse.Namespace, task: LabelledTask, folder: Path) -> Taught
             learning_rate=args.learning_rate,
             device=args.device,
         )
-        runs.append(run(job, Kept(folder=args.cache), folder / f"student-{task.name}-{seed}"))
+        out = folder / f"student-{task.name}-{seed}"
+        runs.append(run(job, Kept(folder=args.cache), out, apart=not args.smoke))
     return Taught(task=task, runs=runs)
 
 
-def run(job: LessonJob, kept: Kept, out: Path) -> Figures:
+def run(job: LessonJob, kept: Kept, out: Path, *, apart: bool) -> Figures:
     """A student's figures, kept or new; its teacher is finetuned where it is not there yet."""
 
     def make() -> Figures:
-        finetune_teacher(job)
-        return measured("distillation:teach", {**asdict(job), "out": str(out)})
+        finetune_teacher(job, apart=apart)
+        return measured("distillation:teach", {**asdict(job), "out": str(out)}, apart=apart)
 
     return kept.get(f"{job.task}-{job.seed}-student", job.settings(), make)
 
 
-def finetune_teacher(job: LessonJob) -> None:
+def finetune_teacher(job: LessonJob, *, apart: bool) -> None:
     """Write the teacher, unless it is there."""
     if (Path(job.teacher) / LAST_FILE).exists():
         return
@@ -210,7 +211,7 @@ def finetune_teacher(job: LessonJob) -> None:
         device=job.device,
         save=job.teacher,
     )
-    measured("finetuning_ours:train_job", asdict(asked))
+    measured("finetuning_ours:train_job", asdict(asked), apart=apart)
 
 
 def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from random_model import VOCAB_SIZE, make_model
 from result import Result, print_table
 from transformers import AutoModelForCausalLM, GenerationConfig
 
@@ -27,10 +27,7 @@ from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.engine import Engine, EngineConfig
 from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.in_process import InProcessModel
-from lavra.model import build_model, preset, save_checkpoint
-from lavra.tokens import TokenizerConfig, train_tokenizer
 
-VOCAB_SIZE = 8192
 BARS = {"1 stream": 1.5, "8 streams": 2.0, "16 streams": 2.0, "prompts": 1.0}
 SAMPLED = SamplingConfig(temperature=0.8, top_p=0.95, seed=0)
 PEER_SAMPLED = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0}
@@ -52,28 +49,6 @@ def main() -> int:
     if args.json:
         print(as_result(figures).line())
     return 0
-
-
-def make_model(
-    folder: Path, hidden_size: int, num_layers: int, *, max_positions: int = 1024, vocab_size: int = VOCAB_SIZE
-) -> Path:
-    """Random weights: what they say does not matter to how fast they say it."""
-    torch.manual_seed(0)
-    files = [
-        path.read_text(encoding="utf-8", errors="ignore")
-        for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    ]
-    train_tokenizer(files, TokenizerConfig(kind="bpe", vocab_size=vocab_size)).save(folder)
-    config = preset(
-        "llama",
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        num_layers=num_layers,
-        num_heads=hidden_size // 64,
-        max_positions=max_positions,
-    )
-    save_checkpoint(build_model(config), folder)
-    return folder
 
 
 def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int, device: str = "cpu") -> dict[str, Any]:

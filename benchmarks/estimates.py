@@ -69,12 +69,14 @@ CASES: Mapping[str, Case] = {
     "bert 256x6": Case(family="bert", hidden_size=256, num_layers=6, rows=16, sequence_length=256, compile="on"),
     "t5 256x4": Case(family="t5", hidden_size=256, num_layers=4, rows=16, sequence_length=256),
 }
-SMOKE = {"llama 128x4": replace(CASES["llama 128x4"], compile="off")}
+SMOKE = {"llama 128x4": replace(CASES["llama 128x4"], rows=8, compile="off")}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="the smallest configuration alone, uncompiled")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest configuration alone, uncompiled, on a little text"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--case", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -82,27 +84,28 @@ def main() -> int:
         print(json.dumps(measure(Case(**json.loads(args.case[0])), Path(args.case[1]))))
         return 0
     with tempfile.TemporaryDirectory() as name:
-        figures = {case: run(settings, Path(name)) for case, settings in (SMOKE if args.smoke else CASES).items()}
+        cases = SMOKE if args.smoke else CASES
+        figures = {case: run(settings, Path(name), small=args.smoke) for case, settings in cases.items()}
     show(figures)
     if args.json:
         print(as_result(figures).line())
     return 0
 
 
-def run(case: Case, folder: Path) -> dict[str, float]:
+def run(case: Case, folder: Path, *, small: bool) -> dict[str, float]:
     """One configuration: text and tokens here, training in a process of its own."""
-    prepare_family(folder / case.family, case.family)
+    prepare_family(folder / case.family, case.family, small=small)
     command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), str(folder / case.family)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
-def prepare_family(folder: Path, family: str) -> None:
+def prepare_family(folder: Path, family: str, *, small: bool) -> None:
     """Tokens and tokenizer of a family, once."""
     if folder.exists():
         return
-    prepare(folder, VOCAB_SIZE).save(folder / "tokenizer")
+    prepare(folder, VOCAB_SIZE, small=small).save(folder / "tokenizer")
     if family not in ("bert", "t5"):
         return
     corpus = Corpus.open(folder / "corpus")

@@ -36,7 +36,7 @@ from lavra.base.device import bf16_pays
 
 SECONDS_BAR, MEMORY_BAR = 0.6, 0.7
 ALL = ("sst2", "cola", "rte", "stsb", "assin2", "lener", "faquad", "xquad", "instruct", "instruct-t5")
-SMOKE_TASKS, SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = ("rte",), 6, 4, 64
+SMOKE_TASKS, SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = ("rte",), 6, 4, 16
 MB = 1e6
 
 
@@ -56,6 +56,7 @@ class Contest:
         bf16: whether both train in bf16.
         device: what both train on.
         kept: earlier results.
+        apart: each run in a process of its own.
         folder: for what is written meanwhile.
     """
 
@@ -70,6 +71,7 @@ class Contest:
     bf16: bool
     device: str
     kept: Kept
+    apart: bool
     folder: Path
 
     def job(self, task: LabelledTask, seed: int) -> FinetuneJob:
@@ -171,6 +173,7 @@ def main() -> int:
                 bf16=bf16_pays(torch.device(args.device)),
                 device=args.device,
                 kept=Kept(folder=args.cache),
+                apart=not args.smoke,
                 folder=Path(folder),
             )
             outcomes = [contend(contest, task) for task in contest.tasks]
@@ -215,7 +218,7 @@ def run_ours(contest: Contest, task: LabelledTask, seed: int) -> Figures:
 
     def make() -> Figures:
         task.write(Path(job.data), contest.rows)
-        return measured("finetuning_ours:train_job", asdict(job))
+        return measured("finetuning_ours:train_job", asdict(job), apart=contest.apart)
 
     return contest.kept.get(f"{task.name}-{seed}-ours", job.settings(), make)
 
@@ -230,7 +233,7 @@ def run_peer(contest: Contest, task: LabelledTask, seed: int) -> Figures:
         folder.mkdir()
         prepared = ready(job)
         theirs = export(prepared, folder, device=contest.device, compile_it=contest.compile)
-        figures = measured("finetuning_peer:train_job", peer_settings(theirs))
+        figures = measured("finetuning_peer:train_job", peer_settings(theirs), apart=contest.apart)
         return {**figures, "scores": scored(prepared, load_ragged(Path(theirs.out))["logits"])}
 
     name = f"{task.name}-{seed}-peer{'-compiled' if contest.compile else ''}"

@@ -11,7 +11,6 @@ import argparse
 import json
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from result import Result, print_table
+from small_text import SMALL_TEXT
 
 BAR = 0.85
 FAMILIES = ("bert", "t5")
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     budget, families = ("10s", ["bert"]) if args.smoke else (args.budget, args.families)
-    more = ["--compile", "off", "--text", f"{sysconfig.get_path('stdlib')}/asyncio"] if args.smoke else []
+    more = ["--compile", "off", "--text", str(SMALL_TEXT)] if args.smoke else []
     figures = {family: pretrain(family, budget, more) for family in families}
     show(figures)
     if args.json:

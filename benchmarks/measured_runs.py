@@ -2,7 +2,8 @@
 
 A process says what it needs only if it has done nothing else.  So each run is a fresh one: it imports torch, notes what
 it takes up by then, imports its side and gets ready, and from there to the last step its clock and the peak of its
-resident memory are what counts.  Nothing of lavra or of a peer is imported here.
+resident memory are what counts.  Nothing of lavra or of a peer is imported here.  Small runs share the process of the
+script: CPU seconds alone are compared, and starting an interpreter would take more of them than the training.
 
 Runs are long and machines are interrupted: what came of each is kept in a folder, with the settings it is the result
 of, and is not measured again while these stay the same.
@@ -29,6 +30,8 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # what Linux calls the resident peak in `clear_refs`
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before either side reads it: nothing is fetched while it is measured
 
 Figures = dict[str, Any]
 
@@ -127,12 +130,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=chosen, default="cpu", choices=("cpu", "cuda"), help="what all train on")
 
 
-def measured(entry: str, job: Mapping[str, Any]) -> Figures:
-    """Run `module:function` with a job and a `Meter` in a process of its own; what it returns, and what it took.
+def measured(entry: str, job: Mapping[str, Any], *, apart: bool = True) -> Figures:
+    """Run `module:function` with a job and a `Meter`; what it returns, and what it took.
+
+    Args:
+        entry: what to run.
+        job: its argument, of plain data.
+        apart: in a process of its own; in this one the figures of memory mean nothing.
 
     Raises:
-        RunError: it failed; its own message is above.
+        RunError: it failed in its process; its own message is above.
     """
+    if not apart:
+        return _measured_here(entry, json.loads(json.dumps(job)))
     with tempfile.TemporaryDirectory() as name:
         given, made = Path(name) / "job.json", Path(name) / "result.json"
         given.write_text(json.dumps(job), encoding="utf-8")
@@ -151,6 +161,11 @@ def measured(entry: str, job: Mapping[str, Any]) -> Figures:
 def child() -> None:
     """The other end of `measured`."""
     entry, given, made = sys.argv[1:]
+    figures = _measured_here(entry, json.loads(Path(given).read_text(encoding="utf-8")))
+    Path(made).write_text(json.dumps(figures), encoding="utf-8")
+
+
+def _measured_here(entry: str, job: Mapping[str, Any]) -> Figures:
     began = time.perf_counter()
     threads = importlib.import_module("torch").get_num_threads()
     meter = Meter(began)
@@ -159,8 +174,7 @@ def child() -> None:
     module, _, function = entry.partition(":")
     run = getattr(importlib.import_module(module), function)
     meter.imported()
-    result = run(json.loads(Path(given).read_text(encoding="utf-8")), meter)
-    Path(made).write_text(json.dumps({**result, **meter.figures, "threads": threads}), encoding="utf-8")
+    return {**run(job, meter), **meter.figures, "threads": threads}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ import torch
 from jobs import LavraJob, Rows, TrainerJob
 from lavra_side import own_choice
 from result import Result, print_table
+from small_text import SMALL_TEXT
 from turns import Program, Timing, race
 
 from lavra.base.ports import silent
@@ -45,7 +46,7 @@ ADAMW: Final = OptimizerConfig(kind="adamw", learning_rate=2e-3, weight_decay=0.
 COSINE: Final = ScheduleConfig(kind="cosine", warmup=0.05, final=0.0)
 TRIAL_SHARE = 0.1  # of the time, for each learning rate
 TRIAL_TOKENS, SMOKE_TOKENS = 40_000, 10_000  # held-out tokens that judge a trial, and a small run
-SPEED_STEPS = 10
+SPEED_STEPS, SMOKE_SPEED_STEPS = 10, 6
 TURN_SECONDS = 10.0
 
 
@@ -92,12 +93,12 @@ class Contest:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.15 with --smoke)")
-    parser.add_argument("--smoke", action="store_true", help="short, both uncompiled, the Trainer with one rate")
+    parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.14 with --smoke)")
+    parser.add_argument("--smoke", action="store_true", help="short, on a little text, uncompiled, one rate")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    minutes = args.minutes or (0.15 if args.smoke else 10.0)
+    minutes = args.minutes or (0.14 if args.smoke else 10.0)
     with tempfile.TemporaryDirectory() as name:
         contest = prepare(Path(name), minutes * 60, smoke=args.smoke)
         job = best_trainer(contest)
@@ -109,7 +110,8 @@ def main() -> int:
 
 def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     """Text, tokenizer, tokens, plan and initial weights, by lavra's own stages."""
-    config = UpConfig(budget=seconds / SHARES["pretrain"], compile="off" if smoke else "auto")
+    text, compile_ = (SMALL_TEXT, "off") if smoke else (None, "auto")
+    config = UpConfig(text=text, budget=seconds / SHARES["pretrain"], compile=compile_)
     stages = [*prepare_stages(config, silent), plan_stage(config, silent, Crew())]
     made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
     plan = Plan.load(made["plan"])
@@ -133,18 +135,19 @@ def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
 
 def best_trainer(contest: Contest) -> TrainerJob:
     """The Trainer's best configuration on this machine, with the steps that fit the time."""
+    speed_steps = SMOKE_SPEED_STEPS if contest.smoke else SPEED_STEPS
     job = TrainerJob(
         model=contest.start,
         out=contest.folder / "trainer",
         rows=contest.rows,
-        num_steps=SPEED_STEPS,
+        num_steps=speed_steps,
         optimizer=ADAMW,
         schedule=COSINE,
         bf16=own_choice() == "bf16",
         compile=not contest.smoke,
     )
     kinds = {"sdpa": job} if contest.smoke else {"sdpa": job, "eager": replace(job, attention="eager")}
-    raced = race({name: trainer(kind, SPEED_STEPS) for name, kind in kinds.items()})
+    raced = race({name: trainer(kind, speed_steps) for name, kind in kinds.items()})
     usual = {name: timing.usual for name, (timing, _) in raced.items()}
     fastest = min(usual, key=lambda name: usual[name])
     rate = RATES[1] if contest.smoke else best_rate(contest, kinds[fastest], usual[fastest])

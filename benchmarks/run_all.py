@@ -2,7 +2,8 @@
 
 A benchmark is a script in this folder that can be run by itself: `--json` makes its last line of output one JSON
 object (`claim ours peers ratio bar holds machine versions`, and `better: lower` where a small ratio is the good
-one), `--smoke` makes it small.  `run_all` records both sizes in `recorded.json` and writes the table.
+one), `--smoke` makes it small.  `run_all` records both sizes in `recorded.json` and writes the table;
+`--record-smoke` records the small ones alone, for when only they have changed.
 `run_all --smoke` compares with what was recorded and fails only where a ratio is worse by more than a factor of
 two, so that a busy machine does not.
 """
@@ -15,7 +16,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ PAGE = FOLDER.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 FIELDS = ("claim", "ours", "peers", "ratio", "bar", "holds", "machine", "versions")
 NOT_MEASURED = 77  # exit status of a benchmark whose data is not on this machine
+SIZES = ("full", "smoke")
 SLACK = 2.0  # a smoke ratio may be this much worse than the recorded one
 SMOKE_SECONDS = 180.0  # meant for all of them together
 HANGS_AFTER = 300.0  # seconds of one small run: a busy machine is no failure, a benchmark that never ends is
@@ -160,18 +162,18 @@ def measured(script: Path, smoke: bool, date: str) -> Result:
     return {**run(script, smoke=smoke), "date": date}
 
 
-def record(chosen: list[Path]) -> list[str]:
-    """Measure both sizes of each benchmark and keep them; the troubles met."""
+def record(chosen: list[Path], sizes: Sequence[str] = SIZES) -> list[str]:
+    """Measure each benchmark in the given sizes and keep the results beside those of other sizes; the troubles met."""
     recorded, troubles = load(), []
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     for script in chosen:
         print(f"== {script.name}", flush=True)
         try:
-            sizes = {size: measured(script, size == "smoke", today) for size in ("full", "smoke")}
+            made = {size: measured(script, size == "smoke", today) for size in sizes}
         except BenchmarkError as error:
             troubles.append(str(error))
             continue
-        recorded[script.name] = sizes
+        recorded[script.name] = {**recorded.get(script.name, {}), **made}
         RECORDED.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_table(PAGE, recorded)
     return troubles
@@ -208,16 +210,18 @@ def main() -> int:
     """Run what is asked for; 1 when something is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="scripts to run (default: all)")
-    parser.add_argument(
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
         "--smoke", action="store_true", help="small sizes, compared with what is recorded; records nothing"
     )
+    size.add_argument("--record-smoke", action="store_true", help="record small sizes only")
     args = parser.parse_args()
     known = {script.name: script for script in scripts()}
     unknown = sorted(set(args.names) - set(known))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
     chosen = [script for name, script in known.items() if not args.names or name in args.names]
-    troubles = smoke(chosen) if args.smoke else record(chosen)
+    troubles = smoke(chosen) if args.smoke else record(chosen, ("smoke",) if args.record_smoke else SIZES)
     for trouble in troubles:
         print("benchmarks:", trouble, file=sys.stderr)
     return 1 if troubles else 0

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine_speed import make_model
+from random_model import make_model
 from result import Result, print_table
 
 from lavra.api.load import load

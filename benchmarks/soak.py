@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from engine_speed import make_model
+from random_model import make_model
 from result import Result, print_table
 
 from lavra.tokens import Tokenizer

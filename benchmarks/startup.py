@@ -22,10 +22,10 @@ BAR = 0.3  # seconds
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=20, help="runs of each command, alternating (default 20)")
-    parser.add_argument("--smoke", action="store_true", help="3 runs")
+    parser.add_argument("--smoke", action="store_true", help="2 runs")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
-    seconds = measure(3 if args.smoke else args.runs)
+    seconds = measure(2 if args.smoke else args.runs)
     print_table([["command", "median", "least"], *([name, *map(shown, figures)] for name, figures in seconds.items())])
     if args.json:
         print(as_result(seconds).line())

@@ -38,7 +38,7 @@ BEST_BAR, DEFAULT_BAR, LOSS_BAR = 1.3, 3.5, 0.02
 BATCH_SIZE, SEQUENCE_LENGTH, VOCAB_SIZE, HIDDEN_SIZE, NUM_LAYERS, NUM_HEADS = 16, 256, 8192, 384, 6, 6
 OPTIMIZER = OptimizerConfig(kind="adamw", learning_rate=1e-3, weight_decay=0.1, beta1=0.9, beta2=0.95)
 SCHEDULE = ScheduleConfig(kind="cosine", warmup=0.05, final=0.1)
-SMOKE_BATCH_SIZE = 4
+SMOKE_BATCH_SIZE = 2
 SPEED_STEPS = 40  # of configurations that are not compiled: their speed is all that is asked
 STEPS_PER_TURN = 5
 HELDOUT_TOKENS, SMOKE_HELDOUT_TOKENS = 40_000, 4_000
@@ -82,7 +82,9 @@ class Finish:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, help="optimizer steps (default 200; 8 with --smoke)")
-    parser.add_argument("--smoke", action="store_true", help="8 steps of 4 rows, both sides uncompiled")
+    parser.add_argument(
+        "--smoke", action="store_true", help="8 steps of 2 rows of a little text, both sides uncompiled"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -107,7 +109,7 @@ def configurations(*, smoke: bool) -> Peers:
 def measure(folder: Path, steps: int, peers: Peers, batch_size: int) -> tuple[dict[str, Finish], float]:
     """Run everything; how each side came out, and the machine's matrix peak in the precision lavra chose."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # compile times of a first run, for everyone
-    tokenizer = prepare(folder, VOCAB_SIZE)
+    tokenizer = prepare(folder, VOCAB_SIZE, small=batch_size == SMOKE_BATCH_SIZE)
     start = folder / "start"
     save_start(start, tokenizer)
     rows = Rows(tokens=folder / "train", batch_size=batch_size, sequence_length=SEQUENCE_LENGTH)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import run_all
 from benchmarks.run_all import (
     BEGIN,
     END,
@@ -16,6 +17,7 @@ from benchmarks.run_all import (
     is_much_worse,
     load,
     parse,
+    record,
     run,
     scripts,
     smoke,
@@ -73,6 +75,20 @@ def test_sizes_are_told_apart(tmp_path: Path) -> None:
     script.write_text(f"import json, sys\nprint(json.dumps({{**{RESULT!r}, 'ratio': float('--smoke' in sys.argv)}}))")
     assert run(script, smoke=True)["ratio"] == 1.0
     assert run(script, smoke=False)["ratio"] == 0.0
+
+
+def test_small_sizes_are_recorded_beside_the_full_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, records, page = tmp_path / "claim.py", tmp_path / "recorded.json", tmp_path / "page.md"
+    script.write_text(f"import json, sys\nprint(json.dumps({{**{RESULT!r}, 'ratio': 2.5 + ('--smoke' in sys.argv)}}))")
+    page.write_text(f"{BEGIN}\n{END}\n")
+    monkeypatch.setattr(run_all, "RECORDED", records)
+    monkeypatch.setattr(run_all, "PAGE", page)
+    records.write_text(json.dumps({"claim.py": {"full": {**RESULT, "date": "2020-01-01"}}}))
+    assert record([script], ("smoke",)) == []
+    kept = load()["claim.py"]
+    assert (kept["full"]["ratio"], kept["full"]["date"], kept["smoke"]["ratio"]) == (4.0, "2020-01-01", 3.5)
+    assert record([script]) == []
+    assert [load()["claim.py"][size]["ratio"] for size in ("full", "smoke")] == [2.5, 3.5]
 
 
 def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_slow_tests_run_with_all_only(house: Path, machine: Path) -> None:
     make_ready(house, machine, "test")
     some = start(house / "test", machine, "tests/house", LAVRA_DATA="/data")
     every = start(house / "test", machine, "--all", "-x")
-    spread = "-n auto --maxprocesses 4 --dist loadfile"
+    spread = "-n auto --maxprocesses 4 --dist worksteal"
     assert some.stdout.strip() == f"python -m pytest -rs {spread} -m not slow tests/house"
     assert every.stdout.strip() == f"python -m pytest -rs {spread} -x"
     assert "LAVRA_DATA is not set" in every.stderr

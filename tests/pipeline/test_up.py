@@ -32,6 +32,7 @@ from lavra.train import Parallel
 from tests.compression.quality import read_quality
 
 NUM_FILES = 40
+SHORT = 5.0  # of the run that several tests look at: enough to beat a guess
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,10 @@ def silent(step: str, done: float, total: float | None = None, note: str = "") -
 @pytest.fixture(scope="module")
 def made(text: Path, tmp_path_factory: pytest.TempPathFactory):
     workspace = Workspace.open(tmp_path_factory.mktemp("up") / "workspace")
-    return workspace, run_up(settings(text, heldout_fraction=0.2), workspace, silent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lavra.pipeline.settings._LEAST_BUDGET", SHORT)
+        patch.setattr("lavra.compression.folder._WRITTEN", 4)
+        yield workspace, run_up(settings(text, heldout_fraction=0.2, budget=SHORT), workspace, silent)
 
 
 def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.MonkeyPatch):
@@ -93,7 +97,7 @@ def test_training_taught_it_something(made):
 
 def test_a_second_run_reuses_everything(made, text: Path):
     workspace, first = made
-    again = run_up(settings(text, heldout_fraction=0.2), workspace, silent)
+    again = run_up(settings(text, heldout_fraction=0.2, budget=SHORT), workspace, silent)
     assert all(stage.reused for stage in again.stages)
     assert again.model == first.model
     assert [stage.result for stage in again.stages] == [stage.result for stage in first.stages]
@@ -147,7 +151,7 @@ def test_the_plan_is_fixed_before_training(made):
     model = next(stage.card.metrics for stage in result.stages if stage.stage == "pretrain")
     assert model["steps"] == plan.train.num_steps
     assert plan.hidden_size % 64 == 0
-    assert plan.seconds == pytest.approx(10.0 * SHARES["pretrain"])
+    assert plan.seconds == pytest.approx(SHORT * SHARES["pretrain"])
 
 
 def test_shares_are_the_whole_budget():
@@ -206,9 +210,10 @@ def test_an_encoder_hides_more_in_training_unless_told():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["bert", "t5", "gpt2", "falcon"])
-def test_other_families_end_to_end(family: str, text: Path, tmp_path: Path):
+def test_other_families_end_to_end(family: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lavra.pipeline.settings._LEAST_BUDGET", SHORT)
     # T5's tokenizer carries bytes, sentinels and an alphabet: 512 entries would leave it nothing to learn.
-    config = settings(text, family=family, vocab_size=1024, heldout_fraction=0.2)
+    config = settings(text, family=family, vocab_size=1024, heldout_fraction=0.2, budget=SHORT)
     result = run_up(config, Workspace.open(tmp_path / "w"), silent)
     assert transformers.AutoModel.from_pretrained(result.model).config.model_type == family
     assert result.verdict in result.report.read_text(encoding="utf-8").replace("&#39;", "'")
@@ -233,7 +238,7 @@ def test_interrupted_training_goes_on(text: Path, tmp_path: Path):
     for attempt in range(3):  # on a machine that grows faster meanwhile, a run may end before it is interrupted
         workspace = tmp_path / f"w{attempt}"
         command = [sys.executable, "-m", "lavra", "up", "--text", str(text), "--workspace", str(workspace), "--json"]
-        command += ["--budget", "60s", "--vocab-size", "512", "--sequence-length", "64", "--compile", "off"]
+        command += ["--budget", "30s", "--vocab-size", "512", "--sequence-length", "64", "--compile", "off"]
         errors, status = interrupted_after_a_checkpoint(command, workspace)
         if status != 0:
             break

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 
 from lavra.cli.serve import ServeSettings, open_model
@@ -28,7 +29,7 @@ HEADS = {"classify": "classify", "tag": "ner", "answer": "qa", "choose": "choice
 def test_no_question_to_a_head_is_a_server_error(endpoint, tmp_path):
     model = open_model(f"head={head_folder(HEADS[endpoint], tmp_path)}", ServeSettings())
     app = build_app(ModelTable([model]), ServeConfig())
-    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    schema = described("/openapi.json", app)
     operations = [one.ok() for one in schema.get_all_operations()]
     (operation,) = [one for one in operations if one.label == f"POST /v1/{endpoint}"]
     assert 200 in bombard(operation)
@@ -38,7 +39,7 @@ def test_no_question_to_a_head_is_a_server_error(endpoint, tmp_path):
 @pytest.mark.slow
 def test_no_request_is_a_server_error():
     models = ModelTable([served("talker", template=DEFAULT_CHAT_TEMPLATE), served("embedder", "bert")])
-    schema = schemathesis.openapi.from_asgi("/openapi.json", build_app(models, ServeConfig(queue_seconds=5)))
+    schema = described("/openapi.json", build_app(models, ServeConfig(queue_seconds=5)))
     operations = [one.ok() for one in schema.get_all_operations()]
     assert {operation.label for operation in operations} == OPERATIONS
     statuses = {operation.label: bombard(operation) for operation in operations}
@@ -48,6 +49,11 @@ def test_no_request_is_a_server_error():
     engine = models.named("talker").engine
     models.close()
     assert engine.stats().free_blocks == engine.stats().num_blocks
+
+
+def described(path, app):
+    """The app's own description; the library takes seconds to import, which every other test would wait for."""
+    return importlib.import_module("schemathesis").openapi.from_asgi(path, app)
 
 
 def bombard(operation):

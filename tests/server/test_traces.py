@@ -233,7 +233,7 @@ def test_a_collector_gets_them_over_http():
             pass
 
     with HTTPServer(("127.0.0.1", 0), Collector) as collector:
-        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        threading.Thread(target=collector.serve_forever, args=(0.01,), daemon=True).start()
         with running([served("writer")], traces=f"http://127.0.0.1:{collector.server_port}") as url:
             httpx2.post(f"{url}/v1/completions", json=WRITE)
         collector.shutdown()

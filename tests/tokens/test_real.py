@@ -3,6 +3,8 @@
 import gzip
 import importlib.util
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,12 +46,24 @@ def unpack(lavra_data: Path, name: str, folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def published(lavra_data, tmp_path_factory) -> Callable[[str], tuple[Path, Tokenizer]]:
+    """A published file by name, and our tokenizer of it; read once, for the largest take a second."""
+
+    @cache
+    def opened(name: str) -> tuple[Path, Tokenizer]:
+        path = unpack(lavra_data, name, tmp_path_factory.mktemp(name))
+        return path, Tokenizer.load(path)
+
+    return opened
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_tokenizers(lavra_data, tmp_path, name) -> None:
+def test_published_tokenizers(published, tmp_path, name) -> None:
     kind, size, lossless, normalizer = PUBLISHED[name]
-    ours = Tokenizer.load(unpack(lavra_data, name, tmp_path))
-    theirs = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    path, ours = published(name)
+    theirs = PreTrainedTokenizerFast(tokenizer_file=str(path))
     assert (ours.definition.kind, ours.vocab_size, ours.is_lossless) == (kind, len(theirs), lossless)
     assert ours.vocab_size == size
     assert ours.normalizer.startswith(normalizer)
@@ -72,16 +86,17 @@ def test_published_tokenizers(lavra_data, tmp_path, name) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("text", TEXTS)
-def test_bytes_of_tokens_joined_are_the_text_with_its_first_space(lavra_data, tmp_path, name, text) -> None:
-    tokenizer = Tokenizer.load(unpack(lavra_data, name, tmp_path))
+def test_bytes_of_tokens_joined_are_the_text_with_its_first_space(published, name, text) -> None:
+    _, tokenizer = published(name)
     ids = tokenizer.encode(text)
     dropped = " " if name in ("t5-small", "llama2") and text else ""  # by their decoders
     assert b"".join(map(tokenizer.token_bytes, ids)).decode() == dropped + tokenizer.decode(ids)
 
 
 @pytest.mark.data
-def test_what_falcon_drops_is_found(lavra_data, tmp_path) -> None:
-    report = check_round_trip(Tokenizer.load(unpack(lavra_data, "falcon", tmp_path)), ["fine", "a\x05b"])
+def test_what_falcon_drops_is_found(published) -> None:
+    _, falcon = published("falcon")
+    report = check_round_trip(falcon, ["fine", "a\x05b"])
     assert (report.num_exact, report.num_changed, report.unknown_tokens) == (1, 1, 0)
 
 
@@ -94,8 +109,8 @@ def test_an_ambiguous_file_is_refused_with_the_place(lavra_data, tmp_path) -> No
 
 
 @pytest.mark.data
-def test_t5_sentinels_are_in_order(lavra_data, tmp_path) -> None:
-    t5 = Tokenizer.load(unpack(lavra_data, "t5-small", tmp_path))
+def test_t5_sentinels_are_in_order(published) -> None:
+    _, t5 = published("t5-small")
     assert t5.sentinel_ids == list(range(32_099, 31_999, -1))
     assert (t5.pad_id, t5.eos_id, t5.unk_id) == (0, 1, 2)
 
@@ -127,10 +142,10 @@ def test_the_gpt2_layout_around_gpt2s_merges_is_gpt2(lavra_data) -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize(("vocab", "name"), [("falcon", "falcon"), ("llama-spm", "llama2")])
-def test_golden_tokenisations(lavra_data, tmp_path, vocab, name) -> None:
+def test_golden_tokenisations(lavra_data, published, vocab, name) -> None:
     cases = golden(lavra_data, vocab)
     assert len(cases) > 40
-    tokenizer = Tokenizer.load(unpack(lavra_data, name, tmp_path))
+    _, tokenizer = published(name)
     wrong = [(text, ids, tokenizer.encode(text)) for text, ids in cases if tokenizer.encode(text) != ids]
     assert not wrong
 

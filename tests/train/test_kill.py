@@ -20,7 +20,7 @@ from lavra.train import checkpoint_folders, read_metrics
 from tests.train.tiny import next_token
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS, KILLS, DEADLINE = 60, 4, 240.0
+STEPS, KILLS, DEADLINE = 60, 3, 240.0
 
 PROGRAM = f"""
 import sys

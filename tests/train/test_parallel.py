@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,18 @@ def two_processes(folder, parallel, kind="adamw", *, fail_at=None, status=0):
     return None if status else json.loads((folder / "run" / "seen.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Folder and outcome of two processes that nobody disturbs; starting them takes longer than their steps."""
+
+    @cache
+    def run(parallel, kind):
+        folder = tmp_path_factory.mktemp(f"{parallel}-{kind}")
+        return folder, two_processes(folder, parallel, kind)
+
+    return run
+
+
 def one_process(folder, kind="adamw"):
     """The same batches a step: four micro-batches here, two in each of two processes there."""
     recorder, model = Recorder(), tiny_model(seed=7)
@@ -89,12 +102,12 @@ def one_process(folder, kind="adamw"):
         pytest.param("fsdp", "adamw", marks=pytest.mark.slow),
     ],
 )
-def test_losses_are_those_of_one_process_step_by_step(tmp_path, parallel, kind):
+def test_losses_are_those_of_one_process_step_by_step(tmp_path, together, parallel, kind):
     model, alone, result = one_process(tmp_path, kind)
-    together = two_processes(tmp_path, parallel, kind)
-    torch.testing.assert_close(torch.tensor(together["losses"]), torch.tensor(alone.losses), rtol=0, atol=1e-5)
-    assert together["tokens"] == result.tokens
-    for (step, seen), (step_alone, expected) in zip(together["evals"], alone.evals, strict=True):
+    folder, two = together(parallel, kind)
+    torch.testing.assert_close(torch.tensor(two["losses"]), torch.tensor(alone.losses), rtol=0, atol=1e-5)
+    assert two["tokens"] == result.tokens
+    for (step, seen), (step_alone, expected) in zip(two["evals"], alone.evals, strict=True):
         assert step == step_alone
         assert seen["loss"] == pytest.approx(expected["loss"], abs=1e-3 * expected["loss"])
     # What all must agree on is the same in each process, whoever said it.
@@ -107,18 +120,16 @@ def test_losses_are_those_of_one_process_step_by_step(tmp_path, parallel, kind):
     assert by_two == by_one
     # One process reads what two wrote.
     loaded = tiny_model(seed=8)
-    load_weights(checkpoint_folders(tmp_path / "run" / "checkpoints")[-1], dict(loaded.named_parameters()))
+    load_weights(checkpoint_folders(folder / "run" / "checkpoints")[-1], dict(loaded.named_parameters()))
     for name, expected in weights(model).items():
         torch.testing.assert_close(weights(loaded)[name], expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_an_interrupted_run_resumes_bit_by_bit(tmp_path, parallel):
-    straight, cut = tmp_path / "straight", tmp_path / "cut"
-    straight.mkdir()
-    cut.mkdir()
-    whole = two_processes(straight, parallel, "muon")
+def test_an_interrupted_run_resumes_bit_by_bit(tmp_path, together, parallel):
+    straight, whole = together(parallel, "muon")
+    cut = tmp_path
     two_processes(cut, parallel, "muon", fail_at=3, status=1)
     rest = two_processes(cut, parallel, "muon")
     assert rest["losses"] == whole["losses"][2:]
