@@ -110,8 +110,8 @@ def main() -> int:
 
 def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     """Text, tokenizer, tokens, plan and initial weights, by lavra's own stages."""
-    text, compile_ = (SMALL_TEXT, "off") if smoke else (None, "auto")
-    config = UpConfig(text=text, budget=seconds / SHARES["pretrain"], compile=compile_)
+    text = SMALL_TEXT if smoke else None
+    config = UpConfig(text=text, budget=seconds / SHARES["pretrain"], compile="off" if smoke else "auto")
     stages = [*prepare_stages(config, silent), plan_stage(config, silent, Crew())]
     made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
     plan = Plan.load(made["plan"])

@@ -33,7 +33,9 @@ def beginning_check(prepared: Prepared) -> Check | None:
     for number in _looked_at(table):
         found = wrong_beginning(prepared.tokenizer, _read(prepared, table, number))
         wrong += [f"{table.sequences.names[number]}: {found}"] if found else []
-    remedy = "write {{ bos_token }} once, at the very beginning of chat_template.jinja" if _is_chat(prepared) else DEFECT
+    remedy = (
+        "write {{ bos_token }} once, at the very beginning of chat_template.jinja" if _is_chat(prepared) else DEFECT
+    )
     wanted = "each with one beginning of text" if begins_texts(prepared.tokenizer) else "none with two beginnings"
     return Check(
         name="one beginning of text",
