@@ -18,12 +18,12 @@ from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as Library
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from lavra.base.tasks import Task
 from lavra.compression.gguf import GgufOptions, export_gguf
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.turns import chat_rows
 from lavra.model import build_model, preset
 from lavra.server import ServedModel
+from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.labelled import read_labelled
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer, TokenizerConfig, train_tokenizer
@@ -202,7 +202,7 @@ def training_row(tokenizer, messages, tools, folder):
     row = {"messages": messages, **({} if tools is None else {"tools": tools})}
     path = folder / "chats.jsonl"
     path.write_text(json.dumps(row), encoding="utf-8")
-    data = read_labelled(FinetuneConfig(task=Task.CHAT, data=path, heldout=path))
+    data = read_labelled(FinetuneConfig(task=CHAT, data=path, heldout=path))
     table = chat_rows(data.train[:1], RowFormat(tokenizer=tokenizer, max_tokens=4000, on_long="refuse"))
     assert table.troubles == ()
     return [*table.sequences.inputs[0].tolist(), int(table.sequences.labels[0][-1])]

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lavra.base.tasks import Task
 from lavra.doctor.checks import Needs, checks_of
 from lavra.doctor.conversations import beginning_check, serving_check
 from lavra.doctor.data import table_of
 from lavra.runs.finetune import prepare
+from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer
 from lavra.tokens.checks import template_check
@@ -31,7 +31,7 @@ def talking(tmp_path, template, found=None, **settings):
     data = write(tmp_path / "data.jsonl", different(rows("chat", 60)) if found is None else found)
     base = base_folder(tmp_path / "base", "llama")
     tokenizer("llama").with_chat_template(template).save(base)
-    return prepare(FinetuneConfig(task=Task.CHAT, data=data, batch_size=8, heldout_fraction=0.2, **settings), base)
+    return prepare(FinetuneConfig(task=CHAT, data=data, batch_size=8, heldout_fraction=0.2, **settings), base)
 
 
 @pytest.mark.parametrize(("template", "says"), [(NONE, "is missing in front"), (TWO, "stands 2 times in front")])
