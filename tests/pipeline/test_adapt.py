@@ -69,7 +69,7 @@ def test_peft_and_transformers_find_the_same_nats(made):
 
 def test_the_report_shows_answers_before_and_after(made):
     section = made["adapt"].section
-    shown = [block for block in section.blocks if type(block).__name__ == "Sample"]
+    shown = [block for block in section.blocks if type(block).__name__ == "SampleBlock"]
     assert len(shown) == 4
     assert all("before: " in one.note and one.reference for one in shown)
     assert f"{made['adapt'].card.metrics['steps']} steps" in section.summary
