@@ -52,7 +52,7 @@ def rendered_encodings(tokenizer: Tokenizer, texts: Sequence[str]) -> list[token
 def begins_texts(tokenizer: Tokenizer) -> bool:
     """Whether the tokenizer puts its beginning-of-text token in front of every text."""
     plain, framed = tokenizer.encode("a"), tokenizer.encode("a", add_special_tokens=True)
-    return framed[0] == tokenizer.bos_id != plain[0]
+    return framed[:1] == [tokenizer.bos_id] != plain[:1]
 
 
 def wrong_beginning(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

@@ -8,12 +8,16 @@ import pytest
 from lavra.doctor.checks import Needs, checks_of
 from lavra.doctor.conversations import beginning_check, serving_check
 from lavra.doctor.data import table_of
+from lavra.doctor.pretraining import PretrainingRun, chat_template
+from lavra.model import preset
+from lavra.model.config import Kind
 from lavra.runs.finetune import prepare
 from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer
 from lavra.tokens.checks import template_check
 from lavra.tokens.conversation import begins_texts
+from tests.doctor.test_examine import PLAN
 from tests.doctor.test_finetuning import different, fails, ready, with_table
 from tests.runs.tasks import base_folder, rows, tokenizer, write
 
@@ -98,3 +102,13 @@ def test_a_template_is_checked_as_it_is_learnt_and_served():
     assert not begins_texts(plain)
     for template in (NONE, DEFAULT_CHAT_TEMPLATE):
         assert template_check(plain.with_chat_template(template)).passed
+
+
+@pytest.mark.parametrize(("template", "state"), [(DEFAULT_CHAT_TEMPLATE, "passed"), (NONE, "failed"), (TWO, "failed")])
+def test_the_template_of_a_planned_run_is_checked(template, state):
+    """`lavra up` teaches conversations in it, so its doctor looks at it."""
+    words = tokenizer("llama").with_chat_template(template)
+    model = preset("llama", vocab_size=words.vocab_size, hidden_size=32, num_layers=1, num_heads=2, max_positions=32)
+    run = PretrainingRun(plan=PLAN, tokenizer=words, model=model, texts=(), make=pytest.fail)
+    assert chat_template(run).state.value == state
+    assert chat_template(replace(run, model=replace(model, kind=Kind.ENCODER))) is None

@@ -40,9 +40,11 @@ from lavra.tasks.keys import plain
 from lavra.tasks.learning.losses import task_loss
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.table import task_named
-from lavra.train import token_loss, train
+from lavra.train import train
 from tests.runs.tasks import base_folder, rows, write
 
+FAMILIES = ["gpt2", "llama", "falcon", "bert", "t5"]
+SEGMENTS = ("segments", "decoder_segments")
 TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
 COMMON = ["samples", "lengths", "train and held-out apart", "labels of the loss are the model's", "memory"]
 TRAINED = ["loss before training", "gradients reach what is trained", "save and resume", "time"]
@@ -360,8 +362,9 @@ def test_a_run_of_days_is_found(tmp_path):
 # ---------------------------------------------------------------- training
 
 
-def test_a_mask_nobody_looks_at_is_found(tmp_path):
-    prepared = ready(tmp_path, "classify")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mask_nobody_looks_at_is_found(tmp_path, family):
+    prepared = ready(tmp_path, "classify", family)
 
     def blind(model, batch):
         return task_loss(model, replace(batch, attention_mask=torch.ones_like(batch.attention_mask)))
@@ -380,11 +383,17 @@ def test_padding_that_is_learnt_is_found(tmp_path):
     fails(rows_alone_check(with_objective(prepared, loss=everywhere)), "padding")
 
 
-def test_rows_that_see_their_neighbours_are_found(tmp_path):
-    prepared = ready(tmp_path, "chat", "llama")
+@pytest.mark.parametrize(
+    ("kind", "family"),  # an encoder packs nothing here
+    [("chat", "llama"), *(("text2text", family) for family in FAMILIES if family != "bert")],
+)
+def test_rows_that_see_their_neighbours_are_found(tmp_path, kind, family):
+    prepared = ready(tmp_path, kind, family, max_tokens=96)
+    loss = prepared.lesson.objective.loss
 
     def leaky(model, batch):
-        return token_loss(model, replace(batch, segments=torch.ones_like(batch.segments)))
+        ones = {name: torch.ones_like(getattr(batch, name)) for name in SEGMENTS if getattr(batch, name) is not None}
+        return loss(model, replace(batch, **ones))
 
     assert rows_alone_check(prepared).passed
     fails(rows_alone_check(with_objective(prepared, loss=leaky)), "neighbours")
@@ -396,9 +405,9 @@ def test_rows_of_one_conversation_say_that_nothing_was_tested(tmp_path):
     assert "no row holds two documents" in check.detail
 
 
-@pytest.mark.parametrize("kind", ["classify", "ner"])
-def test_a_mean_a_micro_batch_is_found(tmp_path, kind):
-    prepared = ready(tmp_path, kind)
+@pytest.mark.parametrize(("kind", "family"), [("classify", family) for family in FAMILIES] + [("ner", "bert")])
+def test_a_mean_a_micro_batch_is_found(tmp_path, kind, family):
+    prepared = ready(tmp_path, kind, family)
     mean = with_objective(prepared, loss=lambda model, batch: task_loss(model, batch) / batch.num_targets)
     fails(accumulation_check(mean), "accumulating")
 
@@ -417,8 +426,9 @@ def test_weights_no_gradient_reaches_are_found(tmp_path):
     fails(gradient_check(prepared), "nothing is trained")
 
 
-def test_what_depends_on_more_than_the_step_is_found(tmp_path):
-    prepared = ready(tmp_path, "classify")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_depends_on_more_than_the_step_is_found(tmp_path, family):
+    prepared = ready(tmp_path, "classify", family)
     table, asked = table_of(prepared), [0]
 
     class Forgetful(FixedShape):

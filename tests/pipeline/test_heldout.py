@@ -9,7 +9,7 @@ import torch
 
 from lavra.base.types import Document
 from lavra.data.pretraining.dataset import write_tokens
-from lavra.model.score import bits_per_byte
+from lavra.metrics.bits import bits_per_byte
 from lavra.pipeline.heldout import sample_documents, score_documents
 from tests.data.fakes import BOS, EOS, EOT, ByteTokenizer
 from tests.train.tiny import tiny_model

@@ -203,15 +203,14 @@ def test_a_changed_setting_reruns_that_stage_and_its_dependents_only(workspace: 
 def test_what_was_measured_and_told_is_no_part_of_an_artifacts_identity(tmp_path: Path) -> None:
     """Two runs of the same take different times and say so; what is made of either is the same."""
 
-    def taking(seconds: float) -> Callable[[StageContext], None]:
-        def run(context: StageContext) -> None:
+    def taking(seconds: int) -> Callable[[StageContext], Said]:
+        def run(context: StageContext) -> Said:
             (context.folder / "out.txt").write_text("the same")
-            context.metrics["seconds"] = seconds
-            context.section = Section(title="Corpus", summary=f"It took {seconds} s.")
+            return Said(length=seconds, name="corpus", says=f"It took {seconds} s.")
 
         return run
 
-    stages = [dataclasses.replace(make("corpus"), run=taking(seconds)) for seconds in (1.0, 2.0)]
+    stages = [dataclasses.replace(make("corpus"), run=taking(seconds)) for seconds in (1, 2)]
     made = [run_stages([stage], Workspace.open(tmp_path / str(place)))[0] for place, stage in enumerate(stages)]
     assert made[0].section != made[1].section
     assert made[0].card.id == made[1].card.id
@@ -223,7 +222,7 @@ def test_an_artifact_of_another_key_is_not_reused_though_the_folders_are_named_a
     made = run_stages([make("corpus", ran=ran)], workspace)[0]
     key = made.card.config["stage"]["key"]
     other = {**made.card.config, "stage": {**made.card.config["stage"], "key": key[:8] + "0" * 8}}
-    write_card(made.folder, kind="text", parents={}, config=other, ignore=(SECTION_FILE,))
+    write_card(made.folder, kind="text", parents={}, config=other, ignore=(RESULT_FILE,))
     again = run_stages([make("corpus", ran=ran)], workspace)[0]
     assert ran == ["corpus", "corpus"]
     assert (again.folder, again.reused) == (made.folder, False)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lavra.data.rows.batches import RowBatches
 from lavra.runs.finetune import prepare
 from lavra.tasks.learning.settings import FinetuneConfig, Method
 from lavra.tasks.table import task_named
-from lavra.train import CallbackHook, train, used_rows
+from lavra.train import CallbackHook, train
 from lavra.train.config import Parallel
 from lavra.train.used_rows import UsedRows, only_used_rows
 from tests.runs.tasks import base_folder, rows, write
@@ -32,7 +33,7 @@ def trained(made, **changes):
 @pytest.mark.parametrize(("kind", "family"), [("classify", "bert"), ("ner", "llama"), ("qa", "t5"), ("embed", "bert")])
 def test_what_is_learnt_is_what_the_whole_table_would_learn(tmp_path, monkeypatch, kind, family):
     found = trained(prepared(tmp_path / "few", kind, family, weight_decay=0.0))
-    monkeypatch.setattr(used_rows, "used_ids", lambda objective: None)
+    monkeypatch.setattr(RowBatches, "used_ids", None)
     expected = trained(prepared(tmp_path / "all", kind, family, weight_decay=0.0))
     assert found.keys() == expected.keys()
     for name, one in expected.items():

@@ -77,10 +77,10 @@ def test_documents_are_read_as_a_stream_in_batches(tmp_path, monkeypatch):
             yield Document(id=str(number), text="a" * length)
 
     write_tokens(
-        tmp_path / "t", stream(), ByteTokenizer(), lambda done, num_bytes: seen.append((done, num_bytes, len(read)))
+        tmp_path / "t", stream(), ByteTokenizer(), lambda *shown: seen.append((*shown, len(read))), num_bytes=86
     )
     # three documents; then 55 characters reach the bound; then the rest. Never more read than tokenised.
-    assert seen == [(3, 30, 3), (5, 85, 5), (6, 86, 6)]
+    assert seen == [("tokenise", 30, 86, 3), ("tokenise", 85, 86, 5), ("tokenise", 86, 86, 6)]
 
 
 def test_special_tokens_that_come_out_of_the_text_are_counted(tmp_path, caplog):
