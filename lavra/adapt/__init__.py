@@ -1,1 +1,1 @@
-"""Floor 5: a model made yours: supervised finetuning, and parameter-efficient tuning wrapped around it from outside."""
+"""Floor 5: a model made yours with few parameters: LoRA and its kin, put around it from outside; sentence encoders."""

@@ -1,7 +1,7 @@
 """Texts to vectors: the `Embedder` port on a torch model.
 
 One vector a text, pooled from the hidden states of its tokens as a sentence-transformers folder says
-(`embedding_config`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).
+(`lavra.adapt.embedding_folder`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).
 A text longer than the model reads is an error unless truncation is asked for.
 
 Training is in `lavra.adapt.embedding`.

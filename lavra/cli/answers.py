@@ -28,7 +28,7 @@ HELP = """Ask a teacher and keep what it writes, for a student to learn from (se
 
 The teacher is a model's folder or, with --url, any server with OpenAI's endpoints. Answers that were cut off, are empty
 or say the same again are left out, counted, and kept in a file of their own with the reason. The student learns from
-the file with `lavra finetune --task text2text`; it needs neither the teacher's vocabulary nor its logits."""
+the file with `lavra finetune --task rewrite`; it needs neither the teacher's vocabulary nor its logits."""
 
 EXAMPLES = """
 lavra answers big-model --data prompts.jsonl --out answers.jsonl --chat

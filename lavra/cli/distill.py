@@ -31,7 +31,7 @@ a Hugging Face folder."""
 
 EXAMPLES = """
 lavra distill reviews-model --task classify --data reviews.csv
-lavra distill ner-model --task ner --data lener-br/ --layers 3 --epochs 4 --hidden 1 --baseline 3
+lavra distill ner-model --task tag --data lener-br/ --layers 3 --epochs 4 --hidden 1 --baseline 3
 lavra distill chat-model --task chat --data chats.jsonl --share 1 --temperature 1
 """
 

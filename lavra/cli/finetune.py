@@ -25,16 +25,16 @@ from lavra.cli.flags import (
 from lavra.runs.finetune import FinetuneResult, Prepared, finetune, prepare
 from lavra.tasks.learning.settings import FinetuneConfig
 
-HELP = """Teach a model a task from labelled data: labels of texts and pairs (classify), named entities (ner), questions
-about passages (qa), multiple choice (choice), sentence embeddings (embed), reranking (rerank), conversations (chat),
-one text from another (text2text).
+HELP = """Teach a model a task from labelled data: labels of texts and pairs (classify), named entities (tag), questions
+about passages (answer), multiple choice (choose), sentence embeddings (embed), reranking (rerank), conversations
+(chat), one text from another (rewrite).
 
 What is wrong with the data is listed with its lines before anything is trained. The result is a Hugging Face folder;
 with --method lora and its kin a PEFT adapter."""
 
 EXAMPLES = """
 lavra finetune minilm-folder --task classify --data reviews.csv
-lavra finetune minilm-folder --task ner --data lener-br/ --epochs 4
+lavra finetune minilm-folder --task tag --data lener-br/ --epochs 4
 lavra finetune lavra-workspace/models/mine --task chat --data chats.jsonl --method lora --rank 16
 lavra finetune minilm-folder --task embed --data pairs.jsonl --name my-encoder
 lavra finetune minilm-folder --task classify --data glue/CoLA --no-header --columns text=4 label=2 --check

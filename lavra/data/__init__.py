@@ -1,1 +1,1 @@
-"""Floor 3: token files and the three objectives' batches (next-token, masked-token, span corruption)."""
+"""Floor 3: data as batches: text for pretraining, labelled files as samples, samples as rows."""

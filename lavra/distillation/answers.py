@@ -2,7 +2,7 @@
 arXiv:1606.07947).
 
 It needs no common vocabulary and no logits, so any `LanguageModel` is a teacher: a model in this process, an engine, a
-URL.  The file has a `prompt` and a `completion` a row, which the supervised readers know, and beside them who wrote it,
+URL.  The file has a `prompt` and a `completion` a row, which `lavra.data.labelled` reads, and beside them who wrote it,
 how and when.  Answers that were cut off, are empty, or say what another answer to the prompt says are left out,
 counted, and written to a file of their own with the reason.
 

@@ -1,1 +1,1 @@
-"""Floor 10: stages that are not run twice, and the pipelines made of them (`up`, `pretrain`)."""
+"""Floor 11: stages that are not run twice, and the pipelines made of them (`up`, `pretrain`)."""

@@ -1,4 +1,4 @@
-"""Smaller weights: INT8 and INT4 modules put in the place of float ones, and the folders they are saved in."""
+"""Floor 4: smaller weights: INT8 and INT4 modules put in the place of float ones, and the folders they are saved in."""
 
 from lavra.quantize.folder import load_model, save_model, save_quantized
 from lavra.quantize.scheme import SCHEMES, PackedLayout, Scheme, scheme_named

@@ -1,4 +1,4 @@
-"""Text in: every reader, the cleaner, duplicates, the split, and the corpus they make.
+"""Floor 1: text in: every reader, the cleaner, duplicates, the split, and the corpus they make.
 
 Documents flow one way: a source reads them, the normaliser spells them one way, filters drop some and say why, the
 duplicate index finds those that say the same, and the split puts each cluster on one side.  `build_corpus` runs it all.

@@ -1,6 +1,6 @@
 """llama.cpp opens our GGUF files and computes our numbers.
 
-Slow, and only where llama-cpp-python is installed: it comes as sources (docs/compress.md has the command).
+Slow, and only where llama-cpp-python is installed: it comes as sources (docs/compression.md has the command).
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from lavra.model import build_model, load_checkpoint, preset
 from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
 from tests.model.variants import scale_weights
 
-llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: docs/compress.md says how")
+llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: docs/compression.md says how")
 pytestmark = pytest.mark.slow
 FLOAT32 = 0  # of the cache: ggml_type
 ASKED = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -67,9 +68,24 @@ def test_every_package_has_a_floor() -> None:
     assert set().union(*floors()) == packages
 
 
-def test_the_page_and_the_contract_agree_on_the_floors() -> None:
+def numbered_floors() -> dict[int, set[str]]:
+    """The packages on each floor by its number, as the page has them; no package stands on a planned floor."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE)
-    assert [int(number) for number, _ in rows] == list(range(14, -1, -1))
-    there = [set(re.findall(r"`(\w+)`", re.sub(r"\(?\*planned:\*.*", "", cell))) for _, cell in rows]
-    assert [names for names in there if names] == floors()
+    return {int(number): set(re.findall(r"`(\w+)`", re.sub(r"\(?\*planned:\*.*", "", cell))) for number, cell in rows}
+
+
+def test_the_page_and_the_contract_agree_on_the_floors() -> None:
+    assert list(numbered_floors()) == list(range(14, -1, -1))
+    assert [names for names in numbered_floors().values() if names] == floors()
+
+
+@pytest.mark.parametrize(
+    ("package", "floor"), [(name, floor) for floor, names in numbered_floors().items() for name in sorted(names)]
+)
+def test_a_package_and_its_page_say_their_floor(package: str, floor: int) -> None:
+    docstring = ast.get_docstring(ast.parse((LAVRA / package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    assert docstring.startswith(f"Floor {floor}: ")
+    page = ROOT / "docs" / f"{package}.md"
+    said = re.search(r"^Floor (\d+)", page.read_text(encoding="utf-8"), re.MULTILINE) if page.exists() else None
+    assert said is None or int(said[1]) == floor

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,47 @@ def test_python_examples_are_python() -> None:
         for language, body in blocks(text):
             if language == "python":
                 compile(body, name, "exec")
+
+
+def imported(text: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of what the Python examples of a page import from the package."""
+    trees = [ast.parse(body) for language, body in blocks(text) if language == "python"]
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lavra":
+            yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def names_in(module: str) -> set[str]:
+    """What can be imported from a module: what it defines or imports itself, and the modules of a package."""
+    place = ROOT.joinpath(*module.split("."))
+    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    found = {one.stem for one in place.iterdir()} if place.is_dir() else set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.add(node.name)
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {one.id for one in targets if isinstance(one, ast.Name)}
+    return found
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_python_examples_import_is_there(name: str) -> None:
+    missing = [f"{module}: {one}" for module, one in imported(PAGES[name]) if one not in names_in(module)]
+    assert not missing, f"{name} imports {', '.join(missing)}"
+
+
+def test_a_name_that_is_not_there_is_found() -> None:
+    page = "```python\nfrom lavra.base.card import read_card, read_cards\nfrom lavra.no import such\n```\n"
+    assert [one for module, one in imported(page) if one not in names_in(module)] == ["read_cards", "such"]
+
+
+def test_every_package_has_a_page() -> None:
+    packages = {path.name for path in (ROOT / "lavra").iterdir() if (path / "__init__.py").exists()}
+    pages = {"adapt": "adapters.md"}
+    assert [name for name in sorted(packages) if pages.get(name, f"{name}.md") not in PAGES] == []
 
 
 @pytest.mark.parametrize("name", PAGES)

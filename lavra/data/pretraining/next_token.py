@@ -1,6 +1,6 @@
 """Next-token batches: every token of the text is predicted once an epoch from the tokens before it.
 
-Documents are packed without padding (`packing.Stream`); attention stays inside a document through `segments`, and
+Documents are packed without padding (`packing.TokenStream`); attention stays inside a document through `segments`, and
 positions start again at each.  The last token of a document is labelled with the next document's start token, which
 is how a model learns to stop.  Where documents end in a token of their own (`</s>`), that token is the stop label
 and nothing is predicted after it.

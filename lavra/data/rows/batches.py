@@ -1,7 +1,7 @@
 """From a table of labelled rows to batches: the one batch maker all these tasks share, and rows for prediction.
 
 A table knows its samples and how some of them look side by side; the order of an epoch knows which; the maker puts the
-two together and holds nothing else.  Tasks differ in their tables: `text_rows`, `tag_rows`, `question_windows`,
+two together and holds nothing else.  Tasks differ in their tables: `text_rows`, `tag_rows`, `question_rows`,
 `choice_rows` and `pair_rows` make `TaskRows`; `rewrite_rows` and `chat_rows` make tables of language-model batches.
 """
 

@@ -7,7 +7,7 @@ text nobody vouches for.
 
 What is too long is cut, left out or refused, as the format says, and each case is a `Trouble`.  Cutting takes tokens
 from the end of the longer text first and keeps the frame (`truncation="longest_first"`).  Deliberately absent:
-cutting from the left, and windows over a long text, which `question_windows` and `tag_rows` make.
+cutting from the left, and windows over a long text, which `question_rows` and `tag_rows` make.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Int8Store:
     """Vectors as integers, each head of each token with a scale and a middle of its own.
 
     The 255 steps lie between the least and the largest channel, not around zero: the few channels of a key are seldom
-    balanced, and scores are large, so that a softmax sees what a step costs (docs/compress.md has the figures).
+    balanced, and scores are large, so that a softmax sees what a step costs (docs/compression.md has the figures).
     """
 
     def __init__(self, shape: Sequence[int], device: torch.device) -> None:
