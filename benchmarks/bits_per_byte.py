@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from result import Result
-from small_text import SMALL_TEXT
+from small_text import SMALL_FLAGS
 
 from lavra.base.units import parse_duration
 
@@ -30,11 +30,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--budget", default="4m", help="of each run: 4m, 10m or 30m have goals (default 4m)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="split seeds (default 0 1 2)")
-    parser.add_argument("--smoke", action="store_true", help="one seed, 10 seconds, uncompiled, on a little text")
+    parser.add_argument(
+        "--smoke", action="store_true", help="one seed, 10 seconds, uncompiled, a small model on a little text"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     budget, seeds = ("10s", [0]) if args.smoke else (args.budget, args.seeds)
-    more = ["--compile", "off", "--text", str(SMALL_TEXT)] if args.smoke else []
+    more = list(SMALL_FLAGS) if args.smoke else []
     runs = []
     for seed in seeds:
         runs.append(run_up(budget, seed, more))

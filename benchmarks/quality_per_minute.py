@@ -23,7 +23,7 @@ import torch
 from jobs import LavraJob, Rows, TrainerJob
 from lavra_side import own_choice
 from result import Result, print_table
-from small_text import SMALL_TEXT
+from small_text import HIDDEN_SIZE, NUM_LAYERS, SMALL_TEXT
 from turns import Program, Timing, race
 
 from lavra.base.ports import silent
@@ -110,8 +110,9 @@ def main() -> int:
 
 def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     """Text, tokenizer, tokens, plan and initial weights, by lavra's own stages."""
-    text = SMALL_TEXT if smoke else None
-    config = UpConfig(text=text, budget=seconds / SHARES["pretrain"], compile="off" if smoke else "auto")
+    config = UpConfig(budget=seconds / SHARES["pretrain"])
+    if smoke:
+        config = replace(config, text=SMALL_TEXT, compile="off", hidden_size=HIDDEN_SIZE, num_layers=NUM_LAYERS)
     stages = [*prepare_stages(config, silent), plan_stage(config, silent, Crew())]
     made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
     plan = Plan.load(made["plan"])

@@ -185,7 +185,7 @@ def make_report() -> Report:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample_report() -> Report:
     return make_report()
 

@@ -77,12 +77,12 @@ def hostile_report(evil: str) -> Report:
     return Report(title=evil, summary=evil, sections=(section,), versions={evil: evil})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def html(sample_report: Report) -> str:
     return sample_report.render()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(html: str) -> Page:
     return Page(html)
 
