@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from lavra.base.errors import InputError
 from lavra.base.predictions import Prediction
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
@@ -55,7 +56,7 @@ def _answer(edge: Edge, task: TaskSpec, asking: Asking, body: Any) -> Response:
     model = edge.models.named(body.model)
     options = AskOptions(**{name: getattr(body, name) for name in asking.takes})
     given = body.input if isinstance(body.input, list) else [body.input]
-    found = model.head(task).predict([asking.read_request(_plain(one), options) for one in given])
+    found = model.head(task).predict([_request(task, asking, one, options, place) for place, one in enumerate(given)])
     data = [
         {"object": task.saved_as, "index": index, **asking.write_answer(one.value)} for index, one in enumerate(found)
     ]
@@ -71,8 +72,16 @@ def _answer(edge: Edge, task: TaskSpec, asking: Asking, body: Any) -> Response:
     )
 
 
-def _plain(given: Any) -> Any:
-    return given.model_dump() if isinstance(given, BaseModel) else given
+def _request(task: TaskSpec, asking: Asking, given: Any, options: AskOptions, place: int) -> Any:
+    """The request of one input.
+
+    Raises:
+        InputError: the task cannot read it; only the input of a task that was added is not checked before.
+    """
+    try:
+        return asking.read_request(given.model_dump() if isinstance(given, BaseModel) else given, options)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"input {place} is none that {task.name} reads: {type(error).__name__}: {error}") from error
 
 
 def usage_of(found: Sequence[Prediction[Any]]) -> dict[str, int]:

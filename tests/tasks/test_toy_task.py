@@ -139,11 +139,12 @@ def folder(request, tmp_path_factory):
     return work / "made"
 
 
-def test_it_is_learnt_and_its_folder_says_so(folder):
+def test_it_is_learnt_and_its_folder_says_so(folder, caplog):
     metrics = json.loads((folder / "lavra.json").read_text())["metrics"]
     assert metrics["after"]["right"] > max(0.9, metrics["before"]["right"])
     assert task_in(folder).task == "mood"
     assert lavra.load(folder).predictor.task == "mood"
+    assert "does not know" not in caplog.text
 
 
 def test_texts_and_files_are_predicted(folder, tmp_path, capsys):
@@ -165,6 +166,9 @@ def test_it_is_served_at_its_own_path(folder):
         assert answer.status_code == 200, answer.text
         assert [one["mood"] for one in answer.json()["data"]] == ["glad", "sad"]
         assert answer.json()["data"][0]["object"] == "mood"
+        wrong = httpx2.post(f"{url}/v1/mood", json={"input": [{"said": "a"}, {"says": "a"}]}, timeout=60)
+        assert wrong.status_code == 400
+        assert "input 1 is none that mood reads" in wrong.json()["error"]["message"]
         other = httpx2.post(f"{url}/v1/classify", json={"input": "a day"}, timeout=60)
         assert other.status_code == 400
         assert "finetuned for 'mood'" in other.json()["error"]["message"]

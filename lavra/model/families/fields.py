@@ -28,6 +28,7 @@ HARMLESS: Final = frozenset(
         "classifier_dropout",
         "cls_token_id",
         "dtype",
+        "finetuning_head",  # lavra.model.task_folder reads both
         "finetuning_task",
         "gradient_checkpointing",
         "id2label",
