@@ -113,7 +113,7 @@ def test_a_workspace_older_than_result_files_is_reused_in_full(made, text: Path,
         (folder / RESULT_FILE).unlink(missing_ok=True)
         if stage.section is not None:
             replace(stage.section, title=f"{stage.stage}, as it was written").save(folder / SECTION_FILE)
-    again = run_up(settings(text, heldout_fraction=0.2), Workspace.open(tmp_path / "w"), silent)
+    again = run_up(settings(text, heldout_fraction=0.2, budget=SHORT), Workspace.open(tmp_path / "w"), silent)
     assert all(stage.reused for stage in again.stages)
     assert [stage.card.id for stage in again.stages] == [stage.card.id for stage in first.stages]
     assert (again.verdict, again.adapter is None) == (first.verdict, first.adapter is None)

@@ -150,9 +150,9 @@ class Dictated(ScriptedRunner):
 def dictated():
     """A client of a server that remembers no answer, and the runner behind it."""
     tokenizer = tiny_tokenizer().with_chat_template(DEFAULT_CHAT_TEMPLATE)
-    runner = Dictated(tokenizer, num_blocks=512)
+    runner = Dictated(tokenizer, num_blocks=1024)
     reading = PromptReading(
-        tokenizer=tokenizer, frame=special_frame(tokenizer), context=512, vocab_size=tokenizer.vocab_size
+        tokenizer=tokenizer, frame=special_frame(tokenizer), context=1024, vocab_size=tokenizer.vocab_size
     )
     engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
     with (

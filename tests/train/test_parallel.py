@@ -112,10 +112,11 @@ def test_losses_are_those_of_one_process_step_by_step(tmp_path, together, parall
         assert seen["loss"] == pytest.approx(expected["loss"], abs=1e-3 * expected["loss"])
     # What all must agree on is the same in each process, whoever said it.
     for rank in (0, 1):
-        common = json.loads((tmp_path / "run" / f"common-{rank}.json").read_text())
+        common = json.loads((folder / "run" / f"common-{rank}.json").read_text())
         assert common == {"from main": 10.0, "one says yes": True, "nobody says yes": False, "sum": 3}
     # Two micro-batches in each of two processes are the run of four in one: its checkpoints may be resumed there.
-    states = [checkpoint_folders(tmp_path / name / "checkpoints")[-1] / "state.json" for name in ("run", "one")]
+    runs = (folder / "run", tmp_path / "one")
+    states = [checkpoint_folders(run / "checkpoints")[-1] / "state.json" for run in runs]
     by_two, by_one = (json.loads(path.read_text())["settings"] for path in states)
     assert by_two == by_one
     # One process reads what two wrote.
