@@ -21,7 +21,7 @@ from lavra.model.families import preset
 from lavra.train import train
 from tests.runs.tasks import rows, tokenizer, write
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 # Name of the benchmark's task, what its rows are here, and the model.
 KINDS = {
     "sst2": ("classify", "bert"),
