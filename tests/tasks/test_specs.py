@@ -123,11 +123,14 @@ def test_a_shipped_task_is_like_the_others(spec):
     ("change", "broken"),
     [
         ({"recipe": "lavra.tasks.learning.recipes:no_such"}, "test_every_reference_is_a_function"),
+        ({"recipe": "lavra.tasks.learning.recipes"}, "test_every_reference_is_a_function"),
+        ({"reads_back": ("rows", "lavra.tasks.learning.read_back")}, "test_every_reference_is_a_function"),
         ({"summary": ""}, "test_it_says_what_it_is"),
         ({"texts": lambda sample: (1,)}, "test_samples_have_texts_and_keys"),
         ({"read_request": lambda given, options: ClassifyRequest(text="other")}, "test_requests_go_both_ways"),
         ({"read_answer": lambda given: Classification(value=0.0)}, "test_answers_go_both_ways"),
         ({"older_fields": lambda found: {"truncated": 1}}, "test_answers_go_both_ways"),
+        ({"path": "/classify"}, "test_an_endpoint_is_under_v1"),
     ],
 )
 def test_the_suite_finds_what_is_broken(change, broken):
