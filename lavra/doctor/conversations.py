@@ -13,7 +13,6 @@ import numpy as np
 from lavra.base.checks import DEFECT, Check
 from lavra.data.labelled.samples import ChatSample
 from lavra.data.rows.language import LanguageRows
-from lavra.doctor.data import table_of
 from lavra.runs.finetune import Prepared
 from lavra.tokens.conversation import begins_texts, conversation_ids, wrong_beginning
 
@@ -26,7 +25,7 @@ def beginning_check(prepared: Prepared) -> Check | None:
     Returns:
         None where no rows for a decoder are learnt.
     """
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     if not isinstance(table, LanguageRows) or table.sequences.decoder_inputs is not None:
         return None
     wrong = []
@@ -51,7 +50,7 @@ def serving_check(prepared: Prepared) -> Check | None:
     Returns:
         None where no conversations are learnt.
     """
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     if not _is_chat(prepared) or not isinstance(table, LanguageRows):
         return None
     numbers, wrong = _looked_at(table), ""

@@ -17,7 +17,6 @@ import numpy as np
 from lavra.base.checks import Check
 from lavra.data.labelled.samples import Sample
 from lavra.data.rows.batches import TaskRows
-from lavra.data.rows.language import LanguageRows
 from lavra.generate.in_process import context_length
 from lavra.runs.finetune import Prepared
 from lavra.tasks.keys import sample_key
@@ -28,11 +27,6 @@ _MOST_LONG: Final = 0.05  # of the samples: what is cut off one may be what its 
 _LEAST: Final = 2  # samples of a label, or nothing is left to learn from when one is held out
 _UNBOUNDED: Final = 1 << 20  # tokens; no text is as long
 _SHOWN: Final = 5  # labels named in a message
-
-
-def table_of(prepared: Prepared) -> TaskRows | LanguageRows:
-    """The rows the run learns from."""
-    return prepared.lesson.rows
 
 
 def left_out_check(prepared: Prepared) -> Check:

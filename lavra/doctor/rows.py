@@ -17,7 +17,6 @@ from lavra.base.checks import Check
 from lavra.data.batch import IGNORE, Batch
 from lavra.data.rows.batch import TaskBatch
 from lavra.data.rows.batches import TaskRows
-from lavra.doctor.data import table_of
 from lavra.runs.finetune import Prepared
 from lavra.tasks.learning.read_back import Looked, RowReader
 from lavra.tasks.spec import resolve
@@ -76,7 +75,7 @@ def _outputs(prepared: Prepared, batch: TaskBatch | Batch) -> int:
 
 def text_check(prepared: Prepared) -> Check:
     """Rows decoded, beside the samples they were made of."""
-    recipe, table = prepared.recipe, table_of(prepared)
+    recipe, table = prepared.recipe, prepared.lesson.rows
     reader = RowReader(
         table=table,
         tokenizer=prepared.tokenizer,

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from lavra.base.checks import DEFECT, Check
 from lavra.data.batch import Batch
 from lavra.data.rows.language import LanguageRows
-from lavra.doctor.data import table_of
 from lavra.runs.finetune import Prepared
 from lavra.tasks.embed import EMBED
 from lavra.train import checks
@@ -74,7 +73,7 @@ def accumulation_check(prepared: Prepared) -> Check | None:
     """
     if _compares_within_batches(prepared):
         return None
-    table, alike, objective = table_of(prepared), _alike(prepared), prepared.lesson.objective
+    table, alike, objective = prepared.lesson.rows, _alike(prepared), prepared.lesson.objective
     whole, parts = [table.batch(alike)], [table.batch([one]) for one in alike]
     return checks.accumulation_check(prepared.recipe.module(), objective, whole, parts, prepared.train)
 
@@ -116,7 +115,7 @@ def _gradients(loss: Tensor, trained: Mapping[str, Tensor]) -> dict[str, Tensor]
 def resume_check(prepared: Prepared) -> Check:
     """A few steps on few rows, cut short and resumed, beside the same uninterrupted; dropout is as in training."""
     few = _alike(prepared)
-    table, pairs = table_of(prepared), [few[place : place + 2] for place in range(0, len(few), 2)]
+    table, pairs = prepared.lesson.rows, [few[place : place + 2] for place in range(0, len(few), 2)]
     return interrupted(prepared, with_batches(prepared.lesson.objective, [table.batch(pair) for pair in pairs]))
 
 
@@ -177,7 +176,7 @@ def _compares_within_batches(prepared: Prepared) -> bool:
 
 def _alike(prepared: Prepared) -> list[int]:
     """A few rows that may share a batch, of lengths as unlike as there are; of packed ones the fullest, too."""
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     kinds, order = table.kinds, np.argsort(table.lengths, kind="stable").tolist()
     if kinds is not None:
         order = [one for one in order if kinds[one] == kinds[order[0]]]
@@ -191,4 +190,4 @@ def _alike(prepared: Prepared) -> list[int]:
 
 def unlike(prepared: Prepared) -> AnyBatch:
     """A batch of rows of unlike lengths; packed ones as they are packed."""
-    return table_of(prepared).batch(_alike(prepared))
+    return prepared.lesson.rows.batch(_alike(prepared))
