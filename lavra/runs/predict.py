@@ -18,6 +18,7 @@ from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.scoring.heads import score_task
 from lavra.tasks.spec import Asking, AskOptions, TaskSpec
+from lavra.tasks.table import asked_tasks
 
 CHUNK: Final = 256  # requests between two signs of progress
 
@@ -50,7 +51,8 @@ def text_requests(task: TaskSpec, texts: Sequence[str], options: AskOptions, *, 
     if not pair:
         return asking.from_texts(texts, options)
     if asking.from_pair is None:
-        raise ConfigError("--pair is for classify; the other tasks know how many texts they take")
+        paired = ", ".join(one.name for one in asked_tasks() if one.asking is not None and one.asking.from_pair)
+        raise ConfigError(f"--pair is for {paired}; the other tasks know how many texts they take")
     return asking.from_pair(texts, options)
 
 

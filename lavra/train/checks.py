@@ -1,9 +1,9 @@
 """The promises of training, tried on a run's own model, rows and settings before it is made.
 
-Accumulation: a step in micro-batches is
-the step on the big batch.  Resuming: a run that was interrupted goes on where it was and ends where an uninterrupted
-one ends, bit by bit.  Every check leaves the model as it was.  `lavra doctor` asks them of a model that is to be
-pretrained and of one that is to be finetuned; dropout is off where two ways to one number are compared.
+Accumulation: a step in micro-batches is the step on the big batch.  Resuming: a run that was interrupted goes on where
+it was and ends where an uninterrupted one ends, bit by bit.  Every check leaves the model as it was.  `lavra doctor`
+asks them of a model that is to be pretrained and of one that is to be finetuned; dropout is off where two ways to one
+number are compared.
 """
 
 from __future__ import annotations
