@@ -7,7 +7,6 @@ import pytest
 
 from lavra.doctor.checks import Needs, checks_of
 from lavra.doctor.conversations import beginning_check, serving_check
-from lavra.doctor.data import table_of
 from lavra.doctor.pretraining import PretrainingRun, chat_template
 from lavra.model import preset
 from lavra.model.config import Kind
@@ -68,7 +67,7 @@ def test_a_soft_prompt_in_front_is_no_text(tmp_path, method):
 def test_rows_that_are_made_wrongly_are_found(tmp_path, kind, change, says):
     prepared = ready(tmp_path, kind, "llama")
     assert beginning_check(prepared).passed
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     inputs = tuple(change(ids) for ids in table.sequences.inputs)
     wrong = with_table(prepared, replace(table, sequences=replace(table.sequences, inputs=inputs)))
     fails(beginning_check(wrong), says)
@@ -78,7 +77,7 @@ def test_rows_that_are_made_wrongly_are_found(tmp_path, kind, change, says):
 
 def test_a_token_that_is_not_served_is_found(tmp_path):
     prepared = ready(tmp_path, "chat", "llama")
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     inputs = [ids.copy() for ids in table.sequences.inputs]
     inputs[-1][4] += 1
     wrong = with_table(prepared, replace(table, sequences=replace(table.sequences, inputs=tuple(inputs))))

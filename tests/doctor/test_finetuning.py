@@ -21,7 +21,6 @@ from lavra.doctor.data import (
     left_out_check,
     length_check,
     overlap_check,
-    table_of,
     whole_lengths,
 )
 from lavra.doctor.finetuning import guess_check, memory_check, time_check
@@ -157,7 +156,7 @@ def test_lengths_are_those_of_whole_samples(tmp_path):
     lengths, sources = whole_lengths(prepared)
     samples = [prepared.data.train[number] for number in sources]
     assert lengths.tolist() == [len(prepared.tokenizer.encode(one.text, add_special_tokens=True)) for one in samples]
-    assert max(table_of(prepared).lengths) == 6
+    assert max(prepared.lesson.rows.lengths) == 6
 
 
 def labelled(*labels):
@@ -199,7 +198,7 @@ def test_what_is_measured_on_and_learnt_from_is_found():
 
 def test_labels_the_model_has_not_are_found(tmp_path):
     prepared = ready(tmp_path, "classify")
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     fails(range_check(with_table(prepared, replace(table, targets=table.targets + 1))), "from 1 to 2", "no answer")
     other = replace(prepared, data=replace(prepared.data, labels=("yes", "no")))
     fails(range_check(other), "the model's labels are no, yes")
@@ -207,7 +206,7 @@ def test_labels_the_model_has_not_are_found(tmp_path):
 
 def test_ids_the_model_has_not_are_found(tmp_path):
     prepared = ready(tmp_path, "text2text", "llama")
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     inputs = tuple(ids + 1000 for ids in table.sequences.inputs)
     strange = replace(table, sequences=replace(table.sequences, inputs=inputs))
     fails(range_check(with_table(prepared, strange)), "tokenizer it came with")
@@ -216,14 +215,14 @@ def test_ids_the_model_has_not_are_found(tmp_path):
 @pytest.mark.parametrize("kind", ["classify", "several", "number", "rerank", "choice"])
 def test_labels_of_other_texts_are_found(tmp_path, kind):
     prepared = ready(tmp_path, kind)
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     fails(text_check(with_table(prepared, replace(table, targets=np.roll(table.targets, 1, axis=0)))), "are wrong")
 
 
 @pytest.mark.parametrize("kind", ["classify", "pair", "embed", "choice"])
 def test_texts_of_other_samples_are_found(tmp_path, kind):
     prepared = ready(tmp_path, kind)
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     ids, types = (rows[2:] + rows[:2] for rows in (table.encoded.ids, table.encoded.types))
     moved = replace(table, encoded=replace(table.encoded, ids=ids, types=types))
     fails(text_check(with_table(prepared, moved)), "instead of")
@@ -231,7 +230,7 @@ def test_texts_of_other_samples_are_found(tmp_path, kind):
 
 def test_tags_beside_their_words_are_found(tmp_path):
     prepared = ready(tmp_path, "ner")
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     good = text_check(prepared)
     assert good.passed
     assert "B-PER" in good.detail or "=O" in good.detail
@@ -248,12 +247,12 @@ def test_tags_beside_their_words_are_found(tmp_path):
 @pytest.mark.parametrize("shift", [(1, 1), (0, 1), (-1, 0)])
 def test_answers_beside_their_place_are_found(tmp_path, shift):
     prepared = ready(tmp_path, "qa")
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     fails(text_check(with_table(prepared, replace(table, targets=table.targets + np.array(shift)))), "the answer of")
 
 
 def chat_with(prepared, change):
-    table = table_of(prepared)
+    table = prepared.lesson.rows
     labels = tuple(
         change(ids, row.copy()) for ids, row in zip(table.sequences.inputs, table.sequences.labels, strict=True)
     )
@@ -304,7 +303,7 @@ def test_a_model_of_another_order_of_labels_is_found(tmp_path):
     prepared.recipe.save(tmp_path / "base")
     again = prepare(prepared.config, tmp_path / "base")
     assert guess_check(again).passed
-    table = table_of(again)
+    table = again.lesson.rows
     fails(guess_check(with_table(again, replace(table, targets=1 - table.targets))), "in another order")
 
 
@@ -429,7 +428,7 @@ def test_weights_no_gradient_reaches_are_found(tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_depends_on_more_than_the_step_is_found(tmp_path, family):
     prepared = ready(tmp_path, "classify", family)
-    table, asked = table_of(prepared), [0]
+    table, asked = prepared.lesson.rows, [0]
 
     class Forgetful(FixedShape):
         """Gives other batches each time it is asked."""
