@@ -154,17 +154,18 @@ class TaskSpec:
         summary: what goes in and what comes out, in a line.
         form: how its samples stand in files.
         texts: texts of a sample.
-        key: texts by which a sample is recognised: samples of equal keys stay on one side of a split, and are a leak
-            where they do not; its texts unless given.
+        key: texts that identify a sample; its `texts` unless given.  Samples with equal keys go to the same side of a
+            split, and a held-out sample with the key of a training sample is a leak.
         expected: the label of a sample in JSON types; None where it is not known, or where there is none.
-        is_known: whether there is something to learn from a sample.
-        labels: names or numbers that a sample is labelled with, to be counted.
+        is_known: whether a sample has a label, or a text to learn.
+        labels: names or numbers that a sample is labelled with, which `lavra doctor` counts.
         has_places: its labels are places among what a sample offers, so that a rare one says nothing.
-        recipe: (spec, settings, folder of the base model, tokenizer, labelled data) -> what is taught.
-        reads_back: what rows are checked for, and (reader, number of a row, sample) -> how the row reads.
-        tokens: of a row, usually: attention to more costs most of a small machine's time.
-        learning_rate: its usual peak where a whole model learns.
-        saved_as: the word for it in files; its name unless given.
+        recipe: (settings, folder of the base model, tokenizer, labelled data) -> `Recipe`.
+        reads_back: name of the doctor's check of its rows, and (`RowReader`, number of a row, sample) -> `Looked`, or
+            None where the row cannot be compared.
+        tokens: usual length of a row: attention to more costs most of a small machine's time.
+        learning_rate: usual peak where the whole model is trained.
+        saved_as: the word for it in cards and model folders; its name unless given.
         aliases: further words for it in settings.
         head: of a task with a head.
         writing: of a task whose model writes.

@@ -1,4 +1,4 @@
-"""What a batch's labels may be, and the summed loss of a guess at them: all answers alike, the number 0."""
+"""How many answers a label may be, and the summed loss of a uniform guess (of the number 0, for a regression)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def num_choices(batch: TaskBatch, head: TaskConfig) -> int:
 
 
 def guess_label(batch: TaskBatch, head: TaskConfig) -> float:
-    """Classes or tags, several labels, numbers."""
+    """Classes, tags, several labels a text, or numbers."""
     if head.problem is Problem.REGRESSION:
         return float((batch.labels.double() ** 2).sum())
     return batch.num_targets * math.log(2 if head.problem is Problem.MULTI_LABEL else len(head.labels))
 
 
 def guess_relevance(batch: TaskBatch, head: TaskConfig) -> float:
-    """A yes or a no."""
+    """Relevant or not, a yes or a no."""
     return batch.num_targets * math.log(2)
 
 

@@ -54,7 +54,7 @@ def _predicted(model: HeadedModel, asked: Sequence[tuple[str, str, SpanConfig]])
     num_tokens = [sum(len(rows.encoded.ids[row]) for row in rows.rows_of[number]) for number in range(len(samples))]
     warnings = tuple(trouble.what for trouble in rows.troubles if not trouble.dropped)  # of how pairs are laid out
     return [
-        Prediction(value=_told(by_config[config][number]), num_tokens=num_tokens[number], warnings=warnings)
+        Prediction(value=_span_answer(by_config[config][number]), num_tokens=num_tokens[number], warnings=warnings)
         for number, (*_, config) in enumerate(asked)
     ]
 
@@ -73,7 +73,7 @@ def _spans(
     return answer_spans(rows, samples, [one[:, 0] for one in logits], [one[:, 1] for one in logits], config)
 
 
-def _told(found: Answered) -> SpanAnswer:
+def _span_answer(found: Answered) -> SpanAnswer:
     span = found.best
     if span is None:
         return SpanAnswer(text=found.text, start=0, end=0, score=0.0)

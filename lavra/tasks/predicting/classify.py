@@ -55,7 +55,7 @@ def predict_classes(model: HeadedModel, requests: Sequence[ClassifyRequest]) -> 
         TextGroup(texts=[one.text], truncate=one.truncate, name=f"text {number}") for number, one in enumerate(requests)
     ]
     return [
-        _told(read_classification(found.logits[0], head.labels, head.problem, truncated=found.truncated), found)
+        _prediction(read_classification(found.logits[0], head.labels, head.problem, truncated=found.truncated), found)
         for found in model.read(groups)
     ]
 
@@ -108,7 +108,7 @@ def predict_ranks(model: HeadedModel, requests: Sequence[RankRequest]) -> list[P
         )
         for number, one in enumerate(requests)
     ]
-    return [_told(_ranked(found.logits[:, 0]), found) for found in model.read(groups)]
+    return [_prediction(_ranked(found.logits[:, 0]), found) for found in model.read(groups)]
 
 
 def _ranked(logits: Float32s) -> tuple[Ranked, ...]:
@@ -137,7 +137,7 @@ def predict_choices(model: HeadedModel, requests: Sequence[ChooseRequest]) -> li
         )
         for number, one in enumerate(requests)
     ]
-    return [_told(_chosen(found), found) for found in model.read(groups)]
+    return [_prediction(_chosen(found), found) for found in model.read(groups)]
 
 
 def _chosen(found: GroupLogits) -> Classification:
@@ -145,5 +145,5 @@ def _chosen(found: GroupLogits) -> Classification:
     return read_classification(found.logits[:, 0], labels, Problem.SINGLE_LABEL, truncated=found.truncated)
 
 
-def _told(value: ValueT, found: GroupLogits) -> Prediction[ValueT]:
+def _prediction(value: ValueT, found: GroupLogits) -> Prediction[ValueT]:
     return Prediction(value=value, num_tokens=found.num_tokens, warnings=found.warnings)
