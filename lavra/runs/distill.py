@@ -257,7 +257,7 @@ def distill_folder(prepared: PreparedDistill, out: Path, progress: Progress) -> 
     Args:
         prepared: by `prepare`.
         out: folder to write; replaced.
-        progress: told how far it is.
+        progress: shows the parts of the run.
 
     Raises:
         TrainingError: the loss is not finite or exploded.
@@ -313,7 +313,7 @@ def baseline(prepared: PreparedDistill, seed: int, progress: Progress = silent) 
     Args:
         prepared: by `prepare`.
         seed: of order, dropout and a fresh head.
-        progress: told how far it is.
+        progress: shows the parts of the run.
     """
     recipe = prepared.without_teacher(seed)
     lesson = recipe.lesson(prepared.data.train)

@@ -136,8 +136,8 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
     Args:
         prepared: by `prepare`.
         out: folder to write; replaced.
-        progress: told how far it is.
-        hooks: told of training besides.
+        progress: shows the parts of the run.
+        hooks: called at every step, evaluation and checkpoint, beside the run's own.
 
     Raises:
         TrainingError: the loss is not finite or exploded.

@@ -158,7 +158,7 @@ def carry_out(
         run: what to do.
         destination: where checkpoints and the artifact go.
         progress: shows the parts of the run.
-        hooks: told of training, beside those that write `metrics.jsonl` and show progress.
+        hooks: called in training, beside those that write `metrics.jsonl` and show progress.
 
     Raises:
         TrainingError: the loss is not finite or exploded.

@@ -1,4 +1,4 @@
-"""What a teacher says of a run, from a folder of `lavra distill --cache`, or written to it."""
+"""A teacher's outputs for the batches of a run: read from the folder of `lavra distill --cache`, or written to it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ def cached_teacher(
 ) -> TeacherCache | HeadCache:
     """The cache that a folder holds, where it is this teacher's; a new one where there is none.
 
-    A task's head is asked about texts that are not there; a language model's cache holds the run, or is refused.
+    The cache of a task's head grows by the texts that it lacks; a language model's cache holds the whole run, or is
+    refused.
 
     Args:
         teacher: in this process.
         batches: the run's own.
         folder: of the cache.
         config: the run's batches, and what is kept of a language model's distributions.
-        progress: told how many batches the teacher was asked about.
+        progress: shows how many batches the teacher has computed.
 
     Raises:
-        InputError: the folder holds something else, another teacher's words, or not those of this run.
+        InputError: the folder holds something else, another teacher's outputs, or those of another run.
     """
     if folder.exists() and not (folder / CARD_FILE).exists():
         raise InputError(f"{folder} exists and lavra did not write it; name another folder for the cache")
