@@ -1,6 +1,6 @@
 """Jinja templates of prompts: what they name is known before they are rendered, and what nobody defines is an error.
 
-The sandbox is that of chat templates (`lavra.tokens.sandbox`), for a prompt file too may come from somebody else.
+The sandbox is that of chat templates (`lavra.tokens.chat.sandbox`), for a prompt file too may come from somebody else.
 Beyond it, a prompt is a function of its variables: there is no clock, no chance (`lipsum`, `random`) and no other file.
 """
 
