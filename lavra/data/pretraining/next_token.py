@@ -26,8 +26,8 @@ import torch
 from lavra.base.arrays import Int64s
 from lavra.base.errors import ConfigError
 from lavra.data.batch import IGNORE, Batch, FixedShape, Purpose, check_shape, generator
-from lavra.data.packing import TokenStream, gather, stream_of_runs
 from lavra.data.pretraining.dataset import TokenDataset
+from lavra.data.pretraining.packing import TokenStream, gather, stream_of_runs
 
 
 @dataclass(frozen=True, kw_only=True)
