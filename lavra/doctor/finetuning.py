@@ -128,9 +128,9 @@ def guess_check(prepared: Prepared) -> Check:
 
 
 def goes_on(prepared: Prepared) -> bool:
-    """Whether the base model has a head of the run's task already."""
-    found = task_in(prepared.base)
-    return found is not None and found.task in prepared.config.task.words
+    """Whether the run goes on with the base model's head, as the recipe does where that says the same."""
+    found, head = task_in(prepared.base), prepared.recipe.head
+    return found is not None and head is not None and found.says_the_same(head)
 
 
 def guess(prepared: Prepared, batch: AnyBatch) -> float:

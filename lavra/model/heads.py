@@ -91,6 +91,10 @@ class TaskConfig:
         word = task or next(word for word, kind in HEADS.items() if kind is head)
         return cls(task=word, head=head, labels=labels, problem=problem)
 
+    def says_the_same(self, other: TaskConfig) -> bool:
+        """Whether outputs of both heads mean the same; what is dropped in training aside."""
+        return replace(self, dropout=None) == replace(other, dropout=None)
+
     @property
     def named_head(self) -> str | None:
         """The kind of head, where the word for the task does not say it."""

@@ -34,12 +34,18 @@ def add_task(spec: TaskSpec) -> None:
     """Add a task for the length of the process.
 
     Raises:
-        ConfigError: another task has one of its words.
+        ConfigError: another task has one of its words, or its endpoint.
     """
     for other in all_tasks():
+        if other is spec:
+            continue
         both = sorted(set(spec.words) & set(other.words))
-        if both and other is not spec:
+        if both:
             raise ConfigError(f"task {spec.name!r} is called {both[0]!r}, as {other.name!r} is; choose another word")
+        if spec.asking is not None and other.asking is not None and spec.asking.path == other.asking.path:
+            raise ConfigError(
+                f"task {spec.name!r} is asked at {spec.asking.path}, as {other.name!r} is; choose another"
+            )
     _TABLE[spec.name] = spec
 
 

@@ -23,7 +23,7 @@ from lavra.doctor.data import (
     overlap_check,
     whole_lengths,
 )
-from lavra.doctor.finetuning import guess_check, memory_check, time_check
+from lavra.doctor.finetuning import goes_on, guess_check, memory_check, time_check
 from lavra.doctor.rows import range_check, text_check
 from lavra.doctor.training import (
     accumulation_check,
@@ -305,6 +305,19 @@ def test_a_model_of_another_order_of_labels_is_found(tmp_path):
     assert guess_check(again).passed
     table = again.lesson.rows
     fails(guess_check(with_table(again, replace(table, targets=1 - table.targets))), "in another order")
+
+
+def test_a_head_for_other_labels_is_no_head_that_goes_on(tmp_path):
+    """The run draws a fresh one, which has to guess."""
+    prepared = ready(tmp_path, "classify")
+    prepared.recipe.save(tmp_path / "base")
+    moods = {"yes": "glad", "no": "sad"}
+    found = [{**row, "label": moods[row["label"]]} for row in rows("classify")]
+    again = prepare(replace(prepared.config, data=write(tmp_path / "moods.jsonl", found)), tmp_path / "base")
+    assert goes_on(prepare(prepared.config, tmp_path / "base"))
+    assert not goes_on(again)
+    faint = with_objective(again, loss=lambda model, batch: task_loss(model, batch) / batch.num_targets)
+    fails(guess_check(faint), "cannot be as good")
 
 
 def test_another_tokenizer_shows_in_the_loss(tmp_path):

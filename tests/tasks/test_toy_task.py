@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2
 import numpy as np
@@ -172,6 +172,12 @@ def test_it_is_served_at_its_own_path(folder):
         other = httpx2.post(f"{url}/v1/classify", json={"input": "a day"}, timeout=60)
         assert other.status_code == 400
         assert "finetuned for 'mood'" in other.json()["error"]["message"]
+
+
+def test_an_endpoint_that_is_taken_is_refused():
+    asking = replace(MOOD.asking, path="/v1/tag")
+    with pytest.raises(ConfigError, match="asked at /v1/tag, as 'tag' is"):
+        table.add_task(replace(MOOD, name="other", saved_as="other", aliases=(), asking=asking))
 
 
 def test_a_word_that_is_taken_is_refused():

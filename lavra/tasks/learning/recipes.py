@@ -9,7 +9,7 @@ import torch
 from lavra.base.device import pick_device
 from lavra.generate.in_process import context_length
 from lavra.model.build import Model
-from lavra.model.heads import TaskConfig, TaskModel, add_task_head
+from lavra.model.heads import TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.tasks.learning.embedded import EmbeddedRecipe
@@ -65,7 +65,7 @@ def headed_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, da
     """A model with the task's head: the one the folder has, where that says the same, or a fresh one."""
     wanted = data.head(config.task)
     found = task_in(base)
-    if found is not None and is_the_same(found, wanted):
+    if found is not None and found.says_the_same(wanted):
         known = load_task_model(base, dtype=torch.float32, device=pick_device())
         return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config), tokenizer))
     model = _backbone(base)
@@ -85,16 +85,6 @@ def writing_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, d
     """A model that writes."""
     model = _backbone(base)
     return WritingRecipe(model, tokenizer, config, config.room(context_length(model.config), tokenizer))
-
-
-def is_the_same(found: TaskConfig, wanted: TaskConfig) -> bool:
-    """Whether a head tells the same labels apart for the same task."""
-    return (found.task, found.head, found.labels, found.problem) == (
-        wanted.task,
-        wanted.head,
-        wanted.labels,
-        wanted.problem,
-    )
 
 
 def _backbone(base: Path) -> Model:
