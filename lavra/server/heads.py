@@ -80,6 +80,8 @@ def _request(task: TaskSpec, asking: Asking, given: Any, options: AskOptions, pl
     """
     try:
         return asking.read_request(given.model_dump() if isinstance(given, BaseModel) else given, options)
+    except InputError:  # it says itself what is wrong
+        raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"input {place} is none that {task.name} reads: {type(error).__name__}: {error}") from error
 

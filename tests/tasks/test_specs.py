@@ -40,6 +40,7 @@ from lavra.data.labelled.samples import (
     TagSample,
     TextSample,
 )
+from lavra.model.heads import HEADS
 from lavra.tasks import table
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.keys import sample_key
@@ -141,6 +142,11 @@ def test_the_suite_finds_what_is_broken(change, broken):
     suite.spec = spec
     with pytest.raises((AssertionError, AttributeError)):
         getattr(suite, broken)()
+
+
+def test_files_and_specs_agree_on_the_words_for_heads():
+    """Model folders are read below the tasks, by a table of their own."""
+    assert {spec.saved_as: spec.head.kind for spec in SPECS if spec.head is not None} == dict(HEADS)
 
 
 def test_every_kind_of_head_has_a_task():
