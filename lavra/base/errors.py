@@ -39,6 +39,10 @@ class ResumeError(LavraError):
     """A run cannot be resumed here without changing its result."""
 
 
+class SavedInterrupt(KeyboardInterrupt):
+    """The user stopped a run with Ctrl-C, and its state was saved; the message says where."""
+
+
 class MissingDependencyError(LavraError, ImportError):
     """An optional package is needed for what was asked."""
 

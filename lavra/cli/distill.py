@@ -35,7 +35,7 @@ lavra distill ner-model --task tag --data lener-br/ --layers 3 --epochs 4 --hidd
 lavra distill chat-model --task chat --data chats.jsonl --share 1 --temperature 1
 """
 
-RESUME = "run the command again to go on from the last checkpoint"
+RESUME = "run the command again to go on from a checkpoint, where one was saved"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -40,7 +40,7 @@ lavra finetune minilm-folder --task embed --data pairs.jsonl --name my-encoder
 lavra finetune minilm-folder --task classify --data glue/CoLA --no-header --columns text=4 label=2 --check
 """
 
-RESUME = "run the command again to go on from the last checkpoint"
+RESUME = "run the command again to go on from a checkpoint, where one was saved"
 
 _SHOWN_SCORES = 8
 

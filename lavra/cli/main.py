@@ -2,7 +2,8 @@
 
 The verbs are one table, and a verb's module is imported when it is asked for, so that `lavra --help` answers at once
 and no verb pays for another's imports.  A verb module has `HELP` (what it does), `EXAMPLES` (commands to copy),
-`add_arguments(parser)` and `run(args) -> exit status`; and `RESUME` where Ctrl-C and the same command go on.
+`add_arguments(parser)` and `run(args) -> exit status`; and `RESUME` where the same command
+goes on after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, NoReturn, Protocol, cast
 
-from lavra.base.errors import ConfigError, LavraError, nearest
+from lavra.base.errors import ConfigError, LavraError, SavedInterrupt, nearest
 from lavra.base.version import VERSION
 
 
@@ -76,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here rather than at exit, where a closed pipe would be reported as a crash
         except SystemExit as end:  # argparse, after --help
             status = end.code if isinstance(end.code, int) else 0
-        except KeyboardInterrupt:
-            status = _interrupted(arguments)
+        except KeyboardInterrupt as interrupt:
+            status = _interrupted(arguments, interrupt)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whatever is still buffered goes nowhere
             status = EXIT_BROKEN_PIPE
@@ -171,10 +172,14 @@ def _refuse_unknown_flags(parser: argparse.ArgumentParser, verb: str, arguments:
             raise ConfigError(f"unknown flag {flag}{hint}")
 
 
-def _interrupted(arguments: Sequence[str]) -> int:
+def _interrupted(arguments: Sequence[str], interrupt: KeyboardInterrupt) -> int:
+    """Say what was kept: what the run says it saved, else what the verb always keeps."""
     verb = VERBS.get(arguments[0]) if arguments else None
     module = sys.modules.get(verb.module) if verb else None
-    _complain("interrupted", getattr(module, "RESUME", NO_RESUME))
+    if isinstance(interrupt, SavedInterrupt):
+        _complain("interrupted", f"{interrupt}; run the same command again to go on from there")
+    else:
+        _complain("interrupted", getattr(module, "RESUME", NO_RESUME))
     return EXIT_INTERRUPTED
 
 

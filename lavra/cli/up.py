@@ -29,7 +29,7 @@ lavra up --family bert --budget 10m
 lavra up --config run.yaml --workspace /data/lavra
 """
 
-RESUME = "run the same command again to go on from the last checkpoint"
+RESUME = "finished stages are kept; run the same command again to go on after them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from lavra.base.config import to_mapping
 from lavra.base.device import fingerprint, keep_freed_memory, return_freed_memory, seed_generator
-from lavra.base.errors import InputError, TrainingError
+from lavra.base.errors import InputError, SavedInterrupt, TrainingError
 from lavra.base.ports import Hook
 from lavra.model.attention import Attention
 from lavra.model.block import Block
@@ -41,6 +41,7 @@ from lavra.train.compile import checkpointed_activations, compile_blocks
 from lavra.train.config import TrainConfig
 from lavra.train.divergence import failure, trouble_with_loss, trouble_with_norm
 from lavra.train.identity import first_batch_id, frozen_id
+from lavra.train.interrupt import interrupts_wait
 from lavra.train.objective import AnyBatch, AnyObjective, LossModule, autocast
 from lavra.train.optim import build_optimizers
 from lavra.train.parallel import World
@@ -109,6 +110,7 @@ def train(
         InputError: a parameter to be trained is not float32.
         TrainingError: the loss is not finite or exploded (the message names the batch), or the disk is full.
         ResumeError: the checkpoint is of another run or another machine.
+        SavedInterrupt: Ctrl-C, after the step under way was done and saved (`train/interrupt.py`).
     """
     with (
         checkpointed_activations(model, config.activation_checkpointing),
@@ -186,12 +188,15 @@ class _Run:
     def to_the_end(self) -> TrainResult:
         self.model.train()
         durations: list[float] = []
-        while self.progress.step < self.config.num_steps and not self.progress.stopped:
-            began, step = time.perf_counter(), self.progress.step
-            metrics = self._step(step)
-            durations.append(time.perf_counter() - began)
-            self._tell(step, metrics, durations[-1])
-            self._after(step + 1)
+        with interrupts_wait(self.checkpoints is not None) as interrupted:
+            while self.progress.step < self.config.num_steps and not self.progress.stopped:
+                began, step = time.perf_counter(), self.progress.step
+                metrics = self._step(step)
+                durations.append(time.perf_counter() - began)
+                self._tell(step, metrics, durations[-1])
+                self._after(step + 1)
+                if self.world.any(interrupted()):
+                    self._stop_here()
         if self.evaluate and durations and not self._is_due(self.config.eval_every, self.progress.step):
             self._evaluate()
         self._save()
@@ -199,6 +204,11 @@ class _Run:
         for hook in self.hooks:
             hook.on_end(asdict(result))
         return result
+
+    def _stop_here(self) -> NoReturn:
+        """Save and end; every process does, since an interrupt that one of them got stops all."""
+        self._save()
+        raise SavedInterrupt(f"step {self.progress.step} of {self.config.num_steps} is saved in {self.checkpoints}")
 
     def _result(self, durations: list[float]) -> TrainResult:
         compiling = _beyond_usual(durations) if self.compiled else 0.0

@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from lavra import __version__
-from lavra.base.errors import InputError
+from lavra.base.errors import InputError, SavedInterrupt
 from lavra.cli.main import EXIT_ERROR, EXIT_INTERRUPTED, VERBS, Verb, main
 
 
@@ -150,6 +150,9 @@ def test_interrupting_says_how_to_go_on(probe: Callable[..., None], capsys: pyte
     probe(raises(KeyboardInterrupt()))
     assert main(["probe"]) == EXIT_INTERRUPTED
     assert "nothing half-written is left" in capsys.readouterr().err
+    probe(raises(SavedInterrupt("step 3 of 9 is saved in runs/x")), RESUME="never said")
+    assert main(["probe"]) == EXIT_INTERRUPTED
+    assert "step 3 of 9 is saved in runs/x; run the same command again" in capsys.readouterr().err
 
 
 def test_warnings_of_modules_reach_stderr_once(probe: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
