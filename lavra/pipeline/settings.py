@@ -45,6 +45,9 @@ _PLANNED: Final = (
     "parallel",
 )
 
+StartMethod = Literal["full", "lora"]
+"""What of a model that is there is trained: all of it, or a LoRA that is folded into it afterwards."""
+
 _MASK_SHARE = 0.4  # in training; more targets a row, of which a run of minutes has too few
 _LONG_BUDGET = 7200.0  # seconds, from which on rows and vocabulary are larger
 _LEAST_BUDGET = 10.0  # seconds; under this not even a batch of the smallest model is learnt from
@@ -56,6 +59,9 @@ class UpConfig:
 
     Attributes:
         text: a file or folder of text; without it the Python standard library of this machine.
+        start: a model to go on from (a folder, a .gguf file, a name or a hub id) instead of training a fresh one.
+        start_method: full trains all of it, lora a LoRA that is folded into it afterwards; auto takes full where
+            memory holds it.
         family: llama, mistral, qwen2, gpt2, falcon, bert, roberta or t5.
         budget: time for all training stages together, such as 4m.
         vocab_size: of the tokenizer; without it the budget decides.
@@ -81,6 +87,8 @@ class UpConfig:
     """
 
     text: Path | None = None
+    start: str | None = None
+    start_method: Literal["auto", "full", "lora"] = "auto"
     family: str = DEFAULT_FAMILY
     budget: Duration = 240.0
     vocab_size: int | None = None
@@ -120,6 +128,10 @@ class UpConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
+        if self.start is None and self.start_method != "auto":
+            raise ConfigError(
+                f"start_method is {self.start_method!r}, but there is no start; give one, or leave it out"
+            )
         self.noise.check(self.kind)
 
     @property

@@ -115,9 +115,7 @@ def carry_out(run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResu
     """The part of a run that falls to the process that calls it."""
     plan = run.plan
     model = _fresh(run)
-    evaluate = (
-        _watch(model, open_tokens(run.tokens, "heldout"), run.objective("heldout").batches) if run.watch else None
-    )
+    evaluate = watch(model, open_tokens(run.tokens, "heldout"), run.objective("heldout").batches) if run.watch else None
     result = train(
         model,
         run.objective(),
@@ -145,10 +143,12 @@ def _whole(model: Model, run: PretrainRun) -> Model:
     return fresh
 
 
-def _watch(model: Model, heldout: TokenDataset, batches: BatchMaker) -> Callable[[], Mapping[str, float]]:
+def watch(
+    model: Model, heldout: TokenDataset, batches: BatchMaker, most_tokens: int = _WATCHED_TOKENS
+) -> Callable[[], Mapping[str, float]]:
     """A quick look at held-out text: a sample of it, the same every time."""
     if isinstance(model, Decoder):
-        documents = sample_documents(heldout, _WATCHED_TOKENS)
+        documents = sample_documents(heldout, most_tokens)
 
         def look() -> dict[str, float]:
             score = score_documents(model, heldout, documents)

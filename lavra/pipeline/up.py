@@ -32,6 +32,7 @@ from lavra.pipeline.sections.evaluate_holes import evaluate_holes_section, nats_
 from lavra.pipeline.sections.instructions import instructions_section
 from lavra.pipeline.sections.plan import plan_section
 from lavra.pipeline.sections.pretrain import pretrain_section
+from lavra.pipeline.sections.start import continue_section, start_plan_section
 from lavra.pipeline.sections.timings import timings_section
 from lavra.pipeline.sections.tokenizer import tokenizer_section
 from lavra.pipeline.settings import UpConfig
@@ -46,6 +47,8 @@ from lavra.pipeline.stages.instructions import instructions_stage
 from lavra.pipeline.stages.planning import plan_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage, tokens_stage
 from lavra.pipeline.stages.pretrain import PretrainFigures, pretrain_stage
+from lavra.pipeline.stages.start import continue_stage, given_tokenizer_stage, start_plan_stage
+from lavra.pipeline.start import Start, find_start, settled
 from lavra.report import Fact, Report, load_sections
 
 REPORT_FILE = "report.html"
@@ -73,21 +76,42 @@ class UpResult:
 
 
 def up_stages(
-    config: UpConfig, progress: Progress, crew: Crew | None = None, *, allow_drift: bool = False
+    config: UpConfig,
+    progress: Progress,
+    crew: Crew | None = None,
+    *,
+    start: Start | None = None,
+    allow_drift: bool = False,
 ) -> list[AnyStage]:
-    """Every stage with its section, in order; those that train do so with the crew's help."""
-    crew = crew or Crew()
+    """Every stage with its section, in order; those that train a fresh model do so with the crew's help."""
     return [
         corpus_stage(config, progress).shown(corpus_section),
-        tokenizer_stage(config, progress).shown(tokenizer_section),
-        tokens_stage(config, progress),
-        plan_stage(config, progress, crew).shown(plan_section),
-        pretrain_stage(config, progress, crew, allow_drift=allow_drift).shown(pretrain_section),
+        *(_fresh(config, progress, crew or Crew(), allow_drift) if start is None else _on(config, start, progress)),
         *_evaluate_stages(config, progress),
         instructions_stage(config, progress).shown(instructions_section),
         adapt_stage(config, progress).shown(adapt_section),
         encoder_stage(config, progress).shown(encoder_section),
         compress_stage(progress).shown(compress_section),
+    ]
+
+
+def _fresh(config: UpConfig, progress: Progress, crew: Crew, allow_drift: bool) -> list[AnyStage]:
+    """A model of the text alone."""
+    return [
+        tokenizer_stage(config, progress).shown(tokenizer_section),
+        tokens_stage(config, progress),
+        plan_stage(config, progress, crew).shown(plan_section),
+        pretrain_stage(config, progress, crew, allow_drift=allow_drift).shown(pretrain_section),
+    ]
+
+
+def _on(config: UpConfig, start: Start, progress: Progress) -> list[AnyStage]:
+    """A model that is there, gone on with."""
+    return [
+        given_tokenizer_stage(start).shown(tokenizer_section),
+        tokens_stage(config, progress),
+        start_plan_stage(config, start, progress).shown(start_plan_section),
+        continue_stage(config, start, progress).shown(continue_section),
     ]
 
 
@@ -105,17 +129,20 @@ def run_up(
     Raises:
         LavraError: whatever a stage refuses; what earlier stages made is kept, and another run goes on from there.
     """
-    crew = crew or Crew()
-    name = "up" if config.family == DEFAULT_FAMILY else f"up-{config.family}"
+    crew, start = crew or Crew(), find_start(config)
+    config = settled(config, start)
+    name = _report_name(config, start)
     sections = workspace.folder("runs") / f"{name}-sections"
     try:
-        outcomes = run_stages(up_stages(config, progress, crew, allow_drift=allow_drift), workspace, sections=sections)
+        outcomes = run_stages(
+            up_stages(config, progress, crew, start=start, allow_drift=allow_drift), workspace, sections=sections
+        )
     finally:
         crew.dismiss()
     by_name = {outcome.stage: outcome for outcome in outcomes}
     plan, pretrain, adapt = Plan.load(by_name["plan"].folder), by_name["pretrain"], by_name["adapt"]
     verdict = load_verdict(by_name["evaluate"].folder)
-    report = workspace.path / (REPORT_FILE if name == "up" else f"report-{config.family}.html")
+    report = workspace.path / REPORT_FILE.replace("report", name.replace("up", "report", 1), 1)
     compiling = {
         "plan": plan.compile_seconds,
         "pretrain": pretrain.result_as(PretrainFigures).compile_seconds,
@@ -134,6 +161,12 @@ def run_up(
         stages=tuple(outcomes),
         compile_seconds=sum(seconds for stage, seconds in compiling.items() if not by_name[stage].reused),
     )
+
+
+def _report_name(config: UpConfig, start: Start | None) -> str:
+    """Runs over one workspace that make different models have reports of their own."""
+    made_of = [] if config.family == DEFAULT_FAMILY else [config.family]
+    return "-".join(["up", *made_of, *([] if start is None else ["start", start.folder.name])])
 
 
 def _model_fact(config: UpConfig, plan: Plan) -> Fact:

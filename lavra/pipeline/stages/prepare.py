@@ -122,7 +122,7 @@ def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage[TokenizerResu
         corpus = Corpus.open(context.parents["corpus"])
         tokenizer = train_tokenizer(_texts(corpus, progress), settings)
         tokenizer.save(context.folder)
-        return _try_out(tokenizer, corpus)
+        return try_out(tokenizer, corpus)
 
     return Stage(
         name="tokenizer",
@@ -145,7 +145,8 @@ def _texts(corpus: Corpus, progress: Progress) -> Iterator[str]:
         progress("learn tokens", done, total)
 
 
-def _try_out(tokenizer: Tokenizer, corpus: Corpus) -> TokenizerResult:
+def try_out(tokenizer: Tokenizer, corpus: Corpus) -> TokenizerResult:
+    """Take held-out documents through a tokenizer and back."""
     texts = [document.text for document, _ in zip(corpus.documents("heldout"), range(_NUM_TRIED), strict=False)]
     trial = check_round_trip(tokenizer, texts)
     num_bytes = sum(len(text.encode()) for text in texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,9 +151,19 @@ def _result(plan: Plan, flops: float, trained: TrainResult, rows: list[dict[str,
         compiled=trained.compiled,
         seconds_of_steps=sum(row["seconds"] for row in steps),
         share_of_peak=flops / usual / plan.peak_flops,
-        curve=tuple(LossPoint(tokens=row["tokens"], loss=row["loss"]) for row in steps),
-        glances=tuple(_glance(row) for row in rows if "loss" not in row),
+        curve=curve_of(rows),
+        glances=glances_of(rows),
     )
+
+
+def curve_of(rows: Sequence[Mapping[str, float]]) -> tuple[LossPoint, ...]:
+    """The loss of each step, of the lines of `metrics.jsonl`."""
+    return tuple(LossPoint(tokens=row["tokens"], loss=row["loss"]) for row in rows if "loss" in row)
+
+
+def glances_of(rows: Sequence[Mapping[str, float]]) -> tuple[HeldoutGlance, ...]:
+    """The looks at held-out text, of the lines of `metrics.jsonl`."""
+    return tuple(_glance(row) for row in rows if "loss" not in row)
 
 
 def _glance(row: Mapping[str, float]) -> HeldoutGlance:

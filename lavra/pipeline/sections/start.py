@@ -1,0 +1,92 @@
+"""A model that was gone on with: how it was trained, and held-out text before and after."""
+
+from __future__ import annotations
+
+from lavra.base.units import format_duration
+from lavra.pipeline.stages.start import ContinueResult, StartPlanResult
+from lavra.report import Cell, Fact, Facts, LineChart, Paragraph, Section, Series, Table, Tone
+
+
+def start_plan_section(result: StartPlanResult) -> Section:
+    """What is trained of the model, why that, and for how long."""
+    plan = result.plan
+    return Section(
+        title="Plan",
+        summary=(
+            f"{_what(result.method)} of {result.model} for {result.num_steps:,} steps: what "
+            f"{format_duration(plan.seconds)} buy here."
+        ),
+        blocks=(
+            Facts(items=_facts(result)),
+            Paragraph(text=f"Memory: {result.why}."),
+            Table(columns=("setting", "value"), rows=_settings(result), caption="Fixed before the first step"),
+        ),
+    )
+
+
+def continue_section(result: ContinueResult) -> Section:
+    """Held-out text before and after, and the curves between."""
+    name = result.score.replace("_", " ")
+    better = result.after < result.before
+    looks = [(0, result.before), *((one.step, one.scores[result.score]) for one in result.glances)]
+    loss = Series(
+        name="training loss",
+        x=tuple(point.tokens / 1e3 for point in result.curve),
+        y=tuple(point.loss for point in result.curve),
+        smooth=True,
+    )
+    return Section(
+        title="Training goes on",
+        summary=(
+            f"A sample of held-out text costs {result.after:.3f} {name}; with the model as it was, {result.before:.3f}."
+            + ("" if better else " The training did not help.")
+        ),
+        blocks=(
+            Facts(
+                items=(
+                    Fact(label="Before", value=f"{result.before:.3f}", unit=name, note=result.model),
+                    Fact(label="After", value=f"{result.after:.3f}", unit=name),
+                    Fact(label="Speed", value=f"{result.tokens / result.seconds_of_steps:,.0f}", unit="tokens/s"),
+                )
+            ),
+            *(() if better else (Paragraph(text=_NO_BETTER, tone=Tone.WARNING),)),
+            LineChart(title="Training loss", series=(loss,), x_label="thousand tokens", y_label="nats per token"),
+            Table(
+                columns=("step", name),
+                rows=tuple((step, round(value, 4)) for step, value in looks),
+                caption=f"{result.watched:,} tokens of held-out text, before, during and after training",
+            ),
+        ),
+        seconds=result.seconds_of_steps,
+    )
+
+
+_NO_BETTER = (
+    "The saved model is no better on held-out text than the one it began as: give more time or text, or a lower "
+    "learning rate, and go on using the model as it was."
+)
+
+
+def _what(method: str) -> str:
+    return "All" if method == "full" else "A LoRA on every layer"
+
+
+def _facts(result: StartPlanResult) -> tuple[Fact, ...]:
+    plan = result.plan
+    tokens = result.num_steps * plan.batch_size * plan.train.accumulation * plan.sequence_length
+    return (
+        Fact(label="Model", value=f"{result.parameters / 1e6:.1f}M", unit="parameters", note=plan.family),
+        Fact(label="Trained", value=f"{result.trained_parameters / 1e6:.1f}M", unit="parameters"),
+        Fact(label="Tokens to read", value=f"{tokens:,}"),
+    )
+
+
+def _settings(result: StartPlanResult) -> tuple[tuple[Cell, ...], ...]:
+    plan = result.plan
+    return (
+        ("tokens of a row", plan.sequence_length),
+        ("rows in a step", plan.batch_size * plan.train.accumulation),
+        ("optimizer", f"{plan.train.optimizer.kind}, peak rate {plan.train.optimizer.learning_rate:g}"),
+        ("precision", plan.train.precision),
+        ("seconds a step", f"{plan.seconds_per_step:.2f}"),
+    )

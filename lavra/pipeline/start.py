@@ -1,0 +1,139 @@
+"""The model that `lavra up --start` goes on from: where it is, what it is, and how it is opened for training.
+
+A fresh model takes its tokenizer, family and shape from `up`; a model that is there brings its own, so the settings
+that decide those are refused beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from lavra.adapt.config import ALL_LINEAR, LoraConfig
+from lavra.adapt.inject import add_adapter, eject
+from lavra.adapt.merge import merge
+from lavra.api.adapter import read_adapter
+from lavra.api.load import find_folder
+from lavra.base.device import pick_device
+from lavra.base.errors import ConfigError, InputError
+from lavra.model import Model, ModelConfig
+from lavra.model.checkpoint import load_config
+from lavra.model.config import Kind, Positions
+from lavra.model.families import DEFAULT_FAMILY
+from lavra.model.task_folder import task_in
+from lavra.pipeline.settings import StartMethod, UpConfig
+from lavra.pipeline.stage import fingerprint
+from lavra.quantize import load_model
+from lavra.tokens import Tokenizer
+from lavra.train import Parallel
+
+ADAPTER: Final = "start"
+RANK: Final = 16
+
+_OF_A_FRESH_MODEL: Final = ("vocab_size", "hidden_size", "num_layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A model to go on from.
+
+    Attributes:
+        name: as the user named it.
+        folder: of the model.
+        config: what it is.
+    """
+
+    name: str
+    folder: Path
+    config: ModelConfig
+
+    def fingerprint(self) -> str:
+        """16 hex digits of its files."""
+        return fingerprint(self.folder)
+
+    def tokenizer(self) -> Tokenizer:
+        """The one it was trained with."""
+        return Tokenizer.load(self.folder)
+
+    def context(self, wanted: int) -> int:
+        """Tokens in a training row: what is wanted, or as many as the model can tell apart."""
+        if self.config.positions in (Positions.LEARNED, Positions.ROTARY, Positions.ALIBI):
+            return min(wanted, self.config.max_positions)
+        return wanted
+
+    def open(self, method: StartMethod, seed: int) -> Model:
+        """The model in float32 on this machine's device, with a fresh LoRA on every layer where that is trained.
+
+        Args:
+            method: what is trained, `full` or `lora`.
+            seed: of the LoRA.
+        """
+        torch.manual_seed(seed)
+        model, _ = load_model(self.folder, dtype=torch.float32, device=pick_device())
+        if method == "lora":
+            add_adapter(model, ADAPTER, LoraConfig(rank=RANK, alpha=2.0 * RANK, targets=ALL_LINEAR))
+        return model
+
+
+def start_method(word: str) -> StartMethod:
+    """The method of that name, as a plan on disk says it."""
+    return "full" if word == "full" else "lora"
+
+
+def whole_again(model: Model, method: StartMethod) -> Model:
+    """The trained model as an ordinary one: a LoRA is folded into its weights."""
+    if method == "lora":
+        merge(model, ADAPTER)
+        eject(model, keep_merged=True)
+    return model
+
+
+def find_start(config: UpConfig) -> Start | None:
+    """The model to go on from; None where a fresh one is trained.
+
+    Raises:
+        InputError: there is no such model, or it is none that continues text.
+        ConfigError: a setting decides what the model has decided already.
+    """
+    if config.start is None:
+        return None
+    folder = find_folder(config.start)
+    if read_adapter(folder) is not None:
+        raise InputError(f"{folder} is an adapter, and start wants a whole model; merge it into its model first")
+    if task_in(folder) is not None:
+        raise InputError(f"{folder} has a task's head and writes no text; give the model that it was finetuned from")
+    found = load_config(folder)
+    if not found.has_head:
+        raise InputError(
+            f"{folder} has no head over its vocabulary, so it can learn nothing from plain text; teach it with "
+            "`lavra finetune --task embed`, or give the model it was made from"
+        )
+    _check(config, found)
+    return Start(name=config.start, folder=folder, config=found)
+
+
+def settled(config: UpConfig, start: Start | None) -> UpConfig:
+    """The settings with the family of the model there is to go on from."""
+    return config if start is None else replace(config, family=start.config.family)
+
+
+def _check(config: UpConfig, found: ModelConfig) -> None:
+    """Refuse settings that the model has decided already, and those that mean nothing for its kind."""
+    for name in _OF_A_FRESH_MODEL:
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"{name} is {getattr(config, name)}, but a model that is there has one of its own; leave it out, or "
+                "leave out start"
+            )
+    if config.family not in (DEFAULT_FAMILY, found.family):
+        raise ConfigError(f"family is {config.family!r}, but {config.start} is a {found.family} model; leave it out")
+    if config.parallel is not Parallel.NONE:
+        raise ConfigError(
+            f"parallel is {config.parallel.value!r}, but going on from a model runs in one process; leave it out"
+        )
+    if config.fim_rate and found.kind is Kind.DECODER:
+        raise ConfigError(f"fim_rate is {config.fim_rate}, but {config.start} has no tokens for it; leave it out")
+    replace(config, family=found.family)  # its checks know what the family can be asked for
