@@ -60,6 +60,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lavra.pipeline.settings._LEAST_BUDGET", 1.0)
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 steps, however fast the machine is just now."""
+    monkeypatch.setattr("lavra.pipeline.stages.start.seconds_a_step", lambda *_: 0.05)
+
+
 def settings(text: Path, start: Path, **changes) -> UpConfig:
     given = {"text": text, "start": str(start), "budget": 2.0, "sequence_length": 64, "num_samples": 1}
     return UpConfig(**{**given, "heldout_fraction": 0.2, **changes})
@@ -73,7 +79,7 @@ def trained(config: UpConfig, workspace: Path):
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_it_gets_better_at_the_text_and_stays_an_ordinary_model(text, model, tmp_path, method):
+def test_it_gets_better_at_the_text_and_stays_an_ordinary_model(few_steps, text, model, tmp_path, method):
     config = settings(text, model, start_method=method, learning_rate=5e-3)
     made = trained(config, tmp_path)
     result = made["pretrain"].result
@@ -98,7 +104,7 @@ def test_it_gets_better_at_the_text_and_stays_an_ordinary_model(text, model, tmp
     assert made["tokenizer"].result.vocab_size == 512
 
 
-def test_what_was_not_changed_is_reused_and_another_model_is_not(text, model, tmp_path):
+def test_what_was_not_changed_is_reused_and_another_model_is_not(few_steps, text, model, tmp_path):
     config = settings(text, model, start_method="full")
     trained(config, tmp_path / "w")
     assert all(one.reused for one in trained(config, tmp_path / "w").values())
@@ -149,11 +155,11 @@ def test_what_cannot_go_on_is_refused(text, model, tmp_path):
 
 def test_a_budget_for_less_than_four_steps_is_refused(text, model, tmp_path, monkeypatch):
     monkeypatch.setattr("lavra.pipeline.stages.start.seconds_a_step", lambda *_: 100.0)
-    with pytest.raises(ConfigError, match=r"0 steps of 100.0s fit into 1.6s.*give more --budget"):
+    with pytest.raises(ConfigError, match=r"0 steps of 100.00s fit into 1.6s.*give more --budget"):
         trained(settings(text, model), tmp_path)
 
 
-def test_memory_chooses_the_method_and_says_why(text, model, tmp_path, monkeypatch):
+def test_memory_chooses_the_method_and_says_why(few_steps, text, model, tmp_path, monkeypatch):
     full = trained(settings(text, model), tmp_path / "a")["plan"].result
     assert full.method == "full"
     assert full.why.startswith("training all of it needs")

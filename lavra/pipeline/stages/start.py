@@ -7,7 +7,6 @@ kinds of artifact, so that whatever comes after them need not know which model i
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal
@@ -174,13 +173,11 @@ class _Planning:
         model, plan, method, why = self._choose()
         objective = objective_of(plan, self.config, self.context)
         self.progress("time a few steps", 0, None)
-        began = time.perf_counter()
         usual = seconds_a_step(model, objective, plan.train.precision, self.seconds / 4)
-        left = self.seconds - (time.perf_counter() - began)
-        num_steps = max(0, math.floor(left * _MARGIN / usual))
+        num_steps = math.floor(self.seconds * _MARGIN / usual)
         if num_steps < LEAST_STEPS:
             raise ConfigError(
-                f"{num_steps} steps of {usual:.1f}s fit into {format_duration(self.seconds)}, the training's share of "
+                f"{num_steps} steps of {usual:.2f}s fit into {format_duration(self.seconds)}, the training's share of "
                 f"the budget, and {LEAST_STEPS} are the least; give more --budget, a smaller --step-tokens or "
                 "--sequence-length, or a smaller model"
             )
