@@ -143,6 +143,12 @@ def check_expressible(target: Family, config: ModelConfig) -> None:
 def read_config_file(folder: Path) -> dict[str, Any]:
     """The raw `config.json` of a folder."""
     path = folder / "config.json"
+    inside = next((one.parent.name for one in folder.glob("0_*/config.json")), None)
+    if not path.exists() and inside is not None:
+        raise CheckpointError(
+            f"{folder} has its model in {inside}, as old versions of sentence-transformers had it; move the files of "
+            f"{inside} up beside modules.json, and set the path of its module there to ''"
+        )
     if not path.exists():
         raise CheckpointError(
             f"{folder} has no config.json: it is not a model folder; name one that `save_pretrained` or lavra wrote"
