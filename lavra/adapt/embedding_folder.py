@@ -3,14 +3,16 @@
     modules.json                        Transformer, Pooling, perhaps Normalize
     1_Pooling/config.json               which pooling
     sentence_bert_config.json           most tokens, lower case
-    config_sentence_transformers.json   prompts (none here), how vectors are compared
+    config_sentence_transformers.json   prompts, and which of them is put before a text that names none
 
-Deliberately absent: other modules (dense layers, weighted layers), poolings joined end to end, and prompts.
+Deliberately absent: other modules (dense layers, weighted layers), and poolings joined end to end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,8 @@ from lavra.model.pooling import Pooling
 from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingConfig:
@@ -32,12 +36,31 @@ class EmbeddingConfig:
         normalize: whether vectors are scaled to length 1.
         max_tokens: most tokens read, special ones included; None is the model's context.
         lowercase: whether texts are lowercased before they are tokenized.
+        prompts: texts to put before a text, by name (`query`).
+        default_prompt: name of the prompt put before texts for which none is asked; None is no prompt.
+        pools_prompt: whether the mean is taken over the prompt's tokens too.
     """
 
     pooling: Pooling = Pooling.MEAN
     normalize: bool = True
     max_tokens: int | None = None
     lowercase: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    pools_prompt: bool = True
+
+    def prompt(self, name: str | None = None) -> str:
+        """The prompt of that name, by default the folder's own, empty where there is none.
+
+        Raises ConfigError for an unknown name.
+        """
+        chosen = self.default_prompt if name is None else name
+        if chosen is None:
+            return ""
+        if chosen not in self.prompts:
+            known = f"{nearest(chosen, self.prompts)}; known: {', '.join(self.prompts)}" if self.prompts else ""
+            raise ConfigError(f"prompt_name={chosen!r} is none of the model's prompts{known or ', for it has none'}")
+        return self.prompts[chosen]
 
 
 _POOLING_FLAGS: Final = {
@@ -50,6 +73,18 @@ _OTHER_POOLINGS: Final = (
     "pooling_mode_mean_sqrt_len_tokens",
     "pooling_mode_weightedmean_tokens",
 )
+_SETTINGS: Final = "sentence_bert_config.json"
+# The two that are honoured, and those that say how files are opened or what else the model could read.
+_KNOWN_SETTINGS: Final = frozenset(
+    (
+        "max_seq_length",
+        "do_lower_case",
+        "transformer_task",
+        "modality_config",
+        "module_output_name",
+        "processing_kwargs",
+    )
+)
 _FOLDERS: Final = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
 
 
@@ -57,41 +92,70 @@ def read_embedding_config(folder: Path) -> EmbeddingConfig:
     """The settings of a sentence-transformers folder; the defaults where the folder is not one.
 
     Raises:
-        CheckpointError: the folder asks for a module or a pooling that is not supported.
+        CheckpointError: the folder asks for a module or a pooling that is not supported, or names a prompt it lacks.
     """
     modules_file = folder / "modules.json"
     if not modules_file.exists():
         return EmbeddingConfig()
-    pooling, normalize = Pooling.MEAN, False
+    pooling, pools_prompt, normalize = Pooling.MEAN, True, False
     for module in read_json(modules_file):
         kind = str(module["type"]).rsplit(".", 1)[-1]
         if kind == "Pooling":
-            pooling = _read_pooling(folder / module["path"] / "config.json")
+            pooling, pools_prompt = _read_pooling(folder / module["path"] / "config.json")
         elif kind == "Normalize":
             normalize = True
         elif kind != "Transformer":
             raise CheckpointError(
                 f"{modules_file} ends with a {kind} module; only Transformer, Pooling and Normalize are supported"
             )
-    settings: dict[str, Any] = {}
-    if (folder / "sentence_bert_config.json").exists():
-        settings = read_json(folder / "sentence_bert_config.json")
+    settings = _read_settings(folder)
+    prompts, default_prompt = _read_prompts(folder / "config_sentence_transformers.json")
     return EmbeddingConfig(
         pooling=pooling,
         normalize=normalize,
         max_tokens=settings.get("max_seq_length"),
         lowercase=bool(settings.get("do_lower_case", False)),
+        prompts=prompts,
+        default_prompt=default_prompt,
+        pools_prompt=pools_prompt,
     )
 
 
-def _read_pooling(path: Path) -> Pooling:
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of the Transformer module; older folders name the file after its model."""
+    path = next(iter(sorted(folder.glob("sentence_*_config.json"), key=lambda one: one.name != _SETTINGS)), None)
+    settings: dict[str, Any] = {} if path is None else read_json(path)
+    unread = sorted(name for name, value in settings.items() if value and name not in _KNOWN_SETTINGS)
+    if unread:
+        log.warning("%s: ignored settings lavra does not know, which may change vectors: %s", path, ", ".join(unread))
+    return settings
+
+
+def _read_prompts(path: Path) -> tuple[dict[str, str], str | None]:
+    """Prompts by name, and the name of the usual one."""
+    facts: dict[str, Any] = read_json(path) if path.exists() else {}
+    prompts = {str(name): str(text) for name, text in (facts.get("prompts") or {}).items()}
+    usual = facts.get("default_prompt_name")
+    if usual is not None and usual not in prompts:
+        raise CheckpointError(
+            f"{path}: default_prompt_name is {usual!r} and prompts has {', '.join(prompts) or 'none'}; "
+            "add the prompt, or set default_prompt_name to null"
+        )
+    if usual is not None and prompts[usual]:
+        log.info("%s: %r is put before every text to embed, unless another prompt is asked for", path, prompts[usual])
+    return prompts, usual
+
+
+def _read_pooling(path: Path) -> tuple[Pooling, bool]:
+    """Which pooling, and whether it takes the prompt's tokens too."""
     config = read_json(path)
+    pools_prompt = bool(config.get("include_prompt", True))
     wanted = [name for name, value in config.items() if name.startswith("pooling_mode") and value is True]
     named = config.get("pooling_mode")  # newer folders name it
     if isinstance(named, str):
-        return parse_pooling({"lasttoken": "last"}.get(named, named))
+        return parse_pooling({"lasttoken": "last"}.get(named, named)), pools_prompt
     if len(wanted) == 1 and wanted[0] in _POOLING_FLAGS:
-        return _POOLING_FLAGS[wanted[0]]
+        return _POOLING_FLAGS[wanted[0]], pools_prompt
     raise CheckpointError(
         f"{path} asks for {' and '.join(wanted) or 'no pooling'}; supported is one of {', '.join(_POOLING_FLAGS)}"
     )
@@ -113,17 +177,21 @@ def write_embedding_config(folder: Path, config: EmbeddingConfig) -> None:
         **flags,
         **dict.fromkeys(_OTHER_POOLINGS, False),
     }
+    if not config.pools_prompt:
+        pooling["include_prompt"] = False
     kinds = ["Transformer", "Pooling", *(["Normalize"] if config.normalize else [])]
     for kind in kinds:
         (folder / _FOLDERS[kind]).mkdir(exist_ok=True)
     write_json(folder / "1_Pooling" / "config.json", pooling)
-    write_json(
-        folder / "sentence_bert_config.json", {"max_seq_length": config.max_tokens, "do_lower_case": config.lowercase}
-    )
+    write_json(folder / _SETTINGS, {"max_seq_length": config.max_tokens, "do_lower_case": config.lowercase})
     # Without "__version__": it would warn those whose sentence-transformers is older than the one named.
     write_json(
         folder / "config_sentence_transformers.json",
-        {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+        {
+            "prompts": dict(config.prompts),
+            "default_prompt_name": config.default_prompt,
+            "similarity_fn_name": "cosine",
+        },
     )
     modules = [
         {

@@ -150,7 +150,7 @@ def refuse_unread(fields: Fields, read: set[str]) -> None:
         told = ", ".join(f"{name}={fields.raw[name]!r}" for name in unread)
         raise CheckpointError(
             f"{fields.where}: lavra cannot honour {told}, so the adapter would compute something else; "
-            "train it without, or merge it into the model with PEFT and open that"
+            "train it without, or merge it into its model with PEFT (merge_and_unload, save_pretrained) and open that"
         )
 
 

@@ -65,14 +65,15 @@ class Names:
         self._core = path
         self._parameters = parameter_names(model)
         self.places = places(model)
-        self._by_bare = {self._bare(place.theirs): place for place in self.places}
-        self._ours = {self._bare(theirs): ours for ours, theirs in self._parameters.items()}
+        self._by_bare = {self.bare(place.theirs): place for place in self.places}
+        self._ours = {self.bare(theirs): ours for ours, theirs in self._parameters.items()}
         self._own = base_parameters(model)
         self.theirs = sorted(
             {place.theirs for place in self.places} | {name.rpartition(".")[0] for name in self._parameters.values()}
         )
 
-    def _bare(self, name: str) -> str:
+    def bare(self, name: str) -> str:
+        """A name of theirs without the prefix of the base model."""
         for prefix in self._prefixes:
             if name.startswith(prefix):
                 return name.removeprefix(prefix)
@@ -83,7 +84,7 @@ class Names:
 
         Raises CheckpointError where this model has no such linear layer.
         """
-        found = self._by_bare.get(self._bare(theirs))
+        found = self._by_bare.get(self.bare(theirs))
         if found is None:
             raise CheckpointError(
                 f"the adapter changes {theirs}, which is no linear layer of this model "
@@ -96,11 +97,12 @@ class Names:
 
         Raises CheckpointError where there is none.
         """
-        found = self._ours.get(self._bare(theirs))
+        found = self._ours.get(self.bare(theirs))
         if found is None:
             raise CheckpointError(
                 f"the adapter has trained {theirs} as a whole, and this model has no such parameter by itself; "
-                "open the model with the head the adapter was trained with"
+                "open the model with the head the adapter was trained with, or merge the adapter into its model with "
+                "PEFT (merge_and_unload, save_pretrained) and open that"
             )
         return found
 

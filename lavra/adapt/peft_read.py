@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ from lavra.adapt.peft_config import (
 )
 from lavra.adapt.peft_names import Names, Parsed, parse
 from lavra.adapt.peft_prefix import split_prefix
+from lavra.adapt.peft_shared import leave_out_copies
 from lavra.adapt.peft_tensors import LoraTensors, split_ia3, split_lora
 from lavra.adapt.peft_write import CONFIG_FILE, TENSOR_FILE
 from lavra.adapt.prefix import Prefix
@@ -106,6 +107,7 @@ def _training(model: nn.Module) -> list[str]:
 
 def _peft(model: nn.Module, kind: str, fields: Fields, parsed: Parsed) -> tuple[AdapterConfig, Saved, FillModules]:
     names = Names(model)
+    parsed = leave_out_copies(model, fields, names, parsed)
     saved = _saved(fields, names, parsed.saved)
     if kind in ("PROMPT_TUNING", "PREFIX_TUNING"):
         if parsed.prompt is None or parsed.layers:
@@ -213,18 +215,26 @@ def _saved(fields: Fields, names: Names, tensors: Mapping[str, Tensor]) -> Saved
     groups: dict[str, dict[str, Tensor]] = {}
     entries = whole_modules(fields)
     for theirs, tensor in tensors.items():
-        entry = next((one for one in entries if re.match(rf"(^|.*\.){re.escape(one)}\.", theirs)), None)
-        if entry is None:
+        module = _named_module(theirs, entries)
+        if module is None:
             raise CheckpointError(
                 f"{fields.where}: the adapter has the tensor {theirs}, which is neither of its method nor of "
-                f"modules_to_save ({', '.join(entries) or 'none'}); save the adapter again"
+                f"modules_to_save ({', '.join(entries) or 'none'}), so lavra cannot tell what it is for; "
+                "merge the adapter into its model with PEFT (merge_and_unload, save_pretrained) and open that"
             )
-        groups.setdefault(entry, {})[names.our_parameter(theirs)] = tensor
+        groups.setdefault(module, {})[names.our_parameter(theirs)] = tensor
     found: Saved = {}
     for group in groups.values():
         place = names.our_module(group)
         found[place] = {name.removeprefix(f"{place}."): tensor for name, tensor in group.items()}
     return found
+
+
+def _named_module(tensor: str, entries: Sequence[str]) -> str | None:
+    """The outermost module around a tensor whose name ends with an entry of `modules_to_save`, as PEFT matches them."""
+    parts = tensor.split(".")
+    modules = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+    return next((module for module in modules if module.endswith(tuple(entries))), None)
 
 
 def _fill_saved(copies: dict[str, nn.Module], saved: Saved) -> None:

@@ -1,7 +1,8 @@
 """Texts to vectors: the `Embedder` port on a torch model.
 
 One vector a text, pooled from the hidden states of its tokens as a sentence-transformers folder says
-(`lavra.adapt.embedding_folder`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).
+(`lavra.adapt.embedding_folder`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).  The folder's
+prompt, if it has one, stands before every text.
 A text longer than the model reads is an error unless truncation is asked for.
 
 Training is in `lavra.adapt.embedding`.
@@ -63,6 +64,7 @@ class TorchEmbedder:
         *,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
+        prompt: str | None = None,
         truncate: bool = False,
     ) -> npt.NDArray[np.float32]:
         """(N,D) float32, one row a text, in the order of the texts.
@@ -71,6 +73,7 @@ class TorchEmbedder:
             texts: any number of them.
             pooling: instead of the model's own.
             normalize: instead of the model's own.
+            prompt: put before every text, instead of the model's own; empty is none.
             truncate: read only the beginning of texts that are too long, and log how many.
 
         Raises:
@@ -79,21 +82,23 @@ class TorchEmbedder:
         """
         pooling = pooling or self.config.pooling
         normalize = self.config.normalize if normalize is None else normalize
-        rows = self._tokenize(texts, truncate)
+        prompt = self.config.prompt() if prompt is None else prompt
+        rows = self._tokenize(texts, prompt, truncate)
+        unpooled = 0 if self.config.pools_prompt or not prompt else self._prompt_length(prompt)
         vectors = np.zeros((len(rows), self._model.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
             for batch in batches_by_length(rows, self._batch_size):
-                pooled = self._pool([rows[index] for index in batch], pooling)  # (B,D)
+                pooled = self._pool([rows[index] for index in batch], pooling, unpooled)  # (B,D)
                 vectors[batch] = (nn.functional.normalize(pooled) if normalize else pooled).cpu().numpy()
         return vectors
 
-    def _tokenize(self, texts: Sequence[str], truncate: bool) -> list[list[int]]:
+    def _tokenize(self, texts: Sequence[str], prompt: str, truncate: bool) -> list[list[int]]:
         if isinstance(texts, str):
             raise InputError("embed takes a list of texts; wrap the one text in a list")
         frame = self._reading.frame
         rows, cut = [], 0
         for index, text in enumerate(texts):
-            ids = self._reading.tokenizer.encode(text.lower() if self.config.lowercase else text)
+            ids = self._encode(prompt + text)
             room = self._room()
             if room is not None and len(ids) > room:
                 self._refuse_unless(truncate, index, len(ids), room)
@@ -105,11 +110,21 @@ class TorchEmbedder:
             logger.warning("%d of %d texts were cut to %d tokens before embedding", cut, len(rows), self._room())
         return rows
 
+    def _encode(self, text: str) -> list[int]:
+        """Without white space at the ends, as sentence-transformers reads texts."""
+        bare = text.strip()
+        return self._reading.tokenizer.encode(bare.lower() if self.config.lowercase else bare)
+
+    def _prompt_length(self, prompt: str) -> int:
+        """Tokens at the beginning of a row that are the prompt's, and those that stand before it."""
+        return len(self._virtual) + len(self._reading.frame.before) + len(self._encode(prompt))
+
     def _room(self) -> int | None:
         """Tokens of a text, special ones not counted."""
         context = self._reading.source_context or self._reading.context
         behind = None if context is None else context - len(self._virtual)
-        bounds = [bound for bound in (self.config.max_tokens, behind) if bound is not None]
+        stated = self.config.max_tokens or self._reading.tokenizer.max_length
+        bounds = [bound for bound in (stated, behind) if bound is not None]
         frame = self._reading.frame
         return min(bounds) - len(frame.before) - len(frame.after) if bounds else None
 
@@ -120,9 +135,13 @@ class TorchEmbedder:
                 "split it, or pass truncate=True to read only its beginning"
             )
 
-    def _pool(self, rows: Sequence[Sequence[int]], pooling: Pooling) -> Tensor:
+    def _pool(self, rows: Sequence[Sequence[int]], pooling: Pooling, unpooled: int) -> Tensor:
         ids, mask = padded(rows, next(self._model.parameters()).device)  # (B,T), (B,T)
         hidden = self._hidden(ids, None if bool(mask.all()) else mask).float()  # (B,T,D)
+        if pooling is Pooling.MEAN and unpooled:
+            rest = mask.clone()
+            rest[:, :unpooled] = False
+            mask = torch.where(rest.any(dim=1, keepdim=True), rest, mask)  # a text of the prompt alone keeps it
         return pool(hidden, mask, pooling)
 
     def _hidden(self, ids: Tensor, mask: Tensor | None) -> Tensor:

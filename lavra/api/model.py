@@ -161,7 +161,14 @@ class TextModel:
         return tuple(conversation_ids(self.tokenizer, messages))
 
     def embed(
-        self, texts: Sequence[str], *, pooling: str | None = None, normalize: bool | None = None, truncate: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        pooling: str | None = None,
+        normalize: bool | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        truncate: bool = False,
     ) -> npt.NDArray[np.float32]:
         """(N,D) float32, one vector a text.
 
@@ -169,6 +176,8 @@ class TextModel:
             texts: any number of them.
             pooling: `mean`, `cls` or `last`; what the model's folder says, else `mean`.
             normalize: to length 1; what the model's folder says, else True.
+            prompt: put before every text; the default prompt of the model's folder, if it has one, else none.
+            prompt_name: of one of the prompts in the model's folder, such as `query`.
             truncate: read only the beginning of texts that are too long, instead of an error.
 
         Raises:
@@ -177,12 +186,17 @@ class TextModel:
         """
         if isinstance(self.embedder, TorchEmbedder):
             chosen = None if pooling is None else parse_pooling(pooling)
-            return self.embedder.embed(texts, pooling=chosen, normalize=normalize, truncate=truncate)
+            if prompt_name is not None:
+                if prompt is not None:
+                    raise InputError("prompt and prompt_name both say what stands before a text; give one of them")
+                prompt = self.embedder.config.prompt(prompt_name)
+            return self.embedder.embed(texts, pooling=chosen, normalize=normalize, prompt=prompt, truncate=truncate)
         if self.embedder is None:
             raise InputError("nothing behind this model embeds texts; load an embedding model")
-        if pooling is not None or normalize is not None or truncate:
+        if any(one is not None for one in (pooling, normalize, prompt, prompt_name)) or truncate:
             raise InputError(
-                f"{type(self.embedder).__name__} has its own pooling; leave pooling, normalize and truncate out"
+                f"{type(self.embedder).__name__} has its own pooling and prompts; "
+                "leave pooling, normalize, prompt, prompt_name and truncate out"
             )
         return self.embedder.embed(texts)
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,38 +28,13 @@ from lavra.model.config import ModelConfig
 from lavra.model.families import family, family_names
 from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
-from lavra.model.tensors import FLOATS, TensorFiles, open_tensors, write_tensors
+from lavra.model.tensor_names import Checkpoint, named, resolve_copies, some
+from lavra.model.tensors import FLOATS, open_tensors, write_tensors
 from lavra.model.weights import Rule, WeightTable, their_shape
 
 log = logging.getLogger(__name__)
 
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_SHOWN = 5  # names an error lists before it counts
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A folder's tensors under the names the family's table uses.
-
-    Attributes:
-        files: where they are.
-        names: name in the table -> name in the files.
-    """
-
-    files: TensorFiles
-    names: Mapping[str, str]
-
-    def read(self, name: str) -> Tensor:
-        """A tensor by the table's name."""
-        return self.files.read(self.names[name])
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Its shape, from the header."""
-        return self.files.shapes[self.names[name]]
-
-    def dtype(self, name: str) -> str:
-        """Its type, as the header spells it."""
-        return self.files.dtypes[self.names[name]]
 
 
 def load_checkpoint(
@@ -169,6 +143,12 @@ def check_expressible(target: Family, config: ModelConfig) -> None:
 def read_config_file(folder: Path) -> dict[str, Any]:
     """The raw `config.json` of a folder."""
     path = folder / "config.json"
+    inside = next((one.parent.name for one in folder.glob("0_*/config.json")), None)
+    if not path.exists() and inside is not None:
+        raise CheckpointError(
+            f"{folder} has its model in {inside}, as old versions of sentence-transformers had it; move the files of "
+            f"{inside} up beside modules.json, and set the path of its module there to ''"
+        )
     if not path.exists():
         raise CheckpointError(
             f"{folder} has no config.json: it is not a model folder; name one that `save_pretrained` or lavra wrote"
@@ -189,9 +169,10 @@ def family_of(raw: Mapping[str, Any], folder: Path) -> Family:
     """
     model_type = raw.get("model_type")
     if model_type not in family_names():
+        code = "; it is computed by a program that comes with it (auto_map), and lavra runs none"
         raise CheckpointError(
-            f"{folder / 'config.json'}: model_type {model_type!r} is not supported; "
-            f"supported: {', '.join(sorted(family_names()))}"
+            f"{folder / 'config.json'}: model_type {model_type!r} is not supported"
+            f"{code if raw.get('auto_map') else ''}; supported: {', '.join(sorted(family_names()))}"
         )
     found = family(model_type)
     architectures = raw.get("architectures") or []
@@ -209,18 +190,6 @@ def _refuse_quantized(raw: Mapping[str, Any], folder: Path) -> None:
         raise CheckpointError(
             f"{folder} is quantized ({method}); open it with lavra.load, or open the unquantized checkpoint"
         )
-
-
-def named(source: Family, files: TensorFiles) -> Checkpoint:
-    """Bring the files' names to the table's: prefix added where a folder lacks it, old endings renamed."""
-    prefixed = any(name.startswith(source.prefix) for name in files.names)
-    names: dict[str, str] = {}
-    for found in sorted(files.names):
-        name = found if prefixed or found.startswith(source.headless) else source.prefix + found
-        for old, new in source.renames:
-            name = name.removesuffix(old) + new if name.endswith(old) else name
-        names[name] = found
-    return Checkpoint(files, names)
 
 
 def read_config(source: Family, raw: Mapping[str, Any], folder: Path, checkpoint: Checkpoint) -> ModelConfig:
@@ -248,8 +217,8 @@ def _dtype(fields: Fields, checkpoint: Checkpoint) -> str:
     """The type `config.json` states, or that of most tensors; wider tensors are warned about."""
     stored = Counter(FLOATS[kind] for kind in map(checkpoint.dtype, checkpoint.names) if kind in FLOATS)
     common = stored.most_common(1)[0][0] if stored else "float32"
-    stated = fields.raw.get("dtype") or fields.raw.get("torch_dtype")
-    dtype = stated or (common if common in DTYPES else "float32")
+    stated = str(fields.raw.get("dtype") or fields.raw.get("torch_dtype") or "auto").removeprefix("torch.")
+    dtype = (common if common in DTYPES else "float32") if stated == "auto" else stated
     if dtype not in DTYPES:
         raise CheckpointError(f"{fields.where}: dtype is {dtype!r}; supported: {', '.join(DTYPES)}")
     if dtype != common and stored:
@@ -263,52 +232,15 @@ def _id(fields: Fields, name: str, default: int | None) -> int | None:
     return None if value is None or value < 0 else int(value)
 
 
-def resolve_copies(source: Family, config: ModelConfig, checkpoint: Checkpoint) -> tuple[ModelConfig, Checkpoint]:
-    """Drop tensors that repeat others; untie a head whose matrix turns out to be its own."""
-    copies = dict(source.copies)
-    head, embedding = source.tied
-    if config.tie_embeddings and head in checkpoint.names and embedding in checkpoint.names:
-        if torch.equal(checkpoint.read(head), checkpoint.read(embedding)):
-            copies[head] = embedding
-        else:
-            log.warning(
-                "config.json ties %s to %s, but the checkpoint has two different ones; they are not tied",
-                head,
-                embedding,
-            )
-            config = replace(config, tie_embeddings=False)
-    names = dict(checkpoint.names)
-    for copy, original in copies.items():
-        if copy in names and original in names:
-            if not torch.equal(checkpoint.read(copy), checkpoint.read(original)):
-                raise CheckpointError(
-                    f"tensors {copy} and {original} should be equal and are not; save the model again"
-                )
-            del names[copy]
-    return config, Checkpoint(checkpoint.files, _drop_unused(source, names))
-
-
-def _drop_unused(source: Family, names: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: found for name, found in names.items() if not _matches(name, source.ignored)}
-    dropped = [name for name in kept if _matches(name, source.dropped)]
-    if dropped:
-        log.warning("weights lavra has no use for are dropped: %s", _some(dropped))
-    return {name: found for name, found in kept.items() if name not in dropped}
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(re.search(pattern, name) for pattern in patterns)
-
-
 def check_names(table: WeightTable, checkpoint: Checkpoint, folder: Path) -> None:
     """Refuse a checkpoint whose tensors are not exactly the table's."""
     expected, found = {one.theirs for one in table}, set(checkpoint.names)
     missing, unexpected = sorted(expected - found), sorted(found - expected)
     problems = []
     if missing:
-        problems.append(f"{len(missing)} of {len(expected)} tensors are missing: {_some(missing)}")
+        problems.append(f"{len(missing)} of {len(expected)} tensors are missing: {some(missing)}")
     if unexpected:
-        problems.append(f"{len(unexpected)} tensors are unexpected: {_some(unexpected)}")
+        problems.append(f"{len(unexpected)} tensors are unexpected: {some(unexpected)}")
     if problems:
         raise CheckpointError(
             f"{folder}: {'; '.join(problems)}; its config.json and its weights do not belong together"
@@ -379,8 +311,3 @@ def _generation_fields(config: ModelConfig) -> dict[str, Any]:
 def dtype_name(dtype: torch.dtype) -> str:
     """As `config.json` spells it."""
     return next(name for name, known in DTYPES.items() if known == dtype)
-
-
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + rest

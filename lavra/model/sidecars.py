@@ -6,20 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-# How a sentence-transformers folder says that texts become vectors.
-SIDECARS: Final = (
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "1_Pooling",
-    "2_Normalize",
-)
+from lavra.base.files import read_json
+
+# How a sentence-transformers folder says that texts become vectors; beside these, the folders `modules.json` names.
+_PATTERNS: Final = ("modules.json", "sentence_*_config.json", "config_sentence_transformers.json")
 
 
 def copy_sidecars(source: Path, target: Path) -> None:
     """Copy those a folder has into another."""
-    for name in SIDECARS:
-        if (source / name).is_dir():
+    for path in (found for pattern in _PATTERNS for found in source.glob(pattern)):
+        shutil.copy(path, target / path.name)
+    modules = read_json(source / "modules.json") if (source / "modules.json").exists() else []
+    for name in {str(module.get("path", "")) for module in modules} - {""}:
+        if Path(name).name == name and (source / name).is_dir():
             shutil.copytree(source / name, target / name)
-        elif (source / name).exists():
-            shutil.copy(source / name, target / name)

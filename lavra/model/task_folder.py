@@ -26,10 +26,8 @@ from lavra.model.checkpoint import (
     family_of,
     fill,
     joined,
-    named,
     read_config,
     read_config_file,
-    resolve_copies,
     write_config,
 )
 from lavra.model.config import Kind, ModelConfig
@@ -37,6 +35,7 @@ from lavra.model.families import family, family_names, head_form
 from lavra.model.families.family import Family
 from lavra.model.families.head_forms import HeadForm, Reads
 from lavra.model.heads import HEADS, TaskConfig, TaskModel, strip
+from lavra.model.tensor_names import named, resolve_copies
 from lavra.model.tensors import open_tensors, write_tensors
 from lavra.model.weights import WeightTable, both, rule
 

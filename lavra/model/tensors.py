@@ -24,6 +24,7 @@ from lavra.base.files import read_json, write_json
 
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
+_OF_TRAINING: Final = ("training_args", "optimizer", "scheduler", "rng_state")  # what a Trainer leaves beside weights
 _MAX_HEADER = 100_000_000  # bytes; the format's own bound
 # Types of the format that hold weights, and their usual names.
 FLOATS: Final = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
@@ -71,14 +72,22 @@ def open_tensors(folder: Path) -> TensorFiles:
     if (folder / SINGLE).exists():
         return TensorFiles([folder / SINGLE])
     pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+    pickles = [name for name in pickles if not name.startswith(_OF_TRAINING)]
     if pickles:
         raise CheckpointError(
             f"{folder} has its weights in {', '.join(pickles[:3])} only: pickled files can run any program "
-            "when opened, so lavra refuses them; where you trust them, convert: "
-            'python -c "from transformers import AutoModelForCausalLM as A; '
-            f"A.from_pretrained('{folder}').save_pretrained('{folder}-safe')\""
+            f"when opened, so lavra refuses them; where you trust them, convert: {_to_safe(folder)}"
         )
     raise CheckpointError(f"{folder} has no {SINGLE} and no {INDEX}; name a folder with a saved model")
+
+
+def _to_safe(folder: Path) -> str:
+    """A command that adds safetensors to a folder; of the class `config.json` names, so that no head is lost."""
+    path = folder / "config.json"
+    raw = read_json(path) if path.exists() else {}
+    architectures = raw.get("architectures") if isinstance(raw, dict) else None
+    model = str(architectures[0]) if architectures else "AutoModelForCausalLM"
+    return f"python -c \"import transformers as t; t.{model}.from_pretrained('{folder}').save_pretrained('{folder}')\""
 
 
 def _indexed(folder: Path) -> list[Path]:

@@ -29,9 +29,9 @@ from lavra.model.checkpoint import (
     save_checkpoint,
     write_config,
 )
-from lavra.model.checkpoint import Checkpoint as Tensors
 from lavra.model.config import ModelConfig
 from lavra.model.families import family
+from lavra.model.tensor_names import Checkpoint as Tensors
 from lavra.model.tensors import TensorFiles, open_tensors, write_tensors
 from lavra.quantize import interchange
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedLinear

@@ -22,18 +22,16 @@ from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import (
     DTYPES,
-    Checkpoint,
     check_names,
     check_shapes,
     family_of,
     fill,
     joined,
-    named,
     read_config,
-    resolve_copies,
 )
 from lavra.model.config import ModelConfig
 from lavra.model.families import family
+from lavra.model.tensor_names import Checkpoint, named, resolve_copies
 from lavra.model.tensors import open_tensors
 from lavra.model.weights import Rule
 from lavra.quantize.modules import QuantizedLinear, QuantizedMatrix

@@ -79,6 +79,9 @@ def folder(tmp_path_factory):
     return folder
 
 
+PROMPTS = {"query": "query: ", "document": "text: "}
+
+
 @given(
     config=st.builds(
         EmbeddingConfig,
@@ -86,6 +89,9 @@ def folder(tmp_path_factory):
         normalize=st.booleans(),
         max_tokens=st.none() | st.integers(4, 64),
         lowercase=st.booleans(),
+        prompts=st.just(PROMPTS),
+        default_prompt=st.none() | st.sampled_from(sorted(PROMPTS)),
+        pools_prompt=st.booleans(),
     )
 )
 def test_what_is_written_is_read(folder, config):

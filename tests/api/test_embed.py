@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,84 @@ def test_wrong_arguments(minilm):
     with pytest.raises(InputError, match="list of texts"):
         minilm.embed("a")
     assert minilm.embed([]).shape == (0, 384)
+
+
+QUERY = "Represent this sentence for searching: "
+
+
+@pytest.fixture
+def prompted(minilm_folder, tmp_path):
+    """MiniLM with prompts, one of them the default, and a mean over the text alone where asked for."""
+
+    def make(**pooling):
+        folder = shutil.copytree(minilm_folder, tmp_path / "prompted", dirs_exist_ok=True)
+        for name, facts in {
+            "config_sentence_transformers.json": {
+                "prompts": {"query": QUERY, "document": ""},
+                "default_prompt_name": "query",
+            },
+            "1_Pooling/config.json": pooling,
+        }.items():
+            path = folder / name
+            path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+        return lavra.load(folder)
+
+    return make
+
+
+def test_the_prompt_of_the_folder_stands_before_every_text(minilm, prompted, tmp_path, caplog):
+    """As SentenceTransformer.encode: the default prompt, unless one is named or given."""
+    with caplog.at_level("INFO", logger="lavra"):
+        model = prompted()
+    assert "is put before every text to embed" in caplog.text
+    wanted = minilm.embed([QUERY + "who wrote it", QUERY + "a"])
+    np.testing.assert_array_equal(model.embed(["who wrote it", "a"]), wanted)
+    np.testing.assert_array_equal(model.embed(["who wrote it", "a"], prompt_name="query"), wanted)
+    np.testing.assert_array_equal(lavra.load(model.save(tmp_path / "again")).embed(["who wrote it", "a"]), wanted)
+    plain = minilm.embed(["who wrote it"])
+    np.testing.assert_array_equal(model.embed(["who wrote it"], prompt_name="document"), plain)
+    np.testing.assert_array_equal(model.embed(["who wrote it"], prompt=""), plain)
+    np.testing.assert_array_equal(model.embed(["wrote it"], prompt="who "), plain)
+    with pytest.raises(ConfigError, match=r"prompt_name='querry'.*did you mean 'query'"):
+        model.embed(["a"], prompt_name="querry")
+    with pytest.raises(ConfigError, match="for it has none"):
+        minilm.embed(["a"], prompt_name="query")
+    with pytest.raises(InputError, match="give one of them"):
+        model.embed(["a"], prompt_name="query", prompt="a")
+
+
+def test_a_pooling_that_leaves_the_prompt_out(prompted, peer):
+    """`include_prompt: false`, by hand: the states read the prompt, the mean does not take its tokens."""
+    model, texts = prompted(include_prompt=False), ["who wrote it", "a much longer text than that, to be padded to"]
+    hidden, mask = peer([QUERY + text for text in texts])
+    skipped = int(peer([QUERY])[1].sum()) - 1  # [CLS] and the prompt
+    weight = mask[:, skipped:, None].float()
+    means = (hidden[:, skipped:] * weight).sum(1) / weight.sum(1)
+    expected = torch.nn.functional.normalize(means).numpy()
+    np.testing.assert_allclose(model.embed(texts), expected, atol=1e-5)
+    assert np.isfinite(model.embed([""])).all()
+
+
+def test_a_default_prompt_that_is_not_there_is_refused(tmp_path):
+    write_modules(tmp_path, {"pooling_mode_mean_tokens": True}, "Transformer", "Pooling")
+    (tmp_path / "config_sentence_transformers.json").write_text(json.dumps({"default_prompt_name": "query"}))
+    with pytest.raises(CheckpointError, match="default_prompt_name is 'query' and prompts has none"):
+        read_embedding_config(tmp_path)
+
+
+def test_settings_nobody_knows_are_named(tmp_path, caplog):
+    """Older folders name the file of the settings after their model."""
+    write_modules(tmp_path, {"pooling_mode_mean_tokens": True}, "Transformer", "Pooling")
+    (tmp_path / "sentence_roberta_config.json").write_text(json.dumps({"max_seq_length": 9, "mask_prompt": True}))
+    assert read_embedding_config(tmp_path).max_tokens == 9
+    assert "ignored settings lavra does not know, which may change vectors: mask_prompt" in caplog.text
+
+
+def test_white_space_at_the_ends_is_not_read():
+    """As sentence-transformers strips texts before it tokenizes them."""
+    port = tiny_in_process()
+    embedder = TorchEmbedder(port.model, port.reading, EmbeddingConfig())
+    np.testing.assert_array_equal(embedder.embed([" \n Lily loved  "]), embedder.embed(["Lily loved"]))
 
 
 def test_lowercasing_happens_before_tokenizing():

@@ -174,3 +174,23 @@ def test_settings_that_cannot_be_honoured(folder, fields, pattern):
 def test_settings_of_the_families_that_cannot_be_honoured(folder, model_type, fields, pattern):
     edit(folder, model_type=model_type, architectures="remove", **fields)
     refuses(folder, pattern)
+
+
+def test_a_model_in_a_folder_of_its_own_is_shown_the_way_up(tmp_path):
+    (tmp_path / "0_Transformer").mkdir()
+    (tmp_path / "0_Transformer" / "config.json").write_text("{}")
+    refuses(tmp_path, "has its model in 0_Transformer.*move the files")
+
+
+def test_a_model_with_code_of_its_own_is_refused_in_words(folder):
+    path = folder / "config.json"
+    strange = {"model_type": "strange", "auto_map": {"AutoModelForCausalLM": "modeling_strange.Strange"}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **strange}))
+    refuses(folder, "'strange' is not supported; it is computed by a program that comes with it.*lavra runs none")
+
+
+def test_without_architectures_the_tensors_decide(folder):
+    path = folder / "config.json"
+    raw = {name: value for name, value in json.loads(path.read_text()).items() if name != "architectures"}
+    path.write_text(json.dumps(raw))
+    load_checkpoint(folder)
