@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.errors import ConfigError, InputError, nearest, setting
 from lavra.data.labelled.form import SampleForm
 from lavra.data.labelled.layouts import ColumnLayout, TaskColumns
 
 _NUMBERED = re.compile(r"(choice|ending|option|sol|opt)_?(\d+)\Z", re.IGNORECASE)
+_COLUMNS = setting("--columns role=column", "columns={role: column}")
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 
@@ -90,7 +91,11 @@ def _check_given(form: SampleForm, names: Sequence[str], given: Mapping[str, str
             raise ConfigError(f"columns: {role!r} is nothing {form.name} reads{nearest(role, form.columns.roles)}")
         numbered = role == "choices" and bool(numbered_columns(names, column))
         if column not in names and column.partition(".")[0] not in names and not numbered:
-            hint = "; to name columns by number, say header=False" if column.isdecimal() else ""
+            hint = (
+                f"; to name columns by number, say {setting('--no-header', 'header=False')}"
+                if column.isdecimal()
+                else ""
+            )
             raise InputError(f"{where} has no column {column!r}{nearest(column, names)}{hint}")
 
 
@@ -109,12 +114,12 @@ def _inputs(
     if not best:
         raise InputError(
             f"{where} has the columns {', '.join(map(repr, names)) or '(none)'}, and none that {form.name} is "
-            f"known to read; say which is which with columns={{role: column}}, the roles being {', '.join(known.roles)}"
-            " (a csv or tsv file without a header: header=False, and columns by number from 1)"
+            f"known to read; say which is which with {_COLUMNS}, the roles being {', '.join(known.roles)}; for a "
+            f"csv or tsv file without a header say {setting('--no-header', 'header=False')} and number the columns from 1"
         )
     if len(best) > 1:
         ways = " or ".join("(" + ", ".join(f"{role}={column}" for role, column in one.items()) + ")" for one in best)
-        raise InputError(f"the columns of {where} can be read as {ways}; say which with columns={{role: column}}")
+        raise InputError(f"the columns of {where} can be read as {ways}; say which with {_COLUMNS}")
     return best[0]
 
 
@@ -140,7 +145,8 @@ def _extra(role: str, present: list[str], taken: set[str], where: str) -> str | 
     if len(free) > 1 and role != "id":
         names = ", ".join(map(repr, free))
         raise InputError(
-            f"{where} has {names}, each of which could be the {role}; say which one with columns: {role}=..."
+            f"{where} has {names}, each of which could be the {role}; say which with "
+            f"{setting(f'--columns {role}={free[0]}', f'columns={{{role!r}: {free[0]!r}}}')}"
         )
     return free[0] if free else None
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lavra.base.errors import setting
 from lavra.data.labelled.columns import choice_columns
 from lavra.data.labelled.conversations import chat_sample
 from lavra.data.labelled.entities import entities_in_text, tagged_words
 from lavra.data.labelled.form import FileReading, Maker
+from lavra.data.labelled.numbers import NumberStyle, find_style
 from lavra.data.labelled.questions import question_sample
 from lavra.data.labelled.raw_labels import find_reader
 from lavra.data.labelled.tables import lookup
@@ -31,8 +33,11 @@ def text_maker(known: FileReading) -> Maker:
     labels = find_reader([] if column is None else [lookup(row, column) for row in known.rows], known.problem)
     if column is not None:
         known.fields["problem"] = labels.problem.value
+    if labels.style is NumberStyle.COMMA:
+        known.fields["numbers"] = f"with {labels.style.value}"
     if labels.doubt:
-        remedy = "say problem=single_label_classification if they are classes"
+        one_of = labels.meant.value
+        remedy = f"say {setting(f'--problem {one_of}', f'problem={one_of}')} if they are names of classes"
         known.notes.at(known.rows[0].place, labels.doubt, remedy, dropped=False)
     return lambda row: text_sample(row, known.columns, labels)
 
@@ -85,12 +90,23 @@ def question_maker(known: FileReading) -> Maker:
 
 def pair_maker(known: FileReading) -> Maker:
     """Anchors, positives and negatives, or pairs and their scores."""
-    return lambda row: pair_sample(row, known.columns)
+    style = _number_style(known, "score")
+    return lambda row: pair_sample(row, known.columns, style)
 
 
 def relevance_maker(known: FileReading) -> Maker:
     """Queries, passages and their relevance."""
-    return lambda row: ranked_sample(row, known.columns)
+    style = _number_style(known, "label")
+    return lambda row: ranked_sample(row, known.columns, style)
+
+
+def _number_style(known: FileReading, role: str) -> NumberStyle:
+    """How a column of numbers is written; commas are told."""
+    column = known.columns.get(role)
+    style = find_style([] if column is None else [lookup(row, column) for row in known.rows])
+    if style is NumberStyle.COMMA:
+        known.fields["numbers"] = f"with {style.value}"
+    return style
 
 
 def chat_maker(known: FileReading) -> Maker:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lavra.data.labelled.conversations import with_input
-from lavra.data.labelled.raw_labels import LabelReader, is_empty, number
+from lavra.data.labelled.numbers import NumberStyle, read_number
+from lavra.data.labelled.raw_labels import LabelReader, is_empty
 from lavra.data.labelled.samples import ChoiceSample, PairSample, RewriteSample, TextSample
 from lavra.data.labelled.tables import Row, UnusableError, lookup, shown, text_of, text_value
 
@@ -23,14 +24,14 @@ def text_sample(row: Row, columns: Mapping[str, str], labels: LabelReader) -> Te
     return TextSample(text=text, pair=pair, label=label, place=row.place)
 
 
-def ranked_sample(row: Row, columns: Mapping[str, str]) -> TextSample:
-    """A query, a passage and how well it fits.
+def ranked_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> TextSample:
+    """A query, a passage and how well it fits, as a number of the column's style.
 
     Raises:
         UnusableError: a field is empty or of the wrong type.
     """
     query, passage = text_value(row, columns["query"]), text_value(row, columns["passage"])
-    label = number(lookup(row, columns["label"]), "label") if "label" in columns else None
+    label = read_number(lookup(row, columns["label"]), "label", style) if "label" in columns else None
     return TextSample(text=query, pair=passage, label=label, place=row.place)
 
 
@@ -45,8 +46,8 @@ def rewrite_sample(row: Row, columns: Mapping[str, str]) -> RewriteSample:
     return RewriteSample(source=source, target=target, place=row.place)
 
 
-def pair_sample(row: Row, columns: Mapping[str, str]) -> PairSample:
-    """Texts that are near each other, others that are far, or a score.
+def pair_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> PairSample:
+    """Texts that are near each other, others that are far, or a score of the column's style.
 
     Raises:
         UnusableError: a field is empty or of the wrong type.
@@ -56,7 +57,7 @@ def pair_sample(row: Row, columns: Mapping[str, str]) -> PairSample:
         value = lookup(row, columns["negatives"])
         several = value if isinstance(value, list) else [value]
         negatives = tuple(text_of(one, columns["negatives"]) for one in several)
-    score = number(lookup(row, columns["score"]), "score") if "score" in columns else None
+    score = read_number(lookup(row, columns["score"]), "score", style) if "score" in columns else None
     anchor, positive = text_value(row, columns["anchor"]), text_value(row, columns["positive"])
     return PairSample(anchor=anchor, positive=positive, negatives=negatives, score=score, place=row.place)
 
