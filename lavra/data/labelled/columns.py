@@ -115,7 +115,7 @@ def _inputs(
         raise InputError(
             f"{where} has the columns {', '.join(map(repr, names)) or '(none)'}, and none that {form.name} is "
             f"known to read; say which is which with {_COLUMNS}, the roles being {', '.join(known.roles)}; for a "
-            f"csv or tsv file without a header say {setting('--no-header', 'header=False')} and number the columns from 1"
+            f"csv or tsv file without a header say {setting('--no-header', 'header=False')} and count columns from 1"
         )
     if len(best) > 1:
         ways = " or ".join("(" + ", ".join(f"{role}={column}" for role, column in one.items()) + ")" for one in best)

@@ -13,7 +13,8 @@ from typing import Any
 
 from lavra.data.labelled.samples import TagSample
 from lavra.data.labelled.tables import Notes, Row, UnusableError, lookup, shown, text_of, text_value
-from lavra.metrics.tag_schemes import OUTSIDE, TagScheme, to_bio
+from lavra.data.labelled.tag_reading import TagReading
+from lavra.metrics.tag_schemes import OUTSIDE, to_bio
 
 WRITE_SPANS = "write entities as {start, end, label}, in characters of the text, without overlaps, on word bounds"
 _START, _END = ("start", "start_offset", "begin", "start_char"), ("end", "end_offset", "stop", "end_char")
@@ -41,11 +42,11 @@ def cut_words(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def tagged_words(row: Row, columns: Mapping[str, str], scheme: TagScheme, notes: Notes) -> TagSample:
+def tagged_words(row: Row, columns: Mapping[str, str], reading: TagReading, notes: Notes) -> TagSample:
     """The sample of a row of words and tags.
 
     Raises:
-        UnusableError: a word is empty, or words and tags differ in number.
+        UnusableError: a word is empty, words and tags differ in number, or a tag cannot be read.
     """
     words = _strings(lookup(row, columns["words"]), "words")
     offsets, at = [], 0
@@ -60,18 +61,37 @@ def tagged_words(row: Row, columns: Mapping[str, str], scheme: TagScheme, notes:
         written = _strings(lookup(row, columns["tags"]), "tags")
         if len(written) != len(words):
             raise UnusableError(f"{len(words)} words have {len(written)} tags", "give every word one tag")
-        tags = _normalised(row, words, written, scheme, notes)
+        tags = _normalised(row, words, written, reading, notes)
     return TagSample(words=tuple(words), tags=tags, offsets=tuple(offsets), text=" ".join(words), place=row.place)
 
 
-def _normalised(row: Row, words: Sequence[str], tags: list[str], scheme: TagScheme, notes: Notes) -> tuple[str, ...]:
+def _normalised(
+    row: Row, words: Sequence[str], written: list[str], reading: TagReading, notes: Notes
+) -> tuple[str, ...]:
+    scheme = reading.scheme
+    tags = [
+        _meant(row, word, index, tag, reading, notes)
+        for index, (word, tag) in enumerate(zip(words, written, strict=True))
+    ]
     result, bad = to_bio(tags, scheme)
     for index in bad:
-        before = f"follows {tags[index - 1]}" if index else "begins the sentence"
-        what = f"tag {tags[index]} of {words[index]!r} {before}, which {scheme.value} does not allow"
+        before = f"follows {written[index - 1]}" if index else "begins the sentence"
+        what = f"tag {written[index]} of {words[index]!r} {before}, which {scheme.value} does not allow"
         remedy = "correct the tags; the transition is read as the beginning of a span"
         notes.at(row.word_place(index), what, remedy, dropped=False)
     return result
+
+
+def _meant(row: Row, word: str, index: int, tag: str, reading: TagReading, notes: Notes) -> str:
+    """A tag as the file's scheme writes it; an odd one is named."""
+    if tag not in reading.odd:
+        return reading.meant.get(tag) or tag
+    meant = reading.meant[tag]
+    what = f"tag {tag!r} of {word!r} is not written as the file's other tags, {reading.scheme.value}"
+    if meant is None:
+        raise UnusableError(f"{what}, and cannot be read", "correct the tag", row.word_place(index))
+    notes.at(row.word_place(index), f"{what}; it is read as {meant}", "correct the tags", dropped=False)
+    return meant
 
 
 def _strings(value: Any, name: str) -> list[str]:

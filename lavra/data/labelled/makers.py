@@ -16,6 +16,7 @@ from lavra.data.labelled.numbers import NumberStyle, find_style
 from lavra.data.labelled.questions import question_sample
 from lavra.data.labelled.raw_labels import find_reader
 from lavra.data.labelled.tables import lookup
+from lavra.data.labelled.tag_reading import find_tag_reading
 from lavra.data.labelled.texts import (
     choice_number,
     choice_sample,
@@ -24,7 +25,7 @@ from lavra.data.labelled.texts import (
     rewrite_sample,
     text_sample,
 )
-from lavra.metrics.tag_schemes import TagScheme, find_scheme
+from lavra.metrics.tag_schemes import TagScheme
 
 
 def text_maker(known: FileReading) -> Maker:
@@ -46,15 +47,14 @@ def tag_maker(known: FileReading) -> Maker:
     """Words and their tags, or texts and the spans of their entities."""
     if "words" not in known.columns:
         return lambda row: entities_in_text(row, known.columns, known.notes)
-    scheme = TagScheme.NONE
+    tags = [lookup(row, known.columns["tags"]) for row in known.rows] if "tags" in known.columns else []
+    reading = find_tag_reading(
+        [one for one in tags if isinstance(one, list) and all(isinstance(tag, str) for tag in one)]
+    )
     if "tags" in known.columns:
-        tags = [lookup(row, known.columns["tags"]) for row in known.rows]
-        scheme = find_scheme(
-            [one for one in tags if isinstance(one, list) and all(isinstance(tag, str) for tag in one)]
-        )
-        turned = ", turned into BIO" if scheme in (TagScheme.IOB1, TagScheme.BILOU) else ""
-        known.fields["scheme"] = f"{scheme.value}{turned}"
-    return lambda row: tagged_words(row, known.columns, scheme, known.notes)
+        turned = "turned into BIO" if reading.scheme in (TagScheme.IOB1, TagScheme.BILOU) else ""
+        known.fields["scheme"] = ", ".join(filter(None, (reading.scheme.value, reading.spelling, turned)))
+    return lambda row: tagged_words(row, known.columns, reading, known.notes)
 
 
 def choice_maker(known: FileReading) -> Maker:

@@ -138,7 +138,7 @@ def _made(rows: Sequence[Row], make: Maker, skipped: set[int], notes: Notes) -> 
         try:
             samples.append(make(row))
         except UnusableError as error:
-            notes.at(row.place, error.what, error.remedy, dropped=True)
+            notes.at(error.place or row.place, error.what, error.remedy, dropped=True)
     return samples
 
 

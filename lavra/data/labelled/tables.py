@@ -19,11 +19,11 @@ from lavra.text.encoding import REPLACEMENT, detect_encoding, valid_unicode
 
 
 class UnusableError(Exception):
-    """A sample cannot be used; becomes the `Trouble` that says so."""
+    """A sample cannot be used; becomes the `Trouble` that says so, at a place of its own or where the row begins."""
 
-    def __init__(self, what: str, remedy: str) -> None:
+    def __init__(self, what: str, remedy: str, place: Place | None = None) -> None:
         super().__init__(what)
-        self.what, self.remedy = what, remedy
+        self.what, self.remedy, self.place = what, remedy, place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
