@@ -6,6 +6,7 @@ for itself.  An entity must begin and end where a word does: half a word cannot 
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from lavra.metrics.tag_schemes import OUTSIDE, to_bio
 
 WRITE_SPANS = "write entities as {start, end, label}, in characters of the text, without overlaps, on word bounds"
 _START, _END = ("start", "start_offset", "begin", "start_char"), ("end", "end_offset", "stop", "end_char")
-_KIND, _GIVEN = ("label", "type", "entity", "entity_group", "tag"), ("text", "word", "value")
+_KIND, _GIVEN = ("label", "labels", "type", "entity", "entity_group", "tag"), ("text", "word", "value")
 
 
 def cut_words(text: str) -> list[tuple[int, int]]:
@@ -124,9 +125,7 @@ def entities_in_text(row: Row, columns: Mapping[str, str], notes: Notes) -> TagS
         raise UnusableError("the text has no words", "fill the field in, or delete the sample")
     tags: list[str] | None = None
     if "entities" in columns:
-        value = lookup(row, columns["entities"])
-        if not isinstance(value, list):
-            raise UnusableError(f"the entities are {shown(value)}, not a list", WRITE_SPANS)
+        value = _listed(lookup(row, columns["entities"]))
         tags = [OUTSIDE] * len(offsets)
         for entity in sorted((_entity(one, text, row, notes) for one in value), key=lambda one: one.start):
             _mark(entity, text, offsets, tags)
@@ -135,11 +134,32 @@ def entities_in_text(row: Row, columns: Mapping[str, str], notes: Notes) -> TagS
     return TagSample(words=words, tags=kept, offsets=tuple(offsets), text=text, place=row.place)
 
 
+def _listed(value: Any) -> list[Any]:
+    """A list of entities, or the JSON of one in a cell."""
+    try:
+        found = json.loads(value) if isinstance(value, str) and value.strip() else value
+    except (ValueError, RecursionError):
+        found = value
+    if not isinstance(found, list):
+        raise UnusableError(f"the entities are {shown(value)}, not a list", WRITE_SPANS)
+    return found
+
+
 def _entity(value: Any, text: str, row: Row, notes: Notes) -> _Entity:
     """An entity whose bounds lie in the text and whose given text is the one there; blanks at its ends are cut off."""
     start, end, kind, given = _fields(value)
+    if isinstance(kind, list | tuple) and len(kind) > 1:
+        raise UnusableError(f"the entity {shown(value)} has {len(kind)} labels", "give every entity one label")
+    kind = kind[0] if isinstance(kind, list | tuple) and kind else kind
     if not (_is_index(start) and _is_index(end) and isinstance(kind, str) and kind):
         raise UnusableError(f"the entity {shown(value)} lacks a start, an end or a label", WRITE_SPANS)
+    counted = _in_code_points(text, start, end, given) if isinstance(given, str) and given != text[start:end] else None
+    if counted is not None:
+        what = (
+            f"the place {start}-{end} of the entity {given!r} counts UTF-16 units; in characters it is at {counted[0]}"
+        )
+        start, end = counted
+        notes.at(row.place, what, "count characters (code points); the entity is read at its text", dropped=False)
     if not 0 <= start < end <= len(text):
         raise UnusableError(
             f"the entity {kind} at {start}-{end} is empty or outside the {len(text)} characters", WRITE_SPANS
@@ -157,6 +177,15 @@ def _entity(value: Any, text: str, row: Row, notes: Notes) -> _Entity:
         what = f"the entity {shown(there)} has blanks at its ends, which are cut off"
         notes.at(row.place, what, WRITE_SPANS, dropped=False)
     return _Entity(start, end, kind)
+
+
+def _in_code_points(text: str, start: int, end: int, given: str) -> tuple[int, int] | None:
+    """The place of an entity counted in UTF-16, as browsers count: a sign such as an emoji is two."""
+    if not 0 <= start < end:
+        return None
+    units = text.encode("utf-16-le")
+    first, stop = (len(units[: 2 * at].decode("utf-16-le", errors="ignore")) for at in (start, end))
+    return (first, stop) if text[first:stop] == given and (first, stop) != (start, end) else None
 
 
 def _fields(value: Any) -> tuple[Any, Any, Any, Any]:

@@ -5,8 +5,6 @@ The kind of labels, the tagging scheme and whether choices are counted from 0 or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lavra.base.errors import setting
 from lavra.data.labelled.columns import choice_columns
 from lavra.data.labelled.conversations import chat_sample
@@ -20,6 +18,7 @@ from lavra.data.labelled.tag_reading import find_tag_reading
 from lavra.data.labelled.texts import (
     choice_number,
     choice_sample,
+    num_choices,
     pair_sample,
     ranked_sample,
     rewrite_sample,
@@ -62,25 +61,25 @@ def choice_maker(known: FileReading) -> Maker:
     numbered = choice_columns(known.names, known.columns)
     if numbered:
         known.fields["choices"] = ", ".join(numbered)
-    first = _first_number(known, numbered)
+    num_zero, num_last = _counted(known, numbered)
+    first = int(num_last > num_zero)
     if first:
         known.fields["choices are counted from"] = "1"
+    if num_zero and num_last:
+        known.fields["choices are counted from"] = (
+            f"{first}: {num_zero:,} labels are 0, {num_last:,} the number of choices"
+        )
     return lambda row: choice_sample(row, known.columns, numbered, first)
 
 
-def _first_number(known: FileReading, numbered: Sequence[str]) -> int:
-    """1 where a label is the number of choices and none is 0; otherwise 0."""
-    if "label" not in known.columns:
-        return 0
-    is_last_named = False
-    for row in known.rows:
+def _counted(known: FileReading, numbered: list[str]) -> tuple[int, int]:
+    """Labels that are 0, and labels that are the number of choices: most of them say where counting begins."""
+    num_zero = num_last = 0
+    for row in known.rows if "label" in known.columns else ():
         at = choice_number(lookup(row, known.columns["label"]))
-        if at == 0:
-            return 0
-        choices = lookup(row, known.columns["choices"])
-        count = len(numbered) or (len(choices) if isinstance(choices, list) else 0)
-        is_last_named = is_last_named or (at is not None and at == count)
-    return int(is_last_named)
+        num_zero += at == 0
+        num_last += bool(at) and at == num_choices(row, known.columns, numbered)
+    return num_zero, num_last
 
 
 def question_maker(known: FileReading) -> Maker:

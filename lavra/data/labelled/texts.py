@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from lavra.data.labelled.numbers import NumberStyle, read_number
 from lavra.data.labelled.raw_labels import LabelReader, is_empty
 from lavra.data.labelled.samples import ChoiceSample, PairSample, RewriteSample, TextSample
 from lavra.data.labelled.tables import Row, UnusableError, lookup, shown, text_of, text_value
+
+_CHOICE_TEXTS, _CHOICE_NAMES = ("text", "value", "content", "option"), ("label", "key", "id", "letter")
 
 
 def text_sample(row: Row, columns: Mapping[str, str], labels: LabelReader) -> TextSample:
@@ -62,6 +65,14 @@ def pair_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> Pai
     return PairSample(anchor=anchor, positive=positive, negatives=negatives, score=score, place=row.place)
 
 
+def num_choices(row: Row, columns: Mapping[str, str], numbered: list[str]) -> int:
+    """How many endings a row has; 0 where they cannot be read."""
+    try:
+        return len(choices_of(row, columns, numbered)[0])
+    except UnusableError:
+        return 0
+
+
 def choices_of(row: Row, columns: Mapping[str, str], numbered: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The endings to choose from, and what the file calls them (letters, say) where it does.
 
@@ -73,18 +84,37 @@ def choices_of(row: Row, columns: Mapping[str, str], numbered: list[str]) -> tup
     Raises:
         UnusableError: there are fewer than two, or one is empty.
     """
-    names: tuple[str, ...] = ()
     value: Any = [row.values.get(name) for name in numbered] if numbered else lookup(row, columns["choices"])
     if numbered:
         while value and is_empty(value[-1]):  # questions with fewer endings than columns
             value.pop()
-    if isinstance(value, Mapping):  # ARC: {"text": [...], "label": ["A", ...]}
-        labels = value.get("label")
-        names = tuple(map(str, labels)) if isinstance(labels, list) else ()
-        value = value.get("text")
+    names, value = _named_choices(value)
     if not isinstance(value, list) or len(value) < 2:
-        raise UnusableError(f"the choices are {shown(value)}", "write at least two choices, as a list of strings")
+        raise UnusableError(
+            f"the choices are {shown(value)}",
+            'write at least two choices, as a list of strings or as {"A": "...", "B": "..."}',
+        )
     return tuple(text_of(one, f"choice {at}") for at, one in enumerate(value, start=1)), names
+
+
+def _named_choices(value: Any) -> tuple[tuple[str, ...], Any]:
+    """Names and texts of choices: ARC's two lists, an object, a list of objects, or the JSON of one of these."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return (), value
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # ARC: {"text": [...], "label": ["A", ...]}
+        labels = value.get("label")
+        return tuple(map(str, labels)) if isinstance(labels, list) else (), value["text"]
+    if isinstance(value, Mapping):
+        filled = {name: one for name, one in value.items() if not is_empty(one)}
+        return tuple(map(str, filled)), list(filled.values())
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        texts = [next((one[name] for name in _CHOICE_TEXTS if name in one), None) for one in value]
+        labels = [next((one[name] for name in _CHOICE_NAMES if name in one), None) for one in value]
+        return () if None in labels else tuple(map(str, labels)), texts
+    return (), value
 
 
 def choice_sample(row: Row, columns: Mapping[str, str], numbered: list[str], first: int) -> ChoiceSample:
