@@ -63,7 +63,7 @@ def _without_blanks(text: Any, start: Any, context: str, notes: Notes) -> tuple[
     at = next((at for at in (behind, start) if context[at : at + len(inner)] == inner), None)
     if at is None or (at == behind and not context.startswith(text, start)):
         return text, start
-    notes.counts["answers with blanks at their ends"] += 1
+    notes.counts["answers with blanks at their ends, cut off"] += 1
     return inner, at
 
 

@@ -131,7 +131,7 @@ def _samples(
     if not samples:
         raise InputError(_nothing(where, notes.troubles))
     fields.update((name, note) for table in tables for name, note in table.notes.items())
-    fields.update((name, f"{count:,}, cut off") for name, count in notes.counts.items())
+    fields.update((name, f"{count:,}") for name, count in notes.counts.items())
     unused = unused_columns(names, chosen)
     if unused:
         fields["unused"] = ", ".join(unused)

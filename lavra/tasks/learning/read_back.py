@@ -198,7 +198,8 @@ def look_at_pairs(reader: RowReader, number: int, sample: Sample) -> Looked | No
 def look_at_turns(reader: RowReader, number: int, sample: Sample) -> Looked | None:
     """What is learnt of a conversation: the assistant's words, each turn with the token that ends it, and no more."""
     assert isinstance(sample, ChatSample)
-    turns = [message for message in sample.messages if message.get("role") == "assistant"]
+    assistant = [at for at, message in enumerate(sample.messages) if message.get("role") == "assistant"]
+    turns = [sample.messages[at] for at in assistant if at not in sample.not_learnt]
     if not all(isinstance(turn.get("content"), str) and set(turn) == {"role", "content"} for turn in turns):
         return None  # calls of tools and reasoning are written as the template likes
     ids = _learnt(reader.table, number)
