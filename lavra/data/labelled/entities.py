@@ -1,13 +1,11 @@
 """Sentences with tagged words: from lists of words and tags, or from a text and the places of its entities.
 
-A text is cut into words as people count them: runs of letters, digits, marks and underscores, and every other sign
-for itself.  An entity must begin and end where a word does: half a word cannot be tagged.
+An entity must begin and end where a word does (`word_cutting`): half a word cannot be tagged.
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,32 +13,12 @@ from typing import Any
 from lavra.data.labelled.samples import TagSample
 from lavra.data.labelled.tables import Notes, Row, UnusableError, lookup, shown, text_of, text_value
 from lavra.data.labelled.tag_reading import TagReading
+from lavra.data.labelled.word_cutting import cut_words
 from lavra.metrics.tag_schemes import OUTSIDE, to_bio
 
 WRITE_SPANS = "write entities as {start, end, label}, in characters of the text, without overlaps, on word bounds"
 _START, _END = ("start", "start_offset", "begin", "start_char"), ("end", "end_offset", "stop", "end_char")
 _KIND, _GIVEN = ("label", "labels", "type", "entity", "entity_group", "tag"), ("text", "word", "value")
-
-
-def cut_words(text: str) -> list[tuple[int, int]]:
-    """(start, end) of each word or sign of a text, in characters."""
-    found: list[tuple[int, int]] = []
-    is_open = False
-    for at, character in enumerate(text):
-        category = unicodedata.category(character)
-        if character.isspace() or category == "Cc":
-            is_open = False
-        elif category[0] in "LN" or character == "_" or (is_open and category[0] == "M") or category == "Cf":
-            # Marks and invisible joiners stay with the word they stand in.
-            if is_open:
-                found[-1] = (found[-1][0], at + 1)
-            elif category != "Cf":
-                found.append((at, at + 1))
-                is_open = True
-        else:
-            found.append((at, at + 1))
-            is_open = False
-    return found
 
 
 def tagged_words(row: Row, columns: Mapping[str, str], reading: TagReading, notes: Notes) -> TagSample:
