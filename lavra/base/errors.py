@@ -75,3 +75,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(names)}"
+
+
+def setting(flag: str, argument: str) -> str:
+    """A setting as the shell and as Python write it, for a remedy that may be read in either.
+
+    >>> setting("--no-header", "header=False")
+    '--no-header (in Python: header=False)'
+    """
+    return f"{flag} (in Python: {argument})"

@@ -7,10 +7,13 @@ seen from all its tags together.  A transition a scheme does not allow is report
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
 OUTSIDE = "O"
+LIKE_OUTSIDE = ("0", "o")
+"""What is typed for `O` by mistake."""
 # What the letters of BILOU, IOBES and BMES(W) mean.
 _MEANING = {"B": "B", "I": "I", "M": "I", "L": "L", "E": "L", "U": "U", "S": "U", "W": "U"}
 
@@ -31,23 +34,40 @@ def parts(tag: str) -> tuple[str, str]:
 
 
 def find_scheme(sentences: Iterable[Sequence[str]]) -> TagScheme:
-    """The scheme of a file's tags."""
-    letters: set[str] = set()
+    """The scheme of a file's tags: that of most of them, for one odd tag decides nothing."""
+    marked = bare = 0  # tags that mark a span, and others
+    num_last = num_plain = 0  # spans whose last word is marked, and spans whose last word is not
     num_early_b = num_early_i = 0  # spans that do not follow one of their type, by the letter that begins them
     for tags in sentences:
         before = OUTSIDE
-        for tag in tags:
+        for tag, after in itertools.pairwise([*tags, OUTSIDE]):
             letter, kind = parts(tag)
-            if tag != OUTSIDE and (not kind or letter not in _MEANING):
-                return TagScheme.NONE
-            letters.add(letter)
-            if tag != OUTSIDE and (before == OUTSIDE or parts(before)[1] != kind):
-                num_early_b += letter == "B"
-                num_early_i += letter == "I"
+            if tag != OUTSIDE and not is_marked(tag):
+                bare += tag not in LIKE_OUTSIDE
+            elif tag != OUTSIDE:
+                marked += 1
+                is_last = _MEANING[letter] in ("L", "U")
+                num_last += is_last
+                num_plain += not is_last and not (parts(after)[1] == kind and _meaning(after) in ("I", "L"))
+                if before == OUTSIDE or parts(before)[1] != kind:
+                    num_early_b += letter == "B"
+                    num_early_i += letter == "I"
             before = tag
-    if letters - {"B", "I", OUTSIDE}:
+    if bare > marked:
+        return TagScheme.NONE
+    if num_last > num_plain:
         return TagScheme.BILOU
     return TagScheme.IOB1 if num_early_i > num_early_b else TagScheme.BIO
+
+
+def is_marked(tag: str) -> bool:
+    """Whether a tag is a letter of a scheme and a type."""
+    letter, kind = parts(tag)
+    return bool(kind) and letter in _MEANING
+
+
+def _meaning(tag: str) -> str:
+    return _MEANING.get(parts(tag)[0], OUTSIDE)
 
 
 def to_bio(tags: Sequence[str], scheme: TagScheme) -> tuple[tuple[str, ...], list[int]]:
@@ -85,12 +105,17 @@ def _is_allowed(meaning: str, goes_on: bool, is_open: bool, scheme: TagScheme) -
 
 
 def spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """(type, first word, word after the last) of each span of BIO tags; a stray `I-` begins one."""
-    start, kind_before = 0, ""
+    """(type, first word, word after the last) of each span of BIO tags; a stray `I-` begins one.
+
+    Letters for last and single words are understood.  Words of one tag without a letter (`PER`) are one span, as
+    transformers' pipeline has it.
+    """
+    start, kind_before, is_open = 0, "", False
     for index, tag in enumerate([*tags, OUTSIDE]):
-        letter, kind = parts(tag)
-        if letter == "I" and kind == kind_before and kind:
+        meaning, kind = (_meaning(tag), parts(tag)[1]) if is_marked(tag) or tag == OUTSIDE else ("I", tag)
+        if is_open and meaning in ("I", "L") and kind == kind_before:
+            is_open = meaning == "I"
             continue
         if kind_before:
             yield kind_before, start, index
-        start, kind_before = index, kind
+        start, kind_before, is_open = index, kind, meaning in ("B", "I")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.errors import ConfigError, InputError, nearest, setting
 from lavra.data.labelled.form import SampleForm
 from lavra.data.labelled.layouts import ColumnLayout, TaskColumns
 
 _NUMBERED = re.compile(r"(choice|ending|option|sol|opt)_?(\d+)\Z", re.IGNORECASE)
+_COLUMNS = setting("--columns role=column", "columns={role: column}")
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 
@@ -35,7 +36,12 @@ def column_roles(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def choose_columns(
-    form: SampleForm, names: Sequence[str], given: Mapping[str, str] | None = None, *, where: str = "the file"
+    form: SampleForm,
+    names: Sequence[str],
+    given: Mapping[str, str] | None = None,
+    *,
+    usual: Sequence[str] | None = None,
+    where: str = "the file",
 ) -> dict[str, str]:
     """Column by role; roles nothing was found for are left out.
 
@@ -43,6 +49,7 @@ def choose_columns(
         form: of the samples, whose roles these are.
         names: the file's columns.
         given: column by role, from the user.  Where it names an input, no other input is looked for.
+        usual: the columns that most rows have, among which inputs are looked for first; all unless given.
         where: the file, for messages.
 
     Raises:
@@ -53,7 +60,7 @@ def choose_columns(
     given = dict(given or {})
     _check_given(form, names, given, where)
     lower = {name.casefold(): name for name in reversed(names)}
-    found = {} if _names_inputs(known, given) else _inputs(form, known, names, lower, where)
+    found = {} if _names_inputs(known, given) else _inputs(form, names, usual or names, where)
     if form.is_tagged and "tags" in given:
         found.pop("entities", None)
     taken = {*found.values(), *given.values()}
@@ -90,14 +97,32 @@ def _check_given(form: SampleForm, names: Sequence[str], given: Mapping[str, str
             raise ConfigError(f"columns: {role!r} is nothing {form.name} reads{nearest(role, form.columns.roles)}")
         numbered = role == "choices" and bool(numbered_columns(names, column))
         if column not in names and column.partition(".")[0] not in names and not numbered:
-            hint = "; to name columns by number, say header=False" if column.isdecimal() else ""
+            hint = (
+                f"; to name columns by number, say {setting('--no-header', 'header=False')}"
+                if column.isdecimal()
+                else ""
+            )
             raise InputError(f"{where} has no column {column!r}{nearest(column, names)}{hint}")
 
 
-def _inputs(
-    form: SampleForm, known: TaskColumns, names: Sequence[str], lower: Mapping[str, str], where: str
-) -> dict[str, str]:
-    layouts = list(known.layouts)
+def _inputs(form: SampleForm, names: Sequence[str], usual: Sequence[str], where: str) -> dict[str, str]:
+    best = _best(form, usual) or _best(form, names)
+    if not best:
+        raise InputError(
+            f"{where} has the columns {', '.join(map(repr, names)) or '(none)'}, and none that {form.name} is "
+            f"known to read; say which is which with {_COLUMNS}, the roles being {', '.join(form.columns.roles)}; for "
+            f"a csv or tsv file without a header say {setting('--no-header', 'header=False')} and count columns from 1"
+        )
+    if len(best) > 1:
+        ways = " or ".join("(" + ", ".join(f"{role}={column}" for role, column in one.items()) + ")" for one in best)
+        raise InputError(f"the columns of {where} can be read as {ways}; say which with {_COLUMNS}")
+    return best[0]
+
+
+def _best(form: SampleForm, names: Sequence[str]) -> list[dict[str, str]]:
+    """Column by role in each way that fits some columns best."""
+    lower = {name.casefold(): name for name in reversed(names)}
+    layouts = list(form.columns.layouts)
     if form.has_numbered_columns:  # a stem stands for its numbered columns
         lower = {**{stem.casefold(): stem for stem in _stems(names)}, **lower}
         texts = dict.fromkeys(layout.required["text"] for layout in layouts)
@@ -105,17 +130,8 @@ def _inputs(
     fitting = _unique([found for layout in layouts if (found := _fit(layout, lower)) is not None])
     best = [one for one in fitting if not any(set(one.values()) < set(other.values()) for other in fitting)]
     if any("target" in one for one in best):  # a text and what it becomes say more than a text alone
-        best = [one for one in best if "target" in one]
-    if not best:
-        raise InputError(
-            f"{where} has the columns {', '.join(map(repr, names)) or '(none)'}, and none that {form.name} is "
-            f"known to read; say which is which with columns={{role: column}}, the roles being {', '.join(known.roles)}"
-            " (a csv or tsv file without a header: header=False, and columns by number from 1)"
-        )
-    if len(best) > 1:
-        ways = " or ".join("(" + ", ".join(f"{role}={column}" for role, column in one.items()) + ")" for one in best)
-        raise InputError(f"the columns of {where} can be read as {ways}; say which with columns={{role: column}}")
-    return best[0]
+        return [one for one in best if "target" in one]
+    return best
 
 
 def _unique(found: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -140,7 +156,8 @@ def _extra(role: str, present: list[str], taken: set[str], where: str) -> str | 
     if len(free) > 1 and role != "id":
         names = ", ".join(map(repr, free))
         raise InputError(
-            f"{where} has {names}, each of which could be the {role}; say which one with columns: {role}=..."
+            f"{where} has {names}, each of which could be the {role}; say which with "
+            f"{setting(f'--columns {role}={free[0]}', f'columns={{{role!r}: {free[0]!r}}}')}"
         )
     return free[0] if free else None
 

@@ -3,24 +3,34 @@
 OpenAI's `messages` with role and content, tool calls and tools; ShareGPT's `conversations` with from and value;
 `prompt` and `completion`; Alpaca's instruction, input and output.  What is read differently from how it is written is
 said here: arguments of tool calls given as JSON text become objects, because templates expect those; parts of a content
-are joined; `reasoning` becomes `reasoning_content`.  Pictures and sound are refused, not dropped.
+are joined; `reasoning` becomes `reasoning_content`; OpenAI's older `function_call` and role `function` become a tool
+call and its result; empty system turns are left out.  Pictures and sound are refused, not dropped.  A turn of weight 0
+is read and not learnt.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lavra.data.labelled.samples import ChatSample
 from lavra.data.labelled.tables import Notes, Row, UnusableError, lookup, shown, text_of, text_value
 from lavra.data.labelled.tool_calls import tool_call, tools_of
+from lavra.data.labelled.turn_weights import WEIGHT, WEIGHTS, weight_of
 
 MessageFields = dict[str, Any]
 
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+ROLES = ("system", "developer", "user", "assistant", "tool")
+_MAY_BE_EMPTY = ("system", "developer", "tool")
 _SPEAKERS = {
     "human": "user",
+    "prompter": "user",
+    "customer": "user",
+    "ai": "assistant",
+    "agent": "assistant",
+    "chatbot": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
     "bot": "assistant",
@@ -29,11 +39,13 @@ _SPEAKERS = {
     "model": "assistant",
     "function_call": "assistant",
     "tool_call": "assistant",
+    "function": "tool",
     "observation": "tool",
     "function_response": "tool",
     "tool_response": "tool",
     "ipython": "tool",
 }
+_READ = ("role", "from", "content", "value", "text", "function_call", *WEIGHTS)
 WRITE_MESSAGES = 'write messages as [{"role": "user", "content": "..."}, ...]'
 
 
@@ -51,9 +63,21 @@ def chat_sample(row: Row, columns: Mapping[str, str], notes: Notes) -> ChatSampl
     system = lookup(row, columns["system"]) if "system" in columns else None
     if system:
         messages.insert(0, {"role": "system", "content": text_of(system, columns["system"])})
+    messages = _speaking(messages, notes)
     _check_order(row, messages, notes)
+    not_learnt = tuple(at for at, message in enumerate(messages) if message.pop(WEIGHT, 1) == 0)
+    if all(at in not_learnt for at, message in enumerate(messages) if message["role"] == "assistant"):
+        raise UnusableError("every turn of the assistant is marked as not to be learnt", "give one of them weight 1")
     tools = tools_of(lookup(row, columns["tools"])) if "tools" in columns else None
-    return ChatSample(messages=tuple(messages), tools=tools, place=row.place)
+    return ChatSample(messages=tuple(messages), tools=tools, not_learnt=not_learnt, place=row.place)
+
+
+def _speaking(messages: list[MessageFields], notes: Notes) -> list[MessageFields]:
+    """The messages without system turns that say nothing; a template would print their frame."""
+    kept = [one for one in messages if one["role"] not in ("system", "developer") or one["content"].strip()]
+    if len(kept) < len(messages):
+        notes.counts["empty system turns, left out"] += len(messages) - len(kept)
+    return kept
 
 
 def _check_wanted(row: Row, columns: Mapping[str, str]) -> None:
@@ -120,25 +144,33 @@ def _messages(value: Any, column: str) -> list[MessageFields]:
 def _message(value: Any, number: int) -> MessageFields:
     if not isinstance(value, Mapping):
         raise UnusableError(f"message {number} is {shown(value)}, not an object", WRITE_MESSAGES)
-    speaker = value.get("role", value.get("from"))
-    role = _SPEAKERS.get(str(speaker).lower(), speaker)
-    if role not in ROLES:
-        known = ", ".join((*ROLES, *_SPEAKERS))
-        raise UnusableError(f"message {number} has the role {shown(speaker)}", f"use one of {known}")
-    kept = {
-        name: one for name, one in value.items() if name not in ("role", "from", "content", "value") and one is not None
-    }
+    role, speaker = _role(value.get("role", value.get("from")), number)
+    kept = {name: one for name, one in value.items() if name not in _READ and one is not None}
+    if not weight_of(value, f"message {number}"):
+        kept[WEIGHT] = 0
+    content = next((value[name] for name in ("content", "value", "text") if name in value), None)
     if speaker in ("function_call", "tool_call"):
-        calls = _called(value.get("value", value.get("content")), number)
-        return {"role": "assistant", "content": "", "tool_calls": calls, **kept}
-    content = value.get("content", value.get("value"))
-    if "tool_calls" in kept:
-        kept["tool_calls"] = _called(kept["tool_calls"], number)
+        return {"role": "assistant", "content": "", "tool_calls": _called(content, number), **kept}
+    calls = kept.get("tool_calls") or value.get("function_call")
+    if calls:
+        kept["tool_calls"] = _called(calls, number)
+    if role == "tool" and isinstance(content, Mapping):
+        content = json.dumps(content, ensure_ascii=False)
     message: MessageFields = {"role": role, "content": "", **kept}
     message.update(_content(content, number))
-    if not message["content"].strip() and not message.get("tool_calls"):
+    if not message["content"].strip() and not message.get("tool_calls") and role not in _MAY_BE_EMPTY:
         raise UnusableError(f"message {number}, of the {role}, is empty", "fill the message in, or delete the sample")
     return message
+
+
+def _role(given: Any, number: int) -> tuple[str, str]:
+    """Whose message it is, and the word that says so in small letters."""
+    speaker = given.strip().lower() if isinstance(given, str) else ""
+    role = _SPEAKERS.get(speaker, speaker)
+    if role not in ROLES:
+        known = ", ".join((*ROLES, *_SPEAKERS))
+        raise UnusableError(f"message {number} has the role {shown(given)}", f"use one of {known}")
+    return role, speaker
 
 
 def _called(value: Any, number: int) -> list[MessageFields]:

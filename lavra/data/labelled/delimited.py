@@ -1,40 +1,26 @@
 """CSV and TSV rows, with the real line each begins at.
 
-Comma-, semicolon- and bar-separated files quote as RFC 4180 says, and a cell may span lines.  Tab-separated files have
-no quoting (IANA text/tab-separated-values; GLUE's are full of single quotation marks) unless every name of the header
-stands in quotation marks.  A file without a header has columns named by their number from 1.
+A cell in quotation marks may span lines; `dialects` says how a file is read and `records` what is lost where a row is
+damaged.  Comments above the header and between rows are passed over and counted.  A file without a header has columns
+named by their number from 1.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
+from lavra.data.labelled.dialects import find_dialect, sep_line, without_escapes
+from lavra.data.labelled.records import Damage, Dialect, Record, first_record, read_records
 from lavra.data.labelled.samples import Place
 from lavra.data.labelled.tables import LabelledTable, Notes, Row, read_text
 
-if TYPE_CHECKING:
-    import _csv  # where the type of a reader is
-
-DELIMITERS = (",", ";", "\t", "|")
-# The csv module's own limit is 128 KiB a cell; a book is longer.
-FIELD_LIMIT = 1 << 28
 WHOLE_ROWS = "give every row as many cells as the header; quote cells that hold the delimiter"
 CLOSED_QUOTES = "close the quotation mark, and double those within a cell"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Dialect:
-    delimiter: str
-    quoted: bool
-
-    def reader(self, stream: io.StringIO) -> _csv.Reader:
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        return csv.reader(stream, delimiter=self.delimiter, quoting=quoting, strict=True)
+_PARTED = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 
 
 def read_delimited(path: Path, *, header: bool) -> LabelledTable:
@@ -47,67 +33,98 @@ def read_delimited(path: Path, *, header: bool) -> LabelledTable:
     Raises:
         InputError: it cannot be read or is not text.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
     notes = Notes(str(path))
-    text = read_text(path, notes)
-    dialect = _dialect_of(text, tabs=".tsv" in path.name.lower())
-    lines = _rows(text, dialect, notes)
-    first = next(lines, None)
-    if first is None:
+    text, escapes = without_escapes(read_text(path, notes).removeprefix("\ufeff"))
+    told = {"quotation marks": "escaped by a backslash"} if escapes else {}
+    lines = list(io.StringIO(text, newline=""))
+    delimiter = sep_line(lines[0]) if lines else None
+    if delimiter is not None:
+        told["first line"] = f"{lines[0].strip()!r} names the delimiter"
+    begin = 0 if delimiter is None else 1
+    above = _above(lines, begin)
+    dialect = find_dialect(lines, above, tabs=".tsv" in path.name.lower(), delimiter=delimiter)
+    passed: Counter[str] = Counter()
+    start = _first_row(lines, begin, above, dialect, passed, header=header)
+    if start == len(lines):
         return LabelledTable(columns=(), rows=(), troubles=tuple(notes.troubles))
-    columns = tuple(cell.strip() for cell in first[1]) if header else tuple(map(str, range(1, len(first[1]) + 1)))
-    _check_names(columns, first[0], notes)
-    rows = [] if header else [_row(path, columns, *first)]
-    for line, cells in lines:
-        if len(cells) == len(columns):
-            rows.append(_row(path, columns, line, cells))
-        else:
-            what = f"the row has {len(cells)} cells where there are {len(columns)} columns"
-            notes.add(line, what, WHOLE_ROWS, dropped=True)
-    return LabelledTable(columns=columns, rows=tuple(rows), troubles=tuple(notes.troubles), notes=_description(dialect))
+    head, start = _head(lines, start, dialect, notes)
+    columns = _names(head, notes) if header else tuple(map(str, range(1, len(head.cells) + 1)))
+    found = read_records(lines, dialect, start=start, width=len(columns))
+    rows = _rows(found if header else itertools.chain([head], found), columns, notes, passed)
+    told.update((name, f"{count:,} passed over") for name, count in passed.items())
+    described = {"format": _description(dialect), **told}
+    return LabelledTable(columns=columns, rows=rows, troubles=tuple(notes.troubles), notes=described)
 
 
-def _check_names(columns: tuple[str, ...], line: int, notes: Notes) -> None:
+def _above(lines: Sequence[str], begin: int) -> int:
+    """Index of the first line that is neither blank nor begins with `#`; the first line where all do."""
+    found = (at for at in range(begin, len(lines)) if lines[at].strip() and not lines[at].startswith("#"))
+    return next(found, begin)
+
+
+def _first_row(
+    lines: Sequence[str], begin: int, above: int, dialect: Dialect, passed: Counter[str], *, header: bool
+) -> int:
+    """Index of the first row.  A line with `#` and as many cells as the row behind it is a row, or a header."""
+    width = dialect.plain_width(lines[above]) if above < len(lines) else 0
+    for at in range(begin, above):
+        if not lines[at].strip():
+            continue
+        is_comment = dialect.plain_width(lines[at]) != width or width < 2 or (header and lines[at].startswith("# "))
+        if not is_comment:
+            return at
+        passed["comments"] += 1
+    return next((at for at in range(above, len(lines)) if lines[at].strip()), len(lines))
+
+
+def _head(lines: Sequence[str], start: int, dialect: Dialect, notes: Notes) -> tuple[Record, int]:
+    """The first record and the line behind it; a damaged one is read as its line stands."""
+    cells, stop = first_record(lines, dialect, start)
+    if cells is None:
+        cells = [cell.strip().strip('"') for cell in lines[start].rstrip("\r\n").split(dialect.delimiter)]
+        what = f"the first row has a quotation mark that is not closed; it is read as {', '.join(map(repr, cells))}"
+        notes.add(start + 1, what, CLOSED_QUOTES, dropped=False)
+    return Record(start + 1, cells), stop
+
+
+def _names(head: Record, notes: Notes) -> tuple[str, ...]:
+    """The columns a header names; its first name may stand behind a `#`."""
+    columns = tuple(cell.strip() for cell in head.cells)
+    columns = (columns[0].removeprefix("#") or columns[0], *columns[1:])
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         what = f"the header names {', '.join(map(repr, twice))} more than once; the last one is read"
-        notes.add(line, what, "give every column a name of its own", dropped=False)
+        notes.add(head.line, what, "give every column a name of its own", dropped=False)
+    return columns
 
 
-def _row(path: Path, columns: tuple[str, ...], line: int, cells: list[str]) -> Row:
-    return Row(place=Place(file=str(path), line=line), values=dict(zip(columns, cells, strict=True)))
-
-
-def _rows(text: str, dialect: _Dialect, notes: Notes) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank and the line it begins at."""
-    reader = dialect.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            until = f" (read to line {reader.line_num})" if reader.line_num > line else ""
-            notes.add(line, f"not a row{until}: {error}", CLOSED_QUOTES, dropped=True)
+def _rows(
+    found: Iterable[Record | Damage], columns: tuple[str, ...], notes: Notes, passed: Counter[str]
+) -> tuple[Row, ...]:
+    rows = []
+    for one in found:
+        if isinstance(one, Damage):
+            notes.add(one.first, one.what, CLOSED_QUOTES, dropped=True)
             continue
-        if cells:
-            yield line, cells
+        cells = one.cells
+        if len(columns) > 1 and not any(cells):
+            passed["rows without a filled cell"] += 1
+            continue
+        if len(columns) > 1 and len(cells) == 1 and cells[0].startswith("#"):
+            passed["comments"] += 1
+            continue
+        if len(cells) > len(columns) and not any(cells[len(columns) :]):
+            cells = cells[: len(columns)]
+            passed["rows with empty cells behind the last column"] += 1
+        if len(cells) == len(columns):
+            values = dict(zip(columns, cells, strict=True))
+            rows.append(Row(place=Place(file=notes.file, line=one.line), values=values))
+            continue
+        what = f"the row has {len(cells)} cells where there are {len(columns)} columns"
+        notes.add(one.line, what, WHOLE_ROWS, dropped=True)
+    return tuple(rows)
 
 
-def _dialect_of(text: str, *, tabs: bool) -> _Dialect:
-    """By the first line: tabs where the name says so, else what parts it into most cells."""
-    head = text.removeprefix("\ufeff").lstrip("\r\n").partition("\n")[0].rstrip("\r")
-    delimiter = "\t" if tabs else max(DELIMITERS, key=head.count)
-    if delimiter != "\t":
-        return _Dialect(delimiter=delimiter, quoted=True)
-    names = head.split("\t")
-    return _Dialect(
-        delimiter=delimiter,
-        quoted=all(len(name) > 1 and name[0] == name[-1] == '"' for name in names),
-    )
-
-
-def _description(dialect: _Dialect) -> dict[str, str]:
-    name = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}[dialect.delimiter]
-    return {"format": f"{name}; quotation marks {'enclose cells' if dialect.quoted else 'are text'}"}
+def _description(dialect: Dialect) -> str:
+    name = _PARTED.get(dialect.delimiter, repr(dialect.delimiter))
+    return f"{name}; quotation marks {'enclose cells' if dialect.quoted else 'are text'}"

@@ -1,51 +1,31 @@
 """Sentences with tagged words: from lists of words and tags, or from a text and the places of its entities.
 
-A text is cut into words as people count them: runs of letters, digits, marks and underscores, and every other sign
-for itself.  An entity must begin and end where a word does: half a word cannot be tagged.
+An entity must begin and end where a word does (`word_cutting`): half a word cannot be tagged.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lavra.data.labelled.samples import TagSample
 from lavra.data.labelled.tables import Notes, Row, UnusableError, lookup, shown, text_of, text_value
-from lavra.metrics.tag_schemes import OUTSIDE, TagScheme, to_bio
+from lavra.data.labelled.tag_reading import TagReading
+from lavra.data.labelled.word_cutting import cut_words
+from lavra.metrics.tag_schemes import OUTSIDE, to_bio
 
 WRITE_SPANS = "write entities as {start, end, label}, in characters of the text, without overlaps, on word bounds"
 _START, _END = ("start", "start_offset", "begin", "start_char"), ("end", "end_offset", "stop", "end_char")
-_KIND, _GIVEN = ("label", "type", "entity", "entity_group", "tag"), ("text", "word", "value")
+_KIND, _GIVEN = ("label", "labels", "type", "entity", "entity_group", "tag"), ("text", "word", "value")
 
 
-def cut_words(text: str) -> list[tuple[int, int]]:
-    """(start, end) of each word or sign of a text, in characters."""
-    found: list[tuple[int, int]] = []
-    is_open = False
-    for at, character in enumerate(text):
-        category = unicodedata.category(character)
-        if character.isspace() or category == "Cc":
-            is_open = False
-        elif category[0] in "LN" or character == "_" or (is_open and category[0] == "M") or category == "Cf":
-            # Marks and invisible joiners stay with the word they stand in.
-            if is_open:
-                found[-1] = (found[-1][0], at + 1)
-            elif category != "Cf":
-                found.append((at, at + 1))
-                is_open = True
-        else:
-            found.append((at, at + 1))
-            is_open = False
-    return found
-
-
-def tagged_words(row: Row, columns: Mapping[str, str], scheme: TagScheme, notes: Notes) -> TagSample:
+def tagged_words(row: Row, columns: Mapping[str, str], reading: TagReading, notes: Notes) -> TagSample:
     """The sample of a row of words and tags.
 
     Raises:
-        UnusableError: a word is empty, or words and tags differ in number.
+        UnusableError: a word is empty, words and tags differ in number, or a tag cannot be read.
     """
     words = _strings(lookup(row, columns["words"]), "words")
     offsets, at = [], 0
@@ -60,18 +40,37 @@ def tagged_words(row: Row, columns: Mapping[str, str], scheme: TagScheme, notes:
         written = _strings(lookup(row, columns["tags"]), "tags")
         if len(written) != len(words):
             raise UnusableError(f"{len(words)} words have {len(written)} tags", "give every word one tag")
-        tags = _normalised(row, words, written, scheme, notes)
+        tags = _normalised(row, words, written, reading, notes)
     return TagSample(words=tuple(words), tags=tags, offsets=tuple(offsets), text=" ".join(words), place=row.place)
 
 
-def _normalised(row: Row, words: Sequence[str], tags: list[str], scheme: TagScheme, notes: Notes) -> tuple[str, ...]:
+def _normalised(
+    row: Row, words: Sequence[str], written: list[str], reading: TagReading, notes: Notes
+) -> tuple[str, ...]:
+    scheme = reading.scheme
+    tags = [
+        _meant(row, word, index, tag, reading, notes)
+        for index, (word, tag) in enumerate(zip(words, written, strict=True))
+    ]
     result, bad = to_bio(tags, scheme)
     for index in bad:
-        before = f"follows {tags[index - 1]}" if index else "begins the sentence"
-        what = f"tag {tags[index]} of {words[index]!r} {before}, which {scheme.value} does not allow"
+        before = f"follows {written[index - 1]}" if index else "begins the sentence"
+        what = f"tag {written[index]} of {words[index]!r} {before}, which {scheme.value} does not allow"
         remedy = "correct the tags; the transition is read as the beginning of a span"
         notes.at(row.word_place(index), what, remedy, dropped=False)
     return result
+
+
+def _meant(row: Row, word: str, index: int, tag: str, reading: TagReading, notes: Notes) -> str:
+    """A tag as the file's scheme writes it; an odd one is named."""
+    if tag not in reading.odd:
+        return reading.meant.get(tag) or tag
+    meant = reading.meant[tag]
+    what = f"tag {tag!r} of {word!r} is not written as the file's other tags, {reading.scheme.value}"
+    if meant is None:
+        raise UnusableError(f"{what}, and cannot be read", "correct the tag", row.word_place(index))
+    notes.at(row.word_place(index), f"{what}; it is read as {meant}", "correct the tags", dropped=False)
+    return meant
 
 
 def _strings(value: Any, name: str) -> list[str]:
@@ -104,9 +103,7 @@ def entities_in_text(row: Row, columns: Mapping[str, str], notes: Notes) -> TagS
         raise UnusableError("the text has no words", "fill the field in, or delete the sample")
     tags: list[str] | None = None
     if "entities" in columns:
-        value = lookup(row, columns["entities"])
-        if not isinstance(value, list):
-            raise UnusableError(f"the entities are {shown(value)}, not a list", WRITE_SPANS)
+        value = _listed(lookup(row, columns["entities"]))
         tags = [OUTSIDE] * len(offsets)
         for entity in sorted((_entity(one, text, row, notes) for one in value), key=lambda one: one.start):
             _mark(entity, text, offsets, tags)
@@ -115,11 +112,32 @@ def entities_in_text(row: Row, columns: Mapping[str, str], notes: Notes) -> TagS
     return TagSample(words=words, tags=kept, offsets=tuple(offsets), text=text, place=row.place)
 
 
+def _listed(value: Any) -> list[Any]:
+    """A list of entities, or the JSON of one in a cell."""
+    try:
+        found = json.loads(value) if isinstance(value, str) and value.strip() else value
+    except (ValueError, RecursionError):
+        found = value
+    if not isinstance(found, list):
+        raise UnusableError(f"the entities are {shown(value)}, not a list", WRITE_SPANS)
+    return found
+
+
 def _entity(value: Any, text: str, row: Row, notes: Notes) -> _Entity:
     """An entity whose bounds lie in the text and whose given text is the one there; blanks at its ends are cut off."""
     start, end, kind, given = _fields(value)
+    if isinstance(kind, list | tuple) and len(kind) > 1:
+        raise UnusableError(f"the entity {shown(value)} has {len(kind)} labels", "give every entity one label")
+    kind = kind[0] if isinstance(kind, list | tuple) and kind else kind
     if not (_is_index(start) and _is_index(end) and isinstance(kind, str) and kind):
         raise UnusableError(f"the entity {shown(value)} lacks a start, an end or a label", WRITE_SPANS)
+    counted = _in_code_points(text, start, end, given) if isinstance(given, str) and given != text[start:end] else None
+    if counted is not None:
+        what = (
+            f"the place {start}-{end} of the entity {given!r} counts UTF-16 units; in characters it is at {counted[0]}"
+        )
+        start, end = counted
+        notes.at(row.place, what, "count characters (code points); the entity is read at its text", dropped=False)
     if not 0 <= start < end <= len(text):
         raise UnusableError(
             f"the entity {kind} at {start}-{end} is empty or outside the {len(text)} characters", WRITE_SPANS
@@ -137,6 +155,15 @@ def _entity(value: Any, text: str, row: Row, notes: Notes) -> _Entity:
         what = f"the entity {shown(there)} has blanks at its ends, which are cut off"
         notes.at(row.place, what, WRITE_SPANS, dropped=False)
     return _Entity(start, end, kind)
+
+
+def _in_code_points(text: str, start: int, end: int, given: str) -> tuple[int, int] | None:
+    """The place of an entity counted in UTF-16, as browsers count: a sign such as an emoji is two."""
+    if not 0 <= start < end:
+        return None
+    units = text.encode("utf-16-le")
+    first, stop = (len(units[: 2 * at].decode("utf-16-le", errors="ignore")) for at in (start, end))
+    return (first, stop) if text[first:stop] == given and (first, stop) != (start, end) else None
 
 
 def _fields(value: Any) -> tuple[Any, Any, Any, Any]:

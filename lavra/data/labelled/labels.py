@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.errors import ConfigError, InputError, nearest, setting
 from lavra.base.tasks import Problem
 from lavra.data.labelled.samples import Label, Sample, TagSample, TextSample, Trouble
 from lavra.metrics.tag_schemes import OUTSIDE, parts
@@ -55,7 +55,9 @@ def infer_problem(samples: Iterable[Sample]) -> Problem:
     if not kinds:
         raise InputError("no sample has a label; give labelled data")
     if len(kinds) > 1:
-        raise InputError("some labels are names, some numbers or lists; say what they are with problem=")
+        raise InputError(
+            f"some labels are names, some numbers or lists; say what they are with {setting('--problem', 'problem=')}"
+        )
     kind = kinds.pop()
     if kind is tuple:
         return Problem.MULTI_LABEL

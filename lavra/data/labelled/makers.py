@@ -5,24 +5,26 @@ The kind of labels, the tagging scheme and whether choices are counted from 0 or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from lavra.base.errors import setting
 from lavra.data.labelled.columns import choice_columns
 from lavra.data.labelled.conversations import chat_sample
 from lavra.data.labelled.entities import entities_in_text, tagged_words
 from lavra.data.labelled.form import FileReading, Maker
+from lavra.data.labelled.numbers import NumberStyle, find_style
 from lavra.data.labelled.questions import question_sample
 from lavra.data.labelled.raw_labels import find_reader
 from lavra.data.labelled.tables import lookup
+from lavra.data.labelled.tag_reading import find_tag_reading
 from lavra.data.labelled.texts import (
     choice_number,
     choice_sample,
+    num_choices,
     pair_sample,
     ranked_sample,
     rewrite_sample,
     text_sample,
 )
-from lavra.metrics.tag_schemes import TagScheme, find_scheme
+from lavra.metrics.tag_schemes import TagScheme
 
 
 def text_maker(known: FileReading) -> Maker:
@@ -31,8 +33,11 @@ def text_maker(known: FileReading) -> Maker:
     labels = find_reader([] if column is None else [lookup(row, column) for row in known.rows], known.problem)
     if column is not None:
         known.fields["problem"] = labels.problem.value
+    if labels.style is NumberStyle.COMMA:
+        known.fields["numbers"] = f"with {labels.style.value}"
     if labels.doubt:
-        remedy = "say problem=single_label_classification if they are classes"
+        one_of = labels.meant.value
+        remedy = f"say {setting(f'--problem {one_of}', f'problem={one_of}')} if they are names of classes"
         known.notes.at(known.rows[0].place, labels.doubt, remedy, dropped=False)
     return lambda row: text_sample(row, known.columns, labels)
 
@@ -41,15 +46,14 @@ def tag_maker(known: FileReading) -> Maker:
     """Words and their tags, or texts and the spans of their entities."""
     if "words" not in known.columns:
         return lambda row: entities_in_text(row, known.columns, known.notes)
-    scheme = TagScheme.NONE
+    tags = [lookup(row, known.columns["tags"]) for row in known.rows] if "tags" in known.columns else []
+    reading = find_tag_reading(
+        [one for one in tags if isinstance(one, list) and all(isinstance(tag, str) for tag in one)]
+    )
     if "tags" in known.columns:
-        tags = [lookup(row, known.columns["tags"]) for row in known.rows]
-        scheme = find_scheme(
-            [one for one in tags if isinstance(one, list) and all(isinstance(tag, str) for tag in one)]
-        )
-        turned = ", turned into BIO" if scheme in (TagScheme.IOB1, TagScheme.BILOU) else ""
-        known.fields["scheme"] = f"{scheme.value}{turned}"
-    return lambda row: tagged_words(row, known.columns, scheme, known.notes)
+        turned = "turned into BIO" if reading.scheme in (TagScheme.IOB1, TagScheme.BILOU) else ""
+        known.fields["scheme"] = ", ".join(filter(None, (reading.scheme.value, reading.spelling, turned)))
+    return lambda row: tagged_words(row, known.columns, reading, known.notes)
 
 
 def choice_maker(known: FileReading) -> Maker:
@@ -57,25 +61,25 @@ def choice_maker(known: FileReading) -> Maker:
     numbered = choice_columns(known.names, known.columns)
     if numbered:
         known.fields["choices"] = ", ".join(numbered)
-    first = _first_number(known, numbered)
+    num_zero, num_last = _counted(known, numbered)
+    first = int(num_last > num_zero)
     if first:
         known.fields["choices are counted from"] = "1"
+    if num_zero and num_last:
+        known.fields["choices are counted from"] = (
+            f"{first}: {num_zero:,} labels are 0, {num_last:,} the number of choices"
+        )
     return lambda row: choice_sample(row, known.columns, numbered, first)
 
 
-def _first_number(known: FileReading, numbered: Sequence[str]) -> int:
-    """1 where a label is the number of choices and none is 0; otherwise 0."""
-    if "label" not in known.columns:
-        return 0
-    is_last_named = False
-    for row in known.rows:
+def _counted(known: FileReading, numbered: list[str]) -> tuple[int, int]:
+    """Labels that are 0, and labels that are the number of choices: most of them say where counting begins."""
+    num_zero = num_last = 0
+    for row in known.rows if "label" in known.columns else ():
         at = choice_number(lookup(row, known.columns["label"]))
-        if at == 0:
-            return 0
-        choices = lookup(row, known.columns["choices"])
-        count = len(numbered) or (len(choices) if isinstance(choices, list) else 0)
-        is_last_named = is_last_named or (at is not None and at == count)
-    return int(is_last_named)
+        num_zero += at == 0
+        num_last += bool(at) and at == num_choices(row, known.columns, numbered)
+    return num_zero, num_last
 
 
 def question_maker(known: FileReading) -> Maker:
@@ -85,12 +89,23 @@ def question_maker(known: FileReading) -> Maker:
 
 def pair_maker(known: FileReading) -> Maker:
     """Anchors, positives and negatives, or pairs and their scores."""
-    return lambda row: pair_sample(row, known.columns)
+    style = _number_style(known, "score")
+    return lambda row: pair_sample(row, known.columns, style)
 
 
 def relevance_maker(known: FileReading) -> Maker:
     """Queries, passages and their relevance."""
-    return lambda row: ranked_sample(row, known.columns)
+    style = _number_style(known, "label")
+    return lambda row: ranked_sample(row, known.columns, style)
+
+
+def _number_style(known: FileReading, role: str) -> NumberStyle:
+    """How a column of numbers is written; commas are told."""
+    column = known.columns.get(role)
+    style = find_style([] if column is None else [lookup(row, column) for row in known.rows])
+    if style is NumberStyle.COMMA:
+        known.fields["numbers"] = f"with {style.value}"
+    return style
 
 
 def chat_maker(known: FileReading) -> Maker:

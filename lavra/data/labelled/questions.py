@@ -40,6 +40,7 @@ def _standing(row: Row, given: list[tuple[Any, Any]], context: str, notes: Notes
     good, bad = list[LabelledAnswer](), list[str]()
     for text, written in given:
         start = int(written) if isinstance(written, float) and written.is_integer() else written
+        text, start = _without_blanks(text, start, context, notes)
         what = _fault(text, start, context)
         if what:
             bad.append(what)
@@ -51,6 +52,19 @@ def _standing(row: Row, given: list[tuple[Any, Any]], context: str, notes: Notes
         remedy = "correct the answer: it is left out, and the question keeps its others"
         notes.at(row.place, what, remedy, dropped=False)
     return tuple(good)
+
+
+def _without_blanks(text: Any, start: Any, context: str, notes: Notes) -> tuple[Any, Any]:
+    """An answer without the blanks at its ends, where it stands with them or without them at its start."""
+    if not isinstance(text, str) or not isinstance(start, int) or start < 0 or text == text.strip() or not text.strip():
+        return text, start
+    inner = text.strip()
+    behind = start + len(text) - len(text.lstrip())
+    at = next((at for at in (behind, start) if context[at : at + len(inner)] == inner), None)
+    if at is None or (at == behind and not context.startswith(text, start)):
+        return text, start
+    notes.counts["answers with blanks at their ends, cut off"] += 1
+    return inner, at
 
 
 def _fault(text: Any, start: Any, context: str) -> str:

@@ -2,6 +2,7 @@
 
 The kind is seen from all labels together: lists are sets of labels; numbers written with a fraction (or floats) are to
 be predicted as numbers; anything else names a class.  A `0` and a `1` are names until someone asks for regression.
+One odd label decides nothing: among numbers it is left out, and among names it is a name.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lavra.base.tasks import Problem
+from lavra.data.labelled.numbers import NumberStyle, find_style, has_fraction, is_number, read_number
 from lavra.data.labelled.samples import Label
 from lavra.data.labelled.tables import UnusableError, shown
 
 SEPARATORS = ("|", ";", ",")
 FEW = 10  # whole floats with no more values than this may be classes
+MOST = 0.9  # share of the labels that are numbers where the others are taken for mistakes
 _FILL_IN = "fill the label in, or delete the sample"
 
 
@@ -28,12 +31,16 @@ class LabelReader:
     Attributes:
         problem: the kind.
         separator: what parts the labels of a cell, where several stand in a text.
+        style: how numbers are written.
         doubt: what a reader of the report should know, where the kind could be another one.
+        meant: the other kind.
     """
 
     problem: Problem
     separator: str = ""
+    style: NumberStyle = NumberStyle.POINT
     doubt: str = ""
+    meant: Problem = Problem.SINGLE_LABEL
 
     def read(self, value: Any) -> Label:
         """The label a field holds.
@@ -45,7 +52,9 @@ class LabelReader:
             return self._several(value)
         if is_empty(value):
             raise UnusableError("the label is empty", _FILL_IN)
-        return number(value, "label") if self.problem is Problem.REGRESSION else name_of(value)
+        if self.problem is Problem.REGRESSION:
+            return read_number(value, "label", self.style)
+        return name_of(value[0] if isinstance(value, list) and len(value) == 1 else value)
 
     def _several(self, value: Any) -> tuple[str, ...]:
         if value is None:
@@ -78,23 +87,49 @@ def find_reader(values: Iterable[Any], problem: Problem | None) -> LabelReader:
         texts = [value for value in given if isinstance(value, str) and not value.lstrip().startswith("[")]
         separator = next((one for one in SEPARATORS if any(one in text for text in texts)), "")
         return LabelReader(problem=problem, separator=separator)
+    style = find_style(given)
     if problem is not None:
-        return LabelReader(problem=problem)
-    num_lists = sum(isinstance(value, list) or _json_list(value) is not None for value in given)
-    if num_lists * 2 > len(given):
-        return LabelReader(problem=Problem.MULTI_LABEL)
-    if given and all(_is_number(value) for value in given) and any(_is_float(value) for value in given):
-        return LabelReader(problem=Problem.REGRESSION, doubt=_doubt(given))
+        return LabelReader(problem=problem, style=style)
+    lists = [value for value in given if isinstance(value, list) or _json_list(value) is not None]
+    if len(lists) * 2 > len(given):
+        return _of_lists(lists)
+    numbers = [value for value in given if is_number(value, style)]
+    if numbers and _are_to_predict(numbers, len(given)):
+        return LabelReader(problem=Problem.REGRESSION, style=style, doubt=_doubt(numbers, style))
     return LabelReader(problem=Problem.SINGLE_LABEL)
 
 
-def _doubt(given: list[Any]) -> str:
-    distinct = {float(value) for value in given}
+def _of_lists(lists: list[Any]) -> LabelReader:
+    """Sets of labels; those of one each are doubted, for doccano writes a single label so."""
+    if any(len(_json_list(value) or [] if isinstance(value, str) else value) != 1 for value in lists):
+        return LabelReader(problem=Problem.MULTI_LABEL)
+    doubt = "every list of labels has one, and each label is learnt by itself, as if several could hold"
+    return LabelReader(problem=Problem.MULTI_LABEL, doubt=doubt)
+
+
+def _are_to_predict(numbers: list[Any], count: int) -> bool:
+    """Whether labels are numbers to be predicted: all of them, or nearly all and with fractions."""
+    if not any(has_fraction(value) for value in numbers):
+        return False
+    if len(numbers) == count:
+        return True
+    return len(numbers) >= MOST * count and any(not _value(value).is_integer() for value in numbers)
+
+
+def _doubt(numbers: list[Any], style: NumberStyle) -> str:
+    if style is NumberStyle.COMMA:
+        first = next(value for value in numbers if isinstance(value, str) and "," in value)
+        return f"labels such as {first!r} are read as numbers with a decimal comma, to be predicted"
+    distinct = {_value(value) for value in numbers}
     if len(distinct) > FEW or not all(value.is_integer() for value in distinct):
         return ""
     return (
         f"labels are written as floats but take {len(distinct)} whole values only, and are read as numbers to predict"
     )
+
+
+def _value(value: Any) -> float:
+    return float(value.replace(".", "").replace(",", ".")) if isinstance(value, str) and "," in value else float(value)
 
 
 def is_empty(value: Any) -> bool:
@@ -121,32 +156,6 @@ def name_of(value: Any) -> str:
     if isinstance(value, str) and value.strip():
         return value.strip()
     raise UnusableError(f"the label is {shown(value)}", "write a label as a name")
-
-
-def number(value: Any, name: str) -> float:
-    """A finite number.
-
-    Raises:
-        UnusableError: it is none.
-    """
-    if not _is_number(value) or not math.isfinite(float(value)):
-        raise UnusableError(f"the {name} is {shown(value)}, not a number", f"write the {name} as a number")
-    return float(value)
-
-
-def _is_number(value: Any) -> bool:
-    if not isinstance(value, int | float | str) or (isinstance(value, str) and "_" in value):
-        return False
-    try:
-        float(value)
-    except (ValueError, OverflowError):  # a whole number of hundreds of digits is no float
-        return False
-    return True
-
-
-def _is_float(value: Any) -> bool:
-    """Whether a number is written as one that may have a fraction."""
-    return isinstance(value, float) or (isinstance(value, str) and not value.strip().lstrip("+-").isdecimal())
 
 
 def _json_list(value: Any) -> list[Any] | None:

@@ -8,11 +8,13 @@ drop a sample.  Deliberately absent: truncation (batch makers know the context) 
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError, InputError, setting
 from lavra.base.tasks import Problem
+from lavra.data.labelled.annotation_tools import plain_rows
 from lavra.data.labelled.columns import choose_columns, unused_columns
 from lavra.data.labelled.conll import TAG_COLUMN, WORD_COLUMN, read_conll
 from lavra.data.labelled.delimited import read_delimited
@@ -23,7 +25,7 @@ from lavra.data.labelled.tables import LabelledTable, Notes, Row, UnusableError,
 from lavra.data.labelled.unrolling import unroll
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-CONLL_EXTENSIONS = (".conll", ".txt", ".tsv", ".bio", ".iob", ".iob2")
+CONLL_EXTENSIONS = (".conll", ".conllu", ".txt", ".tsv", ".bio", ".iob", ".iob2")
 FIRST_TROUBLES = 5  # shown where a file has nothing usable
 
 
@@ -93,8 +95,10 @@ def _column_number(columns: Mapping[str, str], role: str) -> int | None:
     if role not in columns:
         return None
     if not columns[role].isdecimal() or columns[role] == "0":
+        example = setting(f"--columns {role}=2", f"columns={{{role!r}: '2'}}")
         raise InputError(
-            f"columns: {role} is {columns[role]!r}; a CoNLL file has no names, give the column's number from 1"
+            f"columns: {role} is {columns[role]!r}; a CoNLL file has no names, give the column's number from 1, as in "
+            f"{example}"
         )
     return int(columns[role])
 
@@ -109,13 +113,16 @@ def _samples(
     where = ", ".join(map(str, paths))
     notes = Notes()
     notes.troubles.extend(trouble for table in tables for trouble in table.troubles)
-    read = [row for table in tables for row in table.rows]
+    read: Sequence[Row] = [row for table in tables for row in table.rows]
+    names = tuple(dict.fromkeys(name for table in tables for name in table.columns))
     if not read:
-        raise InputError(_nothing(where, notes.troubles))
-    names = tuple(dict.fromkeys(name for table in tables for name in table.columns)) or columns_of(read)
-    chosen = choose_columns(form, names, given, where=where)
+        raise InputError(_nothing(where, notes.troubles, names))
+    fields: dict[str, str] = {}
+    read, is_export = plain_rows(read, notes, fields, is_tagged=form.is_tagged)
+    names = columns_of(read) if is_export else names
+    chosen = choose_columns(form, names, given, usual=_usual(read, names), where=where)
     rows, unrolled = unroll(read, chosen, notes)
-    fields = dict(chosen)
+    fields.update(chosen)
     known = FileReading(rows=rows, names=names, columns=unrolled, problem=problem, notes=notes, fields=fields)
     num_read = len(rows) + sum(trouble.dropped for trouble in notes.troubles)
     samples = _made(rows, form.prepare(known), _repeated_ids(rows, unrolled, form, notes), notes)
@@ -124,6 +131,7 @@ def _samples(
     if not samples:
         raise InputError(_nothing(where, notes.troubles))
     fields.update((name, note) for table in tables for name, note in table.notes.items())
+    fields.update((name, f"{count:,}") for name, count in notes.counts.items())
     unused = unused_columns(names, chosen)
     if unused:
         fields["unused"] = ", ".join(unused)
@@ -138,7 +146,7 @@ def _made(rows: Sequence[Row], make: Maker, skipped: set[int], notes: Notes) -> 
         try:
             samples.append(make(row))
         except UnusableError as error:
-            notes.at(row.place, error.what, error.remedy, dropped=True)
+            notes.at(error.place or row.place, error.what, error.remedy, dropped=True)
     return samples
 
 
@@ -163,7 +171,15 @@ def _repeated_ids(rows: Sequence[Row], columns: Mapping[str, str], form: SampleF
     return skipped
 
 
-def _nothing(where: str, troubles: Sequence[Trouble]) -> str:
+def _usual(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """The columns that at least half of the rows have: a row with others does not decide what the file is."""
+    counts = Counter(name for row in rows for name in row.values)
+    return [name for name in names if counts[name] * 2 >= len(rows)]
+
+
+def _nothing(where: str, troubles: Sequence[Trouble], columns: Sequence[str] = ()) -> str:
+    if columns and not troubles:
+        return f"{where} has a header, {', '.join(map(repr, columns))}, and no rows; give a file with samples"
     first = "".join(f"\n  {one.place}: {one.what}; {one.remedy}" for one in troubles[:FIRST_TROUBLES])
     more = f"\n  and {len(troubles) - FIRST_TROUBLES} more" if len(troubles) > FIRST_TROUBLES else ""
     return f"{where} has no usable sample{':' if first else '; it is empty'}{first}{more}"

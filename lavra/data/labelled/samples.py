@@ -141,11 +141,13 @@ class ChatSample:
     Attributes:
         messages: `{"role": …, "content": …}` and whatever else a chat template reads, in JSON types.
         tools: JSON schemas of functions the assistant may call.
+        not_learnt: indexes of messages that are read and not learnt.
         place: where it was read.
     """
 
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...] | None = None
+    not_learnt: tuple[int, ...] = ()
     place: Place = Place()
 
 

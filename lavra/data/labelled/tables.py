@@ -7,6 +7,7 @@ cannot be a row is a `Trouble` of its own and never ends the reading.
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -19,11 +20,11 @@ from lavra.text.encoding import REPLACEMENT, detect_encoding, valid_unicode
 
 
 class UnusableError(Exception):
-    """A sample cannot be used; becomes the `Trouble` that says so."""
+    """A sample cannot be used; becomes the `Trouble` that says so, at a place of its own or where the row begins."""
 
-    def __init__(self, what: str, remedy: str) -> None:
+    def __init__(self, what: str, remedy: str, place: Place | None = None) -> None:
         super().__init__(what)
-        self.what, self.remedy = what, remedy
+        self.what, self.remedy, self.place = what, remedy, place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +34,16 @@ class Row:
     Attributes:
         place: where it begins.
         values: by column.
-        line_per_word: whether its words stand one a line, so that word `i` is at `place.line + i`.
+        word_lines: the line of each of its words, where these stand one a line.
     """
 
     place: Place
     values: Mapping[str, Any]
-    line_per_word: bool = False
+    word_lines: tuple[int, ...] = ()
 
     def word_place(self, index: int) -> Place:
         """Where its word `index` stands."""
-        return Place(file=self.place.file, line=self.place.line + index) if self.line_per_word else self.place
+        return Place(file=self.place.file, line=self.word_lines[index]) if self.word_lines else self.place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +64,11 @@ class LabelledTable:
 
 
 class Notes:
-    """Troubles gathered while a file, or several, are read."""
+    """Troubles gathered while a file, or several, are read; and what is mended without one, counted by its name."""
 
     def __init__(self, file: str = "") -> None:
         self.file = file
+        self.counts: Counter[str] = Counter()
         self.troubles: list[Trouble] = []
 
     def add(self, line: int, what: str, remedy: str, *, dropped: bool) -> None:

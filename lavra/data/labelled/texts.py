@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from lavra.data.labelled.conversations import with_input
-from lavra.data.labelled.raw_labels import LabelReader, is_empty, number
+from lavra.data.labelled.numbers import NumberStyle, read_number
+from lavra.data.labelled.raw_labels import LabelReader, is_empty
 from lavra.data.labelled.samples import ChoiceSample, PairSample, RewriteSample, TextSample
 from lavra.data.labelled.tables import Row, UnusableError, lookup, shown, text_of, text_value
+
+_CHOICE_TEXTS, _CHOICE_NAMES = ("text", "value", "content", "option"), ("label", "key", "id", "letter")
 
 
 def text_sample(row: Row, columns: Mapping[str, str], labels: LabelReader) -> TextSample:
@@ -23,14 +27,14 @@ def text_sample(row: Row, columns: Mapping[str, str], labels: LabelReader) -> Te
     return TextSample(text=text, pair=pair, label=label, place=row.place)
 
 
-def ranked_sample(row: Row, columns: Mapping[str, str]) -> TextSample:
-    """A query, a passage and how well it fits.
+def ranked_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> TextSample:
+    """A query, a passage and how well it fits, as a number of the column's style.
 
     Raises:
         UnusableError: a field is empty or of the wrong type.
     """
     query, passage = text_value(row, columns["query"]), text_value(row, columns["passage"])
-    label = number(lookup(row, columns["label"]), "label") if "label" in columns else None
+    label = read_number(lookup(row, columns["label"]), "label", style) if "label" in columns else None
     return TextSample(text=query, pair=passage, label=label, place=row.place)
 
 
@@ -45,8 +49,8 @@ def rewrite_sample(row: Row, columns: Mapping[str, str]) -> RewriteSample:
     return RewriteSample(source=source, target=target, place=row.place)
 
 
-def pair_sample(row: Row, columns: Mapping[str, str]) -> PairSample:
-    """Texts that are near each other, others that are far, or a score.
+def pair_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> PairSample:
+    """Texts that are near each other, others that are far, or a score of the column's style.
 
     Raises:
         UnusableError: a field is empty or of the wrong type.
@@ -56,9 +60,17 @@ def pair_sample(row: Row, columns: Mapping[str, str]) -> PairSample:
         value = lookup(row, columns["negatives"])
         several = value if isinstance(value, list) else [value]
         negatives = tuple(text_of(one, columns["negatives"]) for one in several)
-    score = number(lookup(row, columns["score"]), "score") if "score" in columns else None
+    score = read_number(lookup(row, columns["score"]), "score", style) if "score" in columns else None
     anchor, positive = text_value(row, columns["anchor"]), text_value(row, columns["positive"])
     return PairSample(anchor=anchor, positive=positive, negatives=negatives, score=score, place=row.place)
+
+
+def num_choices(row: Row, columns: Mapping[str, str], numbered: list[str]) -> int:
+    """How many endings a row has; 0 where they cannot be read."""
+    try:
+        return len(choices_of(row, columns, numbered)[0])
+    except UnusableError:
+        return 0
 
 
 def choices_of(row: Row, columns: Mapping[str, str], numbered: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -72,18 +84,37 @@ def choices_of(row: Row, columns: Mapping[str, str], numbered: list[str]) -> tup
     Raises:
         UnusableError: there are fewer than two, or one is empty.
     """
-    names: tuple[str, ...] = ()
     value: Any = [row.values.get(name) for name in numbered] if numbered else lookup(row, columns["choices"])
     if numbered:
         while value and is_empty(value[-1]):  # questions with fewer endings than columns
             value.pop()
-    if isinstance(value, Mapping):  # ARC: {"text": [...], "label": ["A", ...]}
-        labels = value.get("label")
-        names = tuple(map(str, labels)) if isinstance(labels, list) else ()
-        value = value.get("text")
+    names, value = _named_choices(value)
     if not isinstance(value, list) or len(value) < 2:
-        raise UnusableError(f"the choices are {shown(value)}", "write at least two choices, as a list of strings")
+        raise UnusableError(
+            f"the choices are {shown(value)}",
+            'write at least two choices, as a list of strings or as {"A": "...", "B": "..."}',
+        )
     return tuple(text_of(one, f"choice {at}") for at, one in enumerate(value, start=1)), names
+
+
+def _named_choices(value: Any) -> tuple[tuple[str, ...], Any]:
+    """Names and texts of choices: ARC's two lists, an object, a list of objects, or the JSON of one of these."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return (), value
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # ARC: {"text": [...], "label": ["A", ...]}
+        labels = value.get("label")
+        return tuple(map(str, labels)) if isinstance(labels, list) else (), value["text"]
+    if isinstance(value, Mapping):
+        filled = {name: one for name, one in value.items() if not is_empty(one)}
+        return tuple(map(str, filled)), list(filled.values())
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        texts = [next((one[name] for name in _CHOICE_TEXTS if name in one), None) for one in value]
+        labels = [next((one[name] for name in _CHOICE_NAMES if name in one), None) for one in value]
+        return () if None in labels else tuple(map(str, labels)), texts
+    return (), value
 
 
 def choice_sample(row: Row, columns: Mapping[str, str], numbered: list[str], first: int) -> ChoiceSample:

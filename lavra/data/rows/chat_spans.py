@@ -54,21 +54,34 @@ def conversation(
     Args:
         sample: the conversation.
         tokenizer: its chat template and special tokens.
-        only_last: look at the last of the assistant's turns alone.
+        only_last: look at the last of the assistant's turns to be learnt alone.
         variables: further names the template knows (`enable_thinking`).
 
     Raises:
         TemplateError: the turns cannot be told; the message says why.
-        InputError: there is no template, or it refuses the conversation.
+        InputError: there is no template, it refuses the conversation, or its blocks are not the assistant's turns,
+            some of which are not to be learnt.
     """
     template = _Template(sample, tokenizer, variables)
+    turns = [place for place, message in enumerate(sample.messages) if message.get("role") == "assistant"]
     if has_generation_blocks(template.source):
         text, spans = _blocks(template, len(sample.messages))
+        spans = _learnt(spans, turns, sample) if sample.not_learnt else spans
         return Conversation(text=text, spans=tuple(spans[-1:] if only_last else spans), by_blocks=True)
     text = template.render(len(sample.messages))
-    turns = [place for place, message in enumerate(sample.messages) if message.get("role") == "assistant"]
+    turns = [place for place in turns if place not in sample.not_learnt]
     spans = [_turn(template, text, place) for place in (turns[-1:] if only_last else turns)]
     return Conversation(text=text, spans=tuple(spans), by_blocks=False)
+
+
+def _learnt(spans: list[tuple[int, int]], turns: list[int], sample: ChatSample) -> list[tuple[int, int]]:
+    """The blocks of the turns that are to be learnt."""
+    if len(spans) != len(turns):
+        raise InputError(
+            f"the template marks {len(spans)} blocks and the assistant has {len(turns)} turns, so that those of weight "
+            "0 cannot be told"
+        )
+    return [span for span, turn in zip(spans, turns, strict=True) if turn not in sample.not_learnt]
 
 
 class _Template:

@@ -4,6 +4,11 @@ Each word is cut by itself, as transformers does with `is_split_into_words=True`
 `add_prefix_space=True`: every word is read with the space before it).  The first piece of a word carries its tag;
 the others none, or, with `sub_words="all"`, the same with `B-` become `I-`.
 
+Chinese, Japanese or Thai characters are words of their own where a text is cut, and are read together by the tokenizer
+(`word_pieces`).  A token of several characters carries the tag of the first, which the others go on with.  Words of
+several such characters, which a file gives as a list, carry their tag on every piece: a text to be tagged later is cut
+into characters, and each of them is asked for.
+
 A sentence too long for a row is cut into windows between words, each beginning with some words of the one before.
 Every word belongs to exactly one window, the one that shows most on its shorter side (the "maximum context" of
 Devlin et al. 2018's reading of long passages): its tag is learnt once, and its prediction is taken from there.
@@ -11,16 +16,18 @@ Devlin et al. 2018's reading of long passages): its tag is learnt once, and its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from lavra.base.arrays import Int32s, Int64s
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.data.batch import IGNORE
 from lavra.data.labelled.samples import Place, TagSample, Trouble
+from lavra.data.labelled.word_cutting import is_spaceless
 from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.encoding import EncodedRows, RowFormat
 from lavra.data.rows.word_pieces import WordPieces, cut_words, frame_of
@@ -57,11 +64,13 @@ class TagRows(TaskRows):
         words: (K,) of each row, the words it speaks for; every word of a sentence is in one row at most.
         pieces: (K,) of each row, the place of each such word's first piece.
         num_words: words of each sentence, by its number among those given.
+        shared: (word, word before it whose token speaks for both) of each such word, by number of the sentence.
     """
 
     words: tuple[Int64s, ...]
     pieces: tuple[Int64s, ...]
     num_words: dict[int, int]
+    shared: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def by_word(self, rows: Sequence[Sequence[ValueT]]) -> dict[int, list[ValueT | None]]:
         """What was predicted of tokens, word by word.
@@ -70,12 +79,16 @@ class TagRows(TaskRows):
             rows: for each row of the table, in its order, one value a token (more are not looked at).
 
         Returns:
-            By number of the sentence among those given: one value a word, `None` where a word has no tokens.
+            By number of the sentence among those given: one value a word, `None` where a word has no tokens; that of
+            their token for words that share one.
         """
         found: dict[int, list[ValueT | None]] = {number: [None] * count for number, count in self.num_words.items()}
         for number, values, words, pieces in zip(self.sources, rows, self.words, self.pieces, strict=True):
             for word, piece in zip(words.tolist(), pieces.tolist(), strict=True):
                 found[number][word] = values[piece]
+        for number, shared in self.shared.items():
+            for word, owner in shared:
+                found[number][word] = found[number][owner]
         return found
 
 
@@ -100,13 +113,16 @@ def tag_rows(
     known = [number for number, sample in enumerate(samples) if sample.tags is not None]
     classes = {number: _classes(samples[number], index) for number in known}
     table, windows = _table(samples, known, form, config)
-    following = np.array([index.get(_inside(label), place) for label, place in index.items()], dtype=np.int64)
+    following = np.array([index.get(inside(label), place) for label, place in index.items()], dtype=np.int64)
+    whole = {number: _whole_words(samples[number], every=config.sub_words == "all") for number in known}
     targets = tuple(
-        _targets(window, len(ids), classes[number], following if config.sub_words == "all" else None)
+        _targets(window, len(ids), classes[number], following, whole[number])
         for window, ids, number in zip(windows, table.encoded.ids, table.sources, strict=True)
     )
     unknown = tuple(_unlabelled(sample.place) for sample in samples if sample.tags is None)
-    return replace(table, token_targets=targets, troubles=(*unknown, *table.troubles))
+    split = tuple(_split(samples[number], classes[number], following, one) for number, one in table.shared.items())
+    told = (trouble for troubles in split for trouble in troubles)
+    return replace(table, token_targets=targets, troubles=(*unknown, *table.troubles, *told))
 
 
 def unlabelled_tag_rows(samples: Sequence[TagSample], form: RowFormat, *, config: TagConfig | None = None) -> TagRows:
@@ -127,13 +143,18 @@ def _table(
     sources: list[int] = []
     troubles: list[Trouble] = []
     num_words: dict[int, int] = {}
-    cut = cut_words([samples[number].words for number in numbers], [samples[number].place for number in numbers], form)
+    shared: dict[int, tuple[tuple[int, int], ...]] = {}
+    runs = [word_runs(samples[number]) for number in numbers]
+    cut = cut_words(runs, [samples[number].place for number in numbers], form)
     for number, pieces in zip(numbers, cut, strict=True):
         found = _troubles(samples[number], pieces, room, form)
         troubles += found
         if any(trouble.dropped for trouble in found):
             continue
         num_words[number] = len(samples[number].words)
+        sharing = np.flatnonzero(pieces.owners != np.arange(len(pieces.owners))).tolist()
+        if sharing:
+            shared[number] = tuple((word, int(pieces.owners[word])) for word in sharing)
         for window in word_windows(pieces, room, overlap, len(frame.before)):
             ids.append(frame.around(window.ids))
             windows.append(window)
@@ -151,7 +172,47 @@ def _table(
         words=tuple(window.words for window in windows),
         pieces=tuple(window.starts for window in windows),
         num_words=num_words,
+        shared=shared,
     ), windows
+
+
+def word_runs(sample: TagSample) -> list[list[str]]:
+    """The words of a sentence, those that are read together in one run.
+
+    Words of a script without spaces go on with the one before where no blank stands between them; those of a list, of
+    which that is not known, always.
+    """
+    runs: list[list[str]] = []
+    is_cut = bool(sample.offsets) and sample.text != " ".join(sample.words)
+    before = ""
+    for at, word in enumerate(sample.words):
+        is_near = not is_cut or sample.offsets[at - 1][1] == sample.offsets[at][0]
+        if before and word and is_near and is_spaceless(before[-1]) and is_spaceless(word[0]):
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+        before = word
+    return runs
+
+
+def _whole_words(sample: TagSample, *, every: bool) -> npt.NDArray[np.bool_]:
+    """(W,) True for the words whose pieces all carry a tag."""
+    found = [every or (len(word) > 1 and all(map(is_spaceless, word))) for word in sample.words]
+    return np.array(found, dtype=np.bool_)
+
+
+def _split(
+    sample: TagSample, classes: Int64s, following: Int64s, shared: tuple[tuple[int, int], ...]
+) -> Iterator[Trouble]:
+    """A trouble for each word whose tag is not learnt, for its token begins in another span."""
+    for word, owner in shared:
+        if classes[word] != following[classes[owner]]:
+            what = (
+                f"{sample.words[owner]!r} and {sample.words[word]!r} are in one token and have the tags "
+                f"{(sample.tags or ())[owner]} and {(sample.tags or ())[word]}; the first is learnt"
+            )
+            remedy = "use a model whose tokenizer parts single characters, such as a BERT"
+            yield Trouble(place=sample.place, what=what, remedy=remedy, dropped=False)
 
 
 def _troubles(sample: TagSample, pieces: WordPieces, room: int, form: RowFormat) -> list[Trouble]:
@@ -171,7 +232,7 @@ def _troubles(sample: TagSample, pieces: WordPieces, room: int, form: RowFormat)
             "has no tokens, so its tag is neither learnt nor predicted",
             "take it out: it is white space or a control character",
         )
-        for word in np.flatnonzero(lengths == 0).tolist()
+        for word in np.flatnonzero((lengths == 0) & (pieces.owners == np.arange(len(lengths)))).tolist()
     ] + [
         (word, f"is {lengths[word]} tokens and a row has room for {room}: its end is cut", "raise max_tokens")
         for word in np.flatnonzero(lengths > room).tolist()
@@ -184,12 +245,13 @@ def _troubles(sample: TagSample, pieces: WordPieces, room: int, form: RowFormat)
     ]
 
 
-def _targets(window: WordWindow, length: int, classes: Int64s, following: Int64s | None) -> Int64s:
+def _targets(
+    window: WordWindow, length: int, classes: Int64s, following: Int64s, whole: npt.NDArray[np.bool_]
+) -> Int64s:
     """(T,) the tag of each token that carries one; `following` maps a tag to that of a word's further pieces."""
     targets = np.full(length, IGNORE, dtype=np.int64)
-    if following is not None:
-        for word, start, stop in zip(window.words, window.starts, window.stops, strict=True):
-            targets[start:stop] = following[classes[word]]
+    for at in np.flatnonzero(whole[window.words]).tolist():
+        targets[window.starts[at] : window.stops[at]] = following[classes[window.words[at]]]
     targets[window.starts] = classes[window.words]
     return targets
 
@@ -214,7 +276,8 @@ def _classes(sample: TagSample, index: dict[str, int]) -> Int64s:
     return np.array([index[tag] for tag in tags], dtype=np.int64)
 
 
-def _inside(label: str) -> str:
+def inside(label: str) -> str:
+    """The tag of what goes on with a word's span."""
     return f"I-{label[2:]}" if label.startswith("B-") else label
 
 

@@ -127,12 +127,13 @@ def look_at_tags(reader: RowReader, number: int, sample: Sample) -> Looked | Non
     assert isinstance(reader.table, TagRows)
     batch, words = reader.table.batch([number]), reader.table.words[number].tolist()
     ids, labels = batch.input_ids[0], batch.labels[0]
-    places = (labels != IGNORE).nonzero().flatten().tolist()
-    if len(places) != len(words):
-        return Looked("", f"the row of {sample.place} has {len(words)} words and {len(places)} labels")
+    places = [place + reader.num_virtual for place in reader.table.pieces[number].tolist()]
+    num_labels = int((labels[places] != IGNORE).sum())
+    if num_labels != len(words):
+        return Looked("", f"the row of {sample.place} has {len(words)} words and {num_labels} labels")
     shown = []
     for word, place, stop in zip(words, places, [*places[1:], len(ids)], strict=True):
-        said, text = reader.plain(ids[place:stop]), plain(sample.words[word])
+        said, text = reader.plain(ids[place:stop]), plain(_said_by(reader.table, number, word, sample))
         wanted = (sample.tags or ())[word]
         tag = reader.labels[int(labels[place])] if 0 <= int(labels[place]) < len(reader.labels) else "none of the model"
         shown.append(f"{sample.words[word]}={tag}")
@@ -145,6 +146,12 @@ def look_at_tags(reader: RowReader, number: int, sample: Sample) -> Looked | Non
                 f"{_short(said or '?')} as {tag}",
             )
     return Looked(_short(" ".join(shown)))
+
+
+def _said_by(table: TagRows, row: int, word: int, sample: TagSample) -> str:
+    """A word and those that share its token."""
+    shared = table.shared.get(table.sources[row], ())
+    return "".join([sample.words[word], *(sample.words[other] for other, owner in shared if owner == word)])
 
 
 def look_at_answers(reader: RowReader, number: int, sample: Sample) -> Looked | None:
@@ -198,7 +205,8 @@ def look_at_pairs(reader: RowReader, number: int, sample: Sample) -> Looked | No
 def look_at_turns(reader: RowReader, number: int, sample: Sample) -> Looked | None:
     """What is learnt of a conversation: the assistant's words, each turn with the token that ends it, and no more."""
     assert isinstance(sample, ChatSample)
-    turns = [message for message in sample.messages if message.get("role") == "assistant"]
+    assistant = [at for at, message in enumerate(sample.messages) if message.get("role") == "assistant"]
+    turns = [sample.messages[at] for at in assistant if at not in sample.not_learnt]
     if not all(isinstance(turn.get("content"), str) and set(turn) == {"role", "content"} for turn in turns):
         return None  # calls of tools and reasoning are written as the template likes
     ids = _learnt(reader.table, number)

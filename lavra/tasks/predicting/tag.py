@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.predictions import Entity, Prediction, Tagging, TagRequest
-from lavra.data.labelled.entities import cut_words
 from lavra.data.labelled.samples import Place, TagSample
-from lavra.data.rows.words import TagConfig, TagRows, unlabelled_tag_rows
+from lavra.data.labelled.word_cutting import cut_words
+from lavra.data.rows.words import TagConfig, TagRows, inside, unlabelled_tag_rows
 from lavra.metrics.probabilities import softmax
 from lavra.metrics.tag_schemes import spans
 from lavra.tasks.predicting.headed import HeadedModel
@@ -59,10 +59,15 @@ def _tags(model: HeadedModel, rows: TagRows, samples: Sequence[TagSample]) -> li
     labels = model.model.task.labels
     values = [[_best(row, labels) for row in logits] for logits in model.logits(rows)]
     by_word = rows.by_word(values)
-    return [
+    found = [
         [one or (OUTSIDE, 0.0) for one in by_word.get(number, [None] * len(sample.words))]
         for number, sample in enumerate(samples)
     ]
+    for number, shared in rows.shared.items():
+        for word, _ in shared:  # its token began with a word before it
+            name, score = found[number][word]
+            found[number][word] = inside(name), score
+    return found
 
 
 def _best(logits: Float32s, labels: Sequence[str]) -> tuple[str, float]:

@@ -75,7 +75,7 @@ def test_a_question_may_have_fewer_endings_than_columns(tmp_path: Path) -> None:
 
 def test_a_stem_or_a_mapping_may_name_the_endings(tmp_path: Path) -> None:
     row = {"premise": "p", "question": "cause", "choice1": "a", "choice2": "b", "label": 0}
-    with pytest.raises(InputError, match="say which with columns"):
+    with pytest.raises(InputError, match=r"say which with --columns role=column \(in Python: columns="):
         read(tmp_path, row)
     found = read(tmp_path, row, columns={"text": "premise", "choices": "choice"})
     assert chosen(found) == [(("a", "b"), 0)]

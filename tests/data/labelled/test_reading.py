@@ -161,9 +161,9 @@ def test_csv_lines_are_real_lines_after_cells_of_many_lines(
 def test_csv_rows_of_the_wrong_width_and_open_quotes_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'text,label\na,x\nb\n"c" d,x\ne,x\n"f,x\ng,x\n')
     found = read_samples(path, CLASSIFY.form)
-    assert texts(found) == [("a", "x"), ("e", "x")]
+    assert texts(found) == [("a", "x"), ("e", "x"), ("g", "x")]
     assert lines(found) == [(3, True), (4, True), (6, True)]
-    assert "read to line 7" in found.troubles[2].what
+    assert "opens at line 6 is not closed" in found.troubles[2].what
 
 
 def test_tsv_quotes_are_text_unless_the_header_is_quoted(tmp_path: Path) -> None:
