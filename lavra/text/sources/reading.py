@@ -17,7 +17,7 @@ from typing import BinaryIO, TextIO
 
 from lavra.base.errors import ConfigError
 from lavra.base.types import Document
-from lavra.text.encoding import HEAD_BYTES, REPLACED, detect_encoding, valid_unicode
+from lavra.text.encoding import HEAD_BYTES, REPLACED, Opener, detect_encoding, valid_unicode
 from lavra.text.sources.compressed import Compression, open_compressed
 from lavra.text.tally import Tally
 
@@ -104,14 +104,29 @@ def open_text(file: File, tally: Tally, declared: str | None = None) -> TextIO:
     Raises:
         UnreadableError: the file is not text.
     """
-    encoding = detect_encoding(file.open, declared)
+    encoding = _encoding_of(file.open, tally, declared)
+    return io.TextIOWrapper(file.open(), encoding=encoding, errors="replace", newline="")
+
+
+def decode(data: bytes, tally: Tally, declared: str | None = None) -> str:
+    """A text that is a part of a file, decoded; the encoding and its troubles are counted.
+
+    Raises:
+        UnreadableError: it is not text.
+    """
+    encoding = _encoding_of(lambda: io.BytesIO(data), tally, declared)
+    return data.decode(encoding, "replace")
+
+
+def _encoding_of(open_file: Opener, tally: Tally, declared: str | None) -> str:
+    encoding = detect_encoding(open_file, declared)
     if encoding is None:
         raise UnreadableError("binary")
     tally.encodings[encoding.name] += 1
     tally.encoding_troubles.update(encoding.troubles)
     if encoding.num_invalid:
         tally.encoding_troubles[REPLACED] += encoding.num_invalid
-    return io.TextIOWrapper(file.open(), encoding=encoding.name, errors="replace", newline="")
+    return encoding.name
 
 
 def whole_or_pieces(stream: TextIO, *, whole: int, piece: int) -> Iterator[str]:

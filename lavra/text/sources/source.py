@@ -7,6 +7,7 @@ order with the same ids.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,9 +176,11 @@ def as_source(given: Source | Path | str) -> Source:
 def _read(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
     """The documents of a file; what was read is accounted for, also when reading ends with an error."""
     tally.open_file()
-    before = _state(file.path)
+    before, rows = _state(file.path), tally.rows_skipped.copy()
     try:
         yield from reader_for(file)(file, config, tally)
+        if not tally.file_documents:
+            raise UnreadableError("no text in it", _counted(tally.rows_skipped - rows))
     except _TROUBLES:
         tally.close_file(file.source, file.reader)
         raise
@@ -215,6 +218,10 @@ def _why(error: Exception, file: File) -> tuple[str, str]:
         case EOFError() | zlib.error() | OSError(errno=None):
             return f"damaged {file.compression or file.reader}", str(error)
     return "unreadable", str(error)
+
+
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason}: {number:,}" for reason, number in reasons.most_common(3))
 
 
 def _state(path: Path) -> tuple[int, int] | None:
