@@ -44,12 +44,11 @@ class SavedInterrupt(KeyboardInterrupt):
 
 
 class MissingDependencyError(LavraError, ImportError):
-    """An optional package is needed for what was asked."""
+    """An optional package is needed for what was asked: one of an extra, or one that needs a remedy of its own."""
 
-    def __init__(self, package: str, purpose: str, extra: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed; run: pip install 'lavra[{extra}]'"
-        )
+    def __init__(self, package: str, purpose: str, extra: str = "", *, remedy: str = "") -> None:
+        how = remedy or f"run: pip install 'lavra[{extra}]'"
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed; {how}")
 
 
 class OverloadedError(LavraError):

@@ -21,8 +21,14 @@ from lavra.text import Corpus, CorpusConfig, Source, as_source, build_corpus, st
 
 HELP = """Read text, clean it, remove duplicates and split it into training and held-out documents.
 
-Reads txt, md, jsonl(.gz), csv, parquet, html, source code, and folders that mix them. Without a source it reads the
-Python standard library of this machine. Everything left out is counted, with the reason."""
+Reads folders that mix files of any of these kinds, which are known by name and content:
+  texts          txt, md, rst, tex, and source code of some 90 languages
+  documents      pdf, docx, epub, html
+  rows           jsonl, csv, tsv, parquet: one document a row, from the field that --read-text-field names
+  web archives   warc, wet, arc, as Common Crawl publishes them
+  Wikipedia      dumps of pages-articles (xml)
+all but pdf, docx, epub and parquet also with .gz or .bz2. Without a source it reads the Python standard library of
+this machine. Everything left out is counted, with the reason."""
 
 EXAMPLES = """
 lavra corpus ~/texts

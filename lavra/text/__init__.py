@@ -7,6 +7,7 @@ duplicate index finds those that say the same, and the split puts each cluster o
 from lavra.text.config import CorpusConfig
 from lavra.text.corpus import Corpus, SplitName, build_corpus
 from lavra.text.dedup import DedupConfig, Remove
+from lavra.text.files import FileAccount, FileTable
 from lavra.text.filters import CODE_BOUNDS, Bounds, FilterConfig
 from lavra.text.normalize import NormalizeConfig, UnicodeForm
 from lavra.text.sources import FileSource, FolderSource, MemorySource, ReadConfig, Source, as_source, stdlib_source
@@ -19,7 +20,9 @@ __all__ = [
     "Corpus",
     "CorpusConfig",
     "DedupConfig",
+    "FileAccount",
     "FileSource",
+    "FileTable",
     "FilterConfig",
     "FolderSource",
     "MemorySource",

@@ -7,7 +7,6 @@ document goes to the side of the split its cluster's hash says.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from lavra.base.ports import Progress
 from lavra.base.types import Document
 from lavra.text.config import CorpusConfig
 from lavra.text.dedup import Clusters, DuplicateIndex, Remove
+from lavra.text.files import FileLedger, write_row
 from lavra.text.filters import Drop, filtered
 from lavra.text.normalize import Normalizer
 from lavra.text.planted import PlantedSample, measure_recall
@@ -52,6 +52,7 @@ class Build:
         self._config = config
         self._progress = progress
         self._tally = Tally()
+        self._ledger = FileLedger(folder / "files.jsonl", scratch / "files.jsonl")
         self._index = DuplicateIndex(scratch / "index", config.dedup)
         self._sample = PlantedSample(config.dedup.num_planted)
 
@@ -75,6 +76,7 @@ class Build:
             DocumentWriter(self._spool, level=1) as writer,
         ):
             self._tally.on_skip = _skip_logger(skipped)
+            self._tally.on_read = lambda file: self._ledger.close_file(file, writer.num_documents)
             for document in self._sample.watch(self._clean(sources, dropped)):
                 self._index.add(document.text)
                 writer.write(document)
@@ -89,7 +91,8 @@ class Build:
             return documents
 
         def on_drop(document: Document, drop: Drop) -> None:
-            _write_line(dropped, _dropped(document, drop.reason.value, drop.value, drop.bound))
+            self._ledger.filter_out(drop.reason.value)
+            write_row(dropped, _dropped(document, drop.reason.value, drop.value, drop.bound))
 
         return filtered(documents, self._config.filters, self._tally, on_drop)
 
@@ -106,10 +109,14 @@ class Build:
         """The two splits without the duplicates; returns their writers, closed, for the sizes."""
         heldout = held_out(clusters, seed=self._config.seed, fraction=self._config.heldout_fraction)
         done = reported = 0
+        self._ledger.start_second_pass()
         with ExitStack() as stack:
+            stack.callback(self._ledger.close)
             train, held = (stack.enter_context(DocumentWriter(self._folder / f"{split}.parquet")) for split in SPLITS)
             for number, document in self._without_duplicates(clusters, dropped):
-                done += (held if heldout[number] else train).write(document)
+                size = (held if heldout[number] else train).write(document)
+                self._ledger.keep(number, size)
+                done += size
                 if done - reported >= PROGRESS_BYTES:
                     reported = done
                     self._progress("write", done, clean_bytes)
@@ -127,10 +134,12 @@ class Build:
             originals.meet(number, document.id)
             if is_exact[number]:
                 kept = originals.id_of(clusters.first_equal[number])
+                self._ledger.drop(number, EXACT_DUPLICATE)
                 self._drop_duplicate(dropped, document, EXACT_DUPLICATE, 1.0, 1.0, kept)
             elif is_near[number]:
                 kept = originals.id_of(clusters.first[number])
                 bound = self._config.dedup.accepted
+                self._ledger.drop(number, NEAR_DUPLICATE)
                 self._drop_duplicate(dropped, document, NEAR_DUPLICATE, similarity[number], bound, kept)
             else:
                 yield number, document
@@ -145,7 +154,7 @@ class Build:
         self, dropped: TextIO, document: Document, reason: str, value: float, bound: float, kept: str
     ) -> None:
         self._tally.drop(reason, len(document.text.encode()))
-        _write_line(dropped, {**_dropped(document, reason, value, bound), "of": kept})
+        write_row(dropped, {**_dropped(document, reason, value, bound), "of": kept})
 
     def _counts(self, clusters: Clusters, writers: Mapping[str, DocumentWriter]) -> dict[str, Any]:
         counts = self._tally.as_counts()
@@ -204,13 +213,9 @@ def _dropped(document: Document, reason: str, value: float, bound: float) -> dic
 def _skip_logger(file: TextIO) -> Callable[[str, str, str], None]:
     def on_skip(source: str, reason: str, detail: str) -> None:
         printable = source.encode("utf-8", "replace").decode()
-        _write_line(file, {"source": printable, "reason": reason, "detail": detail})
+        write_row(file, {"source": printable, "reason": reason, "detail": detail})
 
     return on_skip
-
-
-def _write_line(file: TextIO, row: Mapping[str, Any]) -> None:
-    file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _nothing_left(tally: Tally) -> str:

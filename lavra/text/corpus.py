@@ -1,12 +1,12 @@
 """A corpus: clean documents in two splits, with an account of everything that did not get in.
 
 The folder holds `train.parquet` and `heldout.parquet` (id, source, kind, text), `counts.json`, `dropped.jsonl` (a line
-for each document left out), `skipped.jsonl` (one for each file not read) and the card `lavra.json`.
+for each document left out), `files.jsonl` (one for each file read, with what was kept of it), `skipped.jsonl` (one for
+each file not read) and the card `lavra.json`.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ from lavra.base.ports import Progress, silent
 from lavra.base.types import Document
 from lavra.text.build import Build
 from lavra.text.config import CorpusConfig
+from lavra.text.files import FileTable, file_accounts, file_table, read_rows
 from lavra.text.sources import Source, as_source
 from lavra.text.store import read_documents
 from lavra.text.summary import summary_rows
@@ -76,11 +77,15 @@ class Corpus:
 
     def dropped(self) -> Iterator[dict[str, Any]]:
         """Every document left out: its id, source, reason, measured value and bound, and what it duplicates."""
-        return _read_jsonl(self.path / "dropped.jsonl")
+        return read_rows(self.path / "dropped.jsonl")
 
     def skipped(self) -> Iterator[dict[str, Any]]:
         """Every file or folder not read: its source, reason and detail."""
-        return _read_jsonl(self.path / "skipped.jsonl")
+        return read_rows(self.path / "skipped.jsonl")
+
+    def file_table(self, most: int = 20) -> FileTable:
+        """The files that were used and those that were not, at most `most` of each, read from disk one by one."""
+        return file_table(file_accounts(self.path), most)
 
     def summary_rows(self) -> list[tuple[str, str]]:
         """What happened, for people: rows of label and value, in the order things happened."""
@@ -130,9 +135,3 @@ def _known(split: str) -> str:
     if split not in get_args(SplitName):
         raise InputError(f"{split!r} is no split of a corpus; it has {' and '.join(get_args(SplitName))}")
     return split
-
-
-def _read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)

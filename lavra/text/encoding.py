@@ -101,8 +101,12 @@ def html_charset(head: bytes) -> str | None:
     match = _CHARSET.search(head)
     if match is None:
         return None
-    label = match.group(1).decode("ascii", "replace").lower()
-    return _WEB_LABELS.get(label, label)
+    return web_codec(match.group(1).decode("ascii", "replace"))
+
+
+def web_codec(label: str) -> str:
+    """Python's name for what a page or a server calls its encoding."""
+    return _WEB_LABELS.get(label.lower(), label.lower())
 
 
 def valid_unicode(text: str) -> str:

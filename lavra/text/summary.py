@@ -15,6 +15,7 @@ def summary_rows(counts: Mapping[str, Any]) -> list[SummaryRow]:
     return [
         ("files read", f"{counts['files']['read']:,}"),
         *_each("files skipped", counts["files"]["skipped"]),
+        *_each("file trouble", counts.get("file_troubles", {})),  # corpora made before have none
         *_each("rows skipped", counts["rows_skipped"]),
         *_each("read as", counts["encodings"]),
         *_each("encoding trouble", counts["encoding_troubles"]),

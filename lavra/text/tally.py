@@ -7,11 +7,33 @@ nothing is dropped, repaired or skipped without a line here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 SkipListener = Callable[[str, str, str], None]  # source, reason, detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRead:
+    """A file that gave text.
+
+    Attributes:
+        source: its name in reports.
+        reader: who read it: `plain`, `pdf` ….
+        num_documents: documents made of it.
+        num_bytes: their size as UTF-8.
+        facts: what it says about itself: `title`, `language`.
+    """
+
+    source: str
+    reader: str
+    num_documents: int
+    num_bytes: int
+    facts: Mapping[str, str]
+
+
+ReadListener = Callable[[FileRead], None]
 
 
 @dataclass(kw_only=True)
@@ -22,6 +44,7 @@ class Tally:
         files_read: files that gave their text, wholly or until they turned out damaged.
         files_skipped: files that gave none, by reason; a damaged file that gave some rows is here too.
         rows_skipped: rows of jsonl, csv and parquet files that gave no document, by reason.
+        file_troubles: what was wrong with files that were read all the same, by reason.
         encodings: files by the encoding they were read in.
         encoding_troubles: repairs to make text valid, by reason.
         documents_read: documents the readers made.
@@ -32,12 +55,15 @@ class Tally:
             the length the number it replaced.
         dropped: documents dropped, by reason.
         dropped_bytes: their size as UTF-8, by reason.
+        facts: what the file being read says about itself (`title`, `language`); its reader writes them.
         on_skip: told of every skipped file, as it happens.
+        on_read: told of every file that gave text, after its last document.
     """
 
     files_read: int = 0
     files_skipped: Counter[str] = field(default_factory=Counter)
     rows_skipped: Counter[str] = field(default_factory=Counter)
+    file_troubles: Counter[str] = field(default_factory=Counter)
     encodings: Counter[str] = field(default_factory=Counter)
     encoding_troubles: Counter[str] = field(default_factory=Counter)
     documents_read: int = 0
@@ -47,7 +73,31 @@ class Tally:
     normalized_characters: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     dropped_bytes: Counter[str] = field(default_factory=Counter)
+    facts: dict[str, str] = field(default_factory=dict)
     on_skip: SkipListener | None = None
+    on_read: ReadListener | None = None
+    _file_start: tuple[int, int] = (0, 0)
+
+    def open_file(self) -> None:
+        """A file begins: what is read from here to `close_file` is its."""
+        self.facts.clear()
+        self._file_start = (self.documents_read, self.bytes_read)
+
+    @property
+    def file_documents(self) -> int:
+        """Documents of the file being read, so far."""
+        return self.documents_read - self._file_start[0]
+
+    def close_file(self, source: str, reader: str) -> None:
+        """The file ends; a file that gave documents is told to `on_read`."""
+        if self.on_read is not None and self.file_documents:
+            num_bytes = self.bytes_read - self._file_start[1]
+            facts = dict(self.facts)
+            self.on_read(
+                FileRead(
+                    source=source, reader=reader, num_documents=self.file_documents, num_bytes=num_bytes, facts=facts
+                )
+            )
 
     def skip_file(self, source: str, reason: str, detail: str = "") -> None:
         """Count a file that is not read, and say which."""
@@ -65,6 +115,7 @@ class Tally:
         return {
             "files": {"read": self.files_read, "skipped": dict(self.files_skipped)},
             "rows_skipped": dict(self.rows_skipped),
+            "file_troubles": dict(self.file_troubles),
             "encodings": dict(self.encodings),
             "encoding_troubles": dict(self.encoding_troubles),
             "documents": {"read": self.documents_read, "cut": self.documents_cut},

@@ -103,6 +103,7 @@ def test_the_folder_holds_what_it_says(source: MemorySource, tmp_path: Path) -> 
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
         "counts.json",
         "dropped.jsonl",
+        "files.jsonl",
         "heldout.parquet",
         "lavra.json",
         "skipped.jsonl",
@@ -172,12 +173,14 @@ def test_files_of_every_kind_and_a_summary_for_people(tmp_path: Path, make_text:
     corpus = build_corpus([folder, folder / "rows.jsonl"], tmp_path / "c")
     rows = dict(corpus.summary_rows())
     assert rows["files read"] == "24"
-    assert rows["files skipped: unknown type"] == "1"
+    assert rows["files skipped: not text: an image"] == "1"
     assert rows["encoding trouble: not utf-8, read as windows-1252"] == "1"
     assert rows["dropped: exact duplicate"].startswith("11 documents")
     assert rows["duplicates found"] == "11 exact, 0 near, in 11 clusters"
     assert "of" in rows["planted near-duplicates found"]
-    assert list(corpus.skipped()) == [{"source": "texts/image.png", "reason": "unknown type", "detail": ".png"}]
+    (skipped,) = corpus.skipped()
+    assert (skipped["source"], skipped["reason"]) == ("texts/image.png", "not text: an image")
+    assert "OCR" in skipped["detail"]
     assert all(isinstance(label, str) and value for label, value in corpus.summary_rows())
 
 

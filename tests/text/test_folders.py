@@ -49,6 +49,7 @@ def test_what_is_skipped_is_counted_by_reason_and_named(tmp_path: Path) -> None:
             "binary.txt": b"\0\1\2" * 99,
             "empty.md": "",
             "image.png": b"\x89PNG",
+            "weather.nc": b"CDF\1",
             ".git/config.txt": "x",
             "__pycache__/a.txt": "x",
             "rows.jsonl": '{"other": 1}',
@@ -62,13 +63,15 @@ def test_what_is_skipped_is_counted_by_reason_and_named(tmp_path: Path) -> None:
     assert tally.files_skipped == {
         "binary": 1,
         "empty": 1,
+        "not text: an image": 1,
         "unknown type": 1,
         "excluded folder": 2,
         "no field 'text'": 1,
         "damaged gzip": 1,
     }
-    assert ("t/image.png", "unknown type") in seen
-    assert len(seen) == 7
+    assert ("t/image.png", "not text: an image") in seen
+    assert ("t/weather.nc", "unknown type") in seen
+    assert len(seen) == 8
 
 
 def test_a_file_damaged_halfway_keeps_its_good_rows_and_says_so(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def test_html_keeps_the_article_and_leaves_the_menu(tmp_path: Path) -> None:
         ("a.txt.gz", b"not gzip", r"cannot be read: damaged gzip"),
         ("a.html", b"<html><body></body></html>", r"no main text in the page"),
         ("a.jsnl", b"", r"unknown type '\.jsnl'; did you mean '\.jsonl'\?"),
-        ("a.exe", b"", r"unknown type '\.exe'; known: \.csv, .*, and source code"),
+        ("a.exe", b"", r"a\.exe is not text: a program, a database or weights: leave it out"),
+        ("a.nc", b"", r"unknown type '\.nc'; known: \.csv, .*, and source code"),
         ("blob", b"", r"no file extension"),
     ],
 )

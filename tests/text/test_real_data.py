@@ -51,7 +51,7 @@ def test_a_corpus_of_books_in_several_languages_and_encodings(lavra_data: Path, 
     corpus = build_corpus([lavra_data / "lm"], tmp_path / "c")
     counts = corpus.counts
     assert counts["files"]["read"] >= 10
-    assert counts["files"]["skipped"]["unknown type"] >= 1  # the zipped sets
+    assert counts["files"]["skipped"]["not text: an archive"] >= 1  # the zipped sets
     assert corpus.num_bytes("train") > 10 * corpus.num_bytes("heldout") > 0
     dropped = sum(drop["documents"] for drop in counts["dropped"].values())
     assert counts["documents"]["read"] == counts["documents"]["kept"] + dropped

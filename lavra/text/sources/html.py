@@ -26,6 +26,15 @@ def read_html(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
     """
     with open_text(file, tally, html_charset(file.head())) as stream:
         page = stream.read(MAX_CHARS + 1)
+    yield from text_documents(file, main_text(page), "", config, tally)
+
+
+def main_text(page: str) -> str:
+    """The main text of a page.
+
+    Raises:
+        UnreadableError: it is empty or too large, or has no main text.
+    """
     if not page.strip():
         raise UnreadableError("empty")
     if len(page) > MAX_CHARS:
@@ -36,4 +45,4 @@ def read_html(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
         raise UnreadableError("damaged page", str(error)) from error
     if not text:
         raise UnreadableError("no main text in the page")
-    yield from text_documents(file, text, "", config, tally)
+    return str(text)

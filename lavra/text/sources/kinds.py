@@ -1,4 +1,8 @@
-"""Which files are text, of which kind, and who reads them: by name, never by guessing from content.
+"""Which files are text, of which kind, and who reads them: by name, and by content where that says more.
+
+Formats that begin with a mark of their own (PDF, zip, gzip, WARC, images …) are known by it, whatever the file is
+called; texts look alike, so among those the name decides.  Source code is not opened to find out.  What cannot be read
+is named, with what to do about it.
 
 The table of readers is lazy, so that a corpus of code never imports an HTML parser.
 """
@@ -7,11 +11,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from lavra.base.errors import InputError, nearest
+from lavra.text.sources.compressed import Compression
 from lavra.text.sources.reading import DocumentReader, File
+from lavra.text.sources.sniff import NOT_TEXT, sniff
 
 READERS = {
     "plain": "lavra.text.sources.plain:read_plain",
@@ -19,6 +26,17 @@ READERS = {
     "csv": "lavra.text.sources.csv_file:read_csv",
     "parquet": "lavra.text.sources.parquet:read_parquet",
     "html": "lavra.text.sources.html:read_html",
+    "epub": "lavra.text.sources.epub:read_epub",
+    "pdf": "lavra.text.sources.pdf:read_pdf",
+    "docx": "lavra.text.sources.docx:read_docx",
+    "warc": "lavra.text.sources.warc:read_warc",
+    "wikipedia": "lavra.text.sources.wikipedia:read_wikipedia",
+}
+
+# The kind of the documents of formats that are known by their content.
+KINDS = {"epub": "markdown", "pdf": "text", "docx": "markdown", "warc": "html", "wikipedia": "markdown"} | {
+    "parquet": "record",
+    "html": "html",
 }
 
 _PROSE = ".txt .text"
@@ -38,46 +56,90 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     **dict.fromkeys((".csv", ".tsv"), ("csv", "record")),
     **dict.fromkeys((".parquet", ".pq"), ("parquet", "record")),
     **dict.fromkeys((".html", ".htm", ".xhtml"), ("html", "html")),
+    **dict.fromkeys((".warc", ".wet", ".arc"), ("warc", KINDS["warc"])),
+    **{f".{name}": (name, KINDS[name]) for name in ("epub", "pdf", "docx")},
 }
 NAMES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("readme", "license", "licence", "copying", "notice", "authors", "changelog"), ("plain", "text")),
     **dict.fromkeys(("makefile", "gnumakefile", "dockerfile", "rakefile", "gemfile", "justfile"), ("plain", "code")),
 }
 
-DATA_EXTENSIONS = (".csv", ".html", ".jsonl", ".md", ".parquet", ".tsv", ".txt")
+DATA_EXTENSIONS = (
+    *(".csv", ".docx", ".epub", ".html", ".jsonl", ".md", ".parquet", ".pdf", ".tsv", ".txt", ".warc", ".wet"),
+    ".xml.bz2 of Wikipedia",
+)
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".bz2": "bz2"}
 
 _import_module: Callable[[str], object] = importlib.import_module
 
 
-def extension_of(path: Path) -> tuple[str, bool]:
-    """The file's extension in lower case without `.gz`, and whether `.gz` was there."""
+@dataclass(frozen=True, kw_only=True)
+class NotText:
+    """A file that nobody reads.
+
+    Attributes:
+        reason: a phrase to count by.
+        remedy: what to do.
+    """
+
+    reason: str
+    remedy: str
+
+
+def extension_of(path: Path) -> tuple[str, Compression]:
+    """The file's extension in lower case without `.gz` or `.bz2`, and which of them was there."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    is_gzip = bool(suffixes) and suffixes[-1] == ".gz"
-    rest = suffixes[:-1] if is_gzip else suffixes
-    return (rest[-1] if rest else ""), is_gzip
+    compression = _COMPRESSIONS.get(suffixes[-1], "") if suffixes else ""
+    rest = suffixes[:-1] if compression else suffixes
+    return (rest[-1] if rest else ""), compression
 
 
-def as_file(path: Path, source: str) -> File | None:
-    """The file with its kind, or None when no reader knows such files."""
-    extension, is_gzip = extension_of(path)
-    known = EXTENSIONS.get(extension) if extension else NAMES.get(path.name.lower().removesuffix(".gz"))
-    if known is None:
-        return None
-    return File(path=path, source=source, extension=extension, kind=known[1], is_gzip=is_gzip)
+def as_file(path: Path, source: str) -> File | NotText:
+    """The file with its kind and reader, or why nobody reads it."""
+    extension, compression = extension_of(path)
+    bare = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
+    known = EXTENSIONS.get(extension) if extension else NAMES.get(bare)
+    if known is not None and known[1] == "code":
+        return _file(path, source, extension, known, compression)
+    found = sniff(path, compression)
+    if found.format in NOT_TEXT:
+        return _not_text(found.format)
+    if found.format in READERS and (known is None or found.is_certain):
+        known = (found.format, KINDS[found.format])
+    if known is not None:
+        return _file(path, source, extension, known, found.compression)
+    by_name = next((name for name, sort in NOT_TEXT.items() if extension in sort.extensions), "")
+    return _not_text(by_name) if by_name else NotText(reason="unknown type", remedy=extension)
 
 
 def reader_for(file: File) -> DocumentReader:
     """The reader of a file that `as_file` knew."""
-    known = EXTENSIONS.get(file.extension) or NAMES[file.path.name.lower().removesuffix(".gz")]
-    module, name = READERS[known[0]].split(":")
+    module, name = READERS[file.reader].split(":")
     return cast(DocumentReader, getattr(_import_module(module), name))
 
 
-def unknown_type_error(path: Path) -> InputError:
+def is_named_otherwise(file: File) -> bool:
+    """Whether a file's content is of another format than its extension says."""
+    known = EXTENSIONS.get(file.extension)
+    return known is not None and known[0] != file.reader
+
+
+def unreadable_type_error(path: Path, why: NotText) -> InputError:
     """The error for a file the user named and nobody can read."""
     extension, _ = extension_of(path)
+    if why.reason != "unknown type":
+        return InputError(f"{path} is {why.reason}: {why.remedy}")
     if not extension:
         return InputError(f"{path} has no file extension, so its type is unknown; rename it, for example to .txt")
     close = nearest(extension, DATA_EXTENSIONS)
     hint = close if close.startswith("; did") else f"{close}, and source code"
     return InputError(f"{path} is of unknown type {extension!r}{hint}")
+
+
+def _file(path: Path, source: str, extension: str, known: tuple[str, str], compression: Compression) -> File:
+    reader, kind = known
+    return File(path=path, source=source, extension=extension, reader=reader, kind=kind, compression=compression)
+
+
+def _not_text(name: str) -> NotText:
+    return NotText(reason=f"not text: {name}", remedy=NOT_TEXT[name].remedy)

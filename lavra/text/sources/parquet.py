@@ -19,10 +19,10 @@ def read_parquet(file: File, config: ReadConfig, tally: Tally) -> Iterator[Docum
     """The documents of a `.parquet` file.
 
     Raises:
-        UnreadableError: it is damaged or gzipped, or has no such text column.
+        UnreadableError: it is damaged or compressed, or has no such text column.
     """
-    if file.is_gzip:
-        raise UnreadableError("gzipped parquet", "parquet compresses itself: unpack it first")
+    if file.compression:
+        raise UnreadableError("compressed parquet", "parquet compresses itself: unpack it first")
     number = 0
     try:
         with pq.ParquetFile(file.path) as table:

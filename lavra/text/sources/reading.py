@@ -7,18 +7,18 @@ a count (it lay in a folder).
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO
 
 from lavra.base.errors import ConfigError
 from lavra.base.types import Document
-from lavra.text.encoding import HEAD_BYTES, REPLACED, detect_encoding, valid_unicode
+from lavra.text.encoding import HEAD_BYTES, REPLACED, Opener, detect_encoding, valid_unicode
+from lavra.text.sources.compressed import Compression, open_compressed
 from lavra.text.tally import Tally
 
 READ_CHARS = 1 << 20
@@ -35,11 +35,14 @@ class ReadConfig:
         piece_chars: prose files longer than this are cut, at blank lines where there are some, into documents of
             about this many characters.  Small pieces let the held-out split of one big file be representative.
         max_chars: code files, pages and rows stay whole up to this many characters; longer ones are cut like prose.
+        page_documents: make each page of a PDF a document of its own, as retrieval needs them.  Otherwise pages run
+            on, and a document's source says from which to which it goes.
     """
 
     text_field: str = "text"
     piece_chars: int = 65_536
     max_chars: int = 1_000_000
+    page_documents: bool = False
 
     def __post_init__(self) -> None:
         if not self.text_field:
@@ -59,20 +62,22 @@ class File:
     Attributes:
         path: where it is.
         source: what to call it in documents and reports.
-        extension: lower case with its dot, without `.gz`.
+        extension: lower case with its dot, without `.gz` or `.bz2`.
+        reader: who reads it: a key of `kinds.READERS`.
         kind: the kind of its documents (see `Document.kind`).
-        is_gzip: whether its bytes are gzipped.
+        compression: what its bytes are compressed with.
     """
 
     path: Path
     source: str
     extension: str
+    reader: str
     kind: str
-    is_gzip: bool = False
+    compression: Compression = ""
 
     def open(self) -> BinaryIO:
         """The file's bytes, decompressed."""
-        return cast(BinaryIO, gzip.open(self.path)) if self.is_gzip else self.path.open("rb")
+        return open_compressed(self.path, self.compression)
 
     def head(self) -> bytes:
         """Its first bytes, where declarations are."""
@@ -99,14 +104,29 @@ def open_text(file: File, tally: Tally, declared: str | None = None) -> TextIO:
     Raises:
         UnreadableError: the file is not text.
     """
-    encoding = detect_encoding(file.open, declared)
+    encoding = _encoding_of(file.open, tally, declared)
+    return io.TextIOWrapper(file.open(), encoding=encoding, errors="replace", newline="")
+
+
+def decode(data: bytes, tally: Tally, declared: str | None = None) -> str:
+    """A text that is a part of a file, decoded; the encoding and its troubles are counted.
+
+    Raises:
+        UnreadableError: it is not text.
+    """
+    encoding = _encoding_of(lambda: io.BytesIO(data), tally, declared)
+    return data.decode(encoding, "replace")
+
+
+def _encoding_of(open_file: Opener, tally: Tally, declared: str | None) -> str:
+    encoding = detect_encoding(open_file, declared)
     if encoding is None:
         raise UnreadableError("binary")
     tally.encodings[encoding.name] += 1
     tally.encoding_troubles.update(encoding.troubles)
     if encoding.num_invalid:
         tally.encoding_troubles[REPLACED] += encoding.num_invalid
-    return io.TextIOWrapper(file.open(), encoding=encoding.name, errors="replace", newline="")
+    return encoding.name
 
 
 def whole_or_pieces(stream: TextIO, *, whole: int, piece: int) -> Iterator[str]:
@@ -151,7 +171,7 @@ def _cut_point(text: str, start: int, end: int) -> int:
     return end
 
 
-def make_document(file: File, text: str, part: str, tally: Tally) -> Document:
+def make_document(file: File, text: str, part: str, tally: Tally, meta: Mapping[str, str] | None = None) -> Document:
     """A document with a stable id: it depends on where the text is and what it says."""
     source = f"{file.source}#{part}" if part else file.source
     try:
@@ -163,27 +183,40 @@ def make_document(file: File, text: str, part: str, tally: Tally) -> Document:
     tally.documents_read += 1
     tally.bytes_read += len(encoded)
     identity = hashlib.sha256(source.encode("utf-8", "surrogateescape") + b"\0" + encoded).hexdigest()[:16]
-    return Document(id=identity, text=text, source=source.encode("utf-8", "replace").decode(), kind=file.kind)
+    name = source.encode("utf-8", "replace").decode()
+    return Document(id=identity, text=text, source=name, kind=file.kind, meta=meta or {})
 
 
-def documents_of(file: File, texts: Iterator[str], row: str, tally: Tally) -> Iterator[Document]:
+def documents_of(
+    file: File, texts: Iterator[str], row: str, tally: Tally, meta: Mapping[str, str] | None = None
+) -> Iterator[Document]:
     """One document a text; when there are several, their sources are numbered from 1."""
     first = next(texts, None)
     if first is None:
         return
     second = next(texts, None)
     if second is None:
-        yield make_document(file, first, row, tally)
+        yield make_document(file, first, row, tally, meta)
         return
     tally.documents_cut += 1
     prefix = f"{row}." if row else ""
-    yield make_document(file, first, f"{prefix}1", tally)
-    yield make_document(file, second, f"{prefix}2", tally)
+    yield make_document(file, first, f"{prefix}1", tally, meta)
+    yield make_document(file, second, f"{prefix}2", tally, meta)
     for number, text in enumerate(texts, start=3):
-        yield make_document(file, text, f"{prefix}{number}", tally)
+        yield make_document(file, text, f"{prefix}{number}", tally, meta)
 
 
-def text_documents(file: File, text: str, row: str, config: ReadConfig, tally: Tally) -> Iterator[Document]:
+def text_documents(
+    file: File, text: str, row: str, config: ReadConfig, tally: Tally, meta: Mapping[str, str] | None = None
+) -> Iterator[Document]:
     """The document of a row or page, or several when it is longer than `max_chars`."""
     texts = iter([text]) if len(text) <= config.max_chars else cut([text], config.piece_chars)
-    yield from documents_of(file, texts, row, tally)
+    yield from documents_of(file, texts, row, tally, meta)
+
+
+def prose_documents(
+    file: File, text: str, row: str, config: ReadConfig, tally: Tally, meta: Mapping[str, str] | None = None
+) -> Iterator[Document]:
+    """The document of a chapter or paper, or several when it is longer than `piece_chars`."""
+    texts = iter([text]) if len(text) <= config.piece_chars else cut([text], config.piece_chars)
+    yield from documents_of(file, texts, row, tally, meta)

@@ -7,22 +7,25 @@ order with the same ids.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from lavra.base.errors import InputError
+from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.files import hash_json
 from lavra.base.types import Document
 from lavra.text.encoding import valid_unicode
-from lavra.text.sources.kinds import as_file, reader_for, unknown_type_error
+from lavra.text.sources.compressed import BombError
+from lavra.text.sources.kinds import NotText, as_file, is_named_otherwise, reader_for, unreadable_type_error
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError
 from lavra.text.sources.walk import Walk
 from lavra.text.tally import Tally
 
-# A gzip file that ends early or is not gzip at all shows as one of these, in the middle of reading.
+# A compressed file that ends early or is not one at all shows as one of these, in the middle of reading.
 _DAMAGED = (EOFError, zlib.error)
+_TROUBLES = (UnreadableError, BombError, MissingDependencyError, OSError, *_DAMAGED)
 
 
 class Source(Protocol):
@@ -64,14 +67,15 @@ class FileSource:
             InputError: the file's type is unknown, or it cannot be read (to its end).
         """
         file = as_file(self.path, self.name)
-        if file is None:
-            raise unknown_type_error(self.path)
+        if isinstance(file, NotText):
+            raise unreadable_type_error(self.path, file)
         try:
-            yield from reader_for(file)(file, config, tally)
-        except (UnreadableError, OSError, *_DAMAGED) as error:
-            reason, detail = _why(error)
+            yield from _read(file, config, tally)
+        except MissingDependencyError:
+            raise
+        except _TROUBLES as error:
+            reason, detail = _why(error, file)
             raise InputError(f"{self.path} cannot be read: {reason}{f' ({detail})' if detail else ''}") from error
-        tally.files_read += 1
 
     def fingerprint(self) -> str:
         """Depends on the file's name, size and time of change."""
@@ -113,8 +117,10 @@ class FolderSource:
             file = as_file(path, source)
             if source.removeprefix(f"{self.name}/") in self.exclude_files:
                 tally.skip_file(source, "excluded file")
-            elif file is None or (self.only and file.extension not in self.only):
-                tally.skip_file(source, "unknown type" if file is None else "other type", path.suffix)
+            elif isinstance(file, NotText):
+                tally.skip_file(source, file.reason, file.remedy)
+            elif self.only and file.extension not in self.only:
+                tally.skip_file(source, "other type", path.suffix)
             else:
                 yield file
 
@@ -137,12 +143,14 @@ class MemorySource:
 
     def documents(self, config: ReadConfig, tally: Tally) -> Iterator[Document]:
         """The documents as given, but for lone surrogates, which are replaced and counted."""
+        tally.open_file()
         for document in self.given:
             text = valid_unicode(document.text)
             tally.encoding_troubles.update({"lone surrogates replaced": 1} if text != document.text else {})
             tally.documents_read += 1
             tally.bytes_read += len(text.encode())
             yield replace(document, text=text)
+        tally.close_file(self.name, "memory")
 
     def fingerprint(self) -> str:
         """Depends on the documents' ids and texts."""
@@ -165,30 +173,65 @@ def as_source(given: Source | Path | str) -> Source:
     raise InputError(f"{path} does not exist; name a folder or a file of text")
 
 
-def _read_or_count(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
-    """The documents of a file in a folder; if it cannot be read (to its end) it is counted."""
-    before = tally.documents_read
+def _read(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
+    """The documents of a file; what was read is accounted for, also when reading ends with an error."""
+    tally.open_file()
+    before, rows = _state(file.path), tally.rows_skipped.copy()
     try:
         yield from reader_for(file)(file, config, tally)
-    except (UnreadableError, OSError, *_DAMAGED) as error:
-        reason, detail = _why(error)
-        read = tally.documents_read - before
-        tally.skip_file(file.source, reason, f"{detail} after {read} documents".strip() if read else detail)
-        return
+        if not tally.file_documents:
+            raise UnreadableError("no text in it", _counted(tally.rows_skipped - rows))
+    except _TROUBLES:
+        tally.close_file(file.source, file.reader)
+        raise
+    if _state(file.path) != before:
+        tally.file_troubles["changed while it was read"] += 1
+    if is_named_otherwise(file):
+        tally.file_troubles[f"named {file.extension}, read as {file.reader}"] += 1
+    tally.close_file(file.source, file.reader)
     tally.files_read += 1
 
 
-def _why(error: Exception) -> tuple[str, str]:
+def _read_or_count(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
+    """The documents of a file in a folder; if it cannot be read (to its end) it is counted."""
+    try:
+        yield from _read(file, config, tally)
+    except _TROUBLES as error:
+        reason, detail = _why(error, file)
+        read = tally.file_documents
+        tally.skip_file(file.source, reason, f"{detail} after {read} documents".strip() if read else detail)
+
+
+def _why(error: Exception, file: File) -> tuple[str, str]:
     """A phrase to count by and the particulars."""
-    if isinstance(error, UnreadableError):
-        return error.reason, error.detail
-    if isinstance(error, PermissionError):
-        return "permission denied", ""
-    if isinstance(error, (*_DAMAGED, OSError)) and getattr(error, "errno", None) is None:
-        return "damaged gzip", str(error)
+    match error:
+        case UnreadableError():
+            return error.reason, error.detail
+        case BombError():
+            return "expands without end", str(error)
+        case MissingDependencyError():
+            return "a package is missing", str(error)
+        case PermissionError():
+            return "permission denied", ""
+        case FileNotFoundError():
+            return "vanished before it was read", ""
+        case EOFError() | zlib.error() | OSError(errno=None):
+            return f"damaged {file.compression or file.reader}", str(error)
     return "unreadable", str(error)
 
 
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason}: {number:,}" for reason, number in reasons.most_common(3))
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of change; None when the file is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def _stamp(path: Path, source: str) -> list[str | int]:
-    status = path.stat()
-    return [source, status.st_size, status.st_mtime_ns]
+    return [source, *(_state(path) or ())]

@@ -1,0 +1,213 @@
+"""What became of each file: how much of it was read, how much the corpus kept, and why the rest was not.
+
+`files.jsonl` has a row for each file that gave text, `skipped.jsonl` one for each that gave none or was not read to
+its end.  Both are written and read row by row, so that a folder of a million files takes no memory; people get a
+`FileTable` of a few.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any, TextIO
+
+from lavra.text.tally import FileRead
+
+MAX_REASONS = 100  # of which a table keeps names
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileAccount:
+    """What became of one file.
+
+    Attributes:
+        source: its name in reports, `folder/sub/file.pdf`.
+        reader: who read it (`plain`, `pdf`, `epub` …); empty when nobody did.
+        documents_read: documents the reader made of it.
+        documents: of these, those the corpus kept.
+        bytes: size of the kept ones as UTF-8.
+        reason: why nothing of it, or not all, was used; empty when all was.  A phrase to group by.
+        detail: particulars and what to do.
+        facts: what the file says about itself: `title`, `language`.
+    """
+
+    source: str
+    reader: str = ""
+    documents_read: int = 0
+    documents: int = 0
+    bytes: int = 0
+    reason: str = ""
+    detail: str = ""
+    facts: Mapping[str, str]
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the corpus holds text of it."""
+        return self.documents > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTable:
+    """Files that were used and files that were not, at most so many of each.
+
+    Attributes:
+        used: the largest ones, by the bytes that were kept.
+        unused: some of each reason, so that no reason is hidden by a frequent one.
+        num_used: files of which the corpus holds text.
+        num_unused: files and folders of which it holds none.
+        reasons: for each reason how many files it kept out.
+    """
+
+    used: tuple[FileAccount, ...]
+    unused: tuple[FileAccount, ...]
+    num_used: int
+    num_unused: int
+    reasons: Mapping[str, int]
+
+
+class FileLedger:
+    """Writes `files.jsonl` while a corpus is built, in step with the two passes over its documents.
+
+    First the sources are read: `drop` counts a document that does not pass, and `close_file` ends a file with the
+    number of its documents that did.  Then those are met again in the same order: `keep` and `drop` with their numbers.
+
+    Args:
+        path: the file to write.
+        scratch: what the first pass leaves for the second.
+    """
+
+    def __init__(self, path: Path, scratch: Path) -> None:
+        self._path = path
+        self._scratch = scratch
+        self._clean = 0  # documents that passed, in all files so far
+        self._dropped: Counter[str] = Counter()
+        self._draft: TextIO = scratch.open("w", encoding="utf-8")
+        self._out: TextIO | None = None
+        self._rows: Iterator[dict[str, Any]] = iter(())
+        self._row: dict[str, Any] | None = None
+
+    def filter_out(self, reason: str) -> None:
+        """First pass: a document of the file being read was dropped."""
+        self._dropped[reason] += 1
+
+    def close_file(self, file: FileRead, num_clean: int) -> None:
+        """First pass: a file was read; `num_clean` documents of all files so far have passed."""
+        row = {
+            "source": file.source.encode("utf-8", "replace").decode(),
+            "reader": file.reader,
+            "read": {"documents": file.num_documents, "bytes": file.num_bytes},
+            "kept": {"documents": 0, "bytes": 0},
+            "dropped": dict(self._dropped),
+            "facts": dict(file.facts),
+            "end": num_clean,
+        }
+        self._dropped.clear()
+        write_row(self._draft, row)
+
+    def start_second_pass(self) -> None:
+        """Go through the same documents again."""
+        self._draft.close()
+        self._out = self._path.open("w", encoding="utf-8")
+        self._rows = read_rows(self._scratch)
+        self._row = next(self._rows, None)
+
+    def keep(self, number: int, num_bytes: int) -> None:
+        """Second pass: the document of that number, from 0, is in the corpus."""
+        row = self._row_of(number)
+        if row is not None:
+            row["kept"]["documents"] += 1
+            row["kept"]["bytes"] += num_bytes
+
+    def drop(self, number: int, reason: str) -> None:
+        """Second pass: the document of that number is not."""
+        row = self._row_of(number)
+        if row is not None:
+            row["dropped"][reason] = row["dropped"].get(reason, 0) + 1
+
+    def close(self) -> None:
+        """Write what is left; a no-op when there was no second pass."""
+        self._draft.close()
+        while self._row is not None:
+            self._finish_row()
+        if self._out is not None:
+            self._out.close()
+
+    def _row_of(self, number: int) -> dict[str, Any] | None:
+        while self._row is not None and number >= self._row["end"]:
+            self._finish_row()
+        return self._row
+
+    def _finish_row(self) -> None:
+        if self._row is not None and self._out is not None:
+            write_row(self._out, {name: value for name, value in self._row.items() if name != "end"})
+        self._row = next(self._rows, None)
+
+
+def file_accounts(folder: Path) -> Iterator[FileAccount]:
+    """What became of every file of a corpus folder: those read, then those skipped; a damaged file is in both."""
+    if (folder / "files.jsonl").exists():  # corpora made before it have none
+        yield from map(_read_account, read_rows(folder / "files.jsonl"))
+    for row in read_rows(folder / "skipped.jsonl"):
+        yield FileAccount(source=row["source"], reason=row["reason"], detail=row["detail"], facts={})
+
+
+def file_table(accounts: Iterable[FileAccount], most: int) -> FileTable:
+    """The table of at most `most` used and `most` unused files, in memory that does not grow with their number."""
+    largest: list[tuple[int, int, FileAccount]] = []
+    named: dict[str, list[FileAccount]] = {}
+    reasons: Counter[str] = Counter()
+    num_used = 0
+    for order, account in enumerate(accounts):
+        if account.is_used:
+            num_used += 1
+            heapq.heappush(largest, (account.bytes, -order, account))
+            if len(largest) > most:
+                heapq.heappop(largest)
+            continue
+        reasons[account.reason] += 1
+        if account.reason in named or len(named) < MAX_REASONS:
+            names = named.setdefault(account.reason, [])
+            if len(names) < most:
+                names.append(account)
+    in_turn = (account for turn in zip_longest(*named.values()) for account in turn if account is not None)
+    return FileTable(
+        used=tuple(account for _, _, account in sorted(largest, key=lambda each: (-each[0], -each[1]))),
+        unused=tuple(islice(in_turn, most)),
+        num_used=num_used,
+        num_unused=reasons.total(),
+        reasons=dict(reasons.most_common()),
+    )
+
+
+def _read_account(row: Mapping[str, Any]) -> FileAccount:
+    dropped = sorted(row["dropped"].items(), key=lambda item: (-item[1], item[0]))
+    read = row["read"]["documents"]
+    return FileAccount(
+        source=row["source"],
+        reader=row["reader"],
+        documents_read=read,
+        documents=row["kept"]["documents"],
+        bytes=row["kept"]["bytes"],
+        reason=dropped[0][0] if dropped else "",
+        detail=", ".join(
+            f"{reason}: {number:,} of {row['read']['documents']:,} documents" for reason, number in dropped
+        ),
+        facts=row["facts"],
+    )
+
+
+def write_row(file: TextIO, row: Mapping[str, Any]) -> None:
+    """Add a line of JSON."""
+    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines, one at a time."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
