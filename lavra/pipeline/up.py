@@ -7,7 +7,7 @@ line of `up_stages`; the console and the cache need not be told.  Training stage
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.stages.evaluate import EvaluateFigures, evaluate_stage, load_verdict
 from lavra.pipeline.stages.evaluate_holes import EvaluateHolesFigures, evaluate_holes_stage
 from lavra.pipeline.stages.instructions import instructions_stage
-from lavra.pipeline.stages.planning import plan_stage
+from lavra.pipeline.stages.planning import PlanResult, plan_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage, tokens_stage
 from lavra.pipeline.stages.pretrain import PretrainFigures, pretrain_stage
 from lavra.report import Fact, Report, load_sections
@@ -81,10 +81,10 @@ def up_stages(
         corpus_stage(config, progress).shown(corpus_section),
         tokenizer_stage(config, progress).shown(tokenizer_section),
         tokens_stage(config, progress),
+        instructions_stage(config, progress).shown(instructions_section),
         plan_stage(config, progress, crew).shown(plan_section),
         pretrain_stage(config, progress, crew, allow_drift=allow_drift).shown(pretrain_section),
         *_evaluate_stages(config, progress),
-        instructions_stage(config, progress).shown(instructions_section),
         adapt_stage(config, progress).shown(adapt_section),
         encoder_stage(config, progress).shown(encoder_section),
         compress_stage(progress).shown(compress_section),
@@ -125,7 +125,7 @@ def run_up(
         _headline(by_name["evaluate"]),
         _time_fact(outcomes, sum(compiling.values())),
     )
-    _report(verdict, facts, outcomes, sections).write(report)
+    _report(verdict, facts, by_name, sections).write(report)
     return UpResult(
         model=pretrain.folder,
         adapter=None if isinstance(adapt.result, Skipped) else adapt.folder,
@@ -156,12 +156,14 @@ def _time_fact(outcomes: Sequence[StageOutcome], compile_seconds: float) -> Fact
     return Fact(label="Time", value=format_duration(work), note=f"{format_duration(compile_seconds)} of it compiling")
 
 
-def _report(verdict: str, facts: tuple[Fact, ...], outcomes: Sequence[StageOutcome], sections: Path) -> Report:
+def _report(verdict: str, facts: tuple[Fact, ...], outcomes: Mapping[str, StageOutcome], sections: Path) -> Report:
+    planned = outcomes["plan"].result
+    given = (planned.shares, planned.budget) if isinstance(planned, PlanResult) else ()
     return Report(
         title="A language model of your own making",
         summary=verdict,
         facts=facts,
-        sections=(*load_sections(sections), timings_section(outcomes)),
+        sections=(*load_sections(sections), timings_section(list(outcomes.values()), *given)),
         versions=_versions(),
     )
 
