@@ -80,7 +80,7 @@ def make_samples(documents: Iterable[Document], seed: int, *, room: int = ROOM, 
     instructions: dict[tuple[str, str], Instruction] = {}
     pairs: dict[tuple[str, str], Pair] = {}
     for document in documents:
-        found = _samples_of(document, random.Random(f"{seed} {document.id}"), room, account)
+        found = _samples_of(document, seed, room, account)
         for one in found.instructions:
             account.repeated += instructions.setdefault((one.kind, one.instruction), one) is not one
         for pair in found.pairs:
@@ -98,7 +98,7 @@ def count_kinds(samples: Iterable[Instruction | Pair]) -> dict[str, int]:
     return dict(Counter(one.kind for one in samples))
 
 
-def _samples_of(document: Document, draw: random.Random, room: int, account: Account) -> Samples:
+def _samples_of(document: Document, seed: int, room: int, account: Account) -> Samples:
     """What a document gives: of its definitions where it has some, else of its passages."""
     definitions = read_definitions(document.text)
     account.documents += 1
@@ -107,8 +107,8 @@ def _samples_of(document: Document, draw: random.Random, room: int, account: Acc
         account.definitions += len(definitions.found)
         account.undocumented += definitions.undocumented
     if definitions is not None and definitions.found:
-        return code_samples(definitions.found, document, draw)
-    found = prose_samples(document, draw, room, is_code=definitions is not None or document.kind == "code")
+        return code_samples(definitions.found, document, random.Random(f"{seed} {document.id}"))
+    found = prose_samples(document, seed, room, is_code=definitions is not None or document.kind == "code")
     account.empty += not found.instructions and not found.pairs
     return found
 

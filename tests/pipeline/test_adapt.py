@@ -12,8 +12,8 @@ import torch
 import transformers
 
 from lavra.base.workspace import Workspace
-from lavra.pipeline.instructions import KINDS
 from lavra.pipeline.lessons import Lessons
+from lavra.pipeline.samples.sample import CODE_KINDS
 from lavra.report import SampleBlock
 from tests.pipeline.taught import code, fix_steps, run, settings
 
@@ -50,8 +50,8 @@ def naive_nats(model: torch.nn.Module, tokenizer, rows) -> float:
 
 def test_held_out_answers_become_less_of_a_surprise(made):
     metrics = made["adapt"].card.metrics
-    assert set(metrics["nats_before"]) == set(KINDS)
-    for kind in KINDS:
+    assert set(metrics["nats_before"]) == set(CODE_KINDS)
+    for kind in CODE_KINDS:
         assert metrics["nats_before"][kind] == pytest.approx(math.log(512), abs=0.3)  # an untrained model guesses
         assert metrics["nats_after"][kind] < metrics["nats_before"][kind] - 0.03
     assert sum(metrics["nats_after"].values()) < sum(metrics["nats_before"].values()) - 0.4

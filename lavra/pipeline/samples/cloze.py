@@ -12,7 +12,7 @@ from typing import Final
 
 from lavra.pipeline.samples.asking import Asking
 from lavra.pipeline.samples.passages import Passages, Run
-from lavra.pipeline.samples.sample import NUM_CHOICES, Instruction, Place, size, with_offer
+from lavra.pipeline.samples.sample import NUM_CHOICES, Instruction, Place, draw_for, size, with_offer
 from lavra.pipeline.samples.words import words_of
 from lavra.text.sentences import has_unspaced_letters
 
@@ -22,12 +22,11 @@ _LEAST: Final = 32  # bytes of a sentence
 _LOOKED_AT: Final = 12  # words of the document, among which the likest are offered
 
 
-def gaps(
-    passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, draw: random.Random
-) -> Iterator[Instruction]:
+def gaps(passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, seed: int) -> Iterator[Instruction]:
     """A sample of one sentence of each run of a paragraph."""
     known = sorted({word for word in words_of(passages.text) if _asked_for(word)})
     for run in runs:
+        draw = draw_for(passages.part(run), seed)
         sentence = passages.sentence(draw.choice(run.sentences))
         words = [word for word in words_of(sentence) if _asked_for(word) and sentence.count(word) == 1]
         if size(sentence) < _LEAST or not words:

@@ -6,23 +6,22 @@ that it is found by what it says and not by itself.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from lavra.pipeline.samples.asking import Asking
 from lavra.pipeline.samples.passages import Passages, Run
-from lavra.pipeline.samples.sample import Instruction, Pair, Place, size
+from lavra.pipeline.samples.sample import Instruction, Pair, Place, draw_for, size
 
 _LEAST: Final = 24  # bytes of a sentence that is asked with, and of what else there is
 
 
 def paragraphs(
-    passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, draw: random.Random
+    passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, seed: int
 ) -> Iterator[Instruction | Pair]:
     """A sample and a pair of each run of sentences of a paragraph, with one of them drawn."""
     for run in runs:
-        asked = draw.choice(run.sentences)
+        asked = draw_for(passages.part(run), seed).choice(run.sentences)
         sentence, whole = passages.sentence(asked), passages.part(run)
         before = passages.text[run.start : asked.start].rstrip()
         others = f"{before} {passages.text[asked.end : run.end].lstrip()}".strip()

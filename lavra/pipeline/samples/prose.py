@@ -14,8 +14,6 @@ continued.
 
 from __future__ import annotations
 
-import random
-
 from lavra.base.types import Document
 from lavra.pipeline.samples.asking import asking_of
 from lavra.pipeline.samples.cloze import gaps
@@ -27,12 +25,12 @@ from lavra.pipeline.samples.sample import Instruction, Pair, Samples, place_in
 from lavra.pipeline.samples.summary import summaries
 
 
-def prose_samples(document: Document, draw: random.Random, room: int, *, is_code: bool) -> Samples:
+def prose_samples(document: Document, seed: int, room: int, *, is_code: bool) -> Samples:
     """Instructions and pairs of a document's passages.
 
     Args:
         document: any text.
-        draw: of the sentences and words asked for.
+        seed: of the sentences and words asked for.
         room: UTF-8 bytes of question and answer together, but for the words that ask.
         is_code: only continue it.
     """
@@ -41,8 +39,8 @@ def prose_samples(document: Document, draw: random.Random, room: int, *, is_code
     if not is_code:
         runs = list(passages.runs_of_paragraphs(2 * room // 3))  # one and a sentence of it have room together
         made += sections(passages, runs, place, asking)
-        made += paragraphs(passages, runs, place, asking, draw)
-        made += gaps(passages, runs, place, asking, draw)
+        made += paragraphs(passages, runs, place, asking, seed)
+        made += gaps(passages, runs, place, asking, seed)
         made += summaries(passages, runs, place, asking)
     return Samples(
         instructions=tuple(one for one in made if isinstance(one, Instruction)),

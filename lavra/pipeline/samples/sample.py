@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from bisect import bisect_right
 from collections.abc import Callable
@@ -85,6 +86,11 @@ def place_in(document: Document) -> Place:
     """Places of a document as `source:line`."""
     ends = [match.end() for match in re.finditer("\n", document.text)]
     return lambda character: f"{document.source or document.id}:{bisect_right(ends, character) + 1}"
+
+
+def draw_for(passage: str, seed: int) -> random.Random:
+    """What is drawn of a passage; the same wherever it stands, so that one on both sides of the split is found out."""
+    return random.Random(f"{seed} {passage}")
 
 
 def size(text: str) -> int:
