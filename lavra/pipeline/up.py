@@ -20,6 +20,7 @@ from lavra.base.version import VERSION
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
 from lavra.model.families import DEFAULT_FAMILY
+from lavra.pipeline.beginning import choose_beginning
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
@@ -47,6 +48,7 @@ from lavra.pipeline.stages.planning import PlanResult, plan_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage, tokens_stage
 from lavra.pipeline.stages.pretrain import PretrainFigures, pretrain_stage
 from lavra.report import Fact, Report, load_sections
+from lavra.text import Corpus
 
 REPORT_FILE = "report.html"
 
@@ -60,6 +62,7 @@ class UpResult:
         adapter: folder of what it was taught, over it; None where it was taught nothing.
         report: the report's file.
         verdict: what the model is good for, measured.
+        beginning: a few words of held-out text, for the model to go on with; empty where the text has none.
         stages: what became of each stage.
         compile_seconds: time spent compiling, outside the budget.
     """
@@ -68,6 +71,7 @@ class UpResult:
     adapter: Path | None
     report: Path
     verdict: str
+    beginning: str
     stages: tuple[StageOutcome, ...]
     compile_seconds: float
 
@@ -131,6 +135,7 @@ def run_up(
         adapter=None if isinstance(adapt.result, Skipped) else adapt.folder,
         report=report,
         verdict=verdict,
+        beginning=choose_beginning(Corpus.open(by_name["corpus"].folder).documents("heldout")),
         stages=tuple(outcomes),
         compile_seconds=sum(seconds for stage, seconds in compiling.items() if not by_name[stage].reused),
     )

@@ -170,7 +170,7 @@ def _title(block: str, *, after_number: bool) -> str:
         return (marked["title"] or marked["under"] or "").strip()
     first, _, rest = block.partition("\n")
     if rest and _NUMBER.fullmatch(first.strip()):
-        return _title(rest.strip(), after_number=True)
+        return _title(rest.strip(), after_number=False)
     alone = "\n" not in block and len(block) <= _LONGEST_TITLE and sum(map(str.isalpha, block)) >= _LEAST_LETTERS
     begins = block[:1].isalnum() and not block[:1].islower()
     last = block.rstrip(_CLOSERS)
