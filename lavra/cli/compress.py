@@ -13,6 +13,7 @@ from lavra.api.load import find_folder, load
 from lavra.base.errors import InputError
 from lavra.base.files import folder_bytes
 from lavra.base.ports import LanguageModel
+from lavra.base.types import Document
 from lavra.base.units import format_size
 from lavra.base.workspace import Workspace
 from lavra.cli.console import Unit, meter, print_json
@@ -25,11 +26,15 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
+from lavra.cli.next_step import after_writing, command
 from lavra.compression.card import QualityCard
 from lavra.compression.config import TUNABLE, CompressConfig, Form
 from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.onnx_folder import export_onnx_folder
 from lavra.compression.texts import Texts, corpus_texts, heldout_texts, named_texts
+from lavra.model.checkpoint import load_config
+from lavra.model.config import Kind
+from lavra.pipeline.beginning import choose_beginning
 
 HELP = """Make a model smaller, measure what that cost on held-out text, and refuse to save what costs too much.
 
@@ -83,7 +88,17 @@ def run(args: argparse.Namespace) -> int:
         print_json({"path": str(out), "card": card.as_mapping()})
     else:
         _show(card, out)
+        if config.target.form is not Form.GGUF:  # that one is for other programs
+            print(f"next     {_next(config, source, out, heldout)}")
     return 0
+
+
+def _next(config: CompressConfig, source: Path, out: Path, heldout: Texts) -> str:
+    """The smaller model goes on with what it was measured on; a cache is served with the model as it is."""
+    if config.target.form is Form.CACHE:
+        return command("serve", source, "--cache-type", config.to.removeprefix("kv-"))
+    documents = (Document(id=heldout.name, text=text) for text in heldout.documents())
+    return after_writing(out, choose_beginning(documents), writes=load_config(source).kind is not Kind.ENCODER)
 
 
 def _open(folder: Path) -> LanguageModel:

@@ -17,6 +17,7 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
+from lavra.cli.next_step import command
 from lavra.text import Corpus, CorpusConfig, Source, as_source, build_corpus, stdlib_source
 
 HELP = """Read text, clean it, remove duplicates and split it into training and held-out documents.
@@ -64,4 +65,4 @@ def run(args: argparse.Namespace) -> int:
 def _show(corpus: Corpus) -> None:
     print_rows(corpus.summary_rows())
     print(f"\nsaved {corpus.path} ({format_size(folder_bytes(corpus.path))})")
-    print(f"next: lavra tokenizer {corpus.path}")
+    print(f"next: {command('tokenizer', corpus.path)}")

@@ -20,6 +20,7 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
+from lavra.cli.next_step import after_samples
 from lavra.runs.distill import DistillResult, PreparedDistill, distill_folder, prepare
 from lavra.runs.distill_settings import DistillRunConfig
 
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({"path": str(out), **result.metrics()})
     else:
         _show(result, config)
+        print(f"next     {after_samples(result.folder, prepared.data.heldout)}")
     return 0
 
 

@@ -22,6 +22,7 @@ from lavra.cli.flags import (
     read_settings,
     read_workspace,
 )
+from lavra.cli.next_step import after_samples
 from lavra.runs.finetune import FinetuneResult, Prepared, finetune, prepare
 from lavra.tasks.learning.settings import FinetuneConfig
 
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(_as_json(prepared, result))
     else:
         _show(prepared, result)
+        print(f"next     {after_samples(result.folder, prepared.data.heldout)}")
     return 0
 
 

@@ -12,6 +12,8 @@ import time
 from lavra.base.units import format_duration
 from lavra.cli.console import Unit, meter, print_json, stages_shown
 from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
+from lavra.cli.next_step import after_writing
+from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.training import take_part
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_plain(result))
     else:
-        _show(result, time.monotonic() - began)
+        _show(result, config, time.monotonic() - began)
     if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
         _serve(result)
     return 0
@@ -85,6 +87,7 @@ def _plain(result: UpResult) -> dict[str, object]:
         "adapter": None if result.adapter is None else str(result.adapter),
         "report": str(result.report),
         "verdict": result.verdict,
+        "beginning": result.beginning,
         "compile_seconds": result.compile_seconds,
         "stages": {
             stage.stage: {"reused": stage.reused, "seconds": stage.seconds, "metrics": dict(stage.card.metrics)}
@@ -93,11 +96,12 @@ def _plain(result: UpResult) -> dict[str, object]:
     }
 
 
-def _show(result: UpResult, seconds: float) -> None:
+def _show(result: UpResult, config: UpConfig, seconds: float) -> None:
     print(f"\n{result.verdict}\n")
     print(f"model    {result.model}")
     if result.adapter is not None:
         print(f"taught   {result.adapter}")
     print(f"report   {result.report}")
     print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
-    print(f"next     lavra generate {result.model} 'def main('")
+    writes = config.kind is not Kind.ENCODER
+    print(f"next     {after_writing(result.model, result.beginning, writes=writes)}")

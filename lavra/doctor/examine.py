@@ -20,6 +20,7 @@ from lavra.pipeline.crew import Crew
 from lavra.pipeline.fit import DoesNotFitError
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import run_stages
+from lavra.pipeline.stages.instructions import instructions_stage
 from lavra.pipeline.stages.planning import plan_stage
 from lavra.pipeline.stages.prepare import prepare_stages
 from lavra.runs.finetune import prepare
@@ -45,7 +46,11 @@ def examine_finetuning(config: FinetuneConfig, base: Path, workspace: Path) -> I
 def examine(config: UpConfig, workspace: Workspace, progress: Progress) -> Iterator[Check]:
     """Every check for a run of `lavra up` with these settings, as they are done."""
     yield from checks_of(Needs.MACHINE, Machine(workspace=workspace.path, compiles=config.compile != "off"))
-    stages = [*prepare_stages(config, progress), plan_stage(config, progress, Crew())]
+    stages = [
+        *prepare_stages(config, progress),
+        instructions_stage(config, progress),
+        plan_stage(config, progress, Crew()),
+    ]
     try:
         folders = {result.stage: result.folder for result in run_stages(stages, workspace)}
     except DoesNotFitError as refusal:  # the other checks would be of a run that cannot be

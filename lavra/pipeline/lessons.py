@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.files import read_json, write_json, write_text
-from lavra.pipeline.instructions import Instruction, Made, Pair
+from lavra.model.config import Kind
+from lavra.pipeline.instructions import Made
+from lavra.pipeline.samples.sample import Instruction, Pair
+from lavra.pipeline.settings import shares
 
 ACCOUNT_FILE: Final = "account.json"
 _LEAST_TRAIN: Final = 64  # samples of a kind of lesson; fewer teach nothing
@@ -39,6 +42,10 @@ class Lessons:
         """Of an artifact."""
         account = read_json(folder / ACCOUNT_FILE)
         return cls(folder=folder, no_instructions=account["no_instructions"], no_pairs=account["no_pairs"])
+
+    def shares(self, kind: Kind) -> dict[str, float]:
+        """What part of the budget each stage gets, for a kind of model that these teach."""
+        return shares(kind, teaches_answers=not self.no_instructions, teaches_vectors=not self.no_pairs)
 
     def instructions(self, split: str) -> list[Instruction]:
         """In the order drawn."""
@@ -68,7 +75,7 @@ def _too_few(what: str, train: int, heldout: int) -> str:
         return ""
     return (
         f"the text gave {train:,} {what} to learn from and {heldout:,} to measure on, and {_LEAST_TRAIN} and "
-        f"{_LEAST_HELDOUT} are needed; they are made of functions and classes in Python source that have docstrings"
+        f"{_LEAST_HELDOUT} are needed; give more text"
     )
 
 

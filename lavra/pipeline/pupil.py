@@ -16,7 +16,7 @@ from lavra.base.device import pick_device
 from lavra.base.types import GenerateRequest
 from lavra.data.labelled.samples import ChatSample, Place, RewriteSample, Sample
 from lavra.generate.in_process import InProcessModel
-from lavra.pipeline.instructions import KINDS, Instruction
+from lavra.pipeline.samples.sample import CHOOSING, KINDS, Instruction
 from lavra.quantize import load_model
 from lavra.runs.finetune import add_method, save_trained
 from lavra.tasks.chat import CHAT
@@ -39,8 +39,8 @@ class Marks:
     Attributes:
         nats: by kind, a token of the true answers.
         measured: by kind, how many had room in the context; kinds without any are in neither.
-        chosen: names of three chosen rightly.
-        asked: names asked for.
+        chosen: names and words of three chosen rightly.
+        asked: names and words asked for.
     """
 
     nats: Mapping[str, float]
@@ -55,7 +55,7 @@ class Marks:
 
     @property
     def share_chosen(self) -> float:
-        """Of the names asked for; 0 where none were."""
+        """Of the names and words asked for; 0 where none were."""
         return self.chosen / max(1, self.asked)
 
 
@@ -82,6 +82,10 @@ class Pupil:
         """What is learnt from these."""
         return self.recipe.lesson(self._samples(rows))
 
+    def has_room(self, rows: Sequence[Instruction]) -> bool:
+        """Whether at least one of these fits into the context, answer included."""
+        return len(self.recipe.rows(self._samples(rows), packed=False)) > 0
+
     def marks(self, rows: Sequence[Instruction]) -> Marks:
         """How it does on these as it stands."""
         nats, measured = dict[str, float](), dict[str, int]()
@@ -89,7 +93,7 @@ class Pupil:
             found = self.recipe.score(self._samples([one for one in rows if one.kind == kind]))
             if found.num_samples:
                 nats[kind], measured[kind] = found.value, found.num_samples
-        asked = self.fitting([one for one in rows if one.kind == "choose"], _NAME_TOKENS)
+        asked = self.fitting([one for one in rows if one.kind in CHOOSING], _NAME_TOKENS)
         answers = self.answer(asked, _NAME_TOKENS)
         chosen = sum(answer.strip() == one.output for one, answer in zip(asked, answers, strict=True))
         return Marks(nats=nats, measured=measured, chosen=chosen, asked=len(asked))

@@ -32,6 +32,8 @@ from lavra.base.files import read_json, write_text
 RESULT_FILE: Final = "stage-result.json"
 _SKIPPED: Final = "skipped"
 """The card's key for why a stage did nothing."""
+_AGAIN: Final = "try_again"
+"""The card's key for whether it is tried again next time."""
 
 _UNREADABLE: Final = (OSError, ValueError, TypeError, KeyError, AttributeError)
 
@@ -44,9 +46,12 @@ class Skipped:
 
     Attributes:
         why: the reason, as a clause without a full stop.
+        again: whether the next run tries again, for the reason was the moment (a busy machine) and not the text or
+            the settings.
     """
 
     why: str
+    again: bool = False
 
 
 def card_metrics(result: object, figures: type | None) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def card_metrics(result: object, figures: type | None) -> dict[str, Any]:
         figures: the result's base class whose fields are the card's keys; None where the card gets none.
     """
     if isinstance(result, Skipped):
-        return {_SKIPPED: result.why}
+        return {_SKIPPED: result.why, **({_AGAIN: True} if result.again else {})}
     if result is None or figures is None:
         return {}
     plain = to_mapping(result)
@@ -86,7 +91,7 @@ def read_result(folder: Path, metrics: Mapping[str, Any], result: type | None, f
         InputError: the card lacks the figures.
     """
     if _SKIPPED in metrics:
-        return Skipped(why=metrics[_SKIPPED])
+        return Skipped(why=metrics[_SKIPPED], again=metrics.get(_AGAIN, False))
     path = folder / RESULT_FILE
     if result is not None and path.exists():
         try:

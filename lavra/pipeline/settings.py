@@ -15,13 +15,11 @@ from lavra.pipeline.objective import Noise
 from lavra.text import Source, as_source, stdlib_source
 from lavra.train import Parallel
 
-# What part of --budget each training stage may spend.  The later stages' parts are kept for them, so that a model
-# trained today is the one that will be trained when they exist.
+# What part of --budget each training stage may spend, where all of them have work; see `shares`.
 SHARES: Final[dict[str, float]] = {
-    "pretrain": 0.80,
+    "pretrain": 0.85,
     "adapt": 0.06,
     "encoder": 0.04,
-    "align": 0.05,
     "compress": 0.05,
 }
 
@@ -171,3 +169,22 @@ class UpConfig:
             InputError: there is nothing there, or no usable standard library.
         """
         return stdlib_source() if self.text is None else as_source(self.text)
+
+
+def shares(kind: Kind, *, teaches_answers: bool, teaches_vectors: bool) -> dict[str, float]:
+    """What part of the budget each stage gets, as far as it is known before the first step; their sum is 1.
+
+    An encoder writes no answers, so its encoder stage has the time of its adapt stage.  What a stage cannot use, for
+    the text has too little to teach, goes to pretraining.
+
+    Args:
+        kind: of the model.
+        teaches_answers: whether the text gives enough instructions.
+        teaches_vectors: whether it gives enough pairs.
+    """
+    given = dict(SHARES)
+    if kind is Kind.ENCODER:
+        given["encoder"] += given.pop("adapt")
+    unused = [name for name, works in (("adapt", teaches_answers), ("encoder", teaches_vectors)) if not works]
+    given["pretrain"] += sum(given.pop(name, 0.0) for name in unused)
+    return given

@@ -2,7 +2,8 @@
 
 A stage is named by what could change its result: its name, its version, its settings, what it reads from outside,
 and the identities of the artifacts it needs.  That name is its key; an artifact whose card carries the key is
-reused, anything else is made again.  Artifacts appear whole or not at all, so a crash costs one stage at most, and
+reused, anything else is made again, and so is that of a stage that was skipped because the machine was slow for a
+moment.  Artifacts appear whole or not at all, so a crash costs one stage at most, and
 a stage that can resume gets a folder of its own that outlives the crash.
 
 A stage computes and returns a typed result (`results`), kept beside its artifact; the section it has in the report is
@@ -236,17 +237,21 @@ def _make_or_find(
 
 
 def _find(stage: AnyStage, key: str, folder: Path) -> tuple[Card, object] | None:
-    """Card and result of a finished, undamaged artifact with this key; a damaged one is named in a warning."""
+    """Card and result of a finished, undamaged artifact with this key; a damaged one is named in a warning.
+
+    None too where it says that its stage is to be tried again.
+    """
     if not folder.exists():
         return None
     try:
         card = read_card(folder)
         _check_artifact(folder, card, key)
-        return card, read_result(folder, card.metrics, stage.result, stage.figures)
+        result = read_result(folder, card.metrics, stage.result, stage.figures)
     except (LavraError, ValueError, TypeError, AttributeError, OSError) as error:
         log.warning("%s cannot be reused and is made again: %s", folder, error)
         emit("stage.damaged", stage=stage.name, folder=str(folder), reason=str(error))
         return None
+    return None if isinstance(result, Skipped) and result.again else (card, result)
 
 
 def _check_artifact(folder: Path, card: Card, key: str) -> None:

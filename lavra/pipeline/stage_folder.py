@@ -1,12 +1,18 @@
-"""The folders of a stage, as the destination of a run."""
+"""A stage that teaches: its folders as the destination of a run, and what becomes of one that cannot be taught."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from lavra.base.errors import CheckpointError, InputError, TrainingError
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import StageContext
 from lavra.runs.run import Artifact
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -33,3 +39,26 @@ class StageFolder:
 
     def sweep(self) -> None:
         """Nothing: the artifact is not in place yet."""
+
+
+def or_skipped(teach: Callable[[], Result]) -> Result | Skipped:
+    """What teaching returns, or why it could not be done: that ends the stage, and `up` and its report go on.
+
+    Args:
+        teach: a loss that exploded (`TrainingError`) and samples that cannot be used (`InputError`) are reasons; a full
+            disk and a damaged model are not.
+    """
+    try:
+        return teach()
+    except TrainingError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return Skipped(why=f"teaching was stopped: {_clause(error)}")
+    except CheckpointError:
+        raise
+    except InputError as error:
+        return Skipped(why=f"the samples cannot be taught: {_clause(error)}")
+
+
+def _clause(error: Exception) -> str:
+    return str(error).rstrip(".")

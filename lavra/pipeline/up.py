@@ -7,7 +7,7 @@ line of `up_stages`; the console and the cache need not be told.  Training stage
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from lavra.base.version import VERSION
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
 from lavra.model.families import DEFAULT_FAMILY
+from lavra.pipeline.beginning import choose_beginning
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
@@ -44,12 +45,13 @@ from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.stages.evaluate import EvaluateFigures, evaluate_stage, load_verdict
 from lavra.pipeline.stages.evaluate_holes import EvaluateHolesFigures, evaluate_holes_stage
 from lavra.pipeline.stages.instructions import instructions_stage
-from lavra.pipeline.stages.planning import plan_stage
+from lavra.pipeline.stages.planning import PlanResult, plan_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage, tokens_stage
 from lavra.pipeline.stages.pretrain import PretrainFigures, pretrain_stage
-from lavra.pipeline.stages.start import continue_stage, given_tokenizer_stage, start_plan_stage
+from lavra.pipeline.stages.start import StartPlanResult, continue_stage, given_tokenizer_stage, start_plan_stage
 from lavra.pipeline.start import Start, find_start, settled
 from lavra.report import Fact, Report, load_sections
+from lavra.text import Corpus
 
 REPORT_FILE = "report.html"
 
@@ -63,6 +65,7 @@ class UpResult:
         adapter: folder of what it was taught, over it; None where it was taught nothing.
         report: the report's file.
         verdict: what the model is good for, measured.
+        beginning: a few words of held-out text, for the model to go on with; empty where the text has none.
         stages: what became of each stage.
         compile_seconds: time spent compiling, outside the budget.
     """
@@ -71,6 +74,7 @@ class UpResult:
     adapter: Path | None
     report: Path
     verdict: str
+    beginning: str
     stages: tuple[StageOutcome, ...]
     compile_seconds: float
 
@@ -88,7 +92,6 @@ def up_stages(
         corpus_stage(config, progress).shown(corpus_section),
         *(_fresh(config, progress, crew or Crew(), allow_drift) if start is None else _on(config, start, progress)),
         *_evaluate_stages(config, progress),
-        instructions_stage(config, progress).shown(instructions_section),
         adapt_stage(config, progress).shown(adapt_section),
         encoder_stage(config, progress).shown(encoder_section),
         compress_stage(progress).shown(compress_section),
@@ -100,6 +103,7 @@ def _fresh(config: UpConfig, progress: Progress, crew: Crew, allow_drift: bool) 
     return [
         tokenizer_stage(config, progress).shown(tokenizer_section),
         tokens_stage(config, progress),
+        instructions_stage(config, progress).shown(instructions_section),
         plan_stage(config, progress, crew).shown(plan_section),
         pretrain_stage(config, progress, crew, allow_drift=allow_drift).shown(pretrain_section),
     ]
@@ -110,6 +114,7 @@ def _on(config: UpConfig, start: Start, progress: Progress) -> list[AnyStage]:
     return [
         given_tokenizer_stage(start).shown(tokenizer_section),
         tokens_stage(config, progress),
+        instructions_stage(config, progress).shown(instructions_section),
         start_plan_stage(config, start, progress).shown(start_plan_section),
         continue_stage(config, start, progress).shown(continue_section),
     ]
@@ -152,12 +157,13 @@ def run_up(
         _headline(by_name["evaluate"]),
         _time_fact(outcomes, sum(compiling.values())),
     )
-    _report(verdict, facts, outcomes, sections).write(report)
+    _report(verdict, facts, by_name, sections).write(report)
     return UpResult(
         model=pretrain.folder,
         adapter=None if isinstance(adapt.result, Skipped) else adapt.folder,
         report=report,
         verdict=verdict,
+        beginning=choose_beginning(Corpus.open(by_name["corpus"].folder).documents("heldout")),
         stages=tuple(outcomes),
         compile_seconds=sum(seconds for stage, seconds in compiling.items() if not by_name[stage].reused),
     )
@@ -189,12 +195,14 @@ def _time_fact(outcomes: Sequence[StageOutcome], compile_seconds: float) -> Fact
     return Fact(label="Time", value=format_duration(work), note=f"{format_duration(compile_seconds)} of it compiling")
 
 
-def _report(verdict: str, facts: tuple[Fact, ...], outcomes: Sequence[StageOutcome], sections: Path) -> Report:
+def _report(verdict: str, facts: tuple[Fact, ...], outcomes: Mapping[str, StageOutcome], sections: Path) -> Report:
+    planned = outcomes["plan"].result
+    given = (planned.shares, planned.budget) if isinstance(planned, PlanResult | StartPlanResult) else ()
     return Report(
         title="A language model of your own making",
         summary=verdict,
         facts=facts,
-        sections=(*load_sections(sections), timings_section(outcomes)),
+        sections=(*load_sections(sections), timings_section(list(outcomes.values()), *given)),
         versions=_versions(),
     )
 

@@ -110,17 +110,18 @@ def seconds_a_step(module: nn.Module, objective: AnyObjective, precision: str, a
 
 
 def fixed(scratch: Path, choose: Callable[[], Chosen]) -> Chosen:
-    """What a stopped session of this run chose, or what is chosen now.
+    """What a stopped session of this run chose, or what is chosen now; no steps at all are no choice to go on with.
 
     Args:
         scratch: folder of the run.
         choose: called where nothing was chosen yet.
     """
     path = scratch / CHOSEN_FILE
-    if path.exists():
-        return Chosen(**read_json(path))
+    if path.exists() and (kept := Chosen(**read_json(path))).steps:
+        return kept
     found = choose()
-    write_json(path, asdict(found))
+    if found.steps:
+        write_json(path, asdict(found))
     return found
 
 

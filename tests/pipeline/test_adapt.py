@@ -12,9 +12,13 @@ import torch
 import transformers
 
 from lavra.base.workspace import Workspace
-from lavra.pipeline.instructions import KINDS
+from lavra.model.config import Kind
 from lavra.pipeline.lessons import Lessons
+from lavra.pipeline.samples.sample import CODE_KINDS
+from lavra.pipeline.stages.adapt import AdaptResult, _steps
+from lavra.pipeline.stages.encoder import EncoderResult
 from lavra.report import SampleBlock
+from lavra.runs import budget
 from tests.pipeline.taught import code, fix_steps, run, settings
 
 
@@ -50,8 +54,8 @@ def naive_nats(model: torch.nn.Module, tokenizer, rows) -> float:
 
 def test_held_out_answers_become_less_of_a_surprise(made):
     metrics = made["adapt"].card.metrics
-    assert set(metrics["nats_before"]) == set(KINDS)
-    for kind in KINDS:
+    assert set(metrics["nats_before"]) == set(CODE_KINDS)
+    for kind in CODE_KINDS:
         assert metrics["nats_before"][kind] == pytest.approx(math.log(512), abs=0.3)  # an untrained model guesses
         assert metrics["nats_after"][kind] < metrics["nats_before"][kind] - 0.03
     assert sum(metrics["nats_after"].values()) < sum(metrics["nats_before"].values()) - 0.4
@@ -98,21 +102,73 @@ def test_a_bert_says_why_it_is_not_taught(text: Path, tmp_path: Path, monkeypatc
     assert results["encoder"].card.metrics["steps"] == 4
 
 
-def test_text_that_is_no_code_says_why_nothing_is_taught(tmp_path: Path):
-    (tmp_path / "text").mkdir()
+def notes(folder: Path, number: int) -> Path:
+    """So many notes of words that nobody knows, in sentences and paragraphs."""
+    folder.mkdir()
     draw = random.Random(0)
     words = ["".join(draw.choices("aeioulnrst", k=draw.randint(3, 8))) for _ in range(500)]
-    for number in range(40):
-        told = " ".join(draw.choices(words, k=200))
-        (tmp_path / "text" / f"{number}.txt").write_text(told, encoding="utf-8")
-    results = run(settings(tmp_path / "text"), Workspace.open(tmp_path / "w"))
-    for stage in ("adapt", "encoder"):
-        assert "made of functions and classes in Python source" in results[stage].section.summary
-        assert results[stage].card.metrics["skipped"]
+    for note in range(number):
+        paragraphs = (
+            " ".join(" ".join(draw.choices(words, k=4)).capitalize() + "." for _ in range(3)) for _ in range(6)
+        )
+        (folder / f"{note}.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
+    return folder
 
 
-def test_no_time_is_said(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    fix_steps(monkeypatch, 0)
-    results = run(settings(text), Workspace.open(tmp_path / "w"))
+def test_prose_is_taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fix_steps(monkeypatch, 12)
+    results = run(settings(notes(tmp_path / "text", 40)), Workspace.open(tmp_path / "w"))
+    taught, encoded = results["adapt"].result_as(AdaptResult), results["encoder"].result_as(EncoderResult)
+    assert set(taught.nats_after) == {"continue", "paragraph", "cloze", "summary"}
+    assert all(taught.nats_after[kind] < taught.nats_before[kind] for kind in taught.nats_after)
+    assert taught.is_better
+    assert 0 < taught.after.asked <= taught.measured["cloze"] == 8
+    assert set(encoded.recall_after) == {"continue", "sentence"}
+    assert "better than the untaught one" in results["adapt"].section.summary
+
+
+def test_too_little_text_says_why_nothing_is_taught(tmp_path: Path):
+    results = run(settings(notes(tmp_path / "text", 3)), Workspace.open(tmp_path / "w"))
     for stage in ("adapt", "encoder"):
-        assert "not even 4 steps fit into" in results[stage].section.summary
+        assert "to measure on, and 64 and 8 are needed; give more text" in results[stage].section.summary
+        assert not results[stage].result.again
+    assert Lessons.open(results["instructions"].folder).shares(Kind.DECODER)["pretrain"] == pytest.approx(0.95)
+
+
+def test_a_context_without_room_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fix_steps(monkeypatch, 4)
+    monkeypatch.setattr("lavra.pipeline.stages.instructions._LEAST_ROOM", 1024)
+    results = run(settings(notes(tmp_path / "text", 40), sequence_length=64), Workspace.open(tmp_path / "w"))
+    assert "no sample fits into 64 tokens" in results["adapt"].section.summary
+
+
+def test_few_samples_are_not_learnt_by_heart():
+    assert [_steps(1000, samples) for samples in (64, 6400)] == [32, 1000]
+    assert _steps(3, 64) == 3
+    assert _steps(1000, 1) == 4
+
+
+def test_a_loss_that_explodes_ends_the_stage_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fix_steps(monkeypatch, 20)
+    monkeypatch.setattr("lavra.pipeline.stages.adapt._HIGHEST_RATE", 1e9)
+    monkeypatch.setattr("lavra.pipeline.stages.adapt._RATE_TIMES_WIDTH", 1e12)
+    monkeypatch.setattr("lavra.pipeline.stages.encoder._RATE", 1e30)
+    results = run(settings(notes(tmp_path / "text", 40)), Workspace.open(tmp_path / "w"))
+    for stage in ("adapt", "encoder"):
+        assert results[stage].section.summary.startswith("Skipped: teaching was stopped: step ")
+        assert not results[stage].result.again  # it would explode again
+
+
+def test_a_stage_without_time_says_so_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config, workspace = settings(notes(tmp_path / "text", 40)), Workspace.open(tmp_path / "w")
+    with monkeypatch.context() as patch:
+        patch.setattr(budget, "seconds_a_step", lambda *_: 1e6)  # a machine that is slow for a moment
+        skipped = run(config, workspace)
+    fix_steps(monkeypatch, 4)
+    tried, again = run(config, workspace), run(config, workspace)
+    for stage in ("adapt", "encoder"):
+        assert "not even 4 steps fit into" in skipped[stage].section.summary
+        assert not tried[stage].reused
+        assert tried[stage].card.metrics["steps"] == 4
+        assert again[stage].reused
+    assert tried["instructions"].reused

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.types import Document
-from lavra.pipeline.instructions import KINDS, NUM_CHOICES, count_kinds, make_samples
+from lavra.pipeline.instructions import count_kinds, make_samples
+from lavra.pipeline.samples.sample import CODE_KINDS, NUM_CHOICES
 
 VERBS = ("open", "close", "count", "paint", "weigh", "fold")
 
@@ -26,7 +27,7 @@ def document(number: int, things: tuple[str, ...] = ("box", "door")) -> Document
 
 def test_each_definition_gives_one_sample_of_each_kind_and_its_pairs():
     made = make_samples([document(1), Document(id="t", text="No code here.")], seed=0)
-    assert count_kinds(made.instructions) == dict.fromkeys(KINDS, 12)
+    assert count_kinds(made.instructions) == dict.fromkeys(CODE_KINDS, 12)
     assert count_kinds(made.pairs) == {"signature": 12, "question": 12}
     assert (made.account.documents, made.account.not_python, made.account.definitions) == (2, 1, 12)
     by_kind = {one.kind: one for one in made.instructions if one.source == "m1.py:1"}
@@ -78,7 +79,7 @@ def test_nothing_held_out_is_learnt(seed: int, shared: set[int]):
         assert one.output not in answers
     known = {text for pair in train.pairs for text in (pair.anchor, pair.positive)}
     assert all(known.isdisjoint((pair.anchor, pair.positive)) for pair in heldout.pairs)
-    assert count_kinds(heldout.instructions) == dict.fromkeys(KINDS, 24)  # of documents 8 and 9, whole
+    assert count_kinds(heldout.instructions) == dict.fromkeys(CODE_KINDS, 24)  # of documents 8 and 9, whole
     assert heldout.account.in_training == len(shared) * 12 * 6
 
 
@@ -87,4 +88,4 @@ def test_the_order_is_the_seeds():
     first, again, other = (make_samples(documents, seed) for seed in (0, 0, 1))
     assert (first.instructions, first.pairs) == (again.instructions, again.pairs)
     assert [one.source for one in first.instructions] != [one.source for one in other.instructions]
-    assert {one.kind for one in first.instructions[:30]} == set(KINDS)  # the first ones stand for all
+    assert {one.kind for one in first.instructions[:30]} == set(CODE_KINDS)  # the first ones stand for all

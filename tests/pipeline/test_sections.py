@@ -287,26 +287,28 @@ def test_holes_show_the_model_first_and_in_its_own_colour() -> None:
     assert nats_fact(FILLED).value == "3.000"
 
 
-def test_instructions_count_kinds_there_are_none_of() -> None:
+def test_instructions_count_the_kinds_that_either_side_has() -> None:
     section = instructions_section(MADE)
     assert "1,600 documented functions and classes gave 1,520 instructions and 700 pairs" in section.summary
     (table,) = blocks(section, Table)
     assert {row[0]: row[1:] for row in table.rows} == {
         "instruction: describe": (1500, 90),
-        "instruction: signature": (0, 0),
-        "instruction: complete": (0, 0),
         "instruction: choose": (20, 0),
         "pair: signature": (700, 0),
-        "pair: question": (0, 0),
     }
+    mixed = replace(MADE, training=Account(documents=9, definitions=7, not_python=2))
+    assert instructions_section(mixed).summary.startswith(
+        "7 documented functions and classes and the passages of 2 documents gave "
+    )
 
 
 def test_answers_say_what_did_not_become_better() -> None:
     section = adapt_section(TAUGHT)
     assert section.summary == (
-        "40 steps of LoRA brought held-out answers from 5.000 to 4.500 nats a token (mean of 2 kinds)."
+        "40 steps of LoRA brought held-out answers from 5.000 to 4.500 nats a token (mean of 2 kinds). "
+        "The taught model answers held-out questions better than the untaught one."
     )
-    assert facts(section) == {"Held-out answers": "4.500", "Names chosen rightly": "50%"}
+    assert facts(section) == {"Held-out answers": "4.500", "Chosen rightly": "50%"}
     (said,) = blocks(section, Paragraph)
     assert "3 samples over 128 tokens were left out of training." in said.text
     assert said.text.endswith("Not better: which of 3 is described.")
@@ -317,8 +319,11 @@ def test_answers_say_what_did_not_become_better() -> None:
 
 def test_answers_that_became_worse_are_a_warning_and_names_not_asked_for_are_not_shown() -> None:
     worse = replace(TAUGHT, before=TAUGHT.after, after=replace(TAUGHT.before, asked=0))
-    (block,) = blocks(adapt_section(worse), Facts)
+    section = adapt_section(worse)
+    (block,) = blocks(section, Facts)
     assert [fact.tone for fact in block.items] == [Tone.WARNING]
+    assert "from 4.500 to 5.000 nats" in section.summary
+    assert "The taught model does not answer held-out questions better than the untaught one" in section.summary
 
 
 def test_the_encoder_names_the_winner_of_each_kind() -> None:
@@ -328,15 +333,18 @@ def test_the_encoder_names_the_winner_of_each_kind() -> None:
     )
     (said,) = blocks(section, Paragraph)
     assert said.tone is Tone.NOTE
-    assert said.text.startswith("BM25 wins by signature:")
+    assert said.text.startswith("It finds more than before training. BM25 wins by signature:")
     assert "1,234 texts were cut to 48 tokens in training." in said.text
     assert said.text.endswith("Too few passages to tell anything by question.")
     (table,) = blocks(section, Table)
     assert table.rows[0] == ("signature → docstring", 40, 39, 0.1, 0.5, 0.75, "-0.400 to -0.100")
     won = replace(ENCODED, recall_bm25=ENCODED.recall_before, texts_cut=0, trivial=())
     assert blocks(encoder_section(won), Paragraph) == [
-        Paragraph(text="It finds at least as many as BM25.", tone=Tone.GOOD)
+        Paragraph(text="It finds more than before training. It finds at least as many as BM25.", tone=Tone.GOOD)
     ]
+    (said,) = blocks(encoder_section(replace(ENCODED, recall_before={"signature": 0.5, "question": 0.2})), Paragraph)
+    assert said.tone is Tone.WARNING
+    assert said.text.startswith("It does not find more than before training by signature.")
 
 
 @pytest.mark.parametrize("section", [adapt_section, encoder_section])

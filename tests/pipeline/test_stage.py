@@ -176,6 +176,32 @@ def test_a_skipped_stage_says_why_when_it_is_reused_too(workspace: Workspace) ->
         assert outcome.card.metrics["skipped"] == "there is nothing"
 
 
+def test_a_stage_that_was_skipped_for_the_moment_runs_again_next_time(workspace: Workspace) -> None:
+    """Twice it is skipped, for a moment or for good; what it needs and what needs it does not run for that."""
+    ran: list[str] = []
+
+    def skipping(again: bool) -> Callable[[StageContext], Said | Skipped]:
+        def run(context: StageContext) -> Said | Skipped:
+            ran.append("note")
+            return Skipped(why="the machine was busy", again=again)
+
+        return run
+
+    def stages(run: Callable[[StageContext], Said | Skipped]) -> list[Stage[Any]]:
+        return [make("corpus", ran=ran), dataclasses.replace(make("note", needs=("corpus",)), run=run, section=None)]
+
+    for _ in range(2):
+        *_, outcome = run_stages(stages(skipping(True)), workspace)
+        assert outcome.result == Skipped(why="the machine was busy", again=True)
+        assert not outcome.reused
+    assert ran == ["corpus", "note", "note"]
+    *_, outcome = run_stages(stages(writer("note", "n", ran)), workspace)
+    assert outcome.result == Said(length=1, name="note", says="n")
+    *_, outcome = run_stages(stages(writer("note", "n", ran)), workspace)
+    assert outcome.reused
+    assert ran == ["corpus", "note", "note", "note"]
+
+
 def test_a_section_that_cannot_be_rendered_makes_nothing_again(workspace: Workspace) -> None:
     """An artifact takes hours to make; a mistake in its section is no damage to it."""
 
@@ -442,6 +468,20 @@ def test_timings_tell_what_was_reused(workspace: Workspace) -> None:
     assert "0 of 1 stages were reused" in timings_section(results).summary
     assert "1 of 2 stages were reused" in timings_section(again).summary
     assert [row[:2] for row in timings_section(again).blocks[0].rows] == [("a", "reused"), ("b", "made")]  # type: ignore[union-attr]
+
+
+def test_timings_tell_what_was_left_of_the_budget(workspace: Workspace) -> None:
+    def skip(context: StageContext) -> Said | Skipped:
+        return Skipped(why="the machine was busy", again=True)
+
+    stages = [make("a"), dataclasses.replace(make("b"), run=skip, section=None), make("c")]
+    section = timings_section(run_stages(stages, workspace), {"a": 0.7, "b": 0.3}, 60.0)
+    assert "30% of the budget was left unused: b did not run" in section.summary
+    (table,) = section.blocks
+    assert [row[1] for row in table.rows] == ["made", "skipped", "made"]  # type: ignore[union-attr]
+    assert [row[3] for row in table.rows] == ["42s", "18s", ""]  # type: ignore[union-attr]
+    all_ran = timings_section(run_stages(stages[:1], workspace), {"a": 1.0}, 60.0)
+    assert "unused" not in all_ran.summary
 
 
 def test_the_example_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,13 +22,14 @@ import lavra
 from lavra.base.errors import ConfigError
 from lavra.base.workspace import Workspace
 from lavra.cli import serve, up
+from lavra.model.config import Kind
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import RESULT_FILE
-from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.settings import SHARES, UpConfig, shares
 from lavra.pipeline.stage import SECTION_FILE
 from lavra.pipeline.stages import planning
 from lavra.pipeline.stages.planning import draft
-from lavra.pipeline.up import run_up
+from lavra.pipeline.up import run_up, up_stages
 from lavra.train import Parallel
 from tests.compression.quality import read_quality
 
@@ -155,8 +156,19 @@ def test_the_plan_is_fixed_before_training(made):
     assert plan.seconds == pytest.approx(SHORT * SHARES["pretrain"])
 
 
-def test_shares_are_the_whole_budget():
-    assert sum(SHARES.values()) == pytest.approx(1.0)
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("vectors", [True, False])
+def test_shares_are_the_whole_budget_whatever_is_taught(kind: Kind, answers: bool, vectors: bool, text: Path):
+    given = shares(kind, teaches_answers=answers, teaches_vectors=vectors)
+    assert sum(given.values()) == pytest.approx(1.0)
+    assert all(share > 0 for share in given.values())
+    names = {stage.name for stage in up_stages(settings(text), silent)}
+    assert set(given) <= names  # no share of a stage that does not exist
+    assert ("adapt" in given) == (answers and kind is not Kind.ENCODER)
+    assert ("encoder" in given) == vectors
+    if not answers and not vectors:
+        assert given["pretrain"] == pytest.approx(1.0 - SHARES["compress"])
 
 
 def test_bad_settings_are_refused(text: Path):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from lavra.pipeline.instructions import NUM_CHOICES
 from lavra.pipeline.pupil import Marks
 from lavra.pipeline.results import Skipped
+from lavra.pipeline.samples.sample import NUM_CHOICES
 from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.adapt import AdaptResult
 from lavra.report import Fact, Facts, Paragraph, SampleBlock, Section, SectionBlock, Table, Tone
@@ -18,6 +18,11 @@ _NAMES: Final = {
     "signature": "the signature of a description",
     "complete": "a function's body",
     "choose": f"which of {NUM_CHOICES} is described",
+    "continue": "how a passage goes on",
+    "section": "the section under a heading",
+    "paragraph": "the paragraph of a sentence",
+    "cloze": f"which of {NUM_CHOICES} words is missing",
+    "summary": "the central sentence of a paragraph",
 }
 
 
@@ -30,7 +35,7 @@ def adapt_section(result: AdaptResult | Skipped) -> Section:
         title=_TITLE,
         summary=(
             f"{result.steps} steps of LoRA brought held-out answers from {before.mean:.3f} to "
-            f"{after.mean:.3f} nats a token (mean of {len(after.nats)} kinds)."
+            f"{after.mean:.3f} nats a token (mean of {len(after.nats)} kinds). {_verdict(result)}"
         ),
         blocks=(
             Facts(items=_facts(before, after)),
@@ -48,6 +53,14 @@ def adapt_section(result: AdaptResult | Skipped) -> Section:
     )
 
 
+def _verdict(result: AdaptResult) -> str:
+    if result.is_better:
+        return "The taught model answers held-out questions better than the untaught one."
+    return (
+        "The taught model does not answer held-out questions better than the untaught one: use it without the adapter."
+    )
+
+
 def _facts(before: Marks, after: Marks) -> tuple[Fact, ...]:
     nats = Fact(
         label="Held-out answers",
@@ -59,7 +72,7 @@ def _facts(before: Marks, after: Marks) -> tuple[Fact, ...]:
     if not after.asked:
         return (nats,)
     note = f"of {after.asked}; {before.share_chosen:.0%} before, {1 / NUM_CHOICES:.0%} by guessing among the offered"
-    return nats, Fact(label="Names chosen rightly", value=f"{after.share_chosen:.0%}", note=note)
+    return nats, Fact(label="Chosen rightly", value=f"{after.share_chosen:.0%}", note=note)
 
 
 def _words(result: AdaptResult) -> str:

@@ -10,7 +10,13 @@ from lavra.pipeline.stages.encoder import EncoderResult
 from lavra.report import Bar, BarChart, Cell, Fact, Facts, Paragraph, Section, Table, Tone
 
 _TITLE: Final = "A sentence encoder"
-_PASSAGES: Final = {"signature": "signature → docstring", "question": "first sentence → signature and the rest"}
+_PASSAGES: Final = {
+    "signature": "signature → docstring",
+    "question": "first sentence → signature and the rest",
+    "continue": "beginning → how it goes on",
+    "heading": "heading → its section",
+    "sentence": "sentence → the rest of its paragraph",
+}
 
 
 def encoder_section(result: EncoderResult | Skipped) -> Section:
@@ -38,10 +44,16 @@ def encoder_section(result: EncoderResult | Skipped) -> Section:
                 rows=tuple(_row(kind, result) for kind in result.recall_after),
                 caption=f"{score} among all held-out passages of a kind; training saw neither text of a pair",
             ),
-            Paragraph(text=_words(result), tone=Tone.NOTE if result.lost else Tone.GOOD),
+            Paragraph(text=_words(result), tone=_tone(result)),
         ),
         seconds=result.seconds,
     )
+
+
+def _tone(result: EncoderResult) -> Tone:
+    if result.not_better:
+        return Tone.WARNING
+    return Tone.NOTE if result.lost else Tone.GOOD
 
 
 def _bars(result: EncoderResult) -> tuple[Bar, ...]:
@@ -78,14 +90,25 @@ def _verdict(result: EncoderResult) -> str:
 
 
 def _words(result: EncoderResult) -> str:
-    said = (
-        f"BM25 wins by {' and '.join(result.lost)}: names share words with what is said of them, and words are what "
-        "it compares. Search with it, or give more --budget."
-        if result.lost
-        else "It finds at least as many as BM25."
-    )
+    said = [_taught(result), _beside_bm25(result)]
     if result.texts_cut:
-        said += f" {result.texts_cut:,} texts were cut to {result.max_tokens} tokens in training."
+        said.append(f"{result.texts_cut:,} texts were cut to {result.max_tokens} tokens in training.")
     if result.trivial:
-        said += f" Too few passages to tell anything by {' and '.join(result.trivial)}."
-    return said
+        said.append(f"Too few passages to tell anything by {' and '.join(result.trivial)}.")
+    return " ".join(said)
+
+
+def _taught(result: EncoderResult) -> str:
+    """Whether training helped, by kind."""
+    if not result.not_better:
+        return "It finds more than before training."
+    return f"It does not find more than before training by {' and '.join(result.not_better)}."
+
+
+def _beside_bm25(result: EncoderResult) -> str:
+    if not result.lost:
+        return "It finds at least as many as BM25."
+    return (
+        f"BM25 wins by {' and '.join(result.lost)}: what belongs together shares words, and words are what it "
+        "compares. Search with it, or give more --budget."
+    )

@@ -1,4 +1,4 @@
-"""What the documented functions and classes of the text gave to learn from."""
+"""What the text gave to learn from, beyond how it goes on."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from lavra.pipeline.instructions import KINDS, PAIR_KINDS
+from lavra.pipeline.instructions import Account
+from lavra.pipeline.samples.sample import KINDS, PAIR_KINDS
 from lavra.pipeline.stages.instructions import InstructionsResult
 from lavra.report import Details, Section, Table
 
 _ACCOUNTS: Final = {
-    "documents": "documents",
-    "not_python": "no Python, or nothing defined",
+    "documents": "documents looked at",
+    "unread": "documents not looked at: the others are enough",
+    "not_python": "no Python that defines something: their passages are taken",
     "definitions": "definitions with a docstring",
     "undocumented": "definitions without one that says something, left out",
+    "empty": "documents that gave nothing",
     "repeated": "samples asked before, left out",
     "in_training": "held-out samples left out because training has their question or answer",
 }
 
 
 def instructions_section(result: InstructionsResult) -> Section:
-    """Samples of each kind, and what became of the documents."""
+    """Samples of each kind there is, and what became of the documents."""
     training, heldout = asdict(result.training), asdict(result.heldout)
     return Section(
         title="Questions the text answers",
         summary=(
-            f"{result.training.definitions:,} documented functions and classes gave "
-            f"{sum(result.instructions.values()):,} instructions and {sum(result.pairs.values()):,} pairs to learn "
-            "from; nothing was run, only parsed."
+            f"{_found(result.training)} gave {sum(result.instructions.values()):,} instructions and "
+            f"{sum(result.pairs.values()):,} pairs to learn from; no model wrote any of them."
         ),
         blocks=(
             Table(
@@ -51,8 +53,18 @@ def instructions_section(result: InstructionsResult) -> Section:
     )
 
 
+def _found(training: Account) -> str:
+    """What samples were made of, the definitions first."""
+    passages = f"the passages of {training.not_python:,} documents"
+    definitions = f"{training.definitions:,} documented functions and classes"
+    both = [definitions] * bool(training.definitions) + [passages] * bool(training.not_python)
+    words = " and ".join(both) or "the text"
+    return words[0].upper() + words[1:]
+
+
 def _rows(
     sample: str, kinds: Sequence[str], training: Mapping[str, int], heldout: Mapping[str, int]
 ) -> Iterator[tuple[str, int, int]]:
     for kind in kinds:
-        yield f"{sample}: {kind}", training.get(kind, 0), heldout.get(kind, 0)
+        if kind in training or kind in heldout:
+            yield f"{sample}: {kind}", training.get(kind, 0), heldout.get(kind, 0)

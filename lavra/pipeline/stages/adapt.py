@@ -16,15 +16,15 @@ from typing import Final
 
 from lavra.base.ports import Progress
 from lavra.model.config import Kind
-from lavra.pipeline.instructions import KINDS, Instruction
 from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
 from lavra.pipeline.results import Skipped
+from lavra.pipeline.samples.sample import KINDS, Instruction
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stage_folder import StageFolder
-from lavra.runs.budget import Allowance, fixed, no_time
+from lavra.pipeline.stage_folder import StageFolder, or_skipped
+from lavra.runs.budget import LEAST_STEPS, Allowance, fixed, no_time
 from lavra.runs.prepared import training_settings
 from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.chat import CHAT
@@ -39,7 +39,8 @@ _HIGHEST_RATE: Final = 5e-3
 _RATE_TIMES_WIDTH: Final = 0.5
 _MOST_MARKED: Final = 200  # held-out samples of a kind
 _LEAST_MARKED: Final = 8
-_MARKED_A_STEP: Final = 4  # of a kind are marked in about the time of a step
+_MARKED_A_STEP: Final = 16  # samples are marked in about the time of a step
+_MOST_EPOCHS: Final = 8  # of few samples more are learnt by heart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,11 @@ class AdaptResult(AdaptFigures):
     answers: tuple[BeforeAndAfter, ...]
     seconds: float
 
+    @property
+    def is_better(self) -> bool:
+        """Whether true answers to held-out questions cost fewer nats with the adapter than without."""
+        return self.after.mean < self.before.mean
+
 
 def adapt_stage(config: UpConfig, progress: Progress) -> Stage[AdaptResult | Skipped]:
     """Teach the model to answer, within the stage's share of the budget."""
@@ -125,13 +131,15 @@ def adapt_stage(config: UpConfig, progress: Progress) -> Stage[AdaptResult | Ski
     def run(context: StageContext) -> AdaptResult | Skipped:
         allowance, lessons = Allowance(seconds), Lessons.open(context.parents["instructions"])
         why = "an encoder writes no answers" if config.kind is Kind.ENCODER else lessons.no_instructions
-        return Skipped(why=why) if why else _teach(context, config, allowance, lessons, progress)
+        if why:
+            return Skipped(why=why)
+        return or_skipped(lambda: _teach(context, config, allowance, lessons, progress))
 
     return Stage(
         name="adapt",
         kind="adapter",
         folder="models",
-        version=1,
+        version=2,
         run=run,
         needs=("instructions", "plan", "pretrain"),
         config={"seconds": seconds, "seed": config.seed, "num_samples": config.num_samples},
@@ -147,22 +155,30 @@ def _teach(
     """Teach, measure and save, where there is time for it."""
     folder, plan = StageFolder(context), Plan.load(context.parents["plan"])
     pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
+    heldout = lessons.instructions("heldout")
+    if not pupil.has_room(rows[: 4 * _BATCH]) or not pupil.has_room(_marked(heldout, _LEAST_MARKED)):
+        return Skipped(why=f"no sample fits into {pupil.room} tokens; give a longer --sequence-length")
     choose = partial(
         allowance.choose,
         pupil.recipe.module(),
         pupil.lesson(rows[: 4 * _BATCH]).objective,
         plan.train.precision,
-        a_step=_MARKED_A_STEP,
+        a_step=max(1, _MARKED_A_STEP // len({one.kind for one in heldout})),
         least=_LEAST_MARKED,
         most=_MOST_MARKED,
     )
     chosen = fixed(folder.scratch, choose)
     if not chosen.steps:
-        return Skipped(why=no_time(allowance))
-    marked = _marked(lessons.instructions("heldout"), chosen.measured)
+        return Skipped(why=no_time(allowance), again=True)
+    marked = _marked(heldout, chosen.measured)
     shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
-    run = _run(pupil, rows, chosen.steps, allowance, marked, shown)
+    run = _run(pupil, rows, _steps(chosen.steps, len(rows)), allowance, marked, shown)
     return _result(pupil, run.lesson, carry_out(run, folder, progress), shown)
+
+
+def _steps(chosen: int, num_samples: int) -> int:
+    """As many as there is time for, but no more epochs than teach."""
+    return min(chosen, max(LEAST_STEPS, _MOST_EPOCHS * num_samples // _BATCH))
 
 
 def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:

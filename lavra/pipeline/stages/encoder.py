@@ -1,4 +1,4 @@
-"""The encoder stage: a sentence encoder for later retrieval, taught on signatures, questions and docstrings.
+"""The encoder stage: a sentence encoder for later retrieval, taught on pairs that the text itself makes.
 
 Pairs are those of the instructions stage; the other passages of a batch are the wrong answers (Henderson et al. 2017).
 Its share of the budget is seconds, in which the pretrained model, a decoder or even a BERT, sees too few pairs to
@@ -23,17 +23,16 @@ from lavra.base.ports import Progress
 from lavra.data.labelled.samples import PairSample, Place
 from lavra.metrics.ranking import RankingScores
 from lavra.model import build_model, num_parameters, preset
-from lavra.model.config import Kind
 from lavra.model.families import ENCODER_FAMILY
 from lavra.model.transformer import Encoder
-from lavra.pipeline.instructions import PAIR_KINDS, Pair
 from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.plan import HEAD_CHANNELS, round_up
 from lavra.pipeline.results import Skipped
-from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.samples.sample import PAIR_KINDS, Pair
+from lavra.pipeline.settings import UpConfig, shares
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stage_folder import StageFolder
+from lavra.pipeline.stage_folder import StageFolder, or_skipped
 from lavra.runs.budget import Allowance, fixed, no_time
 from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.embed import EMBED
@@ -104,6 +103,11 @@ class EncoderResult(EncoderFigures):
     seconds: float
 
     @property
+    def not_better(self) -> list[str]:
+        """Kinds of pairs of which training made it find no more."""
+        return [kind for kind, recall in self.recall_after.items() if recall <= self.recall_before[kind]]
+
+    @property
     def lost(self) -> list[str]:
         """Kinds of pairs of which BM25 finds more."""
         return [kind for kind, recall in self.recall_after.items() if recall < self.recall_bm25[kind]]
@@ -111,19 +115,19 @@ class EncoderResult(EncoderFigures):
 
 def encoder_stage(config: UpConfig, progress: Progress) -> Stage[EncoderResult | Skipped]:
     """Train the encoder within its share of the budget, and of the adapt stage's where that one is skipped."""
-    seconds = config.budget * (SHARES["encoder"] + (SHARES["adapt"] if config.kind is Kind.ENCODER else 0.0))
+    seconds = config.budget * shares(config.kind, teaches_answers=True, teaches_vectors=True)["encoder"]
 
     def run(context: StageContext) -> EncoderResult | Skipped:
         allowance, lessons = Allowance(seconds), Lessons.open(context.parents["instructions"])
         if lessons.no_pairs:
             return Skipped(why=lessons.no_pairs)
-        return _teach(context, config.seed, allowance, lessons, progress)
+        return or_skipped(lambda: _teach(context, config.seed, allowance, lessons, progress))
 
     return Stage(
         name="encoder",
         kind="model",
         folder="models",
-        version=1,
+        version=2,
         run=run,
         needs=("tokenizer", "instructions"),
         config={"seconds": seconds, "seed": config.seed},
@@ -177,7 +181,7 @@ def _teach(
     )
     chosen = fixed(folder.scratch, choose)
     if not chosen.steps:
-        return Skipped(why=no_time(allowance))
+        return Skipped(why=no_time(allowance), again=True)
     heldout = _by_kind(lessons.pairs("heldout"), chosen.measured)
     lesson = recipe.lesson(_samples(pairs[: chosen.steps * _BATCH]))
     run = Run(

@@ -1,16 +1,26 @@
-"""The instructions stage: instructions and pairs made of the Python sources in the corpus, to be taught from."""
+"""The instructions stage: instructions and pairs made of the corpus, to be taught from.
+
+It runs before the plan, which gives the time of stages that will have nothing to teach to pretraining.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from lavra.base.ports import Progress
-from lavra.pipeline.instructions import Account, count_kinds, make_samples
+from lavra.base.types import Document
+from lavra.pipeline.instructions import Account, Made, count_kinds, make_samples
 from lavra.pipeline.lessons import write_lessons
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.text import Corpus
+from lavra.text import Corpus, SplitName
+
+_LOOKED_AT: Final = 16_000_000  # bytes of a split; more gives more samples than a budget of days teaches
+_LEAST_ROOM: Final = 128  # bytes of question and answer; less says nothing
+_MOST_ROOM: Final = 1024  # a token is a byte at least, so what has room in as many bytes has it in the context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +54,13 @@ class InstructionsResult(InstructionsFigures):
 
 
 def instructions_stage(config: UpConfig, progress: Progress) -> Stage[InstructionsResult]:
-    """Make instructions and pairs of the Python sources in the corpus."""
+    """Make instructions and pairs of the corpus."""
+    room = min(_MOST_ROOM, max(_LEAST_ROOM, config.context))
 
     def run(context: StageContext) -> InstructionsResult:
         corpus = Corpus.open(context.parents["corpus"])
-        progress("read definitions", 0, None)
-        train = make_samples(corpus.documents("train"), config.seed)
-        heldout = make_samples(corpus.documents("heldout"), config.seed, training=train)
+        train = _made(corpus, "train", config.seed, room, progress)
+        heldout = _made(corpus, "heldout", config.seed, room, progress, training=train)
         write_lessons(context.folder, train, heldout)
         return InstructionsResult(
             instructions=count_kinds(train.instructions),
@@ -65,10 +75,27 @@ def instructions_stage(config: UpConfig, progress: Progress) -> Stage[Instructio
         name="instructions",
         kind="instructions",
         folder="corpora",
-        version=1,
+        version=2,
         run=run,
         needs=("corpus",),
-        config={"seed": config.seed},
+        config={"seed": config.seed, "room": room, "bytes": _LOOKED_AT},
         result=InstructionsResult,
         figures=InstructionsFigures,
     )
+
+
+def _made(
+    corpus: Corpus, split: SplitName, seed: int, room: int, progress: Progress, training: Made | None = None
+) -> Made:
+    """What the documents of a split give; of a large corpus a part is drawn, which gives more than is ever taught."""
+    total, share = corpus.num_documents(split), min(1.0, _LOOKED_AT / max(1, corpus.num_bytes(split)))
+
+    def drawn() -> Iterator[Document]:
+        for number, document in enumerate(corpus.documents(split), start=1):
+            progress(f"make questions of {split} text", number, total)
+            if random.Random(f"{seed} look {document.id}").random() < share:
+                yield document
+
+    made = make_samples(drawn(), seed, room=room, training=training)
+    made.account.unread = total - made.account.documents
+    return made

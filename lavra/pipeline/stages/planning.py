@@ -23,6 +23,7 @@ from lavra.base.ports import Progress
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.fit import memory_check, must_pass, time_check
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
@@ -58,7 +59,7 @@ class PlanResult(PlanFigures):
         num_processes: that share it.
         mask_share: share of the tokens hidden in training; None where none are, or as many as BERT hides.
         budget: seconds for all training stages.
-        shares: part of the budget of each training stage, those that do not exist yet included.
+        shares: part of the budget of each training stage; those that have nothing to teach are not among them.
     """
 
     plan: Plan
@@ -78,7 +79,8 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
     device = pick_device()
 
     def run(context: StageContext) -> PlanResult:
-        plan = draft(config, config.budget * SHARES["pretrain"], device, crew.size)
+        given = Lessons.open(context.parents["instructions"]).shares(config.kind)
+        plan = draft(config, config.budget * given["pretrain"], device, crew.size)
         plan = _fix_steps(plan, config, context, progress, crew)
         plan.save(context.folder)
         return PlanResult(
@@ -88,16 +90,16 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
             num_processes=crew.size,
             mask_share=config.noise.mask_share,
             budget=config.budget,
-            shares=SHARES,
+            shares=given,
         )
 
     return Stage(
         name="plan",
         kind="plan",
         folder="runs",
-        version=2,
+        version=3,
         run=run,
-        needs=("tokenizer", "tokens"),
+        needs=("tokenizer", "tokens", "instructions"),
         config={**config.plan_settings(), "shares": SHARES},
         # A plan is for one machine: on another it is made anew.
         inputs={"machine": repr(asdict(fingerprint(device, crew.size)))},

@@ -18,6 +18,7 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
 from lavra.base.units import format_duration, format_size
 from lavra.model import Model, num_parameters
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import Noise, make_objective
 from lavra.pipeline.plan import Plan, round_up
 from lavra.pipeline.results import read_result
@@ -75,12 +76,16 @@ class StartPlanResult(StartPlanFigures):
         why: why this method.
         model: the model, as the user named it.
         watched: held-out tokens looked at before, during and after.
+        budget: seconds for all training stages.
+        shares: part of the budget of each training stage; those that have nothing to teach are not among them.
     """
 
     plan: Plan
     why: str
     model: str
     watched: int
+    budget: float
+    shares: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +158,8 @@ def start_plan_stage(config: UpConfig, start: Start, progress: Progress) -> Stag
         folder="runs",
         version=1,
         run=run,
-        needs=("tokenizer", "tokens"),
-        config={**config.plan_settings(), "start_method": config.start_method, "share": SHARES["pretrain"]},
+        needs=("tokenizer", "tokens", "instructions"),
+        config={**config.plan_settings(), "start_method": config.start_method, "shares": SHARES},
         inputs={"start": start.fingerprint(), "machine": repr(asdict(fingerprint(pick_device(), 1)))},
         result=StartPlanResult,
         figures=StartPlanFigures,
@@ -166,7 +171,8 @@ class _Planning:
 
     def __init__(self, config: UpConfig, start: Start, context: StageContext, progress: Progress) -> None:
         self.config, self.start, self.context, self.progress = config, start, context, progress
-        self.seconds = config.budget * SHARES["pretrain"]
+        self.shares = Lessons.open(context.parents["instructions"]).shares(config.kind)
+        self.seconds = config.budget * self.shares["pretrain"]
 
     def result(self) -> StartPlanResult:
         """Choose the method by memory, time a few steps of it, and count how many fit."""
@@ -193,6 +199,8 @@ class _Planning:
             why=why,
             model=self.start.name,
             watched=_watched(plan, self.seconds),
+            budget=self.config.budget,
+            shares=self.shares,
         )
 
     def _choose(self) -> tuple[Model, Plan, StartMethod, str]:

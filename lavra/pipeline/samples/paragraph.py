@@ -1,0 +1,30 @@
+"""`paragraph`: one of its sentences, and the whole; as a pair, `sentence`: the sentence, and what else is said there.
+
+The pair is the inverse cloze task (Lee et al. 2019, arXiv:1906.00300): the sentence is taken out of its paragraph, so
+that it is found by what it says and not by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from lavra.pipeline.samples.asking import Asking
+from lavra.pipeline.samples.passages import Passages, Run
+from lavra.pipeline.samples.sample import Instruction, Pair, Place, draw_for, size
+
+_LEAST: Final = 24  # bytes of a sentence that is asked with, and of what else there is
+
+
+def paragraphs(
+    passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, seed: int
+) -> Iterator[Instruction | Pair]:
+    """A sample and a pair of each run of sentences of a paragraph, with one of them drawn."""
+    for run in runs:
+        asked = draw_for(passages.part(run), seed).choice(run.sentences)
+        sentence, whole = passages.sentence(asked), passages.part(run)
+        before = passages.text[run.start : asked.start].rstrip()
+        others = f"{before} {passages.text[asked.end : run.end].lstrip()}".strip()
+        if len(run.sentences) > 1 and min(size(sentence), size(others)) >= _LEAST:
+            yield Instruction("paragraph", f"{asking.paragraph}\n\n{sentence}", whole, place(run.start))
+            yield Pair("sentence", sentence, others, place(run.start))

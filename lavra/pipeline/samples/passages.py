@@ -1,0 +1,178 @@
+"""Prose cut into what samples are made of: sections with a heading, paragraphs, and runs of sentences that have room.
+
+A paragraph ends at a blank line; where a text has no wrapped lines (one line of it is longer than any page is wide),
+at each line.  A heading is marked as one (Markdown, AsciiDoc, wiki), or it is a short line that stands alone, begins
+as a title does and ends like none of the sentences around it.  A run is as many whole sentences as fit into a number
+of UTF-8 bytes; a sentence that is longer is cut at a space, or between two letters where there is none.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from lavra.text.sentences import Span, sentence_spans
+
+_WIDEST: Final = 160  # characters of a line of a page; longer lines are paragraphs
+_BLANK: Final = re.compile(r"\n[ \t]*\n\s*")
+_LINES: Final = re.compile(r"\n\s*")
+_MARKED: Final = re.compile(r"(?:#{1,6}|={1,6})[ \t]+(?P<title>.+?)[ \t]*[#=]*|(?P<under>.+)\n[ \t]*(?:={3,}|-{3,})")
+_LONGEST_TITLE: Final = 80
+_LEAST_LETTERS: Final = 4  # of a title; "IV" and "12" only count
+_NUMBER: Final = re.compile(r"(?:\w+ )?(?:[IVXLCDM]+|\d+)\.?")
+_ENDS_NO_TITLE: Final = tuple(",;:-—–…")
+_CLOSERS: Final = "\"'”’»)]」』"
+_ENDS_SENTENCE: Final = tuple(".!?。！？।؟")
+
+
+class Run(NamedTuple):
+    """Whole sentences one after another.
+
+    Attributes:
+        sentences: where each is.
+        heading: of the section that the run begins; empty anywhere else.
+    """
+
+    sentences: tuple[Span, ...]
+    heading: str = ""
+
+    @property
+    def start(self) -> int:
+        """Of the first."""
+        return self.sentences[0].start
+
+    @property
+    def end(self) -> int:
+        """Behind the last."""
+        return self.sentences[-1].end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    """Some sentences that stand together.
+
+    Attributes:
+        span: where it is.
+        heading: of the section that it begins; empty anywhere else.
+    """
+
+    span: Span
+    heading: str
+
+
+class Passages:
+    """A text as sections, paragraphs and sentences.
+
+    Args:
+        text: any text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.paragraphs = tuple(_with_headings(text, list(_blocks(text))))
+        self._sentences = [sentence_spans(text, *one.span) for one in self.paragraphs]
+
+    def runs(self, room: int) -> Iterator[Run]:
+        """The whole text in runs of at most `room` UTF-8 bytes, over the borders of paragraphs."""
+        return self._joined((one for sentences in self._sentences for one in sentences), room)
+
+    def runs_of_paragraphs(self, room: int) -> Iterator[Run]:
+        """Each paragraph in runs of at most `room` UTF-8 bytes; a heading goes with the first."""
+        for paragraph, sentences in zip(self.paragraphs, self._sentences, strict=True):
+            for place, run in enumerate(self._joined(sentences, room)):
+                yield run if place else run._replace(heading=paragraph.heading)
+
+    def part(self, span: Span | Run) -> str:
+        """The text of a span or run, as it stands."""
+        return self.text[span.start : span.end]
+
+    def sentence(self, span: Span) -> str:
+        """A sentence on one line."""
+        return " ".join(self.part(span).split())
+
+    def _joined(self, sentences: Iterable[Span], room: int) -> Iterator[Run]:
+        """Sentences in the longest runs that have room."""
+        taken: list[Span] = []
+        for one in (piece for sentence in sentences for piece in self._cut(sentence, room)):
+            if taken and _size(self.text[taken[0].start : one.end]) > room:
+                yield Run(tuple(taken))
+                taken = []
+            taken.append(one)
+        if taken:
+            yield Run(tuple(taken))
+
+    def _cut(self, sentence: Span, room: int) -> Iterator[Span]:
+        """A sentence in pieces that have room, about equally long."""
+        start, end = sentence
+        size = _size(self.part(sentence))
+        wanted = min(room, math.ceil(1.1 * size / math.ceil(size / room)))
+        while size > room:
+            reach = _reach(self.text, start, wanted)
+            space = max(self.text.rfind(mark, start + reach // 2, start + reach + 1) for mark in "\n ")
+            border = space if space > start else start + reach
+            yield Span(start, border)
+            goes_on = next(place for place in range(border, end + 1) if place == end or not self.text[place].isspace())
+            size -= _size(self.text[start:goes_on])
+            start = goes_on
+        if start < end:
+            yield Span(start, end)
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _reach(text: str, start: int, room: int) -> int:
+    """Characters that have room, at least one."""
+    return max(1, len(text[start : start + room].encode()[:room].decode("utf-8", errors="ignore")))
+
+
+def _blocks(text: str) -> Iterator[Span]:
+    """Paragraphs and headings, as they are set apart."""
+    start = 0
+    for match in (*_BLANK.finditer(text), None):
+        end = len(text) if match is None else match.start()
+        yield from _lines(text, start, end)
+        start = end if match is None else match.end()
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[Span]:
+    """A block as one paragraph, or a paragraph a line where its lines are not wrapped."""
+    lines = [len(line) for line in text[start:end].split("\n")]
+    is_wrapped = max(lines, default=0) <= _WIDEST
+    for match in (*(() if is_wrapped else _LINES.finditer(text, start, end)), None):
+        border = end if match is None else match.start()
+        if text[start:border].strip():
+            yield Span(start, border)
+        start = border if match is None else match.end()
+
+
+def _with_headings(text: str, blocks: list[Span]) -> Iterator[Paragraph]:
+    heading, before = "", ""
+    for span in blocks:
+        block = text[span.start : span.end].strip()
+        title = _title(block, after_number=bool(_NUMBER.fullmatch(before)))
+        before = block
+        if title or _NUMBER.fullmatch(block):
+            heading = title
+            continue
+        yield Paragraph(span=span, heading=heading)
+        heading = ""
+
+
+def _title(block: str, *, after_number: bool) -> str:
+    """The title that a block is; empty where it is none."""
+    marked = _MARKED.fullmatch(block)
+    if marked:
+        return (marked["title"] or marked["under"] or "").strip()
+    first, _, rest = block.partition("\n")
+    if rest and _NUMBER.fullmatch(first.strip()):
+        return _title(rest.strip(), after_number=False)
+    alone = "\n" not in block and len(block) <= _LONGEST_TITLE and sum(map(str.isalpha, block)) >= _LEAST_LETTERS
+    begins = block[:1].isalnum() and not block[:1].islower()
+    last = block.rstrip(_CLOSERS)
+    ends = not last.endswith(_ENDS_NO_TITLE) and (after_number or block.isupper() or not last.endswith(_ENDS_SENTENCE))
+    return block if alone and begins and ends else ""
