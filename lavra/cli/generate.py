@@ -7,7 +7,6 @@ it (warnings, the seed drawn) to standard error, so that output can be piped.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +17,7 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
+from lavra.cli.console import print_json_line
 from lavra.cli.flags import add_json, add_settings, read_settings
 
 HELP = "complete a prompt with a model, streaming to the terminal"
@@ -103,11 +103,21 @@ def read_prompt(config: GenerateConfig) -> str:
     if config.prompt is not None:
         return config.prompt
     if config.file is None:
-        return sys.stdin.read().removesuffix("\n")
+        return _standard_input().removesuffix("\n")
     try:
         return config.file.read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{config.file} cannot be read as UTF-8 text ({error}); name a text file") from error
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"standard input cannot be read as {sys.stdin.encoding} text ({error}); name a UTF-8 file with --file, or "
+            "set PYTHONIOENCODING to its encoding"
+        ) from error
 
 
 def make_request(config: GenerateConfig, prompt: str | tuple[int, ...]) -> GenerateRequest:
@@ -142,7 +152,7 @@ def _print_stream(model: TextModel, request: GenerateRequest) -> int:
 
 def _print_json(config: GenerateConfig, prompt: str, completions: list[Completion]) -> None:
     found = [{**asdict(one), "finish_reason": one.finish_reason.value} for one in completions]
-    print(json.dumps({"model": config.model, "prompt": prompt, "completions": found}, ensure_ascii=False))
+    print_json_line({"model": config.model, "prompt": prompt, "completions": found})
 
 
 def _print_all(completions: list[Completion]) -> None:

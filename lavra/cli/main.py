@@ -18,6 +18,7 @@ from typing import NamedTuple, NoReturn, Protocol, cast
 
 from lavra.base.errors import ConfigError, LavraError, nearest
 from lavra.base.version import VERSION
+from lavra.cli.streams import discard_unwritable, output_fails, usable_streams
 
 
 class Verb(NamedTuple):
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     `LAVRA_DEBUG=1` shows the traceback behind an error.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with _warnings_on_stderr():
+    with usable_streams(), _warnings_on_stderr():
         try:
             status = _dispatch(arguments)
             sys.stdout.flush()  # here rather than at exit, where a closed pipe would be reported as a crash
@@ -79,17 +80,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             status = _interrupted(arguments)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whatever is still buffered goes nowhere
             status = EXIT_BROKEN_PIPE
         except (LavraError, OSError) as error:
             if os.environ.get("LAVRA_DEBUG") == "1":
                 raise
             _complain("error", _one_line(error))
             status = EXIT_ERROR
+        discard_unwritable()
     return status
 
 
 def _dispatch(arguments: list[str]) -> int:
+    _refuse_broken_text(arguments)
     if not arguments:
         print(overview(), file=sys.stderr)
         return EXIT_ERROR
@@ -113,6 +115,17 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     parser = verb_parser(name, module)
     _refuse_unknown_flags(parser, name, arguments)
     return module.run(parser.parse_args(arguments))
+
+
+def _refuse_broken_text(arguments: Sequence[str]) -> None:
+    """A file may be named by any bytes; a text has to be text, and no tokenizer reads anything else."""
+    for argument in arguments:
+        shown = argument.encode("utf-8", "backslashreplace").decode()
+        if shown != argument and not os.path.lexists(argument):
+            raise ConfigError(
+                f"argument {shown!r} is not text in {sys.getfilesystemencoding()}, the encoding of this shell, and "
+                "names no file; write it in that encoding, or put it into a file"
+            )
 
 
 def overview() -> str:
@@ -180,7 +193,8 @@ def _interrupted(arguments: Sequence[str]) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        place = error.filename or ("standard output" if output_fails() else "")
+        return f"{place}: {error.strerror}" if place else error.strerror
     return " ".join(str(error).split())
 
 

@@ -21,7 +21,7 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
-from lavra.cli.console import Unit, meter, print_json
+from lavra.cli.console import Unit, meter, print_json, print_json_line
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.data.labelled.columns import column_roles
 from lavra.data.labelled.problems import DataReport, data_report
@@ -178,7 +178,7 @@ def _file(model: TextModel, task: TaskSpec, path: Path, settings: PredictSetting
         return
     if settings.out is None:
         for line in lines:
-            print(json.dumps(line, ensure_ascii=False))
+            print_json_line(line)
     _show(scores, note, lines, settings.out)
 
 

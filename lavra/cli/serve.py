@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from lavra.api.model import TextModel
 from lavra.api.serving import ServingCacheConfig, add_adapters, fused_model, start_engine
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
+from lavra.cli.console import print_json_line
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
@@ -220,7 +220,7 @@ def read_keys(path: Path | None) -> tuple[str, ...]:
 def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
     """Say where it listens; after that only errors are written."""
     if as_json:
-        print(json.dumps({"url": url, "models": [model.name for model in models]}), flush=True)
+        print_json_line({"url": url, "models": [model.name for model in models]})
         return
     for model in models:
         print(f"model    {model.name}: {_abilities(model)}", file=sys.stderr)
