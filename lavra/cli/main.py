@@ -18,7 +18,7 @@ from typing import NamedTuple, NoReturn, Protocol, cast
 
 from lavra.base.errors import ConfigError, LavraError, nearest
 from lavra.base.version import VERSION
-from lavra.cli.streams import discard_unwritable, output_fails, usable_streams
+from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
 
 
 class Verb(NamedTuple):
@@ -193,7 +193,7 @@ def _interrupted(arguments: Sequence[str]) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        place = error.filename or ("standard output" if output_fails() else "")
+        place = error.filename or ("standard output" if is_of_output(error) else "")
         return f"{place}: {error.strerror}" if place else error.strerror
     return " ".join(str(error).split())
 

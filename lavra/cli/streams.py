@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from traceback import walk_tb
 from typing import Final, TextIO
 
 _REPLACING: Final = "lavra.replace"
@@ -22,6 +23,7 @@ _REPLACING: Final = "lavra.replace"
 _FAILING: Final = ("strict", "surrogateescape")
 """Error handlers that raise; another one was chosen by the user (`PYTHONIOENCODING=ascii:backslashreplace`)."""
 
+_PRINTING: Final = ("lavra.cli.", "rich.")
 _STANDARD: Final = ("stdin", "stdout", "stderr")
 
 
@@ -76,13 +78,10 @@ def holds(stream: TextIO, text: str) -> bool:
     return True
 
 
-def output_fails() -> bool:
-    """Whether standard output cannot be written; an error of `print` does not say what it was about."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return True
-    return False
+def is_of_output(error: OSError) -> bool:
+    """Whether it was `print` that failed: its error names no file, and only the command line prints."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return error.filename is None and str(frame.f_globals.get("__name__")).startswith(_PRINTING)
 
 
 def discard_unwritable() -> None:

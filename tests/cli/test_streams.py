@@ -74,12 +74,12 @@ def test_json_keeps_every_character_in_every_encoding() -> None:
 def test_streams_that_are_closed_full_or_left(redirected: str, status: int, says: bytes) -> None:
     if "/dev/full" in redirected and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    done = lavra("probe", redirected=redirected)
+    done = lavra("probe --json", redirected=redirected)
     assert (done.returncode, done.stderr) == (status, says)
 
 
 def test_a_closed_stream_is_not_the_next_file_that_is_opened() -> None:
-    code = "import os, sys; from lavra.cli.main import main; main(['--help']); print(os.open('/dev/null', 0), file=sys.stderr)"
+    code = "import os, sys; from lavra.cli.main import main; main(['--help']); print(os.dup(0), file=sys.stderr)"
     done = subprocess.run(["sh", "-c", f'"{sys.executable}" -c "{code}" >&-'], capture_output=True, timeout=60)
     assert int(done.stderr.split()[-1]) > 2
 
