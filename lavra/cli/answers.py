@@ -15,7 +15,7 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import LanguageModel
 from lavra.base.types import SamplingConfig
 from lavra.cli.console import Unit, meter, print_json
-from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.cli.flags import add_json, add_output, add_settings, hold_until_end, read_settings
 from lavra.data.labelled.columns import column_roles
 from lavra.data.labelled.problems import data_report
 from lavra.data.labelled.reading import read_samples
@@ -103,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "teacher", help="folder of the model or its id on the Hugging Face hub; with --url its name there"
     )
+    add_output(parser)
     add_json(parser)
     add_settings(parser, AnswersSettings)
 
@@ -110,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask, write and say what came of it."""
     settings = read_settings(AnswersSettings, args)
+    hold_until_end(args, settings.out)
     prompts = read_prompts(settings)
     with opened(args.teacher, settings) as (teacher, frame), meter(Unit.THINGS) as progress:
         report = write_answers(

@@ -37,7 +37,7 @@ lavra doctor lavra-workspace/models/mine --task chat --data chats.jsonl --method
 """
 
 _MARKS = {CheckState.PASSED: "pass", CheckState.FAILED: "FAIL", CheckState.NOT_TESTED: "not tested"}
-_ALL = ("config", "workspace", "json", "model")
+_ALL = ("config", "workspace", "json", "model", "wait", "until_end")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
 
+from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, nearest
 from lavra.base.version import VERSION
 from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
@@ -114,7 +116,9 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     module = cast(VerbModule, importlib.import_module(VERBS[name].module))
     parser = verb_parser(name, module)
     _refuse_unknown_flags(parser, name, arguments)
-    return module.run(parser.parse_args(arguments))
+    args = parser.parse_args(arguments)
+    with ExitStack() as args.until_end:  # what is held for the length of the command
+        return module.run(args)
 
 
 def _refuse_broken_text(arguments: Sequence[str]) -> None:
@@ -193,8 +197,12 @@ def _interrupted(arguments: Sequence[str]) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        place = error.filename or ("standard output" if is_of_output(error) else "")
-        return f"{place}: {error.strerror}" if place else error.strerror
+        if is_of_output(error):
+            return f"standard output: {error.strerror}"
+        reason = full_disk_reason(error)
+        if reason is not None and error.filename:
+            return full_disk_message(Path(os.fsdecode(error.filename)), reason)
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
 
 

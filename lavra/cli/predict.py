@@ -22,7 +22,7 @@ from lavra.api.model import TextModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
 from lavra.cli.console import Unit, meter, print_json, print_json_line
-from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.cli.flags import add_json, add_output, add_settings, hold_until_end, read_settings
 from lavra.data.labelled.columns import column_roles
 from lavra.data.labelled.problems import DataReport, data_report
 from lavra.data.labelled.reading import read_samples
@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model and texts by place, everything else by flag."""
     parser.add_argument("model", help="folder of a model with a head or of an adapter, or its id on the hub")
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to ask about; or --input")
+    add_output(parser)
     add_json(parser)
     add_settings(parser, PredictSettings)
 
@@ -98,6 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask and show."""
     settings = read_settings(PredictSettings, args)
+    if settings.out is not None:
+        hold_until_end(args, settings.out)
     _check(settings, args.texts)
     model = load(args.model, dtype=settings.dtype, device=settings.device, base=settings.base)
     task = _task(model, settings)

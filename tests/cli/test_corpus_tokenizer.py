@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import tokenizers
 
 from lavra.base.card import read_card
+from lavra.base.lock import locked
 from lavra.cli.main import main
 from lavra.text import Corpus
 from lavra.tokens import Tokenizer
@@ -114,3 +116,15 @@ def test_mistakes_are_named(
     assert captured.err.startswith("lavra: error: ")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_two_commands_never_write_to_one_place(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Once upon a time there was a mill by the river.\n" * 40)
+    command = ["corpus", str(tmp_path / "a.txt"), "--out", str(tmp_path / "made"), "--no-filters"]
+    with locked(tmp_path / "made"):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert f"(process {os.getpid()}) is writing to {tmp_path / 'made'}; wait for it to end (--wait does" in said
+        assert not (tmp_path / "made").exists()
+    assert main(command) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "made"]
