@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ def add_settings(parser: argparse.ArgumentParser, cls: type, *, exclude: Collect
     """`--config FILE` and one flag for every field of a settings dataclass."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="read settings from a YAML file; flags win over it")
     add_flags(parser, cls, exclude=exclude)
+    parser.set_defaults(settings_reader=partial(read_settings, cls))
 
 
 def read_settings(cls: type[T], args: argparse.Namespace) -> T:

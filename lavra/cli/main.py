@@ -1,8 +1,12 @@
 """`lavra VERB ...`: finds the verb, runs it, and turns what went wrong into one line.
 
-The verbs are one table, and a verb's module is imported when it is asked for, so that `lavra --help` answers at once
-and no verb pays for another's imports.  A verb module has `HELP` (what it does), `EXAMPLES` (commands to copy),
-`add_arguments(parser)` and `run(args) -> exit status`; and `RESUME` where Ctrl-C and the same command go on.
+The verbs are one table, and a verb's modules are imported when it is asked for, so that `lavra --help` answers at once
+and no verb pays for another's imports.  A verb is two modules:
+
+- `cli/arguments/VERB.py` says what it takes: `HELP` (what it does), `EXAMPLES` (commands to copy),
+  `add_arguments(parser)`, and `RESUME` where Ctrl-C and the same command go on.  It reaches no torch, so that flags and
+  their values are checked in an instant.
+- `cli/VERB.py` has `run(args) -> exit status`.
 """
 
 from __future__ import annotations
@@ -24,36 +28,47 @@ from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
 
 
 class Verb(NamedTuple):
-    """Where a verb lives, and what it does in a few words (so that the overview need not load it)."""
+    """Where a verb lives, and what it does in a few words (so that the overview need not load it).
+
+    Attributes:
+        module: says what the verb takes, without importing torch.
+        summary: of what it does.
+        runs_in: module with its `run`, imported when the flags have been read; the same one unless given.
+    """
 
     module: str
     summary: str
+    runs_in: str = ""
+
+
+def _verb(name: str, summary: str, runs_in: str = "") -> Verb:
+    return Verb(f"lavra.cli.arguments.{name}", summary, f"lavra.cli.{runs_in or name}")
 
 
 VERBS: Mapping[str, Verb] = {
-    "up": Verb("lavra.cli.up", "from a folder of text to a model that completes it, with a report"),
-    "corpus": Verb("lavra.cli.corpus", "read, clean, deduplicate and split text"),
-    "tokenizer": Verb("lavra.cli.tokenizer", "train a tokenizer on a corpus"),
-    "pretrain": Verb("lavra.cli.pretrain", "train a model of any of the five families from scratch"),
-    "finetune": Verb("lavra.cli.finetune", "teach a model a task from labelled data"),
-    "distill": Verb("lavra.cli.distill", "a smaller student of a finetuned model, taught by it"),
-    "answers": Verb("lavra.cli.answers", "what a teacher writes, in a file for a student to learn from"),
-    "predict": Verb("lavra.cli.predict", "ask a finetuned model about texts, or about a file of them"),
-    "compress": Verb("lavra.cli.compress", "make a model smaller, with a card that says what it cost"),
-    "generate": Verb("lavra.cli.generate", "complete a prompt, as it is written"),
-    "prompt": Verb("lavra.cli.prompt", "render, inspect, compare and test prompts kept as files"),
-    "chat": Verb("lavra.cli.chat", "talk with a model in the terminal"),
-    "serve": Verb("lavra.cli.serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
-    "doctor": Verb("lavra.cli.doctor", "check a configuration before hours are spent on it"),
-    "inspect-batch": Verb("lavra.cli.inspect_batch", "show each token of a batch with its label and loss weight"),
+    "up": _verb("up", "from a folder of text to a model that completes it, with a report"),
+    "corpus": _verb("corpus", "read, clean, deduplicate and split text"),
+    "tokenizer": _verb("tokenizer", "train a tokenizer on a corpus"),
+    "pretrain": _verb("pretrain", "train a model of any of the five families from scratch", runs_in="up"),
+    "finetune": _verb("finetune", "teach a model a task from labelled data"),
+    "distill": _verb("distill", "a smaller student of a finetuned model, taught by it"),
+    "answers": _verb("answers", "what a teacher writes, in a file for a student to learn from"),
+    "predict": _verb("predict", "ask a finetuned model about texts, or about a file of them"),
+    "compress": _verb("compress", "make a model smaller, with a card that says what it cost"),
+    "generate": _verb("generate", "complete a prompt, as it is written"),
+    "prompt": _verb("prompt", "render, inspect, compare and test prompts kept as files"),
+    "chat": _verb("chat", "talk with a model in the terminal"),
+    "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
+    "doctor": _verb("doctor", "check a configuration before hours are spent on it"),
+    "inspect-batch": _verb("inspect_batch", "show each token of a batch with its label and loss weight"),
 }
 
 EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two: 128 + the signal, as shells do
 NO_RESUME = "nothing half-written is left; run the command again to start over"
 
 
-class VerbModule(Protocol):
-    """What a verb's module offers."""
+class Arguments(Protocol):
+    """What the first module of a verb offers."""
 
     HELP: str
     EXAMPLES: str
@@ -61,6 +76,10 @@ class VerbModule(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what the verb takes."""
         ...
+
+
+class Runs(Protocol):
+    """What the second module of a verb offers."""
 
     def run(self, args: argparse.Namespace) -> int:
         """Do it; the exit status."""
@@ -113,12 +132,15 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     if name not in VERBS:
         what = "flag" if name.startswith("-") else "verb"
         raise ConfigError(f"unknown {what} {name!r}{nearest(name, VERBS)}")
-    module = cast(VerbModule, importlib.import_module(VERBS[name].module))
-    parser = verb_parser(name, module)
+    verb = VERBS[name]
+    parser = verb_parser(name, cast(Arguments, importlib.import_module(verb.module)))
     _refuse_unknown_flags(parser, name, arguments)
     args = parser.parse_args(arguments)
+    if args.settings_reader is not None:  # for its errors alone: a wrong value need not wait for torch either
+        args.settings_reader(args)
+    runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
     with ExitStack() as args.until_end:  # what is held for the length of the command
-        return module.run(args)
+        return runs.run(args)
 
 
 def _refuse_broken_text(arguments: Sequence[str]) -> None:
@@ -152,7 +174,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see `{self.prog} --help`")
 
 
-def verb_parser(name: str, module: VerbModule) -> argparse.ArgumentParser:
+def verb_parser(name: str, module: Arguments) -> argparse.ArgumentParser:
     """The parser of one verb, its examples at the end of its help."""
     examples = "\n".join(f"  {line.strip()}" for line in module.EXAMPLES.strip().splitlines())
     parser = _Parser(
@@ -162,6 +184,7 @@ def verb_parser(name: str, module: VerbModule) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation breaks the day a second flag starts like it
     )
+    parser.set_defaults(settings_reader=None)
     module.add_arguments(parser)
     parser.usage = " ".join(["%(prog)s", *map(_placeholder, parser._get_positional_actions()), "[options]"])
     return parser
