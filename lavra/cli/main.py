@@ -16,7 +16,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
@@ -25,6 +25,7 @@ from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, nearest
 from lavra.base.version import VERSION
 from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
+from lavra.cli.synonyms import is_flag, meant
 
 
 class Verb(NamedTuple):
@@ -204,11 +205,14 @@ def _refuse_unknown_flags(parser: argparse.ArgumentParser, verb: str, arguments:
         if argument == "--":
             return
         flag = argument.partition("=")[0]
-        if flag.startswith("--") and flag not in known:
-            hint = nearest(flag, known)
-            if "did you mean" not in hint:
-                hint = f"; `lavra {verb} --help` lists the flags"
-            raise ConfigError(f"unknown flag {flag}{hint}")
+        if is_flag(flag, known):
+            raise ConfigError(f"unknown flag {flag}; {_hint(flag, known, verb)}")
+
+
+def _hint(flag: str, known: Collection[str], verb: str) -> str:
+    close = nearest(flag, known)
+    near = close.removeprefix("; ") if "did you mean" in close else f"`lavra {verb} --help` lists the flags"
+    return meant(flag, known) or near
 
 
 def _interrupted(arguments: Sequence[str]) -> int:
