@@ -17,8 +17,9 @@ import numpy as np
 from random_model import VOCAB_SIZE, make_model
 from result import Result, print_table
 
+from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.load import load
-from lavra.api.serving import ServingCacheConfig, start_engine
+from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest
 from lavra.engine import Engine
 

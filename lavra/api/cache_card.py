@@ -14,9 +14,10 @@ from typing import Final, cast
 
 import torch
 
+from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.load import load
 from lavra.api.model import TextModel
-from lavra.api.serving import ServingCacheConfig, bytes_per_token, start_engine
+from lavra.api.serving import bytes_per_token, start_engine
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.base.ports import ForwardBatch, ForwardRow, Progress
@@ -26,7 +27,8 @@ from lavra.compression.folder import heldout_sample, write_identity, written_per
 from lavra.compression.measure import Answers, compare_answers
 from lavra.compression.samples import Asked, QualitySample
 from lavra.compression.texts import Texts
-from lavra.engine.runners.torch import CacheType, TorchRunner
+from lavra.engine.config import CacheType
+from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Encoder

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from lavra.adapt.inject import activate
 from lavra.adapt.peft_read import load_adapter
 from lavra.api.adapter import AdapterFolder, read_adapter
+from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.load import find_folder
 from lavra.api.model import TextModel
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.device import available_memory
-from lavra.base.errors import CheckpointError, ConfigError, InputError
+from lavra.base.errors import CheckpointError, InputError
 from lavra.base.files import hash_file
 from lavra.engine import DraftModel, Engine, EngineAdapter, EngineConfig
 from lavra.engine.runners.adapted import adapters_in, front_of, weights_version
 from lavra.engine.runners.fused import fuse
-from lavra.engine.runners.torch import CACHE_TYPES, TorchRunner
+from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
 from lavra.model.config import ModelConfig
@@ -35,30 +34,6 @@ logger = logging.getLogger(__name__)
 _SHARE = 0.125  # of the memory that is free now, at most: the rows that write may take as much again
 _CONTEXTS = 16  # of full length, at most: more than that is memory nobody asked for
 _LEAST_TOKENS = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServingCacheConfig:
-    """The key-value cache of an engine.
-
-    Attributes:
-        cache_tokens: tokens it holds, of all requests together; by default 16 full contexts, within an eighth of the
-            memory that is free (rows that write keep copies, which may take as much again).
-        cache_type: what a key or value is kept in: `model` (the type of the weights), `bf16`, `int8`.
-        block_size: tokens that are shared or freed together.
-    """
-
-    cache_tokens: int | None = None
-    cache_type: Literal["model", "bf16", "int8"] = "model"
-    block_size: int = 16
-
-    def __post_init__(self) -> None:
-        if self.block_size < 1 or self.block_size > 256:
-            raise ConfigError(f"block_size is {self.block_size}; give 1 to 256")
-        if self.cache_type not in CACHE_TYPES:
-            raise ConfigError(f"cache_type={self.cache_type!r} is unknown; known: {', '.join(CACHE_TYPES)}")
-        if self.cache_tokens is not None and self.cache_tokens < self.block_size:
-            raise ConfigError(f"cache_tokens is {self.cache_tokens}, under one block; give {self.block_size} or more")
 
 
 def start_engine(

@@ -35,6 +35,18 @@ class TrainingError(LavraError):
     """Training stopped: the loss is not a number, exploded, or the disk is full."""
 
 
+class DiskFullError(LavraError, OSError):
+    """What is written does not fit on its disk.
+
+    Attributes:
+        needs: how much is needed, as the message says it; empty where only the disk's end was met.
+    """
+
+    def __init__(self, message: str, needs: str = "") -> None:
+        super().__init__(message)
+        self.needs = needs
+
+
 class ResumeError(LavraError):
     """A run cannot be resumed here without changing its result."""
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lavra.base.disk import naming_full_disk
+
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
@@ -23,18 +25,23 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
     An existing `target` is replaced; between the two renames it is kept beside as `.old-*`, which
     `recover_folder` puts back if the process died just there.
+
+    Raises:
+        DiskFullError: the disk became full, whoever of the block's writers found out.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    recover_folder(target)
-    work = Path(tempfile.mkdtemp(prefix=f".tmp-{target.name}-", dir=target.parent))
-    work.chmod(0o755)  # mkdtemp makes 0700; an artifact is readable like any other file
+    with naming_full_disk(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        recover_folder(target)
+        work = Path(tempfile.mkdtemp(prefix=f".tmp-{target.name}-", dir=target.parent))
+        work.chmod(0o755)  # mkdtemp makes 0700; an artifact is readable like any other file
     try:
-        yield work
-        for path in sorted(work.rglob("*")):
-            if path.is_file():
-                _fsync(path)
-        _fsync(work)
-        _swap(work, target)
+        with naming_full_disk(target, lambda: folder_bytes(work)):
+            yield work
+            for path in sorted(work.rglob("*")):
+                if path.is_file():
+                    _fsync(path)
+            _fsync(work)
+            _swap(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -59,7 +66,16 @@ def recover_folder(target: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file atomically."""
+    """Write a small text file atomically.
+
+    Raises:
+        DiskFullError: the disk is full; what was at the path is still there.
+    """
+    with naming_full_disk(path):
+        _write_text(path, text)
+
+
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".tmp-{path.name}-", dir=path.parent)
     try:

@@ -7,7 +7,6 @@ because artifacts appear whole or not at all.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lavra.base.card import CARD_FILE
+from lavra.base.disk import naming_full_disk
 from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.lock import locked_file
 
 DEFAULT_WORKSPACE = "lavra-workspace"
 ENVIRONMENT_VARIABLE = "LAVRA_WORKSPACE"
@@ -28,12 +29,14 @@ class Workspace:
 
     Attributes:
         path: the workspace itself.
+        waits: whether `lock` waits for another process that holds it.
     """
 
     path: Path
+    waits: bool = False
 
     @classmethod
-    def open(cls, path: Path | str | None = None) -> Workspace:
+    def open(cls, path: Path | str | None = None, *, waits: bool = False) -> Workspace:
         """The workspace named here, else by `LAVRA_WORKSPACE`, else `./lavra-workspace`.
 
         Raises:
@@ -42,7 +45,7 @@ class Workspace:
         chosen = Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_WORKSPACE).expanduser()
         if chosen.exists() and not chosen.is_dir():
             raise InputError(f"{chosen} is a file, not a workspace folder; name another with --workspace")
-        return cls(chosen)
+        return cls(chosen, waits)
 
     @property
     def corpora(self) -> Path:
@@ -89,23 +92,14 @@ class Workspace:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the workspace for writing; the lock goes with the process, however it dies (`flock(2)`).
+        """Hold the workspace for writing; the lock goes with the process, however it dies.
 
         Raises:
-            InputError: another process holds it.
+            InputError: another process holds it, and `waits` is False.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise InputError(
-                    f"another lavra (process {holder}) is writing to {self.path}; "
-                    "wait for it to end or name another folder with --workspace"
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        with naming_full_disk(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with locked_file(
+            self.path / ".lock", self.path, wait=self.waits, remedy="name another folder with --workspace"
+        ):
             yield

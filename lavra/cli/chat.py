@@ -5,54 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import ContextLengthError
 from lavra.base.types import GenerateRequest, SamplingConfig
-from lavra.cli.flags import add_settings, read_settings
-
-HELP = """Talk with a model in the terminal. /clear forgets the conversation, /exit or Ctrl-D ends it, Ctrl-C ends an
-answer. A model without a chat template goes on with the text instead of answering it."""
-EXAMPLES = """
-lavra chat lavra-workspace/models/mine
-lavra chat models/assistant --temperature 0.7 --system "Answer in Portuguese."
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChatConfig:
-    """Settings of `lavra chat`.
-
-    Attributes:
-        model: folder of the model, or its id on the Hugging Face hub.
-        system: what the model is told before the conversation.
-        temperature: 0 is greedy.
-        top_p: keep the smallest set of tokens whose probability reaches this.
-        seed: makes answers repeatable.
-        max_tokens: most tokens of an answer.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
-        device: cpu, cuda, cuda:1, ...; the best there is unless given.
-    """
-
-    model: str
-    system: str | None = None
-    temperature: float = 0.7
-    top_p: float = 0.95
-    seed: int | None = None
-    max_tokens: int = 256
-    dtype: str | None = None
-    device: str | None = None
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model by place, everything else by flag."""
-    parser.add_argument(
-        "model", default=argparse.SUPPRESS, help="folder of the model, or its id on the Hugging Face hub"
-    )
-    add_settings(parser, ChatConfig, exclude=("model",))
+from lavra.cli.arguments.chat import ChatConfig
+from lavra.cli.flags import read_settings
 
 
 def run(args: argparse.Namespace) -> int:

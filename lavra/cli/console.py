@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from lavra.base.events import subscribed
 from lavra.base.units import format_duration, format_size
+from lavra.cli.streams import holds
 
 BAR_AFTER = 2.0  # seconds; what ends sooner needs no bar
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
@@ -149,4 +150,12 @@ def print_rows(rows: Sequence[tuple[str, str]], stream: TextIO | None = None) ->
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout, for scripts."""
-    print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+    print_json_line(value, indent=2, sort_keys=True)
+
+
+def print_json_line(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> None:
+    """One JSON object on one line of stdout; characters that its encoding does not have are escaped."""
+    text = json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False)
+    if not holds(sys.stdout, text):
+        text = json.dumps(value, indent=indent, sort_keys=sort_keys)
+    print(text, flush=True)

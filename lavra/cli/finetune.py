@@ -14,10 +14,6 @@ from lavra.api.load import find_folder
 from lavra.base.units import format_duration, format_size
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import (
-    add_destination,
-    add_json,
-    add_settings,
-    add_workspace,
     read_destination,
     read_settings,
     read_workspace,
@@ -26,34 +22,7 @@ from lavra.cli.next_step import after_samples
 from lavra.runs.finetune import FinetuneResult, Prepared, finetune, prepare
 from lavra.tasks.learning.settings import FinetuneConfig
 
-HELP = """Teach a model a task from labelled data: labels of texts and pairs (classify), named entities (tag), questions
-about passages (answer), multiple choice (choose), sentence embeddings (embed), reranking (rerank), conversations
-(chat), one text from another (rewrite).
-
-What is wrong with the data is listed with its lines before anything is trained. The result is a Hugging Face folder;
-with --method lora and its kin a PEFT adapter."""
-
-EXAMPLES = """
-lavra finetune minilm-folder --task classify --data reviews.csv
-lavra finetune minilm-folder --task tag --data lener-br/ --epochs 4
-lavra finetune lavra-workspace/models/mine --task chat --data chats.jsonl --method lora --rank 16
-lavra finetune minilm-folder --task embed --data pairs.jsonl --name my-encoder
-lavra finetune minilm-folder --task classify --data glue/CoLA --no-header --columns text=4 label=2 --check
-"""
-
-RESUME = "run the command again to go on from a checkpoint, where one was saved"
-
 _SHOWN_SCORES = 8
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
-    parser.add_argument("model", help="folder of the model to start from, or its id on the Hugging Face hub")
-    parser.add_argument("--check", action="store_true", help="say what is wrong with the data and stop there")
-    add_destination(parser, "model")
-    add_workspace(parser)
-    add_json(parser)
-    add_settings(parser, FinetuneConfig)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lavra.base.card import CARD_FILE
 from lavra.base.config import add_flags, from_flags
 from lavra.base.errors import InputError
+from lavra.base.lock import locked
 from lavra.base.workspace import Workspace
 
 T = TypeVar("T")
@@ -20,6 +22,7 @@ def add_settings(parser: argparse.ArgumentParser, cls: type, *, exclude: Collect
     """`--config FILE` and one flag for every field of a settings dataclass."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="read settings from a YAML file; flags win over it")
     add_flags(parser, cls, exclude=exclude)
+    parser.set_defaults(settings_reader=partial(read_settings, cls))
 
 
 def read_settings(cls: type[T], args: argparse.Namespace) -> T:
@@ -29,6 +32,7 @@ def read_settings(cls: type[T], args: argparse.Namespace) -> T:
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:
     """`--workspace FOLDER`."""
+    _add_wait(parser)
     parser.add_argument(
         "--workspace",
         type=Path,
@@ -39,7 +43,7 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 
 def read_workspace(args: argparse.Namespace) -> Workspace:
     """The workspace that was named, or the usual one."""
-    return Workspace.open(args.workspace)
+    return Workspace.open(args.workspace, waits=args.wait)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -55,13 +59,20 @@ def add_destination(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.add_argument("--replace", action="store_true", help=f"replace a {kind} of that name")
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """`--wait`, for a verb whose result is one file."""
+    _add_wait(parser)
+
+
 def read_destination(args: argparse.Namespace, workspace: Workspace, folder: str, default_name: str) -> Path:
-    """The folder to write an artifact to.
+    """The folder to write an artifact to, which no other process writes to until this command ends.
 
     Raises:
-        InputError: it holds something lavra did not write, or an artifact and `--replace` was not given.
+        InputError: it holds something lavra did not write, or an artifact and `--replace` was not given, or another
+            process is writing to it and `--wait` was not given.
     """
     target: Path = args.out or workspace.path / folder / _safe(args.name or default_name)
+    hold_until_end(args, target)
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return target
     if not (target / CARD_FILE).exists():
@@ -69,6 +80,21 @@ def read_destination(args: argparse.Namespace, workspace: Workspace, folder: str
     if not args.replace:
         raise InputError(f"{target} exists; choose another --name, or say --replace")
     return target
+
+
+def hold_until_end(args: argparse.Namespace, target: Path) -> None:
+    """Be the only process that writes to a path, until this command ends.
+
+    Raises:
+        InputError: another process is writing to it and `--wait` was not given.
+    """
+    args.until_end.enter_context(locked(target, wait=args.wait, remedy="name another place with --out"))
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for another lavra that writes to the same place, instead of an error"
+    )
 
 
 def _safe(name: str) -> str:

@@ -7,31 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from lavra.cli.console import Unit, meter, print_json, stages_shown
-from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
+from lavra.cli.flags import read_settings, read_workspace
 from lavra.data.pretraining.inspect import InspectedToken, Side, inspect_rows
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import run_stages
 from lavra.pipeline.stages.prepare import open_tokens, prepare_stages
 from lavra.tokens import Tokenizer
-
-HELP = """Print what a training step would see: every token, the label it should predict, its weight in the loss,
-its position and its document, for the same text and settings as `lavra up` or `lavra pretrain`."""
-
-EXAMPLES = """
-lavra inspect-batch
-lavra inspect-batch --family t5 --index 7
-lavra inspect-batch --text ~/texts --rows 2 --json
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
-    parser.add_argument("--index", type=int, default=0, metavar="N", help="number of the micro-batch (default: 0)")
-    parser.add_argument("--rows", type=int, default=1, metavar="N", help="rows to print (default: 1)")
-    add_settings(parser, UpConfig)
-    add_workspace(parser)
-    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

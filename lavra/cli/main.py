@@ -1,9 +1,12 @@
 """`lavra VERB ...`: finds the verb, runs it, and turns what went wrong into one line.
 
-The verbs are one table, and a verb's module is imported when it is asked for, so that `lavra --help` answers at once
-and no verb pays for another's imports.  A verb module has `HELP` (what it does), `EXAMPLES` (commands to copy),
-`add_arguments(parser)` and `run(args) -> exit status`; and `RESUME` where the same command
-goes on after Ctrl-C.
+The verbs are one table, and a verb's modules are imported when it is asked for, so that `lavra --help` answers at once
+and no verb pays for another's imports.  A verb is two modules:
+
+- `cli/arguments/VERB.py` says what it takes: `HELP` (what it does), `EXAMPLES` (commands to copy),
+  `add_arguments(parser)`, and `RESUME` where Ctrl-C and the same command go on.  It reaches no torch, so that flags and
+  their values are checked in an instant.
+- `cli/VERB.py` has `run(args) -> exit status`.
 """
 
 from __future__ import annotations
@@ -13,45 +16,60 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
 
+from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, SavedInterrupt, nearest
 from lavra.base.version import VERSION
+from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
+from lavra.cli.synonyms import is_flag, meant
 
 
 class Verb(NamedTuple):
-    """Where a verb lives, and what it does in a few words (so that the overview need not load it)."""
+    """Where a verb lives, and what it does in a few words (so that the overview need not load it).
+
+    Attributes:
+        module: says what the verb takes, without importing torch.
+        summary: of what it does.
+        runs_in: module with its `run`, imported when the flags have been read; the same one unless given.
+    """
 
     module: str
     summary: str
+    runs_in: str = ""
+
+
+def _verb(name: str, summary: str, runs_in: str = "") -> Verb:
+    return Verb(f"lavra.cli.arguments.{name}", summary, f"lavra.cli.{runs_in or name}")
 
 
 VERBS: Mapping[str, Verb] = {
-    "up": Verb("lavra.cli.up", "from a folder of text to a model that completes it, with a report"),
-    "corpus": Verb("lavra.cli.corpus", "read, clean, deduplicate and split text"),
-    "tokenizer": Verb("lavra.cli.tokenizer", "train a tokenizer on a corpus"),
-    "pretrain": Verb("lavra.cli.pretrain", "train a model of any of the five families from scratch"),
-    "finetune": Verb("lavra.cli.finetune", "teach a model a task from labelled data"),
-    "distill": Verb("lavra.cli.distill", "a smaller student of a finetuned model, taught by it"),
-    "answers": Verb("lavra.cli.answers", "what a teacher writes, in a file for a student to learn from"),
-    "predict": Verb("lavra.cli.predict", "ask a finetuned model about texts, or about a file of them"),
-    "compress": Verb("lavra.cli.compress", "make a model smaller, with a card that says what it cost"),
-    "generate": Verb("lavra.cli.generate", "complete a prompt, as it is written"),
-    "prompt": Verb("lavra.cli.prompt", "render, inspect, compare and test prompts kept as files"),
-    "chat": Verb("lavra.cli.chat", "talk with a model in the terminal"),
-    "serve": Verb("lavra.cli.serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
-    "doctor": Verb("lavra.cli.doctor", "check a configuration before hours are spent on it"),
-    "inspect-batch": Verb("lavra.cli.inspect_batch", "show each token of a batch with its label and loss weight"),
+    "up": _verb("up", "from a folder of text to a model that completes it, with a report"),
+    "corpus": _verb("corpus", "read, clean, deduplicate and split text"),
+    "tokenizer": _verb("tokenizer", "train a tokenizer on a corpus"),
+    "pretrain": _verb("pretrain", "train a model of any of the five families from scratch", runs_in="up"),
+    "finetune": _verb("finetune", "teach a model a task from labelled data"),
+    "distill": _verb("distill", "a smaller student of a finetuned model, taught by it"),
+    "answers": _verb("answers", "what a teacher writes, in a file for a student to learn from"),
+    "predict": _verb("predict", "ask a finetuned model about texts, or about a file of them"),
+    "compress": _verb("compress", "make a model smaller, with a card that says what it cost"),
+    "generate": _verb("generate", "complete a prompt, as it is written"),
+    "prompt": _verb("prompt", "render, inspect, compare and test prompts kept as files"),
+    "chat": _verb("chat", "talk with a model in the terminal"),
+    "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
+    "doctor": _verb("doctor", "check a configuration before hours are spent on it"),
+    "inspect-batch": _verb("inspect_batch", "show each token of a batch with its label and loss weight"),
 }
 
 EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two: 128 + the signal, as shells do
 NO_RESUME = "nothing half-written is left; run the command again to start over"
 
 
-class VerbModule(Protocol):
-    """What a verb's module offers."""
+class Arguments(Protocol):
+    """What the first module of a verb offers."""
 
     HELP: str
     EXAMPLES: str
@@ -59,6 +77,10 @@ class VerbModule(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what the verb takes."""
         ...
+
+
+class Runs(Protocol):
+    """What the second module of a verb offers."""
 
     def run(self, args: argparse.Namespace) -> int:
         """Do it; the exit status."""
@@ -71,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     `LAVRA_DEBUG=1` shows the traceback behind an error.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with _warnings_on_stderr():
+    with usable_streams(), _warnings_on_stderr():
         try:
             status = _dispatch(arguments)
             sys.stdout.flush()  # here rather than at exit, where a closed pipe would be reported as a crash
@@ -80,17 +102,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as interrupt:
             status = _interrupted(arguments, interrupt)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whatever is still buffered goes nowhere
             status = EXIT_BROKEN_PIPE
         except (LavraError, OSError) as error:
             if os.environ.get("LAVRA_DEBUG") == "1":
                 raise
             _complain("error", _one_line(error))
             status = EXIT_ERROR
+        discard_unwritable()
     return status
 
 
 def _dispatch(arguments: list[str]) -> int:
+    _refuse_broken_text(arguments)
     if not arguments:
         print(overview(), file=sys.stderr)
         return EXIT_ERROR
@@ -110,10 +133,26 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     if name not in VERBS:
         what = "flag" if name.startswith("-") else "verb"
         raise ConfigError(f"unknown {what} {name!r}{nearest(name, VERBS)}")
-    module = cast(VerbModule, importlib.import_module(VERBS[name].module))
-    parser = verb_parser(name, module)
+    verb = VERBS[name]
+    parser = verb_parser(name, cast(Arguments, importlib.import_module(verb.module)))
     _refuse_unknown_flags(parser, name, arguments)
-    return module.run(parser.parse_args(arguments))
+    args = parser.parse_args(arguments)
+    if args.settings_reader is not None:  # for its errors alone: a wrong value need not wait for torch either
+        args.settings_reader(args)
+    runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
+    with ExitStack() as args.until_end:  # what is held for the length of the command
+        return runs.run(args)
+
+
+def _refuse_broken_text(arguments: Sequence[str]) -> None:
+    """A file may be named by any bytes; a text has to be text, and no tokenizer reads anything else."""
+    for argument in arguments:
+        shown = argument.encode("utf-8", "backslashreplace").decode()
+        if shown != argument and not os.path.lexists(argument):
+            raise ConfigError(
+                f"argument {shown!r} is not text in {sys.getfilesystemencoding()}, the encoding of this shell, and "
+                "names no file; write it in that encoding, or put it into a file"
+            )
 
 
 def overview() -> str:
@@ -136,7 +175,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see `{self.prog} --help`")
 
 
-def verb_parser(name: str, module: VerbModule) -> argparse.ArgumentParser:
+def verb_parser(name: str, module: Arguments) -> argparse.ArgumentParser:
     """The parser of one verb, its examples at the end of its help."""
     examples = "\n".join(f"  {line.strip()}" for line in module.EXAMPLES.strip().splitlines())
     parser = _Parser(
@@ -146,6 +185,7 @@ def verb_parser(name: str, module: VerbModule) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation breaks the day a second flag starts like it
     )
+    parser.set_defaults(settings_reader=None)
     module.add_arguments(parser)
     parser.usage = " ".join(["%(prog)s", *map(_placeholder, parser._get_positional_actions()), "[options]"])
     return parser
@@ -165,11 +205,14 @@ def _refuse_unknown_flags(parser: argparse.ArgumentParser, verb: str, arguments:
         if argument == "--":
             return
         flag = argument.partition("=")[0]
-        if flag.startswith("--") and flag not in known:
-            hint = nearest(flag, known)
-            if "did you mean" not in hint:
-                hint = f"; `lavra {verb} --help` lists the flags"
-            raise ConfigError(f"unknown flag {flag}{hint}")
+        if is_flag(flag, known):
+            raise ConfigError(f"unknown flag {flag}; {_hint(flag, known, verb)}")
+
+
+def _hint(flag: str, known: Collection[str], verb: str) -> str:
+    close = nearest(flag, known)
+    near = close.removeprefix("; ") if "did you mean" in close else f"`lavra {verb} --help` lists the flags"
+    return meant(flag, known) or near
 
 
 def _interrupted(arguments: Sequence[str], interrupt: KeyboardInterrupt) -> int:
@@ -185,6 +228,11 @@ def _interrupted(arguments: Sequence[str], interrupt: KeyboardInterrupt) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
+        if is_of_output(error):
+            return f"standard output: {error.strerror}"
+        reason = full_disk_reason(error)
+        if reason is not None and error.filename:
+            return full_disk_message(Path(os.fsdecode(error.filename)), reason)
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
 

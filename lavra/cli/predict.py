@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
-from lavra.cli.console import Unit, meter, print_json
-from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.cli.arguments.predict import PredictSettings
+from lavra.cli.console import Unit, meter, print_json, print_json_line
+from lavra.cli.flags import hold_until_end, read_settings
 from lavra.data.labelled.columns import column_roles
 from lavra.data.labelled.problems import DataReport, data_report
 from lavra.data.labelled.reading import read_samples
@@ -32,72 +32,14 @@ from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.predicting.predictor import HeadedPredictor
 from lavra.tasks.predicting.remembering import RememberingModel
 from lavra.tasks.spec import AskOptions, TaskSpec
-from lavra.tasks.table import Task, head_of, task_named
-
-HELP = """Ask a model that lavra finetune made (or any of Hugging Face's with such a head) about texts, or about every
-sample of a file: labels or numbers (classify), named entities (tag), answers (answer), endings (choose), ranks
-(rerank).
-
-Texts are answered in a table: each by itself (classify, tag); question and passage (answer); a beginning and its
-endings (choose); a query and what may fit (rerank). A file is answered with one line of JSON a sample, and scored
-where its labels are known."""
-
-EXAMPLES = """
-lavra predict models/reviews "a lovely film" "never again"
-lavra predict models/entailment "it rains" "it is wet" --pair
-lavra predict models/lener "O Tribunal de Justiça julgou em Lisboa."
-lavra predict models/squad "Who wrote it?" "The book was written by Ana."
-lavra predict models/reviews --input test.csv --out predicted.jsonl
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictSettings:
-    """Settings of `lavra predict`.
-
-    Attributes:
-        task: classify, tag, answer, choose or rerank; what the model was made for unless given.
-        input: a file of samples, labelled or not: jsonl, json, csv, tsv, parquet, for tag also CoNLL.
-        out: write the lines to this file.
-        replace: write it though it exists.
-        columns: which column of the file is what, as role=column, such as text=review.
-        header: whether the first row of a csv or tsv file names its columns; else they are called 1, 2, ...
-        pair: classify: the two texts are one pair.
-        truncate: read only the beginning of what is too long, and say so, instead of an error.
-        allow_none: answer: a passage may have no answer.
-        base: of an adapter, the model it belongs to, where that is not where its folder says.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
-        device: cpu, cuda, cuda:1, ...; the best there is unless given.
-    """
-
-    task: Task | None = None
-    input: Path | None = None
-    out: Path | None = None
-    replace: bool = False
-    columns: tuple[str, ...] = ()
-    header: bool = True
-    pair: bool = False
-    truncate: bool = False
-    allow_none: bool = False
-    base: str | None = None
-    dtype: str | None = None
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        column_roles(self.columns)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Model and texts by place, everything else by flag."""
-    parser.add_argument("model", help="folder of a model with a head or of an adapter, or its id on the hub")
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to ask about; or --input")
-    add_json(parser)
-    add_settings(parser, PredictSettings)
+from lavra.tasks.table import head_of, task_named
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask and show."""
     settings = read_settings(PredictSettings, args)
+    if settings.out is not None:
+        hold_until_end(args, settings.out)
     _check(settings, args.texts)
     model = load(args.model, dtype=settings.dtype, device=settings.device, base=settings.base)
     task = _task(model, settings)
@@ -178,7 +120,7 @@ def _file(model: TextModel, task: TaskSpec, path: Path, settings: PredictSetting
         return
     if settings.out is None:
         for line in lines:
-            print(json.dumps(line, ensure_ascii=False))
+            print_json_line(line)
     _show(scores, note, lines, settings.out)
 
 

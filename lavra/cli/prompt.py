@@ -9,8 +9,6 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
@@ -21,13 +19,13 @@ from lavra.api.model import TextModel
 from lavra.base.convert import default_of, setting_fields
 from lavra.base.errors import ConfigError, nearest
 from lavra.base.ports import Progress
+from lavra.cli.arguments.prompt import PromptSettings
 from lavra.cli.console import Unit, meter, print_json, print_rows
-from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.cli.flags import read_settings
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Decoder
-from lavra.prompts.answer import AnswerConfig, Answerer, Answering
+from lavra.prompts.answer import AnswerConfig, Answerer
 from lavra.prompts.budget import Budget, LeftOut, fit_shots
-from lavra.prompts.calibrate import LabelScoring
 from lavra.prompts.compare import PairResult, PromptComparison, compare
 from lavra.prompts.cost import Price
 from lavra.prompts.expectations import run_tests
@@ -38,52 +36,7 @@ from lavra.prompts.prompt_file import read_examples, read_prompt
 from lavra.prompts.records import compared_record, inspected_record, rendered_record, tested_record
 from lavra.prompts.shots import ShotConfig, ShotPool
 
-HELP = """Prompts as files: `render` fills one in, `inspect` says where its tokens go, `compare` holds several against a
-labelled set (JSON lines: the variables by name, and `expected` or `label`), `test` puts its own examples to a model and
-ends with status 1 when one fails."""
-EXAMPLES = """
-lavra prompt render sentiment.yaml --var review="A fine film." --shots 4 --select balanced
-lavra prompt inspect sentiment.yaml --model lavra-workspace/models/mine --shots 8 --price.input 0.15 --price.output 0.6
-lavra prompt compare v1.yaml v2.yaml --data reviews.jsonl --model gpt2-folder --shots 4 --calibrate
-lavra prompt test sentiment.yaml --model gpt2-folder --shots 4 --select nearest --json
-"""
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptSettings(ShotConfig):
-    """Settings of `lavra prompt`, beside those of shots; those an action does not look at are refused.
-
-    Attributes:
-        var: values of variables, as name=value; repeat it for each.
-        pool: choose shots from this file of JSON lines instead of the prompt's own examples.
-        model: folder of the model, or its id on the Hugging Face hub.
-        context: most tokens of prompt and answer; the model's own unless given.
-        strict: a shot that does not fit is an error.
-        data: the labelled set, one JSON object a line.
-        answer: write, or score (choose the likeliest label); score where the prompt has labels unless given.
-        scoring: of a label, sum (its log-probability), mean (that of a token) or pmi (less that after the domain).
-        calibrate: divide out what is answered where there is nothing to answer.
-        answer_seed: of answers that are drawn, where the prompt has a temperature.
-        price: what tokens cost.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
-        device: cpu, cuda, cuda:1, ...; the best there is unless given.
-    """
-
-    var: tuple[str, ...] = ()
-    pool: Path | None = None
-    model: str | None = None
-    context: int | None = None
-    strict: bool = False
-    data: Path | None = None
-    answer: Answering | None = None
-    scoring: LabelScoring = LabelScoring.SUM
-    calibrate: bool = False
-    answer_seed: int = 0
-    price: Price = field(default_factory=Price)
-    dtype: str | None = None
-    device: str | None = None
 
 
 class Action(NamedTuple):
@@ -92,17 +45,6 @@ class Action(NamedTuple):
     run: Callable[[Sequence[str], PromptSettings, bool], int]
     unused: frozenset[str]
     many: bool = False
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do and the files by place, everything else by flag."""
-    parser.add_argument("action", help="render, inspect, compare or test")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a prompt, as YAML; for compare several")
-    parser.add_argument(
-        "--var", action="append", default=argparse.SUPPRESS, metavar="NAME=VALUE", help="a variable; repeat it for each"
-    )
-    add_json(parser)
-    add_settings(parser, PromptSettings, exclude=("var",))
 
 
 def run(args: argparse.Namespace) -> int:

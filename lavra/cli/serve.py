@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.fill import mask_filler
 from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
-from lavra.api.serving import ServingCacheConfig, add_adapters, fused_model, start_engine
+from lavra.api.serving import add_adapters, fused_model, start_engine
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
-from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.cli.arguments.serve import ServeSettings
+from lavra.cli.console import print_json_line
+from lavra.cli.flags import read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
 from lavra.model.transformer import Encoder
@@ -29,56 +31,6 @@ try:
     from lavra.server.run import free_port, serve
 except ImportError as missing:  # only the server needs them
     raise MissingDependencyError(missing.name or "fastapi", "lavra serve", "serve") from missing
-
-HELP = """Serve models over HTTP: OpenAI's endpoints, tokens and scores, Prometheus metrics, and a chat page at /.
-
-Listens on this machine only unless --host says otherwise. Stops with Ctrl-C, after the running requests."""
-EXAMPLES = """
-lavra serve lavra-workspace/models/mine
-lavra serve chat=models/mine embed=models/minilm --port 8080
-LAVRA_API_KEYS=secret lavra serve models/mine --host 0.0.0.0
-lavra serve models/mine --traces http://127.0.0.1:4318
-lavra serve models/mine --adapter poems=adapters/poems --adapter letters=adapters/letters
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
-    """Settings of `lavra serve`: the server's, the engine's and the cache's.
-
-    Attributes:
-        key_file: file with one API key a line; LAVRA_API_KEYS, separated by commas, is read too.
-        adapter: adapters over the one model that is served, each a model name of its own.
-        draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
-        draft_tokens: tokens it guesses at once.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
-        device: cpu, cuda, cuda:1, ...; the best there is unless given.
-    """
-
-    key_file: Path | None = None
-    adapter: tuple[str, ...] = ()
-    draft: str | None = None
-    draft_tokens: int = 4
-    dtype: str | None = None
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        for part in (ServeConfig, EngineConfig, ServingCacheConfig):
-            part.__post_init__(self)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Models by place, everything else by flag; keys never on the command line, where others can read them."""
-    parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
-    add_json(parser)
-    parser.add_argument(
-        "--adapter",
-        action="append",
-        default=argparse.SUPPRESS,
-        metavar="NAME=FOLDER",
-        help="an adapter over the model, which requests choose by its name; may be given several times",
-    )
-    add_settings(parser, ServeSettings, exclude=("api_keys", "adapter"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -220,7 +172,7 @@ def read_keys(path: Path | None) -> tuple[str, ...]:
 def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
     """Say where it listens; after that only errors are written."""
     if as_json:
-        print(json.dumps({"url": url, "models": [model.name for model in models]}), flush=True)
+        print_json_line({"url": url, "models": [model.name for model in models]})
         return
     for model in models:
         print(f"model    {model.name}: {_abilities(model)}", file=sys.stderr)

@@ -15,10 +15,6 @@ from lavra.base.files import atomic_folder
 from lavra.base.workspace import Workspace
 from lavra.cli.console import Meter, Unit, meter, print_json, print_rows
 from lavra.cli.flags import (
-    add_destination,
-    add_json,
-    add_settings,
-    add_workspace,
     read_destination,
     read_settings,
     read_workspace,
@@ -26,27 +22,7 @@ from lavra.cli.flags import (
 from lavra.text import Corpus
 from lavra.tokens import RoundTripReport, Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
 
-HELP = """Train a tokenizer on the training documents of a corpus: byte-level BPE, WordPiece or Unigram.
-
-Without a corpus it takes the newest one of the workspace. The result is a Hugging Face folder, and it is tried on
-held-out documents: how many bytes a token carries, and whether every text comes back."""
-
-EXAMPLES = """
-lavra tokenizer
-lavra tokenizer lavra-workspace/corpora/mine --vocab-size 16384 --pattern llama3
-lavra tokenizer --kind wordpiece --lowercase --name bert-words
-"""
-
 NUM_TRIED = 200  # held-out documents
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
-    parser.add_argument("corpus", nargs="?", type=Path, metavar="CORPUS", help="a folder that `lavra corpus` wrote")
-    add_destination(parser, "tokenizer")
-    add_workspace(parser)
-    add_json(parser)
-    add_settings(parser, TokenizerConfig)
 
 
 def run(args: argparse.Namespace) -> int:

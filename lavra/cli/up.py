@@ -11,43 +11,13 @@ import time
 
 from lavra.base.units import format_duration
 from lavra.cli.console import Unit, meter, print_json, stages_shown
-from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
+from lavra.cli.flags import read_settings, read_workspace
 from lavra.cli.next_step import after_writing
 from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.training import take_part
 from lavra.pipeline.up import UpResult, run_up
-
-HELP = """Read text, train a tokenizer and a model on it, measure them on text held out, and write a report.
-
-Without --text it reads the Python standard library of this machine. What has not changed since the last run is reused;
-after Ctrl-C the next run goes on where this one stopped."""
-
-EXAMPLES = """
-lavra up
-lavra up --text ~/texts --budget 30m
-lavra up --family bert --budget 10m
-lavra up --config run.yaml --workspace /data/lavra
-"""
-
-RESUME = "finished stages are kept; run the same command again to go on after them"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
-    add_settings(parser, UpConfig)
-    parser.add_argument(
-        "--allow-drift", action="store_true", help="resume although torch, instruction set or threads changed"
-    )
-    parser.add_argument(
-        "--serve",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="end with a server (default: where a terminal shows its address)",
-    )
-    add_workspace(parser)
-    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from lavra.base.disk import naming_full_disk
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
 from lavra.base.ports import LanguageModel, Progress
@@ -201,7 +202,7 @@ class _Journal:
 
     def append(self, numbers: Sequence[int]) -> None:
         """Keep the rows of these prompts, on disk when this returns."""
-        with self._part.open("a", encoding="utf-8") as file:
+        with naming_full_disk(self._part), self._part.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in self._lines(numbers))
             file.flush()
             os.fsync(file.fileno())

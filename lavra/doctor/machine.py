@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from lavra.base.checks import Check
 from lavra.base.device import find_compiler
+from lavra.base.disk import free_bytes
 from lavra.base.units import format_size
 
 _LEAST_DISK: Final = 1_000_000_000  # bytes
@@ -64,8 +64,7 @@ def compiler_check(machine: Machine) -> Check | None:
 
 def disk_check(machine: Machine) -> Check:
     """Whether the disk of the workspace, which need not be there yet, has room."""
-    folders = (machine.workspace, *machine.workspace.resolve().parents)
-    free = shutil.disk_usage(next(folder for folder in folders if folder.exists())).free
+    free = free_bytes(machine.workspace)
     enough = free >= _LEAST_DISK
     return Check(
         name="disk",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from lavra.base.errors import ConfigError
+
+CacheType = Literal["model", "bf16", "int8"]
+"""What a runner keeps keys and values in; `model` is the type of the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

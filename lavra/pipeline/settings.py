@@ -8,10 +8,9 @@ from typing import Any, Final, Literal
 
 from lavra.base.config import Duration, to_mapping
 from lavra.base.errors import ConfigError, nearest
-from lavra.model import preset
 from lavra.model.config import Kind
-from lavra.model.families import DEFAULT_FAMILY, family_names
-from lavra.pipeline.objective import Noise
+from lavra.model.families import DEFAULT_FAMILY, family_names, preset
+from lavra.pipeline.noise import Noise
 from lavra.text import Source, as_source, stdlib_source
 from lavra.train import Parallel
 

@@ -27,7 +27,8 @@ from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Model, build_model
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.heldout import fill_holes, sample_documents, score_documents
-from lavra.pipeline.objective import Noise, make_objective
+from lavra.pipeline.noise import Noise
+from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stages.prepare import open_tokens
 from lavra.tokens import Tokenizer

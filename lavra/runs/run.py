@@ -26,6 +26,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from torch import nn
 
 from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.disk import require_room
 from lavra.base.errors import ResumeError
 from lavra.base.files import atomic_folder, write_text
 from lavra.base.ports import Hook, Progress
@@ -161,10 +162,12 @@ def carry_out(
         hooks: called in training, beside those that write `metrics.jsonl` and show progress.
 
     Raises:
+        DiskFullError: checkpoint and result would not fit.
         TrainingError: the loss is not finite or exploded.
         ResumeError: the scratch folder holds a stopped run of another model, other data or other settings.
     """
     refuse_other_start(destination.scratch, run.recipe.module())
+    require_room(destination.scratch, bytes_written(run.recipe.module()), "the run, checkpoint and model,")
     progress("score before", 0, None)
     before = run.before()
     result = _train(run, destination.scratch, progress, hooks)
@@ -173,6 +176,12 @@ def carry_out(
     destination.keep(run.artifact(outcome))
     destination.sweep()
     return outcome
+
+
+def bytes_written(module: nn.Module) -> int:
+    """Bytes that a run puts on the disk at least: a checkpoint of what is trained, AdamW's two moments, the result."""
+    trained = sum(parameter.nbytes for parameter in module.parameters() if parameter.requires_grad)
+    return (1 + 2 + 1) * trained
 
 
 def refuse_other_start(scratch: Path, module: nn.Module) -> None:

@@ -7,7 +7,6 @@ and random numbers need no state: they are pure functions of (seed, step).
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lavra.base.errors import ResumeError, TrainingError
+from lavra.base.disk import free_bytes, require_room
+from lavra.base.errors import DiskFullError, ResumeError, TrainingError
 from lavra.base.files import atomic_folder, read_json, write_json
 from lavra.train.shards import copy_into, whole
 
@@ -110,18 +109,15 @@ def save_checkpoint(
         return target
     size = sum(tensor.nbytes for tensor in (*weights.values(), *state.values()))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _require_space(folder, size)
+        require_room(folder, size + size // 20, "a checkpoint")
         with atomic_folder(target) as work:
             save_file(weights, work / _WEIGHTS)
             save_file(state, work / _OPTIMIZER)
             write_json(
                 work / _STATE, {"progress": asdict(progress), "settings": dict(settings), "machine": dict(machine)}
             )
-    except (OSError, SafetensorError) as error:
-        if _is_disk_full(error):
-            raise TrainingError(_disk_full_message(folder, size)) from error
-        raise
+    except DiskFullError as error:
+        raise TrainingError(_disk_full_message(folder, size)) from error
     for old in checkpoint_folders(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -220,21 +216,10 @@ def _changed(saved: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
     return rows
 
 
-def _require_space(folder: Path, size: int) -> None:
-    if shutil.disk_usage(folder).free < size * 1.05:
-        raise OSError(errno.ENOSPC, "not enough space for the checkpoint")
-
-
-def _is_disk_full(error: Exception) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return "No space left" in str(error) or "quota" in str(error).lower()
-
-
 def _disk_full_message(folder: Path, size: int) -> str:
     complete = checkpoint_folders(folder)
     last = f"the last good checkpoint is {complete[-1]}" if complete else "no checkpoint had been written yet"
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     return (
         f"the disk is full: a checkpoint needs {size / 1e6:.1f} MB and {folder} has {free / 1e6:.1f} MB free; "
         f"{last}; free some space and start again to resume from it"

@@ -8,8 +8,45 @@ from enum import Enum
 from typing import Literal
 
 from lavra.base.errors import ConfigError
-from lavra.train.optim import OptimizerConfig
 from lavra.train.schedule import ScheduleConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Which optimizer, and how hard it pushes.
+
+    Attributes:
+        kind: `muon` (matrices by Muon, the rest by AdamW) or `adamw`.
+        learning_rate: peak, of the block matrices.
+        embedding_learning_rate: peak, of embeddings, head, norms and biases; the same when absent.
+        weight_decay: decoupled, per unit of learning rate, on matrices.
+        beta1: decay of AdamW's first moment.
+        beta2: decay of AdamW's second moment.
+        eps: AdamW's guard against division by zero.
+        momentum: Muon's, in Nesterov form.
+    """
+
+    kind: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = 5e-3
+    embedding_learning_rate: float | None = None
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    momentum: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("muon", "adamw"):
+            raise ConfigError(f"optimizer.kind is {self.kind!r}; known: adamw, muon")
+        for name in ("learning_rate", "embedding_learning_rate", "eps"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"optimizer.{name} is {value}; give a positive number such as 0.001")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"optimizer.weight_decay is {self.weight_decay}; give 0 or a positive number such as 0.1")
+        for name in ("beta1", "beta2", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"optimizer.{name} is {getattr(self, name)}, outside 0 <= x < 1")
 
 
 class Parallel(Enum):

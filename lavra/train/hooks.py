@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lavra.base.disk import naming_full_disk
 from lavra.base.errors import MissingDependencyError
 
 
@@ -21,6 +22,7 @@ class JsonlHook:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         torn = path.exists() and not _ends_with_newline(path)
         self._file = path.open("a", encoding="utf-8", buffering=1)
@@ -44,7 +46,8 @@ class JsonlHook:
         self._file.close()
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        with naming_full_disk(self._path):
+            self._file.write(json.dumps(row) + "\n")
 
 
 def _ends_with_newline(path: Path) -> bool:

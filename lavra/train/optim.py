@@ -10,60 +10,20 @@ Weight decay touches matrices only: decaying a norm's gain or a bias pulls towar
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lavra.base.errors import ConfigError
+from lavra.train.config import OptimizerConfig
 from lavra.train.shards import cut_like, whole
 
 # Quintic iteration of Jordan et al. 2024: coefficients that maximise the slope at zero while keeping singular
 # values within about 0.7..1.2 after five steps.
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """Which optimizer, and how hard it pushes.
-
-    Attributes:
-        kind: `muon` (matrices by Muon, the rest by AdamW) or `adamw`.
-        learning_rate: peak, of the block matrices.
-        embedding_learning_rate: peak, of embeddings, head, norms and biases; the same when absent.
-        weight_decay: decoupled, per unit of learning rate, on matrices.
-        beta1: decay of AdamW's first moment.
-        beta2: decay of AdamW's second moment.
-        eps: AdamW's guard against division by zero.
-        momentum: Muon's, in Nesterov form.
-    """
-
-    kind: Literal["muon", "adamw"] = "muon"
-    learning_rate: float = 5e-3
-    embedding_learning_rate: float | None = None
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
-    momentum: float = 0.95
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("muon", "adamw"):
-            raise ConfigError(f"optimizer.kind is {self.kind!r}; known: adamw, muon")
-        for name in ("learning_rate", "embedding_learning_rate", "eps"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"optimizer.{name} is {value}; give a positive number such as 0.001")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ConfigError(f"optimizer.weight_decay is {self.weight_decay}; give 0 or a positive number such as 0.1")
-        for name in ("beta1", "beta2", "momentum"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"optimizer.{name} is {getattr(self, name)}, outside 0 <= x < 1")
 
 
 class Muon(torch.optim.Optimizer):

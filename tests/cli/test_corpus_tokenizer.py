@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import tokenizers
 
 from lavra.base.card import read_card
+from lavra.base.lock import locked
 from lavra.cli.main import main
 from lavra.text import Corpus
 from lavra.tokens import Tokenizer
@@ -114,3 +116,15 @@ def test_mistakes_are_named(
     assert captured.err.startswith("lavra: error: ")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_two_commands_never_write_to_one_place(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "out" / "made"
+    command = ["corpus", str(texts), "--out", str(made)]
+    with locked(made):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert f"(process {os.getpid()}) is writing to {made}; wait for it to end (--wait does that)" in said
+        assert not made.exists()
+    assert main(command) == 0
+    assert [path.name for path in made.parent.iterdir()] == ["made"]

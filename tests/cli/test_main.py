@@ -60,6 +60,42 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
         assert verb.summary in done.stdout
 
 
+WRONG = (
+    "finetune m --task clasify --data x",
+    "up --budget soon",
+    "pretrain --family bort",
+    "doctor m --family bert",
+    "compress m --to int9",
+    "serve m --port x",
+    "generate m p --top-p high",
+    "corpus --heldout-fraction x",
+    "distill m --task tag --data d --baseline -1",
+    "predict m --columns x",
+    "tokenizer --vocab-size x",
+)
+WITHOUT_TORCH = """
+import sys, time
+from lavra.cli.main import VERBS, main
+slowest = 0
+for verb in VERBS:
+    start = time.perf_counter()
+    assert main([verb, "--no-such-flag"]) == 2
+    slowest = max(slowest, time.perf_counter() - start)
+for command in sys.argv[1:]:
+    assert main(command.split()) == 2, command
+assert "torch" not in sys.modules
+print(slowest)
+"""
+
+
+def test_flags_and_values_of_every_verb_are_refused_before_torch_is_loaded() -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, *WRONG]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("lavra: error: unknown flag --no-such-flag") == len(VERBS)
+    assert float(done.stdout) < 1.5  # half a second on a machine that is free
+
+
 @pytest.mark.parametrize("name", sorted(VERBS))
 def test_every_verb_of_the_table_has_what_a_verb_must_have(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
@@ -134,7 +170,8 @@ def test_errors_are_one_line_unless_debugging(
 def test_a_full_disk_is_one_line_too(probe: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     probe(raises(OSError(28, "No space left on device", "/w/models/x")))
     assert main(["probe"]) == EXIT_ERROR
-    assert capsys.readouterr().err == "lavra: error: /w/models/x: No space left on device\n"
+    said = r"lavra: error: /w/models/x: the disk is full: more is needed, \S+ .B are free; free some space, or .*\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
 
 
 def test_our_own_bugs_keep_their_traceback(probe: Callable[..., None]) -> None:

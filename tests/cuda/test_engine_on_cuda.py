@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import lavra
-from lavra.api.serving import ServingCacheConfig, start_engine
+from lavra.api.cache_config import ServingCacheConfig
+from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.engine import DraftModel, Engine, EngineConfig
 from lavra.engine.runners.torch import TorchRunner

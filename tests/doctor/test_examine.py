@@ -86,7 +86,7 @@ def test_a_run_that_would_take_too_long_is_refused(text: Path, tmp_path: Path, m
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr(machine, "free_bytes", lambda path: 1000)
     disk = disk_check(Machine(workspace=tmp_path / "w" / "x"))
     assert not disk.passed
     assert "--workspace" in disk.remedy

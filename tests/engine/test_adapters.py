@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.adapt.inject import activate, activated
 from lavra.adapt.peft_read import load_adapter
+from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.model import TextModel
-from lavra.api.serving import ServingCacheConfig, engine_adapters, fused_model, start_engine
+from lavra.api.serving import engine_adapters, fused_model, start_engine
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
 from lavra.base.types import GenerateRequest, SamplingConfig, ScoreRequest

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import lavra
-from lavra.api.serving import ServingCacheConfig, start_engine
+from lavra.api.cache_config import ServingCacheConfig
+from lavra.api.serving import start_engine
 from lavra.base.types import Document, GenerateRequest, SamplingConfig
 from lavra.data.pretraining.dataset import write_tokens
 from lavra.data.pretraining.next_token import NextToken, NextTokenConfig

@@ -56,7 +56,7 @@ def test_such_a_name_would_be_found(code: str) -> None:
     assert named_in(code)
 
 
-@pytest.mark.parametrize("module", ["pipeline/settings.py", "cli/pretrain.py"])
+@pytest.mark.parametrize("module", ["pipeline/settings.py", "cli/arguments/pretrain.py"])
 def test_the_help_names_every_family(module: str) -> None:
     text = (LAVRA / module).read_text(encoding="utf-8")
     assert [name for name in FAMILIES if name not in text] == []

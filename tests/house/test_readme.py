@@ -81,7 +81,9 @@ def names_in(module: str) -> set[str]:
     place = ROOT.joinpath(*module.split("."))
     path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     found = {one.stem for one in place.iterdir()} if place.is_dir() else set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []:
+    body = ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []
+    lazily = [node for one in body if isinstance(one, ast.If) for node in one.body]  # `if TYPE_CHECKING:`
+    for node in (*body, *lazily):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found.add(node.name)
         if isinstance(node, ast.ImportFrom):

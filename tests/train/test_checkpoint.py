@@ -176,7 +176,7 @@ def test_leftovers_of_a_kill_are_swept_and_never_read(tmp_path):
 def test_a_full_disk_is_foreseen(tmp_path, monkeypatch):
     interrupted(tmp_path)
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(TrainingError, match=r"disk is full.*needs \d\.\d MB .* has 0\.0 MB free.*step-00000004"):
         run(tmp_path)
 
@@ -214,7 +214,7 @@ def small_disk(tmp_path):
 def test_a_disk_that_is_really_full(tmp_path, small_disk, monkeypatch, foreseen):
     """Each checkpoint takes 1.6 MB: two fit, the third does not (nothing is dropped before it is complete)."""
     if not foreseen:
-        monkeypatch.setattr(checkpoint, "_require_space", lambda folder, size: None)
+        monkeypatch.setattr(checkpoint, "require_room", lambda folder, size, purpose: None)
     recorder, objective = Recorder(), next_token(tmp_path)
     config = replace(MUON, optimizer=OptimizerConfig(kind="adamw"), keep_checkpoints=3)
     with pytest.raises(TrainingError, match=r"disk is full.*needs 1\.\d MB.*last good checkpoint is .*step-00000004"):

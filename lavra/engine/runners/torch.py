@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.engine.config import CacheType
 from lavra.engine.runners.adapted import RowAdapters
 from lavra.engine.runners.fused import fuse
 from lavra.engine.runners.resident import Resident, ResidentCache
@@ -31,8 +32,6 @@ from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig, Scaling
 from lavra.model.transformer import Decoder, EncoderDecoder
 
-CacheType = Literal["model", "bf16", "int8"]
-CACHE_TYPES: Final[tuple[CacheType, ...]] = ("model", "bf16", "int8")
 _SOURCES_KEPT = 64  # encoded sources; one that is gone is encoded again
 SourceKey = tuple[str | None, tuple[int, ...]]  # the adapter and the tokens
 
@@ -63,8 +62,8 @@ class TorchRunner:
         block_size: int = 16,
         cache_type: CacheType = "model",
     ) -> None:
-        if cache_type not in CACHE_TYPES:
-            raise ConfigError(f"cache_type={cache_type!r} is unknown; known: {', '.join(CACHE_TYPES)}")
+        if cache_type not in get_args(CacheType):
+            raise ConfigError(f"cache_type={cache_type!r} is unknown; known: {', '.join(get_args(CacheType))}")
         scaling = None if config.rope is None else config.rope.scaling
         if scaling is not None and scaling.kind is Scaling.DYNAMIC:
             raise InputError(

@@ -17,9 +17,9 @@ from lavra.model.config import ModelConfig
 from lavra.model.families.fields import Fields
 from lavra.model.families.gguf_form import GgufForm
 from lavra.model.families.head_forms import HeadForm
-from lavra.model.weights import WeightTable
 
-if TYPE_CHECKING:  # a word for mypy; importing it would load the tokenizers with every model
+if TYPE_CHECKING:  # words for mypy; importing them would load torch with every setting, the tokenizers with every model
+    from lavra.model.weights import WeightTable
     from lavra.tokens.config import TokenizerKind
 
 

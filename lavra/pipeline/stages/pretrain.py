@@ -6,7 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from lavra.base.disk import require_room
 from lavra.base.ports import Hook, Progress
 from lavra.model import save_checkpoint
 from lavra.pipeline.crew import Crew
@@ -18,6 +20,9 @@ from lavra.runs.run import METRICS_FILE, loss_of_step, show_steps
 from lavra.tokens import Tokenizer
 from lavra.train import JsonlHook, TensorBoardHook, TrainResult, read_metrics
 from lavra.train.estimate import training_flops
+
+_WRITTEN: Final = 4 * (1 + 1 + 1)
+"""Bytes on the disk a parameter, at least: the model, a checkpoint's weights, one moment of the optimizer (Muon's)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,7 @@ def pretrain_stage(
     def run(context: StageContext) -> PretrainResult:
         assert context.scratch is not None
         plan = Plan.load(context.parents["plan"])
+        require_room(context.scratch, _WRITTEN * plan.num_parameters, "the model with a checkpoint")
         planned = PretrainRun(
             plan=plan,
             tokens=context.parents["tokens"],

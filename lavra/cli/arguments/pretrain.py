@@ -1,8 +1,8 @@
-"""`lavra pretrain`: the stages of `lavra up` up to a trained model of any family, with its evaluation."""
+"""What `lavra pretrain` takes: the settings of `lavra up`, whose stages it runs."""
 
 from __future__ import annotations
 
-from lavra.cli.up import RESUME, add_arguments, run
+from lavra.cli.arguments.up import RESUME, add_arguments
 
 HELP = """Pretrain a model of any family: next token (llama, mistral, qwen2, gpt2, falcon), masked token (bert, roberta)
 or span corruption (t5), on your text or on the Python standard library.
@@ -16,4 +16,4 @@ lavra pretrain --fim-rate 0.5
 torchrun --nproc-per-node 2 -m lavra pretrain --parallel ddp
 """
 
-__all__ = ["EXAMPLES", "HELP", "RESUME", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "HELP", "RESUME", "add_arguments"]

@@ -1,0 +1,98 @@
+"""Room on a disk: asked for before long work, and named when it runs out.
+
+Writers differ in how they report a full disk: Python by an errno, NumPy by a count of items, the Rust libraries
+(safetensors, tokenizers) by their text alone.  `naming_full_disk` makes one error of all of them: which path, how
+much is needed, how much is free.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from lavra.base.errors import DiskFullError
+from lavra.base.units import format_size
+
+_REASONS: Final = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file may not be as large here",
+}
+_NUMPY: Final = ("requested and", "written")  # of ndarray.tofile
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that may still be written where a path is, or would be."""
+    places = (path.absolute(), *path.absolute().parents)
+    return shutil.disk_usage(next(place for place in places if place.exists())).free
+
+
+def require_room(path: Path, needed: int, purpose: str) -> None:
+    """Refuse work whose result will not fit.
+
+    Args:
+        path: what will be written.
+        needed: bytes of it.
+        purpose: what it is, for the message ("a checkpoint").
+
+    Raises:
+        DiskFullError: less than that is free.
+    """
+    if free_bytes(path) < needed:
+        needs = f"{purpose} needs {format_size(needed)}"
+        raise DiskFullError(full_disk_message(path, _REASONS[errno.ENOSPC], needs), needs)
+
+
+def full_disk_reason(error: BaseException) -> str | None:
+    """In words, why an error means that nothing more can be written; None where it means something else."""
+    if isinstance(error, DiskFullError):
+        return _REASONS[errno.ENOSPC] if error.__cause__ is None else full_disk_reason(error.__cause__)
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _REASONS:
+        return _REASONS[number]
+    text = str(error)
+    if all(part in text for part in _NUMPY):
+        return _REASONS[errno.ENOSPC]
+    signs = {code: (f"os error {code})", f"code: {code},", os.strerror(code)) for code in _REASONS}
+    return next((_REASONS[code] for code, of_code in signs.items() if any(sign in text for sign in of_code)), None)
+
+
+@contextmanager
+def naming_full_disk(path: Path, written: Callable[[], int] = lambda: 0) -> Iterator[None]:
+    """Turn whatever a full disk raises in a block into an error that names the path and the room there is.
+
+    Args:
+        path: what is being written, as the user knows it.
+        written: bytes of it so far, which will be free again.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = full_disk_reason(error)
+        if reason is None:
+            raise
+        done = written()
+        known = error.needs if isinstance(error, DiskFullError) else ""
+        needs = known or (f"more than {format_size(done)} are needed" if done else "")
+        raise DiskFullError(full_disk_message(path, reason, needs, done), known) from error
+
+
+def full_disk_message(path: Path, reason: str, needs: str = "", written: int = 0) -> str:
+    """One line: path, reason, what is needed, what is free, what to do.
+
+    Args:
+        path: what is being written.
+        reason: of `full_disk_reason`.
+        needs: how much is needed, where that is known.
+        written: bytes that will be free again.
+    """
+    free = format_size(free_bytes(path) + written)
+    return f"{path}: {reason}: {needs or 'more is needed'}, {free} are free; free some space, or write to another disk"

@@ -1,0 +1,27 @@
+"""Packages whose names are imported when they are first asked for (PEP 562).
+
+Settings of a verb stand beside what they are settings of.  So that the command line can read them without paying for
+torch, a package that has both gives its names out lazily: `from lavra.train import Parallel` imports one module of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package.
+
+    Args:
+        package: its `__name__`.
+        modules: module of the package that has each name, by name.
+    """
+
+    def get(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+
+    return get

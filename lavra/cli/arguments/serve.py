@@ -1,0 +1,63 @@
+"""What `lavra serve` takes."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from lavra.api.cache_config import ServingCacheConfig
+from lavra.cli.flags import add_json, add_settings
+from lavra.engine.config import EngineConfig
+from lavra.server.config import ServeConfig
+
+HELP = """Serve models over HTTP: OpenAI's endpoints, tokens and scores, Prometheus metrics, and a chat page at /.
+
+Listens on this machine only unless --host says otherwise. Stops with Ctrl-C, after the running requests."""
+
+EXAMPLES = """
+lavra serve lavra-workspace/models/mine
+lavra serve chat=models/mine embed=models/minilm --port 8080
+LAVRA_API_KEYS=secret lavra serve models/mine --host 0.0.0.0
+lavra serve models/mine --traces http://127.0.0.1:4318
+lavra serve models/mine --adapter poems=adapters/poems --adapter letters=adapters/letters
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
+    """Settings of `lavra serve`: the server's, the engine's and the cache's.
+
+    Attributes:
+        key_file: file with one API key a line; LAVRA_API_KEYS, separated by commas, is read too.
+        adapter: adapters over the one model that is served, each a model name of its own.
+        draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
+        draft_tokens: tokens it guesses at once.
+        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        device: cpu, cuda, cuda:1, ...; the best there is unless given.
+    """
+
+    key_file: Path | None = None
+    adapter: tuple[str, ...] = ()
+    draft: str | None = None
+    draft_tokens: int = 4
+    dtype: str | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for part in (ServeConfig, EngineConfig, ServingCacheConfig):
+            part.__post_init__(self)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Models by place, everything else by flag; keys never on the command line, where others can read them."""
+    parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
+    add_json(parser)
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="NAME=FOLDER",
+        help="an adapter over the model, which requests choose by its name; may be given several times",
+    )
+    add_settings(parser, ServeSettings, exclude=("api_keys", "adapter"))

@@ -1,0 +1,40 @@
+"""What `lavra up` takes."""
+
+from __future__ import annotations
+
+import argparse
+
+from lavra.cli.flags import add_json, add_settings, add_workspace
+from lavra.pipeline.settings import UpConfig
+
+HELP = """Read text, train a tokenizer and a model on it, measure them on text held out, and write a report.
+
+Without --text it reads the Python standard library of this machine; with --start it goes on from a model that is there
+instead of training a fresh one. What has not changed since the last run is reused;
+after Ctrl-C the next run goes on where this one stopped."""
+
+EXAMPLES = """
+lavra up
+lavra up --text ~/texts --budget 30m
+lavra up --text ~/texts --start SmolLM2-135M-Instruct.gguf --budget 30m
+lavra up --family bert --budget 10m
+lavra up --config run.yaml --workspace /data/lavra
+"""
+
+RESUME = "finished stages are kept; run the same command again to go on after them"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    add_settings(parser, UpConfig)
+    parser.add_argument(
+        "--allow-drift", action="store_true", help="resume although torch, instruction set or threads changed"
+    )
+    parser.add_argument(
+        "--serve",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="end with a server (default: where a terminal shows its address)",
+    )
+    add_workspace(parser)
+    add_json(parser)
