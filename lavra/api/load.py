@@ -15,6 +15,7 @@ from lavra.api.model import TextModel
 from lavra.api.no_writer import NoWriter
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.gguf_file import is_gguf
 from lavra.generate.front import NO_FRONT, Front
 from lavra.generate.in_process import InProcessModel
 from lavra.model.build import Model
@@ -139,10 +140,10 @@ def find_folder(name: str) -> Path:
         InputError: it is neither.
     """
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() or is_gguf(folder):
         return folder
     if folder.exists():
-        raise InputError(f"{name} is a file; give the folder that holds config.json and the weights")
+        raise InputError(f"{name} is a file; give the folder that holds config.json and the weights, or a GGUF file")
     if is_hub_id(name):
         return fetch(name)
     raise InputError(f"{name} is neither a folder here nor a hub id of the form owner/model; check the path")

@@ -22,7 +22,7 @@ from lavra.base.types import GenerateRequest
 from lavra.compression.calibrate import Calibrator
 from lavra.compression.card import BARS, QUALITY_FILE, QualityCard, write_quality
 from lavra.compression.config import CompressConfig, Form
-from lavra.compression.gguf import GGUF_FILE, GgufOptions, export_gguf, gguf_library, load_gguf_weights
+from lavra.compression.gguf import GGUF_FILE, GgufOptions, export_gguf, load_gguf_weights
 from lavra.compression.measure import compare_models
 from lavra.compression.memory import peak_memory
 from lavra.compression.samples import QualitySample, sample_text
@@ -158,7 +158,6 @@ def _quantized(
 
 def _export_gguf(source: Path, work: Path, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
     kind, matrices, calibration = config.target.detail, None, "none"
-    gguf_library()  # before minutes are spent on calibration
     model, _ = load_checkpoint(source, dtype=torch.float32)
     if kind == "q4_0":  # of the form of our int4, so that it can be rounded as well as that
         small, calibration = _quantized(source, "int4", replace(config, layout=PackedLayout.NATIVE), inputs, progress)

@@ -14,19 +14,21 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
+import gguf
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lavra.base.errors import ConfigError, MissingDependencyError
-from lavra.compression.gguf_names import Planned, check_expressible, gguf_form, plan_tensors
+from lavra.base.errors import ConfigError
+from lavra.base.gguf_file import read_gguf
 from lavra.compression.gguf_tokenizer import write_tokenizer
 from lavra.model import Model, ModelConfig
 from lavra.model.config import Kind, Norm, Scaling
+from lavra.model.gguf_checkpoint import read_tensor
+from lavra.model.gguf_names import Planned, check_expressible, gguf_form, plan_tensors
 from lavra.model.positions import scaled_frequencies
 from lavra.quantize.modules import QuantizedMatrix
 from lavra.tokens import Tokenizer
@@ -36,19 +38,6 @@ KINDS: Final = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7}  # and what llama.cpp 
 BLOCK: Final = 32  # weights that share a scale in Q8_0 and Q4_0
 
 log = logging.getLogger(__name__)
-
-
-def gguf_library() -> ModuleType:
-    """The `gguf` package.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    try:
-        import gguf  # noqa: PLC0415 - an optional package
-    except ImportError as error:
-        raise MissingDependencyError("gguf", "exporting to GGUF", "gguf") from error
-    return gguf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +76,17 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
 
     Raises:
         ConfigError: llama.cpp cannot run this shape or this tokenizer, or not with the same results.
-        MissingDependencyError: `gguf` is not installed.
     """
-    library, config = gguf_library(), model.config
+    config = model.config
     check_expressible(config)
-    writer = library.GGUFWriter(str(path), gguf_form(config).architecture)
-    _write_settings(writer, library, config, options)
-    write_tokenizer(writer, library, tokenizer, config)
+    writer = gguf.GGUFWriter(str(path), gguf_form(config).architecture)
+    _write_settings(writer, config, options)
+    write_tokenizer(writer, tokenizer, config)
     parameters = {name: parameter.detach().float().cpu() for name, parameter in model.named_parameters()}
     stored = whole = 0
     for one in plan_tensors(config, list(parameters)):
         rows = one.join([parameters[name] for name in one.ours])
-        kind, data = _encoded(library, one, rows, options)
+        kind, data = _encoded(one, rows, options)
         writer.add_tensor(one.name, data, raw_dtype=kind)
         if rows.dim() == 2:
             stored, whole = stored + data.nbytes, whole + 4 * rows.numel()
@@ -113,19 +101,16 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
 @torch.no_grad()
 def load_gguf_weights(model: Model, path: Path) -> None:
     """Put the weights of a file that `export_gguf` wrote into a model of the same shape, as floats."""
-    library = gguf_library()
-    found = {tensor.name: tensor for tensor in library.GGUFReader(str(path)).tensors}
+    file = read_gguf(path)
     parameters = dict(model.named_parameters())
     for one in plan_tensors(model.config, list(parameters)):
-        tensor = found[one.name]
-        values = library.quants.dequantize(tensor.data, tensor.tensor_type)
         ours = [parameters[name] for name in one.ours]
-        rows = torch.from_numpy(np.array(values, dtype=np.float32)).view(-1, *ours[0].shape[1:])
+        rows = read_tensor(file, one.name)
         for parameter, part in zip(ours, one.split(rows, [len(parameter) for parameter in ours]), strict=True):
             parameter.copy_(part)
 
 
-def _write_settings(writer: Any, library: Any, config: ModelConfig, options: GgufOptions) -> None:
+def _write_settings(writer: Any, config: ModelConfig, options: GgufOptions) -> None:
     windows = [window for window in config.windows if window is not None]
     context = min([config.max_positions, *windows])
     if context < config.max_positions:
@@ -135,7 +120,7 @@ def _write_settings(writer: Any, library: Any, config: ModelConfig, options: Ggu
             config.max_positions,
         )
     writer.add_file_type(KINDS[options.kind])
-    writer.add_quantization_version(library.GGML_QUANT_VERSION)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_vocab_size(config.vocab_size)
     writer.add_context_length(context)
     writer.add_embedding_length(config.hidden_size)
@@ -153,11 +138,11 @@ def _write_settings(writer: Any, library: Any, config: ModelConfig, options: Ggu
         writer.add_rope_dimension_count(config.head_dim)
         writer.add_rope_freq_base(config.rope.theta)
         if config.rope.scaling is not None and config.rope.scaling.kind is Scaling.LINEAR:
-            writer.add_rope_scaling_type(library.RopeScalingType.LINEAR)
+            writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
             writer.add_rope_scaling_factor(config.rope.scaling.factor)
     if config.kind is Kind.ENCODER:
         writer.add_causal_attention(False)
-        writer.add_pooling_type(library.PoolingType[options.pooling.upper()])
+        writer.add_pooling_type(gguf.PoolingType[options.pooling.upper()])
 
 
 def _write_rope_factors(writer: Any, config: ModelConfig) -> None:
@@ -168,9 +153,9 @@ def _write_rope_factors(writer: Any, config: ModelConfig) -> None:
         writer.add_tensor("rope_freqs.weight", (plain / scaled_frequencies(config.rope, config.head_dim)).numpy())
 
 
-def _encoded(library: Any, one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt.NDArray[Any]]:
+def _encoded(one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt.NDArray[Any]]:
     """A tensor's type and its numbers or blocks."""
-    kinds = library.GGMLQuantizationType
+    kinds = gguf.GGMLQuantizationType
     kind = kinds[options.kind.upper()]
     if rows.dim() < 2 or one.whole:
         kind = kinds.F32
@@ -180,7 +165,7 @@ def _encoded(library: Any, one: Planned, rows: Tensor, options: GgufOptions) -> 
         return kind, _blocks(one, [options.rounded[name.removesuffix(".weight")] for name in one.ours])
     if kind == kinds.F16 and float(rows.abs().max()) > torch.finfo(torch.float16).max:
         raise ConfigError(f"{one.name} has weights too large for 16 bits; export to gguf:f32")
-    return kind, library.quants.quantize(rows.contiguous().numpy(), kind)
+    return kind, gguf.quants.quantize(rows.contiguous().numpy(), kind)
 
 
 def _blocks(one: Planned, matrices: list[QuantizedMatrix]) -> npt.NDArray[np.uint8]:

@@ -17,30 +17,29 @@ from typing import Any, Final
 from lavra.base.errors import ConfigError, InputError
 from lavra.model import ModelConfig
 from lavra.tokens import Tokenizer
-from lavra.tokens.config import PATTERNS
 from lavra.tokens.conversation import begins_texts, conversation_ids, wrong_beginning
 from lavra.tokens.definition import BYTE_TOKENS, SPACE_MARK
+from lavra.tokens.gguf_cuts import name_of_cut
+from lavra.tokens.gguf_tokenizer import TokenKind
 from lavra.tokens.parts import ROLES
 
 log = logging.getLogger(__name__)
 
-# llama.cpp's names of the regular expressions that cut text (llama-vocab.cpp, `tokenizer_pre`).
-_PRE_NAMES: Final = {PATTERNS["gpt2"]: "gpt-2", PATTERNS["llama3"]: "llama-bpe"}
 _TURN: Final = ({"role": "user", "content": "a"},)
 _NO_MERGE: Final = -1e6  # of pieces no merge makes: the bytes and letters a text starts from
 
 
-def write_tokenizer(writer: Any, library: Any, tokenizer: Tokenizer, config: ModelConfig) -> None:
+def write_tokenizer(writer: Any, tokenizer: Tokenizer, config: ModelConfig) -> None:
     """Put a tokenizer into a file that is being written.
 
     Raises:
         ConfigError: llama.cpp has no such tokenizer.
     """
     raw: Mapping[str, Any] = json.loads(tokenizer.backend.to_str())
-    tokens, kinds = _tokens(tokenizer, config, library.TokenType)
+    tokens, kinds = _tokens(tokenizer, config)
     definition = tokenizer.definition
     if definition.kind == "WordPiece":
-        _write_wordpiece(writer, tokenizer, raw, tokens, kinds, library.TokenType, config)
+        _write_wordpiece(writer, tokenizer, raw, tokens, kinds, config)
     elif definition.kind == "BPE" and _cuts_bytes(raw):
         _write_byte_level(writer, raw, tokens)
     elif definition.kind == "BPE" and definition.is_byte_fallback:
@@ -56,7 +55,7 @@ def write_tokenizer(writer: Any, library: Any, tokenizer: Tokenizer, config: Mod
         writer.add_chat_template(_templates(tokenizer, tokenizer.chat_template))
 
 
-def _tokens(tokenizer: Tokenizer, config: ModelConfig, kind: Any) -> tuple[list[str], list[int]]:
+def _tokens(tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[str], list[int]]:
     """Every row of the embedding has a token; rows beyond the tokenizer get names that no text can spell."""
     by_id = {number: token for token, number in tokenizer.backend.get_vocab(with_added_tokens=True).items()}
     added = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if not token.special}
@@ -65,17 +64,17 @@ def _tokens(tokenizer: Tokenizer, config: ModelConfig, kind: Any) -> tuple[list[
         token = by_id.get(number)
         tokens.append(f"[PAD{number}]" if token is None else token)
         if token is None:
-            kinds.append(kind.UNUSED)
+            kinds.append(TokenKind.UNUSED)
         elif number == tokenizer.unk_id and tokenizer.definition.is_byte_fallback:
-            kinds.append(kind.UNKNOWN)
+            kinds.append(TokenKind.UNKNOWN)
         elif number in tokenizer.special_ids:
-            kinds.append(kind.CONTROL)
+            kinds.append(TokenKind.CONTROL)
         elif number in added:
-            kinds.append(kind.USER_DEFINED)
+            kinds.append(TokenKind.USER_DEFINED)
         elif token in BYTE_TOKENS and tokenizer.definition.is_byte_fallback:
-            kinds.append(kind.BYTE)
+            kinds.append(TokenKind.BYTE)
         else:
-            kinds.append(kind.NORMAL)
+            kinds.append(TokenKind.NORMAL)
     return tokens, [int(value) for value in kinds]
 
 
@@ -95,20 +94,14 @@ def _write_byte_level(writer: Any, raw: Mapping[str, Any], tokens: list[str]) ->
 def _pre_name(node: Mapping[str, Any]) -> str:
     """llama.cpp's name of what cuts text into words."""
     steps = list(node.get("pretokenizers") or [node])
-    names = [step.get("type") for step in steps]
-    prefixed = any(step.get("add_prefix_space") for step in steps)
-    if names == ["ByteLevel"] and steps[0].get("use_regex", True) and not prefixed:
-        return "gpt-2"
-    if names == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True) and not prefixed:
-        pattern = str(steps[0].get("pattern", {}).get("Regex", ""))
-        if pattern in _PRE_NAMES and steps[0].get("behavior") == "Isolated" and not steps[0].get("invert"):
-            return _PRE_NAMES[pattern]
-    if names == ["Punctuation", "ByteLevel", "Digits", "Split"] and not prefixed:
-        return "falcon"  # tiiuae's own tokenizer.json has these four
-    raise ConfigError(
-        f"llama.cpp does not know how this tokenizer cuts text ({', '.join(map(str, names))}); "
-        "train one with the pattern gpt2 or llama3, or export the model to onnx"
-    )
+    name = name_of_cut(steps)
+    if name is None:
+        kinds = ", ".join(str(step.get("type")) for step in steps)
+        raise ConfigError(
+            f"llama.cpp does not know how this tokenizer cuts text ({kinds}); "
+            "train one with the pattern gpt2 or llama3, or export the model to onnx"
+        )
+    return name
 
 
 def _write_sentencepiece(writer: Any, raw: Mapping[str, Any], tokens: list[str]) -> None:
@@ -138,7 +131,6 @@ def _write_wordpiece(
     raw: Mapping[str, Any],
     tokens: list[str],
     kinds: list[int],
-    kind: Any,
     config: ModelConfig,
 ) -> None:
     normalizer = raw.get("normalizer") or {}
@@ -148,7 +140,7 @@ def _write_wordpiece(
     mark = tokenizer.definition.continuation
 
     def phantom(token: str, of_kind: int) -> str:
-        if of_kind in (int(kind.CONTROL), int(kind.UNUSED)):
+        if of_kind in (TokenKind.CONTROL, TokenKind.UNUSED):
             return token
         return token.removeprefix(mark) if token.startswith(mark) else SPACE_MARK + token
 

@@ -23,11 +23,13 @@ from torch import Tensor, nn
 
 from lavra.base.errors import CheckpointError, ConfigError, InputError
 from lavra.base.files import read_json, write_json
+from lavra.base.gguf_file import is_gguf
 from lavra.model.build import Model, new_model
 from lavra.model.config import ModelConfig
 from lavra.model.families import family, family_names
 from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
+from lavra.model.gguf_checkpoint import gguf_config_fields, load_gguf, load_gguf_config
 from lavra.model.tensor_names import Checkpoint, named, resolve_copies, some
 from lavra.model.tensors import FLOATS, open_tensors, write_tensors
 from lavra.model.weights import Rule, WeightTable, their_shape
@@ -40,10 +42,10 @@ DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16"
 def load_checkpoint(
     folder: Path | str, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> tuple[Model, ModelConfig]:
-    """Open a model folder written by `transformers` or lavra, in evaluation mode.
+    """Open a model folder written by `transformers` or lavra, or a GGUF file, in evaluation mode.
 
     Args:
-        folder: has `config.json` and safetensors.
+        folder: has `config.json` and safetensors; or a GGUF file, whose weights become floats.
         dtype: of the weights; by default what the folder was saved in.
         device: where the weights go.
 
@@ -52,6 +54,8 @@ def load_checkpoint(
             missing or pickled, or tensors are missing, unexpected or of the wrong shape.
     """
     folder = Path(folder)
+    if is_gguf(folder):
+        return load_gguf(folder, dtype=dtype, device=device)
     raw = read_config_file(folder)
     source = family_of(raw, folder)
     _refuse_quantized(raw, folder)
@@ -74,6 +78,8 @@ def load_checkpoint(
 def load_config(folder: Path | str) -> ModelConfig:
     """The configuration of a model folder; of its weights only the headers are read."""
     folder = Path(folder)
+    if is_gguf(folder):
+        return load_gguf_config(folder)
     raw = read_config_file(folder)
     source = family_of(raw, folder)
     _refuse_quantized(raw, folder)
@@ -141,7 +147,9 @@ def check_expressible(target: Family, config: ModelConfig) -> None:
 
 
 def read_config_file(folder: Path) -> dict[str, Any]:
-    """The raw `config.json` of a folder."""
+    """The raw `config.json` of a folder; of a GGUF file the fields that say the same."""
+    if is_gguf(folder):
+        return gguf_config_fields(folder)
     path = folder / "config.json"
     inside = next((one.parent.name for one in folder.glob("0_*/config.json")), None)
     if not path.exists() and inside is not None:

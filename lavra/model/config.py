@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from lavra.base.errors import ConfigError
+
+DEQUANTIZED_FROM: Final = "dequantized_from"
+"""Field of `config.json`, which stays with a model whatever is made of it."""
 
 
 class Kind(Enum):
@@ -327,6 +330,12 @@ class ModelConfig:
             )
         if self.has_pooler and self.kind is not Kind.ENCODER:
             raise ConfigError(f"has_pooler is set on a {self.kind.value}; only encoders have a pooler")
+
+    @property
+    def dequantized_from(self) -> str | None:
+        """The block format of the GGUF file that the weights were floats of, such as `Q4_1`; None for others."""
+        found = self.source.get(DEQUANTIZED_FROM)
+        return None if found is None else str(found)
 
     def window(self, layer: int) -> int | None:
         """How many latest tokens a layer may attend to; `None` is all."""

@@ -18,6 +18,8 @@ import tokenizers
 
 from lavra.base.errors import CheckpointError
 from lavra.base.files import write_json, write_text
+from lavra.base.gguf_file import is_gguf, read_gguf
+from lavra.tokens.gguf_tokenizer import read_gguf_tokenizer
 from lavra.tokens.parts import ROLES, Parts, SpecialTokens
 
 logger = logging.getLogger(__name__)
@@ -50,13 +52,15 @@ _USUAL_NAMES = {
 
 
 def read_folder(path: Path) -> Parts:
-    """The parts of the tokenizer in a folder, or of a `tokenizer.json` read by itself.
+    """The parts of the tokenizer in a folder, in a GGUF file, or of a `tokenizer.json` read by itself.
 
     Raises:
         CheckpointError: nothing there, damaged, of an older format, or a pickle.
     """
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; name a folder that holds {DEFINITION_FILE}")
+    if is_gguf(path):
+        return read_gguf_tokenizer(read_gguf(path))
     if path.is_file():
         backend = _read_definition(path)
         return Parts(backend=backend, special=_usual_roles(backend))

@@ -55,7 +55,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
-        """Open a Hugging Face folder, or a `tokenizer.json` by itself.
+        """Open a Hugging Face folder, a GGUF file, or a `tokenizer.json` by itself.
 
         Raises:
             CheckpointError: nothing there, damaged, of a format without `tokenizer.json`, or a pickle.

@@ -94,7 +94,6 @@ def test_sixteen_bits(to, stories, text, quick, tmp_path, capsys):
 
 
 def test_gguf_has_a_card_and_no_speed(stories, text, tmp_path, capsys):
-    pytest.importorskip("gguf", reason="the extra gguf is not installed")
     out = tmp_path / "out"
     assert main(["compress", str(stories), "--to", "gguf:q8_0", "--text", str(text), "--out", str(out)]) == 0
     card = read_quality(out)

@@ -2,24 +2,23 @@
 
 import json
 
+import gguf
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lavra.compression.gguf as module
-from lavra.base.errors import ConfigError, MissingDependencyError
+from lavra.base.errors import ConfigError
 from lavra.compression.gguf import GgufOptions, export_gguf, load_gguf_weights
-from lavra.compression.gguf_names import turn, turn_back
 from lavra.model import build_model, load_checkpoint, preset
+from lavra.model.gguf_names import turn, turn_back
 from lavra.quantize import SCHEMES, quantize_model
 from lavra.quantize.swap import quantized_matrices
 from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
 from tests.model.variants import ALL, ours_of, theirs
 from tests.tokens.test_real import unpack
 
-gguf = pytest.importorskip("gguf", reason="the extra gguf is not installed")
 NAMES = (
     "llama-grouped", "llama-biased", "llama-rope-llama3", "mistral", "qwen2", "gpt2", "falcon-7b",
     "falcon-new", "falcon-new-one-norm", "bert",
@@ -244,12 +243,6 @@ def test_a_window_shortens_the_context_and_says_so(tokenizers, tmp_path, caplog)
     assert "context is 5 tokens, not 64" in caplog.text
     fields, _ = opened(tmp_path / "x.gguf")
     assert fields["llama.context_length"] == 5
-
-
-def test_without_the_package_its_extra_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
-    with pytest.raises(MissingDependencyError, match=r"lavra\[gguf\]"):
-        module.gguf_library()
 
 
 @pytest.mark.data

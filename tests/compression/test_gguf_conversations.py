@@ -12,6 +12,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import gguf
 import httpx2
 import pytest
 from tokenizers import AddedToken, Regex, models, pre_tokenizers
@@ -30,8 +31,6 @@ from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer,
 from lavra.tokens.config import PATTERNS
 from tests.server.conftest import running, served
 from tests.tokens.test_chat import LLAMA3
-
-gguf = pytest.importorskip("gguf", reason="the extra gguf is not installed")
 
 TOOLS = [
     {

@@ -21,7 +21,10 @@ FILES = {place.partition(":")[0] for place in FAMILIES.values()}
 ALLOWED = {
     "tokens/config.py": {"gpt2"},  # the regular expression that cuts text, as `--pattern` names it
     "tokens/train.py": {"gpt2"},  # the same
-    "compression/gguf_tokenizer.py": {"gpt2", "llama", "bert", "falcon"},  # llama.cpp's kinds of tokenizers
+    # llama.cpp's kinds of tokenizers, and its names of how text is cut
+    "compression/gguf_tokenizer.py": {"gpt2", "llama", "bert"},
+    "tokens/gguf_tokenizer.py": {"gpt2", "llama", "bert"},
+    "tokens/gguf_cuts.py": {"gpt2", "qwen2", "falcon"},
 }
 
 

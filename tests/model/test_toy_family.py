@@ -12,6 +12,7 @@ import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 
+import gguf
 import pytest
 import torch
 import transformers as hf
@@ -316,7 +317,6 @@ def test_a_quantized_folder_opens_again(scheme, tmp_path):
 
 
 def test_llama_cpp_gets_it_under_the_name_the_family_gives(tmp_path):
-    gguf = pytest.importorskip("gguf", reason="the extra gguf is not installed")
     model, tokenizer = fresh(vocab_size=300), train_tokenizer(["toys and words"] * 9, TokenizerConfig(vocab_size=280))
     export_gguf(model, tokenizer, tmp_path / "toy.gguf", GgufOptions(kind="f32"))
     reader = gguf.GGUFReader(str(tmp_path / "toy.gguf"))

@@ -15,6 +15,7 @@ from lavra.base.tasks import HeadKind
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_facts import GgufFacts, vocabulary
 from lavra.model.families.gguf_form import GgufForm
 from lavra.model.families.head_forms import HeadForm, Reads
 from lavra.model.weights import WeightTable, both, each_layer, rule
@@ -224,6 +225,22 @@ def _roberta_heads() -> dict[HeadKind, HeadForm]:
     return {**forms, HeadKind.SEQUENCE: first}
 
 
+def _gguf_fields(facts: GgufFacts) -> dict[str, Any]:
+    """Without a head and a pooler: llama.cpp's file holds what makes vectors of texts."""
+    for key in ("attention.head_count_kv", "attention.key_length", "attention.value_length"):
+        facts.any(key)
+    return {
+        "vocab_size": vocabulary(facts),
+        "hidden_size": facts.integer("embedding_length"),
+        "num_hidden_layers": facts.integer("block_count"),
+        "num_attention_heads": facts.integer("attention.head_count"),
+        "intermediate_size": facts.integer("feed_forward_length"),
+        "max_position_embeddings": facts.integer("context_length"),
+        "type_vocab_size": facts.rows("token_types.weight"),
+        "layer_norm_eps": facts.number("attention.layer_norm_epsilon"),
+    }
+
+
 def _gguf_problem(config: ModelConfig) -> str:
     if config.activation not in (Activation.GELU, Activation.GELU_TANH):
         return f"its activation is {config.activation.value}, and llama.cpp's BERT has gelu"
@@ -247,7 +264,7 @@ BERT = Family(
     preset=_preset,
     tokenizer="wordpiece",
     heads=_bert_heads(),
-    gguf=GgufForm(architecture="bert", problem=_gguf_problem),
+    gguf=GgufForm(architecture="bert", fields=_gguf_fields, problem=_gguf_problem),
 )
 ROBERTA = Family(
     model_type="roberta",

@@ -12,7 +12,9 @@ from lavra.base.errors import CheckpointError
 from lavra.model.config import Activation, Dropout, Kind, Layout, ModelConfig, Norm, Positions, RopeConfig
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_facts import GgufFacts, shape_fields
 from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.gguf_rope import rope_fields
 from lavra.model.families.head_forms import decoder_heads
 from lavra.model.families.rope import read_rope, write_rope
 from lavra.model.weights import Grouped, WeightTable, both, each_layer, rule
@@ -172,6 +174,28 @@ def _preset(shape: Shape) -> ModelConfig:
     )
 
 
+def _gguf_fields(facts: GgufFacts) -> dict[str, Any]:
+    shape = shape_fields(facts)
+    channels, heads = shape.pop("head_dim"), shape["num_attention_heads"]
+    if channels * heads != shape["hidden_size"]:
+        raise CheckpointError(f"{facts.where}: {heads} heads of {channels} channels do not fill {shape['hidden_size']}")
+    keys = facts.integer("attention.head_count_kv", 1)
+    two_norms = facts.has("blk.0.attn_norm_2.weight")
+    new = two_norms or 1 < keys < heads
+    return {
+        **shape,
+        **rope_fields(facts),
+        "num_kv_heads": keys,
+        "multi_query": keys == 1,
+        "new_decoder_architecture": new,
+        "parallel_attn": True,
+        "num_ln_in_parallel_attn": (2 if two_norms else 1) if new else None,
+        "bias": False,
+        "ffn_hidden_size": facts.integer("feed_forward_length"),
+        "layer_norm_epsilon": facts.number("attention.layer_norm_epsilon"),
+    }
+
+
 def _gguf_problem(config: ModelConfig) -> str:
     if config.positions is Positions.ALIBI or config.layout is Layout.PRE_NORM or config.attention_bias:
         return "llama.cpp knows Falcon with rotary positions, parallel attention and no biases only"
@@ -194,7 +218,7 @@ FALCON = Family(
     preset=_preset,
     tokenizer="bpe",
     heads=decoder_heads("Falcon", "transformer.", tags="classifier"),
-    gguf=GgufForm(architecture="falcon", fused=True, problem=_gguf_problem),
+    gguf=GgufForm(architecture="falcon", fields=_gguf_fields, fused=True, problem=_gguf_problem),
     # The new architecture copies a key for every head that shares it.
     cached_heads=lambda config: config.num_heads if _is_new(config) else config.num_kv_heads,
 )

@@ -27,6 +27,7 @@ HARMLESS: Final = frozenset(
         "chunk_size_feed_forward",
         "classifier_dropout",
         "cls_token_id",
+        "dequantized_from",  # of models that came from a GGUF file
         "dtype",
         "finetuning_head",  # lavra.model.task_folder reads both
         "finetuning_task",

@@ -10,6 +10,7 @@ from typing import Any
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_facts import GgufFacts, vocabulary
 from lavra.model.families.gguf_form import GgufForm
 from lavra.model.families.head_forms import decoder_heads
 from lavra.model.weights import Stacked, Transposed, WeightTable, both, each_layer, rule
@@ -121,6 +122,21 @@ def _preset(shape: Shape) -> ModelConfig:
     )
 
 
+def _gguf_fields(facts: GgufFacts) -> dict[str, Any]:
+    facts.any("attention.head_count_kv")
+    return {
+        "vocab_size": vocabulary(facts),
+        "n_embd": facts.integer("embedding_length"),
+        "n_layer": facts.integer("block_count"),
+        "n_head": facts.integer("attention.head_count"),
+        "n_inner": facts.integer("feed_forward_length"),
+        "n_positions": facts.integer("context_length"),
+        "layer_norm_epsilon": facts.number("attention.layer_norm_epsilon"),
+        "activation_function": ACTIVATION_NAMES[Activation.GELU_TANH],
+        "tie_word_embeddings": not facts.has("output.weight"),
+    }
+
+
 def _gguf_problem(config: ModelConfig) -> str:
     if config.attention_scale is not None or config.attention_scale_by_layer:
         return "its attention scores are not scaled by the head's size alone"
@@ -143,5 +159,5 @@ GPT2 = Family(
     preset=_preset,
     tokenizer="bpe",
     heads=decoder_heads("GPT2", "transformer.", tags="classifier"),
-    gguf=GgufForm(architecture="gpt2", fused=True, problem=_gguf_problem),
+    gguf=GgufForm(architecture="gpt2", fields=_gguf_fields, fused=True, problem=_gguf_problem),
 )

@@ -13,7 +13,9 @@ from lavra.base.errors import CheckpointError
 from lavra.model.config import Activation, Dropout, Init, Kind, Layout, ModelConfig, Norm, Positions, RopeConfig
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
+from lavra.model.families.gguf_facts import GgufFacts, shape_fields
 from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.gguf_rope import rope_fields
 from lavra.model.families.head_forms import decoder_heads
 from lavra.model.families.rope import read_rope, write_rope
 from lavra.model.weights import WeightTable, both, each_layer, rule
@@ -194,6 +196,23 @@ def _preset_qwen2(shape: Shape) -> ModelConfig:
     return replace(_preset(shape, family="qwen2"), attention_bias=True, norm_eps=1e-6, rope=RopeConfig(theta=1e6))
 
 
+def _gguf_fields(facts: GgufFacts) -> dict[str, Any]:
+    shape = shape_fields(facts)
+    return {
+        **shape,
+        **rope_fields(facts),
+        "num_key_value_heads": facts.integer("attention.head_count_kv", shape["num_attention_heads"]),
+        "intermediate_size": facts.integer("feed_forward_length"),
+        "rms_norm_eps": facts.number("attention.layer_norm_rms_epsilon"),
+        "hidden_act": "silu",
+    }
+
+
+def _gguf_llama(facts: GgufFacts) -> dict[str, Any]:
+    biases = {"attention_bias": facts.has("blk.0.attn_q.bias"), "mlp_bias": facts.has("blk.0.ffn_up.bias")}
+    return {**_gguf_fields(facts), **biases}
+
+
 def _gguf_problem(config: ModelConfig) -> str:
     if config.activation is not Activation.SILU:
         return f"its activation is {config.activation.value}, and llama.cpp's has silu"
@@ -214,7 +233,7 @@ LLAMA = Family(
     preset=_preset,
     tokenizer="bpe",
     heads=decoder_heads("Llama", "model.", tags="score", span_prefix="transformer."),
-    gguf=GgufForm(architecture="llama", neighbours=True, problem=_gguf_problem),
+    gguf=GgufForm(architecture="llama", fields=_gguf_llama, neighbours=True, problem=_gguf_problem),
 )
 MISTRAL = replace(
     LLAMA,
@@ -235,5 +254,5 @@ QWEN2 = replace(
     architecture=lambda config: "Qwen2ForCausalLM",
     preset=_preset_qwen2,
     heads=decoder_heads("Qwen2", "model.", tags="score", span_prefix="transformer."),
-    gguf=GgufForm(architecture="qwen2", problem=_gguf_problem),
+    gguf=GgufForm(architecture="qwen2", fields=_gguf_fields, problem=_gguf_problem),
 )

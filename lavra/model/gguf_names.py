@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from lavra.base.errors import ConfigError
-from lavra.model import ModelConfig
-from lavra.model.config import Kind, Layout, Scaling
+from lavra.model.config import Kind, Layout, ModelConfig, Scaling
 from lavra.model.families import family, family_names
 from lavra.model.families.gguf_form import GgufForm
 
