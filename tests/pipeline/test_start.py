@@ -74,7 +74,7 @@ def settings(text: Path, start: Path, **changes) -> UpConfig:
 def trained(config: UpConfig, workspace: Path):
     """The stages up to the model, without those that come after it."""
     start = find_start(config)
-    stages = up_stages(settled(config, start), silent, start=start)[:5]
+    stages = up_stages(settled(config, start), silent, start=start)[:6]
     return {one.stage: one for one in run_stages(stages, Workspace.open(workspace))}
 
 
