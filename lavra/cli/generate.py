@@ -19,6 +19,7 @@ from lavra.api.model import TextModel
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
 from lavra.cli.flags import add_json, add_settings, read_settings
+from lavra.cli.usual import usual_request
 
 HELP = "complete a prompt with a model, streaming to the terminal"
 EXAMPLES = """\
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     prompt = read_prompt(config)
     model = load(config.model, dtype=config.dtype, device=config.device)
     request = make_request(config, _prompt_of(model, prompt, config.chat))
+    request = usual_request(model, request, GenerateConfig, args)
     if not args.json and config.n == 1:
         return _print_stream(model, request)
     (completions,) = model.port.generate([request])
