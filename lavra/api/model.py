@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -22,6 +23,7 @@ from lavra.api.adapter import AdapterFolder, write_adapter
 from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import Fill, fill_mask
 from lavra.api.options import Options, PromptText, make_request
+from lavra.api.usual import Usual, usual_settings, with_usual
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder
@@ -104,7 +106,8 @@ class TextModel:
             prompt: text, a tuple of token ids used as they are, or a list of either.
             **options: `Options`: max_tokens (128), temperature (0: greedy), top_k, top_p, min_p,
                 repetition_penalty, presence_penalty, frequency_penalty, seed, stop, num_beams, length_penalty,
-                truncate_prompt, given.
+                truncate_prompt, given.  Where the model's `generation_config.json` has others, those are the usual
+                ones (`usual`).
 
         Returns:
             One completion a prompt; a list where a list was given.
@@ -114,19 +117,19 @@ class TextModel:
             ContextLengthError: a prompt does not fit, naming both lengths.
         """
         if not isinstance(prompt, list):
-            return self.port.generate([make_request(prompt, options)])[0][0]
-        return [found[0] for found in self.port.generate([make_request(one, options) for one in prompt])]
+            return self.port.generate([self._request(prompt, options)])[0][0]
+        return [found[0] for found in self.port.generate([self._request(one, options) for one in prompt])]
 
     def n_best(self, prompt: PromptText, n: int, **options: Unpack[Options]) -> list[Completion]:
         """The `n` best completions of one prompt, of as many samples or of `num_beams` beams.
 
         Options as in `generate`.
         """
-        return self.port.generate([make_request(prompt, options, n=n)])[0]
+        return self.port.generate([self._request(prompt, options, n=n)])[0]
 
     def stream(self, prompt: PromptText, **options: Unpack[Options]) -> Iterator[Delta]:
         """A completion as it is written; the last delta carries the whole.  Options as in `generate`."""
-        return iter(self.submit(make_request(prompt, options)))
+        return iter(self.submit(self._request(prompt, options)))
 
     def submit(self, request: GenerateRequest) -> Stream:
         """Start a request; the stream can be cancelled."""
@@ -328,6 +331,15 @@ class TextModel:
                 copy_sidecars(self.folder, work)
             write_card(work, kind="model", parents=parents, config={"family": held.model.config.family})
         return target
+
+    @cached_property
+    def usual(self) -> Usual:
+        """Sampling settings of the model's own, used where `generate`, `stream` and `chat` are given none."""
+        where = "generation_config.json" if self.folder is None else str(self.folder / "generation_config.json")
+        return usual_settings(self.port.config.generation, where) if isinstance(self.port, InProcessModel) else {}
+
+    def _request(self, prompt: PromptText, options: Mapping[str, Any], *, n: int = 1) -> GenerateRequest:
+        return with_usual(make_request(prompt, options, n=n), self.usual, options)
 
     def _in_process(self, method: str) -> InProcessModel:
         if not isinstance(self.port, InProcessModel):

@@ -42,6 +42,7 @@ __all__ = [
     "from_flags",
     "from_mapping",
     "load_yaml",
+    "named_settings",
     "parse_duration",
     "parse_size",
     "to_mapping",
@@ -91,6 +92,12 @@ def from_flags(cls: type[T], args: argparse.Namespace, config_file: Path | None 
     if config_file is None:
         return from_mapping(cls, typed)
     return load_yaml(cls, config_file, typed)
+
+
+def named_settings(cls: type, args: argparse.Namespace, config_file: Path | None = None) -> frozenset[str]:
+    """The settings, by their outermost names, that were typed or stand in the YAML file."""
+    typed = {flag.path.partition(".")[0] for flag in _flags(cls) if hasattr(args, flag.path)}
+    return frozenset(typed | (set() if config_file is None else set(_read_yaml(config_file))))
 
 
 def _put(mapping: dict[str, Any], path: list[str], value: Any) -> None:

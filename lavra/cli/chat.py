@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from lavra.api.load import load
@@ -13,6 +14,7 @@ from lavra.base.errors import ContextLengthError
 from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.cli.arguments.chat import ChatConfig
 from lavra.cli.flags import read_settings
+from lavra.cli.usual import usual_request
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     talks = model.tokenizer is not None and model.tokenizer.chat_template is not None
     if not talks:
         print("note: this model has no chat template; it goes on with what you write", file=sys.stderr)
+    usual = usual_request(model, _request(config), ChatConfig, args)
     history = _beginning(config)
     for line in _lines():
         if line == "/exit":
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
             history = _beginning(config)
             continue
         try:
-            answer = _answer(model, config, [*history, {"role": "user", "content": line}] if talks else line)
+            answer = _answer(model, usual, [*history, {"role": "user", "content": line}] if talks else line)
         except ContextLengthError as error:
             print(f"note: {error}; /clear starts anew", file=sys.stderr)
             continue
@@ -58,12 +61,17 @@ def _lines() -> Iterator[str]:
             yield line
 
 
-def _answer(model: TextModel, config: ChatConfig, asked: str | list[dict[str, Any]]) -> str:
-    prompt = asked if isinstance(asked, str) else model.chat_prompt(asked)
+def _request(config: ChatConfig) -> GenerateRequest:
+    """What every answer is asked with; its prompt is still to come."""
     sampling = SamplingConfig(temperature=config.temperature, top_p=config.top_p, seed=config.seed)
     if config.temperature == 0:
         sampling = SamplingConfig()
-    stream = model.submit(GenerateRequest(prompt=prompt, max_tokens=config.max_tokens, sampling=sampling))
+    return GenerateRequest(prompt="", max_tokens=config.max_tokens, sampling=sampling)
+
+
+def _answer(model: TextModel, usual: GenerateRequest, asked: str | list[dict[str, Any]]) -> str:
+    prompt = asked if isinstance(asked, str) else model.chat_prompt(asked)
+    stream = model.submit(replace(usual, prompt=prompt))
     if isinstance(asked, str):
         print(asked, end="")
     pieces: list[str] = []

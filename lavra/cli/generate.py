@@ -19,6 +19,7 @@ from lavra.base.types import Completion, GenerateRequest, SamplingConfig
 from lavra.cli.arguments.generate import GenerateConfig
 from lavra.cli.console import print_json_line
 from lavra.cli.flags import read_settings
+from lavra.cli.usual import usual_request
 
 _INTERRUPTED = 130  # what a shell expects of a command ended by Ctrl-C
 
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     prompt = read_prompt(config)
     model = load(config.model, dtype=config.dtype, device=config.device)
     request = make_request(config, _prompt_of(model, prompt, config.chat))
+    request = usual_request(model, request, GenerateConfig, args)
     if not args.json and config.n == 1:
         return _print_stream(model, request)
     (completions,) = model.port.generate([request])

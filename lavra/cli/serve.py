@@ -106,6 +106,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         engine=engine,
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
+        usual={} if encodes else opened.usual,
     )
 
 

@@ -76,7 +76,13 @@ def _start(edge: Edge, body: ChatBody, tenant: str) -> _Asked:
     most = body.max_completion_tokens or body.max_tokens or remaining(model, prompt)
     n = check_samples("n", body.n, edge.config)
     request = generate_request(
-        body, prompt, max_tokens=most, n=n, logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0
+        body,
+        prompt,
+        usual=model.usual,
+        max_tokens=most,
+        n=n,
+        logprobs=bool(body.logprobs),
+        top_logprobs=body.top_logprobs or 0,
     )
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)

@@ -80,7 +80,7 @@ def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
     best_of = max(n, check_samples("best_of", body.best_of, edge.config)) if body.best_of else n
     if body.stream and best_of > n:
         raise InputError("best_of chooses when all completions are there, so they cannot be streamed")
-    most = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
+    most = int(model.usual.get("max_tokens", DEFAULT_MAX_TOKENS)) if body.max_tokens is None else body.max_tokens
     if body.echo and body.suffix:
         raise InputError("echo would show how the gap is marked, not your text; leave echo or suffix out")
     if most == 0 and not body.echo:
@@ -90,7 +90,13 @@ def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
     most_written = max(1, most)
     requests = [
         generate_request(
-            body, prompt, max_tokens=most_written, n=best_of, logprobs=tells, top_logprobs=body.logprobs or 0
+            body,
+            prompt,
+            usual=model.usual,
+            max_tokens=most_written,
+            n=best_of,
+            logprobs=tells,
+            top_logprobs=body.logprobs or 0,
         )
         for prompt in prompts
     ]

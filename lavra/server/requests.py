@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 from lavra.base.errors import InputError
@@ -14,6 +15,8 @@ from lavra.server.config import ServeConfig
 from lavra.server.schemas import Message, ResponseFormat, Sampled
 from lavra.server.served import ServedModel
 
+_SAMPLING: Final = tuple(field.name for field in fields(SamplingConfig) if field.name != "seed")
+_CUTS: Final = ("top_k", "top_p", "min_p")
 # What stands before the prefix, the suffix and the gap, by the names models have for them.
 _GAP_TOKENS: Final = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
@@ -22,28 +25,30 @@ _GAP_TOKENS: Final = (
 )
 
 
-def sampling_of(body: Sampled) -> SamplingConfig:
-    """Sampling settings; OpenAI's defaults (temperature 1) where the request says nothing."""
-    return SamplingConfig(
-        temperature=1.0 if body.temperature is None else body.temperature,
-        top_k=body.top_k or 0,
-        top_p=1.0 if body.top_p is None else body.top_p,
-        min_p=body.min_p or 0.0,
-        repetition_penalty=1.0 if body.repetition_penalty is None else body.repetition_penalty,
-        presence_penalty=body.presence_penalty or 0.0,
-        frequency_penalty=body.frequency_penalty or 0.0,
-        seed=None if body.seed is None else body.seed % 2**64,
-    )
+def sampling_of(body: Sampled, usual: Mapping[str, float]) -> SamplingConfig:
+    """Sampling settings; where the request says nothing the model's own, else OpenAI's (temperature 1)."""
+    named = {name: value for name in _SAMPLING if (value := getattr(body, name)) is not None}
+    chosen = {"temperature": 1.0, **{name: value for name, value in usual.items() if name in _SAMPLING}, **named}
+    if chosen["temperature"] == 0:  # greedy: the model's own cuts would have no effect
+        chosen = {name: value for name, value in chosen.items() if name in named or name not in _CUTS}
+    return SamplingConfig(**chosen, seed=None if body.seed is None else body.seed % 2**64)  # type: ignore[arg-type]
 
 
 def generate_request(
-    body: Sampled, prompt: str | tuple[int, ...], *, max_tokens: int, n: int, logprobs: bool, top_logprobs: int
+    body: Sampled,
+    prompt: str | tuple[int, ...],
+    *,
+    usual: Mapping[str, float],
+    max_tokens: int,
+    n: int,
+    logprobs: bool,
+    top_logprobs: int,
 ) -> GenerateRequest:
-    """One prompt with the body's settings."""
+    """One prompt with the body's settings, over the model's own."""
     return GenerateRequest(
         prompt=prompt,
         max_tokens=max_tokens,
-        sampling=sampling_of(body),
+        sampling=sampling_of(body, usual),
         stop=stops_of(body.stop),
         n=n,
         truncate_prompt=bool(body.truncate_prompt),
@@ -132,7 +137,8 @@ def check_samples(name: str, value: int | None, config: ServeConfig) -> int:
 
 def remaining(model: ServedModel, prompt: Sequence[int]) -> int:
     """Tokens that may be written after a prompt when nobody says how many; at least one, so that none is an error."""
-    return max(1, model.room - len(prompt))
+    room = max(1, model.room - len(prompt))
+    return min(room, int(model.usual.get("max_tokens", room)))
 
 
 def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:

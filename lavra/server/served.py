@@ -33,6 +33,7 @@ class ServedModel:
         predictor: says what texts are, where the model has a task's head.
         adapter: of the engine's, which acts; `None` is the engine's usual one.
         parent: name of the model whose engine it shares, where it is an adapter over that.
+        usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -45,6 +46,7 @@ class ServedModel:
     predictor: Predictor | None = None
     adapter: str | None = None
     parent: str | None = None
+    usual: Mapping[str, float] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -134,7 +136,9 @@ class ServedModel:
             template: of its conversations; the model's own where it has none.
         """
         own = self.tokenizer if template is None else self.tokenizer.with_chat_template(template)
-        return ServedModel(name=name, tokenizer=own, engine=self.engine, adapter=name, parent=self.name)
+        return ServedModel(
+            name=name, tokenizer=own, engine=self.engine, adapter=name, parent=self.name, usual=self.usual
+        )
 
 
 class ModelTable:

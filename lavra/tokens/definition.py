@@ -77,10 +77,10 @@ def read_definition(raw: Mapping[str, Any]) -> Definition:
     model = raw["model"]
     vocab = _pieces(model)
     changes = _changes(raw)
-    steps = _steps(raw.get("normalizer")) + _steps(raw.get("pre_tokenizer"))
-    decoders = _types(_steps(raw.get("decoder")))
+    before = steps(raw.get("normalizer")) + steps(raw.get("pre_tokenizer"))
+    decoders = _types(steps(raw.get("decoder")))
     # a byte-level model drops the bytes it has no token for (the published Falcon, 14 control characters)
-    byte_level = "ByteLevel" in _types(steps) and "ByteLevel" in decoders and vocab.issuperset(_LETTERS)
+    byte_level = "ByteLevel" in _types(before) and "ByteLevel" in decoders and vocab.issuperset(_LETTERS)
     fallback = bool(model.get("byte_fallback")) and "ByteFallback" in decoders and vocab.issuperset(_FALLBACKS)
     return Definition(
         kind=model.get("type") or ("Unigram" if isinstance(model["vocab"], list) else "BPE"),
@@ -107,25 +107,25 @@ def _unk_token(model: Mapping[str, Any]) -> str | None:
     return str(token) if token else None
 
 
-def _steps(node: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+def steps(node: dict[str, Any] | None) -> list[dict[str, Any]]:
     """The components of a possibly nested `Sequence`, in order."""
     if node is None:
         return []
     if node.get("type") != "Sequence":
         return [node]
     inner = node.get("normalizers") or node.get("pretokenizers") or node.get("decoders") or []
-    return [step for child in inner for step in _steps(child)]
+    return [step for child in inner for step in steps(child)]
 
 
-def _types(steps: list[Mapping[str, Any]]) -> set[str]:
-    return {str(step.get("type")) for step in steps}
+def _types(found: list[dict[str, Any]]) -> set[str]:
+    return {str(step.get("type")) for step in found}
 
 
 def _changes(raw: Mapping[str, Any]) -> list[str]:
     """Every change the definition makes to a text, once each, in the order in which they happen."""
-    found = [_normalizer_change(step) for step in _steps(raw.get("normalizer"))]
-    found += [_cut_change(step) for step in _steps(raw.get("pre_tokenizer"))]
-    found += [_decoder_change(step) for step in _steps(raw.get("decoder"))]
+    found = [_normalizer_change(step) for step in steps(raw.get("normalizer"))]
+    found += [_cut_change(step) for step in steps(raw.get("pre_tokenizer"))]
+    found += [_decoder_change(step) for step in steps(raw.get("decoder"))]
     return list(dict.fromkeys(change for change in found if change))
 
 

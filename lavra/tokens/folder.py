@@ -2,8 +2,9 @@
 
 `tokenizer.json` holds the definition; `tokenizer_config.json` (and in older folders `special_tokens_map.json`) names
 the roles of the special tokens; `chat_template.jinja` holds the template, which older folders keep in the config.
-What is written opens in `transformers.AutoTokenizer` with equal ids.  Deliberately absent: formats from before
-`tokenizer.json` (SentencePiece models, `vocab.txt`), which `transformers` converts, and anything pickled.
+Where the config says otherwise than the definition, `overrides` decides; folders from before `tokenizer.json` are read
+by `old_formats`.  What is written opens in `transformers.AutoTokenizer` with equal ids.  Deliberately absent: anything
+pickled.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from lavra.base.errors import CheckpointError
 from lavra.base.files import write_json, write_text
 from lavra.base.gguf_file import is_gguf, read_gguf
 from lavra.tokens.gguf_tokenizer import read_gguf_tokenizer
+from lavra.tokens.old_formats import read_old_format
+from lavra.tokens.overrides import CONFIG_FILE, apply_config, frame_with
 from lavra.tokens.parts import ROLES, Parts, SpecialTokens
 
 logger = logging.getLogger(__name__)
 
 DEFINITION_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
+ADDED_FILE = "added_tokens.json"
 TEMPLATE_FILE = "chat_template.jinja"
 TEMPLATE_FOLDER = "additional_chat_templates"
 
@@ -34,7 +37,6 @@ TEMPLATE_FOLDER = "additional_chat_templates"
 # auto_map, …) either repeat tokenizer.json or make transformers rebuild it, so they are not written again.
 _KEPT = ("padding_side", "truncation_side", "clean_up_tokenization_spaces", "model_input_names")
 
-_OLD_FORMATS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "tekken.json")
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt")
 _NO_LIMIT = 10**9  # transformers writes 1e30 for "no maximum length"
 
@@ -55,21 +57,24 @@ def read_folder(path: Path) -> Parts:
     """The parts of the tokenizer in a folder, in a GGUF file, or of a `tokenizer.json` read by itself.
 
     Raises:
-        CheckpointError: nothing there, damaged, of an older format, or a pickle.
+        CheckpointError: nothing there, damaged, of an older format that is not known, or a pickle.
     """
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; name a folder that holds {DEFINITION_FILE}")
     if is_gguf(path):
         return read_gguf_tokenizer(read_gguf(path))
     if path.is_file():
-        backend = _read_definition(path)
+        backend = _made(path, _read_model(path))
         return Parts(backend=backend, special=_usual_roles(backend))
-    backend = _read_definition(_definition_in(path))
-    config = _read_object(path / CONFIG_FILE)
-    _add_declared_tokens(backend, config)
+    config, older = _read_object(path / CONFIG_FILE), _read_object(path / SPECIAL_FILE)
+    backend = _backend(path, config)
+    _add_declared_tokens(backend, config, older, _read_object(path / ADDED_FILE))
+    defined = (path / DEFINITION_FILE).exists()
+    special = _roles(backend, config, older, defined=defined)
+    frame_with(backend, config, special, defined=defined)
     return Parts(
         backend=backend,
-        special=_roles(backend, config, _read_object(path / SPECIAL_FILE)),
+        special=special,
         chat_templates=_templates(path, config),
         max_length=_max_length(config.get("model_max_length")),
         settings={key: config[key] for key in _KEPT if key in config},
@@ -105,24 +110,31 @@ def _write_templates(folder: Path, templates: Mapping[str, str]) -> None:
 # ---- tokenizer.json -----------------------------------------------------------------------------------------
 
 
-def _definition_in(folder: Path) -> Path:
+def _backend(folder: Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """The definition as the config changes it, or that of an older folder."""
     path = folder / DEFINITION_FILE
     if path.exists():
-        return path
-    old = [name for name in _OLD_FORMATS if (folder / name).exists()]
-    if old:
+        raw = _read_model(path)
+        return _made(path, raw, changed=apply_config(raw, config))
+    old = read_old_format(folder, config)
+    if old is None:
         raise CheckpointError(
-            f"{folder} holds {', '.join(old)} but no {DEFINITION_FILE}; convert it once with "
-            "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+            f"{folder} holds no {DEFINITION_FILE}, so it has no tokenizer; name the folder of a model"
         )
-    raise CheckpointError(f"{folder} holds no {DEFINITION_FILE}, so it has no tokenizer; name the folder of a model")
+    return old
 
 
-def _read_definition(path: Path) -> tokenizers.Tokenizer:
+def _read_model(path: Path) -> dict[str, Any]:
     raw = _read_object(path)
     if not isinstance(raw.get("model"), dict) or "vocab" not in raw["model"]:
         raise CheckpointError(f"{path} has no model with a vocabulary: it is not a tokenizer; fetch the file again")
+    return raw
+
+
+def _made(path: Path, raw: Mapping[str, Any], *, changed: bool = False) -> tokenizers.Tokenizer:
     try:
+        if changed:
+            return tokenizers.Tokenizer.from_str(json.dumps(raw))
         return tokenizers.Tokenizer.from_file(str(path))
     except BaseException as error:  # the library raises Exception itself, and a panic of its own beyond that
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
@@ -150,19 +162,47 @@ def _read_object(path: Path) -> dict[str, Any]:
 # ---- special tokens -----------------------------------------------------------------------------------------
 
 
-def _add_declared_tokens(backend: tokenizers.Tokenizer, config: Mapping[str, Any]) -> None:
-    """Add the tokens that only the config declares, in the order of their ids, as `transformers` does."""
-    declared = config.get("added_tokens_decoder") or {}
-    for token_id, entry in sorted(declared.items(), key=lambda item: int(item[0])):
-        if backend.token_to_id(entry["content"]) is None:
-            logger.info("token %r is declared in %s only; it is added", entry["content"], CONFIG_FILE)
-            backend.add_tokens([_added_token(entry)])
-            _check_id(backend, entry["content"], int(token_id))
+def _add_declared_tokens(
+    backend: tokenizers.Tokenizer, config: Mapping[str, Any], older: Mapping[str, Any], added: Mapping[str, Any]
+) -> None:
+    """Add the tokens that only the files beside the definition declare, in the order of their ids.
+
+    As `transformers` does: `added_tokens.json` counts where the config declares none, and further special tokens
+    without an id come last.
+    """
+    declared = {int(token_id): entry for token_id, entry in (config.get("added_tokens_decoder") or {}).items()}
+    named = _named_tokens({**older, **config})
+    if not declared:
+        flags = {content: {"special": content in named, "normalized": content not in named} for content in added}
+        declared = {int(token_id): {"content": content, **flags[content]} for content, token_id in added.items()}
+    known = {token.content: _flags(token) for token in backend.get_added_tokens_decoder().values()}
+    for token_id, entry in sorted(declared.items()):
+        token = _added_token(entry)
+        if known.get(token.content) != _flags(token):
+            logger.info(
+                "token %r is declared beside %s only, or otherwise; it is added", token.content, DEFINITION_FILE
+            )
+            backend.add_tokens([token])
+            _check_id(backend, token.content, token_id)
+    further = [content for content in named if backend.token_to_id(content) is None]
+    backend.add_special_tokens([tokenizers.AddedToken(content, normalized=False) for content in further])
+
+
+def _named_tokens(facts: Mapping[str, Any]) -> list[str]:
+    """Special tokens by role and those without one, in the order in which `transformers` adds them."""
+    roles = [_content(facts.get(f"{role}_token")) for role in ROLES]
+    lists = [facts.get(name) or [] for name in ("additional_special_tokens", "extra_special_tokens")]
+    rest = [_content(entry) for one in lists if isinstance(one, list) for entry in one]
+    return list(dict.fromkeys(content for content in [*roles, *rest] if content))
 
 
 def _added_token(entry: Mapping[str, Any]) -> tokenizers.AddedToken:
     flags = {key: bool(entry[key]) for key in ("lstrip", "rstrip", "single_word", "normalized") if key in entry}
     return tokenizers.AddedToken(entry["content"], special=bool(entry.get("special", False)), **flags)
+
+
+def _flags(token: tokenizers.AddedToken) -> tuple[bool, ...]:
+    return token.special, token.lstrip, token.rstrip, token.single_word, token.normalized
 
 
 def _check_id(backend: tokenizers.Tokenizer, content: str, wanted: int) -> None:
@@ -173,12 +213,18 @@ def _check_id(backend: tokenizers.Tokenizer, content: str, wanted: int) -> None:
         )
 
 
-def _roles(backend: tokenizers.Tokenizer, config: Mapping[str, Any], older: Mapping[str, Any]) -> SpecialTokens:
-    """Roles as the config names them, else the older file; usual names only where neither names any."""
+def _roles(
+    backend: tokenizers.Tokenizer, config: Mapping[str, Any], older: Mapping[str, Any], *, defined: bool
+) -> SpecialTokens:
+    """Roles as the config names them, else the older file; usual names only where neither names any.
+
+    A folder without `tokenizer.json` leaves the usual ones to its class.
+    """
     named = {f"{role}_token" for role in ROLES}
     if not named & (config.keys() | older.keys()):
         return _usual_roles(backend)
-    merged = {**older, **config}
+    usual = {} if defined else _usual_roles(backend).as_variables()
+    merged = {**usual, **older, **config}
     return SpecialTokens(**{role: _content(merged.get(f"{role}_token")) for role in ROLES})
 
 

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -88,6 +89,8 @@ def test_mistakes_are_errors_of_ours(folder, tmp_path):
 
 def test_ctrl_c_keeps_what_was_written(folder, capsys, monkeypatch):
     class Interrupted:
+        usual: ClassVar = {}
+
         def submit(self, request):
             yield from list(lavra.load(folder).submit(request))[:2]
             raise KeyboardInterrupt

@@ -193,7 +193,9 @@ def test_absent_things_are_named(tmp_path) -> None:
     refused(tmp_path / "nowhere", "nowhere does not exist; name a folder")
     refused(tmp_path, "holds no tokenizer.json")
     (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e\n")
-    refused(tmp_path, r"holds tokenizer.model but no tokenizer.json; convert it once")
+    refused(tmp_path, r"tokenizer.model \(3 bytes\) is no SentencePiece model")
+    (tmp_path / "tokenizer.model").rename(tmp_path / "sentencepiece.bpe.model")
+    refused(tmp_path, r"holds sentencepiece.bpe.model but no tokenizer.json.*convert it once")
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 5000, 20_000])
