@@ -47,6 +47,10 @@ class Dialect:
         """Cells of a line, quotation marks being text."""
         return line.count(self.delimiter) + 1
 
+    def width(self, line: str) -> int:
+        """Cells of a line that is read by itself."""
+        return len(next(self.reader(iter([line]), strict=False), []))
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -146,6 +150,11 @@ class _Shape:
         """Whether a line is a whole row by itself, without a stray quotation mark."""
         return bool(self._clean.fullmatch(line)) and len(next(self.dialect.reader(iter([line])), [])) == self.width
 
+    def is_record(self, lines: Sequence[str], at: int) -> bool:
+        """Whether a whole record begins at a line, without a stray quotation mark."""
+        cells, stop = first_record(lines, self.dialect, at)
+        return cells is not None and len(cells) == self.width and bool(self._clean.fullmatch("".join(lines[at:stop])))
+
     def are_rows(self, lines: Sequence[str], opened: int, stop: int) -> bool:
         """Whether the lines behind an opened quotation mark are rows, and not the rest of its cell."""
         behind = [line for line in lines[opened + 1 : stop] if line.strip()]
@@ -158,6 +167,8 @@ def _damage(lines: Sequence[str], first: int, stop: int, error: str, shape: _Sha
     """The damage, the line to go on at, and a later line that is no row (-1 where there is none)."""
     opened = _opening_line(lines, first, stop, shape.dialect)
     last = stop - 1
+    if opened > first and shape.dialect.plain_width(lines[first]) >= shape.width and shape.is_record(lines, first + 1):
+        opened = first  # a mark too many there turned those behind it around
     if last == opened:
         return Damage(first + 1, stop, f"not a row: {error}"), stop, -1
     mark = f"the quotation mark that opens at line {opened + 1} is not closed"
@@ -165,10 +176,12 @@ def _damage(lines: Sequence[str], first: int, stop: int, error: str, shape: _Sha
     own = Damage(first + 1, opened + 1, f"not a row: {mark} before line {stop}; reading goes on at line {opened + 2}")
     if never_closed and shape.are_rows(lines, opened, stop):
         return own, opened + 1, -1
-    if not never_closed and shape.is_row(lines[last]):
+    if not never_closed and shape.is_record(lines, last):
         return own, opened + 1, -1
     if not never_closed and last > opened + 1 and shape.are_rows(lines, opened, last):
         return own, opened + 1, last
+    while stop < len(lines) and lines[stop].strip() and not shape.is_record(lines, stop):
+        stop += 1  # the rest of the damaged cell
     what = f"lines {first + 1} to {stop} are no row: {mark if never_closed else error}"
     return Damage(first + 1, stop, what), stop, -1
 
