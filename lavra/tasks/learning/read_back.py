@@ -25,7 +25,7 @@ from lavra.data.labelled.samples import (
     TagSample,
     TextSample,
 )
-from lavra.data.labelled.word_cutting import is_spaceless
+from lavra.data.labelled.word_cutting import has_units
 from lavra.data.rows.batch import TaskBatch
 from lavra.data.rows.language import LanguageRows
 from lavra.data.rows.passages import QuestionRows
@@ -130,7 +130,7 @@ def look_at_tags(reader: RowReader, number: int, sample: Sample) -> Looked | Non
     ids, labels = batch.input_ids[0], batch.labels[0]
     places = reader.table.pieces[number].tolist()
     num_labels = int((labels != IGNORE).sum())
-    may_be_more = any(len(word) > 1 and all(map(is_spaceless, word)) for word in sample.words)  # a tag on every piece
+    may_be_more = any(map(has_units, sample.words))  # these have a tag on every piece
     if num_labels < len(words) or (num_labels > len(words) and not may_be_more):
         return Looked("", f"the row of {sample.place} has {len(words)} words and {num_labels} labels")
     shown = []
