@@ -88,6 +88,29 @@ def test_an_open_quote_names_the_line_where_it_opens(tmp_path: Path) -> None:
     assert "the quotation mark that opens at line 5 is not closed" in found.troubles[0].what
 
 
+def test_two_marks_far_from_each_other_do_not_make_a_cell_of_the_rows_between(tmp_path: Path) -> None:
+    between = "".join(f"row {i},neg\n" for i in range(9))
+    found = read(tmp_path / "a.csv", f'text,label\n"open,pos\n{between}he said 5",pos\nlast,neg\n')
+    assert texts(found) == [(f"row {i}", "neg") for i in range(9)] + [("last", "neg")]
+    assert [one.place.line for one in found.troubles] == [2, 12]
+    assert "opens at line 2 is not closed" in found.troubles[0].what
+
+
+@pytest.mark.parametrize("order", [("text", "label"), ("label", "text")])
+def test_a_cell_of_rows_is_a_cell(tmp_path: Path, order: tuple[str, str]) -> None:
+    inner = "".join(f"row {i},neg\n" for i in range(9)) + "end, of it"
+    row = {"text": inner, "label": "csv"}
+    found = read(tmp_path / "a.csv", written([order, tuple(row[name] for name in order)]))  # type: ignore[list-item]
+    assert texts(found) == [(inner, "csv")]
+    assert found.troubles == ()
+
+
+def test_the_rest_of_a_damaged_cell_is_no_row(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.csv", 'text,label\na,x\n"broken "quote"\nhere",x\nb,y\n')
+    assert texts(found) == [("a", "x"), ("b", "y")]
+    assert [(one.place.line, one.what[:20]) for one in found.troubles] == [(3, "lines 3 to 4 are no ")]
+
+
 def test_lines_that_are_no_rows_are_lost_with_the_quote_and_all_named(tmp_path: Path) -> None:
     """A cell of many lines with a mark that is not doubled: half of a cell is no sample."""
     text = 'text,label\nbefore,pos\n"first line\nhe said "hi" twice\nthe end",neg\nafter,pos\n'

@@ -234,11 +234,11 @@ def test_a_field_within_a_column_can_be_named(tmp_path: Path) -> None:
 
 
 def test_a_row_with_other_columns_does_not_decide_for_the_file(tmp_path: Path) -> None:
-    odd = [{"text": "b", "text_pair": "c", "label": "x"}, {"sentence1": "d", "sentence2": "e"}]
+    odd = [{"text": "b", "text_pair": "c", "label": "x"}, {"sentence1": "d", "sentence2": "e", "score": 1}]
     found = read_samples(write_lines(tmp_path / "a.jsonl", *ROWS * 2, *odd), CLASSIFY.form)
     assert texts(found) == [("bom", "pos"), ("mau", "neg")] * 2 + [("b", "x")]
     assert lines(found) == [(6, True)]
-    assert found.fields["unused"] == "text_pair, sentence1, sentence2"
+    assert found.fields["unused"] == "text_pair, sentence1, sentence2, score"
 
 
 def test_several_files_of_one_split_are_read_in_order(tmp_path: Path) -> None:
