@@ -244,6 +244,16 @@ def test_tags_beside_their_words_are_found(tmp_path):
     fails(text_check(with_table(prepared, replace(table, token_targets=tuple(fewer)))), "are wrong")
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_tags_of_single_characters_read_back(tmp_path, family):
+    texts = ["我住在北京市", "กรุงเทพใหญ่", "在Lisboa。", "東京タワー"] * 8
+    found = [{"text": f"{text} {at}", "entities": [[0, 1, "LOC"]]} for at, text in enumerate(texts)]
+    assert text_check(ready(tmp_path, "ner", family, found=found)).passed
+    (tmp_path / "lists").mkdir()
+    found = [{"tokens": ["住在", "北京市", str(at)], "tags": ["O", "B-LOC", "O"]} for at in range(30)]
+    assert text_check(ready(tmp_path / "lists", "ner", family, found=found)).passed
+
+
 @pytest.mark.parametrize("shift", [(1, 1), (0, 1), (-1, 0)])
 def test_answers_beside_their_place_are_found(tmp_path, shift):
     prepared = ready(tmp_path, "qa")

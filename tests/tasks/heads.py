@@ -38,10 +38,10 @@ def _settings(kind):
     return {}
 
 
-def head_folder(kind, folder, family="bert", seed=0):
-    """A random model of a kind, as `transformers` saves it."""
+def head_folder(kind, folder, family="bert", seed=0, texts=TEXTS):
+    """A random model of a kind, as `transformers` saves it, with a tokenizer trained on some texts."""
     config, settings, vocab_size = CONFIGS[family]
-    tokenizer = train_tokenizer(TEXTS, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=vocab_size))
+    tokenizer = train_tokenizer(texts, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=vocab_size))
     sizes = {
         "vocab_size": tokenizer.vocab_size,
         "hidden_size": 64,

@@ -146,6 +146,17 @@ def test_entities_are_those_of_the_pipeline(folder, model, text):
     assert len(found.tags) == len(found.words)
 
 
+def test_a_chinese_text_has_a_tag_a_character_as_the_pipeline_has(tmp_path):
+    texts = ["我住在北京市。", "李白写诗", "我写诗,在北京。"]
+    folder = head_folder("ner", tmp_path, texts=texts)
+    pipeline, ours = hf.pipeline("token-classification", model=str(folder), ignore_labels=[]), lavra.load(folder)
+    for text in texts:
+        found, expected = ours.tag(text), pipeline(text)
+        assert list(zip(found.words, found.tags, strict=True)) == [(one["word"], one["entity"]) for one in expected]
+        assert "".join(found.words) == text
+        assert all(text[one.start : one.end] == one.text for one in found.entities)
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 @torch.no_grad()
 def test_the_answer_is_the_best_span_of_the_model(folder, model, family):

@@ -54,13 +54,20 @@ def plain_rows(
 def _labels_alike(rows: Sequence[Row]) -> list[Row]:
     """Labels of which several may hold are lists in every row; where each row has one it is that label."""
     several = {name for row in rows for name, value in row.values.items() if _is_names(value) and len(value) != 1}
-    found = []
-    for row in rows:
-        values = {
-            name: value[0] if name not in several and _is_names(value) else value for name, value in row.values.items()
-        }
-        found.append(Row(place=row.place, values=values, word_lines=row.word_lines))
-    return found
+    return [
+        Row(
+            place=row.place,
+            values={name: _alike(value, several=name in several) for name, value in row.values.items()},
+            word_lines=row.word_lines,
+        )
+        for row in rows
+    ]
+
+
+def _alike(value: Any, *, several: bool) -> Any:
+    if several:
+        return [value] if isinstance(value, str) and value else value
+    return value[0] if _is_names(value) else value
 
 
 class _Names(list[str]):

@@ -66,9 +66,8 @@ def choose_columns(
     taken = {*found.values(), *given.values()}
     for role, candidates in known.extras.items():
         if role not in given and role not in found and (role != "tags" or "words" in {**found, **given}):
-            column = _extra(
-                role, [lower[one.casefold()] for one in candidates if one.casefold() in lower], taken, where
-            )
+            present = [lower[one.casefold()] for one in candidates if one.casefold() in lower]
+            column = _extra(role, present, taken, usual or names, where)
             if column is not None:
                 found[role] = column
                 taken.add(column)
@@ -151,8 +150,10 @@ def _fit(layout: ColumnLayout, lower: Mapping[str, str]) -> dict[str, str] | Non
     return found
 
 
-def _extra(role: str, present: list[str], taken: set[str], where: str) -> str | None:
+def _extra(role: str, present: list[str], taken: set[str], usual: Sequence[str], where: str) -> str | None:
     free = [column for column in dict.fromkeys(present) if column not in taken]
+    if sum(column in usual for column in free) == 1:
+        free = [column for column in free if column in usual]
     if len(free) > 1 and role != "id":
         names = ", ".join(map(repr, free))
         raise InputError(
@@ -191,4 +192,4 @@ def unused_columns(names: Sequence[str], columns: Mapping[str, str]) -> list[str
     """The columns of the file that no role takes."""
     used = {column if column in names else column.partition(".")[0] for column in columns.values()}
     used.update(choice_columns(names, columns))
-    return [name for name in names if name not in used]
+    return [name for name in names if name and name not in used]

@@ -66,11 +66,11 @@ def _first_row(
     lines: Sequence[str], begin: int, above: int, dialect: Dialect, passed: Counter[str], *, header: bool
 ) -> int:
     """Index of the first row.  A line with `#` and as many cells as the row behind it is a row, or a header."""
-    width = dialect.plain_width(lines[above]) if above < len(lines) else 0
+    width = dialect.width(lines[above]) if above < len(lines) else 0
     for at in range(begin, above):
         if not lines[at].strip():
             continue
-        is_comment = dialect.plain_width(lines[at]) != width or width < 2 or (header and lines[at].startswith("# "))
+        is_comment = dialect.width(lines[at]) != width or width < 2 or (header and lines[at].startswith("# "))
         if not is_comment:
             return at
         passed["comments"] += 1

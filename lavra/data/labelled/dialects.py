@@ -58,10 +58,10 @@ def _delimiter(lines: Sequence[str], start: int, candidates: Sequence[str], usua
 
 
 def _skips_blanks(lines: Sequence[str], start: int, delimiter: str) -> bool:
-    """Whether quotation marks stand behind a delimiter and a blank, and not right behind it."""
-    with_blank, without = f'{delimiter} "', f'{delimiter}"'
-    blank = sum(line.count(with_blank) - line.count(with_blank + '"') for line in lines[start:])
-    return blank > sum(line.count(without) for line in lines[start:])
+    """Whether quotation marks that open a cell stand behind a delimiter and a blank, and not right behind it."""
+    opening = re.compile(rf'{re.escape(delimiter)} +"(?!["{re.escape(delimiter)}\r\n]|\Z)')
+    blank = sum(len(opening.findall(line)) for line in lines[start:] if '"' in line)
+    return blank > sum(line.count(f'{delimiter}"') for line in lines[start:])
 
 
 def _is_quoted(lines: Sequence[str], start: int, head: str) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # The csv module's own limit is 128 KiB a cell; a book is longer.
 FIELD_LIMIT = 1 << 28
 MANY_ROWS = 10  # lines that are rows by themselves outweigh a first line that is none
+FEW_ROWS = 3  # lines within one cell that are rows by themselves, where the cell is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,10 @@ class Dialect:
     def plain_width(self, line: str) -> int:
         """Cells of a line, quotation marks being text."""
         return line.count(self.delimiter) + 1
+
+    def width(self, line: str) -> int:
+        """Cells of a line that is read by itself."""
+        return len(next(self.reader(iter([line]), strict=False), []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +145,28 @@ class _Shape:
         if stop - first < 2:
             return False
         is_ragged = len(cells) < self.width or any(cells[self.width :])
-        return is_ragged or not self._clean.fullmatch("".join(lines[first:stop]))
+        return (
+            is_ragged or self._holds_rows(lines, first, stop) or not self._clean.fullmatch("".join(lines[first:stop]))
+        )
+
+    def _holds_rows(self, lines: Sequence[str], first: int, stop: int) -> bool:
+        """Whether every line of a record is a row: two marks too many, far from each other, make one cell of them.
+
+        A cell that holds rows rightly has other cells beside it, so that its first or last line is longer.
+        """
+        if stop - first < FEW_ROWS + 2:
+            return False
+        ends = (self.dialect.plain_width(lines[at]) == self.width for at in (first, stop - 1))
+        return self.width > 1 and all(ends) and all(self.is_row(line) for line in lines[first + 1 : stop - 1])
 
     def is_row(self, line: str) -> bool:
         """Whether a line is a whole row by itself, without a stray quotation mark."""
         return bool(self._clean.fullmatch(line)) and len(next(self.dialect.reader(iter([line])), [])) == self.width
+
+    def is_record(self, lines: Sequence[str], at: int) -> bool:
+        """Whether a whole record begins at a line, without a stray quotation mark."""
+        cells, stop = first_record(lines, self.dialect, at)
+        return cells is not None and len(cells) == self.width and bool(self._clean.fullmatch("".join(lines[at:stop])))
 
     def are_rows(self, lines: Sequence[str], opened: int, stop: int) -> bool:
         """Whether the lines behind an opened quotation mark are rows, and not the rest of its cell."""
@@ -158,17 +180,24 @@ def _damage(lines: Sequence[str], first: int, stop: int, error: str, shape: _Sha
     """The damage, the line to go on at, and a later line that is no row (-1 where there is none)."""
     opened = _opening_line(lines, first, stop, shape.dialect)
     last = stop - 1
+    if opened > first and shape.dialect.plain_width(lines[first]) >= shape.width and shape.is_record(lines, first + 1):
+        opened = first  # a mark too many there turned those behind it around
     if last == opened:
-        return Damage(first + 1, stop, f"not a row: {error}"), stop, -1
+        while stop < len(lines) and '"' in lines[stop] and not shape.is_record(lines, stop):
+            stop += 1  # the rest of the damaged cell
+        lines_told = f"lines {first + 1} to {stop} are no row" if stop > last + 1 else "not a row"
+        return Damage(first + 1, stop, f"{lines_told}: {error}"), stop, -1
     mark = f"the quotation mark that opens at line {opened + 1} is not closed"
     never_closed = stop == len(lines) and "end of data" in error
     own = Damage(first + 1, opened + 1, f"not a row: {mark} before line {stop}; reading goes on at line {opened + 2}")
     if never_closed and shape.are_rows(lines, opened, stop):
         return own, opened + 1, -1
-    if not never_closed and shape.is_row(lines[last]):
+    if not never_closed and shape.is_record(lines, last):
         return own, opened + 1, -1
     if not never_closed and last > opened + 1 and shape.are_rows(lines, opened, last):
         return own, opened + 1, last
+    while stop < len(lines) and lines[stop].strip() and not shape.is_record(lines, stop):
+        stop += 1  # the rest of the damaged cell
     what = f"lines {first + 1} to {stop} are no row: {mark if never_closed else error}"
     return Damage(first + 1, stop, what), stop, -1
 

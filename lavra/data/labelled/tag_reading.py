@@ -50,6 +50,8 @@ def find_tag_reading(sentences: Sequence[Sequence[str]]) -> TagReading:
             meant[tag] = OUTSIDE if is_slip else parts(tag)[1] if is_marked(tag) and parts(tag)[1] in bare else tag
         else:
             meant[tag] = _meant(one, scheme, kinds)
+    if scheme is TagScheme.NONE and counts[OUTSIDE]:
+        spelling = "a run of one tag is one span"
     odd = frozenset(tag for tag in counts if meant[tag] != spelled[tag])
     return TagReading(scheme=scheme, spelling=spelling, meant=meant, odd=odd)
 

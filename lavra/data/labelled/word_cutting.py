@@ -41,6 +41,11 @@ def is_spaceless(character: str) -> bool:
     return code <= _BLOCKS[bisect_right(_FIRSTS, code) - 1][1] and unicodedata.category(character)[0] in "LM"
 
 
+def has_units(word: str) -> bool:
+    """Whether a word is several units of such a script."""
+    return len(word) > 1 and all(map(is_spaceless, word)) and len(cut_words(word)) > 1
+
+
 def cut_words(text: str) -> list[tuple[int, int]]:
     """(start, end) of each word, unit or sign of a text, in characters (code points)."""
     found: list[tuple[int, int]] = []

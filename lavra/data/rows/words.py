@@ -27,7 +27,7 @@ from lavra.base.arrays import Int32s, Int64s
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.data.batch import IGNORE
 from lavra.data.labelled.samples import Place, TagSample, Trouble
-from lavra.data.labelled.word_cutting import is_spaceless
+from lavra.data.labelled.word_cutting import has_units, is_spaceless
 from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.encoding import EncodedRows, RowFormat
 from lavra.data.rows.word_pieces import WordPieces, cut_words, frame_of
@@ -197,7 +197,7 @@ def word_runs(sample: TagSample) -> list[list[str]]:
 
 def _whole_words(sample: TagSample, *, every: bool) -> npt.NDArray[np.bool_]:
     """(W,) True for the words whose pieces all carry a tag."""
-    found = [every or (len(word) > 1 and all(map(is_spaceless, word))) for word in sample.words]
+    found = [every or has_units(word) for word in sample.words]
     return np.array(found, dtype=np.bool_)
 
 

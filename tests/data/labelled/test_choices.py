@@ -34,6 +34,12 @@ def chosen(found: SampleSet) -> list[tuple[tuple[str, ...], int | None]]:
         {"question": "q", "choices": ["a", "b", "c"], "answer": "B"},
         {"query": "q", "choices": ["a", "b", "c"], "gold": 1},
         {"question": "q", "choices": {"text": ["a", "b", "c"], "label": ["1", "2", "3"]}, "answerKey": "2"},
+        {"question": "q", "choices": {"A": "a", "B": "b", "C": "c"}, "answer": "B"},
+        {"question": "q", "options": {"x": "a", "y": "b", "z": "c", "w": None}, "answer": "y"},
+        {"question": "q", "options": [{"label": at, "text": at.lower()} for at in "ABC"], "answerKey": "B"},
+        {"question": "q", "options": [{"key": at, "value": at.lower()} for at in "ABC"], "answer": "B"},
+        {"question": "q", "choices": '["a", "b", "c"]', "answer": 1},
+        {"question": "q", "choices": '{"A": "a", "B": "b", "C": "c"}', "answer": "B"},
         {"startphrase": "q", "ending0": "a", "ending1": "b", "ending2": "c", "label": 1},
         {"goal": "q", "sol1": "a", "sol2": "b", "sol3": "c", "label": 1},
         {"question": "q", "A": "a", "B": "b", "C": "c", "answer": "B"},
@@ -79,3 +85,15 @@ def test_a_stem_or_a_mapping_may_name_the_endings(tmp_path: Path) -> None:
         read(tmp_path, row)
     found = read(tmp_path, row, columns={"text": "premise", "choices": "choice"})
     assert chosen(found) == [(("a", "b"), 0)]
+
+
+def test_one_odd_number_does_not_move_the_others(tmp_path: Path) -> None:
+    rows = [{"question": "q", "choices": ["a", "b", "c"], "answer": at} for at in (1, 2, 3, 3)]
+    found = read(tmp_path, *rows, {**rows[0], "answer": 0})
+    assert [label for _, label in chosen(found)] == [0, 1, 2, 2]
+    assert [(one.place.line, one.dropped) for one in found.troubles] == [(5, True)]
+    assert found.fields["choices are counted from"] == "1: 1 labels are 0, 2 the number of choices"
+    rows = [{"question": "q", "choices": ["a", "b", "c"], "answer": at} for at in (0, 0, 1, 2)]
+    found = read(tmp_path, *rows, {**rows[0], "answer": 3})
+    assert [label for _, label in chosen(found)] == [0, 0, 1, 2]
+    assert [one.place.line for one in found.troubles] == [5]

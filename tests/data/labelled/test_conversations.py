@@ -93,6 +93,55 @@ def test_tool_calls_of_every_form(tmp_path: Path, turn: dict[str, Any], tools: A
     assert found.troubles == ()
 
 
+def test_older_function_calls_become_calls_of_tools(tmp_path: Path) -> None:
+    """OpenAI's form of 2023: `function_call`, role `function`, and `functions` beside the messages."""
+    call = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"x": 1}'}}
+    result = {"role": "function", "name": "f", "content": '{"t": 3}'}
+    found = read(tmp_path, {"messages": [USER, call, result, ANSWER], "functions": [TOOL]})
+    called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    assert chats(found) == [[USER, called, {"role": "tool", "name": "f", "content": '{"t": 3}'}, ANSWER]]
+    sample = found.samples[0]
+    assert isinstance(sample, ChatSample)
+    assert sample.tools == ({"type": "function", "function": TOOL},)
+    assert found.troubles == ()
+
+
+@pytest.mark.parametrize(
+    ("user", "assistant"),
+    [("Human", "GPT"), ("User", "Assistant"), ("USER", "ASSISTANT"), (" user ", "ChatBot"), ("Prompter", "AI")],
+)
+def test_the_case_of_a_role_does_not_matter(tmp_path: Path, user: str, assistant: str) -> None:
+    row = {"conversations": [{"from": "SYSTEM", "value": "s"}, {"from": user, "value": "u"}]}
+    row["conversations"].append({"from": assistant, "value": "a"})
+    assert chats(read(tmp_path, row)) == [[{"role": "system", "content": "s"}, USER, ANSWER]]
+
+
+def test_empty_system_turns_and_results_of_tools(tmp_path: Path) -> None:
+    called, empty = {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "content": ""}
+    found = read(
+        tmp_path,
+        {"messages": [{"role": "system", "content": " "}, USER, called, empty, ANSWER]},
+        {"messages": [USER, called, {"role": "tool", "content": {"t": 3}}, ANSWER]},
+    )
+    called = {**called, "content": ""}
+    assert chats(found) == [
+        [USER, called, empty, ANSWER],
+        [USER, called, {"role": "tool", "content": '{"t": 3}'}, ANSWER],
+    ]
+    assert found.fields["empty system turns, left out"] == "1"
+    assert found.troubles == ()
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"weight": 0.0}, {"train": False}, {"loss": False}])
+def test_a_turn_of_weight_zero_is_kept_and_not_learnt(tmp_path: Path, mark: dict[str, Any]) -> None:
+    bad = {"role": "assistant", "content": "bad", **mark}
+    found = read(tmp_path, {"messages": [{"role": "system", "content": ""}, USER, bad, USER, {**ANSWER, "weight": 1}]})
+    sample = found.samples[0]
+    assert isinstance(sample, ChatSample)
+    assert sample.messages == (USER, {"role": "assistant", "content": "bad"}, USER, ANSWER)
+    assert sample.not_learnt == (1,)
+
+
 def test_ids_of_calls_and_thoughts_are_kept(tmp_path: Path) -> None:
     call = {"id": "c1", **CALL}
     parts = [{"type": "reasoning", "value": "hm"}, {"type": "text", "value": "a"}, {"type": "text", "text": "b"}]
@@ -121,6 +170,9 @@ def test_ids_of_calls_and_thoughts_are_kept(tmp_path: Path) -> None:
         ({"messages": [USER, {"from": "function_call", "value": "f(x)"}]}, "is not JSON"),
         ({**GOOD, "tools": "nothing"}, "the tools"),
         ({**GOOD, "label": False}, "label: false"),
+        ({"messages": [USER, {**ANSWER, "weight": 0}]}, "marked as not to be learnt"),
+        ({"messages": [USER, {**ANSWER, "weight": 0.5}]}, "message 2 has the weight 0.5"),
+        ({"messages": [USER, {"role": "assistant", "function_call": {"arguments": "{}"}}]}, "names no function"),
     ],
 )
 def test_what_cannot_be_learnt_is_left_out_with_its_reason(tmp_path: Path, row: dict[str, Any], what: str) -> None:

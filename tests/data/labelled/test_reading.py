@@ -233,6 +233,14 @@ def test_a_field_within_a_column_can_be_named(tmp_path: Path) -> None:
     assert lines(found) == [(2, True)]
 
 
+def test_a_row_with_other_columns_does_not_decide_for_the_file(tmp_path: Path) -> None:
+    odd = [{"text": "b", "text_pair": "c", "label": "x"}, {"sentence1": "d", "sentence2": "e", "score": 1}]
+    found = read_samples(write_lines(tmp_path / "a.jsonl", *ROWS * 2, *odd), CLASSIFY.form)
+    assert texts(found) == [("bom", "pos"), ("mau", "neg")] * 2 + [("b", "x")]
+    assert lines(found) == [(6, True)]
+    assert found.fields["unused"] == "text_pair, sentence1, sentence2, score"
+
+
 def test_several_files_of_one_split_are_read_in_order(tmp_path: Path) -> None:
     first, second = write_lines(tmp_path / "1.jsonl", ROWS[0], {}), write_lines(tmp_path / "0.jsonl", {}, ROWS[1])
     found = read_samples([first, second], CLASSIFY.form)
@@ -297,6 +305,19 @@ def test_whole_floats_are_doubted_and_vectors_of_zeros_and_ones_refused(tmp_path
 
 def squad(*questions: dict[str, Any], context: str = "Ana mora em Lisboa. Ana canta.") -> dict[str, Any]:
     return {"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": context, "qas": list(questions)}]}]}
+
+
+@pytest.mark.parametrize(
+    ("written", "start"),
+    [(" Lisboa", 11), ("Lisboa ", 12), (" Lisboa ", 11), (" Lisboa", 12), ("Lisboa", 12)],
+)
+def test_blanks_at_an_answers_ends_are_cut_off(tmp_path: Path, written: str, start: int) -> None:
+    context = "Ana mora em Lisboa ."
+    row = {"question": "Onde?", "context": context, "answers": {"text": [written], "answer_start": [start]}}
+    found = read_samples(write_lines(tmp_path / "a.jsonl", row), ANSWER.form)
+    assert isinstance(found.samples[0], QuestionSample)
+    assert found.samples[0].answers == (LabelledAnswer(text="Lisboa", start=12),)
+    assert found.fields.get("answers with blanks at their ends, cut off") == ("1" if written != "Lisboa" else None)
 
 
 def test_squad_answers_must_stand_where_they_are_said_to(tmp_path: Path) -> None:

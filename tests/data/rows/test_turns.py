@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -123,6 +124,27 @@ def test_blocks_and_growing_prefixes_find_the_same(backend, contents: list[str])
     found = [chat_rows([chat(*contents)], form(backend, template)).sequences for template in (CHATML, BLOCKS)]
     assert found[0].inputs[0].tolist() == found[1].inputs[0].tolist()
     assert found[0].labels[0].tolist() == found[1].labels[0].tolist()
+
+
+@pytest.mark.parametrize("template", [CHATML, BLOCKS])
+@pytest.mark.parametrize("turns", ["all", "last"])
+def test_turns_that_are_not_to_be_learnt_are_read_alone(backend, template: str, turns: str) -> None:
+    contents = ["u", "bad", "v", "good", "w", "better", "x", "worst"]
+    whole, marked = chat(*contents), replace(chat(*contents), not_learnt=(1, 7))
+    table = chat_rows([marked], form(backend, template), turns=turns)
+    said = [f"{content}<|im_end|>" for content in ("good", "better")]
+    assert learnt(table, backend) == (said if turns == "all" else said[-1:])
+    read = chat_rows([whole], form(backend, template)).sequences.inputs[0].tolist()
+    ours = table.sequences.inputs[0].tolist()
+    assert ours == read[: len(ours)]  # what stands before is read all the same
+
+
+def test_blocks_that_are_not_the_turns_cannot_tell_weights(backend) -> None:
+    two = BLOCKS.replace("{% generation %}", "{% generation %}.{% endgeneration %}{% generation %}")
+    marked = replace(chat("u", "bad", "v", "good"), not_learnt=(1,))
+    table = chat_rows([marked], form(backend, two))
+    assert len(table) == 0
+    assert "marks 4 blocks and the assistant has 2 turns" in table.troubles[0].what
 
 
 def test_a_template_without_a_generation_prompt(backend) -> None:
