@@ -356,7 +356,9 @@ def test_the_encoder_names_the_winner_of_each_kind() -> None:
 
 @pytest.mark.parametrize("section", [adapt_section, encoder_section])
 def test_a_skipped_stage_says_why(section: Callable[[Any], Section]) -> None:
-    assert section(Skipped(why="there is no time")).summary == "Skipped: there is no time."
+    assert section(Skipped(why="there is no text")).summary == "Skipped: there is no text."
+    slow = section(Skipped(why="there is no time", again=True)).summary
+    assert slow.startswith("Skipped: there is no time. The next run tries again")
 
 
 def test_eight_bits_say_what_they_cost_and_a_missed_bar_is_a_warning() -> None:
