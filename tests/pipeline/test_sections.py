@@ -296,7 +296,7 @@ def test_instructions_count_the_kinds_that_either_side_has() -> None:
         "instruction: choose": (20, 0),
         "pair: signature": (700, 0),
     }
-    mixed = replace(MADE, training=Account(documents=9, definitions=7, not_python=2))
+    mixed = replace(MADE, training=Account(documents=9, definitions=7, passages=2))
     assert instructions_section(mixed).summary.startswith(
         "7 documented functions and classes and the passages of 2 documents gave "
     )
