@@ -2,6 +2,7 @@
 
 Python source with docstrings says itself what it does (`samples.code`); any other text is asked how it goes on, what
 stands under a heading, which paragraph a sentence is of, which word is missing and what sums it up (`samples.prose`).
+Source code that says nothing of itself is continued, unless there is more that does: tables and lists teach less.
 
 Nothing held out is learnt: samples to learn from are of training documents, samples to measure on of held-out ones,
 and a held-out sample is left out (and counted) where its question or its answer is in training too, in whatever
@@ -13,7 +14,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from lavra.base.types import Document
@@ -33,9 +34,11 @@ class Account:
 
     Attributes:
         documents: looked at.
-        not_python: that do not parse as Python, or define nothing; their passages are taken.
+        not_python: that do not parse as Python, or define nothing.
+        passages: documents whose passages are asked about.
         definitions: with a docstring that says something.
         undocumented: without one; nothing is made of them.
+        plain_code: source code without any.
         empty: documents of which nothing could be made.
         unread: documents not looked at, for the others are enough.
         repeated: samples whose question was there already.
@@ -44,8 +47,10 @@ class Account:
 
     documents: int = 0
     not_python: int = 0
+    passages: int = 0
     definitions: int = 0
     undocumented: int = 0
+    plain_code: int = 0
     empty: int = 0
     unread: int = 0
     repeated: int = 0
@@ -60,11 +65,13 @@ class Made:
         instructions: for the adapt stage.
         pairs: for the encoder.
         account: what else there was.
+        continues_code: whether source code that says nothing of itself is among it.
     """
 
     instructions: tuple[Instruction, ...]
     pairs: tuple[Pair, ...]
     account: Account = field(default_factory=Account)
+    continues_code: bool = False
 
 
 def make_samples(documents: Iterable[Document], seed: int, *, room: int = ROOM, training: Made | None = None) -> Made:
@@ -77,10 +84,15 @@ def make_samples(documents: Iterable[Document], seed: int, *, room: int = ROOM, 
         training: what was made of the training split, where this is the held-out one.
     """
     account = Account()
+    told, plain = list[Samples](), list[Samples]()
+    for document in documents:
+        found, says_nothing = _samples_of(document, seed, room, account)
+        (plain if says_nothing else told).append(found)
+    continues = account.definitions < account.plain_code if training is None else training.continues_code
+    account.passages += account.plain_code if continues else 0
     instructions: dict[tuple[str, str], Instruction] = {}
     pairs: dict[tuple[str, str], Pair] = {}
-    for document in documents:
-        found = _samples_of(document, seed, room, account)
+    for found in (*told, *(plain if continues else ())):
         for one in found.instructions:
             account.repeated += instructions.setdefault((one.kind, one.instruction), one) is not one
         for pair in found.pairs:
@@ -89,6 +101,7 @@ def make_samples(documents: Iterable[Document], seed: int, *, room: int = ROOM, 
         instructions=_shuffled(instructions.values(), seed),
         pairs=_shuffled(pairs.values(), seed),
         account=account,
+        continues_code=continues,
     )
     return made if training is None else _without(made, training)
 
@@ -98,8 +111,8 @@ def count_kinds(samples: Iterable[Instruction | Pair]) -> dict[str, int]:
     return dict(Counter(one.kind for one in samples))
 
 
-def _samples_of(document: Document, seed: int, room: int, account: Account) -> Samples:
-    """What a document gives: of its definitions where it has some, else of its passages."""
+def _samples_of(document: Document, seed: int, room: int, account: Account) -> tuple[Samples, bool]:
+    """What a document gives, of its definitions where it has some, else of its passages; whether it is plain code."""
     definitions = read_definitions(document.text)
     account.documents += 1
     account.not_python += definitions is None
@@ -107,10 +120,13 @@ def _samples_of(document: Document, seed: int, room: int, account: Account) -> S
         account.definitions += len(definitions.found)
         account.undocumented += definitions.undocumented
     if definitions is not None and definitions.found:
-        return code_samples(definitions.found, document, random.Random(f"{seed} {document.id}"))
-    found = prose_samples(document, seed, room, is_code=definitions is not None or document.kind == "code")
+        return code_samples(definitions.found, document, random.Random(f"{seed} {document.id}")), False
+    is_code = definitions is not None or document.kind == "code"
+    found = prose_samples(document, seed, room, is_code=is_code)
+    account.plain_code += is_code
+    account.passages += not is_code
     account.empty += not found.instructions and not found.pairs
-    return found
+    return found, is_code
 
 
 def _shuffled(samples: Iterable[_Sample], seed: int) -> tuple[_Sample, ...]:
@@ -131,7 +147,7 @@ def _without(made: Made, training: Made) -> Made:
     known = {_key(text) for pair in training.pairs for text in (pair.anchor, pair.positive)}
     pairs = tuple(pair for pair in made.pairs if known.isdisjoint((_key(pair.anchor), _key(pair.positive))))
     made.account.in_training = len(made.instructions) - len(kept) + len(made.pairs) - len(pairs)
-    return Made(instructions=kept, pairs=pairs, account=made.account)
+    return replace(made, instructions=kept, pairs=pairs)
 
 
 def _key(text: str) -> str:

@@ -34,7 +34,7 @@ _TITLE: Final = re.compile(r"(?:^|\W)(?:\w|Mr|Mrs|Ms|[DS]ra?|[ds]ra?|St|Exa|Prof
 _UNSPACED_LETTER: Final = re.compile(f"[{_UNSPACED_LETTERS}]")
 
 
-class Span(NamedTuple):
+class SentenceSpan(NamedTuple):
     """A part of a text, without white space around it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Span(NamedTuple):
     end: int
 
 
-def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
+def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[SentenceSpan]:
     """The sentences between two places of a text, in order; together they hold all of it but white space.
 
     >>> text = "Era a Sra. Ana. Sim!"
@@ -77,9 +77,9 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     return match["mark"] != "." or _TITLE.search(text, max(0, match.start() - 8), match.start()) is None
 
 
-def _trimmed(text: str, start: int, end: int) -> Span:
+def _trimmed(text: str, start: int, end: int) -> SentenceSpan:
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    return Span(start, end)
+    return SentenceSpan(start, end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,6 +73,21 @@ def test_code_that_says_nothing_of_itself_is_only_continued() -> None:
     assert {one.kind for one in made.instructions} == {"continue"}
     shell = Document(id="s", text="for name in *.txt; do\n  wc -w $name\ndone\n\n" * 20, kind="code")
     assert {one.kind for one in make_samples([shell], 0).instructions} == {"continue"}
+
+
+def test_code_is_continued_where_less_of_it_says_what_it_does() -> None:
+    plain = [Document(id=f"p{number}", text=f"TABLE = {{{number}: 1}}\n" * 40, kind="code") for number in range(3)]
+    documented = Document(id="a", text="\n".join(f'def f{n}(a):\n    """Do the thing {n}."""\n' for n in range(4)))
+    kinds = {
+        number: {one.kind for one in make_samples([*plain[:number], documented], 0).instructions} for number in (1, 3)
+    }
+    assert all("continue" not in found for found in kinds.values())
+    train = make_samples([*plain, *(replace(one, id=one.id + "b") for one in plain), documented], 0)
+    assert "continue" in {one.kind for one in train.instructions}
+    other = Document(id="o", text="LIST = [7, 8]\n" * 40, kind="code")
+    # The held-out side follows the training side.
+    assert {one.kind for one in make_samples([other], 0, training=train).instructions} == {"continue"}
+    assert make_samples([other], 0, training=make_samples([documented], 0)).instructions == ()
 
 
 def test_a_passage_and_its_continuation_stand_together_and_none_twice() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from lavra.pipeline.stage import SECTION_FILE
 from lavra.pipeline.stages import planning
 from lavra.pipeline.stages.planning import draft
 from lavra.pipeline.up import run_up, up_stages
+from lavra.text import Corpus
 from lavra.train import Parallel
 from tests.compression.quality import read_quality
 
@@ -73,6 +75,20 @@ def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.Monkey
     up._serve(replace(result, adapter=adapt.folder))
     up._serve(replace(result, adapter=None))
     assert served == [([str(result.model)], (str(adapt.folder),)), ([str(result.model)], ())]
+
+
+def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path, capsys: pytest.CaptureFixture[str]):
+    _, result = made
+    corpus = Corpus.open(next(stage.folder for stage in result.stages if stage.stage == "corpus"))
+    assert 8 <= len(result.beginning) <= 40
+    assert any(result.beginning in one.text for one in corpus.documents("heldout"))
+    for family, wanted in (
+        ("llama", ["lavra", "generate", str(result.model), result.beginning]),
+        ("bert", ["lavra", "serve", str(result.model)]),
+    ):
+        up._show(result, settings(text, family=family), 1.0)
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert shlex.split(last.removeprefix("next")) == wanted
 
 
 def test_the_model_is_one_transformers_opens_with_equal_logits(made):

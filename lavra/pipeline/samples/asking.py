@@ -13,7 +13,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class Phrasing:
     """How each kind is asked for, in one language.
 
     Attributes:
@@ -31,21 +31,21 @@ class Asking:
     summary: str
 
 
-_ENGLISH: Final = Asking(
+_ENGLISH: Final = Phrasing(
     go_on="Continue this text.",
     section="Write the section under this heading.",
     paragraph="Write the paragraph that has this sentence.",
     word="Which word is missing?",
     summary="Which sentence sums this up?",
 )
-_PORTUGUESE: Final = Asking(
+_PORTUGUESE: Final = Phrasing(
     go_on="Continue este texto.",
     section="Escreva a seção deste título.",
     paragraph="Escreva o parágrafo que tem esta frase.",
     word="Que palavra falta?",
     summary="Que frase resume isto?",
 )
-_NEUTRAL: Final = Asking(go_on="…", section="#", paragraph="¶", word="___ ?", summary="∑")
+_NEUTRAL: Final = Phrasing(go_on="…", section="#", paragraph="¶", word="___ ?", summary="∑")
 
 _ENGLISH_WORDS: Final = "the and that with he it his was she you this they which from have"
 _PORTUGUESE_WORDS: Final = (
@@ -60,7 +60,7 @@ _READ: Final = 20_000  # characters of a document that are looked at
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
-def asking_of(text: str) -> Asking:
+def asking_of(text: str) -> Phrasing:
     """How to ask about a text."""
     words = [word.lower() for word in _WORD.findall(text[:_READ])]
     share, asking = max(((_share(words, known), one) for one, known in _LANGUAGES), key=lambda found: found[0])

@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lavra.pipeline.samples.asking import Asking
-from lavra.pipeline.samples.passages import Passages, Run
-from lavra.pipeline.samples.sample import NUM_CHOICES, Instruction, Place, draw_for, size, with_offer
+from lavra.pipeline.samples.asking import Phrasing
+from lavra.pipeline.samples.passages import Passages, SentenceRun
+from lavra.pipeline.samples.sample import NUM_CHOICES, Instruction, Locate, draw_for, size, with_offer
 from lavra.pipeline.samples.words import words_of
 from lavra.text.sentences import has_unspaced_letters
 
@@ -22,7 +22,9 @@ _LEAST: Final = 32  # bytes of a sentence
 _LOOKED_AT: Final = 12  # words of the document, among which the likest are offered
 
 
-def gaps(passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, seed: int) -> Iterator[Instruction]:
+def gaps(
+    passages: Passages, runs: Sequence[SentenceRun], locate: Locate, asking: Phrasing, seed: int
+) -> Iterator[Instruction]:
     """A sample of one sentence of each run of a paragraph."""
     known = sorted({word for word in words_of(passages.text) if _asked_for(word)})
     for run in runs:
@@ -37,7 +39,7 @@ def gaps(passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, 
             offered = [word, *others]
             draw.shuffle(offered)
             asked = f"{asking.word}\n\n{sentence.replace(word, GAP)}"
-            yield Instruction("cloze", with_offer(asked, offered), word, place(run.start))
+            yield Instruction("cloze", with_offer(asked, offered), word, locate(run.start))
 
 
 def _asked_for(word: str) -> bool:

@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from lavra.pipeline.samples.asking import Asking
-from lavra.pipeline.samples.passages import Passages, Run
-from lavra.pipeline.samples.sample import Instruction, Pair, Place, size
+from lavra.pipeline.samples.asking import Phrasing
+from lavra.pipeline.samples.passages import Passages, SentenceRun
+from lavra.pipeline.samples.sample import Instruction, Locate, Pair, size
 
 _LEAST: Final = 24  # bytes of a half; less says too little
 
 
-def continuations(passages: Passages, place: Place, asking: Asking, room: int) -> Iterator[Instruction | Pair]:
+def continuations(passages: Passages, locate: Locate, asking: Phrasing, room: int) -> Iterator[Instruction | Pair]:
     """A sample and a pair of each run of sentences that is long enough."""
     for run in passages.runs(room):
         text = passages.part(run)
         border = _middle(text, run)
         beginning, rest = text[:border].rstrip(), text[border:].lstrip()
         if min(size(beginning), size(rest)) >= _LEAST:
-            yield Instruction("continue", f"{asking.go_on}\n\n{beginning}", rest, place(run.start))
-            yield Pair("continue", beginning, rest, place(run.start))
+            yield Instruction("continue", f"{asking.go_on}\n\n{beginning}", rest, locate(run.start))
+            yield Pair("continue", beginning, rest, locate(run.start))
 
 
-def _middle(text: str, run: Run) -> int:
+def _middle(text: str, run: SentenceRun) -> int:
     """The end of a sentence in the middle third; without one a space there; without one the middle."""
     half, third = len(text) // 2, len(text) // 6
     ends = [sentence.end - run.start for sentence in run.sentences[:-1]]

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lavra.pipeline.samples.asking import Asking
-from lavra.pipeline.samples.passages import Passages, Run
-from lavra.pipeline.samples.sample import Instruction, Pair, Place, size
+from lavra.pipeline.samples.asking import Phrasing
+from lavra.pipeline.samples.passages import Passages, SentenceRun
+from lavra.pipeline.samples.sample import Instruction, Locate, Pair, size
 
 _LEAST: Final = 48  # bytes of a section; less is a list or another heading
 
 
-def sections(passages: Passages, runs: Sequence[Run], place: Place, asking: Asking) -> Iterator[Instruction | Pair]:
+def sections(
+    passages: Passages, runs: Sequence[SentenceRun], locate: Locate, asking: Phrasing
+) -> Iterator[Instruction | Pair]:
     """A sample and a pair of each heading with text under it."""
     for run in runs:
         beginning = passages.part(run)
         if run.heading and size(beginning) >= _LEAST:
-            yield Instruction("section", f"{asking.section}\n\n{run.heading}", beginning, place(run.start))
-            yield Pair("heading", run.heading, beginning, place(run.start))
+            yield Instruction("section", f"{asking.section}\n\n{run.heading}", beginning, locate(run.start))
+            yield Pair("heading", run.heading, beginning, locate(run.start))

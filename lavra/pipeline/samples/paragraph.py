@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lavra.pipeline.samples.asking import Asking
-from lavra.pipeline.samples.passages import Passages, Run
-from lavra.pipeline.samples.sample import Instruction, Pair, Place, draw_for, size
+from lavra.pipeline.samples.asking import Phrasing
+from lavra.pipeline.samples.passages import Passages, SentenceRun
+from lavra.pipeline.samples.sample import Instruction, Locate, Pair, draw_for, size
 
 _LEAST: Final = 24  # bytes of a sentence that is asked with, and of what else there is
 
 
 def paragraphs(
-    passages: Passages, runs: Sequence[Run], place: Place, asking: Asking, seed: int
+    passages: Passages, runs: Sequence[SentenceRun], locate: Locate, asking: Phrasing, seed: int
 ) -> Iterator[Instruction | Pair]:
     """A sample and a pair of each run of sentences of a paragraph, with one of them drawn."""
     for run in runs:
@@ -26,5 +26,5 @@ def paragraphs(
         before = passages.text[run.start : asked.start].rstrip()
         others = f"{before} {passages.text[asked.end : run.end].lstrip()}".strip()
         if len(run.sentences) > 1 and min(size(sentence), size(others)) >= _LEAST:
-            yield Instruction("paragraph", f"{asking.paragraph}\n\n{sentence}", whole, place(run.start))
-            yield Pair("sentence", sentence, others, place(run.start))
+            yield Instruction("paragraph", f"{asking.paragraph}\n\n{sentence}", whole, locate(run.start))
+            yield Pair("sentence", sentence, others, locate(run.start))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from lavra.text.sentences import Span, sentence_spans
+from lavra.text.sentences import SentenceSpan, sentence_spans
 
 _WIDEST: Final = 160  # characters of a line of a page; longer lines are paragraphs
 _BLANK: Final = re.compile(r"\n[ \t]*\n\s*")
@@ -28,7 +28,7 @@ _CLOSERS: Final = "\"'”’»)]」』"
 _ENDS_SENTENCE: Final = tuple(".!?。！？।؟")
 
 
-class Run(NamedTuple):
+class SentenceRun(NamedTuple):
     """Whole sentences one after another.
 
     Attributes:
@@ -36,7 +36,7 @@ class Run(NamedTuple):
         heading: of the section that the run begins; empty anywhere else.
     """
 
-    sentences: tuple[Span, ...]
+    sentences: tuple[SentenceSpan, ...]
     heading: str = ""
 
     @property
@@ -51,7 +51,7 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paragraph:
+class ProseParagraph:
     """Some sentences that stand together.
 
     Attributes:
@@ -59,7 +59,7 @@ class Paragraph:
         heading: of the section that it begins; empty anywhere else.
     """
 
-    span: Span
+    span: SentenceSpan
     heading: str
 
 
@@ -75,36 +75,36 @@ class Passages:
         self.paragraphs = tuple(_with_headings(text, list(_blocks(text))))
         self._sentences = [sentence_spans(text, *one.span) for one in self.paragraphs]
 
-    def runs(self, room: int) -> Iterator[Run]:
+    def runs(self, room: int) -> Iterator[SentenceRun]:
         """The whole text in runs of at most `room` UTF-8 bytes, over the borders of paragraphs."""
         return self._joined((one for sentences in self._sentences for one in sentences), room)
 
-    def runs_of_paragraphs(self, room: int) -> Iterator[Run]:
+    def runs_of_paragraphs(self, room: int) -> Iterator[SentenceRun]:
         """Each paragraph in runs of at most `room` UTF-8 bytes; a heading goes with the first."""
         for paragraph, sentences in zip(self.paragraphs, self._sentences, strict=True):
             for place, run in enumerate(self._joined(sentences, room)):
                 yield run if place else run._replace(heading=paragraph.heading)
 
-    def part(self, span: Span | Run) -> str:
+    def part(self, span: SentenceSpan | SentenceRun) -> str:
         """The text of a span or run, as it stands."""
         return self.text[span.start : span.end]
 
-    def sentence(self, span: Span) -> str:
+    def sentence(self, span: SentenceSpan) -> str:
         """A sentence on one line."""
         return " ".join(self.part(span).split())
 
-    def _joined(self, sentences: Iterable[Span], room: int) -> Iterator[Run]:
+    def _joined(self, sentences: Iterable[SentenceSpan], room: int) -> Iterator[SentenceRun]:
         """Sentences in the longest runs that have room."""
-        taken: list[Span] = []
+        taken: list[SentenceSpan] = []
         for one in (piece for sentence in sentences for piece in self._cut(sentence, room)):
             if taken and _size(self.text[taken[0].start : one.end]) > room:
-                yield Run(tuple(taken))
+                yield SentenceRun(tuple(taken))
                 taken = []
             taken.append(one)
         if taken:
-            yield Run(tuple(taken))
+            yield SentenceRun(tuple(taken))
 
-    def _cut(self, sentence: Span, room: int) -> Iterator[Span]:
+    def _cut(self, sentence: SentenceSpan, room: int) -> Iterator[SentenceSpan]:
         """A sentence in pieces that have room, about equally long."""
         start, end = sentence
         size = _size(self.part(sentence))
@@ -113,12 +113,12 @@ class Passages:
             reach = _reach(self.text, start, wanted)
             space = max(self.text.rfind(mark, start + reach // 2, start + reach + 1) for mark in "\n ")
             border = space if space > start else start + reach
-            yield Span(start, border)
+            yield SentenceSpan(start, border)
             goes_on = next(place for place in range(border, end + 1) if place == end or not self.text[place].isspace())
             size -= _size(self.text[start:goes_on])
             start = goes_on
         if start < end:
-            yield Span(start, end)
+            yield SentenceSpan(start, end)
 
 
 def _size(text: str) -> int:
@@ -130,7 +130,7 @@ def _reach(text: str, start: int, room: int) -> int:
     return max(1, len(text[start : start + room].encode()[:room].decode("utf-8", errors="ignore")))
 
 
-def _blocks(text: str) -> Iterator[Span]:
+def _blocks(text: str) -> Iterator[SentenceSpan]:
     """Paragraphs and headings, as they are set apart."""
     start = 0
     for match in (*_BLANK.finditer(text), None):
@@ -139,18 +139,18 @@ def _blocks(text: str) -> Iterator[Span]:
         start = end if match is None else match.end()
 
 
-def _lines(text: str, start: int, end: int) -> Iterator[Span]:
+def _lines(text: str, start: int, end: int) -> Iterator[SentenceSpan]:
     """A block as one paragraph, or a paragraph a line where its lines are not wrapped."""
     lines = [len(line) for line in text[start:end].split("\n")]
     is_wrapped = max(lines, default=0) <= _WIDEST
     for match in (*(() if is_wrapped else _LINES.finditer(text, start, end)), None):
         border = end if match is None else match.start()
         if text[start:border].strip():
-            yield Span(start, border)
+            yield SentenceSpan(start, border)
         start = border if match is None else match.end()
 
 
-def _with_headings(text: str, blocks: list[Span]) -> Iterator[Paragraph]:
+def _with_headings(text: str, blocks: list[SentenceSpan]) -> Iterator[ProseParagraph]:
     heading, before = "", ""
     for span in blocks:
         block = text[span.start : span.end].strip()
@@ -159,7 +159,7 @@ def _with_headings(text: str, blocks: list[Span]) -> Iterator[Paragraph]:
         if title or _NUMBER.fullmatch(block):
             heading = title
             continue
-        yield Paragraph(span=span, heading=heading)
+        yield ProseParagraph(span=span, heading=heading)
         heading = ""
 
 

@@ -34,14 +34,14 @@ def prose_samples(document: Document, seed: int, room: int, *, is_code: bool) ->
         room: UTF-8 bytes of question and answer together, but for the words that ask.
         is_code: only continue it.
     """
-    passages, place, asking = Passages(document.text), place_in(document), asking_of(document.text)
-    made = list(continuations(passages, place, asking, room))
+    passages, locate, asking = Passages(document.text), place_in(document), asking_of(document.text)
+    made = list(continuations(passages, locate, asking, room))
     if not is_code:
         runs = list(passages.runs_of_paragraphs(2 * room // 3))  # one and a sentence of it have room together
-        made += sections(passages, runs, place, asking)
-        made += paragraphs(passages, runs, place, asking, seed)
-        made += gaps(passages, runs, place, asking, seed)
-        made += summaries(passages, runs, place, asking)
+        made += sections(passages, runs, locate, asking)
+        made += paragraphs(passages, runs, locate, asking, seed)
+        made += gaps(passages, runs, locate, asking, seed)
+        made += summaries(passages, runs, locate, asking)
     return Samples(
         instructions=tuple(one for one in made if isinstance(one, Instruction)),
         pairs=tuple(one for one in made if isinstance(one, Pair)),

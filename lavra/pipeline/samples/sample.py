@@ -78,11 +78,11 @@ PROSE_PAIRS: Final = ("continue", "heading", "sentence")
 PAIR_KINDS: Final = (*CODE_PAIRS, *PROSE_PAIRS)
 
 
-Place = Callable[[int], str]
+Locate = Callable[[int], str]
 """Names a place of a document, given the character."""
 
 
-def place_in(document: Document) -> Place:
+def place_in(document: Document) -> Locate:
     """Places of a document as `source:line`."""
     ends = [match.end() for match in re.finditer("\n", document.text)]
     return lambda character: f"{document.source or document.id}:{bisect_right(ends, character) + 1}"

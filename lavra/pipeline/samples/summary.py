@@ -12,16 +12,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from lavra.pipeline.samples.asking import Asking
-from lavra.pipeline.samples.passages import Passages, Run
-from lavra.pipeline.samples.sample import Instruction, Place
+from lavra.pipeline.samples.asking import Phrasing
+from lavra.pipeline.samples.passages import Passages, SentenceRun
+from lavra.pipeline.samples.sample import Instruction, Locate
 from lavra.pipeline.samples.words import words_of
 
 _LEAST_SENTENCES: Final = 3  # of two, each is as much like the other
 _LEAST_WORDS: Final = 4  # of the sentence that sums up
 
 
-def summaries(passages: Passages, runs: Sequence[Run], place: Place, asking: Asking) -> Iterator[Instruction]:
+def summaries(
+    passages: Passages, runs: Sequence[SentenceRun], locate: Locate, asking: Phrasing
+) -> Iterator[Instruction]:
     """A sample of each run of a paragraph that has three sentences or more."""
     for run in runs:
         sentences = [passages.sentence(one) for one in run.sentences]
@@ -31,7 +33,7 @@ def summaries(passages: Passages, runs: Sequence[Run], place: Place, asking: Ask
         central = most_central(counts)
         if counts[central].total() >= _LEAST_WORDS:
             asked = f"{asking.summary}\n\n{passages.part(run)}"
-            yield Instruction("summary", asked, sentences[central], place(run.start))
+            yield Instruction("summary", asked, sentences[central], locate(run.start))
 
 
 def most_central(counts: Sequence[Mapping[str, int]]) -> int:

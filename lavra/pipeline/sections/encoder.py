@@ -51,7 +51,7 @@ def encoder_section(result: EncoderResult | Skipped) -> Section:
 
 
 def _tone(result: EncoderResult) -> Tone:
-    if result.not_better:
+    if result.found_after <= result.found_before:
         return Tone.WARNING
     return Tone.NOTE if result.lost else Tone.GOOD
 
@@ -99,10 +99,12 @@ def _words(result: EncoderResult) -> str:
 
 
 def _taught(result: EncoderResult) -> str:
-    """Whether training helped, by kind."""
-    if not result.not_better:
-        return "It finds more than before training."
-    return f"It does not find more than before training by {' and '.join(result.not_better)}."
+    """Whether training helped."""
+    before, after = result.found_before, result.found_after
+    if after <= before:
+        return f"Training did not help: it finds {after:.1%} of all held-out passages, and found {before:.1%} before."
+    said = f"Training helped: it finds {after:.1%} of all held-out passages, and found {before:.1%} before."
+    return said + (f" Not more than before by {' and '.join(result.not_better)}." if result.not_better else "")
 
 
 def _beside_bm25(result: EncoderResult) -> str:

@@ -14,9 +14,11 @@ from lavra.report import Details, Section, Table
 _ACCOUNTS: Final = {
     "documents": "documents looked at",
     "unread": "documents not looked at: the others are enough",
-    "not_python": "no Python that defines something: their passages are taken",
+    "not_python": "no Python that defines something",
+    "passages": "whose passages are asked about",
     "definitions": "definitions with a docstring",
     "undocumented": "definitions without one that says something, left out",
+    "plain_code": "source code that says nothing of itself: continued where there is more of it than of the other",
     "empty": "documents that gave nothing",
     "repeated": "samples asked before, left out",
     "in_training": "held-out samples left out because training has their question or answer",
@@ -55,9 +57,9 @@ def instructions_section(result: InstructionsResult) -> Section:
 
 def _found(training: Account) -> str:
     """What samples were made of, the definitions first."""
-    passages = f"the passages of {training.not_python:,} documents"
+    passages = f"the passages of {training.passages:,} documents"
     definitions = f"{training.definitions:,} documented functions and classes"
-    both = [definitions] * bool(training.definitions) + [passages] * bool(training.not_python)
+    both = [definitions] * bool(training.definitions) + [passages] * bool(training.passages)
     words = " and ".join(both) or "the text"
     return words[0].upper() + words[1:]
 

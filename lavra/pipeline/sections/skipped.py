@@ -7,10 +7,11 @@ from lavra.report import Section
 
 
 def skipped_section(title: str, result: Skipped) -> Section:
-    """Says why.
+    """Says why, and whether the next run tries again.
 
     Args:
         title: the one the stage's section has otherwise.
         result: with the reason.
     """
-    return Section(title=title, summary=f"Skipped: {result.why}.")
+    tries = " The next run tries again, for the machine may have been slow for a moment." if result.again else ""
+    return Section(title=title, summary=f"Skipped: {result.why}.{tries}")

@@ -103,6 +103,19 @@ class EncoderResult(EncoderFigures):
     seconds: float
 
     @property
+    def found_before(self) -> float:
+        """Recall of the fresh encoder, of the pairs of all kinds together."""
+        return self._together(self.recall_before)
+
+    @property
+    def found_after(self) -> float:
+        """Recall of the trained one, of the pairs of all kinds together."""
+        return self._together(self.recall_after)
+
+    def _together(self, recall: Mapping[str, float]) -> float:
+        return sum(share * self.pairs[kind] for kind, share in recall.items()) / max(1, sum(self.pairs.values()))
+
+    @property
     def not_better(self) -> list[str]:
         """Kinds of pairs of which training made it find no more."""
         return [kind for kind, recall in self.recall_after.items() if recall <= self.recall_before[kind]]
