@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
 
+from lavra.base.cores import CoreSample, choose_threads, sample_cores
 from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, nearest
 from lavra.base.version import VERSION
@@ -35,21 +36,23 @@ class Verb(NamedTuple):
         module: says what the verb takes, without importing torch.
         summary: of what it does.
         runs_in: module with its `run`, imported when the flags have been read; the same one unless given.
+        computes: whether it computes with torch.
     """
 
     module: str
     summary: str
     runs_in: str = ""
+    computes: bool = True
 
 
-def _verb(name: str, summary: str, runs_in: str = "") -> Verb:
-    return Verb(f"lavra.cli.arguments.{name}", summary, f"lavra.cli.{runs_in or name}")
+def _verb(name: str, summary: str, runs_in: str = "", *, computes: bool = True) -> Verb:
+    return Verb(f"lavra.cli.arguments.{name}", summary, f"lavra.cli.{runs_in or name}", computes)
 
 
 VERBS: Mapping[str, Verb] = {
     "up": _verb("up", "from a folder of text to a model that completes it, with a report"),
-    "corpus": _verb("corpus", "read, clean, deduplicate and split text"),
-    "tokenizer": _verb("tokenizer", "train a tokenizer on a corpus"),
+    "corpus": _verb("corpus", "read, clean, deduplicate and split text", computes=False),
+    "tokenizer": _verb("tokenizer", "train a tokenizer on a corpus", computes=False),
     "pretrain": _verb("pretrain", "train a model of any of the five families from scratch", runs_in="up"),
     "finetune": _verb("finetune", "teach a model a task from labelled data"),
     "distill": _verb("distill", "a smaller student of a finetuned model, taught by it"),
@@ -93,9 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     `LAVRA_DEBUG=1` shows the traceback behind an error.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    cores = sample_cores()
     with usable_streams(), _warnings_on_stderr():
         try:
-            status = _dispatch(arguments)
+            status = _dispatch(arguments, cores)
             sys.stdout.flush()  # here rather than at exit, where a closed pipe would be reported as a crash
         except SystemExit as end:  # argparse, after --help
             status = end.code if isinstance(end.code, int) else 0
@@ -112,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], cores: CoreSample) -> int:
     _refuse_broken_text(arguments)
     if not arguments:
         print(overview(), file=sys.stderr)
@@ -126,10 +130,10 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if first == "help":
         arguments = [arguments[1], "--help"]
-    return _run_verb(arguments[0], arguments[1:])
+    return _run_verb(arguments[0], arguments[1:], cores)
 
 
-def _run_verb(name: str, arguments: list[str]) -> int:
+def _run_verb(name: str, arguments: list[str], cores: CoreSample) -> int:
     if name not in VERBS:
         what = "flag" if name.startswith("-") else "verb"
         raise ConfigError(f"unknown {what} {name!r}{nearest(name, VERBS)}")
@@ -139,6 +143,10 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     if args.settings_reader is not None:  # for its errors alone: a wrong value need not wait for torch either
         args.settings_reader(args)
+    if verb.computes and "torch" not in sys.modules:
+        said = choose_threads(cores)
+        if said is not None:
+            print(f"note: {said}", file=sys.stderr)
     runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
     with ExitStack() as args.until_end:  # what is held for the length of the command
         return runs.run(args)

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 import torch
 
-from lavra.base.device import bf16_pays, find_compiler, fingerprint, matrix_peak, pick_device
+from lavra.base.device import bf16_pays, find_compiler, matrix_peak, pick_device, usual_fingerprint
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
 from lavra.model import num_parameters
@@ -100,7 +100,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
         needs=("tokenizer", "tokens"),
         config={**config.plan_settings(), "shares": SHARES},
         # A plan is for one machine: on another it is made anew.
-        inputs={"machine": repr(asdict(fingerprint(device, crew.size)))},
+        inputs={"machine": repr(asdict(usual_fingerprint(device, crew.size)))},
         result=PlanResult,
         figures=PlanFigures,
     )
