@@ -25,6 +25,7 @@ from lavra.base.cores import CoreSample, choose_threads, sample_cores
 from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, nearest
 from lavra.base.version import VERSION
+from lavra.cli.activity import activity, never_silent
 from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
 from lavra.cli.synonyms import is_flag, meant
 
@@ -64,6 +65,7 @@ VERBS: Mapping[str, Verb] = {
     "chat": _verb("chat", "talk with a model in the terminal"),
     "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
     "doctor": _verb("doctor", "check a configuration before hours are spent on it"),
+    "completion": Verb("lavra.cli.completion", "a script with which a shell completes verbs and flags", computes=False),
     "inspect-batch": _verb("inspect_batch", "show each token of a batch with its label and loss weight"),
 }
 
@@ -147,8 +149,9 @@ def _run_verb(name: str, arguments: list[str], cores: CoreSample) -> int:
         said = choose_threads(cores)
         if said is not None:
             print(f"note: {said}", file=sys.stderr)
-    runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
-    with ExitStack() as args.until_end:  # what is held for the length of the command
+    with never_silent("loading the libraries"), ExitStack() as args.until_end:  # held for the length of the command
+        runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
+        activity.begin(name)
         return runs.run(args)
 
 
