@@ -13,11 +13,12 @@ import shutil
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
+from lavra.base.cores import threads_are_free, usable_cores
 from lavra.base.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,25 @@ def fingerprint(device: torch.device, world_size: int = 1) -> Fingerprint:
         threads=torch.get_num_threads(),
         world_size=world_size,
     )
+
+
+def usual_fingerprint(device: torch.device, world_size: int = 1) -> Fingerprint:
+    """The fingerprint this process would have on a quiet machine: fewer threads for a while are no other machine."""
+    found = fingerprint(device, world_size)
+    return replace(found, threads=usable_cores()) if threads_are_free() else found
+
+
+def take_threads(number: int) -> bool:
+    """Compute with as many threads as a run began with, whose sums depend on it, where the user has set no number.
+
+    Returns:
+        Whether it was done.
+    """
+    if not threads_are_free() or number == torch.get_num_threads():
+        return False
+    torch.set_num_threads(number)
+    logger.warning("going on with %d threads, as the run began", number)
+    return True
 
 
 def _instruction_set() -> str:

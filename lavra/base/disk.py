@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,8 @@ _NUMPY: Final = ("requested and", "written")  # of ndarray.tofile
 def free_bytes(path: Path) -> int:
     """Bytes that may still be written where a path is, or would be."""
     places = (path.absolute(), *path.absolute().parents)
-    return shutil.disk_usage(next(place for place in places if place.exists())).free
+    found = os.statvfs(next(place for place in places if place.exists()))
+    return found.f_bavail * found.f_frsize
 
 
 def require_room(path: Path, needed: int, purpose: str) -> None:

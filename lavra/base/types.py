@@ -82,6 +82,10 @@ class Completion:
     warnings: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """The text."""
+        return self.text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from lavra.api.load import load
 from lavra.base.ports import LanguageModel
+from lavra.cli.activity import activity
 from lavra.cli.arguments.answers import AnswersSettings
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import hold_until_end, read_settings
@@ -68,6 +69,7 @@ def opened(name: str, settings: AnswersSettings) -> Iterator[tuple[LanguageModel
         with RemoteModel(config) as remote:
             yield remote, None
         return
+    activity.begin(f"opening {name}")
     model = load(name, dtype=settings.dtype, device=settings.device)
     frame = (lambda prompt: model.chat_prompt([{"role": "user", "content": prompt}])) if settings.chat else None
     yield model.port, frame

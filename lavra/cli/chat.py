@@ -3,57 +3,140 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from lavra.api.load import load
 from lavra.api.model import TextModel
-from lavra.base.errors import ContextLengthError
+from lavra.base.errors import ContextLengthError, DiskFullError, InputError, nearest
+from lavra.base.files import write_text
 from lavra.base.types import GenerateRequest, SamplingConfig
+from lavra.cli.activity import activity
 from lavra.cli.arguments.chat import ChatConfig
 from lavra.cli.flags import read_settings
 from lavra.cli.usual import usual_request
+from lavra.generate.in_process import InProcessModel
+from lavra.model.transformer import num_parameters
+
+COMMANDS: Final = {
+    "/help": "what can be typed",
+    "/clear": "forget the conversation",
+    "/save FILE": "write the conversation to a new file, as a line that `lavra finetune --task chat` reads",
+    "/exit": "end, as Ctrl-D does; Ctrl-C ends an answer",
+}
+_WORDS: Final = tuple(command.partition(" ")[0] for command in COMMANDS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read lines, answer them."""
     config = read_settings(ChatConfig, args)
+    activity.begin(f"opening {config.model}")
     model = load(config.model, dtype=config.dtype, device=config.device)
-    talks = model.tokenizer is not None and model.tokenizer.chat_template is not None
-    if not talks:
-        print("note: this model has no chat template; it goes on with what you write", file=sys.stderr)
-    usual = usual_request(model, _request(config), ChatConfig, args)
-    history = _beginning(config)
+    talk = _Talk(model, config, usual_request(model, _request(config), ChatConfig, args))
+    print("\n".join(talk.introduction()), file=sys.stderr)
     for line in _lines():
-        if line == "/exit":
+        word, _, rest = line.rstrip().partition(" ")  # a text that begins with a stroke is said after a blank
+        if word == "/exit":
             break
-        if line == "/clear":
-            history = _beginning(config)
-            continue
         try:
-            answer = _answer(model, usual, [*history, {"role": "user", "content": line}] if talks else line)
+            talk.command(word, rest.strip()) if word.startswith("/") else talk.answer(line)
         except ContextLengthError as error:
             print(f"note: {error}; /clear starts anew", file=sys.stderr)
-            continue
-        if talks:
-            history += [{"role": "user", "content": line}, {"role": "assistant", "content": answer}]
+        except (InputError, DiskFullError, OSError) as error:
+            print(f"note: {error}", file=sys.stderr)
     return 0
 
 
-def _beginning(config: ChatConfig) -> list[dict[str, Any]]:
-    return [] if config.system is None else [{"role": "system", "content": config.system}]
+class _Talk:
+    """A model and what was said so far."""
+
+    def __init__(self, model: TextModel, config: ChatConfig, usual: GenerateRequest) -> None:
+        self._model, self._config, self._usual = model, config, usual
+        self._talks = model.tokenizer is not None and model.tokenizer.chat_template is not None
+        self._history = self._beginning()
+
+    def introduction(self) -> Iterator[str]:
+        """Which model it is, and what to type."""
+        port, name = self._model.port, self._model.folder or self._config.model
+        if isinstance(port, InProcessModel):
+            parameter = next(port.model.parameters())
+            context = "" if port.reading.context is None else f", {port.reading.context:,} tokens of context"
+            kind = str(parameter.dtype).removeprefix("torch.")
+            yield f"{name}: {num_parameters(port.model) / 1e6:,.1f}M parameters, {kind} on {parameter.device}{context}"
+        else:
+            yield str(name)
+        if not self._talks:
+            yield "note: this model has no chat template; it goes on with what you write"
+        yield "/help says what can be typed"
+
+    def command(self, word: str, rest: str) -> None:
+        """One of `COMMANDS`.
+
+        Raises:
+            InputError: there is no such command, or the conversation cannot be saved so.
+        """
+        if word == "/help":
+            width = max(map(len, COMMANDS))
+            print("\n".join(f"{name:<{width}}  {what}" for name, what in COMMANDS.items()), file=sys.stderr)
+        elif word == "/clear":
+            self._history = self._beginning()
+            print("note: the conversation is forgotten", file=sys.stderr)
+        elif word == "/save":
+            self._save(rest)
+        else:
+            raise InputError(f"unknown command {word!r}{nearest(word, _WORDS)}; to say it, put a blank before it")
+
+    def answer(self, line: str) -> None:
+        """Write the answer as it comes, and remember it."""
+        asked = [*self._history, {"role": "user", "content": line}]
+        said = self._write(self._model.chat_prompt(asked) if self._talks else line)
+        self._history = [*asked, {"role": "assistant", "content": said}]
+
+    def _beginning(self) -> list[dict[str, Any]]:
+        return [] if self._config.system is None else [{"role": "system", "content": self._config.system}]
+
+    def _save(self, name: str) -> None:
+        path = Path(name).expanduser()
+        if not name or path.exists():
+            raise InputError(f"{path} exists; name another file" if name else "say where: /save FILE")
+        if not any(one["role"] == "assistant" for one in self._history):
+            raise InputError("there is no conversation yet; say something first")
+        write_text(path, json.dumps({"messages": self._history}, ensure_ascii=False) + "\n")
+        print(f"saved {path}", file=sys.stderr)
+
+    def _write(self, prompt: str | tuple[int, ...]) -> str:
+        activity.begin("answering")
+        stream = self._model.submit(replace(self._usual, prompt=prompt))
+        if isinstance(prompt, str):
+            print(prompt, end="")
+        pieces: list[str] = []
+        try:
+            for delta in stream:
+                activity.begin("")
+                pieces.append(delta.text)
+                print(delta.text, end="", flush=True)
+        except KeyboardInterrupt:
+            stream.cancel()
+        print(flush=True)
+        return "".join(pieces)
 
 
 def _lines() -> Iterator[str]:
     """What is typed, or piped; empty lines are skipped."""
     interactive = sys.stdin.isatty()
     while True:
+        activity.begin("")
         try:
             line = input("> " if interactive else "")
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            print(f"note: a line is no {sys.stdin.encoding} text ({error.reason}), and was not read", file=sys.stderr)
+            continue
         except KeyboardInterrupt:
             print()
             return
@@ -67,19 +150,3 @@ def _request(config: ChatConfig) -> GenerateRequest:
     if config.temperature == 0:
         sampling = SamplingConfig()
     return GenerateRequest(prompt="", max_tokens=config.max_tokens, sampling=sampling)
-
-
-def _answer(model: TextModel, usual: GenerateRequest, asked: str | list[dict[str, Any]]) -> str:
-    prompt = asked if isinstance(asked, str) else model.chat_prompt(asked)
-    stream = model.submit(replace(usual, prompt=prompt))
-    if isinstance(asked, str):
-        print(asked, end="")
-    pieces: list[str] = []
-    try:
-        for delta in stream:
-            pieces.append(delta.text)
-            print(delta.text, end="", flush=True)
-    except KeyboardInterrupt:
-        stream.cancel()
-    print(flush=True)
-    return "".join(pieces)

@@ -16,6 +16,7 @@ from lavra.base.ports import LanguageModel
 from lavra.base.types import Document
 from lavra.base.units import format_size
 from lavra.base.workspace import Workspace
+from lavra.cli.activity import activity
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import (
     read_destination,
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"saved {out} ({format_size(folder_bytes(out))}): {', '.join(path.name for path in files)}")
         return 0
     workspaces = [workspace, Workspace.open(source.resolve().parent.parent)]
+    activity.begin("reading the held-out text")
     heldout = heldout_texts(source, config.text, workspaces, config.heldout_tokens)
     with meter(Unit.THINGS) as progress:
         if config.target.form is Form.CACHE:

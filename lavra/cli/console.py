@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from lavra.base.events import subscribed
 from lavra.base.units import format_duration, format_size
+from lavra.cli.activity import activity
 from lavra.cli.streams import holds
 
 BAR_AFTER = 2.0  # seconds; what ends sooner needs no bar
@@ -62,6 +63,7 @@ class Meter:
             note: what else to show (`loss 2.31 · 51 % of peak`).
         """
         now = time.monotonic()
+        activity.begin(step)
         if step != self._step:
             self.close()
             self._step, self._started, self._shown = step, now, now
@@ -73,12 +75,14 @@ class Meter:
             self._shown = now
             self._stream.write(self._line(done, total, note, now - self._started) + "\n")
             self._stream.flush()
+            activity.heard()
 
     def close(self) -> None:
         """Take the bar away."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
+            activity.live(shown=False)
 
     def _open(self, done: float, total: float | None, note: str) -> None:
         self._bars = Progress(
@@ -93,6 +97,7 @@ class Meter:
             transient=True,
         )
         self._bars.start()
+        activity.live(shown=True)
         amount = self._amount(done, total)
         self._task = self._bars.add_task(self._step, completed=int(done), total=total, amount=amount, note=note)
 
@@ -119,12 +124,13 @@ def meter(unit: Unit = Unit.THINGS, stream: TextIO | None = None) -> Iterator[Me
 @contextmanager
 def stages_shown(stream: TextIO | None = None) -> Iterator[None]:
     """Print a line for each stage the pipeline starts, reuses and finishes, for the length of a block."""
-    out = stream or sys.stderr
 
     def show(name: str, fields: Mapping[str, Any]) -> None:
         line = _stage_line(name, fields)
-        if line:
-            print(line, file=out, flush=True)
+        if line:  # an open bar puts itself between: `sys.stderr` of now prints above it
+            print(line, file=stream or sys.stderr, flush=True)
+            activity.begin(str(fields["stage"]))
+            activity.heard()
 
     with subscribed(show):
         yield

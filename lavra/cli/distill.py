@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lavra.api.load import find_folder
 from lavra.base.units import format_duration
+from lavra.cli.activity import activity
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import (
     read_destination,
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     config = read_settings(DistillRunConfig, args)
     source, workspace = find_folder(args.teacher), read_workspace(args)
     out = read_destination(args, workspace, "models", default_name=f"{source.resolve().name}-student")
+    activity.begin("reading data and model")
     prepared = prepare(config, source)
     _introduce(prepared)
     with meter(Unit.THINGS) as progress:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lavra.api.load import find_folder
 from lavra.base.units import format_duration, format_size
+from lavra.cli.activity import activity
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import (
     read_destination,
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     config = read_settings(FinetuneConfig, args)
     base, workspace = find_folder(args.model), read_workspace(args)
     out = read_destination(args, workspace, "models", default_name=f"{base.resolve().name}-{config.task.saved_as}")
+    activity.begin("reading data and model")
     prepared = prepare(config, base)
     if args.check:
         return _check(prepared, as_json=args.json)

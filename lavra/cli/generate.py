@@ -16,6 +16,7 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
+from lavra.cli.activity import activity
 from lavra.cli.arguments.generate import GenerateConfig
 from lavra.cli.console import print_json_line
 from lavra.cli.flags import read_settings
@@ -28,11 +29,14 @@ def run(args: argparse.Namespace) -> int:
     """Complete and print; errors are `LavraError`, which the command line prints without a traceback."""
     config = read_settings(GenerateConfig, args)
     prompt = read_prompt(config)
+    activity.begin(f"opening {config.model}")
     model = load(config.model, dtype=config.dtype, device=config.device)
     request = make_request(config, _prompt_of(model, prompt, config.chat))
     request = usual_request(model, request, GenerateConfig, args)
+    activity.begin("reading the prompt")
     if not args.json and config.n == 1:
         return _print_stream(model, request)
+    activity.begin("writing")
     (completions,) = model.port.generate([request])
     if args.json:
         _print_json(config, prompt, completions)
@@ -88,6 +92,7 @@ def _print_stream(model: TextModel, request: GenerateRequest) -> int:
     """Write each piece as it comes; Ctrl-C ends the text where it is."""
     try:
         for delta in model.submit(request):
+            activity.begin("")  # what is written says enough
             print(delta.text, end="", flush=True)
             if delta.completion is not None:
                 print(flush=True)

@@ -21,9 +21,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
 
+from lavra.base.cores import CoreSample, choose_threads, sample_cores
 from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, SavedInterrupt, nearest
 from lavra.base.version import VERSION
+from lavra.cli.activity import activity, never_silent
 from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
 from lavra.cli.synonyms import is_flag, meant
 
@@ -35,21 +37,23 @@ class Verb(NamedTuple):
         module: says what the verb takes, without importing torch.
         summary: of what it does.
         runs_in: module with its `run`, imported when the flags have been read; the same one unless given.
+        computes: whether it computes with torch.
     """
 
     module: str
     summary: str
     runs_in: str = ""
+    computes: bool = True
 
 
-def _verb(name: str, summary: str, runs_in: str = "") -> Verb:
-    return Verb(f"lavra.cli.arguments.{name}", summary, f"lavra.cli.{runs_in or name}")
+def _verb(name: str, summary: str, runs_in: str = "", *, computes: bool = True) -> Verb:
+    return Verb(f"lavra.cli.arguments.{name}", summary, f"lavra.cli.{runs_in or name}", computes)
 
 
 VERBS: Mapping[str, Verb] = {
     "up": _verb("up", "from a folder of text to a model that completes it, with a report"),
-    "corpus": _verb("corpus", "read, clean, deduplicate and split text"),
-    "tokenizer": _verb("tokenizer", "train a tokenizer on a corpus"),
+    "corpus": _verb("corpus", "read, clean, deduplicate and split text", computes=False),
+    "tokenizer": _verb("tokenizer", "train a tokenizer on a corpus", computes=False),
     "pretrain": _verb("pretrain", "train a model of any of the five families from scratch", runs_in="up"),
     "finetune": _verb("finetune", "teach a model a task from labelled data"),
     "distill": _verb("distill", "a smaller student of a finetuned model, taught by it"),
@@ -61,6 +65,7 @@ VERBS: Mapping[str, Verb] = {
     "chat": _verb("chat", "talk with a model in the terminal"),
     "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
     "doctor": _verb("doctor", "check a configuration before hours are spent on it"),
+    "completion": Verb("lavra.cli.completion", "a script with which a shell completes verbs and flags", computes=False),
     "inspect-batch": _verb("inspect_batch", "show each token of a batch with its label and loss weight"),
 }
 
@@ -93,9 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     `LAVRA_DEBUG=1` shows the traceback behind an error.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    cores = sample_cores()
     with usable_streams(), _warnings_on_stderr():
         try:
-            status = _dispatch(arguments)
+            status = _dispatch(arguments, cores)
             sys.stdout.flush()  # here rather than at exit, where a closed pipe would be reported as a crash
         except SystemExit as end:  # argparse, after --help
             status = end.code if isinstance(end.code, int) else 0
@@ -112,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], cores: CoreSample) -> int:
     _refuse_broken_text(arguments)
     if not arguments:
         print(overview(), file=sys.stderr)
@@ -126,10 +132,10 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if first == "help":
         arguments = [arguments[1], "--help"]
-    return _run_verb(arguments[0], arguments[1:])
+    return _run_verb(arguments[0], arguments[1:], cores)
 
 
-def _run_verb(name: str, arguments: list[str]) -> int:
+def _run_verb(name: str, arguments: list[str], cores: CoreSample) -> int:
     if name not in VERBS:
         what = "flag" if name.startswith("-") else "verb"
         raise ConfigError(f"unknown {what} {name!r}{nearest(name, VERBS)}")
@@ -139,8 +145,13 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     if args.settings_reader is not None:  # for its errors alone: a wrong value need not wait for torch either
         args.settings_reader(args)
-    runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
-    with ExitStack() as args.until_end:  # what is held for the length of the command
+    if verb.computes and "torch" not in sys.modules:
+        said = choose_threads(cores)
+        if said is not None:
+            print(f"note: {said}", file=sys.stderr)
+    with never_silent("loading the libraries"), ExitStack() as args.until_end:  # held for the length of the command
+        runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
+        activity.begin(name)
         return runs.run(args)
 
 

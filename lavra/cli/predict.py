@@ -20,6 +20,7 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
+from lavra.cli.activity import activity
 from lavra.cli.arguments.predict import PredictSettings
 from lavra.cli.console import Unit, meter, print_json, print_json_line
 from lavra.cli.flags import hold_until_end, read_settings
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if settings.out is not None:
         hold_until_end(args, settings.out)
     _check(settings, args.texts)
+    activity.begin(f"opening {args.model}")
     model = load(args.model, dtype=settings.dtype, device=settings.device, base=settings.base)
     task = _task(model, settings)
     if settings.input is None:

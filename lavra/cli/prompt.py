@@ -19,6 +19,7 @@ from lavra.api.model import TextModel
 from lavra.base.convert import default_of, setting_fields
 from lavra.base.errors import ConfigError, nearest
 from lavra.base.ports import Progress
+from lavra.cli.activity import activity
 from lavra.cli.arguments.prompt import PromptSettings
 from lavra.cli.console import Unit, meter, print_json, print_rows
 from lavra.cli.flags import read_settings
@@ -86,6 +87,7 @@ def _open(settings: PromptSettings) -> tuple[TextModel, PromptLayout]:
     """The model, and how it is given prompts."""
     if settings.model is None:
         raise ConfigError("no model is named; say --model FOLDER")
+    activity.begin(f"opening {settings.model}")
     model = load(settings.model, dtype=settings.dtype, device=settings.device)
     port = model.port
     assert isinstance(port, InProcessModel)

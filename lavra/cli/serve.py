@@ -17,6 +17,7 @@ from lavra.api.model import TextModel
 from lavra.api.serving import add_adapters, fused_model, start_engine
 from lavra.base.card import CARD_FILE, read_card
 from lavra.base.errors import InputError, MissingDependencyError
+from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
 from lavra.cli.console import print_json_line
 from lavra.cli.flags import read_settings
@@ -77,6 +78,7 @@ def open_draft(settings: ServeSettings) -> TextModel | None:
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
+    activity.begin(f"opening {folder}")
     opened = load(folder, dtype=settings.dtype, device=settings.device)
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
@@ -172,6 +174,7 @@ def read_keys(path: Path | None) -> tuple[str, ...]:
 
 def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
     """Say where it listens; after that only errors are written."""
+    activity.begin("")
     if as_json:
         print_json_line({"url": url, "models": [model.name for model in models]})
         return

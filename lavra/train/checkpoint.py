@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lavra.base.device import take_threads
 from lavra.base.disk import free_bytes, require_room
 from lavra.base.errors import DiskFullError, ResumeError, TrainingError
 from lavra.base.files import atomic_folder, read_json, write_json
@@ -143,7 +144,9 @@ def restore_checkpoint(
         raise ResumeError(
             f"{path} belongs to a run with other settings ({'; '.join(changed)}); use those, or start in another folder"
         )
-    drift = _changed(saved["machine"], machine)
+    there = saved["machine"]
+    here = {**machine, "threads": there["threads"]} if take_threads(there["threads"]) else machine
+    drift = _changed(there, here)
     if drift and not allow_drift:
         raise ResumeError(
             f"{path} was written under another machine state ({'; '.join(drift)}): going on here would not give the "

@@ -20,7 +20,7 @@ from lavra.base.errors import InputError
 from lavra.base.types import GenerateRequest
 from lavra.cli import serve
 from lavra.cli.main import main
-from lavra.model import save_checkpoint
+from lavra.model import num_parameters, save_checkpoint
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 
@@ -178,6 +178,22 @@ def test_a_conversation_can_be_cleared_and_begun_with_a_system_message(monkeypat
     assert said.out.endswith(f"\n{alone}\n")
     told = expected([{"role": "system", "content": "Be"}, {"role": "user", "content": "a"}])
     assert talk(monkeypatch, capsys, folder, "a", flags=("--system", "Be")).out == f"{told}\n"
+
+
+def test_a_conversation_says_which_model_it_is_and_can_be_saved(monkeypatch, capsys, folder, tmp_path):
+    path = tmp_path / "kept.jsonl"
+    lines = ("/save", "/help", f"/save {path}", "She", f"/save {path}", f"/save {path}", "/hlep", " /She")
+    said = talk(monkeypatch, capsys, folder, *lines)
+    told = said.err.splitlines()
+    parameters = num_parameters(tiny_in_process(max_positions=256).model) / 1e6
+    assert told[0] == f"{folder}: {parameters:.1f}M parameters, float32 on cpu, 256 tokens of context"
+    for part in ("/save FILE", "there is no conversation yet", f"saved {path}", "exists; name another file"):
+        assert any(part in line for line in told)
+    assert any("unknown command '/hlep'; did you mean '/help'?" in line for line in told)
+    first = expected([{"role": "user", "content": "She"}])
+    messages = [{"role": "user", "content": "She"}, {"role": "assistant", "content": first}]
+    assert json.loads(path.read_text()) == {"messages": messages}
+    assert said.out.count("\n") == 2  # two answers, no command among them
 
 
 def test_a_model_without_a_template_goes_on_with_the_text(monkeypatch, capsys, folder, tmp_path):

@@ -257,6 +257,21 @@ def test_training_shows_speed_and_the_loss_over_million_tokens() -> None:
     assert blocks(pretrain_section(replace(TRAINED, glances=())), Table) == []
 
 
+def test_held_out_text_has_a_curve_over_the_same_course() -> None:
+    looks = tuple(HeldoutGlance(step=step, scores={"bits_per_byte": 3.0 - step}) for step in (1, 2))
+    _, heldout = blocks(pretrain_section(replace(TRAINED, glances=looks)), LineChart)
+    assert "Held-out text" in heldout.title
+    assert (heldout.series[0].x, heldout.series[0].y, heldout.y_label) == ((1.0, 2.0), (2.0, 1.0), "bits per byte")
+
+
+def test_the_plan_says_why_nothing_is_compiled() -> None:
+    notes = {30.0: "it pays from 2m of training on", 192.0: "turned off"}
+    for seconds, note in notes.items():
+        section = plan_section(replace(PLANNED, plan=replace(PLAN, seconds=seconds)))
+        (compiling,) = (one for block in blocks(section, Facts) for one in block.items if one.label == "Compile time")
+        assert (compiling.value, compiling.note) == ("none", note)
+
+
 def test_the_evaluation_says_who_won_each_comparison() -> None:
     section = evaluate_section(EVALUATED)
     assert facts(section) == {"Held-out text": "2.000", "Lines finished exactly": "25%", "First token right": "50%"}

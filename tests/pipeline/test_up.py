@@ -231,6 +231,14 @@ def test_a_plan_is_of_its_familys_kind(monkeypatch):
     assert given.train.optimizer.embedding_learning_rate is None
 
 
+def test_a_run_that_compiling_would_eat_is_not_compiled() -> None:
+    cpu, small = torch.device("cpu"), {"sequence_length": 64, "hidden_size": 64, "num_layers": 1}
+    chosen = {seconds: draft(UpConfig(**small), seconds, cpu).train.compile for seconds in (24.0, 119.0, 120.0, 192.0)}
+    assert chosen == {24.0: "off", 119.0: "off", 120.0: "auto", 192.0: "auto"}
+    assert draft(UpConfig(**small, compile="on"), 24.0, cpu).train.compile == "on"
+    assert draft(UpConfig(**small, compile="off"), 192.0, cpu).train.compile == "off"
+
+
 def test_an_encoder_hides_more_in_training_unless_told():
     assert UpConfig(family="bert").noise.mask_share == 0.4
     assert UpConfig(family="bert", mask_share=0.15).noise.mask_share == 0.15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -193,8 +194,46 @@ def test_drawing_reaches_no_torch_and_opens_no_display() -> None:
 def test_sample_shows_prompt_and_completion_apart(sample_report: Report) -> None:
     block = SampleBlock(prompt="def f(", completion="x):", reference="y):")
     html = dataclasses.replace(sample_report, sections=(Section(title="s", summary="", blocks=(block,)),)).render()
-    assert (
-        '<span class="prompt" title="prompt">def f(</span><span class="completion" title="completion">x):</span>'
-        in html
+    assert '<code class="prompt">def f(</code>' in html
+    assert '<code class="completion">x):</code>' in html
+    assert '<code class="reference">y):</code>' in html
+    assert html.index("Prompt") < html.index("What the model wrote") < html.index("How the text really went on")
+
+
+MEASURE = """<script>
+const cut = [...document.querySelectorAll('.table')].filter(one => one.scrollWidth > one.clientWidth + 1);
+const page = document.documentElement;
+document.title = `${page.scrollWidth - page.clientWidth} too wide, ${cut.length} cut`;
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [500, 1100])  # chromium opens no window under 500; the frame inside has 400
+def test_every_table_is_whole_on_a_phone(sample_report: Report, tmp_path: Path, width: int) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    many = Table(
+        columns=("method", "bits per byte", "model / method", "winner", "seconds", "a rather long note"),
+        rows=(
+            ("gzip -9 of everything", 2.5, 0.812, "baseline", 1234567.0, "a/long/path/without-a-place-to-break.jsonl"),
+        ),
     )
-    assert '<span class="reference">y):</span>' in html
+    section = Section(title="Many columns", summary="", blocks=(many,))
+    html = dataclasses.replace(sample_report, sections=(*sample_report.sections, section)).render()
+    page = re.sub(r"<meta http-equiv[^>]*>", "", html).replace("</body>", f"{MEASURE}</body>")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    inner = 400 if width == 500 else width
+    frame = f'<iframe src="page.html" style="border:0;width:{inner}px;height:900px" id="f"></iframe><script>'
+    frame += "f.onload = () => { document.title = f.contentDocument.title; };</script>"
+    (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+        f"--window-size={width},900",
+    ]
+    command = [browser, *flags, "--virtual-time-budget=3000", "--dump-dom", (tmp_path / "frame.html").as_uri()]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "<title>0 too wide, 0 cut</title>" in found

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lavra.base import disk
 from lavra.base.errors import ResumeError, TrainingError
 from lavra.train import OptimizerConfig, ScheduleConfig, checkpoint, checkpoint_folders, train
 from lavra.train.checkpoint import load_weights
@@ -175,8 +176,8 @@ def test_leftovers_of_a_kill_are_swept_and_never_read(tmp_path):
 
 def test_a_full_disk_is_foreseen(tmp_path, monkeypatch):
     interrupted(tmp_path)
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr(disk, "free_bytes", lambda path: 1000)
+    monkeypatch.setattr(checkpoint, "free_bytes", lambda path: 1000)
     with pytest.raises(TrainingError, match=r"disk is full.*needs \d\.\d MB .* has 0\.0 MB free.*step-00000004"):
         run(tmp_path)
 
@@ -257,3 +258,20 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_last_good_one(tmp_path):
     model, _, result = run(tmp_path)
     assert result.resumed_from == 2
     assert_same_bits(weights(whole_model), weights(model))
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with_unless_the_user_set_some(tmp_path, monkeypatch):
+    """The number of threads follows the machine's load; a resumed run must not differ by it, nor be refused."""
+    before = torch.get_num_threads()
+    interrupted(tmp_path)
+    try:
+        monkeypatch.setenv("OMP_NUM_THREADS", str(before))
+        torch.set_num_threads(before + 1)
+        with pytest.raises(ResumeError, match=rf"threads: {before} -> {before + 1}"):
+            run(tmp_path)
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        _, _, result = run(tmp_path)
+        assert result.resumed_from == 4
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(before)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from lavra.cli.flags import add_settings
 
-HELP = """Talk with a model in the terminal. /clear forgets the conversation, /exit or Ctrl-D ends it, Ctrl-C ends an
-answer. A model without a chat template goes on with the text instead of answering it."""
+HELP = """Talk with a model in the terminal. /clear forgets the conversation, /save FILE keeps it, /help says what else
+can be typed; /exit or Ctrl-D ends the conversation, Ctrl-C an answer. A model without a chat template goes on with the
+text instead of answering it."""
 
 EXAMPLES = """
 lavra chat lavra-workspace/models/mine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lavra.base.units import format_duration
 from lavra.pipeline.plan import Plan
-from lavra.pipeline.stages.planning import PlanResult
+from lavra.pipeline.stages.planning import WORTH_COMPILING, PlanResult
 from lavra.report import Cell, Fact, Facts, Section, Table
 
 
@@ -45,6 +45,7 @@ def _facts(plan: Plan, tokens: int) -> tuple[Fact, ...]:
         Fact(
             label="Compile time",
             value=format_duration(plan.compile_seconds) if plan.compile_seconds else "none",
+            note=_why_not_compiled(plan),
         ),
     )
 
@@ -64,3 +65,11 @@ def _settings(result: PlanResult) -> tuple[tuple[Cell, ...], ...]:
         ("schedule", f"{plan.train.schedule.kind}, falling over the last {plan.train.schedule.decay:.0%}"),
         ("seconds a step", f"{plan.seconds_per_step:.3f}"),
     )
+
+
+def _why_not_compiled(plan: Plan) -> str:
+    if plan.compiled:
+        return ""
+    if plan.train.compile == "off" and plan.seconds < WORTH_COMPILING:
+        return f"it pays from {format_duration(WORTH_COMPILING)} of training on"
+    return "turned off" if plan.train.compile == "off" else "no compiler that works"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lavra.base.units import format_duration
 from lavra.pipeline.stages.pretrain import HeldoutGlance, PretrainResult
 from lavra.report import Fact, Facts, LineChart, Section, Series, Table
+
+_TOKENS: Final = "million tokens"
+_LEAST_POINTS: Final = 2
 
 
 def pretrain_section(result: PretrainResult) -> Section:
@@ -25,7 +30,8 @@ def pretrain_section(result: PretrainResult) -> Section:
         ),
         blocks=(
             Facts(items=_facts(result)),
-            LineChart(title="Training loss", series=(loss,), x_label="million tokens", y_label="nats per token"),
+            LineChart(title="Training loss", series=(loss,), x_label=_TOKENS, y_label="nats per token"),
+            *_heldout_curves(result),
             *_glances_table(result.glances),
         ),
         seconds=seconds,
@@ -47,13 +53,40 @@ def _facts(result: PretrainResult) -> tuple[Fact, ...]:
     )
 
 
+def _heldout_curves(result: PretrainResult) -> tuple[LineChart, ...]:
+    """A chart of each score of held-out text, over the same course as the training loss; one look makes no curve."""
+    tokens = {step: point.tokens / 1e6 for step, point in enumerate(result.curve, start=1)}
+    seen = [one for one in result.glances if one.step in tokens]
+    if len(seen) < _LEAST_POINTS:
+        return ()
+    return tuple(
+        LineChart(
+            title=f"Held-out text during training: {_words(name)}, less is better",
+            series=(
+                Series(
+                    name="held-out text",
+                    x=tuple(tokens[one.step] for one in seen),
+                    y=tuple(one.scores[name] for one in seen),
+                ),
+            ),
+            x_label=_TOKENS,
+            y_label=_words(name),
+        )
+        for name in seen[0].scores
+    )
+
+
+def _words(score: str) -> str:
+    return score.replace("_", " ")
+
+
 def _glances_table(glances: tuple[HeldoutGlance, ...]) -> tuple[Table, ...]:
     if not glances:
         return ()
     names = list(glances[0].scores)
     return (
         Table(
-            columns=("step", *(name.replace("_", " ") for name in names)),
+            columns=("step", *map(_words, names)),
             rows=tuple((one.step, *(round(one.scores[name], 4) for name in names)) for one in glances),
             caption="A sample of held-out text, during training",
         ),

@@ -13,11 +13,11 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import torch
 
-from lavra.base.device import bf16_pays, find_compiler, fingerprint, matrix_peak, pick_device
+from lavra.base.device import bf16_pays, find_compiler, matrix_peak, pick_device, usual_fingerprint
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
 from lavra.model import num_parameters
@@ -32,7 +32,11 @@ from lavra.runs.budget import LEAST_STEPS, save_every
 from lavra.tokens import Tokenizer
 from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
 
+Compiling: TypeAlias = Literal["auto", "on", "off"]
+
 USABLE: Final = 0.6  # of the matrix peak, before anything is measured
+WORTH_COMPILING: Final = 120.0
+"""Seconds of training from which on `compile: auto` compiles: 20 to 45 s of compiling win back a quarter of a step."""
 _TRIAL_STEPS: Final = LEAST_STEPS
 _MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
 
@@ -102,7 +106,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
         needs=("tokenizer", "tokens", "instructions"),
         config={**config.plan_settings(), "shares": SHARES},
         # A plan is for one machine: on another it is made anew.
-        inputs={"machine": repr(asdict(fingerprint(device, crew.size)))},
+        inputs={"machine": repr(asdict(usual_fingerprint(device, crew.size)))},
         result=PlanResult,
         figures=PlanFigures,
     )
@@ -132,7 +136,7 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
             num_steps=_TRIAL_STEPS,
             accumulation=config.accumulation,
             precision=precision,
-            compile=config.compile,
+            compile=_compiling(config.compile, seconds),
             optimizer=optimizer,
             activation_checkpointing=config.activation_checkpointing,
             parallel=config.parallel,
@@ -142,6 +146,11 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
         peak_flops=peak,
         seconds=seconds,
     )
+
+
+def _compiling(asked: Compiling, seconds: float) -> Compiling:
+    """What was asked for; where that is `auto`, no compiling in a run that it would eat."""
+    return "off" if asked == "auto" and seconds < WORTH_COMPILING else asked
 
 
 def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
@@ -165,7 +174,7 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
     if crew.size == 1:  # the estimate is of one process that holds everything
         _refuse_what_memory_cannot_hold(trial)
     times: list[float] = []
-    progress("time a few steps", 0, _TRIAL_STEPS, "the first one compiles")
+    progress("time a few steps", 0, _TRIAL_STEPS, "" if plan.train.compile == "off" else "the first one compiles")
 
     def note(step: int, metrics: Mapping[str, float]) -> None:
         times.append(metrics["seconds"])
