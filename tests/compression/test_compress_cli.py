@@ -1,7 +1,6 @@
 """`lavra compress` from the terminal, on a model that was trained."""
 
 import json
-import sys
 
 import pytest
 import torch
