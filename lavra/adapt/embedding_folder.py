@@ -19,8 +19,10 @@ from typing import Any, Final
 from lavra.adapt.embedding import EmbeddingModel
 from lavra.base.errors import CheckpointError, ConfigError, nearest
 from lavra.base.files import read_json, write_json
+from lavra.base.gguf_file import is_gguf, read_gguf
 from lavra.model.checkpoint import load_config
 from lavra.model.pooling import Pooling
+from lavra.model.sidecars import copy_sidecars
 from lavra.quantize import save_model
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -85,15 +87,19 @@ _KNOWN_SETTINGS: Final = frozenset(
         "processing_kwargs",
     )
 )
+_LLAMA_CPP_POOLINGS: Final = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST}  # `gguf.PoolingType`
 _FOLDERS: Final = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
 
 
 def read_embedding_config(folder: Path) -> EmbeddingConfig:
-    """The settings of a sentence-transformers folder; the defaults where the folder is not one.
+    """The settings of a sentence-transformers folder or of a GGUF file; the defaults where nothing is said.
 
     Raises:
         CheckpointError: the folder asks for a module or a pooling that is not supported, or names a prompt it lacks.
     """
+    if is_gguf(folder):
+        pooled = read_gguf(folder).of_model("pooling_type")
+        return EmbeddingConfig(pooling=_LLAMA_CPP_POOLINGS.get(pooled, Pooling.MEAN))
     modules_file = folder / "modules.json"
     if not modules_file.exists():
         return EmbeddingConfig()
@@ -203,6 +209,14 @@ def write_embedding_config(folder: Path, config: EmbeddingConfig) -> None:
         for index, kind in enumerate(kinds)
     ]
     write_json(folder / "modules.json", modules)
+
+
+def keep_embedding_config(source: Path, folder: Path) -> None:
+    """Say in a model's folder what its source says of vectors: a folder's own files, a GGUF file's pooling."""
+    if not is_gguf(source):
+        copy_sidecars(source, folder)
+    elif read_gguf(source).of_model("pooling_type"):
+        write_embedding_config(folder, read_embedding_config(source))
 
 
 def save_embedding_model(

@@ -125,7 +125,7 @@ def find_base(adapter: AdapterFolder) -> Path:
     if adapter.base is None:
         raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
     folder = Path(adapter.base).expanduser()
-    if not folder.is_dir():
+    if not folder.is_dir() and not is_gguf(folder):
         raise InputError(
             f"the adapter {adapter.folder} belongs to {adapter.base!r}, which is no folder here; name it with base=, "
             "by its folder or by its id on the Hugging Face hub"

@@ -17,14 +17,14 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from lavra.adapt.embedding_folder import parse_pooling
+from lavra.adapt.embedding_folder import keep_embedding_config, parse_pooling
 from lavra.adapt.peft_write import CONFIG_FILE
 from lavra.api.adapter import AdapterFolder, write_adapter
 from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import Fill, fill_mask
 from lavra.api.options import Options, PromptText, make_request
 from lavra.api.usual import Usual, usual_settings, with_usual
-from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.card import write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder
 from lavra.base.ports import Embedder, LanguageModel, Predictor, Stream
@@ -42,7 +42,7 @@ from lavra.base.predictions import (
 )
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.in_process import InProcessModel
-from lavra.model.sidecars import copy_sidecars
+from lavra.model.lineage import model_parents, source_facts
 from lavra.model.task_folder import save_task_model
 from lavra.quantize import save_model
 from lavra.tasks.predicting.predictor import HeadedPredictor
@@ -315,9 +315,7 @@ class TextModel:
         predictor = self.predictor if isinstance(self.predictor, HeadedPredictor) else None
         held = self._in_process("save") if predictor is None else predictor.headed
         _refuse_foreign(target)
-        parents = {}
-        if self.folder is not None and (self.folder / CARD_FILE).exists():
-            parents["model"] = read_card(self.folder).id
+        parents = model_parents(self.folder)
         with atomic_folder(target) as work:
             held.tokenizer.save(work)
             if self.adapter is not None:
@@ -328,8 +326,9 @@ class TextModel:
             else:
                 save_task_model(predictor.headed.model, work)
             if self.folder is not None:
-                copy_sidecars(self.folder, work)
-            write_card(work, kind="model", parents=parents, config={"family": held.model.config.family})
+                keep_embedding_config(self.folder, work)
+            facts = {} if self.folder is None else source_facts(self.folder)
+            write_card(work, kind="model", parents=parents, config={"family": held.model.config.family, **facts})
         return target
 
     @cached_property

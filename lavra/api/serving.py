@@ -15,7 +15,7 @@ from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.load import find_folder
 from lavra.api.model import TextModel
-from lavra.base.card import CARD_FILE, read_card
+from lavra.base.card import CARD_FILE, artifact_id, read_card
 from lavra.base.device import available_memory
 from lavra.base.errors import CheckpointError, InputError
 from lavra.base.files import hash_file
@@ -126,11 +126,11 @@ def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokeniz
 def _check_base(adapter: AdapterFolder, base: Path) -> None:
     """Refuse another model's adapter: by the cards, or by the weights of the model it names, where that is here."""
     made_for = read_card(adapter.folder).parents.get("model") if (adapter.folder / CARD_FILE).exists() else None
-    own = read_card(base).id if (base / CARD_FILE).exists() else None
+    own = artifact_id(base)
     if made_for is not None and made_for == own:
         return
     named = None if adapter.base is None else Path(adapter.base).expanduser()
-    if named is not None and named.is_dir():
+    if named is not None and named.exists():
         if not _same_weights(named, base):
             raise CheckpointError(
                 f"{adapter.folder} was made for {named}, whose weights are not those of {base}; serve it over {named}"
@@ -153,7 +153,8 @@ def _same_weights(one: Path, other: Path) -> bool:
 
 
 def _weights(folder: Path) -> dict[str, str]:
-    return {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
+    files = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
+    return {path.name: hash_file(path) for path in files}
 
 
 def _is_called(folder: Path, name: str) -> bool:

@@ -77,6 +77,16 @@ def write_card(
     return card
 
 
+def artifact_id(path: Path) -> str | None:
+    """What names an artifact as a parent: the id of a folder's card, or 16 hex digits of a file's bytes.
+
+    None for a folder without a card.
+    """
+    if path.is_file():
+        return hash_file(path)
+    return read_card(path).id if (path / CARD_FILE).exists() else None
+
+
 def read_card(folder: Path) -> Card:
     """Read a folder's card.
 

@@ -113,7 +113,9 @@ def hash_file(path: Path) -> str:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Total size of the files below a folder, in bytes."""
+    """Total size of the files below a folder, in bytes; of a file its own."""
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

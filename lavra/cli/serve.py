@@ -15,7 +15,7 @@ from lavra.api.fill import mask_filler
 from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
 from lavra.api.serving import add_adapters, fused_model, start_engine
-from lavra.base.card import CARD_FILE, read_card
+from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
@@ -152,9 +152,12 @@ def with_adapters(model: ServedModel, settings: ServeSettings) -> list[ServedMod
 
 def version_of(folder: Path | None) -> str:
     """What tells one state of a folder from another: its card, where it has one."""
-    if folder is None or not (folder / CARD_FILE).exists():
+    if folder is None:
         return ""
-    return read_card(folder).id
+    if folder.is_file():  # of some gigabytes: time and size tell as much, at once
+        state = folder.stat()
+        return f"{state.st_mtime_ns}-{state.st_size}"
+    return artifact_id(folder) or ""
 
 
 def read_keys(path: Path | None) -> tuple[str, ...]:

@@ -14,9 +14,11 @@ from typing import Final
 
 import torch
 
-from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.adapt.embedding_folder import keep_embedding_config, read_embedding_config
+from lavra.base.card import write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder, folder_bytes, read_json
+from lavra.base.gguf_file import is_gguf
 from lavra.base.ports import LanguageModel, Progress, silent
 from lavra.base.types import GenerateRequest
 from lavra.compression.calibrate import Calibrator
@@ -30,7 +32,7 @@ from lavra.compression.texts import Texts
 from lavra.compression.tune import TuneConfig, tune
 from lavra.model import Encoder, Model, load_checkpoint, save_checkpoint
 from lavra.model.checkpoint import DTYPES
-from lavra.model.sidecars import copy_sidecars
+from lavra.model.lineage import model_parents, source_facts
 from lavra.quantize import PackedLayout, load_model, quantize_model, quantized_ratio, save_quantized, scheme_named
 from lavra.quantize.interchange import check_layout
 from lavra.quantize.swap import quantized_matrices
@@ -128,7 +130,7 @@ def _make(source: Path, work: Path, config: CompressConfig, inputs: Inputs, prog
         save_quantized(model, work)
         made = _Made(model=model, ratio=quantized_ratio(model), calibration=calibration)
     Tokenizer.load(source).save(work)
-    copy_sidecars(source, work)
+    keep_embedding_config(source, work)
     return replace(made, model=load_model(work)[0])
 
 
@@ -171,6 +173,8 @@ def _export_gguf(source: Path, work: Path, config: CompressConfig, inputs: Input
 
 def _pooling(source: Path) -> str:
     """How a sentence-transformers folder makes one vector of a text; the mean where nothing is said."""
+    if is_gguf(source):
+        return read_embedding_config(source).pooling.value
     path = source / "1_Pooling" / "config.json"
     if not path.exists():
         return "mean"
@@ -225,9 +229,11 @@ def written_per_second(port: LanguageModel, heldout: Texts) -> float:
 
 def write_identity(source: Path, work: Path, config: CompressConfig, card: QualityCard, kind: str = "model") -> None:
     """Write `lavra.json`: what a folder was made of and how."""
-    parents = {"model": read_card(source).id} if (source / CARD_FILE).exists() else {}
-    made = {"compress": {"to": config.to, "layout": card.layout, "calibration": card.calibration}}
+    made = {
+        "compress": {"to": config.to, "layout": card.layout, "calibration": card.calibration},
+        **source_facts(source),
+    }
     found = card.comparison
     metrics = {"bits": found.bits, "bits_increase": found.bits_increase, "mean_kl": found.mean_kl, "holds": card.holds}
     ignore = (QUALITY_FILE,)  # speeds vary from run to run, the artifact does not
-    write_card(work, kind=kind, parents=parents, config=made, metrics=metrics, ignore=ignore)
+    write_card(work, kind=kind, parents=model_parents(source), config=made, metrics=metrics, ignore=ignore)

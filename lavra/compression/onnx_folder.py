@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.adapt.embedding_folder import keep_embedding_config
+from lavra.base.card import write_card
 from lavra.base.files import atomic_folder
 from lavra.compression.onnx import check_onnx_libraries, export_onnx
 from lavra.model import load_checkpoint
-from lavra.model.sidecars import copy_sidecars
+from lavra.model.lineage import model_parents
 from lavra.tokens import Tokenizer
 
 
@@ -33,7 +34,6 @@ def export_onnx_folder(source: Path, out: Path) -> list[Path]:
     with atomic_folder(out) as work:
         names = [path.name for path in export_onnx(model, work)]
         Tokenizer.load(source).save(work)
-        copy_sidecars(source, work)
-        parents = {"model": read_card(source).id} if (source / CARD_FILE).exists() else {}
-        write_card(work, kind="onnx", parents=parents, config={"family": config.family})
+        keep_embedding_config(source, work)
+        write_card(work, kind="onnx", parents=model_parents(source), config={"family": config.family})
     return [out / name for name in names]

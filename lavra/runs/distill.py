@@ -24,6 +24,7 @@ from lavra.distillation.shrink import shrink
 from lavra.generate.in_process import context_length
 from lavra.model import Model, num_parameters
 from lavra.model.heads import TaskModel
+from lavra.model.lineage import source_facts
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.quantize import load_model
 from lavra.runs.distill_settings import DistillRunConfig
@@ -350,6 +351,6 @@ def _artifact(prepared: PreparedDistill, out: Path, done: RunOutcome[BeforeDisti
         kind="model",
         write=write,
         parents=parent_ids({"teacher": prepared.base, "student": prepared.config.student}),
-        config={**to_mapping(prepared.config), "layers": prepared.layers},
+        config={**to_mapping(prepared.config), "layers": prepared.layers, **source_facts(prepared.base)},
         metrics={**_result(prepared, out, done).metrics(), "heldout": prepared.data.origin},
     )

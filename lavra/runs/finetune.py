@@ -16,6 +16,7 @@ from lavra.adapt.peft_write import save_adapter
 from lavra.api.adapter import HEAD
 from lavra.base.config import to_mapping
 from lavra.base.ports import Hook, Progress
+from lavra.model.lineage import source_facts
 from lavra.runs.prepared import PreparedRun, training_settings
 from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids
 from lavra.tasks.learning.labelled import Labelled, read_labelled
@@ -170,7 +171,7 @@ def _run(prepared: Prepared) -> Run[Scores, Scores]:
 def _artifact(prepared: Prepared, done: RunOutcome[Scores, Scores]) -> Artifact:
     """The model, or the adapter and what it trained whole, with its tokenizer."""
     recipe, is_adapter = prepared.recipe, prepared.config.method is not Method.FULL
-    config = to_mapping(prepared.config)
+    config = {**to_mapping(prepared.config), **source_facts(prepared.base)}
     if is_adapter and recipe.head is not None:  # PEFT's files have no place for what outputs mean
         config[HEAD] = recipe.head.to_facts()
 

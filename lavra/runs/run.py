@@ -25,7 +25,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from torch import nn
 
-from lavra.base.card import CARD_FILE, read_card, write_card
+from lavra.base.card import artifact_id, write_card
 from lavra.base.disk import require_room
 from lavra.base.errors import ResumeError
 from lavra.base.files import atomic_folder, write_text
@@ -248,6 +248,6 @@ def show_steps(
 
 
 def parent_ids(folders: Mapping[str, Path | None]) -> dict[str, str]:
-    """Card ids of the folders that have a card, by role."""
-    there = {role: folder for role, folder in folders.items() if folder is not None}
-    return {role: read_card(folder).id for role, folder in there.items() if (folder / CARD_FILE).exists()}
+    """Ids of the folders that have a card, and of files, by role."""
+    found = {role: artifact_id(folder) for role, folder in folders.items() if folder is not None}
+    return {role: known for role, known in found.items() if known is not None}

@@ -99,9 +99,9 @@ def name_of_cut(steps: Sequence[Step]) -> str | None:
     return next((one.names[0] for one in CUTS if _facts(one.steps) == wanted), None)
 
 
-def _facts(steps: Sequence[Step]) -> list[dict[str, Any]]:
+def _facts(steps: Sequence[Step]) -> list[Step]:
     """What matters of the steps: offsets do not, and GPT-2's own expression is what a byte-level step cuts by."""
-    known = [{name: value for name, value in step.items() if name != "trim_offsets"} for step in steps]
+    known: list[Step] = [{name: value for name, value in step.items() if name != "trim_offsets"} for step in steps]
     spelled_out = [_split(PATTERNS["gpt2"]), _GPT2_AS_SPLIT]
     return [_GPT2] if known == spelled_out else known
 

@@ -1,12 +1,22 @@
 """GGUF files opened as models, beside transformers' reading of the file and beside the model they were made of."""
 
+import contextlib
+
+import gguf
+import numpy as np
 import pytest
 import torch
 import transformers as hf
+from transformers.integrations.gguf.dequant import dequantize
 
+from lavra.base.errors import CheckpointError
+from lavra.base.gguf_file import read_gguf
 from lavra.compression.gguf import GgufOptions, export_gguf
 from lavra.model import load_checkpoint
+from lavra.model.checkpoint import load_config
+from lavra.model.gguf_checkpoint import block_format, read_tensor
 from lavra.tokens import TokenizerConfig, train_tokenizer
+from tests.model.smollm2 import FILE, needs_smollm2
 from tests.model.variants import ALL, _gpt2, ours_of, theirs
 
 NAMES = (
@@ -14,8 +24,8 @@ NAMES = (
     "mistral-no-window", "qwen2", "gpt2", "falcon-7b", "falcon-new", "falcon-new-one-norm", "bert",
 )  # fmt: skip
 CHOSEN = [one for one in ALL if one.name in NAMES]
-# transformers reads no BERT, no Falcon with two norms or grouped keys, no stretched positions, no biases of llama's, and
-# takes GPT-2's positions for 1024.
+# transformers reads no BERT, no Falcon with two norms or grouped keys, no stretched positions, no biases of llama's,
+# and takes GPT-2's positions for 1024.
 READ_BY_TRANSFORMERS = [
     *(one for one in ALL if one.name in ("llama", "llama-grouped", "llama-multi-query-tied", "qwen2", "falcon-7b")),
     _gpt2("gpt2-1024", n_positions=1024),
@@ -73,3 +83,139 @@ def test_logits_are_those_of_transformers_own_reading(variant, made):
     peer = hf.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
     model, _ = load_checkpoint(path)
     assert torch.allclose(model(IDS), peer(IDS).logits, atol=1e-5)
+
+
+@needs_smollm2
+@pytest.mark.slow
+@torch.no_grad()
+def test_smollm2_computes_what_transformers_reads_from_the_same_file():
+    peer = hf.AutoModelForCausalLM.from_pretrained(FILE.parent, gguf_file=FILE.name, dtype=torch.float32).eval()
+    model, config = load_checkpoint(FILE)
+    assert config.dequantized_from == "Q4_1"
+    ids = torch.randint(0, config.vocab_size, (2, 40), generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(model(ids), peer(ids).logits, atol=1e-4)
+
+
+KINDS = (
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+    "IQ4_XS", "IQ2_XXS", "IQ3_S",
+)  # fmt: skip
+
+
+def blocks(kind, rows, columns):
+    """Random blocks whose scales are finite: any byte is a block, but for the exponents of 16-bit scales."""
+    values, size = gguf.GGML_QUANT_SIZES[kind]
+    if kind.name in ("F32", "F16", "BF16"):
+        numbers = np.random.default_rng(0).normal(size=(rows, columns)).astype(np.float32)
+        return gguf.quants.quantize(numbers, kind).view(np.uint8).reshape(rows, -1)
+    return np.random.default_rng(0).integers(0, 60, (rows, columns // values * size), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_block_format_gives_the_numbers_of_another_reader(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("lavra.model.gguf_checkpoint._SLICE", 1024)  # several slices a tensor
+    kind = gguf.GGMLQuantizationType[name]
+    raw = blocks(kind, 7, 512)
+    write(tmp_path / "x.gguf", tensors={"some": (raw, kind)})
+    found = read_tensor(read_gguf(tmp_path / "x.gguf"), "some")
+    assert found.shape == (7, 512)
+    if name in ("F32", "F16", "BF16"):
+        peer = torch.from_numpy(raw).view({"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[name])
+    elif name in ("Q5_0", "Q5_1"):  # transformers' own reader lacks these two
+        peer = torch.from_numpy(gguf.quants.dequantize(raw, kind))
+    else:
+        peer = dequantize(torch.from_numpy(raw), int(kind))
+    assert torch.allclose(found, peer.float().view(7, 512), rtol=1e-6, atol=0)
+    assert found.isfinite().all()
+
+
+def write(path, *, architecture="llama", values=None, tensors=None, endianess=gguf.GGUFEndian.LITTLE):
+    """A file by llama.cpp's own writer."""
+    writer = gguf.GGUFWriter(str(path), architecture, endianess=endianess)
+    for key, value in (values or {}).items():
+        add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
+        writer.add_array(key, value) if isinstance(value, list) else add[type(value)](key, value)
+    for name, (raw, kind) in (tensors or {"x": (np.zeros((2, 4), np.float32), None)}).items():
+        writer.add_tensor(name, raw, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+SHAPE = {
+    "llama.block_count": 1, "llama.embedding_length": 8, "llama.attention.head_count": 2, "llama.context_length": 16,
+    "llama.feed_forward_length": 16, "llama.attention.layer_norm_rms_epsilon": 1e-5,
+}  # fmt: skip
+TOKENS = {"token_embd.weight": (np.zeros((10, 8), np.float32), None)}
+
+
+@pytest.mark.parametrize(
+    ("made_of", "message"),
+    [
+        (
+            {"architecture": "mamba"},
+            "'mamba', which lavra does not open; it opens bert, falcon, gpt2, llama",
+        ),
+        ({"values": {"split.count": 3}}, "one of 3 parts of a model; join them first: llama-gguf-split --merge x.gguf"),
+        ({"endianess": gguf.GGUFEndian.BIG}, "big-endian GGUF file"),
+        ({}, "no key llama.embedding_length|no tensor token_embd.weight"),
+        ({"values": SHAPE, "tensors": TOKENS}, r"tensors of a llama are missing: blk.0.attn_k.weight, .* and \d more"),
+        ({"values": {**SHAPE, "llama.expert_count": 8}, "tensors": TOKENS}, "llama.expert_count is 8"),
+        ({"values": {**SHAPE, "llama.rope.dimension_count": 2}, "tensors": TOKENS}, "turns whole heads"),
+        ({"values": {**SHAPE, "llama.attention.head_count_kv": [1, 2]}, "tensors": TOKENS}, "same for every layer"),
+        (
+            {
+                "values": {**SHAPE, "llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 2.0},
+                "tensors": TOKENS,
+            },
+            "stretched by 'yarn'",
+        ),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_in_words(made_of, message, tmp_path):
+    write(tmp_path / "x.gguf", **made_of)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "x.gguf")
+
+
+@pytest.mark.parametrize("kept", [0, 3, 20, 200, 0.3, 0.9, -1])
+def test_a_truncated_file_is_refused_wherever_it_ends(kept, made, tmp_path):
+    _, path = made(named("llama"))
+    data = path.read_bytes()
+    end = int(kept * len(data)) if isinstance(kept, float) else kept
+    path.write_bytes(data[:end])
+    with pytest.raises(CheckpointError, match=r"truncated|no whole GGUF file"):
+        load_checkpoint(path)
+
+
+def test_damaged_heads_are_refused(made):
+    _, path = made(named("llama"))
+    data = bytearray(path.read_bytes())
+    random = np.random.default_rng(0)
+    for place in random.integers(4, 400, 25):
+        damaged = bytearray(data)
+        damaged[place] ^= int(random.integers(1, 256))
+        path.write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):  # and nothing else is raised
+            load_checkpoint(path)
+
+
+def test_a_setting_nobody_asked_for_is_named(made, caplog, tmp_path):
+    _, path = made(named("llama"))
+    reader = gguf.GGUFReader(str(path))
+    values = {key: field.contents() for key, field in reader.fields.items() if key.startswith(("llama.", "tok"))}
+    tensors = {one.name: (np.array(one.data), one.tensor_type) for one in reader.tensors}
+    write(tmp_path / "y.gguf", values={**values, "llama.attention.new_thing": 3}, tensors=tensors)
+    load_checkpoint(tmp_path / "y.gguf")
+    assert "ignored settings lavra does not know: attention.new_thing" in caplog.text
+
+
+@pytest.mark.parametrize(("kind", "dtype", "blocks"), [("f16", "float16", None), ("q8_0", "float32", "Q8_0")])
+def test_the_configuration_says_what_the_weights_were(kind, dtype, blocks, made):
+    _, path = made(named("llama"), kind)
+    config = load_config(path)
+    assert (config.dtype, config.dequantized_from) == (dtype, blocks)
+    assert block_format(read_gguf(path)) == kind.upper()
+    assert config.bos_id is not None
+    assert len(config.eos_ids) == 1
