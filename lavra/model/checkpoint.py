@@ -79,8 +79,8 @@ def load_checkpoint(
     """
     folder = Path(folder)
     raw = read_config_file(folder)
-    source = family_of(raw, folder)
     _refuse_quantized(raw, folder)
+    source = family_of(raw, folder)
     checkpoint = named(source, open_tensors(folder))
     config = read_config(source, raw, folder, checkpoint)
     config, checkpoint = resolve_copies(source, config, checkpoint)
@@ -101,8 +101,8 @@ def load_config(folder: Path | str) -> ModelConfig:
     """The configuration of a model folder; of its weights only the headers are read."""
     folder = Path(folder)
     raw = read_config_file(folder)
-    source = family_of(raw, folder)
     _refuse_quantized(raw, folder)
+    source = family_of(raw, folder)
     checkpoint = named(source, open_tensors(folder))
     return read_config(source, raw, folder, checkpoint)
 
