@@ -24,7 +24,8 @@ from lavra.generate.front import NO_FRONT, Front
 from lavra.model.heads import TaskConfig, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.model.transformer import Encoder
-from lavra.quantize import load_model
+from lavra.quantize import open_model
+from lavra.quantize.expand import opening_dtype
 from lavra.tasks.embed import EMBED
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -74,7 +75,13 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
 
 
 def open_with_adapter(
-    adapter: AdapterFolder, base: Path, tokenizer: Tokenizer, *, dtype: torch.dtype | None, device: torch.device
+    adapter: AdapterFolder,
+    base: Path,
+    tokenizer: Tokenizer,
+    *,
+    dtype: torch.dtype | None,
+    device: torch.device,
+    expand: bool,
 ) -> tuple[Any, Front]:
     """The model an adapter stands on, with the head it was trained with, and the adapter in it.
 
@@ -84,6 +91,7 @@ def open_with_adapter(
         tokenizer: the adapter's.
         dtype: of the model's weights; the adapter's are float32.
         device: where both go.
+        expand: the model's weights, as `open_model` does.
 
     Returns:
         (a `TaskModel` or a language model, the virtual tokens that stand in front of every text).
@@ -92,7 +100,7 @@ def open_with_adapter(
         CheckpointError: the two do not belong together.
         InputError: virtual tokens for an encoder that fills masks.
     """
-    model = _base_model(adapter.head, base, tokenizer, dtype, device)
+    model = _base_model(adapter.head, base, tokenizer, dtype, device, expand)
     load_adapter(model, adapter.folder, adapter.name)
     model.to(device).eval()
     front = front_of(model, adapter.name)
@@ -105,15 +113,21 @@ def open_with_adapter(
 
 
 def _base_model(
-    head: TaskConfig | None, base: Path, tokenizer: Tokenizer, dtype: torch.dtype | None, device: torch.device
+    head: TaskConfig | None,
+    base: Path,
+    tokenizer: Tokenizer,
+    dtype: torch.dtype | None,
+    device: torch.device,
+    expand: bool,
 ) -> nn.Module:
     if task_in(base) is not None:
-        model = load_task_model(base, dtype=dtype, device=device)
+        chosen = opening_dtype(base, device) if dtype is None and expand else dtype
+        model = load_task_model(base, dtype=chosen, device=device)
         if head is None or (model.task.task, model.task.labels) == (head.task, head.labels):
             return model
         backbone: Any = model.backbone
     else:
-        backbone, _ = load_model(base, dtype=dtype, device=device)
+        backbone, _ = open_model(base, dtype=dtype, device=device, expand=expand)
     if head is None:
         return backbone  # type: ignore[no-any-return]
     pad = tokenizer.pad_id if tokenizer.pad_id is not None else tokenizer.eos_id

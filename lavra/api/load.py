@@ -23,7 +23,8 @@ from lavra.model.checkpoint import DTYPES
 from lavra.model.heads import TaskModel
 from lavra.model.task_folder import load_task_model, task_in
 from lavra.model.transformer import EncoderDecoder
-from lavra.quantize import load_model
+from lavra.quantize import HeldWeights, open_model
+from lavra.quantize.expand import held_weights, opening_dtype
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.predicting.predictor import HeadedPredictor
 from lavra.tokens.tokenizer import Tokenizer
@@ -37,18 +38,22 @@ def load(
     dtype: str | torch.dtype | None = None,
     device: str | None = None,
     base: str | Path | None = None,
+    expand: bool = True,
 ) -> TextModel:
     """Open a model of any family, with or without a task's head, or an adapter over its model.
 
     Args:
         path: a Hugging Face folder, a PEFT adapter's, or `owner/model` on the Hugging Face hub (the only case that
             uses the network).
-        dtype: `float32`, `bfloat16` or `float16`; the checkpoint's own by default.
+        dtype: `float32`, `bfloat16` or `float16`; by default what computes fastest: float32 on a CPU, the
+            checkpoint's own elsewhere.
         device: `cpu`, `cuda`, `cuda:1`, …; CUDA by default where there is one, else the CPU.
         base: of an adapter, the model it belongs to, where that is not where its folder says.
+        expand: hold compressed weights in the form that computes fastest; False keeps them as they are stored,
+            smaller and slower.
 
     Returns:
-        A `TextModel`; its `.runner` says what computes.
+        A `TextModel`; its `.runner` says what computes, its `.held` what the weights take.
 
     Raises:
         InputError: there is no such folder or model, or no such device; `base` for what is no adapter.
@@ -58,14 +63,15 @@ def load(
     wanted, where = parse_dtype(dtype) if isinstance(dtype, str) else dtype, pick_device(device)
     adapter = read_adapter(folder)
     if adapter is not None:
-        return _with_adapter(adapter, None if base is None else str(base), wanted, where)
+        return _with_adapter(adapter, None if base is None else str(base), wanted, where, expand)
     if base is not None:
         raise InputError(f"base is the model an adapter belongs to, and {folder} is no adapter; leave base out")
     if task_in(folder) is not None:
-        headed = load_task_model(folder, dtype=wanted, device=where)
-        return _headed(headed, Tokenizer.load(folder), folder)
-    model, _ = load_model(folder, dtype=wanted, device=where)
-    return _language_model(model, Tokenizer.load(folder), folder, read_embedding_config(folder))
+        chosen = opening_dtype(folder, where) if wanted is None and expand else wanted
+        headed = load_task_model(folder, dtype=chosen, device=where)
+        return _headed(headed, Tokenizer.load(folder), folder, held_weights(headed, folder))
+    model, held = open_model(folder, dtype=wanted, device=where, expand=expand)
+    return _language_model(model, Tokenizer.load(folder), folder, read_embedding_config(folder), held)
 
 
 def _language_model(
@@ -73,26 +79,33 @@ def _language_model(
     tokenizer: Tokenizer,
     folder: Path,
     embedding: EmbeddingConfig,
+    held: HeldWeights,
     front: Front = NO_FRONT,
     adapter: AdapterFolder | None = None,
 ) -> TextModel:
     port = InProcessModel(model, model.config, tokenizer, front=front)
-    logger.info("%s: %s on %s, runner torch", folder, model.config.family, next(model.parameters()).device)
+    where = next(model.parameters()).device
+    logger.info("%s: %s on %s, runner torch, weights %s", folder, model.config.family, where, held)
     virtual = front.source if isinstance(model, EncoderDecoder) else front.prompt
     embedder = TorchEmbedder(port.model, port.whole_reading, embedding, virtual=virtual)
-    return TextModel(port, runner="torch", tokenizer=tokenizer, embedder=embedder, folder=folder, adapter=adapter)
+    return TextModel(
+        port, runner="torch", tokenizer=tokenizer, embedder=embedder, folder=folder, adapter=adapter, held=held
+    )
 
 
 def _headed(
     model: TaskModel,
     tokenizer: Tokenizer,
     folder: Path,
+    held: HeldWeights,
     virtual: tuple[int, ...] = (),
     adapter: AdapterFolder | None = None,
 ) -> TextModel:
     headed = HeadedModel(model, tokenizer, virtual=virtual)
     where = next(model.parameters()).device
-    logger.info("%s: %s with a head for %s on %s", folder, model.config.family, headed.spec.name, where)
+    logger.info(
+        "%s: %s with a head for %s on %s, weights %s", folder, model.config.family, headed.spec.name, where, held
+    )
     return TextModel(
         NoWriter(headed.spec),
         runner="torch",
@@ -100,20 +113,22 @@ def _headed(
         predictor=HeadedPredictor(headed),
         folder=folder,
         adapter=adapter,
+        held=held,
     )
 
 
 def _with_adapter(
-    adapter: AdapterFolder, base: str | None, dtype: torch.dtype | None, device: torch.device
+    adapter: AdapterFolder, base: str | None, dtype: torch.dtype | None, device: torch.device, expand: bool
 ) -> TextModel:
     below = find_base(adapter) if base is None else find_folder(base)
     has_tokenizer = (adapter.folder / "tokenizer.json").exists()
     tokenizer = Tokenizer.load(adapter.folder if has_tokenizer else below)
-    model, front = open_with_adapter(adapter, below, tokenizer, dtype=dtype, device=device)
+    model, front = open_with_adapter(adapter, below, tokenizer, dtype=dtype, device=device, expand=expand)
+    held = held_weights(model, below)
     if isinstance(model, TaskModel):
-        return _headed(model, tokenizer, adapter.folder, front.prompt, adapter)
+        return _headed(model, tokenizer, adapter.folder, held, front.prompt, adapter)
     embedding = adapter.embedding(read_embedding_config(below))
-    return _language_model(model, tokenizer, adapter.folder, embedding, front, adapter)
+    return _language_model(model, tokenizer, adapter.folder, embedding, held, front, adapter)
 
 
 def find_base(adapter: AdapterFolder) -> Path:

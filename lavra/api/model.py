@@ -41,10 +41,13 @@ from lavra.base.predictions import (
     TextOrPair,
 )
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
+from lavra.engine.runners.fused import is_fused
 from lavra.generate.in_process import InProcessModel
+from lavra.model.build import Model
 from lavra.model.lineage import model_parents, source_facts
 from lavra.model.task_folder import save_task_model
-from lavra.quantize import save_model
+from lavra.quantize import HeldWeights, save_model
+from lavra.quantize.expand import as_stored
 from lavra.tasks.predicting.predictor import HeadedPredictor
 from lavra.tasks.table import headed_tasks
 from lavra.tokens.conversation import conversation_ids
@@ -67,6 +70,7 @@ class TextModel:
         predictor: what a task's head says, if there is one.
         folder: where it was loaded from.
         adapter: what was put into the model, where that folder is an adapter's.
+        held: how its weights are stored and held, where they are in this process.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class TextModel:
         predictor: Predictor | None = None,
         folder: Path | None = None,
         adapter: AdapterFolder | None = None,
+        held: HeldWeights | None = None,
     ) -> None:
         self.port = port
         self.runner = runner
@@ -87,9 +92,12 @@ class TextModel:
         self.predictor = predictor
         self.folder = folder
         self.adapter = adapter
+        self.held = held
 
     def __repr__(self) -> str:
-        return f"TextModel({str(self.folder) if self.folder else type(self.port).__name__}, runner={self.runner!r})"
+        name = str(self.folder) if self.folder else type(self.port).__name__
+        held = "" if self.held is None else f", weights={str(self.held)!r}"
+        return f"TextModel({name}, runner={self.runner!r}{held})"
 
     @overload
     def generate(self, prompt: PromptText, **options: Unpack[Options]) -> Completion: ...
@@ -322,7 +330,7 @@ class TextModel:
                 write_adapter(held.model, self.adapter, work, parents)
                 return target
             if predictor is None:
-                save_model(self._in_process("save").model, work)
+                save_model(self._savable(self._in_process("save").model), work)
             else:
                 save_task_model(predictor.headed.model, work)
             if self.folder is not None:
@@ -339,6 +347,24 @@ class TextModel:
 
     def _request(self, prompt: PromptText, options: Mapping[str, Any], *, n: int = 1) -> GenerateRequest:
         return with_usual(make_request(prompt, options, n=n), self.usual, options)
+
+    def _savable(self, model: Model) -> Model:
+        """The model in the form its folder has: what was expanded for speed is not saved larger than it came."""
+        if is_fused(model):
+            raise InputError(
+                "an engine computes over this model and laid its matrices out anew, so it cannot be saved; load "
+                f"{self.folder or 'its folder'} again, or start the engine with keep=True"
+            )
+        if self.held is None or not self.held.expanded or self.folder is None:
+            return model
+        stored = as_stored(self.folder, model)
+        if stored is None:
+            logger.warning(
+                "the weights changed since they were opened from %s; they are saved as %s, uncompressed",
+                self.held.stored,
+                self.held.held,
+            )
+        return stored or model
 
     def _in_process(self, method: str) -> InProcessModel:
         if not isinstance(self.port, InProcessModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +17,12 @@ from lavra.api.embed import TorchEmbedder
 from lavra.api.load import find_folder
 from lavra.api.model import TextModel
 from lavra.base.card import CARD_FILE, artifact_id, read_card
-from lavra.base.device import available_memory
+from lavra.base.device import available_memory, release_freed_memory
 from lavra.base.errors import CheckpointError, InputError
 from lavra.base.files import hash_file
 from lavra.engine import DraftModel, Engine, EngineAdapter, EngineConfig
 from lavra.engine.runners.adapted import adapters_in, front_of, weights_version
-from lavra.engine.runners.fused import fuse
+from lavra.engine.runners.fused import fuse, is_fused
 from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
@@ -44,10 +45,14 @@ def start_engine(
     root: str = "",
     draft: TextModel | None = None,
     draft_tokens: int = 4,
+    keep: bool = False,
 ) -> Engine:
     """An engine over a loaded model and the adapters in it: a request may name one.
 
     Requests that name none get the model as it is now: with the adapter that acts on it, or none.
+
+    The weights are held once: the model goes on writing, scoring and embedding over the matrices that the engine laid
+    out, and can be neither saved nor trained from then on.
 
     Args:
         model: a decoder or an encoder-decoder, in this process.
@@ -56,6 +61,7 @@ def start_engine(
         root: the model's name and version.
         draft: a smaller decoder with the same tokenizer, which guesses.
         draft_tokens: tokens it guesses at once.
+        keep: leave the model as it is; its weights are then held twice.
 
     Raises:
         InputError: the model is an encoder, is elsewhere, or cannot be served in blocks; or the draft's tokenizer is
@@ -63,6 +69,11 @@ def start_engine(
     """
     cache = cache or ServingCacheConfig()
     port = _in_process(model)
+    if isinstance(port.model, Encoder):
+        raise InputError("this model is an encoder and cannot write text; serve its embeddings")
+    if not keep:
+        for one in (model,) if draft is None else (model, draft):
+            _hold_once(one)
     tokens = cache.cache_tokens or _default_tokens(port, cache)
     helper = None if draft is None else DraftModel(_draft_runner(port, draft, tokens, cache), most=draft_tokens)
     runner = _runner(port, tokens, cache)
@@ -188,19 +199,26 @@ def _usual_adapter(port: InProcessModel) -> str | None:
 
 
 def fused_model(model: TextModel) -> TextModel:
-    """The model over its fused twin, which engines and the embedder then share: one copy of its matrices, not two.
+    """The model itself, over its fused twin, which engines and the embedder then share: one copy of its matrices.
 
-    It serves: an engine over it writes and scores, and it embeds.  Drop the model it was made of.
+    It writes, scores and embeds, and can be neither saved nor trained from then on.
 
     Raises:
         InputError: the model is elsewhere.
     """
-    port, embedder = _in_process(model), model.embedder
-    twin = fuse(port.model)
-    if isinstance(embedder, TorchEmbedder):
-        embedder = embedder.over(twin)
-    over = InProcessModel(twin, port.config, port.tokenizer, batch_size=port.batch_size, front=port.front)
-    return TextModel(over, runner=model.runner, tokenizer=model.tokenizer, embedder=embedder, folder=model.folder)
+    _hold_once(model)
+    return model
+
+
+def _hold_once(model: TextModel) -> None:
+    port = _in_process(model)
+    if is_fused(port.model):
+        return
+    port.model = fuse(port.model)
+    if isinstance(model.embedder, TorchEmbedder):
+        model.embedder = model.embedder.over(port.model)
+    gc.collect()  # the modules that held the matrices refer to one another
+    release_freed_memory()
 
 
 def _in_process(model: TextModel) -> InProcessModel:
@@ -211,8 +229,7 @@ def _in_process(model: TextModel) -> InProcessModel:
 
 
 def _runner(port: InProcessModel, tokens: int, cache: ServingCacheConfig) -> TorchRunner:
-    if isinstance(port.model, Encoder):
-        raise InputError("this model is an encoder and cannot write text; serve its embeddings")
+    assert not isinstance(port.model, Encoder)
     return TorchRunner(
         port.model,
         port.config,

@@ -147,6 +147,22 @@ def return_freed_memory() -> bool:
     return _set_thresholds(mmap=1 << 20, trim=1 << 20, top_pad=0)
 
 
+def release_freed_memory() -> bool:
+    """Ask glibc to hand what is free now back to the kernel, once: weights that were copied leave hundreds of megabytes.
+
+    Returns:
+        Whether there is such an allocator.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except AttributeError:  # musl
+        return False
+    trim(0)
+    return True
+
+
 def _set_thresholds(*, mmap: int, trim: int, top_pad: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False

@@ -44,9 +44,11 @@ def run(args: argparse.Namespace) -> int:
     if config.target.form is Form.ONNX:
         files = export_onnx_folder(source, out)
         if args.json:
-            print_json({"path": str(out), "files": [path.name for path in files]})
+            print_json({"path": str(out), "files": [str(path.relative_to(out)) for path in files]})
         else:
-            print(f"saved {out} ({format_size(folder_bytes(out))}): {', '.join(path.name for path in files)}")
+            print(
+                f"saved {out} ({format_size(folder_bytes(out))}): {', '.join(str(path.relative_to(out)) for path in files)}"
+            )
         return 0
     workspaces = [workspace, Workspace.open(source.resolve().parent.parent)]
     activity.begin("reading the held-out text")
@@ -95,6 +97,11 @@ def _show(card: QualityCard, out: Path) -> None:
         table.add_row(*row)
     Console().print(table)
     print(f"\nmeasured on {card.comparison.num_tokens:,} positions of {card.text}; calibration: {card.calibration}")
+    if card.reference:
+        print(
+            f"warning: the original had been rounded itself ({card.reference}): the figures say little of a model of "
+            "full precision, and copying its blocks would have cost nothing"
+        )
     if card.misses:
         print(f"misses its bars, which --allow-miss let pass: {'; '.join(card.misses)}")
     print(f"saved {out}")

@@ -116,18 +116,33 @@ class Calibrator:
         self._hessians = _gather(block, name, self._inputs)
 
 
+class _Product:
+    """X'X of some inputs; layers that get the same ones one after the other (queries, keys, values) share it."""
+
+    def __init__(self) -> None:
+        self._x: Tensor | None = None
+        self._found = torch.zeros(0)
+
+    def of(self, x: Tensor) -> Tensor:
+        """(..., K) -> (K, K) float64, on the CPU."""
+        if x is not self._x:
+            flat = x.detach().reshape(-1, x.shape[-1]).float()
+            self._x, self._found = x, (flat.T @ flat).double().cpu()
+        return self._found
+
+
 class _Hessian:
     """X'X of all inputs shown to it, over their number."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, product: _Product | None = None) -> None:
         self._sum = torch.zeros(size, size, dtype=torch.float64)
         self._count = 0
+        self._product = product or _Product()
 
     def add(self, x: Tensor) -> None:
         """(..., K) inputs."""
-        flat = x.detach().reshape(-1, x.shape[-1]).float()
-        self._sum += (flat.T @ flat).double().cpu()
-        self._count += len(flat)
+        self._sum += self._product.of(x)
+        self._count += x.shape[:-1].numel()
 
     @property
     def value(self) -> Tensor:
@@ -138,7 +153,8 @@ class _Hessian:
 def _gather(block: Block, name: str, inputs: Sequence[tuple[Tensor, Context]]) -> dict[str, Tensor]:
     """The Hessian of every linear layer of a block, by the layer's name in the model."""
     layers = {f"{name}.{inner}": module for inner, module in block.named_modules() if isinstance(module, nn.Linear)}
-    found = {layer: _Hessian(module.in_features) for layer, module in layers.items()}
+    product = _Product()
+    found = {layer: _Hessian(module.in_features, product) for layer, module in layers.items()}
 
     def hook_for(layer: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def look(module: nn.Module, given: tuple[Any, ...]) -> None:

@@ -69,6 +69,7 @@ class QualityCard:
         family: the model's.
         calibration: what text its rounding looked at; `none` where none was.
         text: what text it was measured on.
+        reference: how the original had been rounded itself, where it had; empty where nothing says so.
         source_bytes: of all files of the original folder; of a token in the cache, where that is made smaller.
         bytes: of all files of the compressed one; of a token in the smaller cache.
         matrix_ratio: bytes of the matrices (of the cache) that were made smaller, over what float32 takes for them.
@@ -95,6 +96,7 @@ class QualityCard:
     written_per_second: float | None = None
     comparison: Comparison
     bars: Bars
+    reference: str = ""
     allowed_miss: bool = False
 
     @property
@@ -148,8 +150,13 @@ class QualityCard:
             (part, "", f"{self.matrix_ratio:.3f}", ""),
             ("peak memory", _size(self.source_peak_bytes), _size(self.peak_bytes), ""),
             (unit, _number(found.source_bits, ".4f"), _number(found.bits, ".4f"), ""),
-            ("growth of that", "", _number(increase, "+.2%"), f"at most {bars.bits_increase:.2%}"),
-            ("mean KL, nats", "", _number(found.mean_kl, ".5f"), f"at most {bars.mean_kl}"),
+            (
+                "growth of that",
+                "",
+                _with_error(increase, found.bits_increase_error, "+.2%"),
+                f"at most {bars.bits_increase:.2%}",
+            ),
+            ("mean KL, nats", "", _with_error(found.mean_kl, found.mean_kl_error, ".5f"), f"at most {bars.mean_kl}"),
             ("99th percentile KL", "", _number(found.p99_kl, ".4f"), ""),
             ("same likeliest token", "", _number(found.top1_agreement, ".2%"), ""),
             ("mean cosine", "", _number(found.mean_cosine, ".5f"), f"at least {bars.mean_cosine}"),
@@ -176,3 +183,7 @@ def _size(num_bytes: int | None) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
+
+
+def _with_error(value: float | None, error: float | None, form: str) -> str:
+    return _number(value, form) if error is None else f"{_number(value, form)} ± {_number(error, form.lstrip('+'))}"

@@ -59,22 +59,23 @@ class CompressConfig:
 
     Attributes:
         to: what it is made into; for kv-int8 and kv-bf16 the model stays as it is, and only the card is written.
-        layout: native packs the embedding and head too; interchange packs what compressed-tensors can say.
+        layout: interchange packs what compressed-tensors can say, for other tools to open; native packs the embedding
+            and head too, and only lavra opens it. By default interchange where it can say the model, else native.
         text: held-out text, a file or folder; for a model of this workspace, what its corpus held out.
         calibration: text for rounding to look at, none of it held-out; for a model of this workspace, int4 takes
             some of its training text.
-        heldout_tokens: tokens of held-out text that are measured.
+        heldout_tokens: tokens of held-out text that are measured; the card tells the error that leaves.
         calibration_tokens: tokens of calibration text that are looked at.
         tune_steps: after rounding int4, steps of learning from the original on calibration text; 0 is none.
         allow_miss: keep the result although it misses its quality card, which then says so.
     """
 
     to: TargetName
-    layout: PackedLayout = PackedLayout.NATIVE
+    layout: PackedLayout | None = None
     text: Path | None = None
     calibration: Path | None = None
-    heldout_tokens: int = 20_480
-    calibration_tokens: int = 65_536
+    heldout_tokens: int = 6_144
+    calibration_tokens: int = 8_192
     tune_steps: int = 0
     allow_miss: bool = False
 

@@ -1,11 +1,13 @@
 """From a model folder to a smaller one with its quality card: what `lavra compress` runs.
 
 The smaller folder is written, opened again and measured before it appears under its name; where it costs more than its
-bars allow, it does not appear at all.
+bars allow, it does not appear at all.  It is measured as `lavra.load` computes it, its weights expanded; only the
+inputs of `int8-dynamic`, which other tools round and lavra then does not, are rounded here too.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ import torch
 
 from lavra.adapt.embedding_folder import keep_embedding_config, read_embedding_config
 from lavra.base.card import write_card
-from lavra.base.errors import InputError
+from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder, folder_bytes, read_json
 from lavra.base.gguf_file import is_gguf
 from lavra.base.ports import LanguageModel, Progress, silent
@@ -27,21 +29,33 @@ from lavra.compression.config import CompressConfig, Form
 from lavra.compression.gguf import GGUF_FILE, GgufOptions, export_gguf, load_gguf_weights
 from lavra.compression.measure import compare_models
 from lavra.compression.memory import peak_memory
+from lavra.compression.provenance import rounded_reference
 from lavra.compression.samples import QualitySample, sample_text
 from lavra.compression.texts import Texts
 from lavra.compression.tune import TuneConfig, tune
 from lavra.model import Encoder, Model, load_checkpoint, save_checkpoint
 from lavra.model.checkpoint import DTYPES
 from lavra.model.lineage import model_parents, source_facts
-from lavra.quantize import PackedLayout, load_model, quantize_model, quantized_ratio, save_quantized, scheme_named
+from lavra.quantize import (
+    PackedLayout,
+    Scheme,
+    load_model,
+    open_model,
+    quantize_model,
+    quantized_ratio,
+    save_quantized,
+    scheme_named,
+)
 from lavra.quantize.interchange import check_layout
 from lavra.quantize.swap import quantized_matrices
 from lavra.tokens import Tokenizer
 
+log = logging.getLogger(__name__)
+
 _FEWEST: Final = 256  # positions; a card of fewer would be chance
 _READ: Final = 256  # tokens read while memory is watched
-_WRITTEN: Final = 64  # tokens written while time is taken, three times, of which the best counts
-_TIMES: Final = 3
+_WRITTEN: Final = 48  # tokens written while time is taken, twice, of which the better counts
+_TIMES: Final = 2
 
 OpenModel = Callable[[Path], LanguageModel]
 
@@ -67,6 +81,7 @@ class _Made:
 
     model: Model
     ratio: float
+    layout: str = ""
     calibration: str = "none"
 
 
@@ -126,45 +141,68 @@ def _make(source: Path, work: Path, config: CompressConfig, inputs: Inputs, prog
         save_checkpoint(model, work)
         made = _Made(model=model, ratio=0.5)
     else:
-        model, calibration = _quantized(source, target.detail, config, inputs, progress)
-        save_quantized(model, work)
-        made = _Made(model=model, ratio=quantized_ratio(model), calibration=calibration)
+        made = _quantized(source, target.detail, config, inputs, progress)
+        save_quantized(made.model, work)
     Tokenizer.load(source).save(work)
     keep_embedding_config(source, work)
-    return replace(made, model=load_model(work)[0])
+    dynamic = target.form is Form.QUANTIZED and scheme_named(target.detail).rounds_inputs
+    opened = load_model(work)[0] if dynamic else open_model(work, device=torch.device("cpu"))[0]
+    return replace(made, model=opened)
 
 
-def _quantized(
-    source: Path, scheme: str, config: CompressConfig, inputs: Inputs, progress: Progress
-) -> tuple[Model, str]:
-    """A quantized model, and what its rounding looked at."""
-    model, _ = load_checkpoint(source, dtype=torch.float32 if config.tune_steps else None)
-    if config.layout is PackedLayout.INTERCHANGE:
-        check_layout(model, scheme_named(scheme))
+def _quantized(source: Path, name: str, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
+    """A quantized model that is not saved yet, and what its rounding looked at."""
+    looks = inputs.calibration is not None
+    model, stored = load_checkpoint(source, dtype=torch.float32 if looks or config.tune_steps else None)
+    scheme, calibration = scheme_named(name), "none"
+    layout = _layout(model, scheme, config.layout)
     if inputs.calibration is None:
         if config.tune_steps:
             raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give --calibration")
-        quantize_model(model, scheme_named(scheme), layout=config.layout)
-        return model, "none"
-    text = inputs.calibration.documents()
-    sample = sample_text(model, Tokenizer.load(source), text, max_tokens=config.calibration_tokens, seed=1)
-    make = Calibrator(model, sample.batches, progress=progress)
-    quantize_model(model, scheme_named(scheme), layout=config.layout, make=make)
-    calibration = f"{sample.num_tokens} positions of {inputs.calibration.name}"
-    if config.tune_steps:
-        teacher, _ = load_checkpoint(source, dtype=torch.float32)
-        tune(model, teacher, sample.batches, TuneConfig(steps=config.tune_steps), progress)
-        calibration += f", {config.tune_steps} steps of tuning"
-    return model, calibration
+        quantize_model(model, scheme, layout=layout)
+    else:
+        text = inputs.calibration.documents()
+        sample = sample_text(
+            model, Tokenizer.load(source), text, max_tokens=config.calibration_tokens, seed=1, overlap=False
+        )
+        make = Calibrator(model, sample.batches, progress=progress)
+        quantize_model(model, scheme, layout=layout, make=make)
+        calibration = f"{sample.num_tokens} positions of {inputs.calibration.name}"
+        if config.tune_steps:
+            teacher, _ = load_checkpoint(source, dtype=torch.float32)
+            tune(model, teacher, sample.batches, TuneConfig(steps=config.tune_steps), progress)
+            calibration += f", {config.tune_steps} steps of tuning"
+        for parameter in model.parameters():  # what is not packed goes back to the type it is stored in
+            parameter.data = parameter.data.to(DTYPES[stored.dtype])
+    return _Made(model=model, ratio=quantized_ratio(model), layout=layout.value, calibration=calibration)
+
+
+def _layout(model: Model, scheme: Scheme, chosen: PackedLayout | None) -> PackedLayout:
+    """The layout that was asked for; else the one that others open, where it can say the model.
+
+    Raises:
+        ConfigError: the layout asked for cannot.
+    """
+    if chosen is PackedLayout.NATIVE:
+        return chosen
+    try:
+        check_layout(model, scheme)
+    except ConfigError as reason:
+        if chosen is not None:
+            raise
+        log.warning("the folder has lavra's own layout, which only lavra opens: %s", reason)
+        return PackedLayout.NATIVE
+    return PackedLayout.INTERCHANGE
 
 
 def _export_gguf(source: Path, work: Path, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
     kind, matrices, calibration = config.target.detail, None, "none"
     model, _ = load_checkpoint(source, dtype=torch.float32)
     if kind == "q4_0":  # of the form of our int4, so that it can be rounded as well as that
-        small, calibration = _quantized(source, "int4", replace(config, layout=PackedLayout.NATIVE), inputs, progress)
-        matrices = {name.removesuffix(".matrix"): matrix for name, matrix in quantized_matrices(small)}
-        model.load_state_dict(dict(small.named_parameters()), strict=False)  # tuning moves norms and biases too
+        small = _quantized(source, "int4", replace(config, layout=PackedLayout.NATIVE), inputs, progress)
+        matrices = {name.removesuffix(".matrix"): matrix for name, matrix in quantized_matrices(small.model)}
+        calibration = small.calibration
+        model.load_state_dict(dict(small.model.named_parameters()), strict=False)  # tuning moves norms and biases too
     options = GgufOptions(kind=kind, pooling=_pooling(source), rounded=matrices)
     ratio = export_gguf(model, Tokenizer.load(source), work / GGUF_FILE, options)
     load_gguf_weights(model, work / GGUF_FILE)
@@ -200,10 +238,11 @@ def _card(
     opener = inputs.opener if opens and not isinstance(model, Encoder) else None
     return QualityCard(
         target=config.to,
-        layout=config.layout.value if config.target.form is Form.QUANTIZED else "",
+        layout=made.layout,
         family=model.config.family,
         calibration=made.calibration,
         text=inputs.heldout.name,
+        reference=rounded_reference(source, model),
         source_bytes=folder_bytes(source),
         bytes=folder_bytes(work),
         matrix_ratio=made.ratio,

@@ -8,6 +8,7 @@ is not all you need", arXiv:2407.09141).  Logits are compared in float32, a boun
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Comparison:
         source_bits: bits per unit before.
         bits: bits per unit after.
         mean_kl: nats a position.
+        mean_kl_error: standard error of that, over positions.
+        bits_increase_error: standard error of the growth of bits, as a share of them, over positions.
         p99_kl: nats, the 99th percentile.
         top1_agreement: share of positions where both find the same token likeliest.
         mean_cosine: between the two mean hidden states of a row (models without a head).
@@ -48,6 +51,8 @@ class Comparison:
     source_bits: float | None = None
     bits: float | None = None
     mean_kl: float | None = None
+    mean_kl_error: float | None = None
+    bits_increase_error: float | None = None
     p99_kl: float | None = None
     top1_agreement: float | None = None
     mean_cosine: float | None = None
@@ -197,9 +202,16 @@ def _token_figures(found: dict[str, Tensor], sample: QualitySample) -> dict[str,
         "source_bits": sample.bits(float(found["before"].sum())),
         "bits": sample.bits(float(found["after"].sum())),
         "mean_kl": float(found["kl"].mean()),
+        "mean_kl_error": _standard_error(found["kl"]),
+        "bits_increase_error": _standard_error(found["after"] - found["before"]) / float(found["before"].mean()),
         "p99_kl": float(np.percentile(found["kl"].numpy(), 99)),
         "top1_agreement": float(found["same"].double().mean()),
     }
+
+
+def _standard_error(values: Tensor) -> float:
+    """Of the mean of (M,) values, taken as independent."""
+    return float(values.std()) / math.sqrt(len(values))
 
 
 def _cosine_figures(found: dict[str, Tensor]) -> dict[str, float]:

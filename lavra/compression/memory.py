@@ -20,7 +20,7 @@ from lavra.base.errors import LavraError
 from lavra.model import EncoderDecoder, Model, build_model, preset
 from lavra.model.build import new_model
 from lavra.model.families import DEFAULT_FAMILY, add_family, added_families
-from lavra.quantize import load_model
+from lavra.quantize import open_model
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK: Final = "5"  # proc(5): sets the peak to what is resident now
@@ -46,8 +46,8 @@ def peak_memory(folder: Path, num_tokens: int) -> int:
 def _measure(folder: Path, num_tokens: int) -> int:
     _warm_up()
     before = _start()
-    model, config = load_model(folder)
-    ids = (torch.arange(num_tokens) % config.vocab_size)[None]  # (1, T)
+    model, _ = open_model(folder, device=torch.device("cpu"))
+    ids = (torch.arange(num_tokens) % model.config.vocab_size)[None]  # (1, T)
     with torch.inference_mode():
         _read(model, ids)
     return _peak() - before

@@ -1,9 +1,14 @@
 """Export to ONNX (https://onnx.ai), the format ONNX Runtime and many others run: float32, any batch and length.
 
-    decoder            model.onnx      input_ids, attention_mask -> logits
-    encoder            model.onnx      input_ids, attention_mask -> hidden, and logits where there is a head
-    encoder-decoder    encoder.onnx    input_ids, attention_mask -> hidden
-                       decoder.onnx    input_ids, hidden, attention_mask -> logits
+    decoder            model.onnx           input_ids, attention_mask -> logits
+    encoder            model.onnx           input_ids, attention_mask, token_type_ids -> last_hidden_state,
+                                            and logits where there is a head
+    encoder-decoder    encoder_model.onnx   input_ids, attention_mask -> last_hidden_state
+                       decoder_model.onnx   input_ids, encoder_hidden_states, encoder_attention_mask -> logits
+
+Files, inputs and outputs have the names that optimum gives and looks for (optimum-onnx, `onnxruntime/modeling*.py`),
+and so do sentence-transformers' ONNX backend and transformers.js; all inputs are int64.  `token_type_ids` is there
+where the model has more than one type; optimum and transformers.js fill in zeros where a tokenizer gives none.
 
 Whole sequences are computed: a cache between steps, which fast generation needs, is not in the file.
 """
@@ -35,7 +40,7 @@ class _DecoderFile(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, T) twice -> (B, T, V)."""
-        out: Tensor = self.model(input_ids, attention_mask=attention_mask)
+        out: Tensor = self.model(input_ids, attention_mask=attention_mask != 0)
         return out
 
 
@@ -44,9 +49,11 @@ class _EncoderFile(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        """(B, T) twice -> (B, T, D), and (B, T, V) where there is a head."""
-        hidden = self.model.hidden(input_ids, attention_mask=attention_mask)
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """(B, T) each -> (B, T, D), and (B, T, V) where there is a head."""
+        hidden = self.model.hidden(input_ids, attention_mask=attention_mask != 0, token_type_ids=token_type_ids)
         return (hidden,) if self.model.head is None else (hidden, self.model.logits(hidden))
 
 
@@ -57,7 +64,7 @@ class _SourceFile(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, S) twice -> (B, S, D)."""
-        return self.model.encode(input_ids, attention_mask=attention_mask)
+        return self.model.encode(input_ids, attention_mask=attention_mask != 0)
 
 
 class _TargetFile(nn.Module):
@@ -65,9 +72,10 @@ class _TargetFile(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor) -> Tensor:
         """(B, U), (B, S, D), (B, S) -> (B, U, V)."""
-        return self.model.logits(self.model.decode(input_ids, hidden, attention_mask=attention_mask))
+        mask = encoder_attention_mask != 0
+        return self.model.logits(self.model.decode(input_ids, encoder_hidden_states, attention_mask=mask))
 
 
 def check_onnx_libraries() -> None:
@@ -105,21 +113,25 @@ def export_onnx(model: Model, folder: Path) -> list[Path]:
         )
     model = model.float().eval()
     batch, time, said = _EXAMPLE
-    ids, mask = _ids(batch, time, model), torch.ones(batch, time, dtype=torch.bool)
-    mask[0, time - 3 :] = False  # so that no branch takes every token for a real one
-    axes = {0: "batch", 1: "time"}
+    ids, mask = _ids(batch, time, model), torch.ones(batch, time, dtype=torch.int64)
+    mask[0, time - 3 :] = 0  # so that no branch takes every token for a real one
+    given, axes = {"input_ids": ids, "attention_mask": mask}, {0: "batch", 1: "time"}
     if isinstance(model, EncoderDecoder):
-        given = {"input_ids": ids, "attention_mask": mask}
-        first = _export(_SourceFile(model), folder / "encoder.onnx", given, [axes, axes], ["hidden"])
-        hidden = model.encode(ids, attention_mask=mask).detach()
-        target = {"input_ids": _ids(batch, said, model), "hidden": hidden, "attention_mask": mask}
+        first = _export(_SourceFile(model), folder / "encoder_model.onnx", given, [axes, axes], ["last_hidden_state"])
+        hidden = model.encode(ids, attention_mask=mask != 0).detach()
+        target = {
+            "input_ids": _ids(batch, said, model),
+            "encoder_hidden_states": hidden,
+            "encoder_attention_mask": mask,
+        }
         shapes = [{0: "batch", 1: "target_time"}, axes, axes]
-        return [first, _export(_TargetFile(model), folder / "decoder.onnx", target, shapes, ["logits"])]
-    given = {"input_ids": ids, "attention_mask": mask}
+        return [first, _export(_TargetFile(model), folder / "decoder_model.onnx", target, shapes, ["logits"])]
     if isinstance(model, Decoder):
         return [_export(_DecoderFile(model), folder / "model.onnx", given, [axes, axes], ["logits"])]
-    names = ["hidden"] if model.head is None else ["hidden", "logits"]
-    return [_export(_EncoderFile(model), folder / "model.onnx", given, [axes, axes], names)]
+    if model.config.num_token_types > 1:
+        given["token_type_ids"] = ids % 2
+    names = ["last_hidden_state"] if model.head is None else ["last_hidden_state", "logits"]
+    return [_export(_EncoderFile(model), folder / "model.onnx", given, [axes] * len(given), names)]
 
 
 def _ids(batch: int, time: int, model: Model) -> Tensor:

@@ -1,8 +1,13 @@
-"""From a model folder to a folder of ONNX files with the tokenizer beside them."""
+"""From a model folder to a folder of ONNX files with the configuration and the tokenizer beside them.
+
+The files are in `onnx/`, where sentence-transformers and transformers.js look; optimum looks everywhere.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -11,8 +16,11 @@ from lavra.base.card import write_card
 from lavra.base.files import atomic_folder
 from lavra.compression.onnx import check_onnx_libraries, export_onnx
 from lavra.model import load_checkpoint
+from lavra.model.checkpoint import write_config
 from lavra.model.lineage import model_parents
 from lavra.tokens import Tokenizer
+
+_SUBFOLDER: Final = "onnx"
 
 
 def export_onnx_folder(source: Path, out: Path) -> list[Path]:
@@ -32,7 +40,10 @@ def export_onnx_folder(source: Path, out: Path) -> list[Path]:
     check_onnx_libraries()
     model, config = load_checkpoint(source, dtype=torch.float32)
     with atomic_folder(out) as work:
-        names = [path.name for path in export_onnx(model, work)]
+        (work / _SUBFOLDER).mkdir()
+        names = [path.relative_to(work) for path in export_onnx(model, work / _SUBFOLDER)]
+        # No cache is in the files: optimum refuses to run them where the configuration promises one.
+        write_config(replace(config, dtype="float32"), work, {"use_cache": False})
         Tokenizer.load(source).save(work)
         keep_embedding_config(source, work)
         write_card(work, kind="onnx", parents=model_parents(source), config={"family": config.family})

@@ -38,7 +38,7 @@ class Compensation:
 
     damping: float = 0.01
     order_by_diagonal: bool = True
-    sweeps: int = 3
+    sweeps: int = 2
 
     def __post_init__(self) -> None:
         if not self.damping > 0:
@@ -69,7 +69,7 @@ def round_compensated(
     nearest_scale = choose_scales(wide, scheme)
     nearest = to_integers(wide, nearest_scale, scheme)
     damped = _damped(hessian, how.damping)
-    scale = _weighed_scales(wide, damped.diagonal(), nearest_scale, scheme)
+    scale = _weighed_scales(wide, damped.diagonal().float(), nearest_scale, scheme)
     integers = _compensate(wide, damped, scale, scheme, how.order_by_diagonal)
     for _ in range(how.sweeps):
         scale = _refit_scales(wide, damped, integers, scale, scheme)
@@ -95,70 +95,77 @@ def _weighed_scales(weight: Tensor, importance: Tensor, start: Tensor, scheme: S
     if scheme.bits == 8:
         return start
     columns = torch.arange(weight.shape[1], device=weight.device) // (scheme.group_size or weight.shape[1])
-    best, least = start, torch.full(start.shape, torch.inf, dtype=torch.float64, device=weight.device)
+    best, least = start, torch.full(start.shape, torch.inf, device=weight.device)
     for share in (1.0, *(percent / 100 for percent in range(70, 121, 5))):
         scale = (start.float() * share).to(SCALE_DTYPE)
-        off = (weight - to_weight(to_integers(weight, scale, scheme), scale, scheme)).double().square() * importance
+        off = (weight - to_weight(to_integers(weight, scale, scheme), scale, scheme)).square_().mul_(importance)
         error = torch.zeros_like(least).index_add_(1, columns, off)
         best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
     return best
 
 
 def _compensate(weight: Tensor, hessian: Tensor, scale: Tensor, scheme: Scheme, by_diagonal: bool) -> Tensor:
-    """GPTQ's algorithm 1 with the scales fixed beforehand, so that columns may come in any order."""
+    """GPTQ's algorithm 1 with the scales fixed beforehand, so that columns may come in any order.
+
+    Columns are taken one by one, so they lie as rows here: each is then one stretch of memory.
+    """
     size = scheme.group_size or weight.shape[1]
     columns = torch.arange(weight.shape[1], device=weight.device)
     order = hessian.diagonal().argsort(descending=True) if by_diagonal else columns
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian[order][:, order]))
     factor = torch.linalg.cholesky(inverse, upper=True).float()  # (K, K)
-    left, steps = weight[:, order].clone(), scale.float()[:, order // size]  # both (N, K)
+    diagonal = factor.diagonal().tolist()
+    left, steps = weight.T[order].contiguous(), scale.float().T[order // size].contiguous()  # both (K, N)
     integers = torch.empty_like(left)
     for start in range(0, len(order), _BLOCK):
         end = min(start + _BLOCK, len(order))
-        errors = torch.empty_like(left[:, start:end])
+        errors = torch.empty_like(left[start:end])
         for column in range(start, end):
-            step = steps[:, column]
-            integers[:, column] = (left[:, column] / step).round().clamp(-scheme.largest - 1, scheme.largest)
-            error = (left[:, column] - integers[:, column] * step) / factor[column, column]
-            left[:, column + 1 : end] -= error[:, None] * factor[column, column + 1 : end]
-            errors[:, column - start] = error
-        left[:, end:] -= errors @ factor[start:end, end:]
-    return integers[:, order.argsort()].to(torch.int8)
+            step, kept = steps[column], integers[column]
+            torch.div(left[column], step, out=kept).round_().clamp_(-scheme.largest - 1, scheme.largest)
+            error = torch.addcmul(left[column], kept, step, value=-1, out=errors[column - start])
+            error /= diagonal[column]
+            left[column + 1 : end].addr_(factor[column, column + 1 : end], error, alpha=-1)
+        left[end:].addmm_(factor[start:end, end:].T, errors, alpha=-1)
+    return integers[order.argsort()].T.contiguous().to(torch.int8)
 
 
 def _refit_scales(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
     """Each group's scale in turn by least squares, given the integers and the other groups: (N, G)."""
     found, size = scale.clone(), scheme.group_size or weight.shape[1]
-    rest = (weight - to_weight(integers, scale, scheme)).double() @ hessian  # (N, K) = (w - q s) H
+    near = hessian.float()
+    rest = (weight - to_weight(integers, scale, scheme)) @ near  # (N, K) = (w - q s) H
     for group in range(scale.shape[1]):
         columns = slice(group * size, min((group + 1) * size, weight.shape[1]))
-        q = integers[:, columns].double()
-        curve = ((q @ hessian[columns, columns]) * q).sum(dim=1)  # (N,)
-        old = found[:, group].double()
-        best = old + (rest[:, columns] * q).sum(dim=1) / curve.clamp(min=torch.finfo(torch.float64).tiny)
+        q = integers[:, columns].float()
+        curve = ((q @ near[columns, columns]) * q).sum(dim=1)  # (N,)
+        old = found[:, group].float()
+        best = old + (rest[:, columns] * q).sum(dim=1) / curve.clamp(min=torch.finfo(torch.float32).tiny)
         new = best.to(SCALE_DTYPE)
         # Rounding a scale to bfloat16 may cost more than moving it gains.
-        keep = (new <= 0) | (curve == 0) | ((new.double() - best).abs() >= (old - best).abs())
+        keep = (new <= 0) | (curve == 0) | ((new.float() - best).abs() >= (old - best).abs())
         new = torch.where(keep, found[:, group], new)
-        rest -= ((new.double() - old)[:, None] * q) @ hessian[columns]
+        rest.addmm_((new.float() - old)[:, None] * q, near[columns], alpha=-1)
         found[:, group] = new
     return found
 
 
 def _descend(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
-    """Each integer in turn the best there is, given all the others: (N, K) int8."""
-    size, steps = scheme.group_size or weight.shape[1], scale.double()
-    off = weight.double() - to_weight(integers, scale, scheme).double()  # (N, K)
-    found = integers.double()
+    """Each integer in turn the best there is, given all the others: (N, K) int8. Columns lie as rows."""
+    size, steps = scheme.group_size or weight.shape[1], scale.float().T.contiguous()  # (G, N)
+    near = hessian.float()
+    diagonal = near.diagonal().tolist()
+    off = (weight - to_weight(integers, scale, scheme)).T.contiguous()  # (K, N)
+    found = integers.T.float().contiguous()
     for start in range(0, weight.shape[1], _BLOCK):
         end = min(start + _BLOCK, weight.shape[1])
-        slope = off @ hessian[:, start:end]  # (N, block) = (w - q s) H
+        slope = near[start:end] @ off  # (block, N) = H (w - q s)
         for column in range(start, end):
-            step = steps[:, column // size]
-            move = slope[:, column - start] / hessian[column, column] / step
-            new = (found[:, column] + move).round().clamp(-scheme.largest - 1, scheme.largest)
-            change = (new - found[:, column]) * step
-            slope -= change[:, None] * hessian[column, start:end]
-            off[:, column] -= change
-            found[:, column] = new
-    return found.to(torch.int8)
+            step, old = steps[column // size], found[column]
+            move = slope[column - start] / (diagonal[column] * step)
+            new = move.add_(old).round_().clamp_(-scheme.largest - 1, scheme.largest)
+            change = (new - old) * step
+            slope[column - start + 1 :].addr_(near[column, column + 1 : end], change, alpha=-1)
+            off[column] -= change
+            found[column] = new
+    return found.T.contiguous().to(torch.int8)

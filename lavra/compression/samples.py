@@ -91,7 +91,14 @@ class _Row:
 
 
 def sample_text(
-    model: Model, tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int, longest: int = _LONGEST, seed: int = 0
+    model: Model,
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    *,
+    max_tokens: int,
+    longest: int = _LONGEST,
+    seed: int = 0,
+    overlap: bool = True,
 ) -> QualitySample:
     """Batches of the first texts, up to a number of tokens.
 
@@ -102,6 +109,8 @@ def sample_text(
         max_tokens: of text; the last document is cut.
         longest: tokens of a row at most.
         seed: fixes what is hidden.
+        overlap: a decoder's windows share half their tokens, so that every token is asked for behind a long context;
+            False reads each token once, for calibration, which looks at what is read.
 
     Raises:
         InputError: there is too little text for one prediction.
@@ -110,7 +119,7 @@ def sample_text(
     documents = _tokenize(tokenizer, texts, max_tokens)
     length = min(context_length(model.config) or longest, longest)
     if isinstance(model, Decoder):
-        rows = list(_decoder_rows(documents, tokenizer, length))
+        rows = list(_decoder_rows(documents, tokenizer, length, length // 2 if overlap else length))
     elif isinstance(model, Encoder):
         rows = list(_encoder_rows(documents, tokenizer, model.config, length, seed))
     else:
@@ -148,11 +157,11 @@ def _scored_bytes(documents: Sequence[Sequence[int]], tokenizer: Tokenizer) -> i
     return sum(len(tokenizer.decode(list(ids)[skipped:]).encode()) for ids in documents)
 
 
-def _decoder_rows(documents: Sequence[Sequence[int]], tokenizer: Tokenizer, length: int) -> Iterator[_Row]:
+def _decoder_rows(documents: Sequence[Sequence[int]], tokenizer: Tokenizer, length: int, stride: int) -> Iterator[_Row]:
     start = _start(tokenizer)
     for document in documents:
         ids = [*start, *document]
-        for part in plan_windows(len(ids), window=length, stride=max(1, length // 2), first=max(1, len(start))):
+        for part in plan_windows(len(ids), window=length, stride=max(1, stride), first=max(1, len(start))):
             read = range(part.start, part.end - 1)
             yield _Row(
                 ids=tuple(ids[part.start : part.end - 1]),

@@ -57,8 +57,8 @@ def load_checkpoint(
     if is_gguf(folder):
         return load_gguf(folder, dtype=dtype, device=device)
     raw = read_config_file(folder)
-    source = family_of(raw, folder)
     _refuse_quantized(raw, folder)
+    source = family_of(raw, folder)
     checkpoint = named(source, open_tensors(folder))
     config = read_config(source, raw, folder, checkpoint)
     config, checkpoint = resolve_copies(source, config, checkpoint)
@@ -81,8 +81,8 @@ def load_config(folder: Path | str) -> ModelConfig:
     if is_gguf(folder):
         return load_gguf_config(folder)
     raw = read_config_file(folder)
-    source = family_of(raw, folder)
     _refuse_quantized(raw, folder)
+    source = family_of(raw, folder)
     checkpoint = named(source, open_tensors(folder))
     return read_config(source, raw, folder, checkpoint)
 

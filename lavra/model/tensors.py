@@ -22,8 +22,9 @@ from torch import Tensor
 from lavra.base.errors import CheckpointError
 from lavra.base.files import read_json, write_json
 
-SINGLE: Final = "model.safetensors"
-INDEX: Final = "model.safetensors.index.json"
+_STEM: Final = "model"  # of the files that every tool opens
+SINGLE: Final = f"{_STEM}.safetensors"
+INDEX: Final = f"{SINGLE}.index.json"
 _OF_TRAINING: Final = ("training_args", "optimizer", "scheduler", "rng_state")  # what a Trainer leaves beside weights
 _MAX_HEADER = 100_000_000  # bytes; the format's own bound
 # Types of the format that hold weights, and their usual names.
@@ -62,15 +63,17 @@ class TensorFiles:
         return tensor
 
 
-def open_tensors(folder: Path) -> TensorFiles:
-    """The safetensors of a model folder.
+def open_tensors(folder: Path, stem: str = _STEM) -> TensorFiles:
+    """The safetensors of a model folder, in `STEM.safetensors` or in the files of its index.
 
     Raises CheckpointError when there are none, when only pickles are there, or when a file is damaged or missing.
     """
-    if (folder / INDEX).exists():
-        return TensorFiles(_indexed(folder))
-    if (folder / SINGLE).exists():
-        return TensorFiles([folder / SINGLE])
+    single = folder / f"{stem}.safetensors"
+    index = folder / f"{single.name}.index.json"
+    if index.exists():
+        return TensorFiles(_indexed(index))
+    if single.exists():
+        return TensorFiles([single])
     pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
     pickles = [name for name in pickles if not name.startswith(_OF_TRAINING)]
     if pickles:
@@ -78,7 +81,7 @@ def open_tensors(folder: Path) -> TensorFiles:
             f"{folder} has its weights in {', '.join(pickles[:3])} only: pickled files can run any program "
             f"when opened, so lavra refuses them; where you trust them, convert: {_to_safe(folder)}"
         )
-    raise CheckpointError(f"{folder} has no {SINGLE} and no {INDEX}; name a folder with a saved model")
+    raise CheckpointError(f"{folder} has no {single.name} and no {index.name}; name a folder with a saved model")
 
 
 def _to_safe(folder: Path) -> str:
@@ -90,17 +93,15 @@ def _to_safe(folder: Path) -> str:
     return f"python -c \"import transformers as t; t.{model}.from_pretrained('{folder}').save_pretrained('{folder}')\""
 
 
-def _indexed(folder: Path) -> list[Path]:
-    index = read_json(folder / INDEX)
+def _indexed(path: Path) -> list[Path]:
+    folder, index = path.parent, read_json(path)
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{folder / INDEX} has no weight_map; fetch the file again")
+        raise CheckpointError(f"{path} has no weight_map; fetch the file again")
     names = sorted(set(weight_map.values()))
     for name in names:
         if Path(name).name != name:
-            raise CheckpointError(
-                f"{folder / INDEX} names the file {name!r}, outside its folder; do not open this checkpoint"
-            )
+            raise CheckpointError(f"{path} names the file {name!r}, outside its folder; do not open this checkpoint")
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise CheckpointError(
@@ -139,26 +140,24 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def write_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int) -> None:
-    """Write tensors as one safetensors file, or as several with an index when they exceed the bound.
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int, stem: str = _STEM) -> None:
+    """Write tensors as one safetensors file, `STEM.safetensors`, or as several with an index when they exceed the bound.
 
-    Each file is written beside its place and renamed, and weight files of an earlier save are removed.
+    Each file is written beside its place and renamed, and weight files of an earlier save under that stem are removed.
     """
     shards = _shards(tensors, max_shard_bytes)
-    names = (
-        [SINGLE]
-        if len(shards) == 1
-        else [f"model-{n + 1:05d}-of-{len(shards):05d}.safetensors" for n in range(len(shards))]
-    )
+    single, count = f"{stem}.safetensors", len(shards)
+    index = folder / f"{single}.index.json"
+    names = [single] if count == 1 else [f"{stem}-{n + 1:05d}-of-{count:05d}.safetensors" for n in range(count)]
     for name, shard in zip(names, shards, strict=True):
         write_file(folder / name, {key: tensors[key] for key in shard})
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
         weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
-        write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+        write_json(index, {"metadata": {"total_size": total}, "weight_map": weight_map})
     else:
-        (folder / INDEX).unlink(missing_ok=True)
-    for stale in set(folder.glob("model*.safetensors")) - {folder / name for name in names}:
+        index.unlink(missing_ok=True)
+    for stale in {*folder.glob(single), *folder.glob(f"{stem}-*-of-*.safetensors")} - {folder / name for name in names}:
         stale.unlink()
 
 

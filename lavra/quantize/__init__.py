@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lavra.base.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lavra.quantize.expand import HeldWeights, open_model
     from lavra.quantize.folder import load_model, save_model, save_quantized
     from lavra.quantize.scheme import SCHEMES, PackedLayout, Scheme, scheme_named
     from lavra.quantize.swap import quantize_model, quantized_ratio
@@ -13,9 +14,11 @@ else:
         __name__,
         {
             "SCHEMES": "scheme",
+            "HeldWeights": "expand",
             "PackedLayout": "scheme",
             "Scheme": "scheme",
             "load_model": "folder",
+            "open_model": "expand",
             "quantize_model": "swap",
             "quantized_ratio": "swap",
             "save_model": "folder",
@@ -26,9 +29,11 @@ else:
 
 __all__ = [
     "SCHEMES",
+    "HeldWeights",
     "PackedLayout",
     "Scheme",
     "load_model",
+    "open_model",
     "quantize_model",
     "quantized_ratio",
     "save_model",

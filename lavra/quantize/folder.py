@@ -3,7 +3,9 @@
 Both are Hugging Face folders whose `config.json` has a `quantization_config`.  In the interchange layout that is
 compressed-tensors' own (https://github.com/vllm-project/compressed-tensors), and tensors have the names and forms the
 family's table gives their floats: `transformers` opens such a folder.  In the native layout `quant_method` is `lavra`
-and tensors have our names, so that the embedding and the head can be packed in every family.
+and tensors have our names, so that the embedding and the head can be packed in every family.  Its file, model type and
+architecture have names of our own: under the usual ones `transformers` would open the folder, find none of its tensors
+and give a model of random weights with a warning.  What the float folder would say stands in `quantization_config`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import (
     DTYPES,
     check_expressible,
+    config_fields,
     dtype_name,
     family_of,
     load_checkpoint,
@@ -39,6 +42,8 @@ from lavra.quantize.scheme import PackedLayout, Scheme
 from lavra.quantize.swap import blank, quantize_model, quantized_matrices
 
 NATIVE: Final = "lavra"
+NATIVE_TYPE: Final = "lavra-quantized"  # model_type of the native layout, and the stem of its files
+_NATIVE_NAMES: Final = {"model_type": NATIVE_TYPE, "architectures": ["LavraQuantizedModel"]}
 _PACKED: Final = ("matrix.packed", "matrix.scale")
 _SHARD = 5_000_000_000
 
@@ -54,14 +59,15 @@ def save_quantized(model: Model, folder: Path | str) -> None:
     if scheme is None:
         raise ConfigError("the model is not quantized; quantize it first, or save it with save_checkpoint")
     check_expressible(family(model.config.family), model.config)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = replace(model.config, dtype=dtype_name(next(model.parameters()).dtype))
     if layout_of(model) is PackedLayout.INTERCHANGE:
         tensors, facts = interchange.tensors_of(model), interchange.quantization_config(model, scheme)
+        write_tensors(folder, tensors, max_shard_bytes=_SHARD)
+        write_config(config, folder, {"quantization_config": facts})
     else:
-        tensors, facts = _native_tensors(model), _native_facts(model.config, scheme)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(folder, tensors, max_shard_bytes=_SHARD)
-    config = replace(model.config, dtype=dtype_name(next(model.parameters()).dtype))
-    write_config(config, folder, {"quantization_config": facts})
+        write_tensors(folder, _native_tensors(model), max_shard_bytes=_SHARD, stem=NATIVE_TYPE)
+        write_config(config, folder, {**_NATIVE_NAMES, "quantization_config": _native_facts(config, scheme)})
 
 
 def save_model(model: Model, folder: Path | str) -> None:
@@ -70,6 +76,25 @@ def save_model(model: Model, folder: Path | str) -> None:
         save_quantized(model, folder)
     else:
         save_checkpoint(model, folder)
+
+
+def is_quantized(folder: Path) -> bool:
+    """Whether the weights of a model folder are packed."""
+    return bool(read_config_file(folder).get("quantization_config"))
+
+
+def stored_scheme(folder: Path) -> Scheme | None:
+    """How the weights of a model folder are packed; None where they are not.
+
+    Raises:
+        CheckpointError: in a way that lavra does not read.
+    """
+    facts = read_config_file(folder).get("quantization_config")
+    if not facts:
+        return None
+    return (
+        _native_scheme(facts, folder) if facts.get("quant_method") == NATIVE else interchange.read_scheme(facts, folder)
+    )
 
 
 def load_model(
@@ -114,8 +139,10 @@ def _native_tensors(model: Model) -> dict[str, Tensor]:
 
 
 def _native_facts(config: ModelConfig, scheme: Scheme) -> dict[str, Any]:
+    fields = config_fields(config)
     return {
         "quant_method": NATIVE,
+        **{name: fields[name] for name in _NATIVE_NAMES},
         "scheme": scheme.name,
         "bits": scheme.bits,
         "group_size": scheme.group_size,
@@ -128,7 +155,11 @@ def _native_facts(config: ModelConfig, scheme: Scheme) -> dict[str, Any]:
 def _load_native(
     raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path, dtype: torch.dtype | None
 ) -> tuple[Model, ModelConfig]:
-    files = open_tensors(folder)
+    if raw.get("model_type") == NATIVE_TYPE:
+        files = open_tensors(folder, NATIVE_TYPE)
+        raw = {**raw, **{name: facts[name] for name in _NATIVE_NAMES if name in facts}}
+    else:  # written before the layout had names of its own
+        files = open_tensors(folder)
     config = _native_config(raw, facts, files, folder)
     scheme = _native_scheme(facts, folder)
     target = dtype or DTYPES[config.dtype]

@@ -118,7 +118,7 @@ def load(
     Raises:
         CheckpointError: what is stored is not what these two schemes can say, or files are damaged.
     """
-    scheme = _read_scheme(facts, folder)
+    scheme = read_scheme(facts, folder)
     source = family_of(raw, folder)
     found = named(source, open_tensors(folder))
     quantized = {name.removesuffix(_SCALE) for name in found.names if name.endswith(".weight" + _SCALE)}
@@ -242,7 +242,12 @@ def _float_linears(model: Model) -> list[str]:
     return sorted(names)
 
 
-def _read_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
+def read_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
+    """What the field of `config.json` says.
+
+    Raises:
+        CheckpointError: it is none of the schemes that lavra opens.
+    """
     where = f"{folder / 'config.json'}: quantization_config"
     groups = list((facts.get("config_groups") or {}).values())
     if len(groups) != 1:

@@ -60,7 +60,7 @@ class Scheme:
 
 
 SCHEMES: Final[Mapping[str, Scheme]] = {
-    "int8": Scheme(name="int8", bits=8),
+    "int8": Scheme(name="int8", bits=8, group_size=32),
     "int8-dynamic": Scheme(name="int8-dynamic", bits=8, rounds_inputs=True),
     "int4": Scheme(name="int4", bits=4, group_size=32),
 }

@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 
 import lavra.compression.onnx as module
 from lavra.base.errors import ConfigError, MissingDependencyError
@@ -23,18 +24,22 @@ SLOW = ("llama-grouped", "llama-rope-dynamic", "llama-rope-yarn", "qwen2", "falc
 def rows(batch, time, seed=0):
     draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(4, VOCAB, (batch, time), generator=draw)
-    mask = torch.ones(batch, time, dtype=torch.bool)
-    mask[-1, (time + 1) // 2 :] = False
+    mask = torch.ones(batch, time, dtype=torch.int64)
+    mask[-1, (time + 1) // 2 :] = 0
     return ids, mask
 
 
-def computed(files, model, ids, mask, said):
-    """ONNX Runtime's answers by name."""
+def computed(files, model, ids, mask, said, types):
+    """ONNX Runtime's answers by name, given what a tokenizer of `transformers` gives: int64 throughout."""
     sessions = [runtime.InferenceSession(str(path)) for path in files]
     given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
     if isinstance(model, EncoderDecoder):
-        given["hidden"] = sessions[0].run(["hidden"], given)[0]
-        given["input_ids"] = said.numpy()
+        hidden = sessions[0].run(["last_hidden_state"], given)[0]
+        given = {"input_ids": said.numpy(), "encoder_hidden_states": hidden, "encoder_attention_mask": mask.numpy()}
+    elif types is not None:
+        given["token_type_ids"] = types.numpy()
+    assert [one.name for one in sessions[-1].get_inputs()] == list(given)
+    assert {one.type for one in sessions[-1].get_inputs()} <= {"tensor(int64)", "tensor(float)"}
     names = [output.name for output in sessions[-1].get_outputs()]
     return dict(zip(names, sessions[-1].run(None, given), strict=True))
 
@@ -46,25 +51,37 @@ def test_logits_equal_ours(name, tmp_path):
     for batch, time in ((1, 1), (3, 7), (2, 40)):
         ids, mask = rows(batch, time)
         said = rows(batch, max(1, time - 3), seed=1)[0]
-        found = computed(files, model, ids, mask, said)
+        types = ids % 2 if model.config.num_token_types > 1 else None
+        extra = {} if types is None else {"token_type_ids": types}
+        found = computed(files, model, ids, mask, said, types)
         with torch.no_grad():
             args = (ids, said) if isinstance(model, EncoderDecoder) else (ids,)
-            expected = model(*args, attention_mask=mask).numpy()
-        real = np.ones(expected.shape[:2], dtype=bool) if isinstance(model, EncoderDecoder) else mask.numpy()
+            expected = model(*args, attention_mask=mask != 0, **extra).numpy()
+        whole = isinstance(model, EncoderDecoder)
+        real = np.ones(expected.shape[:2], dtype=bool) if whole else mask.numpy() != 0
         assert np.abs(found["logits"] - expected)[real].max() <= 1e-4 * expected.std()
         if isinstance(model, Encoder):
             with torch.no_grad():
-                hidden = model.hidden(ids, attention_mask=mask).numpy()
-            assert np.abs(found["hidden"] - hidden)[real].max() <= 1e-4 * hidden.std()
+                hidden = model.hidden(ids, attention_mask=mask != 0, **extra).numpy()
+            assert np.abs(found["last_hidden_state"] - hidden)[real].max() <= 1e-4 * hidden.std()
 
 
 @pytest.mark.slow
-def test_a_folder_has_the_tokenizer_and_a_card(minilm, tmp_path):
-    files = export_onnx_folder(minilm, tmp_path / "out")
-    assert [path.name for path in files] == ["model.onnx"]
-    assert {"tokenizer.json", "lavra.json", "modules.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+def test_a_folder_is_laid_out_as_other_tools_expect(minilm, tmp_path):
+    """onnx/model.onnx, and what `transformers` reads beside it; its tokenizer's output is the file's input as it is."""
+    out = tmp_path / "out"
+    files = export_onnx_folder(minilm, out)
+    assert [str(path.relative_to(out)) for path in files] == ["onnx/model.onnx"]
+    assert {"config.json", "tokenizer.json", "lavra.json", "modules.json"} <= {path.name for path in out.iterdir()}
+    assert hf.AutoConfig.from_pretrained(out).model_type == "bert"
+    given = hf.AutoTokenizer.from_pretrained(out)(["a cat", "the dog sleeps here"], padding=True, return_tensors="pt")
     session = runtime.InferenceSession(str(files[0]))
-    assert [output.name for output in session.get_outputs()] == ["hidden"]
+    names = [one.name for one in session.get_inputs()]
+    found = session.run(["last_hidden_state"], {name: given[name].numpy() for name in names})[0]
+    with torch.no_grad():
+        expected = hf.AutoModel.from_pretrained(minilm)(**given).last_hidden_state.numpy()
+    real = given["attention_mask"].numpy() != 0
+    assert np.abs(found - expected)[real].max() <= 1e-4 * expected.std()
 
 
 @pytest.mark.parametrize(("name", "message"), [("mistral", "sliding window"), ("falcon-alibi", "ALiBi")])

@@ -36,7 +36,7 @@ CHOSEN = {variant.name: variant for variant in ALL if variant.name in (*INTERCHA
 def quantized(name, scheme, layout, folder):
     model, _ = load_checkpoint(save_theirs(theirs(CHOSEN[name]), folder / "float"))
     chosen = SCHEMES[scheme]
-    if scheme == "int4" and name.startswith("t5") and layout is PackedLayout.INTERCHANGE:  # 48 wide inside
+    if chosen.group_size and name.startswith("t5") and layout is PackedLayout.INTERCHANGE:  # 48 wide inside
         chosen = replace(chosen, group_size=16)
     quantize_model(model, chosen, layout=layout)
     save_quantized(model, folder / "small")
@@ -168,7 +168,7 @@ def test_what_cannot_be_saved_is_known_before_it_is_rounded(name, scheme, tmp_pa
     early = refusal(check_layout, model, SCHEMES[scheme])
     quantize_model(model, SCHEMES[scheme], layout=PackedLayout.INTERCHANGE)
     assert early == refusal(save_quantized, model, tmp_path / "small")
-    assert bool(early) == (name == "gpt2" or (scheme == "int4" and name.startswith("t5")))
+    assert bool(early) == (name == "gpt2" or (SCHEMES[scheme].group_size == 32 and name.startswith("t5")))
 
 
 @pytest.mark.parametrize("layout", PackedLayout)
@@ -193,7 +193,7 @@ def test_quantizing_twice_is_refused(tmp_path):
         quantize_model(model, SCHEMES["int8"])
 
 
-@pytest.mark.parametrize(("scheme", "linears", "whole"), [("int8", 0.26, 0.26), ("int4", 0.145, 0.16)])
+@pytest.mark.parametrize(("scheme", "linears", "whole"), [("int8", 0.267, 0.27), ("int4", 0.145, 0.16)])
 def test_sizes_of_a_tied_llama(scheme, linears, whole, tmp_path):
     """As wide as a 135M LLaMA, with two of its thirty layers and a sixth of its vocabulary; all matrices pack alike."""
     config = preset("llama", vocab_size=8192, hidden_size=576, num_layers=2, num_heads=9, max_positions=64)
@@ -202,11 +202,11 @@ def test_sizes_of_a_tied_llama(scheme, linears, whole, tmp_path):
     quantize_model(model, SCHEMES[scheme])
     save_quantized(model, tmp_path)
     assert quantized_ratio(model) <= linears
-    assert (tmp_path / "model.safetensors").stat().st_size <= whole * floats
+    assert (tmp_path / "lavra-quantized.safetensors").stat().st_size <= whole * floats
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "bound"), [("int8", 0.26), ("int4", 0.16)])
+@pytest.mark.parametrize(("scheme", "bound"), [("int8", 0.27), ("int4", 0.16)])
 def test_sizes_of_a_whole_tied_135m_llama(scheme, bound, tmp_path):
     """The shape of SmolLM-135M, all of it; what is in the weights does not change their bytes."""
     shape = preset("llama", vocab_size=49_152, hidden_size=576, num_layers=30, num_heads=9, max_positions=2048)

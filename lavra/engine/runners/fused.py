@@ -50,6 +50,11 @@ def fuse(model: AnyTransformer) -> AnyTransformer:
     return twin
 
 
+def is_fused(model: nn.Module) -> bool:
+    """Whether a model is a twin that `fuse` made."""
+    return any(isinstance(module, FusedLinear) for module in model.modules())
+
+
 def _twin(module: nn.Module, *, joined: bool = True) -> nn.Module:
     """A module like this one over the same parameters, what is inside fused; its own products unless they are apart."""
     if joined and type(module) is Attention and all(map(joins, (module.query, module.key, module.value))):

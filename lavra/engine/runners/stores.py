@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -25,11 +27,22 @@ class BlockStore(Protocol):
         ...
 
 
+def blank(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros; on a CPU of memory that the kernel hands out as it is first written to.
+
+    A cache for many long texts is gigabytes, of which most requests use little: `torch.zeros` would write to all of it.
+    """
+    if device.type != "cpu":
+        return torch.zeros(*shape, dtype=dtype, device=device)
+    count = math.prod(shape)
+    return torch.frombuffer(mmap.mmap(-1, max(1, count * dtype.itemsize)), dtype=dtype, count=count).view(*shape)
+
+
 class FloatStore:
     """Vectors as floats."""
 
     def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
-        self._data = torch.zeros(*shape, dtype=dtype, device=device)  # (blocks, block_size, K, C)
+        self._data = blank(shape, dtype, device)  # (blocks, block_size, K, C)
 
     def write(self, slots: Tensor, vectors: Tensor) -> Tensor:
         """As `BlockStore`."""
@@ -54,9 +67,9 @@ class Int8Store:
     """
 
     def __init__(self, shape: Sequence[int], device: torch.device) -> None:
-        self._data = torch.zeros(*shape, dtype=torch.int8, device=device)  # (blocks, block_size, K, C)
-        self._scale = torch.ones(*shape[:-1], 1, dtype=torch.bfloat16, device=device)
-        self._middle = torch.zeros(*shape[:-1], 1, dtype=torch.bfloat16, device=device)
+        self._data = blank(shape, torch.int8, device)  # (blocks, block_size, K, C)
+        self._scale = blank((*shape[:-1], 1), torch.bfloat16, device)
+        self._middle = blank((*shape[:-1], 1), torch.bfloat16, device)
 
     def write(self, slots: Tensor, vectors: Tensor) -> Tensor:
         """As `BlockStore`."""

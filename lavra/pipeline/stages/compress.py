@@ -62,7 +62,7 @@ def compress_stage(progress: Progress) -> Stage[CompressResult]:
         name="compress",
         kind="model",
         folder="models",
-        version=1,
+        version=2,  # groups of 32, in the layout that others open
         run=run,
         needs=("corpus", "pretrain"),
         config={"to": _TO, "documents": _DOCUMENTS},

@@ -19,7 +19,8 @@ from lavra.base.ports import Progress
 from lavra.base.units import format_duration, format_size
 from lavra.model import Model, num_parameters
 from lavra.pipeline.lessons import Lessons
-from lavra.pipeline.objective import Noise, make_objective
+from lavra.pipeline.noise import Noise
+from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan, round_up
 from lavra.pipeline.results import read_result
 from lavra.pipeline.settings import SHARES, StartMethod, UpConfig

@@ -1,0 +1,167 @@
+"""Compressed models opened for speed: what is packed or in half precision is held in the type that computes fastest.
+
+On a CPU that type is float32, whatever is stored: PyTorch turns packed matrices into floats anew at every product, and
+its products of 16-bit floats are up to thirteen times slower than float32's where the processor lacks instructions for
+them.  On a GPU the stored type stays, and packed matrices become floats of it.  A model that would not fit into the
+memory that is free stays as it is stored, with a warning.  docs/quantize.md has the figures.
+
+Training over a compressed base does not come here: there memory is what counts (`load_model`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from lavra.base.device import available_memory
+from lavra.base.units import format_size
+from lavra.model.build import Model, new_model
+from lavra.model.checkpoint import DTYPES, dtype_name
+from lavra.model.heads import TaskModel
+from lavra.model.tensors import FLOATS, open_tensors
+from lavra.quantize.folder import is_quantized, load_model, stored_scheme
+from lavra.quantize.swap import quantized_matrices
+
+log = logging.getLogger(__name__)
+
+_SHARE: Final = 0.8  # of the memory that is free, which the floats may take
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldWeights:
+    """How a model's weights are stored, and how they are held in memory.
+
+    Attributes:
+        stored: in the folder: a type (`bfloat16`), or how it was compressed (`int8`).
+        held: in memory, in the same words.
+        num_bytes: they take there.
+    """
+
+    stored: str
+    held: str
+    num_bytes: int
+
+    @property
+    def expanded(self) -> bool:
+        """Whether memory holds another form than the folder."""
+        return self.held != self.stored
+
+    def __str__(self) -> str:
+        form = f"{self.stored} expanded to {self.held}" if self.expanded else self.held
+        return f"{form}, {format_size(self.num_bytes)}"
+
+
+def opening_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
+    """The type a folder's floats are opened in where the user names none; None is the stored one."""
+    if device.type != "cpu" or is_quantized(folder):
+        return None
+    files = open_tensors(folder)
+    stored = {files.dtypes[name] for name in files.names} & FLOATS.keys()
+    if stored <= {"F32", "F64"}:
+        return None
+    count = sum(math.prod(files.shapes[name]) for name in files.names)
+    return torch.float32 if _fits(4 * count, device, folder) else None
+
+
+def open_model(
+    folder: Path, *, dtype: torch.dtype | None = None, device: torch.device, expand: bool = True
+) -> tuple[Model, HeldWeights]:
+    """Open a model folder in the form that computes fastest, in evaluation mode.
+
+    Args:
+        folder: as `transformers` or lavra wrote it, quantized or not.
+        dtype: of the floats, also those that packed matrices become; by default the fastest here.
+        device: where the weights go.
+        expand: False leaves packed matrices packed and half precision as it is, which is smaller and slower.
+
+    Raises:
+        CheckpointError: as `load_model`.
+    """
+    chosen = opening_dtype(folder, device) if dtype is None and expand else dtype
+    model, config = load_model(folder, dtype=chosen, device=device)
+    if expand and is_quantized(folder):
+        target = dtype or (torch.float32 if device.type == "cpu" else DTYPES[config.dtype])
+        size = sum(matrix.rows * matrix.columns for _, matrix in quantized_matrices(model)) * target.itemsize
+        if _fits(size, device, folder):
+            model = expanded(model, target)
+    return model, held_weights(model, folder)
+
+
+def held_weights(model: Model | TaskModel, folder: Path) -> HeldWeights:
+    """What an open model holds.
+
+    Args:
+        model: as it is in memory, with or without adapters.
+        folder: where its weights were read from.
+    """
+    scheme = stored_scheme(folder)
+    stored = model.config.dtype if scheme is None else scheme.name
+    packed = {matrix.scheme.name for _, matrix in quantized_matrices(model)}
+    floats = next((one.dtype for one in model.parameters() if one.dtype in DTYPES.values()), torch.float32)
+    return HeldWeights(
+        stored=stored, held=next(iter(packed), dtype_name(floats)), num_bytes=_num_bytes(_tensors_of(model))
+    )
+
+
+@torch.no_grad()
+def expanded(model: Model, dtype: torch.dtype) -> Model:
+    """A plain model of a quantized one's weights, which is used up: each packed matrix is dropped as its floats are made.
+
+    Inputs that a scheme rounds at every product (`int8-dynamic`) are no longer rounded.
+    """
+    matrices = {f"{name.removesuffix('.matrix')}.weight": matrix for name, matrix in quantized_matrices(model)}
+    floats = dict(model.named_parameters())
+    with torch.device("meta"):
+        plain = new_model(model.config)
+    for name, _ in list(plain.named_parameters()):
+        matrix = matrices.pop(name, None)
+        found = floats[name].detach().to(dtype) if matrix is None else matrix.dequantized(dtype)
+        if matrix is not None:
+            matrix.packed = matrix.packed.new_empty(0)
+        owner, _, leaf = name.rpartition(".")
+        setattr(plain.get_submodule(owner), leaf, nn.Parameter(found))
+    return plain.eval()
+
+
+@torch.no_grad()
+def as_stored(folder: Path, model: Model) -> Model | None:
+    """The folder's own compact model, if the weights of an expanded one are still its; else None."""
+    compact, _ = load_model(folder)
+    matrices = {f"{name.removesuffix('.matrix')}.weight": matrix for name, matrix in quantized_matrices(compact)}
+    floats = dict(compact.named_parameters())
+    for name, parameter in model.named_parameters():
+        own = matrices[name].dequantized(parameter.dtype) if name in matrices else floats[name].to(parameter.dtype)
+        if not torch.equal(own.to(parameter.device), parameter):
+            return None
+    return compact
+
+
+def _fits(num_bytes: int, device: torch.device, folder: Path) -> bool:
+    free = available_memory(device)
+    if num_bytes <= _SHARE * free:
+        return True
+    log.warning(
+        "%s stays as it is stored: in the type that computes fastest here it would take %s, and %s are free; "
+        "it will be slow",
+        folder,
+        format_size(num_bytes),
+        format_size(free),
+    )
+    return False
+
+
+def _tensors_of(model: nn.Module) -> Iterable[Tensor]:
+    yield from model.parameters()
+    for _, matrix in quantized_matrices(model):
+        yield from (matrix.packed, matrix.scale)
+
+
+def _num_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
