@@ -158,7 +158,9 @@ def _vocab_and_merges(folder: Path, config: Mapping[str, Any]) -> tokenizers.Tok
         backend.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True, normalized=False)])
         first, last = _token(config, "cls", "<s>"), _token(config, "sep", "</s>")
         ends = [(token, vocab[token]) for token in (last, first)]
-        backend.post_processor = processors.RobertaProcessing(*ends, trim_offsets=True, add_prefix_space=prefix)
+        backend.post_processor = processors.RobertaProcessing(
+            sep=ends[0], cls=ends[1], trim_offsets=True, add_prefix_space=prefix
+        )
     return backend
 
 
