@@ -19,8 +19,9 @@ from lavra.pipeline.up import UpResult, run_up
 
 HELP = """Read text, train a tokenizer and a model on it, measure them on text held out, and write a report.
 
-Without --text it reads the Python standard library of this machine. What has not changed since the last run is reused;
-after Ctrl-C the next run goes on where this one stopped."""
+--text takes a folder or file of anything `lavra corpus` reads (text, PDF, Word, EPUB, HTML, tables, web archives,
+Wikipedia dumps); without it the Python standard library of this machine is read. What has not changed since the last
+run is reused; after Ctrl-C the next run goes on where this one stopped."""
 
 EXAMPLES = """
 lavra up
