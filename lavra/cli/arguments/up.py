@@ -9,9 +9,10 @@ from lavra.pipeline.settings import UpConfig
 
 HELP = """Read text, train a tokenizer and a model on it, measure them on text held out, and write a report.
 
-Without --text it reads the Python standard library of this machine; with --start it goes on from a model that is there
-instead of training a fresh one. What has not changed since the last run is reused;
-after Ctrl-C the next run goes on where this one stopped."""
+--text takes a folder or file of anything `lavra corpus` reads (text, PDF, Word, EPUB, HTML, tables, web archives,
+Wikipedia dumps); without it the Python standard library of this machine is read. --start goes on from a model that is
+there instead of training a fresh one. What has not changed since the last run is reused; after Ctrl-C the next run
+goes on where this one stopped."""
 
 EXAMPLES = """
 lavra up

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import zlib
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -18,6 +19,7 @@ MAGIC: dict[Compression, bytes] = {"gzip": b"\x1f\x8b", "bz2": b"BZh"}
 MAX_RATIO = 250
 FREE_BYTES = 64 << 20
 BUFFER_BYTES = 1 << 17
+PEEK_BYTES = 2 << 20  # bzip2 gives nothing before the end of a block, some 900 kB
 
 
 class BombError(Exception):
@@ -36,6 +38,23 @@ def open_compressed(path: Path, compression: Compression) -> BinaryIO:
         return raw
     inner = gzip.GzipFile(fileobj=raw) if compression == "gzip" else bz2.BZ2File(raw)
     return cast(BinaryIO, io.BufferedReader(_Bounded(raw, cast(BinaryIO, inner)), BUFFER_BYTES))
+
+
+def peek(path: Path, compression: Compression, size: int) -> bytes:
+    """The first bytes that come out, of a damaged or truncated file too; fewer when there are no more.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    inflater = zlib.decompressobj(wbits=31) if compression == "gzip" else bz2.BZ2Decompressor()
+    given = b""
+    with path.open("rb") as raw:
+        try:
+            while len(given) < size and raw.tell() < PEEK_BYTES and (block := raw.read(BUFFER_BYTES)):
+                given += inflater.decompress(block, size - len(given))
+        except (zlib.error, OSError, EOFError):  # a new stream begins here, or what follows is damaged
+            pass
+    return given
 
 
 class _Bounded(io.RawIOBase):

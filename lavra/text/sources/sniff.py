@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lavra.text.sources.compressed import MAGIC, BombError, Compression, open_compressed
+from lavra.text.sources.compressed import MAGIC, Compression, peek
 
 HEAD_BYTES = 2048
 
@@ -137,9 +137,8 @@ def sniff(path: Path, named: Compression) -> Sniffed:
             head = file.read(HEAD_BYTES)
         compression = next((name for name, mark in MAGIC.items() if head.startswith(mark)), named)
         if compression:
-            with open_compressed(path, compression) as stream:
-                head = stream.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error, BombError):
+            head = peek(path, compression, HEAD_BYTES)
+    except OSError:
         return Sniffed(compression=named)
     if head.startswith(b"PK\x03\x04"):
         return Sniffed(format=ARCHIVE if compression else _zipped(path), compression=compression)

@@ -9,16 +9,17 @@ counted and left out; reading goes on behind it.  https://iipc.github.io/warc-sp
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
 from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped]
+from warcio.bufferedreaders import ChunkedDataReader  # type: ignore[import-untyped]
 from warcio.exceptions import ArchiveLoadFailed  # type: ignore[import-untyped]
 
 from lavra.base.types import Document
 from lavra.text.encoding import html_charset, web_codec
+from lavra.text.sources.content_encoding import CONTENT_ENCODINGS, decoded_content
 from lavra.text.sources.html import main_text
 from lavra.text.sources.members import BrokenMemberError, GzipMembers
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, decode, text_documents
@@ -54,11 +55,9 @@ def read_warc(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
         UnreadableError: it is not an archive.
     """
     with _open(file) as stream:
-        for record in _records(stream, tally):
-            page = _page_of(record, tally)
-            if page is not None:
-                meta = {"url": page.url} | ({"language": page.language} if page.language else {})
-                yield from text_documents(replace(file, kind=page.kind), page.text, page.url, config, tally, meta)
+        for page in _pages(stream, tally):
+            meta = {"url": page.url} | ({"language": page.language} if page.language else {})
+            yield from text_documents(replace(file, kind=page.kind), page.text, page.url, config, tally, meta)
 
 
 def _open(file: File) -> BinaryIO:
@@ -67,15 +66,17 @@ def _open(file: File) -> BinaryIO:
     return file.open()
 
 
-def _records(stream: BinaryIO, tally: Tally) -> Iterator[Any]:
-    """The records one by one; where one is damaged, those behind it."""
+def _pages(stream: BinaryIO, tally: Tally) -> Iterator[_Page]:
+    """The pages one by one; where a record is damaged, those behind it."""
     found = False
     while True:
         records = _Records(stream, arc2warc=True, check_digests=True)
         try:
             for record in records:
                 found = True
-                yield record
+                page = _page_of(record, tally)
+                if page is not None:
+                    yield page
         except BrokenMemberError as error:
             tally.file_troubles[f"web record {error}"] += 1
             if not cast(GzipMembers, stream).skip_member():
@@ -157,26 +158,34 @@ def _why_not(record: Any) -> str:
     status = (record.http_headers.get_statuscode() or "?")[:1]
     if status != "2":
         return f"web page with HTTP status {status}xx" if status in "1345" else "web page without an HTTP status"
+    if _content_encoding(record.http_headers) not in CONTENT_ENCODINGS:
+        return "web page in a content encoding that is not read"
     media = (record.http_headers.get_header("Content-Type") or "").partition(";")[0].strip().lower()
     return "" if media in PAGE_TYPES or media == "text/plain" else "web page of another type than HTML or plain text"
 
 
 def _body(record: Any, tally: Tally) -> bytes:
     """The record's content, at most `MAX_BYTES`; what was wrong with it is counted."""
-    stream = record.content_stream()
+    headers = record.http_headers
+    is_chunked = headers is not None and (headers.get_header("Transfer-Encoding") or "").strip().lower() == "chunked"
+    stream = ChunkedDataReader(record.raw_stream, decomp_type=None) if is_chunked else record.raw_stream
     parts, size = [], 0
-    try:
-        while size < MAX_BYTES and (part := stream.read(READ_BYTES)):
-            parts.append(part)
-            size += len(part)
-    except (zlib.error, ValueError, OSError):
-        tally.file_troubles["web page whose content encoding is damaged"] += 1
-    if size >= MAX_BYTES:
-        tally.file_troubles[f"web page over {MAX_BYTES >> 20} MiB, cut"] += 1
+    while size < MAX_BYTES and (part := stream.read(READ_BYTES)):
+        parts.append(part)
+        size += len(part)
     while record.raw_stream.read(READ_BYTES):  # to the end, for the digest
         pass
     if getattr(record.raw_stream, "limit", 0) > 0 or record.rec_headers.get_header("WARC-Truncated"):
         tally.file_troubles["web record cut short"] += 1
     elif record.digest_checker is not None and record.digest_checker.passed is False:
         tally.file_troubles["web record whose digest is wrong"] += 1
-    return b"".join(parts)
+    body, is_whole = decoded_content(b"".join(parts), _content_encoding(headers), MAX_BYTES)
+    if not is_whole:
+        tally.file_troubles["web page whose content encoding is damaged"] += 1
+    if len(body) >= MAX_BYTES:
+        tally.file_troubles[f"web page over {MAX_BYTES >> 20} MiB, cut"] += 1
+    return body
+
+
+def _content_encoding(headers: Any) -> str:
+    return ((headers.get_header("Content-Encoding") if headers is not None else "") or "identity").strip().lower()

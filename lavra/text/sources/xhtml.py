@@ -94,7 +94,7 @@ def _pieces(element: etree._Element, notes: list[etree._Element], *, is_note: bo
         yield _inner(child.tail, keep)
     if tag in ("td", "th") and element.getnext() is not None:
         yield " | "
-    yield around if tag != "br" else ""
+    yield "\n\n" if tag in _PARAGRAPHS else ""
 
 
 def _before(element: etree._Element, tag: str) -> str:
