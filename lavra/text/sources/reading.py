@@ -100,7 +100,7 @@ def open_text(file: File, tally: Tally, declared: str | None = None) -> TextIO:
     """
     encoding = detect_encoding(file.open, declared)
     if encoding is None:
-        raise UnreadableError("binary")
+        raise UnreadableError("binary", "or text in an encoding of its own: save it as UTF-8")
     tally.encodings[encoding.name] += 1
     tally.encoding_troubles.update(encoding.troubles)
     if encoding.num_invalid:
