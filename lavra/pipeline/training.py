@@ -12,21 +12,18 @@ process shows and writes is the same (`show_steps`, `metrics.jsonl`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lavra.base.device import pick_device
 from lavra.base.ports import Hook
-from lavra.data.batch import BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Model, build_model
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.heldout import fill_holes, sample_documents, score_documents
+from lavra.pipeline.heldout import HeldoutSample, hole_nats
 from lavra.pipeline.objective import Noise, make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stages.prepare import open_tokens
@@ -86,7 +83,7 @@ class PretrainRun:
         )
 
     def objective(self, split: str = "train") -> Objective:
-        """What is learnt; held-out text is noised in one way only."""
+        """What is learnt; held-out text is noised in one way only, that of the evaluation."""
         plan, tokenizer = self.plan, Tokenizer.load(self.tokenizer)
         return make_objective(
             plan.model_config(tokenizer).kind,
@@ -95,7 +92,7 @@ class PretrainRun:
             batch_size=plan.batch_size,
             sequence_length=plan.sequence_length,
             seed=plan.seed if split == "train" else 0,
-            noise=self.noise if split == "train" else replace(self.noise, fim_rate=0.0, mask_share=None),
+            noise=self.noise if split == "train" else None,
         )
 
 
@@ -115,9 +112,7 @@ def carry_out(run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResu
     """The part of a run that falls to the process that calls it."""
     plan = run.plan
     model = _fresh(run)
-    evaluate = (
-        _watch(model, open_tokens(run.tokens, "heldout"), run.objective("heldout").batches) if run.watch else None
-    )
+    evaluate = _watch(model, open_tokens(run.tokens, "heldout"), run) if run.watch else None
     result = train(
         model,
         run.objective(),
@@ -145,19 +140,21 @@ def _whole(model: Model, run: PretrainRun) -> Model:
     return fresh
 
 
-def _watch(model: Model, heldout: TokenDataset, batches: BatchMaker) -> Callable[[], Mapping[str, float]]:
-    """A quick look at held-out text: a sample of it, the same every time."""
+def _watch(model: Model, heldout: TokenDataset, run: PretrainRun) -> Callable[[], Mapping[str, float]]:
+    """A quick look at held-out text: a sample of it, the same every time, that estimates the final evaluation."""
     if isinstance(model, Decoder):
-        documents = sample_documents(heldout, _WATCHED_TOKENS)
+        sample = HeldoutSample(heldout, model.config.max_positions, _WATCHED_TOKENS)
 
         def look() -> dict[str, float]:
-            score = score_documents(model, heldout, documents)
-            return {"bits_per_byte": bits_per_byte(score.nll, score.num_bytes)}
+            found = sample.score(model)
+            error = {} if sample.is_everything else {"bits_per_byte_error": found.error}
+            return {"bits_per_byte": found.bits_per_byte, **error}
 
         return look
+    batches, sentinel_ids = run.objective("heldout").batches, Tokenizer.load(run.tokenizer).sentinel_ids
     number = min(_WATCHED_BATCHES, len(batches))
 
     def fill() -> dict[str, float]:
-        return {"nats_per_hole": float(np.concatenate(fill_holes(model, batches, number)).mean())}
+        return {"nats_per_hole": float(hole_nats(model, batches, number, sentinel_ids).mean())}
 
     return fill

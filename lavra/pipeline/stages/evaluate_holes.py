@@ -6,7 +6,7 @@ on held-out documents (at most `_MAX_BATCHES` batches of it, and the baseline at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from lavra.base.files import write_json
 from lavra.base.ports import Progress
-from lavra.data.batch import IGNORE, Batch
 from lavra.evaluation.bidirectional import BidirectionalConfig, BidirectionalNgram
 from lavra.evaluation.masked_text import Hiding, masked_text, span_text
 from lavra.model import EncoderDecoder, load_checkpoint
-from lavra.pipeline.heldout import fill_holes
+from lavra.pipeline.heldout import hole_nats
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stage import Stage, StageContext
@@ -79,9 +78,7 @@ def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult]:
         number = min(_MAX_BATCHES, len(batches))
         spans = isinstance(model, EncoderDecoder)
         made = [batches.batch(index) for index in range(number)]
-        nll = np.concatenate(fill_holes(model, batches, number, progress))
-        if spans:
-            nll = nll[in_spans(made, tokenizer.sentinel_ids)]
+        nll = hole_nats(model, batches, number, tokenizer.sentinel_ids, progress)
         text = span_text(made, tokenizer.sentinel_ids) if spans else masked_text(made)
         progress("count from both sides", 0, None, "5-gram with both-side back-off")
         settings = BidirectionalConfig(hiding=Hiding.SPANS if spans else Hiding.TOKENS)
@@ -101,19 +98,6 @@ def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult]:
         result=EvaluateHolesResult,
         figures=EvaluateHolesFigures,
     )
-
-
-def in_spans(batches: Sequence[Batch], sentinel_ids: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Which labels of span-corruption batches are cut-out text: neither sentinels nor the end of a piece."""
-    found = []
-    for batch in batches:
-        labels = batch.labels.numpy()
-        assert batch.decoder_segments is not None
-        segments = batch.decoder_segments.numpy()
-        last = np.diff(segments, axis=1, append=0) != 0
-        real = labels != IGNORE
-        found.append((~last & ~np.isin(labels, list(sentinel_ids)))[real])
-    return np.concatenate(found)
 
 
 def _result(
