@@ -26,6 +26,9 @@ from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
 from lavra.model.loss import label_logprobs
 from lavra.model.score import plan_windows, score_sequences
+from lavra.pipeline.objective import make_objective, num_rows
+from lavra.pipeline.plan import Plan
+from lavra.tokens import Tokenizer
 
 _GROUP = 8  # documents scored between two signs of progress
 
@@ -177,26 +180,46 @@ def fill_holes(
     return found
 
 
-def hole_nats(
-    model: Model,
-    batches: BatchMaker,
-    num_batches: int,
-    sentinel_ids: Sequence[int],
-    progress: Progress | None = None,
-) -> npt.NDArray[np.float32]:
-    """Nats of each hidden token of the first batches, of text alone.
+@dataclass(frozen=True, kw_only=True)
+class HeldoutHoles:
+    """The holes of held-out text that an encoder or encoder-decoder is measured on.
 
-    Args:
-        model: an encoder or encoder-decoder.
+    Attributes:
         batches: of its objective, on held-out text.
-        num_batches: how many.
+        num_batches: of these, the first ones that are taken.
         sentinel_ids: of the tokens that stand for spans, which encoder-decoders are asked for too.
-        progress: told of each batch.
     """
-    found = np.concatenate(fill_holes(model, batches, num_batches, progress))
-    if not isinstance(model, EncoderDecoder):
-        return found
-    return found[_in_spans([batches.batch(index) for index in range(num_batches)], sentinel_ids)]
+
+    batches: BatchMaker
+    num_batches: int
+    sentinel_ids: Sequence[int]
+
+    @classmethod
+    def of(cls, dataset: TokenDataset, tokenizer: Tokenizer, plan: Plan, most: int) -> HeldoutHoles | None:
+        """The holes of at most `most` batches; None where there is not one."""
+        kind = plan.model_config(tokenizer).kind
+        rows = num_rows(kind, dataset, tokenizer, sequence_length=plan.sequence_length)
+        if not rows:
+            return None
+        batches = make_objective(
+            kind,
+            dataset,
+            tokenizer,
+            batch_size=min(plan.batch_size, rows),
+            sequence_length=plan.sequence_length,
+            seed=0,
+        ).batches
+        found = cls(batches=batches, num_batches=min(most, len(batches)), sentinel_ids=tuple(tokenizer.sentinel_ids))
+        return found if any(bool((batch.labels != IGNORE).any()) for batch in found.made()) else None
+
+    def made(self) -> list[Batch]:
+        """The batches."""
+        return [self.batches.batch(index) for index in range(self.num_batches)]
+
+    def score(self, model: Model, progress: Progress | None = None) -> npt.NDArray[np.float32]:
+        """Nats of each hidden token of the text, row by row."""
+        found = np.concatenate(fill_holes(model, self.batches, self.num_batches, progress))
+        return found[_in_spans(self.made(), self.sentinel_ids)] if isinstance(model, EncoderDecoder) else found
 
 
 def _in_spans(batches: Sequence[Batch], sentinel_ids: Sequence[int]) -> npt.NDArray[np.bool_]:

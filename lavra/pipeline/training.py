@@ -23,7 +23,7 @@ from lavra.base.ports import Hook
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.model import Decoder, Model, build_model
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.heldout import HeldoutSample, hole_nats
+from lavra.pipeline.heldout import HeldoutHoles, HeldoutSample
 from lavra.pipeline.objective import Noise, make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stages.prepare import open_tokens
@@ -82,17 +82,17 @@ class PretrainRun:
             allow_drift=plain["allow_drift"],
         )
 
-    def objective(self, split: str = "train") -> Objective:
-        """What is learnt; held-out text is noised in one way only, that of the evaluation."""
+    def objective(self) -> Objective:
+        """What is learnt."""
         plan, tokenizer = self.plan, Tokenizer.load(self.tokenizer)
         return make_objective(
             plan.model_config(tokenizer).kind,
-            open_tokens(self.tokens, split),
+            open_tokens(self.tokens, "train"),
             tokenizer,
             batch_size=plan.batch_size,
             sequence_length=plan.sequence_length,
-            seed=plan.seed if split == "train" else 0,
-            noise=self.noise if split == "train" else None,
+            seed=plan.seed,
+            noise=self.noise,
         )
 
 
@@ -140,8 +140,11 @@ def _whole(model: Model, run: PretrainRun) -> Model:
     return fresh
 
 
-def _watch(model: Model, heldout: TokenDataset, run: PretrainRun) -> Callable[[], Mapping[str, float]]:
-    """A quick look at held-out text: a sample of it, the same every time, that estimates the final evaluation."""
+def _watch(model: Model, heldout: TokenDataset, run: PretrainRun) -> Callable[[], Mapping[str, float]] | None:
+    """A quick look at held-out text: a sample of it, the same every time, that estimates the final evaluation.
+
+    None where the held-out side is too small to hide anything in.
+    """
     if isinstance(model, Decoder):
         sample = HeldoutSample(heldout, model.config.max_positions, _WATCHED_TOKENS)
 
@@ -151,10 +154,11 @@ def _watch(model: Model, heldout: TokenDataset, run: PretrainRun) -> Callable[[]
             return {"bits_per_byte": found.bits_per_byte, **error}
 
         return look
-    batches, sentinel_ids = run.objective("heldout").batches, Tokenizer.load(run.tokenizer).sentinel_ids
-    number = min(_WATCHED_BATCHES, len(batches))
+    holes = HeldoutHoles.of(heldout, Tokenizer.load(run.tokenizer), run.plan, _WATCHED_BATCHES)
+    if holes is None:
+        return None
 
     def fill() -> dict[str, float]:
-        return {"nats_per_hole": float(hole_nats(model, batches, number, sentinel_ids).mean())}
+        return {"nats_per_hole": float(holes.score(model).mean())}
 
     return fill

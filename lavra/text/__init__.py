@@ -10,7 +10,7 @@ from lavra.text.dedup import DedupConfig, Remove
 from lavra.text.filters import CODE_BOUNDS, Bounds, FilterConfig
 from lavra.text.normalize import NormalizeConfig, UnicodeForm
 from lavra.text.sources import FileSource, FolderSource, MemorySource, ReadConfig, Source, as_source, stdlib_source
-from lavra.text.summary import summary_rows
+from lavra.text.summary import split_sentence, summary_rows
 from lavra.text.tally import Tally
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "UnicodeForm",
     "as_source",
     "build_corpus",
+    "split_sentence",
     "stdlib_source",
     "summary_rows",
 ]
