@@ -24,6 +24,7 @@ from lavra.data.batch import IGNORE, Batch, BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
+from lavra.model.config import Kind
 from lavra.model.loss import label_logprobs
 from lavra.model.score import plan_windows, score_sequences
 from lavra.pipeline.objective import make_objective, num_rows
@@ -195,9 +196,8 @@ class HeldoutHoles:
     sentinel_ids: Sequence[int]
 
     @classmethod
-    def of(cls, dataset: TokenDataset, tokenizer: Tokenizer, plan: Plan, most: int) -> HeldoutHoles | None:
-        """The holes of at most `most` batches; None where there is not one."""
-        kind = plan.model_config(tokenizer).kind
+    def of(cls, dataset: TokenDataset, tokenizer: Tokenizer, kind: Kind, plan: Plan, most: int) -> HeldoutHoles | None:
+        """The holes of at most `most` batches for a kind of model; None where there is not one."""
         rows = num_rows(kind, dataset, tokenizer, sequence_length=plan.sequence_length)
         if not rows:
             return None

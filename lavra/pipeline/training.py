@@ -112,7 +112,8 @@ def carry_out(run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResu
     """The part of a run that falls to the process that calls it."""
     plan = run.plan
     model = _fresh(run)
-    evaluate = _watch(model, open_tokens(run.tokens, "heldout"), run) if run.watch else None
+    heldout, tokenizer = open_tokens(run.tokens, "heldout"), Tokenizer.load(run.tokenizer)
+    evaluate = watch(model, heldout, tokenizer, plan) if run.watch else None
     result = train(
         model,
         run.objective(),
@@ -140,13 +141,23 @@ def _whole(model: Model, run: PretrainRun) -> Model:
     return fresh
 
 
-def _watch(model: Model, heldout: TokenDataset, run: PretrainRun) -> Callable[[], Mapping[str, float]] | None:
+def watch(
+    model: Model, heldout: TokenDataset, tokenizer: Tokenizer, plan: Plan, most_tokens: int = _WATCHED_TOKENS
+) -> Callable[[], Mapping[str, float]] | None:
     """A quick look at held-out text: a sample of it, the same every time, that estimates the final evaluation.
 
-    None where the held-out side is too small to hide anything in.
+    Args:
+        model: that is trained.
+        heldout: tokens of the held-out side.
+        tokenizer: of these.
+        plan: says how rows are made.
+        most_tokens: to score with a decoder, about.
+
+    Returns:
+        The look; its first figure is the estimate.  None where the held-out side is too small to hide anything in.
     """
     if isinstance(model, Decoder):
-        sample = HeldoutSample(heldout, model.config.max_positions, _WATCHED_TOKENS)
+        sample = HeldoutSample(heldout, model.config.max_positions, most_tokens)
 
         def look() -> dict[str, float]:
             found = sample.score(model)
@@ -154,7 +165,7 @@ def _watch(model: Model, heldout: TokenDataset, run: PretrainRun) -> Callable[[]
             return {"bits_per_byte": found.bits_per_byte, **error}
 
         return look
-    holes = HeldoutHoles.of(heldout, Tokenizer.load(run.tokenizer), run.plan, _WATCHED_BATCHES)
+    holes = HeldoutHoles.of(heldout, tokenizer, model.config.kind, plan, _WATCHED_BATCHES)
     if holes is None:
         return None
 

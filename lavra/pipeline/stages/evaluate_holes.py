@@ -72,12 +72,12 @@ def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult | Skip
     def run(context: StageContext) -> EvaluateHolesResult | Skipped:
         plan, folder = Plan.load(context.parents["plan"]), context.parents["pretrain"]
         tokenizer, heldout = Tokenizer.load(folder), open_tokens(context.parents["tokens"], "heldout")
-        holes = HeldoutHoles.of(heldout, tokenizer, plan, _MAX_BATCHES)
+        model, config = load_checkpoint(folder)
+        holes = HeldoutHoles.of(heldout, tokenizer, config.kind, plan, _MAX_BATCHES)
         if holes is None:
             return Skipped(
                 why=f"the held-out text has {heldout.num_tokens} tokens, too few to hide any; give more text"
             )
-        model, _ = load_checkpoint(folder)
         model.eval()
         nll = holes.score(model, progress)
         progress("count from both sides", 0, None, "5-gram with both-side back-off")
