@@ -26,7 +26,7 @@ from lavra.train import TrainConfig
 from tests.pipeline.folders import FOLDERS, make_folder, prose
 from tests.pipeline.taught import silent
 
-QUICK = 2.0  # seconds for all training
+QUICK = 6.0  # seconds for all training
 
 
 def made(config: UpConfig, workspace: Path) -> Corpus:
