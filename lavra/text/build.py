@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -116,18 +116,17 @@ class Build:
         for number in range(_MOST_COMPARISONS):
             compared = self._compare_in(self._scratch / f"index-{number}", sizes, clean_bytes)
             finer = SectionSizes.of(compared.bytes_left, self._config.heldout_fraction)
-            if finer.share >= sizes.share:
-                break
+            if finer.cut_alike(sizes):
+                return replace(compared, sizes=finer)
             sizes = finer
         return compared
 
     def _compare_in(self, folder: Path, sizes: SectionSizes, clean_bytes: int) -> _Compared:
-        index, units = DuplicateIndex(folder, self._config.dedup), Units(sizes)
+        index, units = DuplicateIndex(folder, self._config.dedup), Units()
         done = reported = 0
         self._progress("compare", 0, clean_bytes)
         for work in works(read_documents(self._spool), sizes):
-            units.add([index.add(text) for text in work.sections])
-            done += units.last_bytes
+            done += units.add(map(index.add, work.sections))
             if done - reported >= PROGRESS_BYTES:
                 reported = done
                 self._progress("compare", done, clean_bytes)
@@ -194,7 +193,7 @@ class _Compared:
     """What is known of the N sections before they are written.
 
     Attributes:
-        sizes: they were cut by.
+        sizes: they were cut by, or would be alike.
         index: with their signatures.
         units: of the split.
         clusters: of duplicates.
@@ -217,7 +216,7 @@ class _Compared:
     @property
     def bytes_left(self) -> int:
         """Of the sections that are not left out."""
-        return int(self.units.sizes[~self.is_removed].sum())
+        return int(self.units.bytes[~self.is_removed].sum())
 
 
 class _Writing:
@@ -236,7 +235,7 @@ class _Writing:
         self._number = 0
         removed = compared.is_removed
         self._is_heldout = compared.units.sides(
-            compared.clusters, removed, seed=config.seed, fraction=config.heldout_fraction
+            compared.sizes, compared.clusters, removed, seed=config.seed, fraction=config.heldout_fraction
         )
         self._originals = _Originals(compared.clusters, removed)
         near = np.flatnonzero(compared.is_near)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
 
@@ -52,6 +52,12 @@ class SectionSizes:
     def unit(self) -> int:
         """About what sections side by side have together that go to one side."""
         return max(self.section, self.share // 32)
+
+    def cut_alike(self, other: SectionSizes) -> bool:
+        """Whether documents are cut in the same places, however their sections are divided then."""
+        return self.section == other.section and all(
+            self.longest(kind) == other.longest(kind) for kind in ("text", "code")
+        )
 
     def longest(self, kind: str) -> int:
         """The most a document of a kind has that is not cut."""
@@ -109,32 +115,49 @@ def _numbered(documents: Iterable[Document]) -> Iterator[tuple[int, Document]]:
 class Units:
     """What goes to a side as a whole: a document, some sections of a long one, and all that is similar to either."""
 
-    def __init__(self, sizes: SectionSizes) -> None:
-        self._sizes = sizes
-        self._bytes, self._unit, self._num_units = array("q"), array("q"), 0
-        self.last_bytes = 0
+    def __init__(self) -> None:
+        self._bytes, self._work, self._place = array("q"), array("q"), array("q")
+        self._num_works = 0
 
-    def add(self, sections: Sequence[int]) -> None:
-        """The next work, by the bytes of its sections."""
-        is_divided = len(sections) > 1 and sum(sections) > self._sizes.share
-        together = max(1, self._sizes.unit // self._sizes.section) if is_divided else len(sections)
-        self.last_bytes = sum(sections)
-        for number, size in enumerate(sections):
+    def add(self, sections: Iterable[int]) -> int:
+        """The next work, by the bytes of its sections; returns all its bytes."""
+        total = 0
+        for place, size in enumerate(sections):
+            total += size
             self._bytes.append(size)
-            self._unit.append(self._num_units + number // together)
-        self._num_units = self._unit[-1] + 1
+            self._work.append(self._num_works)
+            self._place.append(place)
+        self._num_works += 1
+        return total
 
     @property
-    def sizes(self) -> I64:
+    def bytes(self) -> I64:
         """(N,) bytes of every section."""
         return np.array(self._bytes, dtype=np.int64)
 
+    def units(self, sizes: SectionSizes) -> I64:
+        """(N,) the number of each section's unit: its work, or the sections beside it where the work is divided."""
+        work, place = np.array(self._work, dtype=np.int64), np.array(self._place, dtype=np.int64)
+        total = np.bincount(work, weights=self.bytes, minlength=self._num_works)[work]
+        together = max(1, sizes.unit // sizes.section)
+        block = np.where(total > sizes.share, place // together, 0)
+        begins = np.ones(len(work), dtype=np.int64)
+        begins[1:] = (work[1:] != work[:-1]) | (block[1:] != block[:-1])
+        return np.asarray(np.cumsum(begins) - 1)
+
     def sides(
-        self, clusters: Clusters, removed: npt.NDArray[np.bool_], *, seed: int, fraction: float
+        self,
+        sizes: SectionSizes,
+        clusters: Clusters,
+        removed: npt.NDArray[np.bool_],
+        *,
+        seed: int,
+        fraction: float,
     ) -> npt.NDArray[np.bool_]:
         """(N,) whether a section is held out; of those that are removed it says nothing.
 
         Args:
+            sizes: for the text that is left.
             clusters: of the sections.
             removed: (N,) whether a section is left out as a duplicate.
             seed: of the split.
@@ -144,12 +167,13 @@ class Units:
             InputError: fewer than two units are left.
         """
         left = np.flatnonzero(~removed)
-        root, unit = np.arange(self._num_units), np.array(self._unit, dtype=np.int64)
+        unit = self.units(sizes)
+        root = np.arange(len(unit))
         if (clusters.first[left] != left).any():  # near-duplicates are kept
             join(root, unit[left], unit[clusters.linked[left]])
         _, begins, unit_left = np.unique(root[unit[left]], return_index=True, return_inverse=True)
-        sizes = np.bincount(unit_left, weights=self.sizes[left]).astype(np.int64)
-        out = held_out(clusters.key[left[begins]], sizes, seed=seed, fraction=fraction)
+        num_bytes = np.bincount(unit_left, weights=self.bytes[left]).astype(np.int64)
+        out = held_out(clusters.key[left[begins]], num_bytes, seed=seed, fraction=fraction)
         sides = np.zeros(len(unit), dtype=bool)
         sides[left] = out[unit_left]
         return sides

@@ -144,9 +144,12 @@ def test_code_is_cut_between_definitions(tmp_path: Path) -> None:
         assert all(one.text.startswith("def ") for one in corpus.documents(side))  # type: ignore[arg-type]
 
 
-def test_memory_is_of_sizes_not_of_text() -> None:
-    units = Units(SectionSizes(share=4096))
-    units.add([4000])
-    units.add([512] * 100)
-    assert units.last_bytes == 51_200
-    assert units.sizes.tolist() == [4000, *[512] * 100]
+def test_units_are_works_or_sections_that_lie_together() -> None:
+    units, sizes = Units(), SectionSizes(share=65_536)
+    assert (sizes.section, sizes.unit) == (4096, 4096)
+    assert units.add([4000]) == 4000
+    assert units.add([4000] * 3) == 12_000  # no longer than the held-out side: whole
+    assert units.add([4000] * 20) == 80_000
+    assert units.bytes.tolist() == [4000] * 24
+    assert units.units(sizes).tolist() == [0, 1, 1, 1, *range(2, 22)]
+    assert units.units(SectionSizes(share=1 << 20)).tolist() == [0, 1, 1, 1, *[2] * 20]
