@@ -141,7 +141,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int, stem: str = _STEM) -> None:
-    """Write tensors as one safetensors file, `STEM.safetensors`, or as several with an index when they exceed the bound.
+    """Write tensors as one safetensors file, `STEM.safetensors`, or as several with an index over the bound.
 
     Each file is written beside its place and renamed, and weight files of an earlier save under that stem are removed.
     """

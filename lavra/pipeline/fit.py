@@ -1,9 +1,14 @@
-"""Whether a plan fits the machine's memory and the user's time, before a step is taken.
+"""Whether a plan fits the text, the machine's memory and the user's time, before a step is taken.
 
-`lavra up` refuses a plan that does not fit, in the words `lavra doctor` shows as a failed check.
+Rows and batches that the user did not choose shrink to what the text fills.  `lavra up` refuses a plan that does not
+fit, in the words `lavra doctor` shows as a failed check.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 from lavra.base.checks import Check
 from lavra.base.device import available_memory, pick_device
@@ -12,12 +17,15 @@ from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
 from lavra.model import ModelConfig
 from lavra.pipeline.plan import Plan
+from lavra.pipeline.settings import LEAST_ROW, UpConfig
 from lavra.runs.budget import LEAST_STEPS
 from lavra.train.estimate import memory_limit, training_memory
 
+_FEW_ROWS: Final = 16  # of the text; shorter ones are taken until there are more
+
 
 class DoesNotFitError(ConfigError):
-    """A plan asks for more memory or time than there is.
+    """A plan asks for more text, memory or time than there is.
 
     Attributes:
         check: what failed, and what would fit.
@@ -32,6 +40,63 @@ def must_pass(check: Check) -> None:
     """Raise `DoesNotFitError` for a check that failed."""
     if not check.passed:
         raise DoesNotFitError(check)
+
+
+def to_text(plan: Plan, config: UpConfig, rows_of: Callable[[int], int]) -> tuple[Plan, tuple[str, ...]]:
+    """The plan with rows and batches that the text fills.
+
+    Args:
+        plan: as time and machine would have it.
+        config: what the user chose stays as it is.
+        rows_of: tokens in a row -> how many rows the training text fills.
+
+    Returns:
+        The plan, and a sentence for each thing that changed.
+
+    Raises:
+        DoesNotFitError: not even the smallest rows are filled, or not those the user chose.
+    """
+    length, rows = plan.sequence_length, rows_of(plan.sequence_length)
+    while config.sequence_length is None and rows < _FEW_ROWS and length > LEAST_ROW:
+        length //= 2
+        rows = rows_of(length)
+    must_pass(_rows_check(config, length, rows))
+    batch = min(plan.batch_size * plan.sequence_length // length, rows)
+    if config.step_tokens is not None and batch * length < plan.batch_size * plan.sequence_length:
+        must_pass(_step_check(plan, length, rows))
+    changed = []
+    if length != plan.sequence_length:
+        changed.append(f"Rows have {length} tokens instead of {plan.sequence_length}: the text is that short.")
+    if batch * length < plan.batch_size * plan.sequence_length:
+        changed.append(
+            f"A batch takes {batch * length:,} tokens instead of {plan.batch_size * plan.sequence_length:,}: "
+            f"the text fills {rows:,} rows of {length}."
+        )
+    return replace(plan, sequence_length=length, batch_size=batch), tuple(changed)
+
+
+def _rows_check(config: UpConfig, length: int, rows: int) -> Check:
+    chosen = config.sequence_length is not None
+    smaller = " or a smaller --sequence-length" if chosen and length > LEAST_ROW else ""
+    return Check(
+        name="text",
+        passed=rows > 0,
+        detail=f"the text to train on fills {rows} rows of {length} tokens, and 1 is needed",
+        remedy=f"give more text with --text{smaller}",
+    )
+
+
+def _step_check(plan: Plan, length: int, rows: int) -> Check:
+    others = plan.train.accumulation
+    return Check(
+        name="text",
+        passed=False,
+        detail=(
+            f"a step of {plan.batch_size * plan.train.accumulation * length:,} tokens reads {plan.batch_size} rows of "
+            f"{length} at once, and the text to train on fills {rows}"
+        ),
+        remedy=f"give --step-tokens {rows * length * others} or less, or more text with --text",
+    )
 
 
 def memory_check(plan: Plan, model: ModelConfig, batch: Batch, *, compiled: bool) -> Check:

@@ -3,23 +3,37 @@
 Decoders read every document in overlapping windows and score every token once, the end of the document included.
 Encoders and encoder-decoders fill in hidden tokens: those of one epoch of the batch maker they were trained with, on
 held-out documents, so that a baseline can be given exactly the same holes.
+
+During training a sample is measured, of which the expected figure is the one at the end: stretches from all over the
+held-out text (`HeldoutSample`), or the first batches of that epoch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from lavra.base.ports import Progress
 from lavra.data.batch import IGNORE, Batch, BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
+from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
+from lavra.model.config import Kind
 from lavra.model.loss import label_logprobs
-from lavra.model.score import score_sequences
+from lavra.model.score import plan_windows, score_sequences
+from lavra.pipeline.objective import make_objective, num_rows
+from lavra.pipeline.plan import Plan
+from lavra.tokens import Tokenizer
+
+MOST_WINDOW: Final = 1024
+"""Tokens read at once in scoring, at most: more context changes little, and takes time that a large model has not."""
 
 _GROUP = 8  # documents scored between two signs of progress
 
@@ -39,16 +53,21 @@ class HeldoutScore:
     num_bytes: int
 
 
+def window_of(model: Decoder) -> int:
+    """Tokens that are read at once when held-out text is scored."""
+    return min(model.config.max_positions, MOST_WINDOW)
+
+
 def score_documents(
     model: Decoder, dataset: TokenDataset, documents: Sequence[int], progress: Progress | None = None
 ) -> HeldoutScore:
-    """Score whole documents, each token with at least half the model's context before it (where there is that much)."""
-    window = model.config.max_positions
-    stop = torch.tensor([] if dataset.frame.start is None or dataset.frame.end is not None else [dataset.frame.start])
+    """Score whole documents, each token with at least half a window before it (where there is that much)."""
+    window = window_of(model)
+    stop = _stop(dataset)
     nll, num_tokens, total = 0.0, 0, int(dataset.lengths[list(documents)].sum())
     for start in range(0, len(documents), _GROUP):
         texts = [
-            torch.cat((torch.from_numpy(dataset.document(index).astype(np.int64)), stop.long()))
+            torch.cat((torch.from_numpy(dataset.document(index).astype(np.int64)), stop))
             for index in documents[start : start + _GROUP]
         ]
         for scored in score_sequences(model, texts, window=window, stride=window // 2):
@@ -59,11 +78,83 @@ def score_documents(
     return HeldoutScore(nll=nll, num_tokens=num_tokens, num_bytes=int(dataset.document_bytes[list(documents)].sum()))
 
 
-def sample_documents(dataset: TokenDataset, max_tokens: int) -> list[int]:
-    """A fixed, spread-out choice of documents that together have about this many tokens (at least one document)."""
-    order = np.random.default_rng(0).permutation(dataset.num_documents)
-    reach = np.cumsum(dataset.lengths[order])
-    return [int(index) for index in order[: max(1, int(np.searchsorted(reach, max_tokens)))]]
+@dataclass(frozen=True, kw_only=True)
+class HeldoutEstimate:
+    """What `score_documents` would find, from a sample.
+
+    Attributes:
+        bits_per_byte: of all held-out text, estimated.
+        error: its standard error; 0 where the sample is everything.
+    """
+
+    bits_per_byte: float
+    error: float
+
+
+class HeldoutSample:
+    """Stretches of held-out documents, evenly from all of them, that are scored as `score_documents` scores them.
+
+    A stretch is what one of its windows scores, with the tokens it has before them: beginnings of documents come in the
+    same share, with as little context.  Bits are nats a token of the sample, over the bytes a token of all the text (a
+    ratio estimate: Cochran 1977, "Sampling Techniques", section 6.4).
+
+    Args:
+        dataset: the held-out side.
+        window: tokens read at once, see `window_of`.
+        max_tokens: to score, about.
+    """
+
+    def __init__(self, dataset: TokenDataset, window: int, max_tokens: int) -> None:
+        self._window, self._stride = window, window // 2
+        stop = _stop(dataset)
+        lengths = dataset.lengths + len(stop)
+        windows = 1 + np.maximum(0, -(-(lengths - window - 1) // self._stride))
+        windows[lengths < 2] = 0
+        self._total, self._num_tokens = int(windows.sum()), int(np.maximum(0, lengths - 1).sum())
+        self._num_bytes = int(dataset.document_bytes.sum())
+        number = min(self._total, max(2, -(-max_tokens * self._total // max(1, self._num_tokens))))
+        places = ((np.arange(number) + 0.5) * self._total / max(1, number)).astype(np.int64)
+        ends = np.cumsum(windows)
+        documents = np.searchsorted(ends, places, side="right")
+        self._stretches = [
+            self._stretch(torch.cat((torch.from_numpy(dataset.document(document).astype(np.int64)), stop)), place)
+            for document, place in zip(documents.tolist(), (places - (ends - windows)[documents]).tolist(), strict=True)
+        ]
+
+    def _stretch(self, text: Tensor, number: int) -> tuple[Tensor, int]:
+        """The tokens that window `number` of a text reads, and the place of the first one that it scores."""
+        window = plan_windows(len(text), window=self._window, stride=self._stride)[number]
+        return text[window.start : window.end], window.first - window.start
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no held-out text is left out."""
+        return len(self._stretches) == self._total
+
+    def score(self, model: Decoder) -> HeldoutEstimate:
+        """The model on the sample.
+
+        Raises:
+            InputError: there is no held-out text.
+        """
+        texts, firsts = [text for text, _ in self._stretches], [first for _, first in self._stretches]
+        scored = score_sequences(model, texts, window=self._window, stride=self._stride, first=firsts)
+        nll = np.array([float(one.double().sum()) for one in scored])
+        tokens = np.array([len(one) for one in scored])
+        a_token = nll.sum() / max(1, tokens.sum())
+        rest = 1 - len(nll) / max(1, self._total)
+        spread = ((nll - a_token * tokens) ** 2).sum() / max(1, len(nll) - 1)
+        error = math.sqrt(rest * spread / max(1, len(nll))) / max(1.0, float(tokens.mean()))
+        return HeldoutEstimate(
+            bits_per_byte=bits_per_byte(a_token * self._num_tokens, self._num_bytes),
+            error=error * self._num_tokens / math.log(2.0) / self._num_bytes,
+        )
+
+
+def _stop(dataset: TokenDataset) -> Tensor:
+    """The token behind a document that has none of its own: the start of the next, at which generation stops."""
+    has_stop = dataset.frame.start is not None and dataset.frame.end is None
+    return torch.tensor([dataset.frame.start] if has_stop else [], dtype=torch.int64)
 
 
 @torch.no_grad()
@@ -97,3 +188,57 @@ def fill_holes(
         if progress is not None:
             progress("fill in held-out holes", index + 1, num_batches)
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldoutHoles:
+    """The holes of held-out text that an encoder or encoder-decoder is measured on.
+
+    Attributes:
+        batches: of its objective, on held-out text.
+        num_batches: of these, the first ones that are taken.
+        sentinel_ids: of the tokens that stand for spans, which encoder-decoders are asked for too.
+    """
+
+    batches: BatchMaker
+    num_batches: int
+    sentinel_ids: Sequence[int]
+
+    @classmethod
+    def of(cls, dataset: TokenDataset, tokenizer: Tokenizer, kind: Kind, plan: Plan, most: int) -> HeldoutHoles | None:
+        """The holes of at most `most` batches for a kind of model; None where there is not one."""
+        rows = num_rows(kind, dataset, tokenizer, sequence_length=plan.sequence_length)
+        if not rows:
+            return None
+        batches = make_objective(
+            kind,
+            dataset,
+            tokenizer,
+            batch_size=min(plan.batch_size, rows),
+            sequence_length=plan.sequence_length,
+            seed=0,
+        ).batches
+        found = cls(batches=batches, num_batches=min(most, len(batches)), sentinel_ids=tuple(tokenizer.sentinel_ids))
+        return found if any(bool((batch.labels != IGNORE).any()) for batch in found.made()) else None
+
+    def made(self) -> list[Batch]:
+        """The batches."""
+        return [self.batches.batch(index) for index in range(self.num_batches)]
+
+    def score(self, model: Model, progress: Progress | None = None) -> npt.NDArray[np.float32]:
+        """Nats of each hidden token of the text, row by row."""
+        found = np.concatenate(fill_holes(model, self.batches, self.num_batches, progress))
+        return found[_in_spans(self.made(), self.sentinel_ids)] if isinstance(model, EncoderDecoder) else found
+
+
+def _in_spans(batches: Sequence[Batch], sentinel_ids: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Which labels of span-corruption batches are cut-out text: neither sentinels nor the end of a piece."""
+    found = []
+    for batch in batches:
+        labels = batch.labels.numpy()
+        assert batch.decoder_segments is not None
+        segments = batch.decoder_segments.numpy()
+        last = np.diff(segments, axis=1, append=0) != 0
+        real = labels != IGNORE
+        found.append((~last & ~np.isin(labels, list(sentinel_ids)))[real])
+    return np.concatenate(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from lavra.base.errors import ConfigError
 from lavra.data.batch import BatchMaker
@@ -15,6 +15,8 @@ from lavra.model.config import Kind
 from lavra.pipeline.noise import Noise
 from lavra.tokens import FIM_TOKENS, Tokenizer
 from lavra.train import Objective, sequence_to_sequence_loss, token_loss
+
+_MANY_ROWS: Final = 16_384  # over those of any batch
 
 
 def make_objective(
@@ -56,6 +58,22 @@ def make_objective(
         return Objective(batches=batches, loss=token_loss)
     spans = SpanCorruptionConfig(batch_size=batch_size, sequence_length=sequence_length, seed=seed)
     return Objective(batches=SpanCorruption(dataset, spans, tokenizer), loss=sequence_to_sequence_loss)
+
+
+def num_rows(
+    kind: Kind, dataset: TokenDataset, tokenizer: Tokenizer, *, sequence_length: int, noise: Noise | None = None
+) -> int:
+    """Rows that a dataset fills in an epoch; where there are many, about."""
+    about = dataset.num_tokens // sequence_length
+    if about > _MANY_ROWS:  # to know it exactly, all documents would be placed
+        return about
+    try:
+        made = make_objective(
+            kind, dataset, tokenizer, batch_size=1, sequence_length=sequence_length, seed=0, noise=noise
+        )
+    except ConfigError:  # not one
+        return 0
+    return len(made.batches)
 
 
 def _fim_tokens(tokenizer: Tokenizer) -> FimTokens:

@@ -47,6 +47,7 @@ StartMethod = Literal["full", "lora"]
 
 _MASK_SHARE = 0.4  # in training; more targets a row, of which a run of minutes has too few
 _LONG_BUDGET = 7200.0  # seconds, from which on rows and vocabulary are larger
+LEAST_ROW: Final = 64  # tokens
 _LEAST_BUDGET = 10.0  # seconds; under this not even a batch of the smallest model is learnt from
 
 
@@ -61,10 +62,11 @@ class UpConfig:
             memory holds it.
         family: llama, mistral, qwen2, gpt2, falcon, bert, roberta or t5.
         budget: time for all training stages together, such as 4m.
-        vocab_size: of the tokenizer; without it the budget decides.
-        sequence_length: tokens in a training row, and the context the model is made for; without it the budget decides.
-        heldout_fraction: share of the near-duplicate clusters that is never trained on.
-        split_seed: chooses which clusters are held out.
+        vocab_size: of the tokenizer; without it the budget and the size of the text decide.
+        sequence_length: tokens in a training row, and the context the model is made for; without it the budget and
+            the size of the text decide.
+        heldout_fraction: share of the text, in bytes, that is never trained on; of little text, a tenth.
+        split_seed: chooses what is held out.
         seed: of the weights and of the order of the data.
         fim_rate: share of documents rearranged for fill-in-the-middle (decoders only).
         whole_words: hide whole words instead of single tokens (bert and roberta only).
@@ -113,7 +115,7 @@ class UpConfig:
             raise ConfigError(f"family is {self.family!r}{nearest(self.family, family_names())}")
         if self.budget < _LEAST_BUDGET:
             raise ConfigError(f"budget is {self.budget:g}s, under {_LEAST_BUDGET:g}s; give more, such as 4m")
-        if self.sequence_length is not None and (self.sequence_length < 64 or self.sequence_length % 64):
+        if self.sequence_length is not None and (self.sequence_length < LEAST_ROW or self.sequence_length % LEAST_ROW):
             raise ConfigError(
                 f"sequence_length is {self.sequence_length}; give a multiple of 64, which kernels and exports want"
             )
@@ -156,7 +158,7 @@ class UpConfig:
 
     @property
     def tokenizer_size(self) -> int:
-        """Entries of the tokenizer: a model trained for minutes cannot learn what a large vocabulary needs."""
+        """Most entries of the tokenizer: a model trained for minutes cannot learn what a large vocabulary needs."""
         if self.vocab_size is not None:
             return self.vocab_size
         return 4096 if self.budget < _LONG_BUDGET else 8192

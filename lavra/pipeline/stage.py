@@ -189,7 +189,7 @@ def stage_key(stage: AnyStage, parents: Mapping[str, str]) -> str:
 def fingerprint(path: Path) -> str:
     """16 hex digits of a file's or folder's content: names and bytes, not dates, so that a copy counts as the same.
 
-    Hidden files and `__pycache__` are left out.
+    Hidden files and `__pycache__` are left out, and a file that is gone before it is read.
 
     Raises:
         InputError: there is nothing at the path.
@@ -200,13 +200,19 @@ def fingerprint(path: Path) -> str:
         raise InputError(f"{path} does not exist; name a file or a folder that does")
     files = (found for found in sorted(path.rglob("*")) if found.is_file())
     names = ((found.relative_to(path), found) for found in files)
-    return hash_json(
-        [
-            [name.as_posix(), hash_file(found)]
-            for name, found in names
-            if "__pycache__" not in name.parts and not any(part.startswith(".") for part in name.parts)
-        ]
+    hashed = (
+        [name.as_posix(), _hash_if_there(found)]
+        for name, found in names
+        if "__pycache__" not in name.parts and not any(part.startswith(".") for part in name.parts)
     )
+    return hash_json([pair for pair in hashed if pair[1] is not None])
+
+
+def _hash_if_there(path: Path) -> str | None:
+    try:
+        return hash_file(path)
+    except FileNotFoundError:  # someone is working in the folder
+        return None
 
 
 # ---------------------------------------------------------------- one stage

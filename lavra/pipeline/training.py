@@ -12,21 +12,18 @@ process shows and writes is the same (`show_steps`, `metrics.jsonl`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lavra.base.device import pick_device
 from lavra.base.ports import Hook
-from lavra.data.batch import BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Model, build_model
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.heldout import fill_holes, sample_documents, score_documents
+from lavra.pipeline.heldout import HeldoutHoles, HeldoutSample, window_of
 from lavra.pipeline.noise import Noise
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
@@ -86,17 +83,17 @@ class PretrainRun:
             allow_drift=plain["allow_drift"],
         )
 
-    def objective(self, split: str = "train") -> Objective:
-        """What is learnt; held-out text is noised in one way only."""
+    def objective(self) -> Objective:
+        """What is learnt."""
         plan, tokenizer = self.plan, Tokenizer.load(self.tokenizer)
         return make_objective(
             plan.model_config(tokenizer).kind,
-            open_tokens(self.tokens, split),
+            open_tokens(self.tokens, "train"),
             tokenizer,
             batch_size=plan.batch_size,
             sequence_length=plan.sequence_length,
-            seed=plan.seed if split == "train" else 0,
-            noise=self.noise if split == "train" else replace(self.noise, fim_rate=0.0, mask_share=None),
+            seed=plan.seed,
+            noise=self.noise,
         )
 
 
@@ -116,7 +113,8 @@ def carry_out(run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResu
     """The part of a run that falls to the process that calls it."""
     plan = run.plan
     model = _fresh(run)
-    evaluate = watch(model, open_tokens(run.tokens, "heldout"), run.objective("heldout").batches) if run.watch else None
+    heldout, tokenizer = open_tokens(run.tokens, "heldout"), Tokenizer.load(run.tokenizer)
+    evaluate = watch(model, heldout, tokenizer, plan) if run.watch else None
     result = train(
         model,
         run.objective(),
@@ -145,20 +143,34 @@ def _whole(model: Model, run: PretrainRun) -> Model:
 
 
 def watch(
-    model: Model, heldout: TokenDataset, batches: BatchMaker, most_tokens: int = _WATCHED_TOKENS
-) -> Callable[[], Mapping[str, float]]:
-    """A quick look at held-out text: a sample of it, the same every time."""
+    model: Model, heldout: TokenDataset, tokenizer: Tokenizer, plan: Plan, most_tokens: int = _WATCHED_TOKENS
+) -> Callable[[], Mapping[str, float]] | None:
+    """A quick look at held-out text: a sample of it, the same every time, that estimates the final evaluation.
+
+    Args:
+        model: that is trained.
+        heldout: tokens of the held-out side.
+        tokenizer: of these.
+        plan: says how rows are made.
+        most_tokens: to score with a decoder, about.
+
+    Returns:
+        The look; its first figure is the estimate.  None where the held-out side is too small to hide anything in.
+    """
     if isinstance(model, Decoder):
-        documents = sample_documents(heldout, most_tokens)
+        sample = HeldoutSample(heldout, window_of(model), most_tokens)
 
         def look() -> dict[str, float]:
-            score = score_documents(model, heldout, documents)
-            return {"bits_per_byte": bits_per_byte(score.nll, score.num_bytes)}
+            found = sample.score(model)
+            error = {} if sample.is_everything else {"bits_per_byte_error": found.error}
+            return {"bits_per_byte": found.bits_per_byte, **error}
 
         return look
-    number = min(_WATCHED_BATCHES, len(batches))
+    holes = HeldoutHoles.of(heldout, tokenizer, model.config.kind, plan, _WATCHED_BATCHES)
+    if holes is None:
+        return None
 
     def fill() -> dict[str, float]:
-        return {"nats_per_hole": float(np.concatenate(fill_holes(model, batches, number)).mean())}
+        return {"nats_per_hole": float(holes.score(model).mean())}
 
     return fill

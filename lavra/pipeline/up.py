@@ -146,7 +146,7 @@ def run_up(
         crew.dismiss()
     by_name = {outcome.stage: outcome for outcome in outcomes}
     plan, pretrain, adapt = Plan.load(by_name["plan"].folder), by_name["pretrain"], by_name["adapt"]
-    verdict = load_verdict(by_name["evaluate"].folder)
+    verdict = _verdict(by_name["evaluate"])
     report = workspace.path / REPORT_FILE.replace("report", name.replace("up", "report", 1), 1)
     compiling = {
         "plan": plan.compile_seconds,
@@ -184,7 +184,15 @@ def _model_fact(config: UpConfig, plan: Plan) -> Fact:
     )
 
 
+def _verdict(evaluate: StageOutcome) -> str:
+    if isinstance(evaluate.result, Skipped):
+        return f"What the model is good for was not measured: {evaluate.result.why}."
+    return load_verdict(evaluate.folder)
+
+
 def _headline(evaluate: StageOutcome) -> Fact:
+    if isinstance(evaluate.result, Skipped):
+        return Fact(label="Held-out text", value="not measured")
     if isinstance(evaluate.result, EvaluateHolesFigures):
         return nats_fact(evaluate.result)
     return bits_fact(evaluate.result_as(EvaluateFigures))

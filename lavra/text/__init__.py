@@ -11,7 +11,7 @@ from lavra.text.files import FileAccount, FileTable
 from lavra.text.filters import CODE_BOUNDS, Bounds, FilterConfig
 from lavra.text.normalize import NormalizeConfig, UnicodeForm
 from lavra.text.sources import FileSource, FolderSource, MemorySource, ReadConfig, Source, as_source, stdlib_source
-from lavra.text.summary import summary_rows
+from lavra.text.summary import split_sentence, summary_rows
 from lavra.text.tally import Tally
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "UnicodeForm",
     "as_source",
     "build_corpus",
+    "split_sentence",
     "stdlib_source",
     "summary_rows",
 ]

@@ -1,16 +1,18 @@
 """The making of a corpus, from sources to two Parquet files, in memory that does not grow with the text.
 
-The sources are read once: documents are normalised, filtered and written to a scratch file while their signatures go to
-the duplicate index; then clusters are found; then the scratch file is read again, duplicates are left out, and each
-document goes to the side of the split its cluster's hash says.
+The sources are read once: documents are normalised, filtered and written to a scratch file.  How much text that is says
+which documents are cut into sections (`sections`); the signatures of documents and sections go to the duplicate index.
+Where duplicates leave so little text that more is to be cut, this is done again.  Then the scratch file is read once
+more: duplicates are left out, the rest goes to its side of the split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +21,23 @@ from lavra.base.errors import InputError
 from lavra.base.ports import Progress
 from lavra.base.types import Document
 from lavra.text.config import CorpusConfig
+from lavra.text.cutting import PART, PART_OF
 from lavra.text.dedup import Clusters, DuplicateIndex, Remove
 from lavra.text.files import FileLedger, write_row
 from lavra.text.filters import Drop, filtered
 from lavra.text.normalize import Normalizer
 from lavra.text.planted import PlantedSample, measure_recall
+from lavra.text.sections import SectionSizes, Units, Work, works
 from lavra.text.sources import Source
-from lavra.text.split import held_out
+from lavra.text.split import heldout_target
 from lavra.text.store import DocumentWriter, read_documents
+from lavra.text.summary import EXACT_DUPLICATE, NEAR_DUPLICATE
 from lavra.text.tally import Tally
 
 SPLITS = ("train", "heldout")
-EXACT_DUPLICATE, NEAR_DUPLICATE = "exact duplicate", "near-duplicate"
 PROGRESS_BYTES = 1 << 20
+_MOST_COMPARISONS: Final = 3  # of all text; each but the first cuts finer
+_MOST_BYTES: Final = 65_536  # of sections side by side that become one document
 
 
 class Build:
@@ -53,32 +59,36 @@ class Build:
         self._progress = progress
         self._tally = Tally()
         self._ledger = FileLedger(folder / "files.jsonl", scratch / "files.jsonl")
-        self._index = DuplicateIndex(scratch / "index", config.dedup)
         self._sample = PlantedSample(config.dedup.num_planted)
 
     def run(self, sources: Sequence[Source]) -> dict[str, Any]:
         """Write the corpus's files and return its counts.
 
         Raises:
-            InputError: a source cannot be read, or fewer than two different documents remain.
+            InputError: a source cannot be read, or what remains cannot be divided.
         """
         with (self._folder / "dropped.jsonl").open("w", encoding="utf-8") as dropped:
             clean_bytes = self._read(sources, dropped)
-            self._progress("compare", 0, clean_bytes)
-            clusters = self._index.clusters()
-            writers = self._write(clusters, dropped, clean_bytes)
-        return self._counts(clusters, writers)
+            compared = self._compare(clean_bytes)
+            self._ledger.start_second_pass()
+            writing = _Writing(compared, self._config, self._tally, dropped, self._ledger)
+            with ExitStack() as stack:
+                stack.callback(self._ledger.close)
+                train, held = (
+                    stack.enter_context(DocumentWriter(self._folder / f"{split}.parquet")) for split in SPLITS
+                )
+                self._write(writing, train, held, clean_bytes)
+        return self._counts(compared, writing, {"train": train, "heldout": held})
 
     def _read(self, sources: Sequence[Source], dropped: TextIO) -> int:
-        """Clean documents into the scratch file and the index; returns the bytes of their text."""
+        """Clean documents into the scratch file; returns the bytes of their text."""
         with (
             (self._folder / "skipped.jsonl").open("w", encoding="utf-8") as skipped,
-            DocumentWriter(self._spool, level=1) as writer,
+            DocumentWriter(self._spool, level=1, meta=(PART_OF, PART)) as writer,
         ):
             self._tally.on_skip = _skip_logger(skipped)
             self._tally.on_read = lambda file: self._ledger.close_file(file, writer.num_documents)
             for document in self._sample.watch(self._clean(sources, dropped)):
-                self._index.add(document.text)
                 writer.write(document)
         if not writer.num_documents:
             raise InputError(_nothing_left(self._tally))
@@ -92,7 +102,7 @@ class Build:
 
         def on_drop(document: Document, drop: Drop) -> None:
             self._ledger.filter_out(drop.reason.value)
-            write_row(dropped, _dropped(document, drop.reason.value, drop.value, drop.bound))
+            write_row(dropped, _dropped(document.id, document.source, drop.reason.value, drop.value, drop.bound))
 
         return filtered(documents, self._config.filters, self._tally, on_drop)
 
@@ -105,65 +115,69 @@ class Build:
                     reported = self._tally.bytes_read
                     self._progress("read", reported, None)
 
-    def _write(self, clusters: Clusters, dropped: TextIO, clean_bytes: int) -> Mapping[str, DocumentWriter]:
-        """The two splits without the duplicates; returns their writers, closed, for the sizes."""
-        heldout = held_out(clusters, seed=self._config.seed, fraction=self._config.heldout_fraction)
+    def _compare(self, clean_bytes: int) -> _Compared:
+        """Duplicates and units, with sections as fine as what is left without the duplicates needs them."""
+        sizes = SectionSizes.of(clean_bytes, self._config.heldout_fraction)
+        for number in range(_MOST_COMPARISONS):
+            compared = self._compare_in(self._scratch / f"index-{number}", sizes, clean_bytes)
+            finer = SectionSizes.of(compared.bytes_left, self._config.heldout_fraction)
+            if finer.cut_alike(sizes):
+                return replace(compared, sizes=finer)
+            sizes = finer
+        return compared
+
+    def _compare_in(self, folder: Path, sizes: SectionSizes, clean_bytes: int) -> _Compared:
+        index, units = DuplicateIndex(folder, self._config.dedup), Units()
         done = reported = 0
-        self._ledger.start_second_pass()
-        with ExitStack() as stack:
-            stack.callback(self._ledger.close)
-            train, held = (stack.enter_context(DocumentWriter(self._folder / f"{split}.parquet")) for split in SPLITS)
-            for number, document in self._without_duplicates(clusters, dropped):
-                size = (held if heldout[number] else train).write(document)
-                self._ledger.keep(number, size)
+        self._progress("compare", 0, clean_bytes)
+        for work in works(read_documents(self._spool), sizes):
+            done += units.add(map(index.add, work.sections))
+            if done - reported >= PROGRESS_BYTES:
+                reported = done
+                self._progress("compare", done, clean_bytes)
+        clusters, remove = index.clusters(), self._config.dedup.remove
+        return _Compared(
+            sizes=sizes,
+            index=index,
+            units=units,
+            clusters=clusters,
+            is_exact=clusters.is_exact & (remove is not Remove.NONE),
+            is_near=clusters.is_near & (remove is Remove.ALL),
+        )
+
+    def _write(self, writing: _Writing, train: DocumentWriter, held: DocumentWriter, clean_bytes: int) -> None:
+        """The two splits without the duplicates."""
+        done = reported = 0
+        clean = _Counted(read_documents(self._spool))
+        for work in works(clean, writing.compared.sizes):
+            first = clean.num_read - 1
+            for is_heldout, document in writing.documents(work, first):
+                size = (held if is_heldout else train).write(document)
+                self._ledger.keep(first, size)
                 done += size
                 if done - reported >= PROGRESS_BYTES:
                     reported = done
                     self._progress("write", done, clean_bytes)
         self._progress("write", clean_bytes, clean_bytes)
-        return {"train": train, "heldout": held}
 
-    def _without_duplicates(self, clusters: Clusters, dropped: TextIO) -> Iterator[tuple[int, Document]]:
-        """The clean documents with their numbers, without the duplicates to be removed, which are noted."""
-        remove = self._config.dedup.remove
-        is_exact = clusters.is_exact & (remove is not Remove.NONE)
-        is_near = clusters.is_near & (remove is Remove.ALL)
-        originals = _Originals(clusters, is_exact | is_near)
-        similarity = self._similarity_to_first(clusters, is_near)
-        for number, document in enumerate(read_documents(self._spool)):
-            originals.meet(number, document.id)
-            if is_exact[number]:
-                kept = originals.id_of(clusters.first_equal[number])
-                self._ledger.drop(number, EXACT_DUPLICATE)
-                self._drop_duplicate(dropped, document, EXACT_DUPLICATE, 1.0, 1.0, kept)
-            elif is_near[number]:
-                kept = originals.id_of(clusters.first[number])
-                bound = self._config.dedup.accepted
-                self._ledger.drop(number, NEAR_DUPLICATE)
-                self._drop_duplicate(dropped, document, NEAR_DUPLICATE, similarity[number], bound, kept)
-            else:
-                yield number, document
-
-    def _similarity_to_first(self, clusters: Clusters, wanted: npt.NDArray[np.bool_]) -> dict[int, float]:
-        """For each wanted document its estimated similarity to its cluster's first; under the bound in a chain."""
-        numbers = np.flatnonzero(wanted)
-        values = self._index.similarity(numbers, clusters.first[numbers])
-        return dict(zip(numbers.tolist(), values.tolist(), strict=True))
-
-    def _drop_duplicate(
-        self, dropped: TextIO, document: Document, reason: str, value: float, bound: float, kept: str
-    ) -> None:
-        self._tally.drop(reason, len(document.text.encode()))
-        write_row(dropped, {**_dropped(document, reason, value, bound), "of": kept})
-
-    def _counts(self, clusters: Clusters, writers: Mapping[str, DocumentWriter]) -> dict[str, Any]:
+    def _counts(self, compared: _Compared, writing: _Writing, writers: Mapping[str, DocumentWriter]) -> dict[str, Any]:
         counts = self._tally.as_counts()
         for split, writer in writers.items():
             counts["documents"][split] = writer.num_documents
             counts["bytes"][split] = writer.num_bytes
         for part in (counts["documents"], counts["bytes"]):
             part["kept"] = part["train"] + part["heldout"]
-        counts["duplicates"] = self._duplicate_counts(clusters)
+        counts["duplicates"] = self._duplicate_counts(compared.clusters)
+        counts["split"] = {
+            "asked": self._config.heldout_fraction,
+            "wanted": round(
+                heldout_target(compared.bytes_left, self._config.heldout_fraction) / compared.bytes_left, 4
+            ),
+            "share": round(counts["bytes"]["heldout"] / counts["bytes"]["kept"], 4),
+            "cut": writing.num_cut,
+            "divided": writing.num_divided,
+            "section_bytes": compared.sizes.section,
+        }
         return counts
 
     def _duplicate_counts(self, clusters: Clusters) -> dict[str, Any]:
@@ -183,27 +197,165 @@ class Build:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """What is known of the N sections before they are written.
+
+    Attributes:
+        sizes: they were cut by, or would be alike.
+        index: with their signatures.
+        units: of the split.
+        clusters: of duplicates.
+        is_exact: (N,) whether it is left out, since an earlier one is equal.
+        is_near: (N,) whether it is left out, since an earlier one is nearly equal.
+    """
+
+    sizes: SectionSizes
+    index: DuplicateIndex
+    units: Units
+    clusters: Clusters
+    is_exact: npt.NDArray[np.bool_]
+    is_near: npt.NDArray[np.bool_]
+
+    @property
+    def is_removed(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether it is left out."""
+        return self.is_exact | self.is_near
+
+    @property
+    def bytes_left(self) -> int:
+        """Of the sections that are not left out."""
+        return int(self.units.bytes[~self.is_removed].sum())
+
+
+class _Writing:
+    """Turns works, in order, into the documents of the corpus: without duplicates, each on its side.
+
+    Attributes:
+        compared: what is known of the sections.
+        num_cut: works that are in sections.
+        num_divided: of these, those with sections on both sides.
+    """
+
+    def __init__(
+        self, compared: _Compared, config: CorpusConfig, tally: Tally, dropped: TextIO, ledger: FileLedger
+    ) -> None:
+        self.compared, self._ledger = compared, ledger
+        self.num_cut = self.num_divided = 0
+        self._tally, self._dropped, self._accepted = tally, dropped, config.dedup.accepted
+        self._number = 0
+        removed = compared.is_removed
+        self._is_heldout = compared.units.sides(
+            compared.sizes, compared.clusters, removed, seed=config.seed, fraction=config.heldout_fraction
+        )
+        self._originals = _Originals(compared.clusters, removed)
+        near = np.flatnonzero(compared.is_near)
+        similarity = compared.index.similarity(near, compared.clusters.first[near])
+        self._similarity = dict(zip(near.tolist(), similarity.tolist(), strict=True))
+
+    def documents(self, work: Work, first: int) -> Iterator[tuple[bool, Document]]:
+        """What is kept of the next work, each document with whether it is held out.
+
+        Args:
+            work: in the order of the sources.
+            first: number of its first clean document.
+        """
+        run, sides = _Run(work), set[bool]()
+        for place, text in enumerate(work.sections, start=1):
+            number, self._number = self._number, self._number + 1
+            identity = f"{work.id}#{place}" if work.is_cut else work.id
+            self._originals.meet(number, identity)
+            is_removed = self._drop_duplicate(number, identity, work.source, text, first)
+            is_heldout = bool(self._is_heldout[number])
+            if run.texts and (is_removed or is_heldout is not run.is_heldout or run.num_bytes >= _MOST_BYTES):
+                yield run.is_heldout, run.document(is_whole=False)
+                run = _Run(work)
+            if not is_removed:
+                run.add(place, text, is_heldout)
+                sides.add(is_heldout)
+        self.num_cut += work.is_cut
+        self.num_divided += len(sides) > 1
+        if run.texts:
+            yield run.is_heldout, run.document(is_whole=run.first == 1)
+
+    def _drop_duplicate(self, number: int, identity: str, source: str, text: str, first: int) -> bool:
+        """Note a section that is left out; returns whether it is."""
+        clusters = self.compared.clusters
+        if self.compared.is_exact[number]:
+            reason, value, bound, kept = EXACT_DUPLICATE, 1.0, 1.0, clusters.first_equal[number]
+        elif self.compared.is_near[number]:
+            reason, value, bound = NEAR_DUPLICATE, self._similarity[number], self._accepted
+            kept = clusters.first[number]
+        else:
+            return False
+        self._tally.drop(reason, len(text.encode()))
+        self._ledger.drop(first, reason)
+        row = _dropped(identity, source, reason, value, bound)
+        write_row(self._dropped, {**row, "of": self._originals.id_of(kept)})
+        return True
+
+
+@dataclass(kw_only=False)
+class _Run:
+    """Sections side by side that go to one side: one document of the corpus."""
+
+    work: Work
+    texts: list[str] = field(default_factory=list)
+    num_bytes: int = 0
+    first: int = 0
+    last: int = 0
+    is_heldout: bool = False
+
+    def add(self, place: int, text: str, is_heldout: bool) -> None:
+        """The next section."""
+        self.first, self.last, self.is_heldout = self.first or place, place, is_heldout
+        self.texts.append(text)
+        self.num_bytes += len(text.encode())
+
+    def document(self, *, is_whole: bool) -> Document:
+        """The sections as a document; of a part of a work the id and the source name its sections."""
+        text, work = "".join(self.texts), self.work
+        if is_whole:
+            return Document(id=work.id, text=text, source=work.source, kind=work.kind)
+        place = f"#{self.first}" if self.first == self.last else f"#{self.first}-{self.last}"
+        text = text.strip("\n").rstrip(" ") + "\n"
+        return Document(id=f"{work.id}{place}", text=text, source=f"{work.source}{place}", kind=work.kind)
+
+
+class _Counted:
+    """Documents, and how many of them have been read so far."""
+
+    def __init__(self, documents: Iterator[Document]) -> None:
+        self._documents = documents
+        self.num_read = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self._documents:
+            self.num_read += 1
+            yield document
+
+
 class _Originals:
-    """The ids of the documents that others are duplicates of, and of no others, so that memory stays small."""
+    """The ids of the sections that others are duplicates of, and of no others, so that memory stays small."""
 
     def __init__(self, clusters: Clusters, removed: npt.NDArray[np.bool_]) -> None:
         self._wanted = {*clusters.first[removed].tolist(), *clusters.first_equal[removed].tolist()}
         self._ids: dict[int, str] = {}
 
     def meet(self, number: int, identity: str) -> None:
-        """Remember a document's id if it will be asked for."""
+        """Remember a section's id if it will be asked for."""
         if number in self._wanted:
             self._ids[number] = identity
 
     def id_of(self, number: np.int64) -> str:
-        """The id of a document met before."""
+        """The id of a section met before."""
         return self._ids[int(number)]
 
 
-def _dropped(document: Document, reason: str, value: float, bound: float) -> dict[str, Any]:
+def _dropped(identity: str, source: str, reason: str, value: float, bound: float) -> dict[str, Any]:
     return {
-        "id": document.id,
-        "source": document.source,
+        "id": identity,
+        "source": source,
         "reason": reason,
         "value": round(value, 4),
         "bound": round(bound, 4),

@@ -1,15 +1,19 @@
 """Which documents say the same: exactly (sha256) or nearly (MinHash LSH), as clusters.
 
 Signatures and band keys go to files as documents arrive; afterwards one band at a time is sorted in memory, documents
-with equal keys become candidates, and candidates whose signatures agree enough are joined.  Memory is some 100 bytes a
-document, whatever their length.  Clusters are the connected components, so a chain of small edits is one cluster; the
-first document of each is its representative.
+with equal keys become candidates, and candidates whose signatures agree enough are similar.  Memory is some 100 bytes a
+document, whatever their length.
+
+A cluster is a representative and the later documents that are similar to *it*: a chain of small edits, whose ends have
+nothing in common, is several clusters.  Where near-duplicates are kept, they must still be on one side of the split;
+`Clusters.linked` follows the chains to their ends for that.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,6 +28,7 @@ from lavra.text.shingles import I64, U32, U64, Shingler
 
 BATCH_BYTES = 1 << 20
 VERIFY_PAIRS = 8192
+_MOST_PASSES = 12  # over all bands; two are usual, and one more finds nothing new
 
 
 class Remove(Enum):
@@ -77,8 +82,10 @@ class Clusters:
     """The duplicates among N documents, by their numbers in order of arrival.
 
     Attributes:
-        first: (N,) the first document of each document's cluster; itself when it has no earlier duplicate.
+        first: (N,) the representative of each document's cluster, its first document; itself when no earlier
+            representative is similar enough.
         first_equal: (N,) the first document with exactly the same text.
+        linked: (N,) the first document that pairs of similar documents lead to, one after another.
         key: (N,) 64 bits of each document's text, the same wherever it came from.
         num_candidates: pairs compared.
         num_joined: pairs similar enough.
@@ -86,6 +93,7 @@ class Clusters:
 
     first: I64
     first_equal: I64
+    linked: I64
     key: U64
     num_candidates: int
     num_joined: int
@@ -100,7 +108,7 @@ class Clusters:
 
     @property
     def is_near(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether an earlier document is nearly the same, and none is exactly."""
+        """(N,) whether an earlier representative is nearly the same, and no document is exactly."""
         return np.asarray((self.first != np.arange(len(self))) & ~self.is_exact)
 
     @property
@@ -128,13 +136,14 @@ class DuplicateIndex:
         self._batch_bytes = 0
         self._num_documents = 0
 
-    def add(self, text: str) -> None:
-        """Take the next document's text."""
+    def add(self, text: str) -> int:
+        """Take the next document's text; returns its bytes."""
         encoded = text.encode()
         self._batch.append(encoded)
         self._batch_bytes += len(encoded)
         if self._batch_bytes >= BATCH_BYTES:
             self._flush()
+        return len(encoded)
 
     def clusters(self) -> Clusters:
         """Find the duplicates; nothing can be added after this."""
@@ -144,12 +153,11 @@ class DuplicateIndex:
         digests = np.fromfile(self._exact_path, dtype=np.uint64).reshape(-1, 2)  # (N, 2)
         first_equal = _first_equal(digests)
         finder = _Finder(self._signature_path, self._config, first_equal)
-        distinct = np.flatnonzero(first_equal == np.arange(len(digests)))
-        for path in self._band_paths:
-            finder.join_band(np.fromfile(path, dtype=np.uint64)[distinct], distinct)
+        finder.run(self._band_paths)
         return Clusters(
-            first=finder.root,
+            first=finder.first,
             first_equal=first_equal,
+            linked=finder.linked,
             key=digests[:, 0].copy(),
             num_candidates=finder.num_candidates,
             num_joined=finder.num_joined,
@@ -175,24 +183,62 @@ class DuplicateIndex:
 
 
 class _Finder:
-    """Joins documents into clusters, one band at a time."""
+    """Finds each document's representative, one band at a time.
+
+    Representatives are found greedily, in order of arrival: a document is one unless an earlier one is similar enough.
+    A pass compares the representatives so far, and what a pass decides is looked at once more by the next, since a
+    document that is out of the way lets others of its band meet.
+    """
 
     def __init__(self, signatures: Path, config: DedupConfig, first_equal: I64) -> None:
-        self.root = first_equal.copy()
+        self.first, self.linked = first_equal.copy(), first_equal.copy()
         self.num_candidates = 0
         self.num_joined = 0
+        self._first_equal = first_equal
         self._signatures = signatures
         self._config = config
 
-    def join_band(self, keys: U64, numbers: I64) -> None:
-        """Join the documents whose keys in this band are equal and whose signatures are similar enough."""
+    def run(self, bands: Sequence[Path]) -> None:
+        """Compare documents whose keys in a band are equal, until no two representatives are found to be similar."""
+        distinct = np.flatnonzero(self._first_equal == np.arange(len(self.first)))
+        for _ in range(_MOST_PASSES):
+            active = distinct[self.first[distinct] == distinct]
+            nearest = np.arange(len(self.first))
+            for path in bands:
+                self._look(np.fromfile(path, dtype=np.uint64)[active], active, nearest)
+            followers = np.flatnonzero(nearest != np.arange(len(nearest)))
+            if not len(followers):
+                break
+            self._follow(followers, nearest)
+        self.first = self.first[self._first_equal]
+        self.linked = self.linked[self._first_equal]
+
+    def _look(self, keys: U64, numbers: I64, nearest: I64) -> None:
+        """Lower each document's `nearest` to an earlier one that shares a key with it and is similar."""
         a, b = _equal_pairs(keys, numbers)
-        apart = self.root[a] != self.root[b]
-        a, b = a[apart], b[apart]
-        similar = _similarity(self._signatures, self._config.num_permutations, a, b) >= self._config.accepted
+        wanted = (nearest[b] > a) | (self.linked[a] != self.linked[b])
+        a, b = a[wanted], b[wanted]
+        similar = self._are_similar(a, b)
         self.num_candidates += len(a)
         self.num_joined += int(similar.sum())
-        join(self.root, a[similar], b[similar])
+        np.minimum.at(nearest, b[similar], a[similar])
+        join(self.linked, a[similar], b[similar])
+
+    def _follow(self, followers: I64, nearest: I64) -> None:
+        """Give followers their representatives; one that is not similar to its old one's new one is free again."""
+        is_follower = np.zeros(len(nearest), dtype=bool)
+        for number in followers.tolist():  # ascending, so that the earlier one is decided already
+            is_follower[number] = not is_follower[nearest[number]]
+        chosen = np.flatnonzero(is_follower)
+        self.first[chosen] = nearest[chosen]
+        lost = np.flatnonzero(self.first[self.first] != self.first)
+        lost = lost[self._first_equal[lost] == lost]
+        heir = self.first[self.first[lost]]
+        self.first[lost] = np.where(self._are_similar(lost, heir), heir, lost)
+
+    def _are_similar(self, a: I64, b: I64) -> npt.NDArray[np.bool_]:
+        found = _similarity(self._signatures, self._config.num_permutations, a, b) >= self._config.accepted
+        return np.asarray(found)
 
 
 def join(root: I64, a: I64, b: I64) -> None:

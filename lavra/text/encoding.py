@@ -4,14 +4,19 @@ A byte-order mark decides; then the file's own declaration (Python's coding cook
 decodes under it; then UTF-8.  A file that is not valid UTF-8 is repaired as UTF-8 when most of its non-ASCII bytes are,
 and otherwise read as windows-1252, or latin-1 where it uses bytes windows-1252 leaves undefined.  Statistical guessing
 among the dozens of legacy encodings is deliberately absent: it is wrong silently, and this module must not be.
+
+Whatever the encoding, a file more than a tenth of which comes out as characters that texts do not have (controls,
+unassigned and private ones, undecodable bytes) is not text: numbers of two bytes each pass for UTF-16 otherwise.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 BLOCK_BYTES = 1 << 20
@@ -65,23 +70,20 @@ def detect_encoding(open_file: Opener, declared: str | None = None) -> Encoding 
         head = file.read(HEAD_BYTES)
     name = _marked(head)
     if name is not None:
-        return Encoding(name=name, num_invalid=_survey(open_file, name).num_invalid)
+        return _if_text(_survey(open_file, name), name)
     name = _unmarked_utf16(head)
     if name is not None:
-        found = _survey(open_file, name)
-        return Encoding(name=name, num_invalid=found.num_invalid, troubles=("utf-16 without a byte-order mark",))
+        return _if_text(_survey(open_file, name), name, "utf-16 without a byte-order mark")
     if _is_binary(head):
         return None
     if declared is None:
         return _utf8_or_legacy(open_file)
-    if _is_text_codec(declared) and _survey(open_file, declared).num_invalid == 0:
-        return Encoding(name=codecs.lookup(declared).name)
+    if _is_text_codec(declared):
+        found = _survey(open_file, declared)
+        if found.num_invalid == 0:
+            return _if_text(found, codecs.lookup(declared).name)
     fallback = _utf8_or_legacy(open_file)
-    return Encoding(
-        name=fallback.name,
-        num_invalid=fallback.num_invalid,
-        troubles=("declared encoding does not fit", *fallback.troubles),
-    )
+    return fallback and replace(fallback, troubles=("declared encoding does not fit", *fallback.troubles))
 
 
 def python_cookie(head: bytes) -> str | None:
@@ -118,21 +120,50 @@ def valid_unicode(text: str) -> str:
 class _Survey:
     num_invalid: int  # sequences the codec cannot decode
     num_wide: int  # characters outside ASCII that it can
+    num_characters: int
+    num_odd: int  # characters that texts do not have
+
+    @property
+    def is_text(self) -> bool:
+        """Whether nine tenths of it are characters that texts have."""
+        return self.num_odd <= self.num_characters / 10
 
 
 def _survey(open_file: Opener, name: str) -> _Survey:
     """Decode the whole file and count what came out."""
     decoder = codecs.getincrementaldecoder(name)("replace")
     genuine = REPLACEMENT.encode(name.removesuffix("-sig"), "ignore") if name.startswith("utf-8") else b""
-    num_invalid = num_wide = 0
+    num_invalid = num_wide = num_characters = num_odd = 0
     for block in _blocks(open_file):
         text = decoder.decode(block, final=not block)
+        num_characters += len(text)
+        num_odd += _num_odd(text, any_character=not name.startswith("utf-8"))
         if text.isascii():
             continue
         replaced = text.count(REPLACEMENT)
         num_wide += len(text) - len(text.encode("ascii", "ignore")) - replaced
         num_invalid += replaced - (block.count(genuine) if genuine else 0)
-    return _Survey(max(0, num_invalid), num_wide)
+    return _Survey(max(0, num_invalid), num_wide, num_characters, num_odd)
+
+
+def _num_odd(text: str, *, any_character: bool) -> int:
+    """Characters that texts do not have.  What is valid UTF-8 is not so by chance: controls are enough to look for."""
+    data = text.encode("utf-8", "surrogatepass")
+    controls = len(data) - len(data.translate(None, _CONTROLS))
+    if text.isascii() or not any_character:
+        return controls
+    return controls + sum(
+        count for character, count in Counter(text).items() if character >= "\x7f" and _is_odd(character)
+    )
+
+
+def _is_odd(character: str) -> bool:
+    return character == REPLACEMENT or unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs")
+
+
+def _if_text(found: _Survey, name: str, *troubles: str) -> Encoding | None:
+    """The encoding a file was surveyed in, or None where what came out is not text."""
+    return Encoding(name=name, num_invalid=found.num_invalid, troubles=troubles) if found.is_text else None
 
 
 def _blocks(open_file: Opener) -> Iterator[bytes]:
@@ -143,15 +174,14 @@ def _blocks(open_file: Opener) -> Iterator[bytes]:
     yield b""
 
 
-def _utf8_or_legacy(open_file: Opener) -> Encoding:
+def _utf8_or_legacy(open_file: Opener) -> Encoding | None:
     found = _survey(open_file, "utf-8")
-    if found.num_invalid == 0:
-        return Encoding(name="utf-8")
     if found.num_wide >= found.num_invalid:
-        return Encoding(name="utf-8", num_invalid=found.num_invalid)
+        return _if_text(found, "utf-8")
     undefined = any(_UNDEFINED_IN_1252.search(block) for block in _blocks(open_file))
     name = "latin-1" if undefined else "cp1252"
-    return Encoding(name=name, troubles=(f"not utf-8, read as {'latin-1' if undefined else 'windows-1252'}",))
+    read_as = "latin-1" if undefined else "windows-1252"
+    return _if_text(_survey(open_file, name), name, f"not utf-8, read as {read_as}")
 
 
 def _marked(head: bytes) -> str | None:

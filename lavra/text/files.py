@@ -29,7 +29,7 @@ class FileAccount:
         source: its name in reports, `folder/sub/file.pdf`.
         reader: who read it (`plain`, `pdf`, `epub` …); empty when nobody did.
         documents_read: documents the reader made of it.
-        documents: of these, those the corpus kept.
+        documents: those the corpus has of it; a long one that is cut counts more than once.
         bytes: size of the kept ones as UTF-8.
         reason: why nothing of it, or not all, was used; empty when all was.  A phrase to group by.
         detail: particulars and what to do.
@@ -117,14 +117,14 @@ class FileLedger:
         self._row = next(self._rows, None)
 
     def keep(self, number: int, num_bytes: int) -> None:
-        """Second pass: the document of that number, from 0, is in the corpus."""
+        """Second pass: a document of the corpus that was made of the clean one of that number, from 0."""
         row = self._row_of(number)
         if row is not None:
             row["kept"]["documents"] += 1
             row["kept"]["bytes"] += num_bytes
 
     def drop(self, number: int, reason: str) -> None:
-        """Second pass: the document of that number is not."""
+        """Second pass: the document of that number, or a section of it, is not."""
         row = self._row_of(number)
         if row is not None:
             row["dropped"][reason] = row["dropped"].get(reason, 0) + 1
@@ -194,10 +194,15 @@ def _read_account(row: Mapping[str, Any]) -> FileAccount:
         documents=row["kept"]["documents"],
         bytes=row["kept"]["bytes"],
         reason=dropped[0][0] if dropped else "",
-        detail=", ".join(
-            f"{reason}: {number:,} of {row['read']['documents']:,} documents" for reason, number in dropped
-        ),
+        detail=", ".join(_lost(reason, number, read) for reason, number in dropped),
         facts=row["facts"],
+    )
+
+
+def _lost(reason: str, number: int, documents_read: int) -> str:
+    """A long document is compared section by section, so there may be more of these than documents."""
+    return f"{reason}: " + (
+        f"{number:,} of {documents_read:,} documents" if number <= documents_read else f"{number:,} sections"
     )
 
 

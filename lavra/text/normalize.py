@@ -15,6 +15,7 @@ from enum import Enum
 
 from lavra.base.errors import ConfigError
 from lavra.base.types import Document
+from lavra.text.cutting import PART_OF
 from lavra.text.tally import Tally
 
 TextRule = Callable[[str], str]
@@ -129,13 +130,16 @@ class Normalizer:
 
     def __call__(self, document: Document) -> Document:
         """The document with its text normalised; its id stays that of the text it came from."""
-        text = document.text
-        for name, rule in self._rules.get(document.kind, self._rules["record"]):
+        is_part, text = PART_OF in document.meta, document.text
+        rules = self._rules.get(document.kind, self._rules["record"])
+        for name, rule in rules[:-1] if is_part else rules:  # blank lines around a part are within its document
             changed = rule(text)
             if changed != text:
                 self._tally.normalized_documents[name] += 1
                 self._tally.normalized_characters[name] += abs(len(changed) - len(text)) or _replaced(text, changed)
                 text = changed
+        if is_part and document.text[-1:].isspace() and not text[-1:].isspace():
+            text += " "  # a line goes on in the next part
         return document if text is document.text else replace(document, text=text)
 
     def each(self, documents: Iterable[Document]) -> Iterator[Document]:

@@ -1,18 +1,23 @@
-"""Train or held out: decided by a hash of the seed and of the document's near-duplicate cluster.
+"""Train or held out: units of text in the order of a hash, until the held-out side has its share of the bytes.
 
-A cluster falls on one side as a whole, so no near-duplicate of a training document is ever held out, even when
-duplicates are kept.  The hash is of the text of the cluster's first document, not of its place or number: documents
-added later move none to the other side, unless they join clusters.
+A unit is a document, or a section of one that is too long for that (`sections`); near-duplicates are in one unit, so
+none of a training document is ever held out, even when duplicates are kept.  The hash is of the seed and of the unit's
+text, not of its place or number, so documents that are added later move few others: those at the border.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from lavra.base.errors import InputError
-from lavra.text.dedup import Clusters
-from lavra.text.shingles import U64, mix
+from lavra.text.shingles import I64, U64, mix
+
+LEAST_BYTES: Final = 8192  # of either side, where a tenth of the text is that much: fewer measure little
+_LEAST_SHARE: Final = 0.1
+_TOLERANCE: Final = 0.05  # of the share, within which the search for a unit that fits better ends
 
 
 def split_position(key: U64, seed: int) -> npt.NDArray[np.float64]:
@@ -21,24 +26,52 @@ def split_position(key: U64, seed: int) -> npt.NDArray[np.float64]:
     return (mix(mix(key) ^ salt) >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def held_out(clusters: Clusters, *, seed: int, fraction: float) -> npt.NDArray[np.bool_]:
-    """Which documents are held out, (N,).
+def heldout_target(num_bytes: int, fraction: float) -> float:
+    """Bytes to hold out: the fraction, but on both sides at least `LEAST_BYTES` or a tenth, whichever is less."""
+    least = min(float(LEAST_BYTES), num_bytes * _LEAST_SHARE)
+    return min(max(fraction * num_bytes, least), num_bytes - least)
 
-    With so few clusters that chance would leave one side empty, the cluster nearest the border changes sides.
+
+def held_out(keys: U64, sizes: I64, *, seed: int, fraction: float) -> npt.NDArray[np.bool_]:
+    """Which units are held out, (U,).
+
+    Args:
+        keys: 64 bits of each unit's text, (U,).
+        sizes: bytes of each unit, (U,).
+        seed: of the order.
+        fraction: of all bytes; see `heldout_target`.
 
     Raises:
-        InputError: all documents are one cluster, which cannot be split.
+        InputError: there are fewer than two units.
     """
-    position = split_position(clusters.key[clusters.first], seed)
-    out = np.asarray(position < fraction)
-    num_distinct = int((clusters.first == np.arange(len(clusters))).sum())
-    if num_distinct < 2:
+    if len(keys) < 2:
         raise InputError(
-            f"the corpus has {num_distinct} document after cleaning, near-duplicates counted once, and a held-out "
-            "split needs at least 2; give more text, or cut it into smaller documents with piece_chars"
+            f"the corpus has {len(keys)} document of {int(sizes.sum()):,} bytes after cleaning, near-duplicates "
+            "counted once, and a held-out split needs at least 2; give more text"
         )
-    if not out.any():
-        out = position == position.min()
-    elif out.all():
-        out = position != position.max()
+    target = heldout_target(int(sizes.sum()), fraction)
+    order = np.argsort(split_position(keys, seed), kind="stable")
+    out = np.zeros(len(keys), dtype=bool)
+    taken = 0
+    for unit in order.tolist():
+        if taken + sizes[unit] <= target * (1 + _TOLERANCE):
+            out[unit] = True
+            taken += int(sizes[unit])
+        if taken >= target * (1 - _TOLERANCE):
+            return out if not out.all() else _without_one(out, sizes)
+    return _with_one_more(out, sizes, target - taken)
+
+
+def _with_one_more(out: npt.NDArray[np.bool_], sizes: I64, missing: float) -> npt.NDArray[np.bool_]:
+    """With the unit that comes nearest to what is missing, if that is nearer than without it."""
+    rest = np.flatnonzero(~out)
+    nearest = rest[np.argmin(np.abs(sizes[rest] - missing))]
+    if len(rest) > 1 and (not out.any() or abs(sizes[nearest] - missing) < missing):
+        out[nearest] = True
+    return out
+
+
+def _without_one(out: npt.NDArray[np.bool_], sizes: I64) -> npt.NDArray[np.bool_]:
+    """Something is left to train on, though nearly all was to be held out."""
+    out[np.argmin(sizes)] = False
     return out

@@ -1,4 +1,4 @@
-"""Documents on disk: a Parquet file with the columns id, source, kind and text.
+"""Documents on disk: a Parquet file with the columns id, source, kind and text, and chosen keys of `Document.meta`.
 
 Row groups are bounded by the size of their text, so that writing and reading a file of any size takes the memory of one
 row group.
@@ -9,7 +9,7 @@ of plain text only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -21,16 +21,23 @@ COLUMNS = ("id", "source", "kind", "text")
 
 
 class DocumentWriter:
-    """Writes documents one by one; a context manager."""
+    """Writes documents one by one; a context manager.
 
-    def __init__(self, path: Path, *, level: int = 3) -> None:
+    Args:
+        path: the file.
+        level: of the compression.
+        meta: keys of `Document.meta` to keep; the others are not written.
+    """
+
+    def __init__(self, path: Path, *, level: int = 3, meta: Sequence[str] = ()) -> None:
         import pyarrow as pa  # noqa: PLC0415 - see above
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         self.num_documents = 0
         self.num_bytes = 0
         self._arrow = pa
-        self._schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        self._meta = tuple(meta)
+        self._schema = pa.schema([(name, pa.string()) for name in (*COLUMNS, *self._meta)])
         self._writer = pq.ParquetWriter(
             path, self._schema, compression="zstd", compression_level=level, use_dictionary=False
         )
@@ -65,6 +72,7 @@ class DocumentWriter:
         if not self._rows:
             return
         columns = [[getattr(row, name) for row in self._rows] for name in COLUMNS]
+        columns += [[row.meta.get(name) for row in self._rows] for name in self._meta]
         arrays = [self._arrow.array(column, self._arrow.string()) for column in columns]
         self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
@@ -78,5 +86,8 @@ def read_documents(path: Path) -> Iterator[Document]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, use_threads=False)
-            for identity, source, kind, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                yield Document(id=identity, source=source, kind=kind, text=text)
+            keys = table.column_names[len(COLUMNS) :]
+            for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                identity, source, kind, text, *values = row
+                meta = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+                yield Document(id=identity, source=source, kind=kind, text=text, meta=meta)

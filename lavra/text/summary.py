@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 SummaryRow = tuple[str, str]
+EXACT_DUPLICATE, NEAR_DUPLICATE = DUPLICATES = ("exact duplicate", "near-duplicate")
 
 
 def summary_rows(counts: Mapping[str, Any]) -> list[SummaryRow]:
@@ -22,12 +23,25 @@ def summary_rows(counts: Mapping[str, Any]) -> list[SummaryRow]:
         ("documents read", _amount(*read)),
         *([("files or rows cut into several documents", f"{documents['cut']:,}")] if documents["cut"] else []),
         *_normalized(counts["normalized"]),
-        *_dropped(counts["dropped"], documents["read"]),
+        *_dropped(counts),
         *_duplicates(counts["duplicates"]),
         ("kept", _amount(documents["kept"], sizes["kept"])),
         ("train", _amount(documents["train"], sizes["train"])),
         ("held out", _amount(documents["heldout"], sizes["heldout"])),
+        *([("how it was split", split_sentence(counts["split"]))] if "split" in counts else []),
     ]
+
+
+def split_sentence(split: Mapping[str, Any]) -> str:
+    """How the two sides came about, as a clause; of the `split` counts."""
+    asked = f"{split['asked']:.1%} was asked for"
+    if split["wanted"] != split["asked"]:
+        asked += f", and so little text needs {split['wanted']:.1%}"
+    what = "whole documents"
+    if split["divided"]:
+        longer = "1 document" if split["divided"] == 1 else f"{split['divided']:,} documents"
+        what = f"sections of {longer} longer than the held-out side, which are trained on too"
+    return f"{split['share']:.1%} of the bytes held out ({asked}): {what}"
 
 
 def _each(label: str, reasons: Mapping[str, int]) -> Iterator[SummaryRow]:
@@ -41,10 +55,13 @@ def _normalized(rules: Mapping[str, Mapping[str, int]]) -> Iterator[SummaryRow]:
         yield f"normalised: {rule}", f"{changed['documents']:,} documents, {changed['characters']:,} characters"
 
 
-def _dropped(reasons: Mapping[str, Mapping[str, int]], num_read: int) -> Iterator[SummaryRow]:
-    for reason, dropped in sorted(reasons.items(), key=lambda item: (-item[1]["documents"], item[0])):
-        share = 100 * dropped["documents"] / max(1, num_read)
-        yield f"dropped: {reason}", f"{_amount(dropped['documents'], dropped['bytes'])} ({share:.1f} % of documents)"
+def _dropped(counts: Mapping[str, Any]) -> Iterator[SummaryRow]:
+    """A row a reason; of duplicates, long documents are compared by their sections."""
+    was_cut = counts.get("split", {}).get("cut", 0) > 0
+    for reason, dropped in sorted(counts["dropped"].items(), key=lambda item: (-item[1]["documents"], item[0])):
+        share = dropped["bytes"] / max(1, counts["bytes"]["read"])
+        what = "documents and sections" if was_cut and reason in DUPLICATES else "documents"
+        yield f"dropped: {reason}", f"{dropped['documents']:,} {what}, {dropped['bytes'] / 1e6:,.2f} MB ({share:.1%})"
 
 
 def _duplicates(found: Mapping[str, Any]) -> Iterator[SummaryRow]:

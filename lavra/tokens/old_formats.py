@@ -157,9 +157,9 @@ def _vocab_and_merges(folder: Path, config: Mapping[str, Any]) -> tokenizers.Tok
     if is_encoders:  # its mask takes the space before it, as in the published tokenizer.json
         backend.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True, normalized=False)])
         first, last = _token(config, "cls", "<s>"), _token(config, "sep", "</s>")
-        ends = [(token, vocab[token]) for token in (last, first)]
+        (sep, sep_id), (cls, cls_id) = [(token, vocab[token]) for token in (last, first)]
         backend.post_processor = processors.RobertaProcessing(
-            sep=ends[0], cls=ends[1], trim_offsets=True, add_prefix_space=prefix
+            (sep, sep_id), (cls, cls_id), trim_offsets=True, add_prefix_space=prefix
         )
     return backend
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 from lavra.base.types import Document
 from lavra.data.pretraining.dataset import write_tokens
 from lavra.metrics.bits import bits_per_byte
-from lavra.pipeline.heldout import sample_documents, score_documents
+from lavra.pipeline.heldout import HeldoutSample, score_documents
 from tests.data.fakes import BOS, EOS, EOT, ByteTokenizer
 from tests.train.tiny import tiny_model
 
@@ -59,11 +61,37 @@ def test_nats_and_bytes_are_those_of_the_chosen_documents_ends_included(model, t
     assert figure == pytest.approx(expected / math.log(2) / sum(map(len, texts)), rel=1e-5)
 
 
-def test_a_sample_of_documents_is_spread_and_about_as_long_as_asked(tmp_path):
-    documents = [Document(id=str(number), text="word " * 10) for number in range(40)]
-    data = write_tokens(tmp_path / "t", documents, ByteTokenizer())
-    chosen = sample_documents(data, 510)  # 51 tokens each
-    assert 9 <= len(set(chosen)) == len(chosen) <= 10
-    assert chosen != sorted(chosen)
-    assert chosen == sample_documents(data, 510)
-    assert len(sample_documents(data, 1)) == 1
+def documents_of_all_lengths(draw) -> list[Document]:
+    """Short ones, and long ones whose second half is another text: a sample of beginnings would not see it."""
+    texts = ["".join(draw.choices("ab ", k=draw.randrange(1, 90))) for _ in range(20)]
+    texts += ["".join(draw.choices("ab ", k=400)) + "".join(draw.choices("wxyz é", k=400)) for _ in range(5)]
+    return [Document(id=str(number), text=text) for number, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(("bos", "eos"), [(EOT, EOT), (BOS, EOS), (None, None)])
+def test_a_sample_of_everything_is_the_final_figure(model, tmp_path, bos, eos):
+    data = write_tokens(
+        tmp_path / "t", documents_of_all_lengths(random.Random(0)), ByteTokenizer(bos_id=bos, eos_id=eos)
+    )
+    whole = score_documents(model, data, range(data.num_documents))
+    sample = HeldoutSample(data, model.config.max_positions, data.num_tokens)
+    found = sample.score(model)
+    assert sample.is_everything
+    assert found.error == 0
+    assert found.bits_per_byte == pytest.approx(bits_per_byte(whole.nll, whole.num_bytes), rel=1e-6)
+
+
+def test_a_sample_estimates_the_final_figure_within_its_error(model, tmp_path):
+    """Over ten held-out sides: the estimate has no bias, and its error is as large as it says."""
+    off, said = [], []
+    for seed in range(10):
+        data = write_tokens(tmp_path / f"{seed}", documents_of_all_lengths(random.Random(seed)), ByteTokenizer())
+        whole = score_documents(model, data, range(data.num_documents))
+        sample = HeldoutSample(data, model.config.max_positions, 1500)
+        found = sample.score(model)
+        assert not sample.is_everything
+        off.append(found.bits_per_byte - bits_per_byte(whole.nll, whole.num_bytes))
+        said.append(found.error)
+    assert abs(statistics.mean(off)) < 3 * statistics.mean(said) / math.sqrt(10)
+    assert statistics.pstdev(off) < 2 * statistics.mean(said)
+    assert statistics.mean(said) < 0.1 * whole.nll / math.log(2) / whole.num_bytes

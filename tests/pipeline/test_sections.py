@@ -33,7 +33,14 @@ from lavra.pipeline.stages.evaluate import EvaluateResult, HeldoutCompletion, Li
 from lavra.pipeline.stages.evaluate_holes import EvaluateHolesResult
 from lavra.pipeline.stages.instructions import InstructionsResult
 from lavra.pipeline.stages.planning import PlanResult
-from lavra.pipeline.stages.prepare import CorpusResult, SplitSize, TokenizerResult
+from lavra.pipeline.stages.prepare import (
+    CorpusFiles,
+    CorpusResult,
+    SplitSize,
+    TokenizerResult,
+    UnusedFile,
+    UsedFile,
+)
 from lavra.pipeline.stages.pretrain import HeldoutGlance, LossPoint, PretrainResult
 from lavra.report import BarChart, Facts, LineChart, Paragraph, Report, SampleBlock, Section, Table, Tone
 from lavra.tokens import RoundTripReport
@@ -57,6 +64,13 @@ CORPUS = CorpusResult(
     training=SplitSize(documents=1200, bytes=3_000_000),
     heldout=SplitSize(documents=30, bytes=80_000),
     rows=(("read", "1,240 files"), ("kept", "1,230 documents")),
+    split="2.6% of the bytes held out (2.5% was asked for): whole documents",
+    files=CorpusFiles(
+        used=(UsedFile(name="t/book.txt", documents=1200, bytes=3_000_000),),
+        unused=(UnusedFile(name="t/scan.pdf", reason="no text in it", detail="a scan"),),
+        num_used=5,
+        num_unused=1,
+    ),
 )
 TRIAL = RoundTripReport(
     normalizer="",
@@ -219,7 +233,12 @@ def test_text_says_what_is_held_out() -> None:
     section = corpus_section(CORPUS)
     assert section.summary == "3.08 MB of clean text in 1,230 documents; 80 kB of it held out and never trained on."
     assert facts(section) == {"Trained on": "3 MB", "Held out": "80 kB"}
-    assert blocks(section, Table)[0].rows == CORPUS.rows
+    used, unused, account = blocks(section, Table)
+    assert used.rows == (("t/book.txt", 1200, "3 MB"), ("and 4 more", "", ""))  # a long list is cut with a count
+    assert unused.rows == (("t/scan.pdf", "no text in it", "a scan"),)
+    assert account.rows == CORPUS.rows
+    (said,) = blocks(section, Paragraph)
+    assert said.text == f"The split: {CORPUS.split}."
 
 
 def test_a_tokenizer_that_changes_text_is_no_good_news() -> None:
@@ -231,6 +250,18 @@ def test_a_tokenizer_that_changes_text_is_no_good_news() -> None:
     (said,) = tokenizer_section(changed).blocks
     assert said.tone is Tone.NOTE
     assert said.text.startswith("28 of 30 held-out documents come back byte for byte. 30 texts: 28 exact")
+
+
+def test_a_vocabulary_that_shrank_with_the_text_is_said() -> None:
+    said, _ = tokenizer_section(replace(TOKENIZER, vocab_size=512, usual_size=4096)).blocks
+    assert said.text.startswith("There would be 4,096 tokens if there were more text")
+    assert len(tokenizer_section(replace(TOKENIZER, usual_size=4096)).blocks) == 1
+
+
+def test_what_little_text_changed_is_beside_the_plan() -> None:
+    assert blocks(plan_section(PLANNED), Paragraph) == []
+    (said,) = blocks(plan_section(replace(PLANNED, notes=("Rows have 64 tokens.",))), Paragraph)
+    assert said == Paragraph(text="Rows have 64 tokens.", tone=Tone.NOTE)
 
 
 def test_the_plan_counts_rows_of_all_processes_and_parts() -> None:
@@ -369,7 +400,7 @@ def test_the_encoder_names_the_winner_of_each_kind() -> None:
     )
 
 
-@pytest.mark.parametrize("section", [adapt_section, encoder_section])
+@pytest.mark.parametrize("section", [adapt_section, encoder_section, compress_section, evaluate_holes_section])
 def test_a_skipped_stage_says_why(section: Callable[[Any], Section]) -> None:
     assert section(Skipped(why="there is no text")).summary == "Skipped: there is no text."
     slow = section(Skipped(why="there is no time", again=True)).summary

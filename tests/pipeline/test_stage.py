@@ -22,6 +22,7 @@ from lavra.base.card import read_card, write_card
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.events import subscribed
 from lavra.base.workspace import Workspace
+from lavra.pipeline import stage as stage_module
 from lavra.pipeline.results import RESULT_FILE, Skipped
 from lavra.pipeline.sections.timings import timings_section
 from lavra.pipeline.stage import SECTION_FILE, Stage, StageContext, fingerprint, run_stages
@@ -497,3 +498,18 @@ def test_the_example_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     counted = max(len(line) for line in Path(__file__).read_text(encoding="utf-8").splitlines())
     assert results["longest"].result.characters == counted
     assert results["longest"].section.summary == f"It has {counted} characters."
+
+
+def test_a_file_that_vanishes_while_its_folder_is_looked_at_is_left_out(tmp_path, monkeypatch):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    hash_file = stage_module.hash_file
+
+    def remove_then_hash(path):
+        if path.name == "b.txt":
+            path.unlink()
+        return hash_file(path)
+
+    monkeypatch.setattr(stage_module, "hash_file", remove_then_hash)
+    found = fingerprint(tmp_path)
+    assert found == fingerprint(tmp_path)  # now there is one

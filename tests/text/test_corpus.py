@@ -120,11 +120,11 @@ def test_the_folder_holds_what_it_says(source: MemorySource, tmp_path: Path) -> 
 
 
 def test_text_is_stored_as_normalised(tmp_path: Path, make_text: MakeText, make_document: MakeDocument) -> None:
-    texts = [make_text(seed, 100) for seed in range(3)]
+    texts = [make_text(seed, 100) for seed in range(12)]
     given = [make_document(text.replace("\n", "  \r\n"), str(n)) for n, text in enumerate(texts)]
     corpus = build_corpus([MemorySource(name="m", given=given)], tmp_path / "c")
     assert {document.text for document in both(corpus)} == {text + "\n" for text in texts}
-    assert corpus.counts["normalized"]["newlines unified"]["documents"] == 3
+    assert corpus.counts["normalized"]["newlines unified"]["documents"] == 12
 
 
 def test_row_groups_are_bounded(source: MemorySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,8 +187,11 @@ def test_files_of_every_kind_and_a_summary_for_people(tmp_path: Path, make_text:
 def test_one_file_can_be_split(tmp_path: Path, make_text: MakeText) -> None:
     (tmp_path / "novel.txt").write_text("\n\n".join(make_text(seed, 100) for seed in range(50)))
     corpus = build_corpus([tmp_path / "novel.txt"], tmp_path / "c", CorpusConfig(read=ReadConfig(piece_chars=4000)))
-    assert corpus.num_documents("heldout") >= 1
-    assert corpus.num_documents("train") > corpus.num_documents("heldout")
+    assert corpus.counts["split"]["divided"] == 1
+    kept = corpus.num_bytes("heldout") + corpus.num_bytes("train")
+    assert corpus.num_bytes("heldout") == pytest.approx(kept / 10, rel=0.1)  # a twentieth would be very little
+    train = "".join(document.text for document in corpus.documents("train"))
+    assert all(document.text.strip() not in train for document in corpus.documents("heldout"))
 
 
 def test_nothing_is_left_behind_when_it_fails(tmp_path: Path, make_document: MakeDocument) -> None:
@@ -199,11 +202,17 @@ def test_nothing_is_left_behind_when_it_fails(tmp_path: Path, make_document: Mak
 
 
 @pytest.mark.parametrize("copies", [1, 3])
-def test_one_distinct_document_cannot_be_split(
+def test_one_distinct_document_is_divided_and_too_short_a_one_refused(
     tmp_path: Path, make_text: MakeText, make_document: MakeDocument, copies: int
 ) -> None:
     given = [make_document(make_text(1, 100), str(number)) for number in range(copies)]
-    with pytest.raises(InputError, match=r"has 1 document after cleaning.*needs at least 2; give more text"):
+    corpus = build_corpus([MemorySource(name="m", given=given)], tmp_path / "c")
+    assert len(make_text(1, 100)) - 20 <= corpus.num_bytes("train") + corpus.num_bytes("heldout")
+    assert corpus.counts["split"]["divided"] == 1
+    given = [make_document(make_text(1, 20), str(number)) for number in range(copies)]
+    with pytest.raises(
+        InputError, match=r"has 1 document of \d+ bytes after cleaning.*needs at least 2; give more text"
+    ):
         build_corpus([MemorySource(name="m", given=given)], tmp_path / "c")
 
 

@@ -148,3 +148,46 @@ def test_settings_out_of_range(settings: dict[str, float]) -> None:
     name, value = next(iter(settings.items()))
     with pytest.raises(ConfigError, match=f"{name} is {value}"):
         DedupConfig(**settings)  # type: ignore[arg-type]
+
+
+def chain(steps: int, make_text: MakeText) -> list[str]:
+    """Texts of 100 words, each of which has the last 94 words of the one before it: ends that share nothing."""
+    words = make_text(1, 100 + 6 * steps).split()
+    return [" ".join(words[6 * step : 6 * step + 100]) for step in range(steps)]
+
+
+def test_a_chain_of_similar_texts_is_no_cluster(make_text: MakeText) -> None:
+    """Each is compared with its representative: what lies between two of them is dropped, and no more than that."""
+    texts = chain(40, make_text)
+    found = clusters_of(texts)
+    for number, first in enumerate(found.first.tolist()):
+        assert found.first[first] == first  # a representative represents itself
+        assert number == first or jaccard(texts[number], texts[first]) > 0.65
+    kept = set(found.first.tolist())
+    assert 10 <= len(kept) < 40
+    covered = {word for number in kept for word in texts[number].split()}
+    assert len(covered) > 0.95 * len({word for text in texts for word in text.split()})
+    assert (found.linked == 0).all()  # where near-duplicates are kept, the chain must be on one side
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=1, max_size=25))
+def test_what_is_dropped_is_near_a_text_that_is_kept(places: list[tuple[int, int]]) -> None:
+    """Windows on five texts: whatever comes in whatever order, no text is dropped for one that is not like it."""
+    config = DedupConfig()
+    words = [words_of(seed, 250).split() for seed in range(5)]
+    texts = [" ".join(words[owner][4 * place : 4 * place + 100]) for owner, place in places]
+    with tempfile.TemporaryDirectory() as folder:
+        index = DuplicateIndex(Path(folder), config)
+        for text in texts:
+            index.add(text)
+        found = index.clusters()
+        dropped = np.flatnonzero(found.is_near)
+        similarity = index.similarity(dropped, found.first[dropped])
+    assert (similarity >= config.accepted).all()
+    assert (found.first[found.first] == found.first).all()
+    assert (found.linked <= found.first).all()
+    kept = np.flatnonzero(found.first == np.arange(len(texts)))
+    for a in kept:
+        for b in kept[kept < a]:
+            assert jaccard(texts[a], texts[b]) < 0.9  # well over the threshold, a pair is found

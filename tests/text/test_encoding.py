@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import random
+import struct
 import tokenize
 from pathlib import Path
 
@@ -51,7 +54,21 @@ def test_a_few_bad_bytes_in_utf8_are_counted_not_guessed() -> None:
     assert encoding == Encoding(name="utf-8", num_invalid=2)
 
 
-@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", bytes(range(256)) * 4, b"\x7fELF\x02\x01\x01\0"])
+RANDOM = random.Random(0)
+JUNK = {
+    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "every byte": bytes(range(256)) * 4,
+    "elf": b"\x7fELF\x02\x01\x01\0",
+    "counts of two bytes": struct.pack("<9000h", *(RANDOM.randrange(200) for _ in range(9000))),
+    "the same, most significant byte first": struct.pack(">9000h", *(RANDOM.randrange(200) for _ in range(9000))),
+    "a mark and noise": codecs.BOM_UTF16_LE + RANDOM.randbytes(50_000),
+    "high bytes": bytes(RANDOM.randrange(128, 256) for _ in range(9000)),
+    "text, then noise": b"plain text " * 1000 + RANDOM.randbytes(50_000),
+    "text, then nothing": b"plain text " * 1000 + bytes(5000),
+}
+
+
+@pytest.mark.parametrize("data", JUNK.values(), ids=JUNK)
 def test_binary_is_not_text(data: bytes) -> None:
     assert detect(data) is None
 

@@ -10,13 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Document
 from lavra.text.sources import FileSource, ReadConfig, as_source
-from lavra.text.sources.reading import cut
 from lavra.text.tally import Tally
 
 TEXTS = ["one text", "um texto com acentos: ação", 'quotes " and, commas\nand two lines', "日本語 😀"]
@@ -186,11 +183,15 @@ def test_a_long_row_is_cut_not_dropped(tmp_path: Path) -> None:
     assert documents[1].source == "a.jsonl#1.2"
 
 
-@given(st.lists(st.text(st.sampled_from("ab \n\r\t")), max_size=8), st.integers(1, 12))
-def test_pieces_joined_are_the_text(blocks: list[str], piece: int) -> None:
-    pieces = list(cut(blocks, piece))
-    assert "".join(pieces) == "".join(blocks)
-    assert all(0 < len(each) <= piece for each in pieces)
+def test_parts_say_what_they_are_parts_of(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("line of text\n" * 100)
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "line of text\n" * 100}) + '\n{"text": "short"}')
+    config = ReadConfig(piece_chars=500, max_chars=600)
+    parts = read(tmp_path / "a.txt", config)[0]
+    assert [part.meta for part in parts] == [{"part_of": "a.txt", "part": str(n)} for n in range(1, len(parts) + 1)]
+    *rows, short = read(tmp_path / "a.jsonl", config)[0]
+    assert [row.meta for row in rows] == [{"part_of": "a.jsonl#1", "part": str(n)} for n in range(1, len(rows) + 1)]
+    assert short.meta == {}
 
 
 def test_ids_are_stable_and_tell_texts_and_places_apart(tmp_path: Path) -> None:

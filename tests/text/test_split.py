@@ -1,6 +1,8 @@
-"""The split: stable, disjoint, whole clusters."""
+"""The split: a share of the bytes, stable, whole units."""
 
 from __future__ import annotations
+
+import random
 
 import numpy as np
 import pytest
@@ -8,49 +10,61 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.base.errors import InputError
-from lavra.text.dedup import Clusters
-from lavra.text.split import held_out, split_position
+from lavra.text.split import LEAST_BYTES, held_out, heldout_target, split_position
 
 
-def clusters(first: list[int], key: list[int] | None = None) -> Clusters:
-    roots = np.array(first, dtype=np.int64)
-    keys = np.array(key if key is not None else [position * 7919 for position in range(len(first))], dtype=np.uint64)
-    return Clusters(first=roots, first_equal=np.arange(len(first)), key=keys, num_candidates=0, num_joined=0)
+def split(sizes: list[int], *, seed: int, fraction: float, keys: list[int] | None = None) -> list[bool]:
+    keys = [number * 7919 for number in range(len(sizes))] if keys is None else keys
+    found = held_out(np.array(keys, dtype=np.uint64), np.array(sizes, dtype=np.int64), seed=seed, fraction=fraction)
+    return found.tolist()
 
 
-ROOTS = st.lists(st.integers(0, 50), min_size=2, max_size=60).map(
-    lambda raw: [min(value, place) if value < place else place for place, value in enumerate(raw)]
-)
+def taken(sizes: list[int], out: list[bool]) -> int:
+    return sum(size for size, is_out in zip(sizes, out, strict=True) if is_out)
 
 
-def flat(first: list[int]) -> list[int]:
-    """Every document points at the root itself."""
-    out: list[int] = []
-    for place, value in enumerate(first):
-        out.append(place if value == place else out[value])
-    return out
+@given(st.lists(st.integers(1, 10_000), min_size=2, max_size=60), st.integers(0, 2**63 - 1), st.floats(0.01, 0.99))
+def test_both_sides_have_some_and_the_share_is_as_near_as_a_unit_allows(
+    sizes: list[int], seed: int, fraction: float
+) -> None:
+    out = split(sizes, seed=seed, fraction=fraction)
+    assert out == split(sizes, seed=seed, fraction=fraction)
+    assert any(out)
+    assert not all(out)
+    off = abs(taken(sizes, out) - heldout_target(sum(sizes), fraction))
+    assert off <= max(0.05 * heldout_target(sum(sizes), fraction), max(sizes))
 
 
-@given(ROOTS.map(flat), st.integers(0, 2**63 - 1), st.floats(0.01, 0.99))
-def test_clusters_stay_together_and_both_sides_have_some(first: list[int], seed: int, fraction: float) -> None:
-    found = clusters(first)
-    if len(set(first)) < 2:
-        with pytest.raises(InputError, match="needs at least 2"):
-            held_out(found, seed=seed, fraction=fraction)
-        return
-    out = held_out(found, seed=seed, fraction=fraction)
-    assert out.any()
-    assert not out.all()
-    for root in set(first):
-        assert len({bool(side) for side, own in zip(out, first, strict=True) if own == root}) == 1
-    assert np.array_equal(out, held_out(found, seed=seed, fraction=fraction))
+def test_one_unit_cannot_be_divided() -> None:
+    with pytest.raises(InputError, match="needs at least 2"):
+        split([100], seed=0, fraction=0.5)
 
 
-def test_new_documents_move_no_old_one() -> None:
-    keys = list(range(1, 2000))
-    before = held_out(clusters(list(range(1000)), keys[:1000]), seed=1, fraction=0.05)
-    after = held_out(clusters(list(range(1999)), keys), seed=1, fraction=0.05)
-    assert np.array_equal(before, after[:1000])
+@given(st.integers(0, 1000))
+def test_the_share_counts_bytes_not_documents(seed: int) -> None:
+    """A thousand short texts beside a few long ones: the split that counted texts held out one twentieth of nothing."""
+    chooser = random.Random(seed)
+    sizes = [chooser.randrange(100, 300) for _ in range(1000)] + [chooser.randrange(20_000, 60_000) for _ in range(30)]
+    share = taken(sizes, split(sizes, seed=seed, fraction=0.05)) / sum(sizes)
+    assert 0.0475 <= share <= 0.0525
+
+
+def test_little_text_has_a_least_side() -> None:
+    assert heldout_target(1_000_000, 0.05) == 50_000
+    assert heldout_target(100_000, 0.01) == LEAST_BYTES
+    assert heldout_target(100_000, 0.99) == 100_000 - LEAST_BYTES
+    assert heldout_target(10_000, 0.05) == 1000  # a tenth of it is less
+    assert heldout_target(10_000, 0.3) == 3000
+
+
+def test_documents_that_are_added_move_few_others() -> None:
+    chooser = random.Random(1)
+    sizes, keys = [chooser.randrange(200, 9000) for _ in range(1100)], [chooser.randrange(2**63) for _ in range(1100)]
+    before = split(sizes[:1000], seed=1, fraction=0.05, keys=keys[:1000])
+    after = split(sizes, seed=1, fraction=0.05, keys=keys)[:1000]
+    moved = sum(a != b for a, b in zip(before, after, strict=True))
+    # A twentieth of the texts is held out; drawn anew, about twice as many would change sides.
+    assert moved < 0.2 * sum(before)
 
 
 def test_positions_are_uniform_and_independent_between_seeds() -> None:
@@ -60,14 +74,3 @@ def test_positions_are_uniform_and_independent_between_seeds() -> None:
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.01
     assert (first >= 0).all()
     assert (first < 1).all()
-
-
-def test_the_fraction_is_what_was_asked_for() -> None:
-    out = held_out(clusters(list(range(20_000))), seed=3, fraction=0.05)
-    assert 0.045 < out.mean() < 0.055
-
-
-def test_the_larger_side_of_a_tiny_corpus_is_the_asked_one() -> None:
-    for seed in range(50):
-        assert held_out(clusters([0, 1, 2]), seed=seed, fraction=0.001).sum() == 1
-        assert held_out(clusters([0, 1, 2]), seed=seed, fraction=0.999).sum() == 2

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from lavra.pipeline.results import Skipped
+from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.compress import CompressResult
 from lavra.report import Fact, Facts, Section, Table, Tone
 
+_TITLE: Final = "Eight bits"
 
-def compress_section(result: CompressResult) -> Section:
+
+def compress_section(result: CompressResult | Skipped) -> Section:
     """The quality card; a bar that is missed is said in the warning tone."""
+    if isinstance(result, Skipped):
+        return skipped_section(_TITLE, result)
     card = result.quality
     increase = card.comparison.bits_increase
     cost = "" if increase is None else f" for {increase:+.2%} bits per {card.comparison.unit}"
     verdict = "within its bars" if card.holds else f"it misses its bars: {'; '.join(card.misses)}"
     return Section(
-        title="Eight bits",
+        title=_TITLE,
         summary=f"The model's folder in {card.bytes / card.source_bytes:.2f} of its size{cost}: {verdict}.",
         blocks=(
             Facts(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from lavra.pipeline.results import Skipped
+from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.evaluate_holes import OURS, EvaluateHolesFigures, EvaluateHolesResult
 from lavra.report import Bar, BarChart, Fact, Facts, Section
+
+_TITLE: Final = "Evaluation"
 
 
 def nats_fact(figures: EvaluateHolesFigures) -> Fact:
@@ -11,11 +17,13 @@ def nats_fact(figures: EvaluateHolesFigures) -> Fact:
     return Fact(label="Hidden tokens", value=f"{figures.nats:.3f}", unit="nats each")
 
 
-def evaluate_holes_section(result: EvaluateHolesResult) -> Section:
+def evaluate_holes_section(result: EvaluateHolesResult | Skipped) -> Section:
     """The verdict and the comparison it rests on."""
+    if isinstance(result, Skipped):
+        return skipped_section(_TITLE, result)
     bars = tuple(Bar(label=name, value=nats, ours=name == OURS) for name, nats in result.nats_per_hole.items())
     return Section(
-        title="Evaluation",
+        title=_TITLE,
         summary=result.verdict,
         blocks=(
             Facts(items=(Fact(label="Hidden tokens", value=f"{result.num_holes:,}", note="the same for all"),)),

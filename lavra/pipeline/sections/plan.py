@@ -5,7 +5,7 @@ from __future__ import annotations
 from lavra.base.units import format_duration
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stages.planning import WORTH_COMPILING, PlanResult
-from lavra.report import Cell, Fact, Facts, Section, Table
+from lavra.report import Cell, Fact, Facts, Paragraph, Section, Table, Tone
 
 
 def plan_section(result: PlanResult) -> Section:
@@ -19,6 +19,7 @@ def plan_section(result: PlanResult) -> Section:
         ),
         blocks=(
             Facts(items=_facts(plan, plan.train.num_steps * step_tokens)),
+            *(Paragraph(text=sentence, tone=Tone.NOTE) for sentence in result.notes),
             Table(columns=("setting", "value"), rows=_settings(result), caption="Fixed before the first step"),
             Table(
                 columns=("training stage", "share of the budget", "time"),

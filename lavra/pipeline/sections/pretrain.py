@@ -88,6 +88,7 @@ def _glances_table(glances: tuple[HeldoutGlance, ...]) -> tuple[Table, ...]:
         Table(
             columns=("step", *map(_words, names)),
             rows=tuple((one.step, *(round(one.scores[name], 4) for name in names)) for one in glances),
-            caption="A sample of held-out text, during training",
+            caption="A sample of held-out text, during training"
+            + (" (error: the standard error of sampling)" if any("error" in name for name in names) else ""),
         ),
     )

@@ -14,6 +14,7 @@ def tokenizer_section(result: TokenizerResult) -> Section:
         title="Tokenizer",
         summary=f"{result.vocab_size:,} tokens; one carries {result.bytes_per_token:.2f} bytes of held-out text.",
         blocks=(
+            *_smaller(result),
             Paragraph(
                 text=f"{trial.num_exact} of {trial.num_texts} held-out documents come back byte for byte."
                 + ("" if exact else f" {trial}"),
@@ -21,3 +22,12 @@ def tokenizer_section(result: TokenizerResult) -> Section:
             ),
         ),
     )
+
+
+def _smaller(result: TokenizerResult) -> tuple[Paragraph, ...]:
+    if result.vocab_size >= result.usual_size:
+        return ()
+    text = (
+        f"There would be {result.usual_size:,} tokens if there were more text: each needs to be met often to be learnt."
+    )
+    return (Paragraph(text=text, tone=Tone.NOTE),)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from lavra.base.errors import InputError
 from lavra.base.files import read_json, write_json
 from lavra.base.ports import Progress
 from lavra.evaluation.heldout import Baseline, measure_baselines
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.prepare import open_tokens
 from lavra.text import Corpus
@@ -15,24 +17,29 @@ from lavra.text import Corpus
 BASELINES_FILE = "baselines.json"
 
 
-def baselines_stage(progress: Progress) -> Stage[None]:
+def baselines_stage(progress: Progress) -> Stage[Skipped | None]:
     """Measure every compressor and the n-gram model once for a split."""
 
-    def run(context: StageContext) -> None:
+    def run(context: StageContext) -> Skipped | None:
         corpus = Corpus.open(context.parents["corpus"])
         tokens = context.parents["tokens"]
         progress("compress held-out text", 0, None, "gzip, bz2, xz, primed xz, 5-gram")
-        found = measure_baselines(
-            open_tokens(tokens, "train"),
-            open_tokens(tokens, "heldout"),
-            (document.text for document in corpus.documents("train")),
-            (document.text for document in corpus.documents("heldout")),
-        )
+        try:
+            found = measure_baselines(
+                open_tokens(tokens, "train"),
+                open_tokens(tokens, "heldout"),
+                (document.text for document in corpus.documents("train")),
+                (document.text for document in corpus.documents("heldout")),
+            )
+        except InputError as error:
+            return Skipped(why=str(error))
         write_json(context.folder / BASELINES_FILE, [asdict(one) for one in found])
+        return None
 
     return Stage(name="baselines", kind="baselines", folder="runs", version=1, run=run, needs=("corpus", "tokens"))
 
 
 def load_baselines(folder: Path) -> list[Baseline]:
-    """What the stage measured."""
-    return [Baseline(**one) for one in read_json(folder / BASELINES_FILE)]
+    """What the stage measured; nothing where it was skipped."""
+    path = folder / BASELINES_FILE
+    return [Baseline(**one) for one in read_json(path)] if path.exists() else []

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from lavra.base.errors import InputError
 from lavra.base.ports import Progress
 from lavra.compression.card import QualityCard
 from lavra.compression.config import CompressConfig
 from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.texts import Texts
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.text import Corpus
 
@@ -44,10 +46,10 @@ class CompressResult(CompressFigures):
     quality: QualityCard
 
 
-def compress_stage(progress: Progress) -> Stage[CompressResult]:
+def compress_stage(progress: Progress) -> Stage[CompressResult | Skipped]:
     """Make the INT8 model, and measure it on held-out text; a card it misses is kept and said in red."""
 
-    def run(context: StageContext) -> CompressResult:
+    def run(context: StageContext) -> CompressResult | Skipped:
         corpus = Corpus.open(context.parents["corpus"])
         every = max(1, corpus.num_documents("heldout") // _DOCUMENTS)
         heldout = Texts(
@@ -55,7 +57,12 @@ def compress_stage(progress: Progress) -> Stage[CompressResult]:
             lambda: (document.text for document in islice(corpus.documents("heldout"), 0, None, every)),
         )
         config = CompressConfig(to=_TO, allow_miss=True)
-        card = compress_folder(context.parents["pretrain"], context.folder, config, Inputs(heldout=heldout), progress)
+        try:
+            card = compress_folder(
+                context.parents["pretrain"], context.folder, config, Inputs(heldout=heldout), progress
+            )
+        except InputError as error:  # there is too little held-out text to measure on
+            return Skipped(why=str(error))
         return CompressResult(holds=card.holds, bytes=card.bytes, mean_kl=card.comparison.mean_kl, quality=card)
 
     return Stage(

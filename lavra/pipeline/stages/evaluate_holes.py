@@ -6,22 +6,23 @@ on held-out documents (at most `_MAX_BATCHES` batches of it, and the baseline at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.errors import InputError
 from lavra.base.files import write_json
 from lavra.base.ports import Progress
-from lavra.data.batch import IGNORE, Batch
+from lavra.data.pretraining.dataset import TokenDataset
 from lavra.evaluation.bidirectional import BidirectionalConfig, BidirectionalNgram
 from lavra.evaluation.masked_text import Hiding, masked_text, span_text
 from lavra.model import EncoderDecoder, load_checkpoint
-from lavra.pipeline.heldout import fill_holes
-from lavra.pipeline.objective import make_objective
+from lavra.pipeline.heldout import HeldoutHoles
 from lavra.pipeline.plan import Plan
+from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.evaluate import EVALUATION_FILE
 from lavra.pipeline.stages.prepare import open_tokens
@@ -37,14 +38,15 @@ class EvaluateHolesFigures:
 
     Attributes:
         nats_per_hole: nats a hidden token, of the model and of each baseline, by name.
-        gain_over_backoff: share of nats the model saves on the 5-gram with both-side back-off.
+        gain_over_backoff: share of nats the model saves on the 5-gram with both-side back-off; None where there was
+            too little text to count.
         gain_over_combined: the same on its tuned combination.
         num_holes: hidden tokens measured on.
     """
 
     nats_per_hole: Mapping[str, float]
-    gain_over_backoff: float
-    gain_over_combined: float
+    gain_over_backoff: float | None
+    gain_over_combined: float | None
     num_holes: int
 
     @property
@@ -64,30 +66,24 @@ class EvaluateHolesResult(EvaluateHolesFigures):
     verdict: str
 
 
-def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult]:
+def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult | Skipped]:
     """Measure an encoder or encoder-decoder on held-out holes."""
 
-    def run(context: StageContext) -> EvaluateHolesResult:
+    def run(context: StageContext) -> EvaluateHolesResult | Skipped:
         plan, folder = Plan.load(context.parents["plan"]), context.parents["pretrain"]
+        tokenizer, heldout = Tokenizer.load(folder), open_tokens(context.parents["tokens"], "heldout")
         model, config = load_checkpoint(folder)
+        holes = HeldoutHoles.of(heldout, tokenizer, config.kind, plan, _MAX_BATCHES)
+        if holes is None:
+            return Skipped(
+                why=f"the held-out text has {heldout.num_tokens} tokens, too few to hide any; give more text"
+            )
         model.eval()
-        tokenizer = Tokenizer.load(folder)
-        heldout = open_tokens(context.parents["tokens"], "heldout")
-        batches = make_objective(
-            config.kind, heldout, tokenizer, batch_size=plan.batch_size, sequence_length=plan.sequence_length, seed=0
-        ).batches
-        number = min(_MAX_BATCHES, len(batches))
-        spans = isinstance(model, EncoderDecoder)
-        made = [batches.batch(index) for index in range(number)]
-        nll = np.concatenate(fill_holes(model, batches, number, progress))
-        if spans:
-            nll = nll[in_spans(made, tokenizer.sentinel_ids)]
-        text = span_text(made, tokenizer.sentinel_ids) if spans else masked_text(made)
+        nll = holes.score(model, progress)
         progress("count from both sides", 0, None, "5-gram with both-side back-off")
-        settings = BidirectionalConfig(hiding=Hiding.SPANS if spans else Hiding.TOKENS)
-        counted = BidirectionalNgram.train(open_tokens(context.parents["tokens"], "train"), settings).score(text)
-        ours = nll[np.searchsorted(text.places, counted.places)]
-        result = _result(ours, counted.backoff_nll, counted.combined_nll)
+        result = _compare(
+            nll, holes, open_tokens(context.parents["tokens"], "train"), isinstance(model, EncoderDecoder)
+        )
         write_json(context.folder / EVALUATION_FILE, {"nats_per_hole": result.nats, "verdict": result.verdict})
         return result
 
@@ -103,17 +99,24 @@ def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult]:
     )
 
 
-def in_spans(batches: Sequence[Batch], sentinel_ids: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Which labels of span-corruption batches are cut-out text: neither sentinels nor the end of a piece."""
-    found = []
-    for batch in batches:
-        labels = batch.labels.numpy()
-        assert batch.decoder_segments is not None
-        segments = batch.decoder_segments.numpy()
-        last = np.diff(segments, axis=1, append=0) != 0
-        real = labels != IGNORE
-        found.append((~last & ~np.isin(labels, list(sentinel_ids)))[real])
-    return np.concatenate(found)
+def _compare(
+    nll: npt.NDArray[np.float32], holes: HeldoutHoles, train: TokenDataset, spans: bool
+) -> EvaluateHolesResult:
+    """The model beside counts from both sides; alone where there is too little text to count."""
+    text = span_text(holes.made(), holes.sentinel_ids) if spans else masked_text(holes.made())
+    settings = BidirectionalConfig(hiding=Hiding.SPANS if spans else Hiding.TOKENS)
+    try:
+        counted = BidirectionalNgram.train(train, settings).score(text)
+    except InputError as error:
+        mine = float(nll.mean())
+        return EvaluateHolesResult(
+            nats_per_hole={OURS: mine},
+            gain_over_backoff=None,
+            gain_over_combined=None,
+            num_holes=len(nll),
+            verdict=f"A hidden held-out token costs {mine:.3f} nats. There is no baseline beside it: {error}.",
+        )
+    return _result(nll[np.searchsorted(text.places, counted.places)], counted.backoff_nll, counted.combined_nll)
 
 
 def _result(

@@ -8,10 +8,11 @@ again, and nothing about training depends on a clock.
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal, TypeAlias
 
@@ -22,11 +23,13 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
 from lavra.model import num_parameters
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.fit import memory_check, must_pass, time_check
+from lavra.pipeline.fit import memory_check, must_pass, time_check, to_text
 from lavra.pipeline.lessons import Lessons
+from lavra.pipeline.objective import num_rows
 from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stages.prepare import open_tokens
 from lavra.pipeline.training import PretrainRun, lead
 from lavra.runs.budget import LEAST_STEPS, save_every
 from lavra.tokens import Tokenizer
@@ -39,6 +42,9 @@ WORTH_COMPILING: Final = 120.0
 """Seconds of training from which on `compile: auto` compiles: 20 to 45 s of compiling win back a quarter of a step."""
 _TRIAL_STEPS: Final = LEAST_STEPS
 _MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
+_OFTEN: Final = 16  # times the text is read, from which on reading it again teaches next to nothing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,7 @@ class PlanResult(PlanFigures):
         mask_share: share of the tokens hidden in training; None where none are, or as many as BERT hides.
         budget: seconds for all training stages.
         shares: part of the budget of each training stage; those that have nothing to teach are not among them.
+        notes: what little text changed, a sentence each.
     """
 
     plan: Plan
@@ -71,6 +78,7 @@ class PlanResult(PlanFigures):
     mask_share: float | None
     budget: float
     shares: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -85,7 +93,11 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
     def run(context: StageContext) -> PlanResult:
         given = Lessons.open(context.parents["instructions"]).shares(config.kind)
         plan = draft(config, config.budget * given["pretrain"], device, crew.size)
+        plan, notes = to_text(plan, config, _rows_of(config, context))
         plan = _fix_steps(plan, config, context, progress, crew)
+        notes += _often_read(plan, open_tokens(context.parents["tokens"], "train").num_tokens, crew.size)
+        for sentence in notes:
+            log.warning(sentence)
         plan.save(context.folder)
         return PlanResult(
             parameters=plan.num_parameters,
@@ -95,6 +107,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
             mask_share=config.noise.mask_share,
             budget=config.budget,
             shares=given,
+            notes=notes,
         )
 
     return Stage(
@@ -110,6 +123,25 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
         result=PlanResult,
         figures=PlanFigures,
     )
+
+
+def _rows_of(config: UpConfig, context: StageContext) -> Callable[[int], int]:
+    """Tokens in a row -> rows that the training text fills."""
+    dataset, tokenizer = open_tokens(context.parents["tokens"], "train"), Tokenizer.load(context.parents["tokenizer"])
+
+    def rows(length: int) -> int:
+        return num_rows(config.kind, dataset, tokenizer, sequence_length=length, noise=config.noise)
+
+    return rows
+
+
+def _often_read(plan: Plan, num_tokens: int, num_processes: int) -> tuple[str, ...]:
+    """Whether the text is read so often that more of it would teach more (Muennighoff et al. 2023, section 5)."""
+    step = plan.batch_size * plan.sequence_length * plan.train.accumulation * num_processes
+    times = plan.train.num_steps * step / num_tokens
+    if times <= _OFTEN:
+        return ()
+    return (f"The text is read {times:,.0f} times; over some {_OFTEN} times, more text teaches more than more time.",)
 
 
 def draft(config: UpConfig, seconds: float, device: torch.device, num_processes: int = 1) -> Plan:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from lavra.base.config import to_mapping
+from lavra.base.errors import InputError
 from lavra.base.ports import Progress
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
 from lavra.model.families import family
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import AnyStage, Stage, StageContext
-from lavra.text import Corpus, CorpusConfig, SplitName, build_corpus
+from lavra.text import Corpus, CorpusConfig, SplitName, build_corpus, split_sentence
 from lavra.tokens import RoundTripReport, Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
 
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "heldout")
+LEAST_BYTES: Final = 1024  # of text; less fills no row, and holds nothing out
 _NUM_TRIED = 100  # held-out documents taken through the tokenizer and back
+_NAMED_FILES: Final = 12
+_BYTES_AN_ENTRY: Final = 64  # of text, for each entry of the vocabulary
+_ROOM: Final = 256  # entries beside those every tokenizer of a kind has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,53 @@ class SplitSize:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UsedFile:
+    """A file whose text is in the corpus.
+
+    Attributes:
+        name: in reports.
+        documents: of it, in the corpus.
+        bytes: of these.
+    """
+
+    name: str
+    documents: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnusedFile:
+    """A file or folder that was not read, or not to its end.
+
+    Attributes:
+        name: in reports.
+        reason: why.
+        detail: particulars and what to do; often nothing.
+    """
+
+    name: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusFiles:
+    """What was used and what not, a few of each by name.
+
+    Attributes:
+        used: the largest ones.
+        unused: some.
+        num_used: all of them.
+        num_unused: all of them.
+    """
+
+    used: tuple[UsedFile, ...]
+    unused: tuple[UnusedFile, ...]
+    num_used: int
+    num_unused: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CorpusResult:
     """What became of the text.
 
@@ -41,11 +93,15 @@ class CorpusResult:
         training: to learn from.
         heldout: to measure on.
         rows: what happened to the text, label and value, in the order things happened.
+        split: how the two sides came about, as a clause.
+        files: what was used and what not.
     """
 
     training: SplitSize
     heldout: SplitSize
     rows: tuple[tuple[str, str], ...]
+    split: str
+    files: CorpusFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +126,12 @@ class TokenizerResult(TokenizerFigures):
     Attributes:
         vocab_size: its entries.
         trial: held-out documents taken through it and back.
+        usual_size: entries it has where the text is large enough.
     """
 
     vocab_size: int
     trial: RoundTripReport
+    usual_size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,18 +157,52 @@ def corpus_stage(config: UpConfig, progress: Progress) -> Stage[CorpusResult]:
         training, heldout = (
             SplitSize(documents=corpus.num_documents(split), bytes=corpus.num_bytes(split)) for split in SPLITS
         )
-        return CorpusResult(training=training, heldout=heldout, rows=tuple(corpus.summary_rows()))
+        _refuse_too_little(corpus, training.bytes + heldout.bytes)
+        return CorpusResult(
+            training=training,
+            heldout=heldout,
+            rows=tuple(corpus.summary_rows()),
+            split=split_sentence(corpus.counts["split"]),
+            files=_files(corpus),
+        )
 
     return Stage(
         name="corpus",
         kind="corpus",
         folder="corpora",
-        version=1,
+        version=2,
         run=run,
         config=to_mapping(settings),
         inputs={"text": source.fingerprint()},
         result=CorpusResult,
     )
+
+
+def _files(corpus: Corpus) -> CorpusFiles:
+    """A few files by name."""
+    unused, num_unused = list[UnusedFile](), 0
+    for row in corpus.skipped():
+        num_unused += 1
+        if len(unused) < _NAMED_FILES:
+            unused.append(UnusedFile(name=row["source"], reason=row["reason"], detail=row["detail"]))
+    return CorpusFiles(used=(), unused=tuple(unused), num_used=corpus.counts["files"]["read"], num_unused=num_unused)
+
+
+def _refuse_too_little(corpus: Corpus, num_bytes: int) -> None:
+    if num_bytes >= LEAST_BYTES:
+        return
+    reasons = corpus.counts["dropped"].items()
+    dropped = "".join(f"; {reason}: {found['bytes']:,} bytes dropped" for reason, found in reasons)
+    raise InputError(
+        f"the text has {num_bytes:,} bytes after cleaning, of {corpus.counts['bytes']['read']:,} that were read"
+        f"{dropped}; a model needs {LEAST_BYTES:,} or more: give more text with --text"
+    )
+
+
+def fitting_vocabulary(most: int, num_bytes: int, least: int) -> int:
+    """Entries that a text of this size gives enough occurrences to learn them: a power of two, within bounds."""
+    fitting = 1 << max(0, (num_bytes // _BYTES_AN_ENTRY).bit_length() - 1)
+    return max(min(most, fitting), min(most, least))
 
 
 def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage[TokenizerResult]:
@@ -120,15 +212,18 @@ def tokenizer_stage(config: UpConfig, progress: Progress) -> Stage[TokenizerResu
 
     def run(context: StageContext) -> TokenizerResult:
         corpus = Corpus.open(context.parents["corpus"])
-        tokenizer = train_tokenizer(_texts(corpus, progress), settings)
+        size = settings.vocab_size
+        if config.vocab_size is None:
+            size = fitting_vocabulary(size, corpus.num_bytes("train"), settings.min_vocab_size + _ROOM)
+        tokenizer = train_tokenizer(_texts(corpus, progress), replace(settings, vocab_size=size))
         tokenizer.save(context.folder)
-        return try_out(tokenizer, corpus)
+        return replace(try_out(tokenizer, corpus), usual_size=settings.vocab_size)
 
     return Stage(
         name="tokenizer",
         kind="tokenizer",
         folder="tokenizers",
-        version=1,
+        version=2,
         run=run,
         needs=("corpus",),
         config=to_mapping(settings),

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from lavra.base.errors import ConfigError
 from lavra.base.types import Document
+from lavra.text.cutting import PART, PART_OF, CutConfig, cut
 from lavra.text.encoding import HEAD_BYTES, REPLACED, Opener, detect_encoding, valid_unicode
 from lavra.text.sources.compressed import Compression, open_compressed
 from lavra.text.tally import Tally
 
 READ_CHARS = 1 << 20
-_BLANK_LINES = re.compile(r"(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)+")
-_NEWLINE = re.compile(r"\r\n?|\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +31,8 @@ class ReadConfig:
 
     Attributes:
         text_field: the field of jsonl, or the column of csv and parquet, that holds the text.
-        piece_chars: prose files longer than this are cut, at blank lines where there are some, into documents of
-            about this many characters.  Small pieces let the held-out split of one big file be representative.
+        piece_chars: prose files longer than this are read in parts of about this many characters, cut at headings or
+            blank lines where there are some.
         max_chars: code files, pages and rows stay whole up to this many characters; longer ones are cut like prose.
         page_documents: make each page of a PDF a document of its own, as retrieval needs them.  Otherwise pages run
             on, and a document's source says from which to which it goes.
@@ -121,7 +120,7 @@ def decode(data: bytes, tally: Tally, declared: str | None = None) -> str:
 def _encoding_of(open_file: Opener, tally: Tally, declared: str | None) -> str:
     encoding = detect_encoding(open_file, declared)
     if encoding is None:
-        raise UnreadableError("binary")
+        raise UnreadableError("binary", "or text in an encoding of its own: save it as UTF-8")
     tally.encodings[encoding.name] += 1
     tally.encoding_troubles.update(encoding.troubles)
     if encoding.num_invalid:
@@ -141,39 +140,29 @@ def whole_or_pieces(stream: TextIO, *, whole: int, piece: int) -> Iterator[str]:
         while block := stream.read(READ_CHARS):
             yield block
 
-    yield from cut(blocks(), piece)
+    yield from (section.text for section in cut(blocks(), CutConfig(size=piece)))
 
 
-def cut(blocks: Iterable[str], piece: int) -> Iterator[str]:
-    """The blocks' text in pieces of at most `piece` characters; joined, they are the text again."""
-    rest = ""
-    for block in blocks:
-        rest += block
-        start = 0
-        while len(rest) - start > piece:
-            end = _cut_point(rest, start, start + piece)
-            yield rest[start:end]
-            start = end
-        rest = rest[start:]
-    if rest:
-        yield rest
+def make_document(
+    file: File,
+    text: str,
+    row: str,
+    tally: Tally,
+    meta: Mapping[str, str] | None = None,
+    part: int | None = None,
+) -> Document:
+    """A document with a stable id: it depends on where the text is and what it says.
 
-
-def _cut_point(text: str, start: int, end: int) -> int:
-    """After the last blank line in the second half of the window, else after its last newline, else its end."""
-    middle = (start + end) // 2
-    for pattern in (_BLANK_LINES, _NEWLINE):
-        last = None
-        for last in pattern.finditer(text, middle, end):  # noqa: B007  the last match is what we want
-            pass
-        if last is not None:
-            return last.end()
-    return end
-
-
-def make_document(file: File, text: str, part: str, tally: Tally, meta: Mapping[str, str] | None = None) -> Document:
-    """A document with a stable id: it depends on where the text is and what it says."""
-    source = f"{file.source}#{part}" if part else file.source
+    Args:
+        file: it is in.
+        text: of the document.
+        row: its place in the file; "" where it is the file.
+        tally: counts it.
+        meta: what else is known of it.
+        part: its number, where the file or row is longer than one document may be.
+    """
+    whole = f"{file.source}#{row}" if row else file.source
+    source = whole if part is None else f"{whole}{'.' if row else '#'}{part}"
     try:
         encoded = text.encode()
     except UnicodeEncodeError:
@@ -183,14 +172,18 @@ def make_document(file: File, text: str, part: str, tally: Tally, meta: Mapping[
     tally.documents_read += 1
     tally.bytes_read += len(encoded)
     identity = hashlib.sha256(source.encode("utf-8", "surrogateescape") + b"\0" + encoded).hexdigest()[:16]
-    name = source.encode("utf-8", "replace").decode()
-    return Document(id=identity, text=text, source=name, kind=file.kind, meta=meta or {})
+    meta = dict(meta or {}) if part is None else {**(meta or {}), PART_OF: _printable(whole), PART: str(part)}
+    return Document(id=identity, text=text, source=_printable(source), kind=file.kind, meta=meta)
+
+
+def _printable(source: str) -> str:
+    return source.encode("utf-8", "replace").decode()
 
 
 def documents_of(
     file: File, texts: Iterator[str], row: str, tally: Tally, meta: Mapping[str, str] | None = None
 ) -> Iterator[Document]:
-    """One document a text; when there are several, their sources are numbered from 1."""
+    """One document a text; when there are several, they are numbered parts of one."""
     first = next(texts, None)
     if first is None:
         return
@@ -199,24 +192,26 @@ def documents_of(
         yield make_document(file, first, row, tally, meta)
         return
     tally.documents_cut += 1
-    prefix = f"{row}." if row else ""
-    yield make_document(file, first, f"{prefix}1", tally, meta)
-    yield make_document(file, second, f"{prefix}2", tally, meta)
-    for number, text in enumerate(texts, start=3):
-        yield make_document(file, text, f"{prefix}{number}", tally, meta)
+    for number, text in enumerate(chain((first, second), texts), start=1):
+        yield make_document(file, text, row, tally, meta, part=number)
 
 
 def text_documents(
     file: File, text: str, row: str, config: ReadConfig, tally: Tally, meta: Mapping[str, str] | None = None
 ) -> Iterator[Document]:
     """The document of a row or page, or several when it is longer than `max_chars`."""
-    texts = iter([text]) if len(text) <= config.max_chars else cut([text], config.piece_chars)
-    yield from documents_of(file, texts, row, tally, meta)
+    yield from documents_of(file, _parts(text, config.max_chars, config.piece_chars), row, tally, meta)
 
 
 def prose_documents(
     file: File, text: str, row: str, config: ReadConfig, tally: Tally, meta: Mapping[str, str] | None = None
 ) -> Iterator[Document]:
     """The document of a chapter or paper, or several when it is longer than `piece_chars`."""
-    texts = iter([text]) if len(text) <= config.piece_chars else cut([text], config.piece_chars)
-    yield from documents_of(file, texts, row, tally, meta)
+    yield from documents_of(file, _parts(text, config.piece_chars, config.piece_chars), row, tally, meta)
+
+
+def _parts(text: str, longest: int, size: int) -> Iterator[str]:
+    """The text, or sections of about so many characters where it is over the longest there may be."""
+    if len(text) <= longest:
+        return iter([text])
+    return (section.text for section in cut([text], CutConfig(size=size)))

@@ -1,0 +1,179 @@
+"""Documents as the corpus divides them: whole where there are enough, in sections where one is too long.
+
+A document that is longer than the whole held-out side would leave it empty or take it over, so it is cut, and its
+sections are divided between the sides.  Where a long document is compared with others (or with itself: a book that is
+on a line thirty times), its sections are compared.  What lies side by side in a document and goes to the same side is
+one text again in the corpus.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.types import Document
+from lavra.text.cutting import PART, PART_OF, CutAt, CutConfig, Measure, cut
+from lavra.text.dedup import Clusters, join
+from lavra.text.shingles import I64
+from lavra.text.split import held_out, heldout_target
+
+_LEAST_SECTION, _MOST_SECTION = 256, 4096  # bytes: some 60 and 1,000 tokens
+_LONG_PROSE, _LONG_CODE = 65_536, 1 << 20  # longer ones are cut however much text there is
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionSizes:
+    """What is cut, and how finely; all sizes in bytes.
+
+    Attributes:
+        share: what the held-out side is to have, rounded up to a power of two so that a little more text changes
+            nothing; a longer document is divided between the sides.
+    """
+
+    share: int
+
+    @classmethod
+    def of(cls, num_bytes: int, fraction: float) -> SectionSizes:
+        """For this much text."""
+        return cls(share=min(_LONG_CODE, 1 << math.ceil(math.log2(max(1.0, heldout_target(num_bytes, fraction))))))
+
+    @property
+    def section(self) -> int:
+        """The most a section has."""
+        return min(_MOST_SECTION, max(_LEAST_SECTION, self.share // 8))
+
+    @property
+    def unit(self) -> int:
+        """About what sections side by side have together that go to one side."""
+        return max(self.section, self.share // 32)
+
+    def cut_alike(self, other: SectionSizes) -> bool:
+        """Whether documents are cut in the same places, however their sections are divided then."""
+        return self.section == other.section and all(
+            self.longest(kind) == other.longest(kind) for kind in ("text", "code")
+        )
+
+    def longest(self, kind: str) -> int:
+        """The most a document of a kind has that is not cut."""
+        return min(self.share, _LONG_CODE if kind == "code" else _LONG_PROSE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A document as its author made it, in the sections that are compared.
+
+    Attributes:
+        id: of the document, or of the first of the parts that a reader cut it into.
+        source: where it is.
+        kind: as of its documents.
+        is_cut: whether it is in sections.
+        sections: its text in order; one where it is not cut.
+    """
+
+    id: str
+    source: str
+    kind: str
+    is_cut: bool
+    sections: Iterator[str]
+
+
+def works(documents: Iterable[Document], sizes: SectionSizes) -> Iterator[Work]:
+    """The works that documents are or are parts of; use the sections of one up before asking for the next."""
+    for _, group in groupby(_numbered(documents), key=lambda pair: pair[0]):
+        parts = (document for _, document in group)
+        first = next(parts)
+        texts = chain([first.text], (part.text for part in parts))
+        is_cut = PART_OF in first.meta or len(first.text.encode()) > sizes.longest(first.kind)
+        at = CutAt.STRUCTURE if first.kind == "code" else CutAt.WORDS
+        config = CutConfig(size=sizes.section, measure=Measure.BYTES, at=at)
+        yield Work(
+            id=first.id,
+            source=first.meta.get(PART_OF, first.source),
+            kind=first.kind,
+            is_cut=is_cut,
+            sections=(section.text for section in cut(texts, config)) if is_cut else texts,
+        )
+
+
+def _numbered(documents: Iterable[Document]) -> Iterator[tuple[int, Document]]:
+    """Each document with the number of its run of parts: one that follows the one before it continues its work."""
+    run, expected = 0, ("", "")
+    for document in documents:
+        part_of, part = document.meta.get(PART_OF, ""), document.meta.get(PART, "")
+        if not part_of or (part_of, part) != expected:
+            run += 1
+        expected = (part_of, str(int(part) + 1)) if part_of else ("", "")
+        yield run, document
+
+
+class Units:
+    """What goes to a side as a whole: a document, some sections of a long one, and all that is similar to either."""
+
+    def __init__(self) -> None:
+        self._bytes, self._work, self._place = array("q"), array("q"), array("q")
+        self._num_works = 0
+
+    def add(self, sections: Iterable[int]) -> int:
+        """The next work, by the bytes of its sections; returns all its bytes."""
+        total = 0
+        for place, size in enumerate(sections):
+            total += size
+            self._bytes.append(size)
+            self._work.append(self._num_works)
+            self._place.append(place)
+        self._num_works += 1
+        return total
+
+    @property
+    def bytes(self) -> I64:
+        """(N,) bytes of every section."""
+        return np.array(self._bytes, dtype=np.int64)
+
+    def units(self, sizes: SectionSizes) -> I64:
+        """(N,) the number of each section's unit: its work, or the sections beside it where the work is divided."""
+        work, place = np.array(self._work, dtype=np.int64), np.array(self._place, dtype=np.int64)
+        total = np.bincount(work, weights=self.bytes, minlength=self._num_works)[work]
+        together = max(1, sizes.unit // sizes.section)
+        block = np.where(total > sizes.share, place // together, 0)
+        begins = np.ones(len(work), dtype=np.int64)
+        begins[1:] = (work[1:] != work[:-1]) | (block[1:] != block[:-1])
+        return np.asarray(np.cumsum(begins) - 1)
+
+    def sides(
+        self,
+        sizes: SectionSizes,
+        clusters: Clusters,
+        removed: npt.NDArray[np.bool_],
+        *,
+        seed: int,
+        fraction: float,
+    ) -> npt.NDArray[np.bool_]:
+        """(N,) whether a section is held out; of those that are removed it says nothing.
+
+        Args:
+            sizes: for the text that is left.
+            clusters: of the sections.
+            removed: (N,) whether a section is left out as a duplicate.
+            seed: of the split.
+            fraction: of the bytes that are left.
+
+        Raises:
+            InputError: fewer than two units are left.
+        """
+        left = np.flatnonzero(~removed)
+        unit = self.units(sizes)
+        root = np.arange(len(unit))
+        if (clusters.first[left] != left).any():  # near-duplicates are kept
+            join(root, unit[left], unit[clusters.linked[left]])
+        _, begins, unit_left = np.unique(root[unit[left]], return_index=True, return_inverse=True)
+        num_bytes = np.bincount(unit_left, weights=self.bytes[left]).astype(np.int64)
+        out = held_out(clusters.key[left[begins]], num_bytes, seed=seed, fraction=fraction)
+        sides = np.zeros(len(unit), dtype=bool)
+        sides[left] = out[unit_left]
+        return sides
