@@ -11,6 +11,7 @@ held-out text (`HeldoutSample`), or the first batches of that epoch.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -89,6 +90,16 @@ class HeldoutEstimate:
 
     bits_per_byte: float
     error: float
+
+
+def affordable_tokens(model: Decoder, dataset: TokenDataset, seconds: float) -> int:
+    """Tokens that the model scores in so many seconds, by the time that a first window takes."""
+    window = window_of(model)
+    ids = torch.from_numpy(dataset.tokens[: window + 1].astype(np.int64))
+    began = time.perf_counter()
+    score_sequences(model, [ids], window=window, stride=window // 2)
+    spent = max(time.perf_counter() - began, 1e-6)
+    return int(seconds / spent * len(ids) / 2)  # the windows overlap by half
 
 
 class HeldoutSample:

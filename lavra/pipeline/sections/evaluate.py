@@ -20,6 +20,7 @@ def evaluate_section(result: EvaluateResult) -> Section:
         blocks=(
             Facts(items=_facts(result)),
             *(Paragraph(text=warning, tone=Tone.WARNING) for warning in result.heldout.warnings),
+            *((Paragraph(text=_SAMPLED.format(result.error), tone=Tone.NOTE),) if result.error else ()),
             BarChart(
                 title="Bits per byte of held-out text, fewer is better", bars=_bars(result), x_label="bits per byte"
             ),
@@ -28,6 +29,12 @@ def evaluate_section(result: EvaluateResult) -> Section:
             *(_sample(one) for one in result.completions),
         ),
     )
+
+
+_SAMPLED = (
+    "Scoring all held-out text would take longer than the run: its bits per byte are estimated from stretches all over "
+    "it, with a standard error of {:.3f}."
+)
 
 
 def _facts(result: EvaluateResult) -> tuple[Fact, ...]:

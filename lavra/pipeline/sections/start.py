@@ -19,6 +19,7 @@ def start_plan_section(result: StartPlanResult) -> Section:
         blocks=(
             Facts(items=_facts(result)),
             Paragraph(text=f"Memory: {result.why}."),
+            *(Paragraph(text=note, tone=Tone.NOTE) for note in result.notes),
             Table(columns=("setting", "value"), rows=_settings(result), caption="Fixed before the first step"),
         ),
     )
@@ -26,9 +27,6 @@ def start_plan_section(result: StartPlanResult) -> Section:
 
 def continue_section(result: ContinueResult) -> Section:
     """Held-out text before and after, and the curves between."""
-    name = result.score.replace("_", " ")
-    better = result.after < result.before
-    looks = [(0, result.before), *((one.step, one.scores[result.score]) for one in result.glances)]
     loss = Series(
         name="training loss",
         x=tuple(point.tokens / 1e3 for point in result.curve),
@@ -37,33 +35,60 @@ def continue_section(result: ContinueResult) -> Section:
     )
     return Section(
         title="Training goes on",
-        summary=(
-            f"A sample of held-out text costs {result.after:.3f} {name}; with the model as it was, {result.before:.3f}."
-            + ("" if better else " The training did not help.")
-        ),
+        summary=_summary(result),
         blocks=(
-            Facts(
-                items=(
-                    Fact(label="Before", value=f"{result.before:.3f}", unit=name, note=result.model),
-                    Fact(label="After", value=f"{result.after:.3f}", unit=name),
-                    Fact(label="Speed", value=f"{result.tokens / result.seconds_of_steps:,.0f}", unit="tokens/s"),
-                )
-            ),
-            *(() if better else (Paragraph(text=_NO_BETTER, tone=Tone.WARNING),)),
+            Facts(items=_outcome(result)),
+            *(() if _is_better(result) else (Paragraph(text=_NO_BETTER, tone=Tone.WARNING),)),
             LineChart(title="Training loss", series=(loss,), x_label="thousand tokens", y_label="nats per token"),
-            Table(
-                columns=("step", name),
-                rows=tuple((step, round(value, 4)) for step, value in looks),
-                caption=f"{result.watched:,} tokens of held-out text, before, during and after training",
-            ),
+            *_looks_table(result),
         ),
         seconds=result.seconds_of_steps,
     )
 
 
+def _is_better(result: ContinueResult) -> bool:
+    return result.before is not None and result.after is not None and result.after < result.before
+
+
+def _name(result: ContinueResult) -> str:
+    return result.score.replace("_", " ")
+
+
+def _summary(result: ContinueResult) -> str:
+    if result.before is None or result.after is None:
+        return "The held-out text is too short to measure on, so nobody knows whether the training helped."
+    cost = f"A sample of held-out text costs {result.after:.3f} {_name(result)}; with the model as it was"
+    end = "" if _is_better(result) else " The training did not help."
+    return f"{cost}, {result.before:.3f}.{end}"
+
+
+def _outcome(result: ContinueResult) -> tuple[Fact, ...]:
+    speed = Fact(label="Speed", value=f"{result.tokens / result.seconds_of_steps:,.0f}", unit="tokens/s")
+    if result.before is None or result.after is None:
+        return (speed,)
+    return (
+        Fact(label="Before", value=f"{result.before:.3f}", unit=_name(result), note=result.model),
+        Fact(label="After", value=f"{result.after:.3f}", unit=_name(result)),
+        speed,
+    )
+
+
+def _looks_table(result: ContinueResult) -> tuple[Table, ...]:
+    if result.before is None:
+        return ()
+    looks = [(0, result.before), *((one.step, one.scores[result.score]) for one in result.glances)]
+    return (
+        Table(
+            columns=("step", _name(result)),
+            rows=tuple((step, round(value, 4)) for step, value in looks),
+            caption=f"{result.watched:,} tokens of held-out text, before, during and after training",
+        ),
+    )
+
+
 _NO_BETTER = (
-    "The saved model is no better on held-out text than the one it began as: give more time or text, or a lower "
-    "learning rate, and go on using the model as it was."
+    "On held-out text the saved model is not measured as better than the one it began as: give more time or text, or a "
+    "lower learning rate, and go on using the model as it was."
 )
 
 

@@ -93,7 +93,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
     def run(context: StageContext) -> PlanResult:
         given = Lessons.open(context.parents["instructions"]).shares(config.kind)
         plan = draft(config, config.budget * given["pretrain"], device, crew.size)
-        plan, notes = to_text(plan, config, _rows_of(config, context))
+        plan, notes = to_text(plan, config, rows_of(config, context))
         plan = _fix_steps(plan, config, context, progress, crew)
         notes += _often_read(plan, open_tokens(context.parents["tokens"], "train").num_tokens, crew.size)
         for sentence in notes:
@@ -125,7 +125,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
     )
 
 
-def _rows_of(config: UpConfig, context: StageContext) -> Callable[[int], int]:
+def rows_of(config: UpConfig, context: StageContext) -> Callable[[int], int]:
     """Tokens in a row -> rows that the training text fills."""
     dataset, tokenizer = open_tokens(context.parents["tokens"], "train"), Tokenizer.load(context.parents["tokenizer"])
 

@@ -18,13 +18,14 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
 from lavra.base.units import format_duration, format_size
 from lavra.model import Model, num_parameters
+from lavra.pipeline.fit import to_text
 from lavra.pipeline.lessons import Lessons
-from lavra.pipeline.noise import Noise
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan, round_up
 from lavra.pipeline.results import read_result
 from lavra.pipeline.settings import SHARES, StartMethod, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.stages.planning import rows_of
 from lavra.pipeline.stages.prepare import TokenizerFigures, TokenizerResult, open_tokens, try_out
 from lavra.pipeline.stages.pretrain import HeldoutGlance, LossPoint, PretrainFigures, curve_of, glances_of
 from lavra.pipeline.start import Start, start_method, whole_again
@@ -79,6 +80,7 @@ class StartPlanResult(StartPlanFigures):
         watched: held-out tokens looked at before, during and after.
         budget: seconds for all training stages.
         shares: part of the budget of each training stage; those that have nothing to teach are not among them.
+        notes: what little text changed, a sentence each.
     """
 
     plan: Plan
@@ -87,6 +89,7 @@ class StartPlanResult(StartPlanFigures):
     watched: int
     budget: float
     shares: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +97,14 @@ class ContinueFigures(PretrainFigures):
     """What the card says of the training.
 
     Attributes:
-        before: score on a sample of held-out text, of the model as it was.
+        before: score on a sample of held-out text, of the model as it was; None where there is too little of it.
         after: the same of the model that is saved.
         score: what is scored, such as `bits_per_byte`; less is better.
         method: what was trained, `full` or `lora`.
     """
 
-    before: float
-    after: float
+    before: float | None
+    after: float | None
     score: str
     method: str
 
@@ -174,6 +177,7 @@ class _Planning:
         self.config, self.start, self.context, self.progress = config, start, context, progress
         self.shares = Lessons.open(context.parents["instructions"]).shares(config.kind)
         self.seconds = config.budget * self.shares["pretrain"]
+        self.notes: tuple[str, ...] = ()
 
     def result(self) -> StartPlanResult:
         """Choose the method by memory, time a few steps of it, and count how many fit."""
@@ -202,6 +206,7 @@ class _Planning:
             watched=_watched(plan, self.seconds),
             budget=self.config.budget,
             shares=self.shares,
+            notes=self.notes,
         )
 
     def _choose(self) -> tuple[Model, Plan, StartMethod, str]:
@@ -211,7 +216,8 @@ class _Planning:
             wanted = (self.config.start_method,)
         refused = ""
         for method in wanted:
-            model, plan = self.start.open(method, self.config.seed), self._draft(method)
+            model = self.start.open(method, self.config.seed)
+            plan, self.notes = to_text(self._draft(method), self.config, rows_of(self.config, self.context))
             estimate = module_memory(model, objective_of(plan, self.config, self.context), plan.train)
             needed, available = estimate.total - estimate.weights, available_memory()  # the weights are there already
             said = f"{format_size(needed)} beside the weights, of {format_size(available)} available"
@@ -293,14 +299,10 @@ def _go_on(
     plan, method = planned.plan, start_method(planned.method)
     model = start.open(method, config.seed)
     refuse_other_start(context.scratch, model)
-    look = watch(
-        model,
-        open_tokens(context.parents["tokens"], "heldout"),
-        objective_of(plan, config, context, split="heldout").batches,
-        planned.watched,
-    )
+    tokenizer = Tokenizer.load(context.parents["tokenizer"])
+    look = watch(model, open_tokens(context.parents["tokens"], "heldout"), tokenizer, plan, planned.watched)
     progress("score before", 0, None)
-    ((score, before),) = look().items()
+    score, before = next(iter(look().items())) if look else ("", None)
     metrics = context.scratch / METRICS_FILE
     done = train(
         model,
@@ -312,14 +314,14 @@ def _go_on(
     )
     model.eval()
     save_model(whole_again(model, method), context.folder)
-    Tokenizer.load(context.parents["tokenizer"]).save(context.folder)
+    tokenizer.save(context.folder)
     rows = read_metrics(metrics)
     return ContinueResult(
         steps=done.steps,
         tokens=done.tokens,
         compile_seconds=done.compile_seconds,
         before=before,
-        after=done.evaluation[score],
+        after=done.evaluation.get(score),
         score=score,
         method=method,
         model=start.name,
@@ -330,15 +332,15 @@ def _go_on(
     )
 
 
-def objective_of(plan: Plan, config: UpConfig, context: StageContext, split: str = "train") -> Objective:
-    """What is learnt from the training text; held-out text is noised as evaluation does."""
+def objective_of(plan: Plan, config: UpConfig, context: StageContext) -> Objective:
+    """What is learnt from the training text."""
     tokenizer = Tokenizer.load(context.parents["tokenizer"])
     return make_objective(
         config.kind,
-        open_tokens(context.parents["tokens"], split),
+        open_tokens(context.parents["tokens"], "train"),
         tokenizer,
         batch_size=plan.batch_size,
         sequence_length=plan.sequence_length,
-        seed=plan.seed if split == "train" else 0,
-        noise=config.noise if split == "train" else Noise(whole_words=config.whole_words),
+        seed=plan.seed,
+        noise=config.noise,
     )
