@@ -73,12 +73,14 @@ def _is_quoted(lines: Sequence[str], start: int, head: str) -> bool:
         return False
     width = len(names)
     as_text = sum(len(line.split("\t")) != width for line in lines[start:] if line.strip())
+    needed, idle = _quoted_cells("".join(lines[start:]))
+    if as_text + needed <= idle:
+        return False  # as in GLUE: nothing speaks for it
     enclosed = Dialect(delimiter="\t", quoted=True)
     broken = sum(
-        isinstance(one, Damage) or len(one.cells) != width
+        one.last - one.first + 1 if isinstance(one, Damage) else len(one.cells) != width
         for one in read_records(lines, enclosed, start=start, width=width)
     )
-    needed, idle = _quoted_cells("".join(lines[start:]))
     return as_text + needed > broken + idle
 
 

@@ -183,8 +183,7 @@ def _damage(lines: Sequence[str], first: int, stop: int, error: str, shape: _Sha
     if opened > first and shape.dialect.plain_width(lines[first]) >= shape.width and shape.is_record(lines, first + 1):
         opened = first  # a mark too many there turned those behind it around
     if last == opened:
-        while stop < len(lines) and '"' in lines[stop] and not shape.is_record(lines, stop):
-            stop += 1  # the rest of the damaged cell
+        stop = _rest(lines, first, stop, shape)
         lines_told = f"lines {first + 1} to {stop} are no row" if stop > last + 1 else "not a row"
         return Damage(first + 1, stop, f"{lines_told}: {error}"), stop, -1
     mark = f"the quotation mark that opens at line {opened + 1} is not closed"
@@ -196,10 +195,18 @@ def _damage(lines: Sequence[str], first: int, stop: int, error: str, shape: _Sha
         return own, opened + 1, -1
     if not never_closed and last > opened + 1 and shape.are_rows(lines, opened, last):
         return own, opened + 1, last
-    while stop < len(lines) and lines[stop].strip() and not shape.is_record(lines, stop):
-        stop += 1  # the rest of the damaged cell
+    stop = _rest(lines, first, stop, shape)
     what = f"lines {first + 1} to {stop} are no row: {mark if never_closed else error}"
     return Damage(first + 1, stop, what), stop, -1
+
+
+def _rest(lines: Sequence[str], first: int, stop: int, shape: _Shape) -> int:
+    """The line behind a damaged cell: it goes on while a mark is open, up to a line where a row begins."""
+    num_marks = sum(line.count('"') for line in lines[first:stop])
+    while num_marks % 2 and stop < len(lines) and not shape.is_record(lines, stop):
+        num_marks += lines[stop].count('"')
+        stop += 1
+    return stop
 
 
 def _opening_line(lines: Sequence[str], first: int, stop: int, dialect: Dialect) -> int:

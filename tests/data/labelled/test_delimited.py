@@ -111,6 +111,13 @@ def test_the_rest_of_a_damaged_cell_is_no_row(tmp_path: Path) -> None:
     assert [(one.place.line, one.what[:20]) for one in found.troubles] == [(3, "lines 3 to 4 are no ")]
 
 
+def test_every_damaged_row_has_a_line_of_its_own(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.csv", "text,label\na,x\n" + '"all" is text,x\n' * 20 + '"5" tv",x\n' + "b,y\n" * 3)
+    assert texts(found) == [("a", "x")] + [("b", "y")] * 3
+    assert [one.place.line for one in found.troubles] == [*range(3, 24)]
+    assert found.num_read == 25
+
+
 def test_lines_that_are_no_rows_are_lost_with_the_quote_and_all_named(tmp_path: Path) -> None:
     """A cell of many lines with a mark that is not doubled: half of a cell is no sample."""
     text = 'text,label\nbefore,pos\n"first line\nhe said "hi" twice\nthe end",neg\nafter,pos\n'
