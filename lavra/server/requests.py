@@ -31,7 +31,7 @@ def sampling_of(body: Sampled, usual: Mapping[str, float]) -> SamplingConfig:
     chosen = {"temperature": 1.0, **{name: value for name, value in usual.items() if name in _SAMPLING}, **named}
     if chosen["temperature"] == 0:  # greedy: the model's own cuts would have no effect
         chosen = {name: value for name, value in chosen.items() if name in named or name not in _CUTS}
-    return SamplingConfig(**chosen, seed=None if body.seed is None else body.seed % 2**64)  # type: ignore[arg-type]
+    return SamplingConfig(**chosen, seed=None if body.seed is None else body.seed % 2**64)
 
 
 def generate_request(
