@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lavra.api.cache_config import ServingCacheConfig
+from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import mask_filler
 from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
@@ -109,6 +110,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
         usual={} if encodes else opened.usual,
+        prompt=opened.embedder.config.prompt() if isinstance(opened.embedder, TorchEmbedder) else "",
     )
 
 

@@ -37,7 +37,7 @@ def _embed(edge: Edge, body: EmbeddingBody) -> dict[str, Any]:
     model = edge.model_of(body)
     texts = _texts(model, body)
     vectors = _shortened(model.vectors().embed(texts), body.dimensions)
-    tokens = sum(len(model.tokenizer.encode(text, add_special_tokens=True)) for text in texts)
+    tokens = sum(len(model.tokenizer.encode(model.prompt + text, add_special_tokens=True)) for text in texts)
     trace = traces.current()
     if trace is not None:
         trace.read(tokens)

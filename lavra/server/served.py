@@ -34,6 +34,7 @@ class ServedModel:
         adapter: of the engine's, which acts; `None` is the engine's usual one.
         parent: name of the model whose engine it shares, where it is an adapter over that.
         usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
+        prompt: what its embedder puts before every text; counted among the tokens read.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -47,6 +48,7 @@ class ServedModel:
     adapter: str | None = None
     parent: str | None = None
     usual: Mapping[str, float] = field(default_factory=dict)
+    prompt: str = ""
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 

@@ -157,9 +157,8 @@ def _vocab_and_merges(folder: Path, config: Mapping[str, Any]) -> tokenizers.Tok
     if is_encoders:  # its mask takes the space before it, as in the published tokenizer.json
         backend.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True, normalized=False)])
         first, last = _token(config, "cls", "<s>"), _token(config, "sep", "</s>")
-        (sep, sep_id), (cls, cls_id) = [(token, vocab[token]) for token in (last, first)]
         backend.post_processor = processors.RobertaProcessing(
-            (sep, sep_id), (cls, cls_id), trim_offsets=True, add_prefix_space=prefix
+            (last, vocab[last]), (first, vocab[first]), trim_offsets=True, add_prefix_space=prefix
         )
     return backend
 

@@ -96,7 +96,7 @@ def _applies(raw: Mapping[str, Any], config: Mapping[str, Any], name: str) -> bo
     """Whether the class that the config names reads this setting."""
     kind = str(config.get("tokenizer_class") or "")
     kinds = {node.get("type") for node in steps(raw.get("pre_tokenizer"))}
-    if kind in GENERAL_CLASSES or (kind.startswith("Llama") and "ByteLevel" in kinds):
+    if kind in GENERAL_CLASSES or (kind.removesuffix("Fast") == "LlamaTokenizer" and "ByteLevel" in kinds):
         return False
     # The classes of Unigram models put the mark before every text, whatever the setting says.
     return name != "add_prefix_space" or not isinstance(raw["model"].get("vocab"), list)

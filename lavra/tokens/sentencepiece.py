@@ -27,7 +27,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class VocabularyPiece:
     """One entry of the vocabulary; its id is its place.
 
     Attributes:
@@ -59,7 +59,7 @@ class PieceModel:
         suffix_spaces: whether spaces belong to the word before them.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[VocabularyPiece, ...]
     kind: int
     byte_fallback: bool
     unk_id: int
@@ -101,15 +101,17 @@ def read_pieces(data: bytes, where: str) -> PieceModel:
     return model
 
 
-def _piece(found: dict[int, list[Any]]) -> Piece:
-    return Piece(
+def _piece(found: dict[int, list[Any]]) -> VocabularyPiece:
+    return VocabularyPiece(
         text=_last(found, 1, b"").decode("utf-8"),
         score=struct.unpack("<f", _last(found, 2, b"\0\0\0\0"))[0],
         kind=_last(found, 3, _NORMAL),
     )
 
 
-def _model(pieces: tuple[Piece, ...], trainer: dict[int, list[Any]], normalizer: dict[int, list[Any]]) -> PieceModel:
+def _model(
+    pieces: tuple[VocabularyPiece, ...], trainer: dict[int, list[Any]], normalizer: dict[int, list[Any]]
+) -> PieceModel:
     if not pieces:
         raise ValueError("it has no pieces")
     unk = [index for index, piece in enumerate(pieces) if piece.kind == _UNKNOWN]

@@ -250,10 +250,11 @@ def test_special_ids_come_from_the_generation_config(tmp_path):
 def test_unknown_settings_are_warned_about_and_kept(tmp_path, caplog):
     ours_of(theirs(LLAMA), tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "logit_softcap": 30.0}))
+    off = {"rope_interleaved": False, "_unsloth_fixed": True}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "logit_softcap": 30.0, "use_mrope": True, **off}))
     with caplog.at_level(logging.WARNING, logger="lavra"):
         model, _ = load_checkpoint(tmp_path)
-    assert "ignored settings lavra does not know: logit_softcap" in caplog.text
+    assert "ignored settings lavra does not know: logit_softcap, use_mrope\n" in caplog.text
     save_checkpoint(model, tmp_path / "ours")
     assert json.loads((tmp_path / "ours" / "config.json").read_text())["logit_softcap"] == 30.0
 

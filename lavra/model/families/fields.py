@@ -28,6 +28,7 @@ HARMLESS: Final = frozenset(
         "classifier_dropout",
         "cls_token_id",
         "dequantized_from",  # of models that came from a GGUF file
+        "directionality",
         "dtype",
         "finetuning_head",  # lavra.model.task_folder reads both
         "finetuning_task",
@@ -35,6 +36,7 @@ HARMLESS: Final = frozenset(
         "id2label",
         "is_decoder",
         "is_encoder_decoder",
+        "is_llama_config",
         "label2id",
         "mask_token_id",
         "model_type",
@@ -43,6 +45,11 @@ HARMLESS: Final = frozenset(
         "output_attentions",
         "output_hidden_states",
         "output_past",
+        "pooler_fc_size",
+        "pooler_num_attention_heads",
+        "pooler_num_fc_layers",
+        "pooler_size_per_head",
+        "pooler_type",
         "prefix",
         "pretraining_tp",
         "problem_type",
@@ -58,12 +65,16 @@ HARMLESS: Final = frozenset(
         "tie_encoder_decoder",
         "tokenizer_class",
         "torch_dtype",
+        "transformers.js_config",
         "transformers_version",
         "unk_token_id",
         "use_cache",
         "vocab_file",
     )
 )
+
+# The same, as long as they are false.
+_HARMLESS_OFF: Final = frozenset(("rope_interleaved", "use_bfloat16", "use_mrope"))
 
 ACTIVATIONS: Final = {
     "relu": Activation.RELU,
@@ -144,8 +155,14 @@ class Fields:
             raise CheckpointError(f"{self.where}: {name} is {value!r}, and lavra supports {allowed!r} only: {why}")
 
     def warn_unread(self) -> None:
-        """Say which fields nobody asked for."""
-        unread = sorted(name for name in self.raw if name not in self._read and name not in HARMLESS)
+        """Say which fields nobody asked for; a name that begins with `_` is a program's note to itself."""
+        unread = sorted(
+            name
+            for name, value in self.raw.items()
+            if name not in (*self._read, *HARMLESS)
+            and not name.startswith("_")
+            and not (name in _HARMLESS_OFF and value is False)
+        )
         if unread:
             log.warning("%s: ignored settings lavra does not know: %s", self.where, ", ".join(unread))
 
