@@ -36,6 +36,7 @@ from lavra.pipeline.heldout import sample_documents, score_documents
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import run_stages
+from lavra.pipeline.stages.instructions import instructions_stage
 from lavra.pipeline.stages.planning import plan_stage
 from lavra.pipeline.stages.prepare import prepare_stages
 from lavra.tokens import Tokenizer
@@ -113,13 +114,17 @@ def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     config = UpConfig(budget=seconds / SHARES["pretrain"])
     if smoke:
         config = replace(config, text=SMALL_TEXT, compile="off", hidden_size=HIDDEN_SIZE, num_layers=NUM_LAYERS)
-    stages = [*prepare_stages(config, silent), plan_stage(config, silent, Crew())]
+    stages = [
+        *prepare_stages(config, silent),
+        instructions_stage(config, silent),
+        plan_stage(config, silent, Crew()),
+    ]
     made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
     plan = Plan.load(made["plan"])
     contest = Contest(
         folder=folder,
         plan=plan,
-        seconds=seconds,
+        seconds=plan.seconds,  # more than was asked for, where little text has nothing for later stages
         heldout=TokenDataset.open(made["tokens"] / "heldout"),
         smoke=smoke,
     )
@@ -128,7 +133,7 @@ def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     save_checkpoint(model, contest.start)
     print(
         f"LLaMA with {num_parameters(model):,} parameters (d {plan.hidden_size}, {plan.num_layers} layers), "
-        f"{plan.batch_size} rows of {plan.sequence_length} tokens a step, {seconds:.0f} s",
+        f"{plan.batch_size} rows of {plan.sequence_length} tokens a step, {plan.seconds:.0f} s",
         flush=True,
     )
     return contest

@@ -124,7 +124,7 @@ def test_prose_is_taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert taught.is_better
     assert 0 < taught.after.asked <= taught.measured["cloze"] == 8
     assert set(encoded.recall_after) == {"continue", "sentence"}
-    assert "better than the untaught one" in results["adapt"].section.summary
+    assert "The taught model scores better on held-out answers" in results["adapt"].section.summary
 
 
 def test_too_little_text_says_why_nothing_is_taught(tmp_path: Path):

@@ -352,12 +352,16 @@ def test_answers_say_what_did_not_become_better() -> None:
     section = adapt_section(TAUGHT)
     assert section.summary == (
         "40 steps of LoRA brought held-out answers from 5.000 to 4.500 nats a token (mean of 2 kinds). "
-        "The taught model answers held-out questions better than the untaught one."
+        "The taught model scores better on held-out answers than the untaught one."
     )
     assert facts(section) == {"Held-out answers": "4.500", "Chosen rightly": "50%"}
     (said,) = blocks(section, Paragraph)
     assert "3 samples over 128 tokens were left out of training." in said.text
     assert said.text.endswith("Not better: which of 3 is described.")
+    assert "a guess" not in said.text  # half of them, and a guess is right in a third
+    guessing = replace(TAUGHT, after=replace(TAUGHT.after, chosen=6))
+    (guessed,) = blocks(adapt_section(guessing), Paragraph)
+    assert "It does not choose among 3 better than a guess would." in guessed.text
     (sample,) = blocks(section, SampleBlock)
     assert (sample.completion, sample.reference) == ("That.", "This.")
     assert sample.note == "greedy, at most 32 tokens, from a.py:7; before: (nothing)"
@@ -369,7 +373,7 @@ def test_answers_that_became_worse_are_a_warning_and_names_not_asked_for_are_not
     (block,) = blocks(section, Facts)
     assert [fact.tone for fact in block.items] == [Tone.WARNING]
     assert "from 4.500 to 5.000 nats" in section.summary
-    assert "The taught model does not answer held-out questions better than the untaught one" in section.summary
+    assert "The taught model does not score better on held-out answers than the untaught one" in section.summary
 
 
 def test_the_encoder_names_the_winner_of_each_kind() -> None:

@@ -55,9 +55,9 @@ def adapt_section(result: AdaptResult | Skipped) -> Section:
 
 def _verdict(result: AdaptResult) -> str:
     if result.is_better:
-        return "The taught model answers held-out questions better than the untaught one."
+        return "The taught model scores better on held-out answers than the untaught one."
     return (
-        "The taught model does not answer held-out questions better than the untaught one: use it without the adapter."
+        "The taught model does not score better on held-out answers than the untaught one: use it without the adapter."
     )
 
 
@@ -83,6 +83,8 @@ def _words(result: AdaptResult) -> str:
     )
     if result.left_out:
         told += f" {result.left_out:,} samples over {result.room} tokens were left out of training."
+    if result.after.asked and result.after.share_chosen <= 1 / NUM_CHOICES:
+        told += f" It does not choose among {NUM_CHOICES} better than a guess would."
     return told + (f" Not better: {', '.join(worse)}." if worse else "")
 
 

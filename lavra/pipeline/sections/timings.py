@@ -59,4 +59,4 @@ def _unused(outcomes: Sequence[StageOutcome], given: Mapping[str, float], budget
     if not skipped:
         return ""
     share = sum(given[name] for name in skipped) / budget
-    return f" {share:.0%} of the budget was left unused: {' and '.join(skipped)} did not run, which nobody could know."
+    return f" {share:.0%} of the budget was left unused: {' and '.join(skipped)} did not run."
