@@ -87,7 +87,7 @@ def compress_folder(
     """
     tell = progress or silent
     if out.resolve() == source.resolve():
-        raise InputError(f"{out} is the model itself, and would be replaced; name another folder with --out")
+        raise InputError(f"{out} is the model itself, and would be replaced; name another folder with `out`")
     model, _ = load_checkpoint(source, dtype=torch.float32)
     tokenizer = Tokenizer.load(source)
     sample = heldout_sample(model, tokenizer, inputs.heldout, config.heldout_tokens)
@@ -141,7 +141,7 @@ def _quantized(
         check_layout(model, scheme_named(scheme))
     if inputs.calibration is None:
         if config.tune_steps:
-            raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give --calibration")
+            raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give `calibration`")
         quantize_model(model, scheme_named(scheme), layout=config.layout)
         return model, "none"
     text = inputs.calibration.documents()
