@@ -56,7 +56,7 @@ def measure_cache(
     if config.target.form is not Form.CACHE:
         raise ConfigError(f"{config.to} is no cache; give kv-int8 or kv-bf16")
     if out.resolve() == source.resolve():
-        raise InputError(f"{out} is the model itself; name another folder with --out")
+        raise InputError(f"{out} is the model itself; name another folder with `out`")
     opened = load(source, dtype=torch.float32, device="cpu")
     assert isinstance(opened.port, InProcessModel)
     model, settings, kind = opened.port.model, opened.port.config, cast(CacheType, config.target.detail)

@@ -76,7 +76,7 @@ def _hold(path: Path, target: Path, *, wait: bool, remedy: str) -> int:
             continue
         if not wait:
             raise InputError(
-                f"another lavra (process {holder}) is writing to {target}; wait for it to end (--wait does that), or "
+                f"another lavra (process {holder}) is writing to {target}; wait for it to end (`wait` does that), or "
                 f"{remedy}"
             )
         if not said:

@@ -44,7 +44,7 @@ class Workspace:
         """
         chosen = Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_WORKSPACE).expanduser()
         if chosen.exists() and not chosen.is_dir():
-            raise InputError(f"{chosen} is a file, not a workspace folder; name another with --workspace")
+            raise InputError(f"{chosen} is a file, not a workspace folder; name another with `workspace`")
         return cls(chosen, waits)
 
     @property
@@ -100,6 +100,6 @@ class Workspace:
         with naming_full_disk(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with locked_file(
-            self.path / ".lock", self.path, wait=self.waits, remedy="name another folder with --workspace"
+            self.path / ".lock", self.path, wait=self.waits, remedy="name another folder with `workspace`"
         ):
             yield

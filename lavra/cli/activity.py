@@ -30,9 +30,12 @@ class Activity:
 
     def begin(self, what: str) -> None:
         """From now on this is being done; nothing is said of an empty one, such as waiting for the user."""
-        if what != self._what:
-            self._what, self._began = what, time.monotonic()
-            self._heard = self._began
+        if what == self._what:
+            return
+        now = time.monotonic()
+        if not self._what:  # it was the user's turn
+            self._heard = now
+        self._what, self._began = what, now
 
     def heard(self) -> None:
         """Something was shown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         for check in checks:
             done.append(check)
             if not args.json:
-                _show(check)
+                _show(check, args.in_flags)
     failed = [check for check in done if check.failed]
     if args.json:
         print_json({"passed": not failed, "checks": [asdict(check) for check in done]})
@@ -54,7 +54,7 @@ def _counted(done: Sequence[Check]) -> str:
     return f"{passed} of {len(done)} checks passed{f', {untested} not tested' if untested else ''}"
 
 
-def _show(check: Check) -> None:
+def _show(check: Check, in_flags: Callable[[str], str]) -> None:
     print(f"{_MARKS[check.state]}  {check.name}: {check.detail}", flush=True)
     if check.remedy:
-        print(f"      {check.remedy}", flush=True)
+        print(f"      {in_flags(check.remedy)}", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     prepared = prepare(config, base)
     if args.check:
         return _check(prepared, as_json=args.json)
-    _introduce(prepared)
+    _introduce(prepared, args.in_flags)
     with meter(Unit.THINGS) as progress:
         result = finetune(prepared, out, progress)
     if args.json:
@@ -55,12 +56,12 @@ def _check(prepared: Prepared, *, as_json: bool) -> int:
     return 1 if any(report.groups for report in reports) else 0
 
 
-def _introduce(prepared: Prepared) -> None:
+def _introduce(prepared: Prepared, in_flags: Callable[[str], str]) -> None:
     """What is wrong with the data, and what is going to happen; to stderr, before it does."""
     for report in prepared.reports():
         print("\n".join(report.lines()), file=sys.stderr)
     for note in prepared.notes:
-        print(note, file=sys.stderr)
+        print(in_flags(note), file=sys.stderr)
     print(f"held out: {prepared.data.origin}", file=sys.stderr)
     memory = prepared.footprint()
     print(

@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
 
@@ -26,6 +27,7 @@ from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, SavedInterrupt, nearest
 from lavra.base.version import VERSION
 from lavra.cli.activity import activity, never_silent
+from lavra.cli.flag_names import in_flags, setting_names
 from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
 from lavra.cli.synonyms import is_flag, meant
 
@@ -139,17 +141,28 @@ def _run_verb(name: str, arguments: list[str], cores: CoreSample) -> int:
     if name not in VERBS:
         what = "flag" if name.startswith("-") else "verb"
         raise ConfigError(f"unknown {what} {name!r}{nearest(name, VERBS)}")
+    with never_silent("loading the libraries"):
+        parser = verb_parser(name, cast(Arguments, importlib.import_module(VERBS[name].module)))
+        _refuse_unknown_flags(parser, name, arguments)
+        args = parser.parse_args(arguments)
+        args.in_flags = partial(in_flags, names=setting_names(parser))
+        try:
+            return _run(name, args, cores)
+        except LavraError as error:  # it speaks of settings, and the user typed flags; a file has settings
+            if not str(error).startswith(f"{getattr(args, 'config', None)}: "):
+                error.args = (args.in_flags(str(error)), *error.args[1:])
+            raise
+
+
+def _run(name: str, args: argparse.Namespace, cores: CoreSample) -> int:
     verb = VERBS[name]
-    parser = verb_parser(name, cast(Arguments, importlib.import_module(verb.module)))
-    _refuse_unknown_flags(parser, name, arguments)
-    args = parser.parse_args(arguments)
     if args.settings_reader is not None:  # for its errors alone: a wrong value need not wait for torch either
         args.settings_reader(args)
     if verb.computes and "torch" not in sys.modules:
         said = choose_threads(cores)
         if said is not None:
             print(f"note: {said}", file=sys.stderr)
-    with never_silent("loading the libraries"), ExitStack() as args.until_end:  # held for the length of the command
+    with ExitStack() as args.until_end:  # what is held for the length of the command
         runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
         activity.begin(name)
         return runs.run(args)

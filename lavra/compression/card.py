@@ -125,12 +125,12 @@ class QualityCard:
             QualityError: naming each value, its bar and the remedies.
         """
         if self.misses and not self.allowed_miss:
-            remedies = {"native": "--layout interchange, ", "interchange": "", "": ""}[self.layout]
-            calibrate = "more --calibration text, " if self.calibration != "none" else "--calibration text, "
-            helps = calibrate + "--tune-steps 200, " if self.target in TUNABLE else ""
+            remedies = {"native": "`layout interchange`, ", "interchange": "", "": ""}[self.layout]
+            calibrate = "more `calibration` text, " if self.calibration != "none" else "`calibration` text, "
+            helps = calibrate + "`tune_steps 200`, " if self.target in TUNABLE else ""
             raise QualityError(
                 f"{self.target} misses its quality card: {'; '.join(self.misses)}. Nothing was saved; try "
-                f"{helps}{remedies}a wider target, or keep it with --allow-miss"
+                f"{helps}{remedies}a wider target, or keep it with `allow_miss`"
             )
 
     def as_mapping(self) -> dict[str, Any]:

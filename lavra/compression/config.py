@@ -84,7 +84,7 @@ class CompressConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give 1 or more, usually tens of thousands")
         if self.calibration is not None and self.target.form is Form.CACHE:
-            raise ConfigError(f"{self.to} looks at no calibration text; leave --calibration out")
+            raise ConfigError(f"{self.to} looks at no calibration text; leave `calibration` out")
         if self.tune_steps < 0:
             raise ConfigError(f"tune_steps is {self.tune_steps}; give 0 or more, usually 200")
         if self.tune_steps and self.to not in TUNABLE:

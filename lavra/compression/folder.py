@@ -104,7 +104,7 @@ def compress_folder(
     """
     tell = progress or silent
     if out.resolve() == source.resolve():
-        raise InputError(f"{out} is the model itself, and would be replaced; name another folder with --out")
+        raise InputError(f"{out} is the model itself, and would be replaced; name another folder with `out`")
     model, _ = load_checkpoint(source, dtype=torch.float32)
     tokenizer = Tokenizer.load(source)
     sample = heldout_sample(model, tokenizer, inputs.heldout, config.heldout_tokens)
@@ -158,7 +158,7 @@ def _quantized(source: Path, name: str, config: CompressConfig, inputs: Inputs, 
     layout = _layout(model, scheme, config.layout)
     if inputs.calibration is None:
         if config.tune_steps:
-            raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give --calibration")
+            raise InputError(f"tune_steps is {config.tune_steps}, and there is no text to learn on; give `calibration`")
         quantize_model(model, scheme, layout=layout)
     else:
         text = inputs.calibration.documents()

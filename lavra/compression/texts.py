@@ -68,7 +68,7 @@ def heldout_texts(model: Path, given: Path | None, workspaces: Sequence[Workspac
     if found is None:
         raise InputError(
             f"{model} does not say what text was held out from it, and a quality card is measured on some; "
-            "name a file or folder of text it was not trained on with --text"
+            "name a file or folder of text it was not trained on with `text`"
         )
     return found
 

@@ -126,7 +126,7 @@ def time_check(plan: Plan, num_steps: int) -> Check:
             f"{num_steps:,} steps of {plan.seconds_per_step:.2f}s take about {format_duration(seconds)} "
             f"of {format_duration(plan.seconds)} for training, and {format_duration(plan.compile_seconds)} compiling"
         ),
-        remedy="" if fits else "give more --budget, or smaller --hidden-size, --num-layers or --step-tokens",
+        remedy="" if fits else "give more `budget`, or smaller `hidden_size`, `num_layers` or `step_tokens`",
     )
 
 
@@ -140,10 +140,10 @@ def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float, compi
         if smaller <= limit:
             parts = len(batch.sample_ids) // rows * plan.train.accumulation
             return (
-                f"{rows} rows a micro-batch would fit ({format_size(smaller)}): give --accumulation {parts}, or "
-                "--activation-checkpointing"
+                f"{rows} rows a micro-batch would fit ({format_size(smaller)}): give `accumulation {parts}`, or "
+                "`activation_checkpointing`"
             )
     return (
-        "not even one row fits: give a smaller --hidden-size, --num-layers or --sequence-length, or a machine with "
+        "not even one row fits: give a smaller `hidden_size`, `num_layers` or `sequence_length`, or a machine with "
         "more memory"
     )

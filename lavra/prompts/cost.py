@@ -28,10 +28,8 @@ class Price:
             if value is not None and not 0 <= value < float("inf"):
                 raise ConfigError(f"{name}={value} is no price; give 0 or more for a million tokens")
         if (self.input is None) != (self.output is None):
-            missing = "input" if self.input is None else "output"
-            raise ConfigError(
-                f"the price of {missing} tokens is not given, and the other is; give both, 0 if it is free"
-            )
+            missing, other = ("input", "output") if self.input is None else ("output", "input")
+            raise ConfigError(f"{missing} is not given, and the price of {other} tokens is; give both, 0 if it is free")
 
     @property
     def is_known(self) -> bool:

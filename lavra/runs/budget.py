@@ -128,4 +128,4 @@ def fixed(scratch: Path, choose: Callable[[], Chosen]) -> Chosen:
 def no_time(allowance: Allowance) -> str:
     """Why nothing was trained."""
     share = format_duration(allowance.seconds)
-    return f"not even {LEAST_STEPS} steps fit into {share}, this stage's share of the budget; give more --budget"
+    return f"not even {LEAST_STEPS} steps fit into {share}, this stage's share of the budget; give more `budget`"

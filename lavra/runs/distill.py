@@ -244,7 +244,7 @@ def _check_labels(teacher: TeachableRecipe, data: Labelled, source: Path) -> Non
         return
     if data.problem is not task.problem:
         kinds = [None if one is None else one.value for one in (task.problem, data.problem)]
-        raise ConfigError(f"{source} was finetuned for {kinds[0]} and the data is {kinds[1]}; say which with --problem")
+        raise ConfigError(f"{source} was finetuned for {kinds[0]} and the data is {kinds[1]}; say which with `problem`")
     unknown = sorted(set(data.labels) - set(task.labels))
     if unknown and task.problem is not Problem.REGRESSION:
         raise InputError(

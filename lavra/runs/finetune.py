@@ -126,7 +126,7 @@ def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Toke
     if writing is not None and meet_without_space(data.train, config.separator):
         return tokenizer, (
             "some sources and targets meet without a space; where a decoder is to tell them apart, end the sources "
-            "with one or give --separator",
+            "with one or give `separator`",
         )
     return tokenizer, ()
 

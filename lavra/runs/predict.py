@@ -52,7 +52,7 @@ def text_requests(task: TaskSpec, texts: Sequence[str], options: AskOptions, *, 
         return asking.from_texts(texts, options)
     if asking.from_pair is None:
         paired = ", ".join(one.name for one in asked_tasks() if one.asking is not None and one.asking.from_pair)
-        raise ConfigError(f"--pair is for {paired}; the other tasks know how many texts they take")
+        raise ConfigError(f"`pair` is for {paired}; the other tasks know how many texts they take")
     return asking.from_pair(texts, options)
 
 

@@ -49,7 +49,7 @@ def open_socket(config: ServeConfig) -> socket.socket:
     except OSError as error:
         made.close()
         raise InputError(
-            f"{config.host}:{config.port} cannot be listened on ({error.strerror}); name another --port, or 0 for any"
+            f"{config.host}:{config.port} cannot be listened on ({error.strerror}); name another `port`, or 0 for any"
         ) from None
     return made
 

@@ -150,7 +150,7 @@ def restore_checkpoint(
     if drift and not allow_drift:
         raise ResumeError(
             f"{path} was written under another machine state ({'; '.join(drift)}): going on here would not give the "
-            "same result; restore that state, or pass --allow-drift to accept the difference"
+            "same result; restore that state, or pass `allow_drift` to accept the difference"
         )
     load_weights(path, parameters)
     _restore_optimizers(load_file(path / _OPTIMIZER), parameters, optimizers)

@@ -78,9 +78,9 @@ import sys, time
 from lavra.cli.main import VERBS, main
 slowest = 0
 for verb in VERBS:
-    start = time.perf_counter()
+    start = time.process_time()
     assert main([verb, "--no-such-flag"]) == 2
-    slowest = max(slowest, time.perf_counter() - start)
+    slowest = max(slowest, time.process_time() - start)
 for command in sys.argv[1:]:
     assert main(command.split()) == 2, command
 assert "torch" not in sys.modules
@@ -93,7 +93,7 @@ def test_flags_and_values_of_every_verb_are_refused_before_torch_is_loaded() -> 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("lavra: error: unknown flag --no-such-flag") == len(VERBS)
-    assert float(done.stdout) < 1.5  # half a second on a machine that is free
+    assert float(done.stdout) < 1.0  # of the processor, whose machine may be busy
 
 
 @pytest.mark.parametrize("name", sorted(VERBS))

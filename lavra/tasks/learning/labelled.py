@@ -144,7 +144,7 @@ def divide(
     if len(train) < _LEAST or len(heldout) < 1:
         raise InputError(
             f"{len(samples)} samples with {len(groups)} different texts are too few to keep some for measuring; "
-            "give more, or name a file with --heldout"
+            "give more, or name a file with `heldout`"
         )
     return train, heldout
 

@@ -55,7 +55,7 @@ class WritingRecipe:
                 f"task {config.task.name!r} writes text and this model is an encoder; take a decoder or T5"
             )
         if self.spec.is_chat and isinstance(model, EncoderDecoder):
-            raise ConfigError("conversations are learnt by decoders; use --task rewrite for T5")
+            raise ConfigError("conversations are learnt by decoders; use `task rewrite` for T5")
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.form = RowFormat(
             tokenizer=tokenizer,

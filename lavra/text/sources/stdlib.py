@@ -17,7 +17,7 @@ from lavra.text.tally import Tally
 MIN_BYTES = 5_000_000
 EXCLUDE_FOLDERS = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test"})
 GENERATED = ("pydoc_data/topics.py", "_sysconfigdata*.py")
-REMEDY = "give your own text with --text FOLDER"
+REMEDY = "give your own text with `text FOLDER`"
 
 
 def stdlib_source(folder: Path | None = None) -> FolderSource:
