@@ -86,7 +86,7 @@ class Arguments(Protocol):
         ...
 
 
-class Runs(Protocol):
+class VerbRunner(Protocol):
     """What the second module of a verb offers."""
 
     def run(self, args: argparse.Namespace) -> int:
@@ -163,7 +163,7 @@ def _run(name: str, args: argparse.Namespace, cores: CoreSample) -> int:
         if said is not None:
             print(f"note: {said}", file=sys.stderr)
     with ExitStack() as args.until_end:  # what is held for the length of the command
-        runs = cast(Runs, importlib.import_module(verb.runs_in or verb.module))
+        runs = cast(VerbRunner, importlib.import_module(verb.runs_in or verb.module))
         activity.begin(name)
         return runs.run(args)
 
