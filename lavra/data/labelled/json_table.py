@@ -104,7 +104,9 @@ def _lines_table(path: Path, text: str, notes: Notes) -> LabelledTable:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            notes.add(number, f"not JSON: {error.msg} at column {error.colno}", ONE_A_LINE, dropped=True)
+            notes.add(
+                number, f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}", ONE_A_LINE, dropped=True
+            )
         except (ValueError, RecursionError) as error:  # a number of many thousand digits, a deep nesting
             notes.add(number, f"not JSON that can be read: {error}", ONE_A_LINE, dropped=True)
         else:

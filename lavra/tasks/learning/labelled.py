@@ -90,17 +90,17 @@ def read_labelled(config: SupervisedConfig) -> Labelled:
         InputError: a file cannot be read or has nothing usable, or there is too little to divide.
     """
     train_files, heldout_files = _files(config)
-    train_set = _read(train_files, config)
-    if heldout_files:
-        heldout_set = _read(heldout_files, config)
+    train_set = _read(train_files, config, config.problem)
+    head = config.task.head
+    labels, problem = ((), None) if head is None else head.labels(train_set.samples)
+    if heldout_files:  # its labels are of the kind that is learnt, whatever they look like alone
+        heldout_set = _read(heldout_files, config, problem if config.task.form.has_problem else None)
         train, heldout = train_set.samples, heldout_set.samples
         origin = ", ".join(path.name for path in heldout_files)
     else:
         heldout_set = None
         train, heldout = divide(config.task, train_set.samples, config.heldout_fraction, config.seed)
         origin = f"{len(heldout):,} samples of {', '.join(path.name for path in train_files)}, not learnt from"
-    head = config.task.head
-    labels, problem = ((), None) if head is None else head.labels(train_set.samples)
     unseen = unseen_labels(heldout, labels, dropped=True) if labels else []
     bad = {trouble.place for trouble in unseen}
     return Labelled(
@@ -158,12 +158,12 @@ def _files(config: SupervisedConfig) -> tuple[list[Path], list[Path]]:
     return list(splits.train), list(splits.validation or splits.test)
 
 
-def _read(paths: Sequence[Path], config: SupervisedConfig) -> SampleSet:
+def _read(paths: Sequence[Path], config: SupervisedConfig, problem: Problem | None) -> SampleSet:
     read = read_samples(
         list(paths),
         config.task.form,
         columns=column_roles(config.columns),
-        problem=config.problem,
+        problem=problem,
         header=config.header,
     )
     known = [sample for sample in read.samples if config.task.is_known(sample)]
