@@ -30,6 +30,8 @@ Reads folders that mix files of any of these kinds, which are known by name and 
 all but pdf, docx, epub and parquet also with .gz or .bz2. Without a source it reads the Python standard library of
 this machine. Everything left out is counted, with the reason."""
 
+FILES_SHOWN = 5  # of those used, and of those not
+
 EXAMPLES = """
 lavra corpus ~/texts
 lavra corpus a.jsonl.gz b/ --name mine --heldout-fraction 0.02
@@ -63,5 +65,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(corpus: Corpus) -> None:
     print_rows(corpus.summary_rows())
+    _show_files(corpus)
     print(f"\nsaved {corpus.path} ({format_size(folder_bytes(corpus.path))})")
     print(f"next: lavra tokenizer {corpus.path}")
+
+
+def _show_files(corpus: Corpus) -> None:
+    """The largest files that were used, and files of each reason why others were not."""
+    table = corpus.file_table(FILES_SHOWN)
+    used = [
+        (account.source, f"{account.documents:,} documents, {format_size(account.bytes)}") for account in table.used
+    ]
+    unused = [(account.source, f"not used: {account.reason}") for account in table.unused]
+    more = max(0, table.num_used - len(used)), max(0, table.num_unused - len(unused))
+    print()
+    print_rows([*used, *unused])
+    if any(more):
+        print(
+            f"  and {more[0]:,} more that were used, {more[1]:,} that were not (files.jsonl and skipped.jsonl name all)"
+        )
