@@ -15,6 +15,8 @@ from lavra.cli.flags import (
 from lavra.cli.next_step import command
 from lavra.text import Corpus, CorpusConfig, Source, as_source, build_corpus, stdlib_source
 
+FILES_SHOWN = 5  # of those used, and of those not
+
 
 def run(args: argparse.Namespace) -> int:
     """Build the corpus and say what became of the text."""
@@ -33,5 +35,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(corpus: Corpus) -> None:
     print_rows(corpus.summary_rows())
+    _show_files(corpus)
     print(f"\nsaved {corpus.path} ({format_size(folder_bytes(corpus.path))})")
     print(f"next: {command('tokenizer', corpus.path)}")
+
+
+def _show_files(corpus: Corpus) -> None:
+    """The largest files that were used, and files of each reason why others were not."""
+    table = corpus.file_table(FILES_SHOWN)
+    used = [
+        (account.source, f"{account.documents:,} documents, {format_size(account.bytes)}") for account in table.used
+    ]
+    unused = [(account.source, f"not used: {account.reason}") for account in table.unused]
+    more = max(0, table.num_used - len(used)), max(0, table.num_unused - len(unused))
+    print()
+    print_rows([*used, *unused])
+    if any(more):
+        print(
+            f"  and {more[0]:,} more that were used, {more[1]:,} that were not (files.jsonl and skipped.jsonl name all)"
+        )

@@ -174,3 +174,43 @@ def test_a_stripped_or_zipped_standard_library_asks_for_text(tmp_path: Path) -> 
         stdlib_source(tmp_path)
     with pytest.raises(InputError, match=r"python311\.zip is not a folder .*--text FOLDER"):
         stdlib_source(tmp_path / "python311.zip")
+
+
+def test_a_folder_that_is_being_written_to(tmp_path: Path) -> None:
+    fill(tmp_path / "t", {f"{name}.txt": f"text of {name}" for name in "abcde"})
+    skipped: list[tuple[str, str]] = []
+    tally = Tally(on_skip=lambda source, reason, detail: skipped.append((source, reason)))
+    documents = FolderSource(path=tmp_path / "t").documents(ReadConfig(), tally)
+    texts = [next(documents).text]
+    (tmp_path / "t" / "b.txt").unlink()  # listed already
+    texts.append(next(documents).text)
+    with (tmp_path / "t" / "c.txt").open("a") as file:
+        file.write(" and more")
+    (tmp_path / "t" / "f.txt").write_text("too late for this pass")
+    texts += [document.text for document in documents]
+    assert texts == ["text of a", "text of c", "text of d", "text of e"]
+    assert skipped == [("t/b.txt", "unreadable")]
+    assert tally.file_troubles == {"changed while it was read": 1}
+    assert tally.files_read == 4
+
+
+def test_a_file_that_vanishes_between_listing_and_reading(tmp_path: Path) -> None:
+    fill(tmp_path / "t", {"a.txt": "a", "b.pdf": b"%PDF-1.4", "c.txt": "c"})
+    source = FolderSource(path=tmp_path / "t")
+    tally = Tally()
+    files = list(source.files(tally))
+    for name in ("a.txt", "b.pdf"):
+        (tmp_path / "t" / name).unlink()
+    object.__setattr__(source, "files", lambda tally: iter(files))
+    assert [document.text for document in source.documents(ReadConfig(), tally)] == ["c"]
+    assert tally.files_skipped == {"vanished before it was read": 2}
+
+
+def test_a_fingerprint_of_files_that_come_and_go(tmp_path: Path) -> None:
+    fill(tmp_path / "t", {"a.txt": "a", "b.txt": "b"})
+    source = FolderSource(path=tmp_path / "t")
+    before = source.fingerprint()
+    files = list(source.files(Tally()))
+    (tmp_path / "t" / "b.txt").unlink()
+    object.__setattr__(source, "files", lambda tally: iter(files))
+    assert source.fingerprint() != before

@@ -98,7 +98,7 @@ _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GGUF", PROGRAM),
 )
 _CONTAINERS = (b"WEBP", b"WAVE", b"AVI ")  # they count inside RIFF only
-_PDF = re.compile(rb"%PDF-\d")
+_PDF = re.compile(rb"\A%PDF-\d|[\r\n]%PDF-\d\.\d[ \t]*[\r\n]")  # some producers write lines before it
 _BEFORE_ROOT = rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*)*"
 _DUMP = re.compile(_BEFORE_ROOT + rb"<mediawiki[\s>]", re.DOTALL)
 _HTML = re.compile(_BEFORE_ROOT + rb"(?:<!doctype html|<html)[\s>]", re.DOTALL | re.IGNORECASE)
@@ -149,8 +149,8 @@ def sniff(path: Path, named: Compression) -> Sniffed:
 
 
 def _marked(head: bytes) -> str:
-    if _PDF.search(head, 0, 1024):  # some producers write a line before it
-        return "pdf" if head.startswith(b"%PDF-") or b"\0" in head or head.find(b"%PDF-") < 128 else ""
+    if _PDF.search(head, 0, 1024):
+        return "pdf"
     if _DUMP.match(head):
         return "wikipedia"
     for start, mark, name in _MARKS:
