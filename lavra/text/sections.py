@@ -32,8 +32,8 @@ class SectionSizes:
     """What is cut, and how finely; all sizes in bytes.
 
     Attributes:
-        share: what the held-out side is to have, rounded up to a power of two so that a little more text changes
-            nothing; a longer document is divided between the sides.
+        share: what the held-out side is to have, rounded up to a power of the square root of two, so that a little more
+            text changes nothing.
     """
 
     share: int
@@ -41,17 +41,23 @@ class SectionSizes:
     @classmethod
     def of(cls, num_bytes: int, fraction: float) -> SectionSizes:
         """For this much text."""
-        return cls(share=min(_LONG_CODE, 1 << math.ceil(math.log2(max(1.0, heldout_target(num_bytes, fraction))))))
+        half_powers = math.ceil(2 * math.log2(max(1.0, heldout_target(num_bytes, fraction))))
+        return cls(share=round(2 ** (half_powers / 2)))
 
     @property
     def section(self) -> int:
         """The most a section has."""
-        return min(_MOST_SECTION, max(_LEAST_SECTION, self.share // 8))
+        return min(_MOST_SECTION, max(_LEAST_SECTION, 1 << (self.share // 8).bit_length() >> 1))
 
     @property
     def unit(self) -> int:
         """About what sections side by side have together that go to one side."""
         return max(self.section, self.share // 32)
+
+    @property
+    def longest_whole(self) -> int:
+        """The most a document has that goes to one side; it may be a little more than that side is to have."""
+        return self.share + self.share // 4
 
     def cut_alike(self, other: SectionSizes) -> bool:
         """Whether documents are cut in the same places, however their sections are divided then."""
@@ -61,7 +67,7 @@ class SectionSizes:
 
     def longest(self, kind: str) -> int:
         """The most a document of a kind has that is not cut."""
-        return min(self.share, _LONG_CODE if kind == "code" else _LONG_PROSE)
+        return min(self.longest_whole, _LONG_CODE if kind == "code" else _LONG_PROSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +146,7 @@ class Units:
         work, place = np.array(self._work, dtype=np.int64), np.array(self._place, dtype=np.int64)
         total = np.bincount(work, weights=self.bytes, minlength=self._num_works)[work]
         together = max(1, sizes.unit // sizes.section)
-        block = np.where(total > sizes.share, place // together, 0)
+        block = np.where(total > sizes.longest_whole, place // together, 0)
         begins = np.ones(len(work), dtype=np.int64)
         begins[1:] = (work[1:] != work[:-1]) | (block[1:] != block[:-1])
         return np.asarray(np.cumsum(begins) - 1)

@@ -36,11 +36,11 @@ def without_spaces(script: str, seed: int, num_characters: int) -> str:
 
 
 def _one_book(folder: Path) -> None:
-    (folder / "book.txt").write_text(prose(1, 200_000))
+    (folder / "book.txt").write_text(prose(1, 80_000))
 
 
 def _three_books(folder: Path) -> None:
-    for number, size in enumerate((80_000, 140_000, 100_000)):
+    for number, size in enumerate((40_000, 70_000, 50_000)):
         (folder / f"{number}.txt").write_text(prose(number, size))
 
 
@@ -50,20 +50,20 @@ def _ten_notes(folder: Path) -> None:
 
 
 def _one_line(folder: Path) -> None:
-    (folder / "line.txt").write_text(" ".join(prose(1, 300_000).split()))
+    (folder / "line.txt").write_text(" ".join(prose(1, 120_000).split()))
 
 
 def _rows_beside_a_book(folder: Path) -> None:
-    (folder / "book.txt").write_text(prose(1, 150_000))
+    (folder / "book.txt").write_text(prose(1, 60_000))
     rows = [json.dumps({"text": prose(100 + number, 220)}) for number in range(60)]
     (folder / "rows.jsonl").write_text("\n".join(rows))
 
 
 def _mostly_copies(folder: Path) -> None:
-    book = prose(1, 60_000)
+    book = prose(1, 30_000)
     (folder / "book.txt").write_text(book)
-    (folder / "line.txt").write_text(" ".join([" ".join(book.split())] * 8))
-    (folder / "other.txt").write_text(prose(2, 30_000))
+    (folder / "line.txt").write_text(" ".join([" ".join(book.split())] * 6))
+    (folder / "other.txt").write_text(prose(2, 15_000))
 
 
 def _source_code(folder: Path) -> None:
@@ -74,7 +74,7 @@ def _source_code(folder: Path) -> None:
 def _script(script: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         for number in range(4):
-            (folder / f"{number}.txt").write_text(without_spaces(script, number, 12_000))
+            (folder / f"{number}.txt").write_text(without_spaces(script, number, 6_000))
 
     return make
 

@@ -145,7 +145,7 @@ def test_code_is_cut_between_definitions(tmp_path: Path) -> None:
 
 
 def test_units_are_works_or_sections_that_lie_together() -> None:
-    units, sizes = Units(), SectionSizes(share=65_536)
+    units, sizes = Units(), SectionSizes(share=32_768)
     assert (sizes.section, sizes.unit) == (4096, 4096)
     assert units.add([4000]) == 4000
     assert units.add([4000] * 3) == 12_000  # no longer than the held-out side: whole
