@@ -75,7 +75,13 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
 
 
 def open_with_adapter(
-    adapter: AdapterFolder, base: Path, tokenizer: Tokenizer, *, dtype: torch.dtype | None, device: torch.device, expand: bool
+    adapter: AdapterFolder,
+    base: Path,
+    tokenizer: Tokenizer,
+    *,
+    dtype: torch.dtype | None,
+    device: torch.device,
+    expand: bool,
 ) -> tuple[Any, Front]:
     """The model an adapter stands on, with the head it was trained with, and the adapter in it.
 
@@ -107,7 +113,12 @@ def open_with_adapter(
 
 
 def _base_model(
-    head: TaskConfig | None, base: Path, tokenizer: Tokenizer, dtype: torch.dtype | None, device: torch.device, expand: bool
+    head: TaskConfig | None,
+    base: Path,
+    tokenizer: Tokenizer,
+    dtype: torch.dtype | None,
+    device: torch.device,
+    expand: bool,
 ) -> nn.Module:
     if task_in(base) is not None:
         chosen = opening_dtype(base, device) if dtype is None and expand else dtype

@@ -41,9 +41,9 @@ from lavra.base.predictions import (
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.engine.runners.fused import is_fused
 from lavra.generate.in_process import InProcessModel
+from lavra.model.build import Model
 from lavra.model.sidecars import copy_sidecars
 from lavra.model.task_folder import save_task_model
-from lavra.model.build import Model
 from lavra.quantize import HeldWeights, save_model
 from lavra.quantize.expand import as_stored
 from lavra.tasks.predicting.predictor import HeadedPredictor

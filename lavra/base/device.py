@@ -128,7 +128,7 @@ def return_freed_memory() -> bool:
 
 
 def release_freed_memory() -> bool:
-    """Ask glibc to hand what is free now back to the kernel, once: weights that were copied leave hundreds of megabytes.
+    """Ask glibc to hand what is free now back to the kernel, once: copied weights leave hundreds of megabytes.
 
     Returns:
         Whether there is such an allocator.

@@ -51,7 +51,10 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
         adapter: adapters over the one model that is served, each a model name of its own.
         draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
         draft_tokens: tokens it guesses at once.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        dtype: float32, bfloat16 or float16; unless given what computes fastest here: float32 on a CPU, the
+            checkpoint's own elsewhere.
+        expand: hold compressed and half-precision weights in the form that computes fastest; --no-expand keeps
+            them as they are stored, smaller and slower.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
 
@@ -61,6 +64,7 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
     draft_tokens: int = 4
     dtype: str | None = None
     device: str | None = None
+    expand: bool = True
 
     def __post_init__(self) -> None:
         for part in (ServeConfig, EngineConfig, ServingCacheConfig):
@@ -119,13 +123,13 @@ def open_draft(settings: ServeSettings) -> TextModel | None:
     """The model that guesses, one for all that are served: their engines share its weights."""
     if settings.draft is None:
         return None
-    return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device))
+    return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device, expand=settings.expand))
 
 
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
-    opened = load(folder, dtype=settings.dtype, device=settings.device)
+    opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand)
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     if opened.predictor is not None:
@@ -154,7 +158,13 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         engine=engine,
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
+        **_weights(model),
     )
+
+
+def _weights(model: TextModel) -> dict[str, Any]:
+    """The fields of `ServedModel` that say what a model's weights take."""
+    return {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
 
 
 def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel:
@@ -162,7 +172,7 @@ def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel
     assert model.tokenizer is not None
     assert model.predictor is not None
     predictor = BatchingPredictor(model.predictor, max_queue=settings.max_queue)
-    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor)
+    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, **_weights(model))
 
 
 def named_adapters(given: Sequence[str]) -> dict[str, str]:
@@ -223,7 +233,8 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         print(json.dumps({"url": url, "models": [model.name for model in models]}), flush=True)
         return
     for model in models:
-        print(f"model    {model.name}: {_abilities(model)}", file=sys.stderr)
+        held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
+        print(f"model    {model.name}: {_abilities(model)}{held}", file=sys.stderr)
     print(f"serving  {url} (chat page; OpenAI clients: base_url {url}/v1); Ctrl-C stops it", flush=True)
 
 

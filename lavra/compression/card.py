@@ -150,7 +150,12 @@ class QualityCard:
             (part, "", f"{self.matrix_ratio:.3f}", ""),
             ("peak memory", _size(self.source_peak_bytes), _size(self.peak_bytes), ""),
             (unit, _number(found.source_bits, ".4f"), _number(found.bits, ".4f"), ""),
-            ("growth of that", "", _with_error(increase, found.bits_increase_error, "+.2%"), f"at most {bars.bits_increase:.2%}"),
+            (
+                "growth of that",
+                "",
+                _with_error(increase, found.bits_increase_error, "+.2%"),
+                f"at most {bars.bits_increase:.2%}",
+            ),
             ("mean KL, nats", "", _with_error(found.mean_kl, found.mean_kl_error, ".5f"), f"at most {bars.mean_kl}"),
             ("99th percentile KL", "", _number(found.p99_kl, ".4f"), ""),
             ("same likeliest token", "", _number(found.top1_agreement, ".2%"), ""),

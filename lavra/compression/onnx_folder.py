@@ -19,7 +19,6 @@ from lavra.model.checkpoint import write_config
 from lavra.model.sidecars import copy_sidecars
 from lavra.tokens import Tokenizer
 
-
 _SUBFOLDER: Final = "onnx"
 
 

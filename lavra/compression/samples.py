@@ -157,9 +157,7 @@ def _scored_bytes(documents: Sequence[Sequence[int]], tokenizer: Tokenizer) -> i
     return sum(len(tokenizer.decode(list(ids)[skipped:]).encode()) for ids in documents)
 
 
-def _decoder_rows(
-    documents: Sequence[Sequence[int]], tokenizer: Tokenizer, length: int, stride: int
-) -> Iterator[_Row]:
+def _decoder_rows(documents: Sequence[Sequence[int]], tokenizer: Tokenizer, length: int, stride: int) -> Iterator[_Row]:
     start = _start(tokenizer)
     for document in documents:
         ids = [*start, *document]

@@ -92,9 +92,7 @@ def _indexed(path: Path) -> list[Path]:
     names = sorted(set(weight_map.values()))
     for name in names:
         if Path(name).name != name:
-            raise CheckpointError(
-                f"{path} names the file {name!r}, outside its folder; do not open this checkpoint"
-            )
+            raise CheckpointError(f"{path} names the file {name!r}, outside its folder; do not open this checkpoint")
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise CheckpointError(
@@ -133,10 +131,8 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def write_tensors(
-    folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int, stem: str = _STEM
-) -> None:
-    """Write tensors as one safetensors file, `STEM.safetensors`, or as several with an index when they exceed the bound.
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int, stem: str = _STEM) -> None:
+    """Write tensors as one safetensors file, `STEM.safetensors`, or as several with an index beyond the bound.
 
     Each file is written beside its place and renamed, and weight files of an earlier save under that stem are removed.
     """

@@ -112,7 +112,7 @@ def held_weights(model: Model | TaskModel, folder: Path) -> HeldWeights:
 
 @torch.no_grad()
 def expanded(model: Model, dtype: torch.dtype) -> Model:
-    """A plain model of a quantized one's weights, which is used up: each packed matrix is dropped as its floats are made.
+    """A plain model of a quantized one's weights, which is used up: each matrix is dropped as its floats are made.
 
     Inputs that a scheme rounds at every product (`int8-dynamic`) are no longer rounded.
     """

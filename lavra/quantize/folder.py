@@ -92,7 +92,9 @@ def stored_scheme(folder: Path) -> Scheme | None:
     facts = read_config_file(folder).get("quantization_config")
     if not facts:
         return None
-    return _native_scheme(facts, folder) if facts.get("quant_method") == NATIVE else interchange.read_scheme(facts, folder)
+    return (
+        _native_scheme(facts, folder) if facts.get("quant_method") == NATIVE else interchange.read_scheme(facts, folder)
+    )
 
 
 def load_model(

@@ -33,6 +33,8 @@ class ServedModel:
         predictor: says what texts are, where the model has a task's head.
         adapter: of the engine's, which acts; `None` is the engine's usual one.
         parent: name of the model whose engine it shares, where it is an adapter over that.
+        weights: how its weights are held, in words; empty where they are not in this process.
+        weights_bytes: memory they take.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -45,6 +47,8 @@ class ServedModel:
     predictor: Predictor | None = None
     adapter: str | None = None
     parent: str | None = None
+    weights: str = ""
+    weights_bytes: int = 0
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
