@@ -42,13 +42,11 @@ def run(args: argparse.Namespace) -> int:
     kept_in = "runs" if config.target.form is Form.CACHE else "models"  # a card alone is no model
     out = read_destination(args, workspace, kept_in, default_name=name)
     if config.target.form is Form.ONNX:
-        files = export_onnx_folder(source, out)
+        files = [str(path.relative_to(out)) for path in export_onnx_folder(source, out)]
         if args.json:
-            print_json({"path": str(out), "files": [str(path.relative_to(out)) for path in files]})
+            print_json({"path": str(out), "files": files})
         else:
-            print(
-                f"saved {out} ({format_size(folder_bytes(out))}): {', '.join(str(path.relative_to(out)) for path in files)}"
-            )
+            print(f"saved {out} ({format_size(folder_bytes(out))}): {', '.join(files)}")
         return 0
     workspaces = [workspace, Workspace.open(source.resolve().parent.parent)]
     activity.begin("reading the held-out text")

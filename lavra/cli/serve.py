@@ -73,14 +73,14 @@ def open_draft(settings: ServeSettings) -> TextModel | None:
     """The model that guesses, one for all that are served: their engines share its weights."""
     if settings.draft is None:
         return None
-    return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device))
+    return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device, expand=settings.expand))
 
 
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
     activity.begin(f"opening {folder}")
-    opened = load(folder, dtype=settings.dtype, device=settings.device)
+    opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand)
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     if opened.predictor is not None:
@@ -111,7 +111,13 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
         usual={} if encodes else opened.usual,
         prompt=opened.embedder.config.prompt() if isinstance(opened.embedder, TorchEmbedder) else "",
+        **_weights(model),
     )
+
+
+def _weights(model: TextModel) -> dict[str, Any]:
+    """The fields of `ServedModel` that say what a model's weights take."""
+    return {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
 
 
 def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel:
@@ -119,7 +125,7 @@ def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel
     assert model.tokenizer is not None
     assert model.predictor is not None
     predictor = BatchingPredictor(model.predictor, max_queue=settings.max_queue)
-    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor)
+    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, **_weights(model))
 
 
 def named_adapters(given: Sequence[str]) -> dict[str, str]:
@@ -184,7 +190,8 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         print_json_line({"url": url, "models": [model.name for model in models]})
         return
     for model in models:
-        print(f"model    {model.name}: {_abilities(model)}", file=sys.stderr)
+        held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
+        print(f"model    {model.name}: {_abilities(model)}{held}", file=sys.stderr)
     print(f"serving  {url} (chat page; OpenAI clients: base_url {url}/v1); Ctrl-C stops it", flush=True)
 
 

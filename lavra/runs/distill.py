@@ -26,7 +26,7 @@ from lavra.model import Model, num_parameters
 from lavra.model.heads import TaskModel
 from lavra.model.lineage import source_facts
 from lavra.model.task_folder import load_task_model, task_in
-from lavra.quantize import load_model
+from lavra.quantize import open_model
 from lavra.runs.distill_settings import DistillRunConfig
 from lavra.runs.prepared import PreparedRun, training_settings
 from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids, show_steps
@@ -235,7 +235,8 @@ def _open_teacher(task: TaskSpec, source: Path) -> Model | TaskModel:
         return load_task_model(source, dtype=torch.float32, device=pick_device())
     if found is not None:
         raise ConfigError(f"{source} does {found.name} and task is {task.name}; give a model that writes text")
-    return load_model(source, dtype=torch.float32, device=pick_device())[0]
+    # A teacher reads everything and learns nothing: it is held as it computes fastest.
+    return open_model(source, dtype=torch.float32, device=pick_device())[0]
 
 
 def _check_labels(teacher: TeachableRecipe, data: Labelled, source: Path) -> None:

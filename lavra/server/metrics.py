@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from lavra.base.errors import OverloadedError
 from lavra.base.types import Completion, Delta
@@ -62,6 +62,10 @@ class Metrics:
         self._responses = Counter(
             "http_server_responses", "answers by path and status", labelnames=("path", "status"), registry=self.registry
         )
+        self._weights = Gauge(
+            "lavra_weights_bytes", "memory that a model's weights take, as they are held", by_model, registry=registry
+        )
+        ProcessCollector(registry=registry)  # memory of the whole process, on Linux
         self._gauges = {
             name: Gauge(f"lavra_engine_{name}", help_, by_model, registry=registry)
             for name, help_ in (
@@ -112,8 +116,10 @@ class Metrics:
         """A response was sent."""
         self._responses.labels(path, str(status)).inc()
 
-    def text(self, engines: dict[str, Engine]) -> bytes:
-        """Everything, as Prometheus reads it."""
+    def text(self, engines: dict[str, Engine], weights: dict[str, int]) -> bytes:
+        """Everything, as Prometheus reads it; `weights` are bytes by model."""
+        for model, num_bytes in weights.items():
+            self._weights.labels(model).set(num_bytes)
         for model, engine in engines.items():
             stats = engine.stats()
             for name, gauge in self._gauges.items():

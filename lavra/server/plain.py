@@ -92,7 +92,8 @@ def status_router(edge: Edge) -> APIRouter:
         engines = {
             model.name: model.engine for model in edge.models if model.engine is not None and model.parent is None
         }
-        return Response(edge.metrics.text(engines), media_type="text/plain; version=0.0.4; charset=utf-8")
+        weights = {model.name: model.weights_bytes for model in edge.models if model.weights and model.parent is None}
+        return Response(edge.metrics.text(engines, weights), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
 

@@ -35,6 +35,8 @@ class ServedModel:
         parent: name of the model whose engine it shares, where it is an adapter over that.
         usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
         prompt: what its embedder puts before every text; counted among the tokens read.
+        weights: how its weights are held, in words; empty where they are not in this process.
+        weights_bytes: memory they take.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -49,6 +51,8 @@ class ServedModel:
     parent: str | None = None
     usual: Mapping[str, float] = field(default_factory=dict)
     prompt: str = ""
+    weights: str = ""
+    weights_bytes: int = 0
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 

@@ -76,7 +76,9 @@ def test_a_folder_is_laid_out_as_other_tools_expect(minilm, tmp_path):
     assert hf.AutoConfig.from_pretrained(out).model_type == "bert"
     given = hf.AutoTokenizer.from_pretrained(out)(["a cat", "the dog sleeps here"], padding=True, return_tensors="pt")
     session = runtime.InferenceSession(str(files[0]))
+    given = {"token_type_ids": torch.zeros_like(given["input_ids"]), **given}  # as optimum does where there are none
     names = [one.name for one in session.get_inputs()]
+    assert names == ["input_ids", "attention_mask", "token_type_ids"]
     found = session.run(["last_hidden_state"], {name: given[name].numpy() for name in names})[0]
     with torch.no_grad():
         expected = hf.AutoModel.from_pretrained(minilm)(**given).last_hidden_state.numpy()

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lavra
 from tests.kept.expected import (
     FAMILIES,
     KEPT,
@@ -102,8 +103,10 @@ def test_an_adapter_does_what_it_did(folder, tolerance):
 @pytest.mark.parametrize("folder", sorted((KEPT / "quantized").iterdir()), ids=name)
 def test_a_quantized_folder_gives_its_logits(folder, tolerance):
     family = folder.name.split("-")[0] if folder.name.startswith(("bert", "t5")) else "llama"
-    found, wanted = logits(loaded(folder), family), NUMBERS[f"{name(folder)}/logits"]
-    loose = 0.02 * np.abs(wanted).max() if "dynamic" in folder.name else tolerance
+    dynamic = "dynamic" in folder.name  # its inputs are rounded while it is packed, as they were then
+    model = lavra.load(folder, dtype="float32", device="cpu", expand=False) if dynamic else loaded(folder)
+    found, wanted = logits(model, family), NUMBERS[f"{name(folder)}/logits"]
+    loose = 0.02 * np.abs(wanted).max() if dynamic else tolerance
     np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=loose)
 
 

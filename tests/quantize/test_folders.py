@@ -127,6 +127,17 @@ def test_a_quantized_folder_is_refused_by_those_who_need_floats(tmp_path):
         load_checkpoint(tmp_path / "small")
 
 
+def test_no_other_tool_takes_the_native_layout_for_a_model(tmp_path):
+    """Under the usual names `transformers` gave a model of random weights, with a warning."""
+    quantized("llama", "int8", PackedLayout.NATIVE, tmp_path)
+    with pytest.raises(ValueError, match="lavra-quantized"):
+        hf.AutoModelForCausalLM.from_pretrained(tmp_path / "small")
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+        hf.LlamaForCausalLM.from_pretrained(tmp_path / "small")
+    raw = json.loads((tmp_path / "small" / "config.json").read_text())
+    assert raw["architectures"] == ["LavraQuantizedModel"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -45,7 +45,8 @@ class AnswersSettings(SamplingConfig):
         stop: an answer ends before the first of these.
         samples: answers to each prompt; more than one want a temperature.
         batch_size: prompts asked together, and written together.
-        dtype: of a folder: float32, bfloat16 or float16; the checkpoint's own unless given.
+        dtype: of a folder: float32, bfloat16 or float16; unless given float32 on a CPU, the checkpoint's own
+            elsewhere.
         device: of a folder: cpu, cuda, ...; the best there is unless given.
     """
 

@@ -28,7 +28,7 @@ class ChatConfig:
         top_p: keep the smallest set of tokens whose probability reaches this.
         seed: makes answers repeatable.
         max_tokens: most tokens of an answer.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        dtype: float32, bfloat16 or float16; float32 on a CPU and the checkpoint's own elsewhere unless given.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
 

@@ -34,7 +34,7 @@ class GenerateConfig(SamplingConfig):
         num_beams: beam search with this many beams when over 1.
         length_penalty: beam scores are divided by length to this power.
         truncate_prompt: drop the oldest tokens of a prompt that does not fit, instead of an error.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        dtype: float32, bfloat16 or float16; float32 on a CPU and the checkpoint's own elsewhere unless given.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
 

@@ -42,7 +42,7 @@ class PredictSettings:
         truncate: read only the beginning of what is too long, and say so, instead of an error.
         allow_none: answer: a passage may have no answer.
         base: of an adapter, the model it belongs to, where that is not where its folder says.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        dtype: float32, bfloat16 or float16; float32 on a CPU and the checkpoint's own elsewhere unless given.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
 

@@ -40,7 +40,7 @@ class PromptSettings(ShotConfig):
         calibrate: divide out what is answered where there is nothing to answer.
         answer_seed: of answers that are drawn, where the prompt has a temperature.
         price: what tokens cost.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        dtype: float32, bfloat16 or float16; float32 on a CPU and the checkpoint's own elsewhere unless given.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
 

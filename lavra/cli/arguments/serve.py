@@ -33,7 +33,10 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
         adapter: adapters over the one model that is served, each a model name of its own.
         draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
         draft_tokens: tokens it guesses at once.
-        dtype: float32, bfloat16 or float16; the checkpoint's own unless given.
+        dtype: float32, bfloat16 or float16; unless given what computes fastest here: float32 on a CPU, the
+            checkpoint's own elsewhere.
+        expand: hold compressed and half-precision weights in the form that computes fastest; --no-expand keeps
+            them as they are stored, smaller and slower.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
 
@@ -43,6 +46,7 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
     draft_tokens: int = 4
     dtype: str | None = None
     device: str | None = None
+    expand: bool = True
 
     def __post_init__(self) -> None:
         for part in (ServeConfig, EngineConfig, ServingCacheConfig):

@@ -1,0 +1,30 @@
+"""Memory of a process that has opened an engine and written with it, and what it may be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from lavra.api.load import load
+from lavra.api.serving import ServingCacheConfig, bytes_per_token, start_engine
+from lavra.base.types import GenerateRequest
+from lavra.generate.in_process import InProcessModel
+
+CACHE_TOKENS = 2048
+SHARE, MEGABYTES = 1.6, 300  # of the weights as they are held, and over it the interpreter, torch and buffers
+
+
+def tell(folder: str) -> None:
+    """Print what is resident, where Linux says, and what may be, in MB."""
+    model = load(folder, device="cpu")
+    assert isinstance(model.port, InProcessModel)
+    assert model.held is not None
+    weight = next(model.port.model.parameters())
+    blocks = CACHE_TOKENS * bytes_per_token(model.port.config, weight.dtype, "model")
+    with start_engine(model, cache=ServingCacheConfig(cache_tokens=CACHE_TOKENS)) as engine:
+        engine.generate([GenerateRequest(prompt=tuple(range(300, 400)), max_tokens=16)])
+        path = Path("/proc/self/statm")
+        found = int(path.read_text().split()[1]) * 4096 if path.exists() else 0
+    at_most = (SHARE * model.held.num_bytes + blocks) / 1e6 + MEGABYTES
+    sys.stdout.write(json.dumps({"MB": found / 1e6, "MB at most": at_most}) + "\n")
