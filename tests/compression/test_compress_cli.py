@@ -112,7 +112,7 @@ def test_mistakes_are_one_line(stories, text, tmp_path, capsys, monkeypatch):
     assert "int8" in error("--to", "int9", "--text", str(text))
     same = str(text)
     assert "both --text and --calibration" in error("--to", "int4", "--text", same, "--calibration", same)
-    assert "heldout_tokens is 0" in error("--to", "int8", "--text", same, "--heldout-tokens", "0")
+    assert "--heldout-tokens is 0" in error("--to", "int8", "--text", same, "--heldout-tokens", "0")
     assert "needs 256 or more" in error("--to", "int8", "--text", same, "--heldout-tokens", "100")
     monkeypatch.setitem(sys.modules, "gguf", None)
     assert "lavra[gguf]" in error("--to", "gguf:f16", "--text", same)
