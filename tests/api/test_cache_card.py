@@ -116,7 +116,7 @@ def test_what_costs_too_much_has_no_card_unless_allowed(family, num_tokens, tmp_
     (tmp_path / "heldout.txt").write_text("Once upon a time there was a little girl named Lily. " * 120)
     text, out = named_texts(tmp_path / "heldout.txt"), tmp_path / "out"
     config = CompressConfig(to="kv-int8", heldout_tokens=num_tokens)
-    with pytest.raises(QualityError, match=r"kv-int8 misses its quality card: .*--allow-miss"):
+    with pytest.raises(QualityError, match=r"kv-int8 misses its quality card: .*`allow_miss`"):
         measure_cache(tmp_path / "model", out, config, text)
     assert not out.exists()
     config = CompressConfig(to="kv-int8", heldout_tokens=num_tokens, allow_miss=True)

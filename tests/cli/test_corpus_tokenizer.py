@@ -98,12 +98,12 @@ def test_nothing_is_replaced_unasked(texts: Path, tmp_path: Path, capsys: pytest
     ("arguments", "says"),
     [
         (["corpus", "absent"], "absent does not exist"),
-        (["corpus", ".", "--heldout-fraction", "2"], "heldout_fraction is 2"),
+        (["corpus", ".", "--heldout-fraction", "2"], "--heldout-fraction is 2"),
         (["corpus", ".", "--dedup.remove", "al"], "did you mean 'all'"),
         (["tokenizer"], "there is no corpus in"),
         (["tokenizer", "."], "has no lavra.json"),
         (["tokenizer", "--kind", "wordpeice"], "--kind: unknown value 'wordpeice'; did you mean 'wordpiece'?"),
-        (["tokenizer", "--vocab-size", "10"], "vocab_size is 10"),
+        (["tokenizer", "--vocab-size", "10"], "--vocab-size is 10"),
     ],
 )
 def test_mistakes_are_named(

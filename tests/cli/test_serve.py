@@ -136,10 +136,10 @@ def test_one_draft_model_guesses_for_all(folder, monkeypatch):
     [
         (["--port", "99999"], "port is 99999"),
         (["--traces", "collector:4318"], "traces is 'collector:4318'"),
-        (["--max-running", "0"], "max_running is 0"),
+        (["--max-running", "0"], "--max-running is 0"),
         (["--cache-type", "int3"], "cache.type"),
-        (["--block-size", "0"], "block_size is 0"),
-        (["--max-batch-tokens", "4"], "under max_running"),
+        (["--block-size", "0"], "--block-size is 0"),
+        (["--max-batch-tokens", "4"], "under --max-running"),
     ],
 )
 def test_settings_out_of_range_are_one_line(folder, capsys, flags, says):

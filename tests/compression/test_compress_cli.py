@@ -110,7 +110,7 @@ def test_mistakes_are_one_line(stories, text, tmp_path, capsys):
     assert "int8" in error("--to", "int9", "--text", str(text))
     same = str(text)
     assert "both --text and --calibration" in error("--to", "int4", "--text", same, "--calibration", same)
-    assert "heldout_tokens is 0" in error("--to", "int8", "--text", same, "--heldout-tokens", "0")
+    assert "--heldout-tokens is 0" in error("--to", "int8", "--text", same, "--heldout-tokens", "0")
     assert "needs 256 or more" in error("--to", "int8", "--text", same, "--heldout-tokens", "100")
     assert not (tmp_path / "out").exists()
 

@@ -144,7 +144,7 @@ def test_what_costs_too_much_is_refused_by_name_with_a_remedy(change, words):
     card().check()
     bad = card(comparison=replace(GOOD, **change))
     assert not bad.holds
-    with pytest.raises(QualityError, match=words + r".*--layout interchange.*--allow-miss"):
+    with pytest.raises(QualityError, match=words + r".*`layout interchange`.*`allow_miss`"):
         bad.check()
     replace(bad, allowed_miss=True).check()
 
@@ -152,7 +152,7 @@ def test_what_costs_too_much_is_refused_by_name_with_a_remedy(change, words):
 def test_four_bits_may_cost_more_and_the_remedy_is_calibration():
     dear = replace(GOOD, bits=1.02, mean_kl=0.03)
     card("int4", dear).check()
-    with pytest.raises(QualityError, match="--calibration text"):
+    with pytest.raises(QualityError, match="`calibration` text"):
         card("int4", replace(dear, mean_kl=0.06)).check()
 
 

@@ -66,7 +66,7 @@ def test_a_model_from_elsewhere_needs_text(workspace, tmp_path):
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     assert corpus_texts(stranger, [workspace], "train", 100) is None
-    with pytest.raises(InputError, match=r"name a file or folder .* --text"):
+    with pytest.raises(InputError, match=r"name a file or folder .* `text`"):
         heldout_texts(stranger, None, [workspace], 100)
-    with pytest.raises(InputError, match="--text"):
+    with pytest.raises(InputError, match="`text`"):
         heldout_texts(workspace.models / "mine", None, [Workspace.open(tmp_path / "empty")], 100)

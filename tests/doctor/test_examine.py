@@ -65,7 +65,7 @@ def test_what_cannot_fit_is_refused_and_what_would_is_named(tmp_path: Path, monk
     refused = memory_check(PLAN, config, batch, compiled=False)
     assert not refused.passed
     assert "4 rows a micro-batch would fit" in refused.remedy
-    assert "--accumulation 2" in refused.remedy
+    assert "`accumulation 2`" in refused.remedy
     monkeypatch.setattr(fit, "available_memory", lambda: 1000)
     assert "not even one row fits" in memory_check(PLAN, config, batch, compiled=False).remedy
 
@@ -74,7 +74,7 @@ def test_a_run_that_would_take_too_long_is_refused(text: Path, tmp_path: Path, m
     assert time_check(PLAN, 4).passed
     slow = time_check(PLAN, 3)
     assert not slow.passed
-    with pytest.raises(DoesNotFitError, match=r"3 steps of 0.10s.*--budget"):
+    with pytest.raises(DoesNotFitError, match=r"3 steps of 0.10s.*`budget`"):
         must_pass(slow)
     # As the plan stage finds it, where the time holds no step at all.
     for stage in ("pretrain", "adapt", "encoder"):  # the later ones' too, which go to training where they are not used
@@ -83,7 +83,7 @@ def test_a_run_that_would_take_too_long_is_refused(text: Path, tmp_path: Path, m
     assert last.name == "time"
     assert last.detail.startswith("0 steps of ")
     assert not last.passed
-    assert "--budget" in last.remedy
+    assert "`budget`" in last.remedy
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch):

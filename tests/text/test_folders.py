@@ -170,9 +170,9 @@ def test_the_standard_library(tmp_path: Path) -> None:
 
 def test_a_stripped_or_zipped_standard_library_asks_for_text(tmp_path: Path) -> None:
     fill(tmp_path, {"os.py": "import sys\n", "test/test_os.py": "x" * 6_000_000})
-    with pytest.raises(InputError, match=r"0\.0 MB of source, and 5 MB are needed .*--text FOLDER"):
+    with pytest.raises(InputError, match=r"0\.0 MB of source, and 5 MB are needed .*`text FOLDER`"):
         stdlib_source(tmp_path)
-    with pytest.raises(InputError, match=r"python311\.zip is not a folder .*--text FOLDER"):
+    with pytest.raises(InputError, match=r"python311\.zip is not a folder .*`text FOLDER`"):
         stdlib_source(tmp_path / "python311.zip")
 
 

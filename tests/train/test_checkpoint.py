@@ -144,7 +144,7 @@ def test_another_machine_is_refused_unless_drift_is_allowed(tmp_path, field):
     state = json.loads(path.read_text())
     state["machine"][field] = "elsewhere"
     path.write_text(json.dumps(state))
-    with pytest.raises(ResumeError, match=rf"{field}: elsewhere -> .*--allow-drift"):
+    with pytest.raises(ResumeError, match=rf"{field}: elsewhere -> .*`allow_drift`"):
         run(tmp_path)
     _, _, result = run(tmp_path, allow_drift=True)
     assert result.resumed_from == 4
