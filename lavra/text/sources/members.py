@@ -34,10 +34,6 @@ class GzipMembers(io.RawIOBase):
         self._is_inside = False
         self._given = 0
 
-    def readable(self) -> bool:
-        """It can be read."""
-        return True
-
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; none at the end.
 
