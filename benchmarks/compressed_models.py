@@ -1,9 +1,9 @@
 """A compressed model beside itself in float32: tokens a second, memory of an open engine, seconds to make.
 
 float32, bf16, INT8 and INT4 of one model, each opened as `lavra.load` opens it, take turns at writing one stream and at
-reading prompts; the ratio of the medians is what counts.  Memory is that of a process of its own with an engine open that has written,
-beside 1.6 times the weights as they are held, the blocks of the cache and 300 MB.  Made with `lavra compress`'s own
-code: seconds until the folder is written (rounding), and from there until the card is (the card).
+reading prompts; the ratio of the medians is what counts.  Memory is that of a process of its own whose engine has
+written, beside 1.6 times the weights as they are held, the blocks of the cache and 300 MB.  Made by the code of
+`lavra compress`: seconds until the folder is written (rounding), and from there until the card is (the card).
 
 `--model FOLDER` measures a model of your own; `--text FILE` is what its card is measured on.
 """

@@ -4,7 +4,7 @@
     int8-dynamic    int-quantized    weight (N, K) int8, weight_scale (N, 1)
 
 Formats and names are compressed-tensors'; its presets W8A16 and W4A16 share a scale among 128 weights, where here it is
-a whole output and 32.  Folders were opened with `transformers`, not with vLLM.  A family's table moves whole rows of a
+32.  Folders were opened with `transformers`, not with vLLM.  A family's table moves whole rows of a
 matrix, and integers and scales have the same rows, so its forms serve for both; GPT-2's matrices lie transposed in a
 Conv1D, which the convention cannot describe.
 """
