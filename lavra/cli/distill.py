@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from lavra.api.load import find_folder
+from lavra.base.names import ModelNames
 from lavra.base.units import format_duration
+from lavra.base.workspace import Workspace
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import (
     add_destination,
@@ -40,7 +44,7 @@ RESUME = "run the command again to go on from the last checkpoint"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("teacher", help="folder of the finetuned model, or its id on the Hugging Face hub")
+    parser.add_argument("teacher", help="folder or name of the finetuned model, or its id on the Hugging Face hub")
     add_destination(parser, "model")
     add_workspace(parser)
     add_json(parser)
@@ -49,9 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Teach, measure, save."""
-    config = read_settings(DistillRunConfig, args)
-    source, workspace = find_folder(args.teacher), read_workspace(args)
-    out = read_destination(args, workspace, "models", default_name=f"{source.resolve().name}-student")
+    workspace = read_workspace(args)
+    config = with_models_found(read_settings(DistillRunConfig, args), workspace)
+    source = find_folder(args.teacher, workspace=workspace, whole=True)
+    out = read_destination(args, workspace, "models", default_name=f"{ModelNames(workspace).name_of(source)}-student")
     prepared = prepare(config, source)
     _introduce(prepared)
     with meter(Unit.THINGS) as progress:
@@ -61,6 +66,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(result, config)
     return 0
+
+
+def with_models_found(config: DistillRunConfig, workspace: Workspace) -> DistillRunConfig:
+    """The settings with the folders that their words for models mean."""
+
+    def found(word: Path | None) -> Path | None:
+        return None if word is None else find_folder(str(word), workspace=workspace, whole=True)
+
+    return replace(config, student=found(config.student), baseline_from=found(config.baseline_from))
 
 
 def _introduce(prepared: PreparedDistill) -> None:

@@ -83,7 +83,8 @@ def _up(args: argparse.Namespace, stack: ExitStack) -> Iterator[Check]:
 def _finetuning(args: argparse.Namespace) -> Iterator[Check]:
     _refuse(args, FinetuneConfig, "is a setting of `lavra up`: leave it out, or leave MODEL out")
     config = read_settings(FinetuneConfig, args)
-    return examine_finetuning(config, find_folder(args.model), read_workspace(args).path)
+    workspace = read_workspace(args)
+    return examine_finetuning(config, find_folder(args.model, workspace=workspace, whole=True), workspace.path)
 
 
 def _refuse(args: argparse.Namespace, cls: type, why: str) -> None:

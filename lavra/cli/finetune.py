@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lavra.api.load import find_folder
+from lavra.base.names import ModelNames
 from lavra.base.units import format_duration, format_size
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import (
@@ -36,6 +37,7 @@ EXAMPLES = """
 lavra finetune minilm-folder --task classify --data reviews.csv
 lavra finetune minilm-folder --task tag --data lener-br/ --epochs 4
 lavra finetune lavra-workspace/models/mine --task chat --data chats.jsonl --method lora --rank 16
+lavra finetune SmolLM2-135M-Instruct.Q4_1.gguf --task chat --data chats.jsonl --method lora --name assistant
 lavra finetune minilm-folder --task embed --data pairs.jsonl --name my-encoder
 lavra finetune minilm-folder --task classify --data glue/CoLA --no-header --columns text=4 label=2 --check
 """
@@ -47,7 +49,7 @@ _SHOWN_SCORES = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("model", help="folder of the model to start from, or its id on the Hugging Face hub")
+    parser.add_argument("model", help="folder, GGUF file or name of the model to start from, or its hub id")
     parser.add_argument("--check", action="store_true", help="say what is wrong with the data and stop there")
     add_destination(parser, "model")
     add_workspace(parser)
@@ -58,8 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look at the data, train, measure, save."""
     config = read_settings(FinetuneConfig, args)
-    base, workspace = find_folder(args.model), read_workspace(args)
-    out = read_destination(args, workspace, "models", default_name=f"{base.resolve().name}-{config.task.saved_as}")
+    workspace = read_workspace(args)
+    base = find_folder(args.model, workspace=workspace, whole=True)
+    name = f"{ModelNames(workspace).name_of(base)}-{config.task.saved_as}"
+    out = read_destination(args, workspace, "models", default_name=name)
     prepared = prepare(config, base)
     if args.check:
         return _check(prepared, as_json=args.json)

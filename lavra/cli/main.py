@@ -41,6 +41,8 @@ VERBS: Mapping[str, Verb] = {
     "prompt": Verb("lavra.cli.prompt", "render, inspect, compare and test prompts kept as files"),
     "chat": Verb("lavra.cli.chat", "talk with a model in the terminal"),
     "serve": Verb("lavra.cli.serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
+    "list": Verb("lavra.cli.list_models", "the models of a workspace, by name"),
+    "rm": Verb("lavra.cli.rm", "remove models of a workspace"),
     "doctor": Verb("lavra.cli.doctor", "check a configuration before hours are spent on it"),
     "inspect-batch": Verb("lavra.cli.inspect_batch", "show each token of a batch with its label and loss weight"),
 }

@@ -17,6 +17,7 @@ from lavra.api.model import TextModel
 from lavra.api.serving import ServingCacheConfig, add_adapters, fused_model, start_engine
 from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
+from lavra.base.gguf_file import SUFFIX
 from lavra.cli.flags import add_json, add_settings, read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
@@ -69,7 +70,12 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Models by place, everything else by flag; keys never on the command line, where others can read them."""
-    parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="[NAME=]MODEL",
+        help="folder, GGUF file or name of a model, served under a name of its own",
+    )
     add_json(parser)
     parser.add_argument(
         "--adapter",
@@ -122,6 +128,11 @@ def open_draft(settings: ServeSettings) -> TextModel | None:
     return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device))
 
 
+def _plain_name(word: str) -> str:
+    """What a model is served as where no name was given."""
+    return Path(word).resolve().name.removesuffix(SUFFIX)
+
+
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
@@ -129,7 +140,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     if opened.predictor is not None:
-        return _headed(name or Path(folder).resolve().name, opened, settings)
+        return _headed(name or _plain_name(folder), opened, settings)
     if settings.adapter:
         add_adapters(opened, named_adapters(settings.adapter))
     model = fused_model(opened)
@@ -149,7 +160,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     embedder = None if model.embedder is None else BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
     filler = mask_filler(model.port)
     return ServedModel(
-        name=name or Path(folder).resolve().name,
+        name=name or _plain_name(folder),
         tokenizer=model.tokenizer,
         engine=engine,
         embedder=embedder,
@@ -174,7 +185,7 @@ def named_adapters(given: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in given:
         name, _, folder = one.rpartition("=")
-        name = name or Path(folder).resolve().name
+        name = name or _plain_name(folder)
         if name in found:
             raise InputError(f"--adapter: two are called {name!r}; give one of them another name")
         found[name] = folder

@@ -9,7 +9,9 @@ import logging
 import sys
 import time
 
+from lavra.base.names import ModelNames, check_name, kind_of
 from lavra.base.units import format_duration
+from lavra.base.workspace import Workspace
 from lavra.cli.console import Unit, meter, print_json, stages_shown
 from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings, read_workspace
 from lavra.pipeline.crew import Crew
@@ -24,7 +26,7 @@ after Ctrl-C the next run goes on where this one stopped."""
 
 EXAMPLES = """
 lavra up
-lavra up --text ~/texts --budget 30m
+lavra up --text ~/texts --budget 30m --name texts
 lavra up --family bert --budget 10m
 lavra up --config run.yaml --workspace /data/lavra
 """
@@ -44,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="end with a server (default: where a terminal shows its address)",
     )
+    parser.add_argument(
+        "--name", metavar="NAME", help="call the model this, and what was taught to it NAME-taught (`lavra list`)"
+    )
     add_workspace(parser)
     add_json(parser)
 
@@ -57,16 +62,34 @@ def run(args: argparse.Namespace) -> int:
         take_part(crew)
         return 0
     workspace = read_workspace(args)
+    if args.name is not None:
+        check_name(args.name)  # before hours are spent
     began = time.monotonic()
     with stages_shown(), meter(Unit.THINGS) as progress:
         result = run_up(config, workspace, progress, crew, allow_drift=args.allow_drift)
+    if args.name is not None:
+        _give_names(args.name, result, workspace)
     if args.json:
         print_json(_plain(result))
     else:
-        _show(result, time.monotonic() - began)
+        _show(result, time.monotonic() - began, args.name)
     if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
         _serve(result)
     return 0
+
+
+def _give_names(name: str, result: UpResult, workspace: Workspace) -> None:
+    """NAME for the model, NAME-taught, NAME-encoder and NAME-compress for what was made beside it."""
+    names = ModelNames(workspace)
+    made = {name: result.model}
+    if result.adapter is not None:
+        made[f"{name}-taught"] = result.adapter
+    beside = (stage for stage in result.stages if stage.stage in ("encoder", "compress"))
+    made.update({f"{name}-{stage.stage}": stage.folder for stage in beside if kind_of(stage.folder) is not None})
+    for given, folder in made.items():
+        before = names.give(given, folder)
+        if before is not None:
+            print(f"note: {given} was {before}, and is {folder.name} now", file=sys.stderr)
 
 
 def _serve(result: UpResult) -> None:
@@ -93,11 +116,11 @@ def _plain(result: UpResult) -> dict[str, object]:
     }
 
 
-def _show(result: UpResult, seconds: float) -> None:
+def _show(result: UpResult, seconds: float, name: str | None) -> None:
     print(f"\n{result.verdict}\n")
     print(f"model    {result.model}")
     if result.adapter is not None:
         print(f"taught   {result.adapter}")
     print(f"report   {result.report}")
     print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
-    print(f"next     lavra generate {result.model} 'def main('")
+    print(f"next     lavra generate {name or result.model} 'def main('")

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import gguf
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
 from lavra.model.families.gguf_facts import GgufFacts
 from lavra.model.families.gguf_rope import FACTORS
+from lavra.model.gguf_library import gguf_library
 from lavra.model.gguf_names import Planned, plan_tensors
 from lavra.tokens.gguf_tokenizer import WORDPIECE
 
@@ -106,7 +106,7 @@ def read_tensor(file: GgufFile, name: str) -> Tensor:
     """
     tensor = file.tensors[name]
     kind = _kind(file, name)
-    values, size = gguf.GGML_QUANT_SIZES[kind]
+    values, size = gguf_library().GGML_QUANT_SIZES[kind]
     rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
     blocks = tensor.num_values // rows // values
     raw = np.memmap(file.path, dtype=np.uint8, mode="r", offset=tensor.offset, shape=(rows, blocks * size))
@@ -124,10 +124,12 @@ def read_tensor(file: GgufFile, name: str) -> Tensor:
     return found.view(tensor.shape)
 
 
-def _floats(rows: Any, kind: gguf.GGMLQuantizationType) -> Any:
+def _floats(rows: Any, kind: Any) -> Any:
     """Rows of bytes as rows of numbers."""
     plain = {"F32": np.float32, "F16": np.float16}.get(kind.name)
-    return np.array(gguf.quants.dequantize(rows if plain is None else rows.view(plain), kind), dtype=np.float32)
+    return np.array(
+        gguf_library().quants.dequantize(rows if plain is None else rows.view(plain), kind), dtype=np.float32
+    )
 
 
 def block_format(file: GgufFile) -> str:
@@ -140,10 +142,10 @@ def block_format(file: GgufFile) -> str:
     return max(counts, key=lambda kind: counts[kind], default="F32")
 
 
-def _kind(file: GgufFile, name: str) -> gguf.GGMLQuantizationType:
+def _kind(file: GgufFile, name: str) -> Any:
     tensor = file.tensors[name]
     try:
-        kind = gguf.GGMLQuantizationType(tensor.kind)
+        kind = gguf_library().GGMLQuantizationType(tensor.kind)
     except ValueError:
         raise CheckpointError(
             f"{file.path}: tensor {name} is in block format {tensor.kind}, which is newer than the installed gguf "
@@ -202,7 +204,7 @@ def _check(planned: list[Planned], shapes: Mapping[str, torch.Size], file: GgufF
 
 
 def _check_end(name: str, tensor: GgufTensor, file: GgufFile) -> None:
-    values, size = gguf.GGML_QUANT_SIZES[_kind(file, name)]
+    values, size = gguf_library().GGML_QUANT_SIZES[_kind(file, name)]
     end, there = tensor.offset + tensor.num_values // values * size, file.path.stat().st_size
     if tensor.shape[-1] % values:
         raise CheckpointError(f"{file.path}: tensor {name} has rows of {tensor.shape[-1]}, no multiple of {values}")

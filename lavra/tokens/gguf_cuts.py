@@ -24,21 +24,21 @@ _GPT4O: Final = (
     rf"|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_REST}"
 )
 
-Step = Mapping[str, Any]
+CutStep = Mapping[str, Any]
 
 
-def _split(pattern: str) -> Step:
+def _split(pattern: str) -> CutStep:
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
-def _bytes(use_regex: bool) -> Step:
+def _bytes(use_regex: bool) -> CutStep:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
-_GPT2_AS_SPLIT: Final[Step] = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
-_GPT2: Final[Step] = {**_GPT2_AS_SPLIT, "use_regex": True}
-_DIGITS: Final[Step] = {"type": "Digits", "individual_digits": True}
-_FALCON: Final[tuple[Step, ...]] = (  # as tiiuae's own tokenizer.json has it
+_GPT2_AS_SPLIT: Final[CutStep] = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+_GPT2: Final[CutStep] = {**_GPT2_AS_SPLIT, "use_regex": True}
+_DIGITS: Final[CutStep] = {"type": "Digits", "individual_digits": True}
+_FALCON: Final[tuple[CutStep, ...]] = (  # as tiiuae's own tokenizer.json has it
     {"type": "Punctuation", "behavior": "Contiguous"},
     _bytes(use_regex=True),
     {"type": "Digits", "individual_digits": False},
@@ -59,7 +59,7 @@ class Cut:
     """
 
     names: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[CutStep, ...]
     composes: bool = False
     whole_words: bool = False
     begins: bool = False
@@ -93,15 +93,15 @@ def cut_named(name: str) -> Cut | None:
     return next((one for one in CUTS if name in one.names), None)
 
 
-def name_of_cut(steps: Sequence[Step]) -> str | None:
+def name_of_cut(steps: Sequence[CutStep]) -> str | None:
     """llama.cpp's name of a cut, given the steps of a pre-tokenizer; None where it has none."""
     wanted = _facts(steps)
     return next((one.names[0] for one in CUTS if _facts(one.steps) == wanted), None)
 
 
-def _facts(steps: Sequence[Step]) -> list[Step]:
+def _facts(steps: Sequence[CutStep]) -> list[CutStep]:
     """What matters of the steps: offsets do not, and GPT-2's own expression is what a byte-level step cuts by."""
-    known: list[Step] = [{name: value for name, value in step.items() if name != "trim_offsets"} for step in steps]
+    known: list[CutStep] = [{name: value for name, value in step.items() if name != "trim_offsets"} for step in steps]
     spelled_out = [_split(PATTERNS["gpt2"]), _GPT2_AS_SPLIT]
     return [_GPT2] if known == spelled_out else known
 
