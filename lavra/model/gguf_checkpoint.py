@@ -27,16 +27,14 @@ from lavra.model.families.gguf_facts import GgufFacts
 from lavra.model.families.gguf_rope import FACTORS
 from lavra.model.gguf_library import gguf_library
 from lavra.model.gguf_names import Planned, plan_tensors
-from lavra.tokens.gguf_tokenizer import WORDPIECE
+from lavra.tokens.gguf_tokenizer import WORDPIECE, end_ids
 
 _PLAIN: Final = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NAMES: Final = {kind: str(dtype).removeprefix("torch.") for kind, dtype in _PLAIN.items()}
 _TYPES: Final = {_NAMES[kind]: dtype for kind, dtype in _PLAIN.items()}
-_SLICE: Final = 1 << 22  # numbers dequantized at once: 16 MB, and a few times that on the way
+_SLICE: Final = 1 << 19  # numbers dequantized at once: 2 MB, and a few times that on the way
 _UNUSED: Final = (FACTORS, "rope_factors_long.weight", "rope_factors_short.weight")
 _SHOWN: Final = 3
-# Tokens by which chat templates end a turn; a file often names one end only.
-_ENDS: Final = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
 def gguf_config_fields(path: Path) -> dict[str, Any]:
@@ -171,7 +169,7 @@ def _family(file: GgufFile) -> tuple[Family, Callable[[GgufFacts], dict[str, Any
 
 def _special_ids(file: GgufFile) -> dict[str, Any]:
     values = {key.removeprefix("tokenizer.ggml."): value for key, value in file.values.items()}
-    ends = list(dict.fromkeys(values[key] for key in _ENDS if values.get(key) is not None))
+    ends = end_ids(file)
     if values.get("model") == WORDPIECE:  # its first and last token frame a text, and end none
         ends, values["bos_token_id"] = [], None
     ids = {"bos_token_id": values.get("bos_token_id"), "pad_token_id": values.get("padding_token_id")}
