@@ -78,6 +78,7 @@ def test_a_plain_file_says_nothing_of_blocks(folder, tmp_path):
     assert "dequantized_from" not in json.loads((tmp_path / "saved" / "config.json").read_text())
 
 
+@pytest.mark.slow
 def test_verbs_take_a_file(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "chats.jsonl").write_text(chats(12))
