@@ -37,7 +37,6 @@ EXAMPLES = """
 lavra finetune minilm-folder --task classify --data reviews.csv
 lavra finetune minilm-folder --task tag --data lener-br/ --epochs 4
 lavra finetune lavra-workspace/models/mine --task chat --data chats.jsonl --method lora --rank 16
-lavra finetune SmolLM2-135M-Instruct.Q4_1.gguf --task chat --data chats.jsonl --method lora --name assistant
 lavra finetune minilm-folder --task embed --data pairs.jsonl --name my-encoder
 lavra finetune minilm-folder --task classify --data glue/CoLA --no-header --columns text=4 label=2 --check
 """
@@ -49,7 +48,7 @@ _SHOWN_SCORES = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("model", help="folder, GGUF file or name of the model to start from, or its hub id")
+    parser.add_argument("model", help="folder of the model to start from, or its id on the Hugging Face hub")
     parser.add_argument("--check", action="store_true", help="say what is wrong with the data and stop there")
     add_destination(parser, "model")
     add_workspace(parser)

@@ -26,7 +26,7 @@ after Ctrl-C the next run goes on where this one stopped."""
 
 EXAMPLES = """
 lavra up
-lavra up --text ~/texts --budget 30m --name texts
+lavra up --text ~/texts --budget 30m
 lavra up --family bert --budget 10m
 lavra up --config run.yaml --workspace /data/lavra
 """
