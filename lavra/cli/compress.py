@@ -12,6 +12,7 @@ from lavra.api.cache_card import measure_cache
 from lavra.api.load import find_folder, load
 from lavra.base.errors import InputError
 from lavra.base.files import folder_bytes
+from lavra.base.names import ModelNames
 from lavra.base.ports import LanguageModel
 from lavra.base.types import Document
 from lavra.base.units import format_size
@@ -37,8 +38,9 @@ from lavra.pipeline.beginning import choose_beginning
 def run(args: argparse.Namespace) -> int:
     """Compress, then show the card."""
     config = read_settings(CompressConfig, args)
-    source, workspace = find_folder(args.model), read_workspace(args)
-    name = f"{source.resolve().name}-{config.to.replace(':', '-')}"
+    workspace = read_workspace(args)
+    source = find_folder(args.model, workspace=workspace, whole=True)
+    name = f"{ModelNames(workspace).name_of(source)}-{config.to.replace(':', '-')}"
     kept_in = "runs" if config.target.form is Form.CACHE else "models"  # a card alone is no model
     out = read_destination(args, workspace, kept_in, default_name=name)
     if config.target.form is Form.ONNX:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from lavra.api.load import find_folder
+from lavra.base.names import ModelNames
 from lavra.base.units import format_duration
+from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.console import Unit, meter, print_json
 from lavra.cli.flags import (
@@ -24,9 +28,10 @@ from lavra.runs.distill_settings import DistillRunConfig
 
 def run(args: argparse.Namespace) -> int:
     """Teach, measure, save."""
-    config = read_settings(DistillRunConfig, args)
-    source, workspace = find_folder(args.teacher), read_workspace(args)
-    out = read_destination(args, workspace, "models", default_name=f"{source.resolve().name}-student")
+    workspace = read_workspace(args)
+    config = with_models_found(read_settings(DistillRunConfig, args), workspace)
+    source = find_folder(args.teacher, workspace=workspace, whole=True)
+    out = read_destination(args, workspace, "models", default_name=f"{ModelNames(workspace).name_of(source)}-student")
     activity.begin("reading data and model")
     prepared = prepare(config, source)
     _introduce(prepared)
@@ -38,6 +43,15 @@ def run(args: argparse.Namespace) -> int:
         _show(result, config)
         print(f"next     {after_samples(result.folder, prepared.data.heldout)}")
     return 0
+
+
+def with_models_found(config: DistillRunConfig, workspace: Workspace) -> DistillRunConfig:
+    """The settings with the folders that their words for models mean."""
+
+    def found(word: Path | None) -> Path | None:
+        return None if word is None else find_folder(str(word), workspace=workspace, whole=True)
+
+    return replace(config, student=found(config.student), baseline_from=found(config.baseline_from))
 
 
 def _introduce(prepared: PreparedDistill) -> None:

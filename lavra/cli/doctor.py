@@ -26,7 +26,9 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(config, UpConfig):
             checks = _up(config, args, stack)
         else:
-            checks = examine_finetuning(config, find_folder(args.model), read_workspace(args).path)
+            workspace = read_workspace(args)
+            model = find_folder(args.model, workspace=workspace, whole=True)
+            checks = examine_finetuning(config, model, workspace.path)
         for check in checks:
             done.append(check)
             if not args.json:

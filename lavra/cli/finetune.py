@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lavra.api.load import find_folder
+from lavra.base.names import ModelNames
 from lavra.base.units import format_duration, format_size
 from lavra.cli.activity import activity
 from lavra.cli.console import Unit, meter, print_json
@@ -30,8 +31,10 @@ _SHOWN_SCORES = 8
 def run(args: argparse.Namespace) -> int:
     """Look at the data, train, measure, save."""
     config = read_settings(FinetuneConfig, args)
-    base, workspace = find_folder(args.model), read_workspace(args)
-    out = read_destination(args, workspace, "models", default_name=f"{base.resolve().name}-{config.task.saved_as}")
+    workspace = read_workspace(args)
+    base = find_folder(args.model, workspace=workspace, whole=True)
+    name = f"{ModelNames(workspace).name_of(base)}-{config.task.saved_as}"
+    out = read_destination(args, workspace, "models", default_name=name)
     activity.begin("reading data and model")
     prepared = prepare(config, base)
     if args.check:

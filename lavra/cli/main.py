@@ -66,6 +66,8 @@ VERBS: Mapping[str, Verb] = {
     "prompt": _verb("prompt", "render, inspect, compare and test prompts kept as files"),
     "chat": _verb("chat", "talk with a model in the terminal"),
     "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
+    "list": Verb("lavra.cli.list_models", "the models of a workspace, by name", computes=False),
+    "rm": Verb("lavra.cli.rm", "remove models of a workspace", computes=False),
     "doctor": _verb("doctor", "check a configuration before hours are spent on it"),
     "completion": Verb("lavra.cli.completion", "a script with which a shell completes verbs and flags", computes=False),
     "inspect-batch": _verb("inspect_batch", "show each token of a batch with its label and loss weight"),

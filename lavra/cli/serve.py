@@ -18,6 +18,7 @@ from lavra.api.model import TextModel
 from lavra.api.serving import add_adapters, fused_model, start_engine
 from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
+from lavra.base.gguf_file import SUFFIX
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
 from lavra.cli.console import print_json_line
@@ -76,6 +77,11 @@ def open_draft(settings: ServeSettings) -> TextModel | None:
     return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device, expand=settings.expand))
 
 
+def _plain_name(word: str) -> str:
+    """What a model is served as where no name was given."""
+    return Path(word).resolve().name.removesuffix(SUFFIX)
+
+
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
     """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
     name, _, folder = named.rpartition("=")
@@ -84,7 +90,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     if opened.predictor is not None:
-        return _headed(name or Path(folder).resolve().name, opened, settings)
+        return _headed(name or _plain_name(folder), opened, settings)
     if settings.adapter:
         add_adapters(opened, named_adapters(settings.adapter))
     model = fused_model(opened)
@@ -104,7 +110,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     embedder = None if model.embedder is None else BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
     filler = mask_filler(model.port)
     return ServedModel(
-        name=name or Path(folder).resolve().name,
+        name=name or _plain_name(folder),
         tokenizer=model.tokenizer,
         engine=engine,
         embedder=embedder,
@@ -137,7 +143,7 @@ def named_adapters(given: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in given:
         name, _, folder = one.rpartition("=")
-        name = name or Path(folder).resolve().name
+        name = name or _plain_name(folder)
         if name in found:
             raise InputError(f"--adapter: two are called {name!r}; give one of them another name")
         found[name] = folder

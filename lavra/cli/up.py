@@ -8,8 +8,11 @@ import importlib.util
 import logging
 import sys
 import time
+from pathlib import Path
 
+from lavra.base.names import ModelNames, check_name, kind_of
 from lavra.base.units import format_duration
+from lavra.base.workspace import Workspace
 from lavra.cli.console import Unit, meter, print_json, stages_shown
 from lavra.cli.flags import read_settings, read_workspace
 from lavra.cli.next_step import after_writing
@@ -29,16 +32,34 @@ def run(args: argparse.Namespace) -> int:
         take_part(crew)
         return 0
     workspace = read_workspace(args)
+    if args.name is not None:
+        check_name(args.name)  # before hours are spent
     began = time.monotonic()
     with stages_shown(), meter(Unit.THINGS) as progress:
         result = run_up(config, workspace, progress, crew, allow_drift=args.allow_drift)
+    if args.name is not None:
+        _give_names(args.name, result, workspace)
     if args.json:
         print_json(_plain(result))
     else:
-        _show(result, config, time.monotonic() - began)
+        _show(result, config, time.monotonic() - began, args.name)
     if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
         _serve(result)
     return 0
+
+
+def _give_names(name: str, result: UpResult, workspace: Workspace) -> None:
+    """NAME for the model, NAME-taught, NAME-encoder and NAME-compress for what was made beside it."""
+    names = ModelNames(workspace)
+    made = {name: result.model}
+    if result.adapter is not None:
+        made[f"{name}-taught"] = result.adapter
+    beside = (stage for stage in result.stages if stage.stage in ("encoder", "compress"))
+    made.update({f"{name}-{stage.stage}": stage.folder for stage in beside if kind_of(stage.folder) is not None})
+    for given, folder in made.items():
+        before = names.give(given, folder)
+        if before is not None:
+            print(f"note: {given} was {before}, and is {folder.name} now", file=sys.stderr)
 
 
 def _serve(result: UpResult) -> None:
@@ -66,7 +87,7 @@ def _plain(result: UpResult) -> dict[str, object]:
     }
 
 
-def _show(result: UpResult, config: UpConfig, seconds: float) -> None:
+def _show(result: UpResult, config: UpConfig, seconds: float, name: str | None) -> None:
     print(f"\n{result.verdict}\n")
     print(f"model    {result.model}")
     if result.adapter is not None:
@@ -74,4 +95,4 @@ def _show(result: UpResult, config: UpConfig, seconds: float) -> None:
     print(f"report   {result.report}")
     print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
     writes = config.kind is not Kind.ENCODER
-    print(f"next     {after_writing(result.model, result.beginning, writes=writes)}")
+    print(f"next     {after_writing(Path(name) if name else result.model, result.beginning, writes=writes)}")

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import gguf
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -28,6 +27,7 @@ from lavra.compression.gguf_tokenizer import write_tokenizer
 from lavra.model import Model, ModelConfig
 from lavra.model.config import Kind, Norm, Scaling
 from lavra.model.gguf_checkpoint import read_tensor
+from lavra.model.gguf_library import gguf_library
 from lavra.model.gguf_names import Planned, check_expressible, gguf_form, plan_tensors
 from lavra.model.positions import scaled_frequencies
 from lavra.quantize.modules import QuantizedMatrix
@@ -79,7 +79,7 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
     """
     config = model.config
     check_expressible(config)
-    writer = gguf.GGUFWriter(str(path), gguf_form(config).architecture)
+    writer = gguf_library().GGUFWriter(str(path), gguf_form(config).architecture)
     _write_settings(writer, config, options)
     write_tokenizer(writer, tokenizer, config)
     parameters = {name: parameter.detach().float().cpu() for name, parameter in model.named_parameters()}
@@ -120,7 +120,7 @@ def _write_settings(writer: Any, config: ModelConfig, options: GgufOptions) -> N
             config.max_positions,
         )
     writer.add_file_type(KINDS[options.kind])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_quantization_version(gguf_library().GGML_QUANT_VERSION)
     writer.add_vocab_size(config.vocab_size)
     writer.add_context_length(context)
     writer.add_embedding_length(config.hidden_size)
@@ -138,11 +138,11 @@ def _write_settings(writer: Any, config: ModelConfig, options: GgufOptions) -> N
         writer.add_rope_dimension_count(config.head_dim)
         writer.add_rope_freq_base(config.rope.theta)
         if config.rope.scaling is not None and config.rope.scaling.kind is Scaling.LINEAR:
-            writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+            writer.add_rope_scaling_type(gguf_library().RopeScalingType.LINEAR)
             writer.add_rope_scaling_factor(config.rope.scaling.factor)
     if config.kind is Kind.ENCODER:
         writer.add_causal_attention(False)
-        writer.add_pooling_type(gguf.PoolingType[options.pooling.upper()])
+        writer.add_pooling_type(gguf_library().PoolingType[options.pooling.upper()])
 
 
 def _write_rope_factors(writer: Any, config: ModelConfig) -> None:
@@ -155,7 +155,7 @@ def _write_rope_factors(writer: Any, config: ModelConfig) -> None:
 
 def _encoded(one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt.NDArray[Any]]:
     """A tensor's type and its numbers or blocks."""
-    kinds = gguf.GGMLQuantizationType
+    kinds = gguf_library().GGMLQuantizationType
     kind = kinds[options.kind.upper()]
     if rows.dim() < 2 or one.whole:
         kind = kinds.F32
@@ -165,7 +165,7 @@ def _encoded(one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt
         return kind, _blocks(one, [options.rounded[name.removesuffix(".weight")] for name in one.ours])
     if kind == kinds.F16 and float(rows.abs().max()) > torch.finfo(torch.float16).max:
         raise ConfigError(f"{one.name} has weights too large for 16 bits; export to gguf:f32")
-    return kind, gguf.quants.quantize(rows.contiguous().numpy(), kind)
+    return kind, gguf_library().quants.quantize(rows.contiguous().numpy(), kind)
 
 
 def _blocks(one: Planned, matrices: list[QuantizedMatrix]) -> npt.NDArray[np.uint8]:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import gguf
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,17 +25,16 @@ from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
 from lavra.model.families.gguf_facts import GgufFacts
 from lavra.model.families.gguf_rope import FACTORS
+from lavra.model.gguf_library import gguf_library
 from lavra.model.gguf_names import Planned, plan_tensors
-from lavra.tokens.gguf_tokenizer import WORDPIECE
+from lavra.tokens.gguf_tokenizer import WORDPIECE, end_ids
 
 _PLAIN: Final = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NAMES: Final = {kind: str(dtype).removeprefix("torch.") for kind, dtype in _PLAIN.items()}
 _TYPES: Final = {_NAMES[kind]: dtype for kind, dtype in _PLAIN.items()}
-_SLICE: Final = 1 << 22  # numbers dequantized at once: 16 MB, and a few times that on the way
+_SLICE: Final = 1 << 19  # numbers dequantized at once: 2 MB, and a few times that on the way
 _UNUSED: Final = (FACTORS, "rope_factors_long.weight", "rope_factors_short.weight")
 _SHOWN: Final = 3
-# Tokens by which chat templates end a turn; a file often names one end only.
-_ENDS: Final = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
 def gguf_config_fields(path: Path) -> dict[str, Any]:
@@ -106,7 +104,7 @@ def read_tensor(file: GgufFile, name: str) -> Tensor:
     """
     tensor = file.tensors[name]
     kind = _kind(file, name)
-    values, size = gguf.GGML_QUANT_SIZES[kind]
+    values, size = gguf_library().GGML_QUANT_SIZES[kind]
     rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
     blocks = tensor.num_values // rows // values
     raw = np.memmap(file.path, dtype=np.uint8, mode="r", offset=tensor.offset, shape=(rows, blocks * size))
@@ -124,10 +122,12 @@ def read_tensor(file: GgufFile, name: str) -> Tensor:
     return found.view(tensor.shape)
 
 
-def _floats(rows: Any, kind: gguf.GGMLQuantizationType) -> Any:
+def _floats(rows: Any, kind: Any) -> Any:
     """Rows of bytes as rows of numbers."""
     plain = {"F32": np.float32, "F16": np.float16}.get(kind.name)
-    return np.array(gguf.quants.dequantize(rows if plain is None else rows.view(plain), kind), dtype=np.float32)
+    return np.array(
+        gguf_library().quants.dequantize(rows if plain is None else rows.view(plain), kind), dtype=np.float32
+    )
 
 
 def block_format(file: GgufFile) -> str:
@@ -140,10 +140,10 @@ def block_format(file: GgufFile) -> str:
     return max(counts, key=lambda kind: counts[kind], default="F32")
 
 
-def _kind(file: GgufFile, name: str) -> gguf.GGMLQuantizationType:
+def _kind(file: GgufFile, name: str) -> Any:
     tensor = file.tensors[name]
     try:
-        kind = gguf.GGMLQuantizationType(tensor.kind)
+        kind = gguf_library().GGMLQuantizationType(tensor.kind)
     except ValueError:
         raise CheckpointError(
             f"{file.path}: tensor {name} is in block format {tensor.kind}, which is newer than the installed gguf "
@@ -169,7 +169,7 @@ def _family(file: GgufFile) -> tuple[Family, Callable[[GgufFacts], dict[str, Any
 
 def _special_ids(file: GgufFile) -> dict[str, Any]:
     values = {key.removeprefix("tokenizer.ggml."): value for key, value in file.values.items()}
-    ends = list(dict.fromkeys(values[key] for key in _ENDS if values.get(key) is not None))
+    ends = end_ids(file)
     if values.get("model") == WORDPIECE:  # its first and last token frame a text, and end none
         ends, values["bos_token_id"] = [], None
     ids = {"bos_token_id": values.get("bos_token_id"), "pad_token_id": values.get("padding_token_id")}
@@ -202,7 +202,7 @@ def _check(planned: list[Planned], shapes: Mapping[str, torch.Size], file: GgufF
 
 
 def _check_end(name: str, tensor: GgufTensor, file: GgufFile) -> None:
-    values, size = gguf.GGML_QUANT_SIZES[_kind(file, name)]
+    values, size = gguf_library().GGML_QUANT_SIZES[_kind(file, name)]
     end, there = tensor.offset + tensor.num_values // values * size, file.path.stat().st_size
     if tensor.shape[-1] % values:
         raise CheckpointError(f"{file.path}: tensor {name} has rows of {tensor.shape[-1]}, no multiple of {values}")

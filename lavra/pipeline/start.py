@@ -19,6 +19,7 @@ from lavra.api.adapter import read_adapter
 from lavra.api.load import find_folder
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
+from lavra.base.workspace import Workspace
 from lavra.model import Model, ModelConfig
 from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind, Positions
@@ -91,8 +92,12 @@ def whole_again(model: Model, method: StartMethod) -> Model:
     return model
 
 
-def find_start(config: UpConfig) -> Start | None:
+def find_start(config: UpConfig, workspace: Workspace | None = None) -> Start | None:
     """The model to go on from; None where a fresh one is trained.
+
+    Args:
+        config: names it.
+        workspace: whose models may be called by name; the usual one by default.
 
     Raises:
         InputError: there is no such model, or it is none that continues text.
@@ -100,7 +105,7 @@ def find_start(config: UpConfig) -> Start | None:
     """
     if config.start is None:
         return None
-    folder = find_folder(config.start)
+    folder = find_folder(config.start, workspace=workspace, whole=True)
     if read_adapter(folder) is not None:
         raise InputError(f"{folder} is an adapter, and start wants a whole model; merge it into its model first")
     if task_in(folder) is not None:

@@ -134,7 +134,7 @@ def run_up(
     Raises:
         LavraError: whatever a stage refuses; what earlier stages made is kept, and another run goes on from there.
     """
-    crew, start = crew or Crew(), find_start(config)
+    crew, start = crew or Crew(), find_start(config, workspace)
     config = settled(config, start)
     name = _report_name(config, start)
     sections = workspace.folder("runs") / f"{name}-sections"

@@ -21,9 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.device import available_memory
+from lavra.base.gguf_file import is_gguf, read_gguf
 from lavra.base.units import format_size
 from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import DTYPES, dtype_name
+from lavra.model.gguf_checkpoint import block_format
 from lavra.model.heads import TaskModel
 from lavra.model.tensors import FLOATS, open_tensors
 from lavra.quantize.folder import is_quantized, load_model, stored_scheme
@@ -62,6 +64,12 @@ def opening_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
     """The type a folder's floats are opened in where the user names none; None is the stored one."""
     if device.type != "cpu" or is_quantized(folder):
         return None
+    if is_gguf(folder):
+        file = read_gguf(folder)
+        if block_format(file) not in ("F16", "BF16"):  # blocks become float32 by themselves
+            return None
+        count = sum(tensor.num_values for tensor in file.tensors.values())
+        return torch.float32 if _fits(4 * count, device, folder) else None
     files = open_tensors(folder)
     stored = {files.dtypes[name] for name in files.names} & FLOATS.keys()
     if stored <= {"F32", "F64"}:
@@ -102,12 +110,18 @@ def held_weights(model: Model | TaskModel, folder: Path) -> HeldWeights:
         folder: where its weights were read from.
     """
     scheme = stored_scheme(folder)
-    stored = model.config.dtype if scheme is None else scheme.name
+    stored = (model.config.dtype if scheme is None else scheme.name) if not is_gguf(folder) else _kept_in(folder)
     packed = {matrix.scheme.name for _, matrix in quantized_matrices(model)}
     floats = next((one.dtype for one in model.parameters() if one.dtype in DTYPES.values()), torch.float32)
     return HeldWeights(
         stored=stored, held=next(iter(packed), dtype_name(floats)), num_bytes=_num_bytes(_tensors_of(model))
     )
+
+
+def _kept_in(file: Path) -> str:
+    """The type or block format of a GGUF file, in the words of a folder's types."""
+    kind = block_format(read_gguf(file))
+    return {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}.get(kind, kind)
 
 
 @torch.no_grad()

@@ -32,6 +32,7 @@ WORDPIECE: Final = "bert"
 _KEY: Final = "tokenizer.ggml."
 _TEMPLATE: Final = "tokenizer.chat_template"
 _CONTINUES: Final = "##"
+_TURN_ENDS: Final = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>")
 _ROLES: Final = {
     "bos": "bos_token_id",
     "eos": "eos_token_id",
@@ -151,6 +152,24 @@ class _Vocabulary:
         return self.framed(
             roles.get("bos") if wanted else None, roles.get("eos") if self.value("add_eos_token") else None
         )
+
+
+def end_ids(file: GgufFile) -> list[int]:
+    """The tokens that end an answer: those the file names, and the one by which its chat template ends a turn.
+
+    Many files name the end of a text alone, and a model that was taught to talk ends with the other; llama.cpp looks
+    for the second by its usual names too.
+    """
+    found = [file.values.get(f"{_KEY}{name}_token_id") for name in ("eos", "eot", "eom")]
+    template = file.values.get(_TEMPLATE)
+    tokens = file.values.get(f"{_KEY}tokens") or ()
+    kinds = file.values.get(f"{_KEY}token_type") or ()
+    for name in _TURN_ENDS:
+        if isinstance(template, str) and name in template and name in tokens:
+            number = tokens.index(name)
+            if number < len(kinds) and kinds[number] == TokenKind.CONTROL:
+                found.append(number)
+    return list(dict.fromkeys(number for number in found if number is not None))
 
 
 _Made = tuple[dict[str, Any], SpecialTokens]

@@ -8,8 +8,10 @@ import tokenizers
 from transformers import AutoTokenizer
 
 from lavra.base.errors import CheckpointError
+from lavra.base.gguf_file import read_gguf
 from lavra.tokens import Tokenizer
 from lavra.tokens.gguf_cuts import CUTS, cut_named, known_cuts, name_of_cut
+from lavra.tokens.gguf_tokenizer import end_ids
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.tokens.test_real import golden, gpt2, unpack
 
@@ -165,6 +167,14 @@ def test_special_tokens_flags_and_templates(tmp_path):
     assert tokenizer.vocab_size == 259
     assert tokenizer.chat_template == "usual"
     assert tokenizer.template_for([{}]) == "tools"
+
+
+def test_a_turn_ends_as_the_template_writes_it(tmp_path):
+    tokens = [*sorted(LETTERS), "ab", "<|endoftext|>", "<|im_end|>", "<|eot_id|>"]
+    path = write(tmp_path / "x.gguf", tokens=tokens, kinds=[1] * 257 + [3, 3, 3], pre="gpt-2", merges=["a b"],
+                 eos_token_id=257, chat_template="{{ messages }}<|im_end|>")  # fmt: skip
+    assert end_ids(read_gguf(path)) == [257, 258]
+    assert end_ids(read_gguf(write(tmp_path / "y.gguf", pre="gpt-2", eos_token_id=257, eot_token_id=258))) == [257, 258]
 
 
 def test_a_cased_wordpiece_vocabulary_is_not_lowercased(tmp_path):

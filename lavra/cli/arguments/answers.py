@@ -89,9 +89,7 @@ class AnswersSettings(SamplingConfig):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Teacher by place, everything else by flag."""
-    parser.add_argument(
-        "teacher", help="folder of the model or its id on the Hugging Face hub; with --url its name there"
-    )
+    parser.add_argument("teacher", help="folder, GGUF file, name or hub id of the model; with --url its name there")
     add_output(parser)
     add_json(parser)
     add_settings(parser, AnswersSettings)

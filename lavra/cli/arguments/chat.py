@@ -13,6 +13,7 @@ text instead of answering it."""
 
 EXAMPLES = """
 lavra chat lavra-workspace/models/mine
+lavra chat SmolLM2-135M-Instruct.Q4_1.gguf
 lavra chat models/assistant --temperature 0.7 --system "Answer in Portuguese."
 """
 
@@ -22,7 +23,7 @@ class ChatConfig:
     """Settings of `lavra chat`.
 
     Attributes:
-        model: folder of the model, or its id on the Hugging Face hub.
+        model: folder, GGUF file or name of the model, or its id on the Hugging Face hub.
         system: what the model is told before the conversation.
         temperature: 0 is greedy.
         top_p: keep the smallest set of tokens whose probability reaches this.
@@ -45,6 +46,6 @@ class ChatConfig:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model by place, everything else by flag."""
     parser.add_argument(
-        "model", default=argparse.SUPPRESS, help="folder of the model, or its id on the Hugging Face hub"
+        "model", default=argparse.SUPPRESS, help="folder, GGUF file or name of the model, or its hub id"
     )
     add_settings(parser, ChatConfig, exclude=("model",))

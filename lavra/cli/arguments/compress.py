@@ -30,7 +30,7 @@ lavra compress lavra-workspace/models/mine --to kv-int8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("model", help="folder of an unquantized model, or its id on the Hugging Face hub")
+    parser.add_argument("model", help="folder, GGUF file or name of an unquantized model, or its id on the hub")
     add_destination(parser, "model")
     add_workspace(parser)
     add_json(parser)

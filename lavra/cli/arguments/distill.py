@@ -29,7 +29,7 @@ RESUME = "run the command again to go on from a checkpoint, where one was saved"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("teacher", help="folder of the finetuned model, or its id on the Hugging Face hub")
+    parser.add_argument("teacher", help="folder or name of the finetuned model, or its id on the Hugging Face hub")
     add_destination(parser, "model")
     add_workspace(parser)
     add_json(parser)

@@ -13,6 +13,7 @@ HELP = "complete a prompt with a model, streaming to the terminal"
 
 EXAMPLES = """\
 lavra generate lavra-workspace/models/mine "def quicksort(" --max-tokens 64
+lavra generate latest "Once upon a time"
 lavra generate gpt2-folder --file prompt.txt --temperature 0.8 --top-p 0.95 --seed 1
 echo "Once upon a time" | lavra generate stories --stop "The end" --json
 """
@@ -23,7 +24,7 @@ class GenerateConfig(SamplingConfig):
     """Settings of `lavra generate`, beside those of sampling.
 
     Attributes:
-        model: folder of the model, or its id on the Hugging Face hub.
+        model: folder, GGUF file or name of the model, or its id on the Hugging Face hub.
         prompt: the text to complete; standard input when there is neither this nor a file.
         file: read the prompt from this file.
         chat: the prompt is what a user says to a chat model.
@@ -56,7 +57,7 @@ class GenerateConfig(SamplingConfig):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model and prompt by place, everything else by flag."""
     parser.add_argument(
-        "model", default=argparse.SUPPRESS, help="folder of the model, or its id on the Hugging Face hub"
+        "model", default=argparse.SUPPRESS, help="folder, GGUF file or name of the model, or its hub id"
     )
     parser.add_argument(
         "prompt", nargs="?", default=argparse.SUPPRESS, help="the text to complete (default: --file, or standard input)"

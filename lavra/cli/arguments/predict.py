@@ -65,7 +65,7 @@ class PredictSettings:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model and texts by place, everything else by flag."""
-    parser.add_argument("model", help="folder of a model with a head or of an adapter, or its id on the hub")
+    parser.add_argument("model", help="folder or name of a model with a head or of an adapter, or its id on the hub")
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to ask about; or --input")
     add_output(parser)
     add_json(parser)

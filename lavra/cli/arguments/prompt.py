@@ -31,7 +31,7 @@ class PromptSettings(ShotConfig):
     Attributes:
         var: values of variables, as name=value; repeat it for each.
         pool: choose shots from this file of JSON lines instead of the prompt's own examples.
-        model: folder of the model, or its id on the Hugging Face hub.
+        model: folder, GGUF file or name of the model, or its id on the Hugging Face hub.
         context: most tokens of prompt and answer; the model's own unless given.
         strict: a shot that does not fit is an error.
         data: the labelled set, one JSON object a line.

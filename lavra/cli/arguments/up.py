@@ -16,7 +16,7 @@ goes on where this one stopped."""
 
 EXAMPLES = """
 lavra up
-lavra up --text ~/texts --budget 30m
+lavra up --text ~/texts --budget 30m --name texts
 lavra up --text ~/texts --start SmolLM2-135M-Instruct.gguf --budget 30m
 lavra up --family bert --budget 10m
 lavra up --config run.yaml --workspace /data/lavra
@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="end with a server (default: where a terminal shows its address)",
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", help="call the model this, and what was taught to it NAME-taught (`lavra list`)"
     )
     add_workspace(parser)
     add_json(parser)
