@@ -125,7 +125,7 @@ SYNONYMS: Final = (
     Synonym("model-name run-name name-or-path experiment", "--name", f"the model {PLACE}"),
     Synonym(
         "model m model-path model-name-or-path base-model pretrained pretrained-model model-id checkpoint-path teacher",
-        "--model",
+        "--model --start",
         f"the model {PLACE}",
     ),
     Synonym(

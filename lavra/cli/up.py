@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import logging
 import sys
 import time
 from pathlib import Path
@@ -25,7 +24,6 @@ from lavra.pipeline.up import UpResult, run_up
 
 def run(args: argparse.Namespace) -> int:
     """Run every stage, then say what came of it."""
-    logging.basicConfig(level=logging.WARNING, format="lavra: %(message)s")
     config = read_settings(UpConfig, args)
     crew = Crew.assemble(config.parallel)
     if crew.rank:

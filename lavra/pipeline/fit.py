@@ -77,12 +77,12 @@ def to_text(plan: Plan, config: UpConfig, rows_of: Callable[[int], int]) -> tupl
 
 def _rows_check(config: UpConfig, length: int, rows: int) -> Check:
     chosen = config.sequence_length is not None
-    smaller = " or a smaller --sequence-length" if chosen and length > LEAST_ROW else ""
+    smaller = " or a smaller `sequence_length`" if chosen and length > LEAST_ROW else ""
     return Check(
         name="text",
         passed=rows > 0,
         detail=f"the text to train on fills {rows} rows of {length} tokens, and 1 is needed",
-        remedy=f"give more text with --text{smaller}",
+        remedy=f"give more text with `text`{smaller}",
     )
 
 
@@ -95,7 +95,7 @@ def _step_check(plan: Plan, length: int, rows: int) -> Check:
             f"a step of {plan.batch_size * plan.train.accumulation * length:,} tokens reads {plan.batch_size} rows of "
             f"{length} at once, and the text to train on fills {rows}"
         ),
-        remedy=f"give --step-tokens {rows * length * others} or less, or more text with --text",
+        remedy=f"give `step_tokens {rows * length * others}` or less, or more text with `text`",
     )
 
 

@@ -155,7 +155,7 @@ def test_what_cannot_go_on_is_refused(text, model, tmp_path):
 
 def test_a_budget_for_less_than_four_steps_is_refused(text, model, tmp_path, monkeypatch):
     monkeypatch.setattr("lavra.pipeline.stages.start.seconds_a_step", lambda *_: 100.0)
-    with pytest.raises(ConfigError, match=r"0 steps of 100.00s fit into 1.7s.*give more --budget"):
+    with pytest.raises(ConfigError, match=r"0 steps of 100.00s fit into 1.7s.*give more `budget`"):
         trained(settings(text, model), tmp_path)
 
 

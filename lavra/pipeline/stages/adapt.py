@@ -157,7 +157,7 @@ def _teach(
     pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
     heldout = lessons.instructions("heldout")
     if not pupil.has_room(rows[: 4 * _BATCH]) or not pupil.has_room(_marked(heldout, _LEAST_MARKED)):
-        return Skipped(why=f"no sample fits into {pupil.room} tokens; give a longer --sequence-length")
+        return Skipped(why=f"no sample fits into {pupil.room} tokens; give a longer `sequence_length`")
     choose = partial(
         allowance.choose,
         pupil.recipe.module(),

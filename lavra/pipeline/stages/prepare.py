@@ -180,12 +180,13 @@ def corpus_stage(config: UpConfig, progress: Progress) -> Stage[CorpusResult]:
 
 def _files(corpus: Corpus) -> CorpusFiles:
     """A few files by name."""
-    unused, num_unused = list[UnusedFile](), 0
-    for row in corpus.skipped():
-        num_unused += 1
-        if len(unused) < _NAMED_FILES:
-            unused.append(UnusedFile(name=row["source"], reason=row["reason"], detail=row["detail"]))
-    return CorpusFiles(used=(), unused=tuple(unused), num_used=corpus.counts["files"]["read"], num_unused=num_unused)
+    table = corpus.file_table(_NAMED_FILES)
+    return CorpusFiles(
+        used=tuple(UsedFile(name=one.source, documents=one.documents, bytes=one.bytes) for one in table.used),
+        unused=tuple(UnusedFile(name=one.source, reason=one.reason, detail=one.detail) for one in table.unused),
+        num_used=table.num_used,
+        num_unused=table.num_unused,
+    )
 
 
 def _refuse_too_little(corpus: Corpus, num_bytes: int) -> None:
@@ -195,7 +196,7 @@ def _refuse_too_little(corpus: Corpus, num_bytes: int) -> None:
     dropped = "".join(f"; {reason}: {found['bytes']:,} bytes dropped" for reason, found in reasons)
     raise InputError(
         f"the text has {num_bytes:,} bytes after cleaning, of {corpus.counts['bytes']['read']:,} that were read"
-        f"{dropped}; a model needs {LEAST_BYTES:,} or more: give more text with --text"
+        f"{dropped}; a model needs {LEAST_BYTES:,} or more: give more text with `text`"
     )
 
 

@@ -189,8 +189,8 @@ class _Planning:
         if num_steps < LEAST_STEPS:
             raise ConfigError(
                 f"{num_steps} steps of {usual:.2f}s fit into {format_duration(self.seconds)}, the training's share of "
-                f"the budget, and {LEAST_STEPS} are the least; give more --budget, a smaller --step-tokens or "
-                "--sequence-length, or a smaller model"
+                f"the budget, and {LEAST_STEPS} are the least; give more `budget`, a smaller `step_tokens` or "
+                "`sequence_length`, or a smaller model"
             )
         settings = replace(plan.train, num_steps=num_steps, eval_every=-(-num_steps // 3), save_every=save_every(usual))
         plan = replace(plan, train=settings, seconds_per_step=usual, num_parameters=num_parameters(model))
@@ -225,7 +225,7 @@ class _Planning:
                 return model, plan, method, f"{refused}{_NAMES[method]} needs {said}"
             refused += f"{_NAMES[method]} would need {said}; "
             del model
-        raise ConfigError(f"{refused}give a smaller model, or a smaller --sequence-length or --step-tokens")
+        raise ConfigError(f"{refused}give a smaller model, or a smaller `sequence_length` or `step_tokens`")
 
     def _draft(self, method: StartMethod) -> Plan:
         config, shape, device = self.config, self.start.config, pick_device()
