@@ -144,10 +144,16 @@ def test_settings_in_a_file_are_those_of_flags(here):
     assert card(here / "made")["config"] == IDENTITIES["settings"]["finetune-tags"]["config"]
 
 
+CHANGED = {"instructions", "plan", "adapt", "encoder"}
+"""Stages of `up` that have come to mean something else since the files were kept, each with a raised version."""
+
+
 @pytest.mark.usefixtures("as_made", "here")
 def test_stages_and_training_settings_have_their_old_identities():
     found = identities(Path("text"))
-    assert found["stages"] == IDENTITIES["stages"]
+    for which, stages in IDENTITIES["stages"].items():
+        changed = {name for name, identity in stages.items() if found["stages"][which][name] != identity}
+        assert changed == CHANGED & set(stages)
     assert found["training"] == IDENTITIES["training"]
 
 
