@@ -112,7 +112,7 @@ def test_no_error_below_the_command_line_speaks_of_flags() -> None:
         ):  # flags themselves
             continue
         for line, text in texts_of_errors(path):
-            alone = re.sub(r"(lavra \w+|torchrun|pip install|pretrain with) [^;]*", "", text)
+            alone = re.sub(r"(lavra \w+|torchrun|pip install|llama-gguf-split|pretrain with) [^;]*", "", text)
             assert not re.search(r"(?<![\w-])--[a-z]", alone), f"{path}:{line}: {text}"
 
 
