@@ -94,7 +94,7 @@ def up_stages(
         *_evaluate_stages(config, progress),
         adapt_stage(config, progress).shown(adapt_section),
         encoder_stage(config, progress).shown(encoder_section),
-        compress_stage(progress).shown(compress_section),
+        compress_stage(config, progress).shown(compress_section),
     ]
 
 

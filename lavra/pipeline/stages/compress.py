@@ -8,15 +8,20 @@ from typing import Final
 
 from lavra.base.errors import InputError
 from lavra.base.ports import Progress
+from lavra.base.units import format_duration
 from lavra.compression.card import QualityCard
 from lavra.compression.config import CompressConfig
 from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.texts import Texts
+from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
+from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.text import Corpus
 
 _TO: Final = "int8"  # holds its bars without calibration, so it costs seconds
+_SECONDS_A_PARAMETER: Final = 1.3e-6  # for rounding and the card, on two cores (docs/log.md)
+_SECONDS_ALWAYS: Final = 60.0  # are spent, however small the share
 _DOCUMENTS = 400  # held-out documents that are looked at, spread over all of them
 
 
@@ -46,20 +51,23 @@ class CompressResult(CompressFigures):
     quality: QualityCard
 
 
-def compress_stage(progress: Progress) -> Stage[CompressResult | Skipped]:
+def compress_stage(config: UpConfig, progress: Progress) -> Stage[CompressResult | Skipped]:
     """Make the INT8 model, and measure it on held-out text; a card it misses is kept and said in red."""
 
     def run(context: StageContext) -> CompressResult | Skipped:
+        why = _too_large(Plan.load(context.parents["plan"]).num_parameters, config.budget * SHARES["compress"])
+        if why:
+            return Skipped(why=why)
         corpus = Corpus.open(context.parents["corpus"])
         every = max(1, corpus.num_documents("heldout") // _DOCUMENTS)
         heldout = Texts(
             f"heldout text of corpus {corpus.id}",
             lambda: (document.text for document in islice(corpus.documents("heldout"), 0, None, every)),
         )
-        config = CompressConfig(to=_TO, allow_miss=True)
+        wanted = CompressConfig(to=_TO, allow_miss=True)
         try:
             card = compress_folder(
-                context.parents["pretrain"], context.folder, config, Inputs(heldout=heldout), progress
+                context.parents["pretrain"], context.folder, wanted, Inputs(heldout=heldout), progress
             )
         except InputError as error:  # there is too little held-out text to measure on
             return Skipped(why=str(error))
@@ -71,8 +79,24 @@ def compress_stage(progress: Progress) -> Stage[CompressResult | Skipped]:
         folder="models",
         version=2,  # groups of 32, in the layout that others open
         run=run,
-        needs=("corpus", "pretrain"),
-        config={"to": _TO, "documents": _DOCUMENTS},
+        needs=("corpus", "plan", "pretrain"),
+        config={"to": _TO, "documents": _DOCUMENTS, "seconds": config.budget * SHARES["compress"]},
         result=CompressResult,
         figures=CompressFigures,
+    )
+
+
+def _too_large(parameters: int, seconds: float) -> str:
+    """Why a model is not compressed in this time; empty where it is.
+
+    Args:
+        parameters: of the model.
+        seconds: this stage's share of the budget.
+    """
+    needed = parameters * _SECONDS_A_PARAMETER
+    if needed <= max(seconds, _SECONDS_ALWAYS):
+        return ""
+    return (
+        f"{parameters / 1e6:.0f}M parameters take about {format_duration(needed)}, and this stage has "
+        f"{format_duration(seconds)} of the budget; `lavra compress MODEL --to {_TO}` does it"
     )
