@@ -35,12 +35,18 @@ def workspace(here: Path) -> Path:
     return Path(shutil.copytree(KEPT / "workspace", here / "workspace"))
 
 
+# Stages whose meaning changed since, and whose version was raised: INT8 is by groups now.
+ANEW = {"compress"}
+
+
 @pytest.mark.parametrize("family", ["llama", "bert"])
-def test_a_second_run_reuses_every_stage(family, workspace):
+def test_a_second_run_reuses_every_stage_that_means_the_same(family, workspace):
     before = artifacts(workspace)
     result = up(family)
-    assert {name for name, stage in result["stages"].items() if not stage["reused"]} == set()
-    assert artifacts(workspace) == before
+    assert {name for name, stage in result["stages"].items() if not stage["reused"]} == ANEW
+    after = artifacts(workspace)
+    assert before <= after
+    assert {Path(name).name.partition("-")[0] for name in after - before} == ANEW
     assert Path(result["report"]).is_file()
     evaluated = result["stages"]["evaluate"]["metrics"]
     (kept,) = (
@@ -80,7 +86,7 @@ def test_stopped_training_goes_on(workspace, same_machine):
     folder = workspace / "models" / STOPPED.name
     same(weights(folder), weights(KEPT / "workspace/models" / STOPPED.name), exact=same_machine)
     if same_machine:  # the same weights are the same artifact, so what was made of it is still good
-        assert [name for name, was in reused.items() if not was] == ["pretrain"]
+        assert {name for name, was in reused.items() if not was} == {"pretrain", *ANEW}
 
 
 @pytest.mark.slow
