@@ -20,7 +20,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from lavra.base.device import available_memory
+from lavra.base.device import available_memory, release_freed_memory
 from lavra.base.gguf_file import is_gguf, read_gguf
 from lavra.base.units import format_size
 from lavra.model.build import Model, new_model
@@ -99,6 +99,7 @@ def open_model(
         size = sum(matrix.rows * matrix.columns for _, matrix in quantized_matrices(model)) * target.itemsize
         if _fits(size, device, folder):
             model = expanded(model, target)
+            release_freed_memory()  # the packed matrices
     return model, held_weights(model, folder)
 
 
