@@ -10,6 +10,7 @@ import pytest
 import lavra
 from lavra.base.errors import ConfigError, InputError
 from lavra.cli import generate as verb
+from lavra.cli.arguments.generate import add_arguments
 from lavra.model.checkpoint import save_checkpoint
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
@@ -24,7 +25,7 @@ def folder(tmp_path_factory):
 
 def run(*arguments):
     parser = argparse.ArgumentParser()
-    verb.add_arguments(parser)
+    add_arguments(parser)
     return verb.run(parser.parse_args([str(argument) for argument in arguments]))
 
 

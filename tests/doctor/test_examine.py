@@ -53,7 +53,9 @@ def test_every_check_of_a_small_run_passes(text: Path, tmp_path: Path):
     ]
     assert {*wanted, "save and resume"} <= set(names)
     assert names == [one.name for one in CHECKS if one.needs is not Needs.FINETUNING and one.name != "compiler"]
-    assert [check for check in checks if not check.passed] == []
+    assert [check for check in checks if check.failed] == []
+    # Of documents as long as these no row of 64 tokens holds two.
+    assert {check.name for check in checks if not check.tested} <= {"packed = unpacked"}
 
 
 def test_what_cannot_fit_is_refused_and_what_would_is_named(tmp_path: Path, monkeypatch):

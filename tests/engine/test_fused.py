@@ -104,3 +104,9 @@ def test_a_fused_head_does_not_give_the_embedding_for_its_own_matrix():
     torch.testing.assert_close(twin(ids), model(ids), atol=1e-5, rtol=1e-5)
     with pytest.raises(LavraError, match="ask the model it was made of"):
         _ = twin.head_weight
+
+
+def test_a_twin_drops_nothing_out():
+    """Its own modules begin in training mode, in which BERT's attention would drop out."""
+    shape = preset("bert", vocab_size=64, hidden_size=32, num_layers=1, num_heads=2, max_positions=16)
+    assert not any(module.training for module in fuse(build_model(shape).eval()).modules())

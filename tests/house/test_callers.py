@@ -28,7 +28,6 @@ ALLOWED = {
     "ranking_scores": "retrieval needs it next",
     "regression_intervals": "comparisons of evaluations need it next",
     "extra_repr": "torch asks modules for it",
-    "readable": "io asks streams for it",
     "stop_string": "which of several overlapping stop strings ended a text shows nowhere else",
 }
 

@@ -61,12 +61,13 @@ def test_documents_that_are_added_leave_the_others_where_they_were(name: str, tm
     assert moved <= 0.5 * sum(map(len, after))
 
 
-def flags_in(message: str) -> list[str]:
-    return re.findall(r"--[a-z][a-z-]+", message)
+def settings_in(message: str) -> list[str]:
+    """Settings that a remedy names; the command line makes flags of them."""
+    return re.findall(r"`([a-z][a-z_]+)", message)
 
 
-def flags_of_up() -> set[str]:
-    return {f"--{field.name.replace('_', '-')}" for field in fields(UpConfig)}
+def settings_of_up() -> set[str]:
+    return {field.name for field in fields(UpConfig)}
 
 
 def refusal(tmp_path: Path, config: UpConfig) -> str:
@@ -76,8 +77,8 @@ def refusal(tmp_path: Path, config: UpConfig) -> str:
         run_up(config, Workspace.open(tmp_path / "w"), silent)
     assert time.monotonic() - began < 10
     message = str(refused.value)
-    assert flags_in(message)
-    assert set(flags_in(message)) <= flags_of_up()
+    assert settings_in(message)
+    assert set(settings_in(message)) <= settings_of_up()
     return message
 
 
@@ -85,7 +86,7 @@ def test_a_few_hundred_bytes_are_refused_with_the_number_the_bound_and_the_remed
     (tmp_path / "note.txt").write_text(prose(1, 700))
     message = refusal(tmp_path, UpConfig(text=tmp_path / "note.txt"))
     assert re.search(r"the text has 70\d bytes after cleaning, of 700 that were read", message)
-    assert "needs 1,024 or more: give more text with --text" in message
+    assert "needs 1,024 or more: give more text with `text`" in message
 
 
 def test_text_that_is_dropped_is_named_in_the_refusal(tmp_path: Path) -> None:
@@ -100,9 +101,9 @@ def test_what_the_user_chose_is_not_changed_and_the_remedy_fits(tmp_path: Path) 
     (tmp_path / "note.txt").write_text(prose(1, 3000))
     message = refusal(tmp_path, UpConfig(text=tmp_path / "note.txt", sequence_length=2048))
     assert "fills 0 rows of 2048 tokens, and 1 is needed" in message
-    assert "--sequence-length" in message
+    assert "`sequence_length`" in message
     message = refusal(tmp_path, UpConfig(text=tmp_path / "note.txt", sequence_length=64, step_tokens=65536))
-    remedy = re.search(r"--step-tokens (\d+) or less", message)
+    remedy = re.search(r"`step_tokens (\d+)` or less", message)
     assert remedy
     assert int(remedy[1]) % 64 == 0
     assert 0 < int(remedy[1]) < 3000
@@ -133,7 +134,7 @@ def test_rows_and_batches_shrink_to_the_text(tokens: int, length: int, batch: in
 
 def test_hopeless_rows_are_refused() -> None:
     with pytest.raises(
-        DoesNotFitError, match=r"fills 0 rows of 64 tokens, and 1 is needed; give more text with --text$"
+        DoesNotFitError, match=r"fills 0 rows of 64 tokens, and 1 is needed; give more text with `text`$"
     ):
         to_text(plan(256, 8), UpConfig(), lambda each: 50 // each)
 

@@ -88,7 +88,7 @@ def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path
         ("llama", ["lavra", "generate", str(result.model), result.beginning]),
         ("bert", ["lavra", "serve", str(result.model)]),
     ):
-        up._show(result, settings(text, family=family), 1.0)
+        up._show(result, settings(text, family=family), 1.0, None)
         last = capsys.readouterr().out.splitlines()[-1]
         assert shlex.split(last.removeprefix("next")) == wanted
 

@@ -47,7 +47,7 @@ def fuse(model: AnyTransformer) -> AnyTransformer:
     twin = cast(AnyTransformer, _twin(model))
     if type(model.head) is Head:
         twin.head = FusedHead(model.head, model.head_weight)
-    return twin
+    return twin.eval()  # modules begin in training mode, in which attention drops out
 
 
 def is_fused(model: nn.Module) -> bool:
