@@ -9,7 +9,7 @@ more: duplicates are left out, the rest goes to its side of the split.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -67,13 +67,13 @@ class Build:
         Raises:
             InputError: a source cannot be read, or what remains cannot be divided.
         """
-        with (self._folder / "dropped.jsonl").open("w", encoding="utf-8") as dropped:
+        dropped_file = self._folder / "dropped.jsonl"
+        with closing(self._ledger), dropped_file.open("w", encoding="utf-8") as dropped:
             clean_bytes = self._read(sources, dropped)
             compared = self._compare(clean_bytes)
             self._ledger.start_second_pass()
             writing = _Writing(compared, self._config, self._tally, dropped, self._ledger)
             with ExitStack() as stack:
-                stack.callback(self._ledger.close)
                 train, held = (
                     stack.enter_context(DocumentWriter(self._folder / f"{split}.parquet")) for split in SPLITS
                 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -130,12 +131,15 @@ class FileLedger:
             row["dropped"][reason] = row["dropped"].get(reason, 0) + 1
 
     def close(self) -> None:
-        """Write what is left; a no-op when there was no second pass."""
-        self._draft.close()
-        while self._row is not None:
-            self._finish_row()
-        if self._out is not None:
-            self._out.close()
+        """Write what is left of a second pass, and close the files, also where a full disk lets nothing be written."""
+        with ExitStack() as stack:
+            if self._out is not None:
+                stack.callback(self._out.close)
+            stack.callback(self._draft.close)
+            if isinstance(self._rows, Generator):
+                stack.callback(self._rows.close)
+            while self._row is not None:
+                self._finish_row()
 
     def _row_of(self, number: int) -> dict[str, Any] | None:
         while self._row is not None and number >= self._row["end"]:

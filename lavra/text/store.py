@@ -38,8 +38,9 @@ class DocumentWriter:
         self._arrow = pa
         self._meta = tuple(meta)
         self._schema = pa.schema([(name, pa.string()) for name in (*COLUMNS, *self._meta)])
+        self._file = pa.OSFile(str(path), "wb")
         self._writer = pq.ParquetWriter(
-            path, self._schema, compression="zstd", compression_level=level, use_dictionary=False
+            self._file, self._schema, compression="zstd", compression_level=level, use_dictionary=False
         )
         self._rows: list[Document] = []
         self._pending_bytes = 0
@@ -56,9 +57,10 @@ class DocumentWriter:
         return size
 
     def close(self) -> None:
-        """Write what is pending and the file's footer."""
-        self._flush()
-        self._writer.close()
+        """Write what is pending and the file's footer; the file is closed also where a full disk takes neither."""
+        with self._file:
+            self._flush()
+            self._writer.close()
 
     def __enter__(self) -> DocumentWriter:
         return self

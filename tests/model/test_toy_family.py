@@ -257,7 +257,7 @@ def test_the_stages_of_up_make_one_from_text(tmp_path):
         heldout_fraction=0.2,
         compile="off",
     )
-    wanted = ("corpus", "tokenizer", "tokens", "plan", "pretrain", "compress")
+    wanted = ("corpus", "tokenizer", "tokens", "instructions", "plan", "pretrain", "compress")
     stages = [stage for stage in up_stages(given, silent) if stage.name in wanted]
     *_, pretrained, compressed = run_stages(stages, Workspace.open(tmp_path / "workspace"))
     assert json.loads((pretrained.folder / "config.json").read_text())["model_type"] == "toy"

@@ -313,4 +313,6 @@ def test_two_processes_make_one_model(text: Path, tmp_path: Path, parallel: str)
     assert first["stages"]["evaluate"]["metrics"]["bits_per_byte"] < 4.5
     assert list((tmp_path / "board").iterdir())
     again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    assert all(stage["reused"] for stage in json.loads(again.stdout)["stages"].values())
+    # What there was no time for, two processes on one machine, is tried again.
+    stages = json.loads(again.stdout)["stages"].values()
+    assert all(stage["reused"] or "skipped" in stage["metrics"] for stage in stages)
