@@ -28,8 +28,9 @@ from engine_speed import in_turns, ours
 from random_model import make_model
 from result import Result, print_table
 
+from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.load import load
-from lavra.api.serving import ServingCacheConfig, start_engine
+from lavra.api.serving import start_engine
 from lavra.base.types import SamplingConfig
 from lavra.compression.config import CompressConfig
 from lavra.compression.folder import Inputs, compress_folder
@@ -85,7 +86,7 @@ def make(source: Path, out: Path, form: str, text: Path) -> dict[str, float]:
     """Seconds of rounding and of the card, and how far the result is from the model."""
     compared: list[float] = []
 
-    def progress(step: str, done: int, total: int | None, note: str = "") -> None:
+    def progress(step: str, done: float, total: float | None = None, note: str = "") -> None:
         if step.startswith("compare"):
             compared.append(time.perf_counter())
 
@@ -131,7 +132,7 @@ def measure(folders: Mapping[str, Path], tokens: int, length: int, turns: int) -
 def show(figures: Mapping[str, Mapping[str, float]]) -> None:
     """One row a form."""
     columns = ("written/s", "read/s", "MB", "MB at most", "rounding s", "card s", "mean KL")
-    rows = [("", *columns)]
+    rows: list[tuple[str, ...]] = [("", *columns)]
     for form, one in figures.items():
         rows.append((form, *(_cell(name, one.get(name)) for name in columns)))
     print_table(rows)

@@ -6,8 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.load import load
-from lavra.api.serving import ServingCacheConfig, bytes_per_token, start_engine
+from lavra.api.serving import bytes_per_token, start_engine
 from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
 

@@ -32,7 +32,7 @@ from lavra.data.pretraining.dataset import TokenDataset
 from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, build_model, load_checkpoint, num_parameters, save_checkpoint
 from lavra.pipeline.crew import Crew
-from lavra.pipeline.heldout import sample_documents, score_documents
+from lavra.pipeline.heldout import HeldoutSample, score_documents, window_of
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import run_stages
@@ -85,10 +85,9 @@ class Contest:
         """Bits per byte of the held-out documents, or of a sample of them."""
         trained, _ = load_checkpoint(model, dtype=torch.float32)
         assert isinstance(trained, Decoder)
-        every = list(range(self.heldout.num_documents))
-        score = score_documents(
-            trained, self.heldout, sample_documents(self.heldout, most_tokens) if most_tokens else every
-        )
+        if most_tokens:
+            return HeldoutSample(self.heldout, window_of(trained), most_tokens).score(trained).bits_per_byte
+        score = score_documents(trained, self.heldout, range(self.heldout.num_documents))
         return bits_per_byte(score.nll, score.num_bytes)
 
 
