@@ -93,12 +93,12 @@ class Contest:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.14 with --smoke)")
+    parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.15 with --smoke)")
     parser.add_argument("--smoke", action="store_true", help="short, on a little text, uncompiled, one rate")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    minutes = args.minutes or (0.14 if args.smoke else 10.0)
+    minutes = args.minutes or (0.15 if args.smoke else 10.0)
     with tempfile.TemporaryDirectory() as name:
         contest = prepare(Path(name), minutes * 60, smoke=args.smoke)
         job = best_trainer(contest)
