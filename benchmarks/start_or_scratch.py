@@ -78,7 +78,7 @@ def compare(text: Path, start: Path, budget: str) -> dict[str, Any]:
 
 
 def run_up(text: Path, budget: str, more: list[str]) -> dict[str, Any]:
-    """One `lavra up --json`, and how long it took."""
+    """Run `lavra up --json`; return what it says, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         command = [sys.executable, "-m", "lavra", "up", "--json", "--text", str(text), "--budget", budget, *more]

@@ -93,9 +93,10 @@ class HeldoutEstimate:
 
 
 def affordable_tokens(model: Decoder, dataset: TokenDataset, seconds: float) -> int:
-    """Tokens that the model scores in so many seconds, by the time that a first window takes."""
+    """Tokens that the model scores in so many seconds, by the time of a window after one that warms up."""
     window = window_of(model)
     ids = torch.from_numpy(dataset.tokens[: window + 1].astype(np.int64))
+    score_sequences(model, [ids], window=window, stride=window // 2)
     began = time.perf_counter()
     score_sequences(model, [ids], window=window, stride=window // 2)
     spent = max(time.perf_counter() - began, 1e-6)

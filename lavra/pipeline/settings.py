@@ -48,6 +48,7 @@ StartMethod = Literal["full", "lora"]
 _MASK_SHARE = 0.4  # in training; more targets a row, of which a run of minutes has too few
 _LONG_BUDGET = 7200.0  # seconds, from which on rows and vocabulary are larger
 LEAST_ROW: Final = 64  # tokens
+DEFAULT_OPTIMIZER: Final[Literal["muon", "adamw"]] = "muon"
 _LEAST_BUDGET = 10.0  # seconds; under this not even a batch of the smallest model is learnt from
 
 
@@ -76,7 +77,7 @@ class UpConfig:
         num_layers: its depth; without it the budget decides.
         step_tokens: tokens read in an optimizer step; without it the budget decides.
         accumulation: parts a step is computed in, to save memory; the result is the same.
-        optimizer: muon or adamw.
+        optimizer: muon or adamw; without it muon for a fresh model, and adamw for one that is gone on with.
         learning_rate: its peak; without it the optimizer's usual one.
         activation_checkpointing: recompute activations instead of keeping them: less memory, a third more time.
         compile: auto, on or off.
@@ -102,7 +103,7 @@ class UpConfig:
     num_layers: int | None = None
     step_tokens: int | None = None
     accumulation: int = 1
-    optimizer: Literal["muon", "adamw"] = "muon"
+    optimizer: Literal["muon", "adamw"] | None = None
     learning_rate: float | None = None
     activation_checkpointing: bool = False
     compile: Literal["auto", "on", "off"] = "auto"
@@ -147,6 +148,7 @@ class UpConfig:
     def plan_settings(self) -> dict[str, Any]:
         """The settings a training plan follows from."""
         plain = to_mapping(self)
+        plain["optimizer"] = self.optimizer or DEFAULT_OPTIMIZER
         return {name: plain[name] for name in _PLANNED}
 
     @property

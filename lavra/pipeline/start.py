@@ -7,6 +7,7 @@ that decide those are refused beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -51,8 +52,9 @@ class Start:
     folder: Path
     config: ModelConfig
 
+    @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of its files."""
+        """16 hex digits of its files, which are read once for all stages."""
         return fingerprint(self.folder)
 
     def tokenizer(self) -> Tokenizer:
@@ -141,4 +143,6 @@ def _check(config: UpConfig, found: ModelConfig) -> None:
         )
     if config.fim_rate and found.kind is Kind.DECODER:
         raise ConfigError(f"fim_rate is {config.fim_rate}, but {config.start} has no tokens for it; leave it out")
+    if config.optimizer == "muon":
+        raise ConfigError("optimizer is 'muon', but a model that is there is gone on with by adamw; leave it out")
     replace(config, family=found.family)  # its checks know what the family can be asked for

@@ -53,8 +53,6 @@ from lavra.pipeline.start import Start, find_start, settled
 from lavra.report import Fact, Report, load_sections
 from lavra.text import Corpus
 
-REPORT_FILE = "report.html"
-
 
 @dataclass(frozen=True, kw_only=True)
 class UpResult:
@@ -90,7 +88,11 @@ def up_stages(
     """Every stage with its section, in order; those that train a fresh model do so with the crew's help."""
     return [
         corpus_stage(config, progress).shown(corpus_section),
-        *(_fresh(config, progress, crew or Crew(), allow_drift) if start is None else _on(config, start, progress)),
+        *(
+            _fresh(config, progress, crew or Crew(), allow_drift)
+            if start is None
+            else _on(config, start, progress, allow_drift)
+        ),
         *_evaluate_stages(config, progress),
         adapt_stage(config, progress).shown(adapt_section),
         encoder_stage(config, progress).shown(encoder_section),
@@ -109,14 +111,14 @@ def _fresh(config: UpConfig, progress: Progress, crew: Crew, allow_drift: bool) 
     ]
 
 
-def _on(config: UpConfig, start: Start, progress: Progress) -> list[AnyStage]:
+def _on(config: UpConfig, start: Start, progress: Progress, allow_drift: bool) -> list[AnyStage]:
     """A model that is there, gone on with."""
     return [
         given_tokenizer_stage(start).shown(tokenizer_section),
         tokens_stage(config, progress),
         instructions_stage(config, progress).shown(instructions_section),
         start_plan_stage(config, start, progress).shown(start_plan_section),
-        continue_stage(config, start, progress).shown(continue_section),
+        continue_stage(config, start, progress, allow_drift=allow_drift).shown(continue_section),
     ]
 
 
@@ -147,7 +149,7 @@ def run_up(
     by_name = {outcome.stage: outcome for outcome in outcomes}
     plan, pretrain, adapt = Plan.load(by_name["plan"].folder), by_name["pretrain"], by_name["adapt"]
     verdict = _verdict(by_name["evaluate"])
-    report = workspace.path / REPORT_FILE.replace("report", name.replace("up", "report", 1), 1)
+    report = workspace.path / f"report{name.removeprefix('up')}.html"
     compiling = {
         "plan": plan.compile_seconds,
         "pretrain": pretrain.result_as(PretrainFigures).compile_seconds,

@@ -62,7 +62,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """24 steps, however fast the machine is just now."""
+    """Some 25 steps, however fast the machine is just now."""
     monkeypatch.setattr("lavra.pipeline.stages.start.seconds_a_step", lambda *_: 0.05)
 
 
@@ -80,9 +80,10 @@ def trained(config: UpConfig, workspace: Path):
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_it_gets_better_at_the_text_and_stays_an_ordinary_model(few_steps, text, model, tmp_path, method):
-    config = settings(text, model, start_method=method, learning_rate=5e-3)
+    config = settings(text, model, start_method=method, learning_rate=5e-3, tensorboard=tmp_path / "board")
     made = trained(config, tmp_path)
     result = made["pretrain"].result
+    assert list((tmp_path / "board").iterdir())
     assert result.method == method
     assert result.score == "bits_per_byte"
     assert result.after < result.before
@@ -132,6 +133,7 @@ def test_settings_the_model_has_decided_are_refused(text, model, tmp_path):
         ({"parallel": Parallel.DDP}, "going on from a model runs in one process"),
         ({"fim_rate": 0.5}, "has no tokens for it"),
         ({"mask_share": 0.5}, "mask_share"),
+        ({"optimizer": "muon"}, "gone on with by adamw"),
     ]:
         with pytest.raises(ConfigError, match=message):
             find_start(settings(text, model, **changes))

@@ -29,6 +29,7 @@ from lavra.tokens import Tokenizer
 EVALUATION_FILE = "evaluation.json"
 
 _SCORING = 0.25  # of the budget, beside it: a model that needs longer for all held-out text is measured on a sample
+_SCORED_ALWAYS = 60.0  # seconds; so a small model is measured on all of it however short the run and busy the machine
 _NUM_LINES = 128  # lines completed for the verdict
 _MOST_DRAWS = 20 * _NUM_LINES
 
@@ -144,7 +145,7 @@ def evaluate_stage(config: UpConfig, progress: Progress) -> Stage[EvaluateResult
         folder, tokens = context.parents["pretrain"], open_tokens(context.parents["tokens"], "heldout")
         model, model_config = load_checkpoint(folder)
         assert isinstance(model, Decoder)
-        nll, error = _nll(model, tokens, config.budget * _SCORING, progress)
+        nll, error = _nll(model, tokens, max(_SCORED_ALWAYS, config.budget * _SCORING), progress)
         result = compare(
             nll, tokens.num_bytes, load_baselines(context.parents["baselines"]), num_unknown=tokens.num_unknown
         )

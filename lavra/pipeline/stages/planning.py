@@ -26,8 +26,8 @@ from lavra.pipeline.crew import Crew
 from lavra.pipeline.fit import memory_check, must_pass, time_check, to_text
 from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import num_rows
-from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, Rung, choose_rung, round_up
-from lavra.pipeline.settings import SHARES, UpConfig
+from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, choose_rung, round_up
+from lavra.pipeline.settings import DEFAULT_OPTIMIZER, SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.prepare import open_tokens
 from lavra.pipeline.training import PretrainRun, lead
@@ -151,11 +151,11 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
     learning = LEARNING[config.kind]
     rung = choose_rung(peak * USABLE * seconds * learning.taught)
     hidden = config.hidden_size or rung.hidden_size
-    rows_at_once = config.accumulation * num_processes
-    optimizer = OptimizerConfig(kind=config.optimizer)
+    unit = config.context * config.accumulation * num_processes
+    optimizer = OptimizerConfig(kind=config.optimizer or DEFAULT_OPTIMIZER)
     if config.learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=config.learning_rate)
-    elif config.optimizer == "muon":
+    elif optimizer.kind == "muon":
         optimizer = replace(optimizer, learning_rate=learning.rate, embedding_learning_rate=learning.embedding_rate)
     return Plan(
         family=config.family,
@@ -163,7 +163,8 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
         num_layers=config.num_layers or max(1, rung.num_layers // learning.stacks),
         num_heads=max(learning.least_heads, hidden // HEAD_CHANNELS),
         sequence_length=config.context,
-        batch_size=_step_tokens(config, rung, rows_at_once) // (config.context * rows_at_once),
+        batch_size=step_tokens(config, rung.step_tokens, config.context * rows_at_once)
+        // (config.context * rows_at_once),
         train=TrainConfig(
             num_steps=_TRIAL_STEPS,
             accumulation=config.accumulation,
@@ -185,15 +186,23 @@ def _compiling(asked: Compiling, seconds: float) -> Compiling:
     return "off" if asked == "auto" and seconds < WORTH_COMPILING else asked
 
 
-def _step_tokens(config: UpConfig, rung: Rung, rows_at_once: int) -> int:
-    """Tokens of a step, a whole number of rows for every part and process; what was asked for is never rounded."""
-    unit = config.context * rows_at_once
+def step_tokens(config: UpConfig, usual: int, unit: int) -> int:
+    """Tokens of a step, a whole number of rows for every part and process; what was asked for is never rounded.
+
+    Args:
+        config: may ask for a number.
+        usual: rounded up where it does not.
+        unit: tokens of a row, times the parts and processes of a step.
+
+    Raises:
+        ConfigError: what was asked for is no multiple of the unit.
+    """
     if config.step_tokens is None:
-        return round_up(rung.step_tokens, unit)
+        return round_up(usual, unit)
     if config.step_tokens % unit:
         raise ConfigError(
-            f"step_tokens is {config.step_tokens}, not a multiple of {unit} (rows of {config.context} tokens, "
-            f"{rows_at_once} parts and processes); give {round_up(config.step_tokens, unit)}"
+            f"step_tokens is {config.step_tokens}, not a multiple of {unit} (a row for each part and process); "
+            f"give {round_up(config.step_tokens, unit)}"
         )
     return config.step_tokens
 

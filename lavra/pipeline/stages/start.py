@@ -15,17 +15,17 @@ import torch
 
 from lavra.base.device import available_memory, bf16_pays, fingerprint, matrix_peak, pick_device
 from lavra.base.errors import ConfigError
-from lavra.base.ports import Progress
+from lavra.base.ports import Hook, Progress
 from lavra.base.units import format_duration, format_size
 from lavra.model import Model, num_parameters
 from lavra.pipeline.fit import to_text
 from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import make_objective
-from lavra.pipeline.plan import Plan, round_up
+from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import read_result
 from lavra.pipeline.settings import SHARES, StartMethod, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.pipeline.stages.planning import rows_of
+from lavra.pipeline.stages.planning import rows_of, step_tokens
 from lavra.pipeline.stages.prepare import TokenizerFigures, TokenizerResult, open_tokens, try_out
 from lavra.pipeline.stages.pretrain import HeldoutGlance, LossPoint, PretrainFigures, curve_of, glances_of
 from lavra.pipeline.start import Start, start_method, whole_again
@@ -35,7 +35,16 @@ from lavra.runs.budget import LEAST_STEPS, save_every, seconds_a_step
 from lavra.runs.run import METRICS_FILE, refuse_other_start, show_steps
 from lavra.text import Corpus
 from lavra.tokens import Tokenizer
-from lavra.train import JsonlHook, Objective, OptimizerConfig, ScheduleConfig, TrainConfig, read_metrics, train
+from lavra.train import (
+    JsonlHook,
+    Objective,
+    OptimizerConfig,
+    ScheduleConfig,
+    TensorBoardHook,
+    TrainConfig,
+    read_metrics,
+    train,
+)
 from lavra.train.estimate import memory_limit, module_memory
 
 # Of AdamW, for weights that were trained before (docs/log.md).
@@ -144,7 +153,7 @@ def given_tokenizer_stage(start: Start) -> Stage[TokenizerResult]:
         run=run,
         needs=("corpus",),
         config={"of": "a model that is there"},
-        inputs={"start": start.fingerprint()},
+        inputs={"start": start.fingerprint},
         result=TokenizerResult,
         figures=TokenizerFigures,
     )
@@ -164,7 +173,7 @@ def start_plan_stage(config: UpConfig, start: Start, progress: Progress) -> Stag
         run=run,
         needs=("tokenizer", "tokens", "instructions"),
         config={**config.plan_settings(), "start_method": config.start_method, "shares": SHARES},
-        inputs={"start": start.fingerprint(), "machine": repr(asdict(fingerprint(pick_device(), 1)))},
+        inputs={"start": start.fingerprint, "machine": repr(asdict(fingerprint(pick_device(), 1)))},
         result=StartPlanResult,
         figures=StartPlanFigures,
     )
@@ -232,19 +241,13 @@ class _Planning:
         precision: Literal["bf16", "float32"] = "bf16" if bf16_pays(device) else "float32"
         context = self.start.context(config.context)
         unit = context * config.accumulation
-        wanted = config.step_tokens or round_up(STEP_TOKENS, unit)
-        if wanted % unit:
-            raise ConfigError(
-                f"step_tokens is {wanted}, not a multiple of {unit} (rows of {context} tokens, {config.accumulation} "
-                f"parts); give {round_up(wanted, unit)}"
-            )
         return Plan(
             family=shape.family,
             hidden_size=shape.hidden_size,
             num_layers=shape.num_layers,
             num_heads=shape.num_heads,
             sequence_length=context,
-            batch_size=wanted // unit,
+            batch_size=step_tokens(config, STEP_TOKENS, unit) // unit,
             train=TrainConfig(
                 num_steps=LEAST_STEPS,
                 accumulation=config.accumulation,
@@ -269,13 +272,15 @@ def _watched(plan: Plan, seconds: float) -> int:
     return int(min(_MOST_WATCHED, max(_LEAST_WATCHED, seconds * _WATCHING / _LOOKS * speed)))
 
 
-def continue_stage(config: UpConfig, start: Start, progress: Progress) -> Stage[ContinueResult]:
+def continue_stage(
+    config: UpConfig, start: Start, progress: Progress, *, allow_drift: bool = False
+) -> Stage[ContinueResult]:
     """Go on from the model, as planned."""
 
     def run(context: StageContext) -> ContinueResult:
         planned = read_result(context.parents["plan"], {}, StartPlanResult, StartPlanFigures)
         assert isinstance(planned, StartPlanResult)
-        return _go_on(config, start, context, planned, progress)
+        return _go_on(config, start, context, planned, progress, allow_drift)
 
     return Stage(
         name="pretrain",
@@ -285,7 +290,7 @@ def continue_stage(config: UpConfig, start: Start, progress: Progress) -> Stage[
         run=run,
         needs=("tokenizer", "tokens", "plan"),
         config={**config.noise.to_plain(), "goes_on": True},
-        inputs={"start": start.fingerprint()},
+        inputs={"start": start.fingerprint},
         resumable=True,
         result=ContinueResult,
         figures=ContinueFigures,
@@ -293,7 +298,12 @@ def continue_stage(config: UpConfig, start: Start, progress: Progress) -> Stage[
 
 
 def _go_on(
-    config: UpConfig, start: Start, context: StageContext, planned: StartPlanResult, progress: Progress
+    config: UpConfig,
+    start: Start,
+    context: StageContext,
+    planned: StartPlanResult,
+    progress: Progress,
+    allow_drift: bool,
 ) -> ContinueResult:
     assert context.scratch is not None
     plan, method = planned.plan, start_method(planned.method)
@@ -304,13 +314,17 @@ def _go_on(
     progress("score before", 0, None)
     score, before = next(iter(look().items())) if look else ("", None)
     metrics = context.scratch / METRICS_FILE
+    hooks: list[Hook] = [JsonlHook(metrics), show_steps("go on training", plan.train.num_steps, progress)]
+    if config.tensorboard is not None:
+        hooks.append(TensorBoardHook(config.tensorboard))
     done = train(
         model,
         objective_of(plan, config, context),
         plan.train,
         folder=context.scratch,
-        hooks=[JsonlHook(metrics), show_steps("go on training", plan.train.num_steps, progress)],
+        hooks=hooks,
         evaluate=look,
+        allow_drift=allow_drift,
     )
     model.eval()
     save_model(whole_again(model, method), context.folder)
