@@ -163,8 +163,7 @@ def draft(config: UpConfig, seconds: float, device: torch.device, num_processes:
         num_layers=config.num_layers or max(1, rung.num_layers // learning.stacks),
         num_heads=max(learning.least_heads, hidden // HEAD_CHANNELS),
         sequence_length=config.context,
-        batch_size=step_tokens(config, rung.step_tokens, config.context * rows_at_once)
-        // (config.context * rows_at_once),
+        batch_size=step_tokens(config, rung.step_tokens, unit) // unit,
         train=TrainConfig(
             num_steps=_TRIAL_STEPS,
             accumulation=config.accumulation,
