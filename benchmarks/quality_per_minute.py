@@ -234,7 +234,7 @@ def as_result(contest: Contest, job: TrainerJob, timings: Mapping[str, Timing], 
         ratio=round(scores["lavra"] / scores["Trainer"], 4),
         bar=1.0,
         better="lower",
-        holds=scores["lavra"] < scores["Trainer"],
+        holds=bool(scores["lavra"] < scores["Trainer"]),
         packages=("torch", "transformers", "accelerate"),
         details={
             "parameters": plan.num_parameters,

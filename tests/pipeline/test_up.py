@@ -313,6 +313,8 @@ def test_two_processes_make_one_model(text: Path, tmp_path: Path, parallel: str)
     assert first["stages"]["evaluate"]["metrics"]["bits_per_byte"] < 4.5
     assert list((tmp_path / "board").iterdir())
     again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    # What there was no time for, two processes on one machine, is tried again.
-    stages = json.loads(again.stdout)["stages"].values()
-    assert all(stage["reused"] or "skipped" in stage["metrics"] for stage in stages)
+    # A stage that had no time (two processes share one machine) is tried again, and may have time now.
+    made = [name for name, stage in first["stages"].items() if "skipped" not in stage["metrics"]]
+    assert {"corpus", "tokens", "pretrain", "evaluate"} <= set(made)
+    reused = [name for name, stage in json.loads(again.stdout)["stages"].items() if stage["reused"]]
+    assert set(made) <= set(reused)
