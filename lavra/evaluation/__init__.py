@@ -1,1 +1,1 @@
-"""Floor 7: what a model is worth on text it never saw, beside honest baselines on the same bytes."""
+"""Floor 7: what a model is worth: benchmarks and human studies over the `LanguageModel` port, and baselines."""

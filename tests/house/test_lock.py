@@ -95,7 +95,12 @@ def test_every_line_pins_one_version() -> None:
         assert pin.url is None
 
 
-PURE_PYTHON = ("seqeval",)  # published as source alone, and nothing in it is to be compiled
+PURE_PYTHON = (
+    "rouge-score",
+    "seqeval",
+    "sqlitedict",
+    "word2number",
+)  # published as source alone, nothing in it is compiled
 
 
 def test_no_cuda_and_no_addresses() -> None:

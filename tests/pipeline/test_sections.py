@@ -11,7 +11,7 @@ import pytest
 
 from lavra.compression.card import BARS, QualityCard
 from lavra.compression.measure import Comparison
-from lavra.evaluation.heldout import Baseline, compare
+from lavra.evaluation.baselines.heldout import Baseline, compare
 from lavra.pipeline.instructions import Account
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import Marks

@@ -8,7 +8,7 @@ from pathlib import Path
 from lavra.base.errors import InputError
 from lavra.base.files import read_json, write_json
 from lavra.base.ports import Progress
-from lavra.evaluation.heldout import Baseline, measure_baselines
+from lavra.evaluation.baselines.heldout import Baseline, measure_baselines
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.prepare import open_tokens

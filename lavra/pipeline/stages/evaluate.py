@@ -16,7 +16,7 @@ from lavra.base.files import read_json, write_json
 from lavra.base.ports import Progress
 from lavra.base.types import GenerateRequest
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.evaluation.heldout import HeldoutResult, compare
+from lavra.evaluation.baselines.heldout import HeldoutResult, compare
 from lavra.generate.in_process import InProcessModel
 from lavra.model import Decoder, load_checkpoint
 from lavra.pipeline.heldout import HeldoutSample, affordable_tokens, score_documents, window_of

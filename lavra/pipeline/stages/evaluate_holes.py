@@ -17,8 +17,8 @@ from lavra.base.errors import InputError
 from lavra.base.files import write_json
 from lavra.base.ports import Progress
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.evaluation.bidirectional import BidirectionalConfig, BidirectionalNgram
-from lavra.evaluation.masked_text import Hiding, masked_text, span_text
+from lavra.evaluation.baselines.bidirectional import BidirectionalConfig, BidirectionalNgram
+from lavra.evaluation.baselines.masked_text import Hiding, masked_text, span_text
 from lavra.model import EncoderDecoder, load_checkpoint
 from lavra.pipeline.heldout import HeldoutHoles
 from lavra.pipeline.plan import Plan

@@ -13,7 +13,7 @@ from lavra.data.pretraining.inspect import inspect_rows
 from lavra.data.pretraining.masked_token import MaskedToken, MaskedTokenConfig
 from lavra.data.pretraining.next_token import FimTokens, NextToken, NextTokenConfig
 from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
-from lavra.evaluation.masked_text import masked_text, span_text
+from lavra.evaluation.baselines.masked_text import masked_text, span_text
 from lavra.tokens import FIM_TOKENS, TokenizerConfig, train_tokenizer
 
 TEXTS = [

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from lavra.base.errors import InputError
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.evaluation.compressors import DEFAULT_PRIMING_BYTES, compress_held_out
-from lavra.evaluation.ngram import NgramConfig, NgramModel
+from lavra.evaluation.baselines.compressors import DEFAULT_PRIMING_BYTES, compress_held_out
+from lavra.evaluation.baselines.ngram import NgramConfig, NgramModel
 from lavra.metrics.bits import bits_per_byte
 
 

@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from lavra.base.errors import InputError
-from lavra.evaluation.compressors import compress_held_out
+from lavra.evaluation.baselines.compressors import compress_held_out
 
 WORDS = ["def ", "return ", "self", "value", "(", ")", ":\n    ", "é", "日本", "0", " = "]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavra.evaluation.kneser_ney import FALLBACK_DISCOUNTS, KneserNey, estimate_discounts
-from tests.evaluation.naive_kneser_ney import NaiveKneserNey
+from lavra.evaluation.baselines.kneser_ney import FALLBACK_DISCOUNTS, KneserNey, estimate_discounts
+from tests.evaluation.baselines.naive_kneser_ney import NaiveKneserNey
 
 OUTSIDE_ROOM = 4
 

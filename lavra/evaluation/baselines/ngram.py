@@ -14,8 +14,8 @@ import numpy as np
 from lavra.base.arrays import Float64s
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.evaluation.kneser_ney import KneserNey
-from lavra.evaluation.padded import PaddedText, pad_documents, sample_documents
+from lavra.evaluation.baselines.kneser_ney import KneserNey
+from lavra.evaluation.baselines.padded import PaddedText, pad_documents, sample_documents
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Document
 from lavra.data.pretraining.dataset import write_tokens
-from lavra.evaluation.kneser_ney import KneserNey
-from lavra.evaluation.ngram import NgramConfig, NgramModel
-from lavra.evaluation.padded import pad_documents, sample_documents, stop_token
+from lavra.evaluation.baselines.kneser_ney import KneserNey
+from lavra.evaluation.baselines.ngram import NgramConfig, NgramModel
+from lavra.evaluation.baselines.padded import pad_documents, sample_documents, stop_token
 from tests.data.fakes import BOS, EOS, EOT, ByteTokenizer, dataset_of
-from tests.evaluation.naive_kneser_ney import NaiveKneserNey
+from tests.evaluation.baselines.naive_kneser_ney import NaiveKneserNey
 
 FRAMES = [(EOT, EOT, EOT), (BOS, EOS, EOS), (None, None, None)]
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Document
 from lavra.data.pretraining.dataset import write_tokens
-from lavra.evaluation.bidirectional import ALONE, NEIGHBOURS, BidirectionalConfig, BidirectionalNgram
-from lavra.evaluation.log_linear import fit_weights, log_linear_nll
-from lavra.evaluation.masked_text import Hiding, hide_tokens
-from lavra.evaluation.padded import sample_documents
+from lavra.evaluation.baselines.bidirectional import ALONE, NEIGHBOURS, BidirectionalConfig, BidirectionalNgram
+from lavra.evaluation.baselines.log_linear import fit_weights, log_linear_nll
+from lavra.evaluation.baselines.masked_text import Hiding, hide_tokens
+from lavra.evaluation.baselines.padded import sample_documents
 from tests.data.fakes import ByteTokenizer, dataset_of
-from tests.evaluation.naive_kneser_ney import NaiveKneserNey
+from tests.evaluation.baselines.naive_kneser_ney import NaiveKneserNey
 
 
 @pytest.fixture(scope="module")

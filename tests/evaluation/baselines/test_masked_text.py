@@ -13,7 +13,7 @@ from lavra.base.errors import InputError
 from lavra.data.batch import IGNORE
 from lavra.data.pretraining.masked_token import MaskedToken, MaskedTokenConfig
 from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
-from lavra.evaluation.masked_text import UNKNOWN, Hiding, MaskedText, hide_tokens, masked_text, span_text
+from lavra.evaluation.baselines.masked_text import UNKNOWN, Hiding, MaskedText, hide_tokens, masked_text, span_text
 from tests.data.fakes import SENTINELS, ByteTokenizer, dataset_of
 
 

@@ -24,10 +24,10 @@ import numpy.typing as npt
 from lavra.base.arrays import Float64s, Int64s
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.evaluation.kneser_ney import KneserNey
-from lavra.evaluation.log_linear import fit_weights, log_linear_nll
-from lavra.evaluation.masked_text import Hiding, MaskedText, hide_tokens
-from lavra.evaluation.padded import pad_documents, sample_documents
+from lavra.evaluation.baselines.kneser_ney import KneserNey
+from lavra.evaluation.baselines.log_linear import fit_weights, log_linear_nll
+from lavra.evaluation.baselines.masked_text import Hiding, MaskedText, hide_tokens
+from lavra.evaluation.baselines.padded import pad_documents, sample_documents
 
 NEIGHBOURS: dict[str, tuple[int, ...]] = {
     "left": (-1, -2, -3, -4),

@@ -9,8 +9,8 @@ import pytest
 from lavra.base.errors import InputError
 from lavra.base.types import Document
 from lavra.data.pretraining.dataset import write_tokens
-from lavra.evaluation.heldout import Baseline, compare, measure_baselines
-from lavra.evaluation.ngram import NgramConfig, NgramModel
+from lavra.evaluation.baselines.heldout import Baseline, compare, measure_baselines
+from lavra.evaluation.baselines.ngram import NgramConfig, NgramModel
 from tests.data.fakes import ByteTokenizer
 
 

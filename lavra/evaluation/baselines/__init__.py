@@ -1,0 +1,1 @@
+"""Honest baselines on the same held-out bytes: n-gram models and compressors."""

@@ -1,0 +1,1 @@
+"""Task files of lm-evaluation-harness: read, resolved, and turned into items."""
