@@ -28,7 +28,8 @@ from lavra.metrics.intervals import LEVEL, RESAMPLES, Interval, score_intervals
 from lavra.metrics.probabilities import softmax
 
 PRIOR = 0.1
-_MOST_STEPS, _LONGEST_STEP, _SMALLEST_STEP = 500, 1.0, 1e-11
+_LEAST_PRIOR = 0.01  # below it the likelihood of some votes is too flat for Newton's method in float64
+_MOST_STEPS, _LONGEST_STEP, _SMALLEST_STEP = 200, 2.0, 1e-9
 _HALVES = np.array([0.5, -0.5, 0.0])  # what a difference of strengths adds to the logit of first, second and tie
 
 
@@ -177,22 +178,37 @@ class _Study:
         self._prior = np.vstack([np.zeros((len(pairs), 3)), prior * np.tile(outcomes, (len(names), 1))])
 
     def fit(self, taken: Int64s, start: Float64s) -> Float64s:
-        """(M+1,) strengths and ln v that make the votes of the units drawn, and the prior's, the likeliest.
-
-        Newton's steps are cut to length 1: far out the likelihood is so flat that a whole one would overshoot.
-        """
+        """(M+1,) strengths and ln v that make the votes of the units drawn, and the prior's, the likeliest."""
         counts = self._counts(taken)
         values = start.copy()
         for _ in range(_MOST_STEPS):
             slope, curvature = self._derivatives(counts, values)
-            step = np.linalg.solve(curvature, slope)
-            longest = float(np.abs(step).max())
-            values += step * min(1.0, _LONGEST_STEP / max(longest, _SMALLEST_STEP))
-            if longest < _SMALLEST_STEP:
-                return values
+            step: Float64s = np.linalg.solve(curvature, slope).astype(np.float64)
+            if np.abs(step).max() < _SMALLEST_STEP:
+                return values + step
+            values = values + self._shortened(counts, values, step)
         raise InputError(
             f"strengths were not found in {_MOST_STEPS} steps; give a prior nearer to {PRIOR}, or more votes"
         )
+
+    def _shortened(self, counts: Float64s, values: Float64s, step: Float64s) -> Float64s:
+        """Newton's step, halved until it leads upward: where the likelihood is flat, a whole one overshoots."""
+        step = step * min(1.0, _LONGEST_STEP / np.abs(step).max())
+        before = self._log_likelihood(counts, values)
+        while np.abs(step).max() > _SMALLEST_STEP and self._log_likelihood(counts, values + step) < before:
+            step = step / 2.0
+        return step
+
+    def _log_likelihood(self, counts: Float64s, values: Float64s) -> float:
+        logits = self._logits(values)
+        logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        return float((counts * np.where(counts > 0, logs, 0.0)).sum())
+
+    def _logits(self, values: Float64s) -> Float64s:
+        """(rows, 3) log-odds of the outcomes of each row."""
+        logits = np.outer(self._design @ values[:-1], _HALVES)
+        logits[:, 2] = values[-1] if self.has_ties else -np.inf
+        return logits
 
     def _counts(self, taken: Int64s) -> Float64s:
         """(rows, 3) votes by pair and outcome."""
@@ -202,9 +218,7 @@ class _Study:
 
     def _derivatives(self, counts: Float64s, values: Float64s) -> tuple[Float64s, Float64s]:
         """(M+1,) slope of the log-likelihood and (M+1, M+1) its curvature, sign turned."""
-        logits = np.outer(self._design @ values[:-1], _HALVES)  # (rows, 3)
-        logits[:, 2] = values[-1] if self.has_ties else -np.inf
-        chances, totals = softmax(logits), counts.sum(axis=1)
+        chances, totals = softmax(self._logits(values)), counts.sum(axis=1)  # (rows, 3), (rows,)
         slope_by_row = counts @ _HALVES - totals * (chances @ _HALVES)
         spread = totals * (chances @ _HALVES**2 - (chances @ _HALVES) ** 2)
         across = -totals * (chances @ _HALVES) * chances[:, 2]
@@ -301,8 +315,8 @@ def _reachable(name: str, above: Mapping[str, set[str]]) -> set[str]:
 
 
 def _check(votes: Sequence[PreferenceVote], prior: float) -> None:
-    if not prior > 0 or not math.isfinite(prior):
-        raise ConfigError(f"prior is {prior}; it must be a number above 0, and {PRIOR} is usual")
+    if not _LEAST_PRIOR <= prior < math.inf:
+        raise ConfigError(f"prior is {prior}; it must be at least {_LEAST_PRIOR}, and {PRIOR} is usual")
     if not votes:
         raise InputError("there are no votes to rank models by; give at least 1")
     for number, vote in enumerate(votes, start=1):
