@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lavra.metrics.intervals import Interval
 
@@ -157,7 +158,7 @@ class EvaluationResult:
     model_hash: str
     tasks: tuple[TaskResult, ...]
     groups: tuple[GroupResult, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     peak_memory: int | None = None
