@@ -150,6 +150,7 @@ class TaskResult:
         calibration: whether the probabilities of choices are honest; `None` where nothing is chosen.
         failures: the first items answered wrong, a few dozen at most.
         num_failures: items answered wrong.
+        config: what the task's file says, resolved, as plain data.
         warnings: anything else, one sentence each.
     """
 
@@ -175,6 +176,7 @@ class TaskResult:
     calibration: Calibration | None = None
     failures: tuple[Failure, ...] = ()
     num_failures: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
