@@ -24,7 +24,7 @@ import numpy.typing as npt
 from lavra.base.arrays import Float64s
 from lavra.base.errors import InputError
 from lavra.evaluation.items import ItemScore
-from lavra.metrics.intervals import Interval, difference_interval, score_intervals
+from lavra.metrics.intervals import RESAMPLES, Interval, difference_interval, score_intervals
 from lavra.metrics.paired import holm, mcnemar_exact, needed_discordant, needed_items, sign_flip_p, swap_p
 
 ALPHA = 0.05
@@ -136,6 +136,7 @@ def compare_models(
     metrics: Sequence[ComparedMetric],
     *,
     alpha: float = ALPHA,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[ModelComparison]:
     """Compare the first model with each of the others, on every task.
@@ -144,6 +145,7 @@ def compare_models(
         named: by a model's name, by a task's, its item scores; the first model is what the others are compared with.
         metrics: what is compared, one a task.
         alpha: how often, at most, equal models are told apart, over all comparisons.
+        resamples: draws of the intervals.
         seed: of the draws.
 
     Raises:
@@ -154,7 +156,8 @@ def compare_models(
     base, *others = named
     number = len(others) * len(metrics)
     found = [
-        [_compared(metric, named[base], named[other], alpha / number, seed) for metric in metrics] for other in others
+        [_compared(metric, named[base], named[other], alpha / number, resamples, seed) for metric in metrics]
+        for other in others
     ]
     corrected = iter(holm([one.p for row in found for one in row]))
     return [
@@ -181,6 +184,7 @@ def _compared(
     first: Mapping[str, Sequence[ItemScore]],
     second: Mapping[str, Sequence[ItemScore]],
     alpha: float,
+    resamples: int,
     seed: int,
 ) -> TaskComparison:
     """The comparison on one task before any correction; `alpha` is what each of all tests may use at worst."""
@@ -206,7 +210,7 @@ def _compared(
     pairs = [(one[doc], other[doc]) for doc in both]
     if metric.aggregate is not None:
         return _of_all_together(empty, pairs, metric.aggregate, alpha, seed)
-    return _of_means(empty, np.array(pairs, dtype=np.float64), alpha, seed)
+    return _of_means(empty, np.array(pairs, dtype=np.float64), alpha, resamples, seed)
 
 
 def _values(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) -> dict[int, Any]:
@@ -218,7 +222,9 @@ def _items(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) ->
     return {one.item.doc_id for one in scores.get(metric.task, ())}
 
 
-def _of_means(empty: TaskComparison, pairs: Float64s, alpha: float, seed: int) -> TaskComparison:
+def _of_means(
+    empty: TaskComparison, pairs: Float64s, alpha: float, resamples: int, seed: int
+) -> TaskComparison:
     """The comparison of two means; `pairs` is (N, 2)."""
     number = len(pairs)
     moved = pairs[:, 1] - pairs[:, 0]
@@ -236,7 +242,7 @@ def _of_means(empty: TaskComparison, pairs: Float64s, alpha: float, seed: int) -
         first=float(first),
         second=float(second),
         difference=float(second - first) if moved.any() else 0.0,
-        interval=difference_interval(pairs[:, 1], pairs[:, 0], seed=seed),
+        interval=difference_interval(pairs[:, 1], pairs[:, 0], resamples=resamples, seed=seed),
         test=test,
         p=p,
         needed=needed if p >= alpha else None,
