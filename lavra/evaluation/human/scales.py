@@ -49,7 +49,7 @@ SCALES: Final = {
         ),
         RatingScale(
             name="coherence",
-            question="Does it hang together and answer the prompt?",
+            question="Does it hang together?",
             steps=(
                 "No thread, or about something else",
                 "Loses the thread, or contradicts itself",
