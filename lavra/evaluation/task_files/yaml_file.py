@@ -1,7 +1,7 @@
 """One YAML file of lm-evaluation-harness as plain data, with the line of each key.
 
-`include` is resolved here, and `!function module.name` becomes a `FunctionReference`: a name and a place.  The loader is
-YAML's safe one with this single tag added, so that reading a file runs nothing.
+`include` is resolved here, and `!function module.name` becomes a `FunctionReference`: a name and a place.  The loader
+is YAML's safe one with this single tag added, so that reading a file runs nothing.
 """
 
 from __future__ import annotations
