@@ -1,6 +1,7 @@
 """Files of a dataset on the Hugging Face hub, as Parquet.
 
-The hub converts most datasets itself (branch `refs/convert/parquet`).  Absent: datasets that are a Python script, and those the hub has not converted; both are refused in words.
+The hub converts most datasets itself (branch `refs/convert/parquet`).  Absent: datasets that are a Python script, and
+those the hub has not converted; both are refused in words.
 """
 
 from __future__ import annotations
