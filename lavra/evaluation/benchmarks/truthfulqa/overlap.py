@@ -1,6 +1,6 @@
 """TruthfulQA: how near a written answer is to true ones and to false ones.
 
-As lm-evaluation-harness counts it: the best BLEU and ROUGE with a true answer beside the best with a false one.  Absent:
+As lm-evaluation-harness counts it: the best BLEU and ROUGE with a true answer beside the best with a false one. Absent:
 BLEURT and the judges that the authors trained, which are models themselves.
 """
 
