@@ -92,7 +92,7 @@ class Calibration:
 
     Attributes:
         error: expected calibration error.
-        brier: Brier's score of the items whose choices are as many as most items have; 0 is best, 2 is worst.
+        brier: mean of the items' Brier scores; 0 is best, 2 is worst.
         points: bins that hold answers, from the least confident.
         num_items: items behind it.
     """
