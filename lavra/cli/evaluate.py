@@ -9,13 +9,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -28,14 +29,14 @@ from lavra.base.files import hash_json, write_text
 from lavra.base.ports import LanguageModel
 from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
-from lavra.cli.console import Unit, meter, print_json
+from lavra.cli.console import meter
 from lavra.cli.flags import read_settings, read_workspace
 from lavra.evaluation.asking import PromptTokens
-from lavra.evaluation.compare import ComparedMetric, ModelComparison, TaskComparison, compare_models
+from lavra.evaluation.compare import ModelComparison, TaskComparison, compare_models
 from lavra.evaluation.items import ItemScore
 from lavra.evaluation.layouts import harness_layout, markdown_table, notes_of, sample_lines
 from lavra.evaluation.ledger import Ledger, LedgerRow, read_samples
-from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult
+from lavra.evaluation.results import EvaluationResult, MetricResult
 from lavra.evaluation.run import EvaluationSettings, ModelIdentity, compared_metrics, evaluate
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
@@ -75,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
     if settings.show is not None:
         return _show_sample(settings, args)
     if args.subject is None:
-        raise ConfigError("no model is named; say `lavra evaluate MODEL --tasks NAME`, or --list for the tasks there are")
+        raise ConfigError(
+            "no model is named; say `lavra evaluate MODEL --tasks NAME`, or --list for the tasks there are"
+        )
     if not settings.task_names():
         raise ConfigError("no task is named; say --tasks NAME, or --list for the tasks there are")
     names = [args.subject, *settings.compare]
@@ -139,7 +142,11 @@ def _evaluate(
         scores[score.item.task].append(score)
 
     activity.begin(f"opening {name}")
-    with _model(name, settings) as model, Ledger(_ledger(settings, args), wait=args.wait) as ledger, meter() as progress:
+    with (
+        _model(name, settings) as model,
+        Ledger(_ledger(settings, args), wait=args.wait) as ledger,
+        meter() as progress,
+    ):
         result = evaluate(
             model.port,
             opened.tasks,
@@ -210,7 +217,9 @@ def _chat(tokenizer: Tokenizer | None, settings: EvaluateSettings) -> ChatSettin
     if not settings.apply_chat_template:
         return ChatSettings(system_instruction=settings.system)
     if tokenizer is None:
-        raise ConfigError("the chat template is the tokenizer's, which a URL does not give; name it with --tokenizer FOLDER")
+        raise ConfigError(
+            "the chat template is the tokenizer's, which a URL does not give; name it with --tokenizer FOLDER"
+        )
     tokenizer.template_for(None)  # refuses a tokenizer without one
     return ChatSettings(
         render=tokenizer.apply_chat_template,
@@ -243,16 +252,22 @@ def _ledger(settings: EvaluateSettings, args: argparse.Namespace) -> Path:
 def _compare(
     names: Sequence[str], scores: Sequence[Mapping[str, Sequence[ItemScore]]], opened: OpenedTasks
 ) -> list[ModelComparison]:
-    metrics = [metric for task in opened.tasks for metric in compared_metrics(task)]
+    metrics = [
+        metric
+        for task in opened.tasks
+        for metric in compared_metrics(task, [one for found in scores for one in found[task.name]])
+    ]
     return compare_models(dict(zip(names, scores, strict=True)), metrics)
 
 
 def _show_comparison(found: ModelComparison) -> None:
     heads = ("task", "metric", found.first, found.second, "difference, 95 %", "items", "p", "corrected", "verdict")
-    table = Table(*map(Text, heads), box=None, pad_edge=False)
+    table = Table(*map(escape, heads), box=None, pad_edge=False)
     for one in found.tasks:
         table.add_row(*map(Text, _comparison_cells(one, found)))
-    print(f"\n{found.second} beside {found.first}, on the same items (p-values corrected for {found.num_corrected} tests):")
+    print(
+        f"\n{found.second} beside {found.first}, on the same items (p-values corrected for {found.num_corrected} tests):"
+    )
     _console().print(table)
 
 
@@ -273,7 +288,9 @@ def _comparison_cells(one: TaskComparison, found: ModelComparison) -> list[str]:
 # ---------------------------------------------------------------- results
 
 
-def _write(results: Sequence[EvaluationResult], comparisons: Sequence[ModelComparison], settings: EvaluateSettings) -> None:
+def _write(
+    results: Sequence[EvaluationResult], comparisons: Sequence[ModelComparison], settings: EvaluateSettings
+) -> None:
     """The files that are named; with --compare the first model's results, the others' beside them."""
     for result, suffix in zip(results, ["", *(f"-{number}" for number in range(2, len(results) + 1))], strict=True):
         if settings.json is not None:

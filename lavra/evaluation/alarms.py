@@ -17,7 +17,7 @@ FEWEST: Final = 5
 """Items under which one answer to all of them is no sign of anything."""
 _SHOWN = 40  # characters of an answer
 
-ACCURACIES: Final = frozenset(("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match"))
+ACCURACIES: Final = frozenset(("acc", "acc_norm", "acc_bytes", "acc_mutual_info"))
 
 
 def chance_of(metric: str, scores: Sequence[ItemScore]) -> float | None:

@@ -17,8 +17,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.errors import ConfigError, InputError, nearest
@@ -28,12 +30,14 @@ from lavra.base.version import VERSION
 from lavra.evaluation.alarms import alarms_of, extraction_failures
 from lavra.evaluation.asking import Asker, PromptTokens
 from lavra.evaluation.calibration import calibration_of
+from lavra.evaluation.compare import ComparedMetric
 from lavra.evaluation.failures import failures_of
 from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response
 from lavra.evaluation.ledger import Ledger, LedgerRow, SampleKey
-from lavra.evaluation.results import Contamination, Cost, EvaluationResult, TaskResult
-from lavra.evaluation.scoring import score_item
-from lavra.evaluation.summary import metric_result
+from lavra.evaluation.results import Contamination, Cost, EvaluationResult, GroupResult, TaskResult
+from lavra.evaluation.scoring import aggregation, is_higher_better, score_item
+from lavra.evaluation.summary import GroupMember, MetricRule, group_result, metric_result, values_of
+from lavra.evaluation.task_files.opening import TaskGroup
 from lavra.evaluation.task_files.prompting import ChatSettings
 from lavra.evaluation.task_files.task import EvalTask
 from lavra.metrics.intervals import RESAMPLES
@@ -112,6 +116,7 @@ def evaluate(
     settings: EvaluationSettings = EvaluationSettings(),
     *,
     identity: ModelIdentity,
+    groups: Sequence[TaskGroup] = (),
     ledger: Ledger | None = None,
     tokens: PromptTokens | None = None,
     chat: ChatSettings = ChatSettings(),
@@ -127,6 +132,7 @@ def evaluate(
         tasks: what is asked, in this order.
         settings: how.
         identity: which model it is.
+        groups: of the tasks, whose scores are put together.
         ledger: where answers are kept and looked up; nothing is kept unless given.
         tokens: the model's tokenizer, where the caller has it.
         chat: how prompts are worded for a model that was tuned on conversations.
@@ -143,7 +149,8 @@ def evaluate(
     started = time.monotonic()
     asker = Asker(model, tokens=tokens, seed=settings.seed)
     runner = _Runner(asker, settings, identity, ledger, tokens, chat, progress)
-    results = []
+    results: list[TaskResult] = []
+    members: dict[str, GroupMember] = {}
     for number, task in enumerate(tasks, start=1):
         asked = runner.run(task, f"task {number} of {len(tasks)}")
         for score in asked.scores:
@@ -152,10 +159,13 @@ def evaluate(
         cost = replace(found.cost, seconds=asked.seconds, from_ledger=asked.from_ledger)
         checked = None if contamination is None else contamination(task, asked.scores)
         results.append(replace(found, cost=cost, dropped_shots=asked.dropped_shots, contamination=checked))
+        if groups:
+            members[task.name] = _member(task, found, asked.scores)
     return EvaluationResult(
         model=identity.name,
         model_hash=identity.hash,
         tasks=tuple(results),
+        groups=tuple(_grouped(group, members, settings.resamples) for group in groups),
         settings=dict(record or {}),
         versions=_versions(),
         seconds=time.monotonic() - started,
@@ -219,9 +229,7 @@ class _Runner:
         self._keep(task, scores, fresh, taken)
         return scores, taken + sum(row.seconds for row in rows.values())
 
-    def _keep(
-        self, task: EvalTask, scores: Sequence[ItemScore], fresh: Mapping[int, Response], seconds: float
-    ) -> None:
+    def _keep(self, task: EvalTask, scores: Sequence[ItemScore], fresh: Mapping[int, Response], seconds: float) -> None:
         kept = [one for one in scores if one.item.doc_id in fresh and fresh[one.item.doc_id].unscored is None]
         if self._ledger is not None and kept:
             self._ledger.add([self._key(task, one.item) for one in kept], kept, seconds)
@@ -235,7 +243,10 @@ class _Runner:
 
     def _key(self, task: EvalTask, item: EvalItem) -> SampleKey:
         drawn = item.generation is not None and item.generation.temperature > 0
-        changing = {"seed": self._settings.seed if drawn else None, "rendered": bool(self._tokens and self._tokens.rendered)}
+        changing = {
+            "seed": self._settings.seed if drawn else None,
+            "rendered": bool(self._tokens and self._tokens.rendered),
+        }
         return SampleKey(model=self._identity.hash, task=task.task_hash, item=item, settings=changing)
 
     def _item(self, task: EvalTask, number: int) -> tuple[EvalItem, int]:
@@ -290,6 +301,104 @@ def _chunks(items: Iterable[tuple[EvalItem, int]], batch: int) -> Iterator[list[
 # ---------------------------------------------------------------- a task's result
 
 
+def rules_of(task: EvalTask, scores: Sequence[ItemScore]) -> list[MetricRule]:
+    """How the values of a task's items become its scores, the one that a table shows first.
+
+    Args:
+        task: the task.
+        scores: of its items.
+    """
+    keys = dict.fromkeys(key for one in scores for key in one.values)
+    if not keys:
+        keys = dict.fromkeys((pipeline.name, metric.name) for pipeline in task.pipelines for metric in task.metrics)
+    return [_rule(task, name, metric) for name, metric in keys if metric not in _NO_SCORES]
+
+
+def _rule(task: EvalTask, filter_name: str, metric: str) -> MetricRule:
+    compute = aggregation(task, metric)
+    return MetricRule(
+        name=metric,
+        filter=filter_name,
+        higher_is_better=is_higher_better(task, metric),
+        aggregate=None if is_mean(task, metric) else compute,
+        resamples=_TEXT_RESAMPLES if metric in _OF_TEXTS else None,
+    )
+
+
+def is_mean(task: EvalTask, metric: str) -> bool:
+    """Whether a metric's score of a task is the mean of its items' values."""
+    named = {setting.name: setting.aggregation for setting in task.metrics}
+    return named.get(metric, "mean") == "mean"
+
+
+_NO_SCORES: Final = frozenset(("bypass", "likelihood"))  # values of items alone
+_OF_TEXTS: Final = frozenset(("bleu", "chrf", "chrf++", "ter"))
+_TEXT_RESAMPLES: Final = 100  # as lm-evaluation-harness': each one scores the whole corpus
+
+
+def compared_metrics(task: EvalTask, scores: Sequence[ItemScore]) -> list[ComparedMetric]:
+    """By which metric two models are compared on a task: the one that a table shows; none where it has no score.
+
+    Args:
+        task: the task.
+        scores: of its items, by either model.
+    """
+    return [
+        ComparedMetric(
+            task=task.name,
+            name=rule.name,
+            filter=rule.filter,
+            higher_is_better=rule.higher_is_better,
+            aggregate=rule.aggregate,
+        )
+        for rule in rules_of(task, scores)[:1]
+    ]
+
+
+def _member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore]) -> GroupMember:
+    means = [rule for rule in rules_of(task, scores) if rule.aggregate is None]
+    return GroupMember(
+        name=task.name,
+        metrics=found.metrics,
+        values={(rule.filter, rule.name): values_of(rule, scores) for rule in means},
+        num_items=max((one.num_items for one in found.metrics), default=0),
+    )
+
+
+def _grouped(group: TaskGroup, members: Mapping[str, GroupMember], resamples: int) -> GroupResult:
+    below = [members[name] for name in group.tasks]
+    return group_result(group.name, group.alias, group.members, group.metrics, below, resamples=resamples)
+
+
+def config_of(task: EvalTask) -> dict[str, Any]:
+    """What a task's file says, as plain data: functions by their names.
+
+    Args:
+        task: the task.
+    """
+    file = task.file
+    kept = {one.name: getattr(file, one.name) for one in fields(file) if one.name not in ("path", "hash", "warnings")}
+    renamed = {_HARNESS_KEYS.get(name, name): _plain(value) for name, value in kept.items()}
+    return {**renamed, "num_fewshot": task.num_shots}
+
+
+_HARNESS_KEYS: Final = {"metrics": "metric_list", "filters": "filter_list", "shots": "fewshot_config"}
+
+
+def _plain(value: Any) -> Any:
+    if callable(value) and not isinstance(value, type):
+        return f"!function {getattr(value, '__name__', value)}"
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
 def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = RESAMPLES) -> TaskResult:
     """The result of a task from the scores of its items.
 
@@ -298,7 +407,7 @@ def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = R
         scores: of its items, in their order.
         resamples: draws of each bootstrap interval.
     """
-    metrics = tuple(metric_result(rule, scores, resamples=resamples) for rule in rules_of(task))
+    metrics = tuple(metric_result(rule, scores, resamples=resamples) for rule in rules_of(task, scores))
     unscored = Counter(one.response.unscored.value for one in scores if one.response.unscored is not None)
     failures, num_failures = failures_of(scores)
     return TaskResult(

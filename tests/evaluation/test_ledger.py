@@ -24,7 +24,11 @@ ITEM = EvalItem(
     prompt_hash="ab",
 )
 RESPONSE = Response(
-    logprobs=(-1.5, -0.1234567890123456789), greedy=(False, True), prompt_tokens=6, warnings=("one",), truncated_tokens=2
+    logprobs=(-1.5, -0.1234567890123456789),
+    greedy=(False, True),
+    prompt_tokens=6,
+    warnings=("one",),
+    truncated_tokens=2,
 )
 
 

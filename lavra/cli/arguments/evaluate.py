@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ class EvaluateSettings(EvaluationSettings):
         if self.samples is not None and self.limit is not None:
             raise ConfigError("samples and limit both say which items are asked; give one of the two")
 
-    def task_names(self) -> list[str]:
+    def task_names(self) -> Sequence[str]:
         """What `tasks` names, one by one."""
         return [name for one in self.tasks for name in one.split(",") if name]
 
@@ -117,7 +117,9 @@ class EvaluateSettings(EvaluationSettings):
                 text = Path(text).read_text(encoding="utf-8")
             value: Any = json.loads(text)
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ConfigError(f"samples is {self.samples!r}, no JSON and no file of it ({error}); write " + _LIKE) from None
+            raise ConfigError(
+                f"samples is {self.samples!r}, no JSON and no file of it ({error}); write " + _LIKE
+            ) from None
         if not isinstance(value, Mapping) or not all(_are_numbers(numbers) for numbers in value.values()):
             raise ConfigError(f"samples is {value!r}; write " + _LIKE)
         return {str(name): tuple(numbers) for name, numbers in value.items()}
