@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import InputError
 from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response, Unscored
 from lavra.evaluation.task_files.filters import Extracted
 from lavra.evaluation.task_files.task import EvalTask
 from lavra.evaluation.task_files.task_file import MetricSetting
-from lavra.evaluation.text_scores import corpus_bleu, corpus_chrf, corpus_ter
+from lavra.evaluation.text_scores import corpus_score
 from lavra.metrics.calibration import brier_score
 from lavra.metrics.classification import classification_scores, f1
 from lavra.metrics.probabilities import softmax
@@ -273,7 +273,7 @@ def _f1(values: Sequence[tuple[Any, Any]]) -> float:
 def _class(value: Any) -> int:
     if isinstance(value, str) and value.strip().lstrip("-").isdigit():
         return int(value)
-    if not isinstance(value, int):
+    if not isinstance(value, int | np.integer):
         raise InputError(f"the metrics f1 and mcc take classes, and an item has {value!r}; take `exact_match`")
     return int(value)
 
@@ -300,25 +300,25 @@ def _finite_mean(values: Sequence[float]) -> float:
     return _mean(finite)
 
 
-def _texts(values: Sequence[tuple[Any, str]]) -> tuple[list[str], list[list[str]]]:
+def _texts(values: Sequence[tuple[Any, Any]]) -> tuple[list[str], list[list[str]]]:
     """(answers, right answers of each)."""
-    answers = [answer[0] if isinstance(answer, list) else answer for _, answer in values]
+    answers = [str(answer[0] if isinstance(answer, tuple | list) else answer) for _, answer in values]
     return answers, [list(gold) if isinstance(gold, tuple | list) else [gold] for gold, _ in values]
 
 
 _AGGREGATIONS: dict[str, Callable[[Sequence[Any]], float]] = {
     "bits_per_byte": _bits_per_byte,
-    "bleu": lambda values: corpus_bleu(*_texts(values)),
+    "bleu": lambda values: corpus_score("bleu", *_texts(values)),
     "brier_score": _brier,
     "bypass": lambda values: 999.0,
-    "chrf": lambda values: corpus_chrf(*_texts(values)),
-    "chrf++": lambda values: corpus_chrf(*_texts(values), word_order=2),
+    "chrf": lambda values: corpus_score("chrf", *_texts(values)),
+    "chrf++": lambda values: corpus_score("chrf++", *_texts(values)),
     "f1": _f1,
     "matthews_corrcoef": _matthews,
     "mean": _mean,
     "median": _median,
     "nanmean": _finite_mean,
     "perplexity": _perplexity,
-    "ter": lambda values: corpus_ter(*_texts(values)),
+    "ter": lambda values: corpus_score("ter", *_texts(values)),
     "weighted_perplexity": _weighted_perplexity,
 }
