@@ -266,7 +266,8 @@ def _show_comparison(found: ModelComparison) -> None:
     for one in found.tasks:
         table.add_row(*map(Text, _comparison_cells(one, found)))
     print(
-        f"\n{found.second} beside {found.first}, on the same items (p-values corrected for {found.num_corrected} tests):"
+        f"\n{found.second} beside {found.first}, on the same items (p-values corrected for {found.num_corrected} "
+        "tests):"
     )
     _console().print(table)
 

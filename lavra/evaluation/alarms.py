@@ -1,8 +1,8 @@
 """Signs that a score means nothing, each as one sentence.
 
-A model that answers at random still gets a number, and so does a broken prompt.  What gives either away is counted here:
-all choices equally likely, one answer to every item, empty answers, a filter that finds nothing, a score that guessing
-reaches too.
+A model that answers at random still gets a number, and so does a broken prompt.  What gives either away is counted
+here: all choices equally likely, one answer to every item, empty answers, a filter that finds nothing, a score that
+guessing reaches too.
 """
 
 from __future__ import annotations

@@ -163,8 +163,8 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.executemany(
-                    "INSERT OR REPLACE INTO samples (key, model, task, doc_id, task_hash, prompt_hash, settings, asked, "
-                    "response, score, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO samples (key, model, task, doc_id, task_hash, prompt_hash, settings, "
+                    "asked, response, score, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     rows,
                 )
                 self._connection.execute("COMMIT")

@@ -45,6 +45,7 @@ from lavra.metrics.intervals import RESAMPLES
 _CHUNK_CHARACTERS: Final = 400_000  # of prompts: what is lost to a kill stays small where documents are long
 _WRITTEN_AT_ONCE: Final = 4  # an answer takes longer to write than a choice to score; so many fewer in a chunk
 _LIBRARIES: Final = ("sacrebleu", "rouge-score")
+_PLAIN: Final = ChatSettings()
 
 ScoreSink = Callable[[ItemScore], None]
 ContaminationCheck = Callable[[EvalTask, Sequence[ItemScore]], Contamination | None]
@@ -119,7 +120,7 @@ def evaluate(
     groups: Sequence[TaskGroup] = (),
     ledger: Ledger | None = None,
     tokens: PromptTokens | None = None,
-    chat: ChatSettings = ChatSettings(),
+    chat: ChatSettings = _PLAIN,
     progress: Progress = silent,
     sink: ScoreSink = _ignore,
     contamination: ContaminationCheck | None = None,
@@ -205,7 +206,7 @@ class _Runner:
         scores: list[ItemScore] = []
         seconds, known, dropped = 0.0, 0, 0
         self._progress(task.name, 0, len(numbers), note)
-        for chunk in _chunks(map(lambda number: self._item(task, number), numbers), self._settings.batch):
+        for chunk in _chunks((self._item(task, one) for one in numbers), self._settings.batch):
             items = [item for item, _ in chunk]
             dropped += sum(lost for _, lost in chunk)
             rows = self._known(task, items)

@@ -100,9 +100,8 @@ def test_a_second_evaluation_is_refused_while_the_first_one_writes(tmp_path):
 
 def test_an_unfinished_transaction_leaves_nothing(tmp_path):
     path = tmp_path / "l.db"
+    broken = replace(scored(), values=_Failing())
     with Ledger(path) as ledger, pytest.raises(ZeroDivisionError):
-        broken = scored()
-        object.__setattr__(broken, "values", _Failing())
         ledger.add([keyed(), keyed(model="n")], [scored(), broken], 1.0)
     with Ledger(path) as ledger:
         assert not ledger.find([keyed().hash])

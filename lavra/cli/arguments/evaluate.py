@@ -14,8 +14,8 @@ from lavra.cli.flags import add_settings, add_workspace
 from lavra.evaluation.run import EvaluationSettings
 from lavra.remote.config import Endpoint, RemoteConfig
 
-HELP = """Score a model on benchmarks: a folder, a GGUF file, a name of the workspace, a hub id, or the URL of a server that
-speaks OpenAI's protocol. A task is a YAML file of lm-evaluation-harness, one of lavra's own (--list) or yours.
+HELP = """Score a model on benchmarks: a folder, a GGUF file, a name of the workspace, a hub id, or the URL of a server
+that speaks OpenAI's protocol. A task is a YAML file of lm-evaluation-harness, one of lavra's own (--list) or yours.
 
 Each score has its number of items, standard error and interval, and what casts doubt on it stands below the table.
 Answers are kept in a ledger: the same command again goes on where it was stopped, and asks nothing twice."""
