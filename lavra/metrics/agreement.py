@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 
 from lavra.base.arrays import Float64s, Int64s
-from lavra.base.errors import InputError
+from lavra.base.errors import ConfigError, InputError
 
 
 class Difference(Enum):
@@ -22,6 +22,7 @@ class Difference(Enum):
     NOMINAL = "nominal"  # names: the same or not
     LINEAR = "linear"  # numbers: their distance
     QUADRATIC = "quadratic"  # numbers: their squared distance; interval data in Krippendorff's words
+    ORDINAL = "ordinal"  # ranks, such as Likert's: the squared number of ratings between the two; alpha only
 
 
 def cohen_kappa(first: Int64s, second: Int64s, *, difference: Difference = Difference.NOMINAL) -> float:
@@ -33,8 +34,13 @@ def cohen_kappa(first: Int64s, second: Int64s, *, difference: Difference = Diffe
         difference: how far apart two classes are; other than nominal where their order means something.
 
     Raises:
+        ConfigError: the difference is ordinal, which is defined by how often each value was given: alpha's alone.
         InputError: there are no units, the lengths differ, or a class is below 0.
     """
+    if difference is Difference.ORDINAL:
+        raise ConfigError(
+            "kappa has no ordinal difference; choose nominal, linear or quadratic, or Krippendorff's alpha"
+        )
     if len(first) != len(second) or not len(first):
         raise InputError(f"the raters judged {len(first)} and {len(second)} units; give the same ones, at least 1")
     if min(first.min(), second.min()) < 0:
@@ -67,7 +73,7 @@ def krippendorff_alpha(ratings: Float64s, *, difference: Difference = Difference
     paired = counts.T @ (counts / (totals - 1)[:, None]) - np.diag((counts / (totals - 1)[:, None]).sum(axis=0))
     frequencies = counts.sum(axis=0)
     by_chance = (np.outer(frequencies, frequencies) - np.diag(frequencies)) / (frequencies.sum() - 1)
-    apart = _differences(values, difference)
+    apart = _ordinal(frequencies) if difference is Difference.ORDINAL else _differences(values, difference)
     return _beyond_chance(float((apart * paired).sum()), float((apart * by_chance).sum()))
 
 
@@ -77,6 +83,12 @@ def _differences(values: Float64s, difference: Difference) -> Float64s:
     if difference is Difference.NOMINAL:
         return (apart > 0).astype(np.float64)
     return np.square(apart) if difference is Difference.QUADRATIC else apart
+
+
+def _ordinal(frequencies: Float64s) -> Float64s:
+    """(V, V) squared ratings between each value and each, half of the two values' own (Krippendorff 2011, B.3)."""
+    middles = np.cumsum(frequencies) - frequencies / 2.0  # where the middle rating of each value stands among all
+    return np.square(middles[:, None] - middles[None, :])
 
 
 def _beyond_chance(observed: float, expected: float) -> float:

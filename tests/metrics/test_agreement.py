@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 
+import krippendorff
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lavra.base.errors import InputError
+from lavra.base.errors import ConfigError, InputError
 from lavra.metrics.agreement import Difference, cohen_kappa, krippendorff_alpha
 
 SKLEARN = {Difference.NOMINAL: None, Difference.LINEAR: "linear", Difference.QUADRATIC: "quadratic"}
@@ -32,7 +33,8 @@ PUBLISHED = np.array(
 )
 
 
-@pytest.mark.parametrize("difference", Difference)
+@pytest.mark.parametrize("difference", SKLEARN)
+@settings(max_examples=40)  # scikit-learn takes its time
 @given(rated=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=30))
 def test_kappa_is_sklearns(difference: Difference, rated: list[tuple[int, int]]) -> None:
     first, second = np.array(rated, dtype=np.int64).T
@@ -45,7 +47,9 @@ def test_kappa_is_sklearns(difference: Difference, rated: list[tuple[int, int]])
     assert found == pytest.approx(theirs, abs=1e-12)
 
 
-@pytest.mark.parametrize(("difference", "alpha"), [(Difference.NOMINAL, 0.743), (Difference.QUADRATIC, 0.849)])
+@pytest.mark.parametrize(
+    ("difference", "alpha"), [(Difference.NOMINAL, 0.743), (Difference.ORDINAL, 0.815), (Difference.QUADRATIC, 0.849)]
+)
 def test_alpha_is_krippendorffs(difference: Difference, alpha: float) -> None:
     assert krippendorff_alpha(PUBLISHED, difference=difference) == pytest.approx(alpha, abs=0.0005)
 
@@ -67,7 +71,7 @@ tables = st.tuples(st.integers(2, 4), st.integers(1, 6)).flatmap(
 )
 
 
-@pytest.mark.parametrize("difference", Difference)
+@pytest.mark.parametrize("difference", DISTANCE)
 @given(table=tables)
 def test_alpha_is_its_definition(difference: Difference, table: list[list[float]]) -> None:
     ratings = np.array(table)
@@ -79,8 +83,27 @@ def test_alpha_is_its_definition(difference: Difference, table: list[list[float]
     assert found == pytest.approx(by_definition(ratings, difference), abs=1e-9, nan_ok=True)
 
 
+LEVELS = {Difference.NOMINAL: "nominal", Difference.ORDINAL: "ordinal", Difference.QUADRATIC: "interval"}
+
+
+@pytest.mark.parametrize("difference", LEVELS)
+@settings(max_examples=40)
+@given(table=tables)
+def test_alpha_is_that_of_the_krippendorff_package(difference: Difference, table: list[list[float]]) -> None:
+    ratings = np.array(table)
+    judged = ~np.isnan(ratings)
+    assume((judged.sum(axis=0) >= 2).any())
+    # The package refuses a single value, and counts values that nobody can be compared on.
+    pairable = ratings[:, judged.sum(axis=0) >= 2]
+    assume(len(set(pairable[~np.isnan(pairable)].tolist())) > 1)
+    theirs = krippendorff.alpha(reliability_data=pairable, level_of_measurement=LEVELS[difference])
+    assert krippendorff_alpha(ratings, difference=difference) == pytest.approx(theirs, abs=1e-9)
+
+
 def test_raters_of_different_units_are_refused() -> None:
     with pytest.raises(InputError, match="judged 2 and 1 units"):
         cohen_kappa(np.array([0, 1]), np.array([0]))
+    with pytest.raises(ConfigError, match="kappa has no ordinal difference"):
+        cohen_kappa(np.array([0]), np.array([0]), difference=Difference.ORDINAL)
     with pytest.raises(InputError, match="a class is -1"):
         cohen_kappa(np.array([0, -1]), np.array([0, 1]))
