@@ -17,7 +17,6 @@ import numpy as np
 from lavra.base.arrays import Float64s, Int64s
 from lavra.base.errors import ConfigError, InputError
 from lavra.metrics.intervals import Bools
-from lavra.metrics.probabilities import softmax
 
 
 def log_loss(truth: Sequence[str], probabilities: Sequence[Mapping[str, float]]) -> float:
@@ -104,66 +103,6 @@ def expected_calibration_error(confidences: Float64s, right: Bools, *, num_bins:
     """Mean gap between confidence and accuracy over the bins, weighted by their answers; arguments as `reliability`."""
     bins = [one for one in reliability(confidences, right, num_bins=num_bins) if one.count]
     return sum(one.count * abs(one.accuracy - one.confidence) for one in bins) / len(confidences)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChoiceCalibration:
-    """How honest the probabilities of multiple choice are.
-
-    Attributes:
-        brier: mean squared distance of the probabilities from the truth, 0 to 2.
-        expected_calibration_error: see `expected_calibration_error`.
-        bins: confidence of the likeliest choice beside how often it is right.
-        brier_by_item: (N,) of each item.
-    """
-
-    brier: float
-    expected_calibration_error: float
-    bins: tuple[ReliabilityBin, ...]
-    brier_by_item: Float64s
-
-
-def choice_calibration(
-    log_likelihoods: Sequence[Sequence[float]], right: Sequence[int], *, num_bins: int = 10
-) -> ChoiceCalibration:
-    """Calibration of items of multiple choice, each choice's probability being its share of the likelihood of all.
-
-    Args:
-        log_likelihoods: (N, of each any number) natural-log likelihood of each choice; divided by its length where that
-            is how the choice is made.
-        right: (N,) the right choice by number.
-        num_bins: how many bins.
-
-    Raises:
-        ConfigError: there are fewer bins than 1.
-        InputError: there are no items, the lengths differ, an item has no such choice, or gives none of its choices any
-            chance.
-    """
-    _check_lengths(len(right), len(log_likelihoods))
-    items = []
-    for number, (scores, gold) in enumerate(zip(log_likelihoods, right, strict=True), start=1):
-        if not 0 <= gold < len(scores):
-            raise InputError(f"the right choice of item {number} is {gold}; it has {len(scores)} choices, from 0")
-        if not math.isfinite(max(scores)) or any(math.isnan(score) for score in scores):
-            raise InputError(
-                f"the choices of item {number} have the log-likelihoods {list(scores)}; one must be finite"
-            )
-        items.append(softmax(np.array(scores, dtype=np.float64)))
-    confidences = np.array([chances.max() for chances in items])
-    hits = np.array([int(chances.argmax()) == gold for chances, gold in zip(items, right, strict=True)])
-    briers = np.array([_squared_distance(chances, gold) for chances, gold in zip(items, right, strict=True)])
-    return ChoiceCalibration(
-        brier=float(briers.mean()),
-        expected_calibration_error=expected_calibration_error(confidences, hits, num_bins=num_bins),
-        bins=reliability(confidences, hits, num_bins=num_bins),
-        brier_by_item=briers,
-    )
-
-
-def _squared_distance(chances: Float64s, gold: int) -> float:
-    wanted = np.zeros(len(chances))
-    wanted[gold] = 1.0
-    return float(np.square(chances - wanted).sum())
 
 
 def _check_lengths(truth: int, given: int) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.metrics.calibration import brier_score, choice_calibration, expected_calibration_error, log_loss, reliability
+from lavra.metrics.calibration import brier_score, expected_calibration_error, log_loss, reliability
 
 answers = st.lists(st.tuples(st.integers(0, 20).map(lambda n: n / 20), st.booleans()), min_size=1, max_size=40)
 
@@ -79,25 +79,3 @@ def test_what_is_no_probability_is_refused() -> None:
         brier_score(np.array([], dtype=np.int64), np.zeros((0, 2)))
     with pytest.raises(ConfigError, match="num_bins is 0"):
         reliability(np.array([0.5]), np.array([True]), num_bins=0)
-
-
-def test_choices_by_hand() -> None:
-    """Two choices, of which the likelier one has three quarters: right once, wrong once."""
-    items = [[math.log(3) - 50, -50.0], [-7.0, math.log(3) - 7]]
-    found = choice_calibration(items, [0, 0])
-    assert found.brier_by_item.tolist() == pytest.approx([2 / 16, 18 / 16])
-    assert found.brier == pytest.approx(10 / 16)
-    assert found.expected_calibration_error == pytest.approx(0.25)
-    assert sum(one.count for one in found.bins) == 2
-    several = choice_calibration([[-1.0, -math.inf, -1.0], [0.0]], [0, 0])
-    assert several.brier_by_item.tolist() == pytest.approx([0.5, 0.0])
-
-
-def test_choices_without_a_chance_are_refused() -> None:
-    with pytest.raises(InputError, match="the right choice of item 1 is 2; it has 2 choices"):
-        choice_calibration([[0.0, 0.0]], [2])
-    for bad in (math.nan, -math.inf):
-        with pytest.raises(InputError, match="item 2 have the log-likelihoods"):
-            choice_calibration([[0.0, 0.0], [bad, bad]], [0, 0])
-    with pytest.raises(InputError, match="no samples"):
-        choice_calibration([], [])
