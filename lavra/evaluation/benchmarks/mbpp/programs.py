@@ -18,13 +18,8 @@ SECONDS = 10
 
 
 def process_docs(dataset: Any) -> Any:
-    """The rows of the test split."""
-    return dataset.filter(is_tested)
-
-
-def tested_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the test split."""
-    return [row for row in rows if is_tested(row)]
+    """The rows of the test split, out of a `datasets.Dataset` or a list."""
+    return [row for row in dataset if is_tested(row)] if isinstance(dataset, list) else dataset.filter(is_tested)
 
 
 def is_tested(row: Mapping[str, Any]) -> bool:
