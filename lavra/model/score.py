@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError
+from lavra.model.shared_prefix import PrefixScorer, ScoredText
 from lavra.model.token_scores import TokenScores, join_scores, score_hidden
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.windows import ScoreWindow, plan_windows
@@ -77,26 +78,51 @@ def judge_sequences(
     batch_size: int = 8,
     first: Sequence[int] | None = None,
     top: int = 0,
+    share: bool = False,
 ) -> list[TokenScores]:
-    """All that is known of each text's tokens from `first` on; arguments as `score_tokens`, a stride for each text.
+    """All that is known of each text's tokens from `first` on.
+
+    Args:
+        model: a decoder.
+        sequences: (N,) token ids each.
+        window: most tokens read at once, at most the model's context.
+        strides: for each text, tokens scored by each window after the first.
+        batch_size: windows run together.
+        first: for each text, the first token to score.
+        top: likeliest tokens to tell of each.
+        share: read once what texts that fit the window begin with alike.
 
     Raises:
         ConfigError: a stride is under 1 or over the window.
     """
     texts = [torch.as_tensor(ids, dtype=torch.int64).cpu() for ids in sequences]  # each (N,)
     firsts = list(first) if first is not None else [1] * len(texts)
+    whole = [row for row, ids in enumerate(texts) if share and _is_shareable(model, len(ids), firsts[row], window)]
+    parts: list[dict[int, TokenScores]] = [{} for _ in texts]
+    left = set(range(len(texts))).difference(whole)
     planned = [
         (row, part)
-        for row, ids in enumerate(texts)
-        for part in plan_windows(len(ids), window=window, stride=strides[row], first=firsts[row])
+        for row in left
+        for part in plan_windows(len(texts[row]), window=window, stride=strides[row], first=firsts[row])
     ]
     planned.sort(key=lambda item: item[1].end - item[1].start)  # like lengths together: little padding
-    parts: list[dict[int, TokenScores]] = [{} for _ in texts]
     with _reading(model):
+        scorer = PrefixScorer(model, batch_size=batch_size, top=top)
+        shared = scorer.score([ScoredText(ids=texts[row].numpy(), first=max(1, firsts[row])) for row in whole])
+        for row, scores in zip(whole, shared, strict=True):
+            parts[row][0] = scores
         for batch in _chunks(planned, batch_size):
             for (row, part), scores in zip(batch, _score_windows(model, texts, batch, top), strict=True):
                 parts[row][part.first] = scores
     return [join_scores([scores for _, scores in sorted(found.items())], top) for found in parts]
+
+
+def _is_shareable(model: Decoder, num_tokens: int, first: int, window: int) -> bool:
+    """Whether a text's keys are those of any other that begins alike, and it has something to score."""
+    read, rotary = num_tokens - 1, model.decoder.rotary
+    if rotary is not None and rotary.dynamic and read > model.config.max_positions:
+        return False  # there its frequencies depend on its length
+    return max(1, first) <= read <= window
 
 
 def _score_windows(
