@@ -90,39 +90,43 @@ def judge_sequences(
         batch_size: windows run together.
         first: for each text, the first token to score.
         top: likeliest tokens to tell of each.
-        share: read once what texts that fit the window begin with alike.
+        share: read once what windows begin with alike.
 
     Raises:
         ConfigError: a stride is under 1 or over the window.
     """
     texts = [torch.as_tensor(ids, dtype=torch.int64).cpu() for ids in sequences]  # each (N,)
     firsts = list(first) if first is not None else [1] * len(texts)
-    whole = [row for row, ids in enumerate(texts) if share and _is_shareable(model, len(ids), firsts[row], window)]
-    parts: list[dict[int, TokenScores]] = [{} for _ in texts]
-    left = set(range(len(texts))).difference(whole)
     planned = [
         (row, part)
-        for row in left
-        for part in plan_windows(len(texts[row]), window=window, stride=strides[row], first=firsts[row])
+        for row, ids in enumerate(texts)
+        for part in plan_windows(len(ids), window=window, stride=strides[row], first=firsts[row])
     ]
-    planned.sort(key=lambda item: item[1].end - item[1].start)  # like lengths together: little padding
+    shared = [share and _is_shareable(model, part) for _, part in planned]
+    parts: list[dict[int, TokenScores]] = [{} for _ in texts]
     with _reading(model):
+        together = [one for one, is_shared in zip(planned, shared, strict=True) if is_shared]
+        stretches = [
+            ScoredText(ids=texts[row][part.start : part.end].numpy(), first=part.first - part.start)
+            for row, part in together
+        ]
         scorer = PrefixScorer(model, batch_size=batch_size, top=top)
-        shared = scorer.score([ScoredText(ids=texts[row].numpy(), first=max(1, firsts[row])) for row in whole])
-        for row, scores in zip(whole, shared, strict=True):
-            parts[row][0] = scores
-        for batch in _chunks(planned, batch_size):
+        for (row, part), scores in zip(together, scorer.score(stretches), strict=True):
+            parts[row][part.first] = scores
+        apart = [one for one, is_shared in zip(planned, shared, strict=True) if not is_shared]
+        apart.sort(key=lambda item: item[1].end - item[1].start)  # like lengths together: little padding
+        for batch in _chunks(apart, batch_size):
             for (row, part), scores in zip(batch, _score_windows(model, texts, batch, top), strict=True):
                 parts[row][part.first] = scores
     return [join_scores([scores for _, scores in sorted(found.items())], top) for found in parts]
 
 
-def _is_shareable(model: Decoder, num_tokens: int, first: int, window: int) -> bool:
-    """Whether a text's keys are those of any other that begins alike, and it has something to score."""
-    read, rotary = num_tokens - 1, model.decoder.rotary
-    if rotary is not None and rotary.dynamic and read > model.config.max_positions:
-        return False  # there its frequencies depend on its length
-    return max(1, first) <= read <= window
+def _is_shareable(model: Decoder, part: ScoreWindow) -> bool:
+    """Whether a window's keys are those of any other that begins alike."""
+    rotary = model.decoder.rotary
+    if rotary is None or not rotary.dynamic:
+        return True
+    return part.end - 1 - part.start <= model.config.max_positions  # beyond, frequencies depend on its length
 
 
 def _score_windows(

@@ -4,8 +4,8 @@ Rows behind one trunk are computed together, its keys and values in front of eac
 alone, and once where several texts go on differently from the same one.  The numbers are those of each text read alone,
 but for the order of sums.
 
-Deliberately absent: texts longer than the window (`lavra.model.score` reads them in windows), and rotary positions whose
-frequencies depend on the length of a text, beyond the length where they begin to.
+Deliberately absent: windows over long texts (`lavra.model.score` plans them), and rotary positions whose frequencies
+depend on the length of a text, beyond the length where they begin to.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _RowsCache:
 
 
 class PrefixScorer:
-    """Scores texts that fit the window whole; used under `torch.inference_mode`.
+    """Scores texts, or windows of them, that are read whole; used under `torch.inference_mode`.
 
     Args:
         model: a decoder.
