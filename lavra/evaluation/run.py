@@ -12,6 +12,7 @@ The model is handed in, and so are what has torch or a terminal: its tokenizer, 
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
@@ -466,12 +467,17 @@ def _missing_numbers(metrics: Iterable[Any]) -> list[str]:
 
 
 def _said(scores: Sequence[ItemScore]) -> list[str]:
-    """What the model's side reported, the most frequent first, each with its count."""
-    counts = Counter(warning for one in scores for warning in one.response.warnings)
-    return [f"{text} ({count} items)" for text, count in counts.most_common(_MOST_WARNINGS)]
-
-
-_MOST_WARNINGS: Final = 5
+    """What the model's side reported, the most frequent first; sentences that differ in numbers alone are one."""
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for warning in (warning for one in scores for warning in one.response.warnings):
+        shape = re.sub(r"\d[\d,]*", "#", warning)
+        counts[shape] += 1
+        first.setdefault(shape, warning)
+    return [
+        first[shape] + (f" ({count} items, the numbers are the first one's)" if count > 1 else " (1 item)")
+        for shape, count in counts.most_common()
+    ]
 
 
 def _versions() -> dict[str, str]:
