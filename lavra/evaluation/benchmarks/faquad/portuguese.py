@@ -1,19 +1,20 @@
 """FaQuAD: questions out of SQuAD's nested JSON, and SQuAD's two scores with Portuguese articles.
 
 The normalisation is SQuAD's (lower case, no punctuation, no articles, single spaces) with `o a os as um uma uns umas`
-for `a an the`; contractions with a preposition (`do`, `na`) stay words.
+for `a an the`; contractions with a preposition (`do`, `na`) stay
+words.
 """
 
 from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 ARTICLES = re.compile(r"\b(o|a|os|as|um|uma|uns|umas)\b")
-PUNCTUATION = set(string.punctuation)
 
 
 def question_rows(articles: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -37,9 +38,14 @@ def process_docs(dataset: Any) -> Any:
     return type(dataset).from_list(question_rows(dataset))
 
 
+def is_punctuation(letter: str) -> bool:
+    """Whether a character is punctuation, of ASCII or by Unicode (`«`, `—`)."""
+    return letter in string.punctuation or unicodedata.category(letter).startswith("P")
+
+
 def words(text: str) -> list[str]:
     """Words that count: lower case, no punctuation, no articles."""
-    kept = "".join(letter for letter in text.lower() if letter not in PUNCTUATION)
+    kept = "".join(letter for letter in text.lower() if not is_punctuation(letter))
     return ARTICLES.sub(" ", kept).split()
 
 

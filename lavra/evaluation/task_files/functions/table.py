@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lavra.base.errors import ConfigError, nearest
+from lavra.evaluation.task_files.functions.shipped import SHIPPED_FUNCTIONS
 from lavra.evaluation.task_files.functions.source import fingerprint
 from lavra.evaluation.task_files.yaml_file import FunctionReference
 
@@ -23,7 +24,7 @@ class KnownFunction:
     Attributes:
         folder: name of the benchmark's folder in lm-evaluation-harness.
         name: as its task files write it.
-        call: `module:function` of ours, in this package.
+        call: `module:function` of ours, in this package unless the module has dots.
         fingerprints: of the Python it stands for, in the versions that were compared with it.
     """
 
@@ -47,6 +48,10 @@ KNOWN_FUNCTIONS = (
     KnownFunction(folder="winogrande", name="preprocess_winogrande.doc_to_choice", call="winogrande:doc_to_choice"),
     KnownFunction(folder="winogrande", name="preprocess_winogrande.doc_to_target", call="winogrande:doc_to_target"),
     KnownFunction(folder="winogrande", name="preprocess_winogrande.doc_to_text", call="winogrande:doc_to_text"),
+    *(
+        KnownFunction(folder=folder, name=name, call=call, fingerprints=(known,))
+        for folder, name, call, known in SHIPPED_FUNCTIONS
+    ),
 )
 
 
@@ -58,7 +63,8 @@ def resolve(reference: FunctionReference) -> Callable[..., Any]:
     """
     known = _by_fingerprint(reference)
     module, _, name = known.call.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    path = module if "." in module else f"{__package__}.{module}"
+    function: Callable[..., Any] = getattr(importlib.import_module(path), name)
     return function
 
 
