@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from lavra.base.convert import default_of, setting_fields
 from lavra.base.errors import ConfigError, MissingDependencyError, nearest
 from lavra.cli.activity import activity
-from lavra.cli.arguments.rate import RateSettings
+from lavra.cli.arguments.rate import Exported, RateSettings
 from lavra.cli.console import print_json, print_json_line
 from lavra.cli.flags import read_settings
+from lavra.cli.rate_results import show_results
 from lavra.evaluation.human.answers import read_answers
+from lavra.evaluation.human.exchange import read_given, write_ratings
 from lavra.evaluation.human.items import ItemKind
 from lavra.evaluation.human.links import links_path, read_links, write_links
-from lavra.evaluation.human.store import StudyStore, create_study
+from lavra.evaluation.human.preferences import PAIR_COLUMNS, preference_pairs
+from lavra.evaluation.human.results import counted, failed_annotators, study_results, votes_of
+from lavra.evaluation.human.rows import write_rows
+from lavra.evaluation.human.store import Given, StudyStore, create_study
 from lavra.evaluation.human.study import StudyConfig, plan_study
 from lavra.evaluation.human.tokens import new_token, token_hash
-
-try:
-    from lavra.server.config import ServeConfig
-    from lavra.server.rating.app import build_rating_app
-    from lavra.server.run import serve
-except ImportError as missing:  # only the page needs them, but half a verb would be a riddle
-    raise MissingDependencyError(missing.name or "fastapi", "lavra rate", "serve") from missing
+from lavra.evaluation.human.votes import write_votes
 
 _STUDY = frozenset(field.name for field in fields(StudyConfig))
 
@@ -70,16 +70,25 @@ def _new(args: argparse.Namespace, settings: RateSettings) -> int:
         return 0
     for note in study.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"{args.study}: {found['ratings']} answers to rate, {found['comparisons']} comparisons; annotators: "
-          f"{config.annotators}, about {each} items each, attention checks included")
+    print(
+        f"{args.study}: {found['ratings']} answers to rate, {found['comparisons']} comparisons; annotators: "
+        f"{config.annotators}, about {each} items each, attention checks included"
+    )
     print(f"next: lavra rate serve {args.study}")
     return 0
 
 
 def _serve(args: argparse.Namespace, settings: RateSettings) -> int:
+    try:
+        page = importlib.import_module("lavra.server.rating.run")
+    except ImportError as missing:  # results, export and import do without
+        raise MissingDependencyError(missing.name or "fastapi", "lavra rate serve", "serve") from missing
     store = StudyStore(args.study)
-    config = ServeConfig(host=settings.host, port=settings.port)
-    serve(build_rating_app(store), config, on_ready=lambda url: _announce(args, store, settings.address or url))
+
+    def on_ready(url: str) -> None:
+        _announce(args, store, settings.address or url)
+
+    page.serve_study(store, host=settings.host, port=settings.port, on_ready=on_ready)
     return 0
 
 
@@ -91,8 +100,11 @@ def _announce(args: argparse.Namespace, store: StudyStore, url: str) -> None:
         print_json_line({"url": url, "links": links})
         return
     if not links:
-        print(f"note: {links_path(args.study)} is gone, so the links cannot be shown; they still work, and "
-              f"`lavra rate links {args.study}` makes new ones", file=sys.stderr)
+        print(
+            f"note: {links_path(args.study)} is gone, so the links cannot be shown; they still work, and "
+            f"`lavra rate links {args.study}` makes new ones",
+            file=sys.stderr,
+        )
     if store.is_closed:
         print(f"note: the study is closed; `lavra rate reopen {args.study}` takes judgements again", file=sys.stderr)
     for name, link in links.items():
@@ -124,10 +136,64 @@ def _reopen(args: argparse.Namespace, settings: RateSettings) -> int:
     return 0
 
 
+def _results(args: argparse.Namespace, settings: RateSettings) -> int:
+    with closing(StudyStore(args.study)) as store:
+        results = study_results(store, exclude_failed=settings.exclude_failed)
+    if args.json:
+        print_json(asdict(results))
+    else:
+        show_results(results)
+    return 0
+
+
+def _export(args: argparse.Namespace, settings: RateSettings) -> int:
+    if settings.out is None:
+        raise ConfigError("no file is named to export to; say --out FILE, ending in .jsonl or .csv")
+    with closing(StudyStore(args.study)) as store:
+        everything = store.given()
+        failed = failed_annotators(everything)
+        given = counted(everything, failed if settings.exclude_failed else ())
+        if failed:
+            what = "are left out" if settings.exclude_failed else "are included; --exclude-failed leaves them out"
+            print(f"note: {', '.join(sorted(failed))} failed an attention check and {what}", file=sys.stderr)
+        written = _write(settings, given, store.config.scales)
+    print(f"{settings.out}: {written} {settings.what.value}")
+    return 0
+
+
+def _write(settings: RateSettings, given: Sequence[Given], scales: Sequence[str]) -> int:
+    assert settings.out is not None
+    if settings.what is Exported.RATINGS:
+        return write_ratings(settings.out, given, scales)
+    votes = votes_of(given)
+    if settings.what is Exported.VOTES:
+        write_votes(settings.out, votes)
+        return len(votes)
+    pairs, undecided = preference_pairs(votes)
+    if undecided:
+        print(f"note: {undecided} comparisons have no majority and give no pair", file=sys.stderr)
+    write_rows(settings.out, PAIR_COLUMNS, [pair.record() for pair in pairs])
+    return len(pairs)
+
+
+def _import(args: argparse.Namespace, settings: RateSettings) -> int:
+    if not args.files:
+        raise ConfigError("no file is named to import; give one or more, .csv or .jsonl")
+    with closing(StudyStore(args.study)) as store:
+        given = [one for file in args.files for one in read_given(Path(file), store)]
+        store.bring_in(given)
+    people = sorted({one.annotator for one in given})
+    print(f"{args.study}: {len(given)} judgements of {', '.join(people)} were added")
+    return 0
+
+
 ACTIONS: Mapping[str, RateAction] = {
     "new": RateAction(_new, _STUDY | {"answers"}),
     "serve": RateAction(_serve, frozenset({"host", "port", "address"})),
     "links": RateAction(_links),
+    "results": RateAction(_results, frozenset({"exclude_failed"})),
+    "export": RateAction(_export, frozenset({"what", "out", "exclude_failed"})),
+    "import": RateAction(_import),
     "close": RateAction(_close),
     "reopen": RateAction(_reopen),
 }

@@ -137,6 +137,23 @@ def text_scores(
     )
 
 
+def corpus_score(name: str, predictions: Sequence[str], references: References) -> float:
+    """The score of a whole corpus alone, with the defaults of `TextScoreSettings` and without an interval.
+
+    Args:
+        name: of `TEXT_METRICS`.
+        predictions: (N,) one a segment.
+        references: (N,) right texts of each segment, at least one each.
+
+    Raises:
+        InputError: there are no segments, the lengths differ, or a segment has no reference.
+        MissingDependencyError: the extra `evaluate` is not installed.
+    """
+    _check(predictions, references)
+    counted = TEXT_METRICS[name](name, predictions, references, TextScoreSettings())
+    return counted.score(counted.counts.sum(axis=0), len(counted.counts))
+
+
 def score_files(
     predictions: Path, references: Sequence[Path], metrics: Sequence[str], settings: TextScoreSettings | None = None
 ) -> TextScores:

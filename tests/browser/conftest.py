@@ -4,9 +4,9 @@
         page = visit("http://127.0.0.1:8000/", width=360, dark=True)
         assert violations(page) == []
 
-`visit` opens a page in a context of its own (storage, cookies), fails the test afterwards where the page logged an error
-or asked any other host, and keeps a picture of each page of a test that failed in build/browser/.  Everything here is
-slow and skips where Chromium or axe-core is missing; `scripts/browser_tools.sh` gets both.
+`visit` opens a page in a context of its own (storage, cookies), fails the test afterwards where the page logged an
+error or asked any other host, and keeps a picture of each page of a test that failed in build/browser/.  Everything
+here is slow and skips where Chromium or axe-core is missing; `scripts/browser_tools.sh` gets both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of a browser is slow, and one worker runs them all: each would start a browser of its own."""
+    """Every test of a browser is slow."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
@@ -92,8 +92,8 @@ class Watched:
 def visit(chromium, request: pytest.FixtureRequest) -> Iterator[Callable[..., object]]:
     """Opens a page in a context of its own.
 
-    `visit(url, width=1280, height=800, dark=False, javascript=True, touch=False, expected=())`; `expected` are patterns of
-    messages that the page may log.
+    `visit(url, width=1280, height=800, dark=False, javascript=True, touch=False, expected=())`; `expected` are patterns
+    of messages that the page may log.
     """
     opened: list[Watched] = []
 
@@ -130,13 +130,15 @@ def visit(chromium, request: pytest.FixtureRequest) -> Iterator[Callable[..., ob
 
 @pytest.fixture(scope="session")
 def violations() -> Callable[..., list[str]]:
-    """What axe-core finds on a page: rules of WCAG 2.2 A and AA and its best practices, serious and worse unless told."""
+    """What axe-core finds on a page, its best practices included; serious and worse unless told otherwise."""
     if not AXE.is_file():
         pytest.skip(f"{AXE} is not there; scripts/browser_tools.sh axe fetches it from npm")
     source = AXE.read_text(encoding="utf-8")
 
     def find(page, *, impacts: tuple[str, ...] = ("serious", "critical")) -> list[str]:
-        page.evaluate(source)  # the page's own policy allows no scripts of others; the debugger may run one all the same
+        page.evaluate(
+            source
+        )  # the page's own policy allows no scripts of others; the debugger may run one all the same
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [
             f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:200]}: {node['failureSummary']}"

@@ -1,4 +1,4 @@
-"""Answers of models to prompts, read from files of JSON lines: what a study shows to people.
+"""Answers of models to prompts, read from files of JSON lines or CSV: what a study shows to people.
 
 A row has a prompt and an answer; the names of the columns are those in use (`lavra answers` writes `prompt`,
 `completion` and `teacher`).  Prompts are matched between files by their text.
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.errors import InputError
-from lavra.data.labelled.json_table import read_json_lines
 from lavra.data.labelled.tables import Row
+from lavra.evaluation.human.rows import read_rows
 
 PROMPT_COLUMNS: Final = ("prompt", "question", "instruction", "input")
 ANSWER_COLUMNS: Final = ("completion", "answer", "response", "output", "generation", "text")
@@ -55,7 +55,7 @@ def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
     places: dict[tuple[str, str], str] = {}  # (model, prompt) -> where it stands
     for word in named:
         name, _, file = word.rpartition("=")
-        for row in _rows(Path(file)):
+        for row in read_rows(Path(file)):
             model = name or _first(row.values, MODEL_COLUMNS) or Path(file).stem
             answer = _answer(row, model, numbers)
             before = places.setdefault((answer.model, answer.prompt), str(row.place))
@@ -67,16 +67,6 @@ def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
             found.append(answer)
     _refuse_one_id_of_two_prompts(found)
     return found
-
-
-def _rows(path: Path) -> tuple[Row, ...]:
-    table = read_json_lines(path)
-    if table.troubles:
-        first = table.troubles[0]
-        raise InputError(f"{first.place}: {first.what}; {first.remedy}")
-    if not table.rows:
-        raise InputError(f"{path} has no rows; write one JSON object with prompt and answer a line")
-    return table.rows
 
 
 def _answer(row: Row, model: str, numbers: dict[str, str]) -> ModelAnswer:

@@ -1,6 +1,6 @@
 """The scales on which people rate an answer, each step described in words.
 
-Five steps with a description each, after the usual practice in the evaluation of generated text (van der Lee et al. 2021,
+Five steps with a description each, as is good practice in the evaluation of generated text (van der Lee et al. 2021,
 "Human evaluation of automatically generated text"): a number alone means something else to everybody.  A scale may
 allow `cannot tell`, which is kept and counted, since an annotator who does not know would otherwise guess.
 """

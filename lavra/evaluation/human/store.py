@@ -93,7 +93,9 @@ class StudyStore:
             raise InputError(f"{path} is no study ({error}); name a file that `lavra rate new` has made") from None
         if facts.get("format") != str(FORMAT):
             self._connection.close()
-            raise InputError(f"{path} has format {facts.get('format')}, this lavra reads {FORMAT}; use the one it is of")
+            raise InputError(
+                f"{path} has format {facts.get('format')}, this lavra reads {FORMAT}; use the one it is of"
+            )
         self.config = from_mapping(StudyConfig, json.loads(facts["config"]), str(path))
         self.items = {item.number: item for item in map(_item, self._connection.execute("SELECT * FROM items"))}
 
@@ -148,8 +150,8 @@ class StudyStore:
     def assignment(self, annotator: int, place: int) -> Assignment | None:
         """What stands at a place of an annotator's order."""
         query = "SELECT annotator, place, item, swapped FROM assignments WHERE annotator = ? AND place = ?"
-        for annotator, place, item, swapped in self._rows(query, annotator, place):
-            return Assignment(annotator=annotator, place=place, item=item, swapped=bool(swapped))
+        for whose, at, item, swapped in self._rows(query, annotator, place):
+            return Assignment(annotator=whose, place=at, item=item, swapped=bool(swapped))
         return None
 
     def judgement(self, annotator: int, item: int) -> Judgement | None:
@@ -182,9 +184,7 @@ class StudyStore:
             found = connection.execute(query, (annotator,)).fetchone()
             if found is None:
                 return None
-            connection.execute(
-                "UPDATE judgements SET done = 0 WHERE annotator = ? AND item = ?", (annotator, found[1])
-            )
+            connection.execute("UPDATE judgements SET done = 0 WHERE annotator = ? AND item = ?", (annotator, found[1]))
         return int(found[0])
 
     # ------------------------------------------------------------ reading and bringing in
@@ -353,11 +353,14 @@ def _item_row(item: StudyItem) -> tuple[Any, ...]:
     values = asdict(item)
     winner = item.expected_winner
     return tuple(
-        (values | {
-            "kind": item.kind.value,
-            "expected": json.dumps(dict(item.expected)),
-            "expected_winner": None if winner is None else winner.value,
-        }).values()
+        (
+            values
+            | {
+                "kind": item.kind.value,
+                "expected": json.dumps(dict(item.expected)),
+                "expected_winner": None if winner is None else winner.value,
+            }
+        ).values()
     )
 
 

@@ -1,7 +1,7 @@
 """A study: what is shown to whom, in which order and on which side.
 
-An item is one answer to be rated on scales, or two answers to one prompt, side by side.  Every annotator has an order of
-their own, ratings first and comparisons after them, and sees the two models of a comparison on either side equally
+An item is one answer to be rated on scales, or two answers to one prompt, side by side.  Every annotator has their own
+order, ratings first and comparisons after them, and sees the two models of a comparison on either side equally
 often.  Orders and sides follow from the seed and are kept with the study.  Names of models are never shown.
 """
 
@@ -92,9 +92,7 @@ def plan_study(answers: Sequence[ModelAnswer], config: StudyConfig) -> Study:
     draw = Random(f"checks {config.seed}")
     for kind in ItemKind:
         if any(item.kind is kind for item in items):
-            items += planted_items(
-                answers, kind, config.scales, count=config.checks, first=len(items) + 1, draw=draw
-            )
+            items += planted_items(answers, kind, config.scales, count=config.checks, first=len(items) + 1, draw=draw)
     return Study(config=config, items=tuple(items), assignments=tuple(_assign(items, config)), notes=tuple(notes))
 
 

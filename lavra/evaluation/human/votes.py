@@ -1,12 +1,12 @@
 """A vote: which of two models answered a prompt better, in the opinion of one judge, a person or a model.
 
-The names of the columns are those of MT-Bench's and Chatbot Arena's votes (Zheng et al. 2023, arXiv:2306.05685), so that
-their files are read as they are: `question_id`, `model_a`, `model_b`, `winner`, `judge`.  One JSON object a line.
+The columns are those of MT-Bench's and Chatbot Arena's votes (Zheng et al. 2023, arXiv:2306.05685), so that their files
+are read as they are: `question_id`, `model_a`, `model_b`, `winner`, `judge`.  A file has one JSON object a line, or is
+a CSV file with these columns.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lavra.base.errors import InputError
-from lavra.base.files import write_text
-from lavra.data.labelled.json_table import read_json_lines
+from lavra.evaluation.human.rows import read_rows, write_rows
 
 
 class Winner(Enum):
@@ -64,16 +63,12 @@ _REQUIRED = ("question_id", "model_a", "model_b", "winner", "judge")
 
 
 def read_votes(path: Path) -> list[Vote]:
-    """The votes of a file of JSON lines; `tie (bothbad)`, as Chatbot Arena has it, is a tie.
+    """The votes of a file, JSON lines or CSV; `tie (bothbad)`, as Chatbot Arena has it, is a tie.
 
     Raises:
         InputError: it cannot be read, or a line is no vote; the message names the line.
     """
-    table = read_json_lines(path)
-    if table.troubles:
-        first = table.troubles[0]
-        raise InputError(f"{first.place}: {first.what}; {first.remedy}")
-    return [vote_of(row.values, str(row.place)) for row in table.rows]
+    return [vote_of(row.values, str(row.place)) for row in read_rows(path)]
 
 
 def vote_of(values: Mapping[str, Any], where: str) -> Vote:
@@ -97,5 +92,9 @@ def vote_of(values: Mapping[str, Any], where: str) -> Vote:
 
 
 def write_votes(path: Path, votes: Iterable[Vote]) -> None:
-    """Write votes as JSON lines, atomically."""
-    write_text(path, "".join(json.dumps(vote.record(), ensure_ascii=False) + "\n" for vote in votes))
+    """Write votes as `.jsonl` or `.csv`, atomically.
+
+    Raises:
+        InputError: the ending is another one.
+    """
+    write_rows(path, VOTE_COLUMNS, [vote.record() for vote in votes])

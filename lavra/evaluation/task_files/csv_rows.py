@@ -48,8 +48,10 @@ def read_csv(file: TextIO, path: Path, options: Mapping[str, Any]) -> Iterator[d
         if key not in KEYS:
             raise InputError(f"{path}: unknown option {key!r} of a csv file{nearest(key, KEYS)}")
     reader = csv.reader(file, **_dialect(options))
-    lines = ((reader.line_num, fields) for fields in reader if fields or not options.get("skip_blank_lines", True))
-    names, lines = _names(lines, options, path)
+    below: Iterator[tuple[int, list[str]]] = (
+        (reader.line_num, fields) for fields in reader if fields or not options.get("skip_blank_lines", True)
+    )
+    names, lines = _names(below, options, path)
     missing = _MISSING if options.get("keep_default_na", True) and options.get("na_filter", True) else frozenset()
     kinds: list[str] = []
     while chunk := list(islice(lines, _CHUNK)):
@@ -148,6 +150,6 @@ def _as_before(wanted: str, kind: str, values: list[Any], name: str, line: int, 
     if wanted == "float" and kind == "int":
         return [value if value is None else float(value) for value in values]
     raise InputError(
-        f"{path}:{line}: column {name!r} is {wanted} in the first {_CHUNK} lines and {kind} from here on; write it alike "
-        "in all lines"
+        f"{path}:{line}: column {name!r} is {wanted} in the first {_CHUNK} lines and {kind} from here on; write it "
+        "alike in all lines"
     )

@@ -1,8 +1,9 @@
 """Rows of a task's splits, from data files or from a dataset on the hub: the rows that `datasets.load_dataset` gives.
 
-`dataset_path` names the reader (`json`, `csv`, `parquet`, `text`), `dataset_kwargs.data_files` the files: a name, a list,
-or a mapping of split to either; `*` and `**` match as in a shell.  Packed files (gzip, bzip2, xz) are told by their first
-bytes.  A relative name counts from the data's root.  Absent: dataset scripts, streaming, folders of images or sound.
+`dataset_path` names the reader (`json`, `csv`, `parquet`, `text`), `dataset_kwargs.data_files` the files: a name, a
+list, or a mapping of split to either; `*` and `**` match as in a shell.  Packed files (gzip, bzip2, xz) are told by
+their first bytes.  A relative name counts from the data's root.  Absent: dataset scripts, streaming, folders of
+images or sound.
 """
 
 from __future__ import annotations

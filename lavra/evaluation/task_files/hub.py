@@ -1,6 +1,7 @@
-"""Files of a dataset on the Hugging Face hub, as Parquet: the hub converts most datasets (branch `refs/convert/parquet`).
+"""Files of a dataset on the Hugging Face hub, as Parquet.
 
-Absent: datasets that are a Python script, and those the hub has not converted; both are refused in words.
+The hub converts most datasets itself (branch `refs/convert/parquet`).  Absent: datasets that are a Python script, and
+those the hub has not converted; both are refused in words.
 """
 
 from __future__ import annotations
@@ -41,6 +42,6 @@ def parquet_files(dataset: str, configuration: str | None, split: str, revision:
         ]
     except (OSError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
         raise InputError(
-            f"the dataset {dataset!r} cannot be fetched from the hub ({type(error).__name__}); fetch its files where there "
-            "is a network, and name them with `dataset_path: parquet` and `data_files`"
+            f"the dataset {dataset!r} cannot be fetched from the hub ({type(error).__name__}); fetch its files where "
+            "there is a network, and name them with `dataset_path: parquet` and `data_files`"
         ) from error

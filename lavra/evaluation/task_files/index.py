@@ -1,7 +1,7 @@
 """Tasks, groups and tags by their names, in folders of task files and among those that lavra ships.
 
-A folder of the user wins over a shipped task of the same name, as in lm-evaluation-harness; within a folder a name stands
-once.  A file that cannot be read is remembered with its reason, which is given when its name is asked for.
+A folder of the user wins over a shipped task of the same name, as in lm-evaluation-harness; within a folder a name
+stands once.  A file that cannot be read is remembered with its reason, which is given when its name is asked for.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 from lavra.base.errors import ConfigError, nearest
+from lavra.evaluation.task_files.functions.table import BENCHMARKS
 from lavra.evaluation.task_files.reading import is_group
 from lavra.evaluation.task_files.yaml_file import RawFile, read_yaml
 
@@ -71,7 +70,7 @@ def build_index(folders: Sequence[Path] = (), *, with_shipped: bool = True) -> T
     Raises:
         ConfigError: a folder is not there, or a name stands twice in one.
     """
-    roots = [*([shipped_folder()] if with_shipped else []), *folders]
+    roots = [*([BENCHMARKS] if with_shipped else []), *folders]
     tasks: dict[str, RawFile] = {}
     groups: dict[str, RawFile] = {}
     broken: dict[Path, str] = {}
@@ -81,12 +80,6 @@ def build_index(folders: Sequence[Path] = (), *, with_shipped: bool = True) -> T
         groups = {name: raw for name, raw in groups.items() if name not in found.tasks} | dict(found.groups)
         broken |= found.broken
     return TaskIndex(tasks=tasks, groups=groups, tags=_tags(tasks), broken=broken)
-
-
-@lru_cache(maxsize=1)
-def shipped_folder() -> Path:
-    """The folder of the tasks that lavra ships."""
-    return Path(str(files("lavra.evaluation.benchmarks")))
 
 
 def _read_folder(root: Path) -> TaskIndex:

@@ -30,7 +30,8 @@ def read_json_rows(data: bytes, path: Path, options: Mapping[str, Any]) -> list[
         options: of `dataset_kwargs`: `field` names the list inside one object.
 
     Raises:
-        InputError: a line is not JSON or not an object, the field is not there, or values of a field do not go together.
+        InputError: a line is not JSON or not an object, the field is not there, or values of a field do not go
+            together.
     """
     for key in options:
         if key not in KEYS:

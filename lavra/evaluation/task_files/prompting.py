@@ -1,7 +1,7 @@
 r"""A prompt from its parts: description, examples, question, as one text or as turns of a conversation.
 
-The joints are lm-evaluation-harness' (`ConfigurableTask.fewshot_context`), character for character: the delimiter between
-question and answer falls away where white space is there already only around `gen_prefix`, and nowhere else.
+The joints are lm-evaluation-harness' (`ConfigurableTask.fewshot_context`), character for character: the delimiter
+between question and answer falls away where white space is there already only around `gen_prefix`, and nowhere else.
 """
 
 from __future__ import annotations

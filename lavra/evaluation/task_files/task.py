@@ -1,7 +1,8 @@
 """A task that is open: its rows are read, and each becomes an item that a model is asked.
 
-What is rendered equals lm-evaluation-harness' `ConfigurableTask` for the same file and rows, character for character.
-Beyond it: a row that lacks a column is an error that names it, and a row without a right answer is told from a wrong one.
+What is rendered equals lm-evaluation-harness' `ConfigurableTask` for the same file and rows, character for
+character.  Beyond it: a row that lacks a column is an error that names it, and a row without a right answer is told
+from a wrong one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lavra.evaluation.items import AnswerSettings, EvalItem, Gold, OutputType, S
 from lavra.evaluation.task_files.documents import Documents
 from lavra.evaluation.task_files.filters import Pipeline, build_pipeline
 from lavra.evaluation.task_files.prompting import ChatSettings, Exchange, Turn, join, rendered, turns
+from lavra.evaluation.task_files.rows import Rows
 from lavra.evaluation.task_files.shots import SEED, Shots
 from lavra.evaluation.task_files.task_file import MetricSetting, ShotSetting, TaskFile
 from lavra.evaluation.task_files.template import literal, render_field
@@ -32,7 +34,6 @@ class EvalTask:
         data: the root that names of data files count from.
         num_shots: examples in each prompt, instead of the file's `num_fewshot`.
         seed: of the draws of examples.
-        groups: names of the groups that it was opened through.
 
     Attributes:
         file: what its file says.
@@ -138,9 +139,10 @@ class EvalTask:
     def decontamination_query(self, doc_id: int) -> str:
         """The text of a row that a check of contamination looks for: the file's, or else the question."""
         row, field = self.documents[doc_id], self.file.doc_to_decontamination_query
-        if field is None:
-            field = self.file.doc_to_text if isinstance(self._text(doc_id, row), str) else self.file.doc_to_target
-        return str(render_field(field, row, self._columns, self._where("doc_to_decontamination_query", doc_id)))
+        if field is not None:
+            return str(render_field(field, row, self._columns, self._where("doc_to_decontamination_query", doc_id)))
+        text = self._text(doc_id, row)
+        return str(text if isinstance(text, str) else self._target(doc_id, row))
 
     # ------------------------------------------------------------ rows
 
@@ -148,7 +150,7 @@ class EvalTask:
         if process is None:
             return rows
         try:
-            changed = process([dict(row) for row in rows])
+            changed = process(Rows(dict(row) for row in rows))
         except KeyError as error:
             raise InputError(
                 f"task {self.name!r}: process_docs: a row lacks {error}; it has the columns {', '.join(rows[0])}"
@@ -348,8 +350,8 @@ class EvalTask:
         if expected is None or str(expected) == self.data_hash:
             return []
         return [
-            f"the rows of {self.name!r} are not those its file was checked with (hash {self.data_hash}, not {expected}): "
-            "its score cannot be compared with published ones"
+            f"the rows of {self.name!r} are not those its file was checked with (hash {self.data_hash}, not "
+            f"{expected}): its score cannot be compared with published ones"
         ]
 
     def _shot_warnings(self) -> list[str]:
@@ -360,8 +362,8 @@ class EvalTask:
         if not self.num_shots or drawn != file.eval_split or shots.split == file.test_split:
             return []
         return [
-            f"examples of {self.name!r} come from the split {drawn!r} that is asked about, and lm-evaluation-harness does "
-            "not leave the row itself out: a prompt may hold its own answer"
+            f"examples of {self.name!r} come from the split {drawn!r} that is asked about, and lm-evaluation-harness "
+            "does not leave the row itself out: a prompt may hold its own answer"
         ]
 
 

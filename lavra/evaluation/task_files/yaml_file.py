@@ -1,7 +1,7 @@
 """One YAML file of lm-evaluation-harness as plain data, with the line of each key.
 
-`include` is resolved here, and `!function module.name` becomes a `FunctionReference`: a name and a place.  The loader is
-YAML's safe one with this single tag added, so that reading a file runs nothing.
+`include` is resolved here, and `!function module.name` becomes a `FunctionReference`: a name and a place.  The loader
+is YAML's safe one with this single tag added, so that reading a file runs nothing.
 """
 
 from __future__ import annotations
@@ -99,12 +99,17 @@ def _included(path: Path, include: object, own: RawFile) -> Path:
     return target
 
 
-@lru_cache(maxsize=4096)  # thousands of task files include the same template
 def _read_one(path: Path, shown: str) -> RawFile:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return _parsed(path, shown, path.stat().st_mtime_ns)
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror}; check the path") from error
+
+
+@lru_cache(maxsize=4096)  # thousands of task files include the same template
+def _parsed(path: Path, shown: str, changed: int) -> RawFile:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     loader = _loader(shown)(text)

@@ -91,9 +91,7 @@ class SavedBody(BaseModel):
 
 def scale_body(scale: RatingScale) -> ScaleBody:
     """A scale as the page shows it."""
-    return ScaleBody(
-        name=scale.name, question=scale.question, steps=list(scale.steps), may_not_know=scale.may_not_know
-    )
+    return ScaleBody(name=scale.name, question=scale.question, steps=list(scale.steps), may_not_know=scale.may_not_know)
 
 
 def item_body(item: StudyItem, assignment: Assignment, judgement: Judgement | None) -> ItemBody:

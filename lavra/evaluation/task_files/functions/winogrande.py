@@ -1,4 +1,4 @@
-"""WinoGrande (Sakaguchi et al. 2020): the choices are contexts, and the text after the gap is scored (partial scoring)."""
+"""WinoGrande (Sakaguchi et al. 2020): the choices are contexts, and the text after the gap is scored."""
 
 from __future__ import annotations
 
