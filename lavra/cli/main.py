@@ -66,6 +66,7 @@ VERBS: Mapping[str, Verb] = {
     "prompt": _verb("prompt", "render, inspect, compare and test prompts kept as files"),
     "chat": _verb("chat", "talk with a model in the terminal"),
     "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
+    "rate": _verb("rate", "people judge what models wrote, on a small page", computes=False),
     "list": Verb("lavra.cli.list_models", "the models of a workspace, by name", computes=False),
     "rm": Verb("lavra.cli.rm", "remove models of a workspace", computes=False),
     "doctor": _verb("doctor", "check a configuration before hours are spent on it"),

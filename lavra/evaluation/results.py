@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lavra.metrics.intervals import Interval
 
@@ -149,6 +150,7 @@ class TaskResult:
         calibration: whether the probabilities of choices are honest; `None` where nothing is chosen.
         failures: the first items answered wrong, a few dozen at most.
         num_failures: items answered wrong.
+        config: what the task's file says, resolved, as plain data.
         warnings: anything else, one sentence each.
     """
 
@@ -174,6 +176,7 @@ class TaskResult:
     calibration: Calibration | None = None
     failures: tuple[Failure, ...] = ()
     num_failures: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -214,7 +217,7 @@ class EvaluationResult:
     model_hash: str
     tasks: tuple[TaskResult, ...]
     groups: tuple[GroupResult, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     peak_memory: int | None = None

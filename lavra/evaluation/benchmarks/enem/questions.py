@@ -1,0 +1,28 @@
+"""ENEM's questions that can be asked in text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+LETTERS = "abcde"
+
+
+def text_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The questions with five written answers and no picture; `gold` is the number of the right one."""
+    return [
+        {
+            "id": row["id"],
+            "context": row["context"].strip(),
+            "question": row["question"].strip(),
+            "options": list(row["options"]),
+            "gold": LETTERS.index(row["label"]),
+        }
+        for row in rows
+        if not row["has_associated_images"] and len(row["options"]) == len(LETTERS)
+    ]
+
+
+def process_docs(dataset: Any) -> Any:
+    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
+    return type(dataset).from_list(text_rows(dataset))

@@ -1,0 +1,26 @@
+"""PIQA's two files, questions as JSON lines and a label a line, put together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+def labelled_rows(files: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """One row a question out of two whole files (`text`): questions, then labels.
+
+    Raises:
+        ValueError: the files have different numbers of lines.
+    """
+    questions = [json.loads(line) for line in files[0]["text"].splitlines() if line.strip()]
+    labels = files[1]["text"].split()
+    return [
+        {"goal": question["goal"], "sol1": question["sol1"], "sol2": question["sol2"], "label": int(label)}
+        for question, label in zip(questions, labels, strict=True)
+    ]
+
+
+def process_docs(dataset: Any) -> Any:
+    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
+    return type(dataset).from_list(labelled_rows(list(dataset)))
