@@ -164,7 +164,9 @@ def compare_models(
         ModelComparison(
             first=base,
             second=other,
-            tasks=tuple(_decided(one, metric, next(corrected), alpha) for one, metric in zip(row, metrics, strict=True)),
+            tasks=tuple(
+                _decided(one, metric, next(corrected), alpha) for one, metric in zip(row, metrics, strict=True)
+            ),
             num_corrected=number,
         )
         for other, row in zip(others, found, strict=True)
@@ -222,9 +224,7 @@ def _items(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) ->
     return {one.item.doc_id for one in scores.get(metric.task, ())}
 
 
-def _of_means(
-    empty: TaskComparison, pairs: Float64s, alpha: float, resamples: int, seed: int
-) -> TaskComparison:
+def _of_means(empty: TaskComparison, pairs: Float64s, alpha: float, resamples: int, seed: int) -> TaskComparison:
     """The comparison of two means; `pairs` is (N, 2)."""
     number = len(pairs)
     moved = pairs[:, 1] - pairs[:, 0]

@@ -31,7 +31,9 @@ def harness_layout(result: EvaluationResult) -> dict[str, Any]:
     Args:
         result: of an evaluation.
     """
-    groups = {group.group: _scores(group.group, group.alias, _group_items(group), group.metrics) for group in result.groups}
+    groups = {
+        group.group: _scores(group.group, group.alias, _group_items(group), group.metrics) for group in result.groups
+    }
     tasks = {task.task: _scores(task.task, task.alias, task.num_items, task.metrics) for task in result.tasks}
     with_scores = {name: scores for name, scores in groups.items() if any("," in key for key in scores)}
     return {
@@ -168,7 +170,10 @@ def task_notes(task: TaskResult) -> list[str]:
     """The same of one task."""
     counts = [
         *((count, f"items unscored: {why}") for why, count in task.unscored.items()),
-        *((count, f"answers in which the filter {name} found nothing") for name, count in task.extraction_failed.items()),
+        *(
+            (count, f"answers in which the filter {name} found nothing")
+            for name, count in task.extraction_failed.items()
+        ),
         (task.truncated_prompts, "prompts lost tokens to fit into the context"),
         (task.dropped_shots, "examples left out so that prompts fit"),
     ]
@@ -178,9 +183,7 @@ def task_notes(task: TaskResult) -> list[str]:
 
 def _task_rows(task: TaskResult) -> list[list[str]]:
     alias = task.alias if task.verified else f"{task.alias} (not verified on real data)"
-    return [
-        [alias, task.version, one.filter, str(task.num_shots), one.name, *_shown(one)] for one in task.metrics
-    ]
+    return [[alias, task.version, one.filter, str(task.num_shots), one.name, *_shown(one)] for one in task.metrics]
 
 
 def _group_rows(group: GroupResult) -> list[list[str]]:
@@ -196,5 +199,3 @@ def _shown(one: MetricResult) -> list[str]:
 
 def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-

@@ -140,7 +140,9 @@ class Ledger:
             for first in range(0, len(keys), _LOOKED_UP):
                 some = keys[first : first + _LOOKED_UP]
                 marks = ",".join("?" * len(some))
-                for key, *row in self._connection.execute(f"SELECT key, {_COLUMNS} FROM samples WHERE key IN ({marks})", some):
+                for key, *row in self._connection.execute(
+                    f"SELECT key, {_COLUMNS} FROM samples WHERE key IN ({marks})", some
+                ):
                     found[key] = _row(row)
         return found
 
@@ -233,7 +235,9 @@ def _speaking(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "full" in str(error):
             raise DiskFullError(f"{path}: {error}; free some space, or name another ledger with `ledger`") from error
-        raise InputError(f"{path}: {error}; see that it can be written, or name another ledger with `ledger`") from error
+        raise InputError(
+            f"{path}: {error}; see that it can be written, or name another ledger with `ledger`"
+        ) from error
     except sqlite3.DatabaseError as error:
         raise InputError(f"{path} is no ledger ({error}); remove it, or name another with `ledger`") from error
 

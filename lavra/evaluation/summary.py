@@ -183,9 +183,7 @@ def group_result(
         seed: of the draws.
     """
     metrics = [
-        _group_metric(rule, found, tasks, resamples, level, seed)
-        for rule in rules
-        for found in _filters(rule, tasks)
+        _group_metric(rule, found, tasks, resamples, level, seed) for rule in rules for found in _filters(rule, tasks)
     ]
     return GroupResult(
         group=name, alias=alias, members=tuple(members), metrics=tuple(one for one in metrics if one is not None)

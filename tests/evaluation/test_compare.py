@@ -55,7 +55,9 @@ def test_what_cannot_be_told_says_how_many_items_could():
     first, second = [1] * 50 + [0] * 50, [1] * 48 + [0] * 2 + [1] * 5 + [0] * 45
     found = compared(first, second)
     assert found.verdict is Verdict.UNDECIDED
-    assert found.sentence("A", "B") == f"cannot tell with 100 items; about {-(-found.needed // 10) * 10:,} would be needed"
+    assert (
+        found.sentence("A", "B") == f"cannot tell with 100 items; about {-(-found.needed // 10) * 10:,} would be needed"
+    )
     assert compared(first, first).sentence("A", "B") == "cannot tell with 100 items: the scores are equal"
     assert compared([], []).sentence("A", "B") == "cannot tell: no item is scored for both"
 
