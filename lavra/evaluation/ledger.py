@@ -163,8 +163,8 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.executemany(
-                    "INSERT OR REPLACE INTO samples (key, model, task, doc_id, task_hash, prompt_hash, settings, asked, "
-                    "response, score, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO samples (key, model, task, doc_id, task_hash, prompt_hash, settings, "
+                    "asked, response, score, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     rows,
                 )
                 self._connection.execute("COMMIT")
@@ -281,7 +281,9 @@ def _response_fields(response: Response) -> dict[str, Any]:
 
 def _row(row: Sequence[Any]) -> LedgerRow:
     model, task, doc_id, asked, response, score, seconds, created = row
-    fields = {name: tuple(one) if isinstance(one, list) else one for name, one in json.loads(response).items()}
+    fields: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in json.loads(response).items()
+    }
     return LedgerRow(
         model=model,
         task=task,

@@ -1,4 +1,4 @@
-"""Paired comparisons: equal models are rarely told apart, planted differences are found, and the number needed is right."""
+"""Paired comparisons: equal models are rarely told apart, planted differences are found, the number needed is right."""
 
 from __future__ import annotations
 
@@ -75,8 +75,12 @@ def test_unscored_items_of_either_model_are_left_out_and_counted():
 def test_a_score_of_all_items_together_is_tested_by_swapping():
     draw = np.random.default_rng(0)
     golds = draw.integers(0, 2, 120)
-    first = [(int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.6)]
-    second = [(int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.9)]
+    first = [
+        (int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.6, strict=True)
+    ]
+    second = [
+        (int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.9, strict=True)
+    ]
 
     def f1(pairs):
         hits = sum(gold and said for gold, said in pairs)
