@@ -5,8 +5,8 @@
         assert violations(page) == []
 
 `visit` opens a page in a context of its own (storage, cookies), fails the test afterwards where the page logged an
-error or asked any other host, and keeps a picture of each page of a test that failed in build/browser/.  Everything here is
-slow and skips where Chromium or axe-core is missing; `scripts/browser_tools.sh` gets both.
+error or asked any other host, and keeps a picture of each page of a test that failed in build/browser/.  Everything
+here is slow and skips where Chromium or axe-core is missing; `scripts/browser_tools.sh` gets both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of a browser is slow, and one worker runs them all: each would start a browser of its own."""
+    """Every test of a browser is slow."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
