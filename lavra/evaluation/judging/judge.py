@@ -1,13 +1,14 @@
 """A model that judges: it scores answers one by one, or compares two of them, each pair in both orders.
 
 Judges prefer the answer that stands at a certain place (Zheng et al. 2023, section 3.3).  So every pair is shown
-twice, and a preference that does not survive the exchange of places is a tie.  A text without a verdict is counted, and a
-pair of which one order has no verdict has none.  The model is asked greedily, and for JSON where it can be held to it.
+twice, and a preference that does not survive the exchange of places is a tie.  A text without a verdict is counted,
+and a pair of which one order has no verdict has none.  The model is asked greedily, and for JSON where it can be held
+to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lavra.base.errors import InputError
@@ -107,7 +108,7 @@ class ModelJudge:
         """
         if self.rubric.is_pairwise:
             raise InputError(f"{self.rubric.prompt} compares two answers; give a rubric with the variable answer")
-        texts = self._ask([self._prompt(one, answer=one.answer) for one in answers], progress)
+        texts = self._ask([self._prompt(one, {"answer": one.answer}) for one in answers], progress)
         low, high = self.rubric.lowest, self.rubric.highest
         return [
             JudgedAnswer(
@@ -128,11 +129,11 @@ class ModelJudge:
         if not self.rubric.is_pairwise:
             raise InputError(f"{self.rubric.prompt} scores one answer; give a rubric with answer_a and answer_b")
         shown = [order for first, second in pairs for order in ((first, second), (second, first))]
-        prompts = [self._prompt(one, answer_a=one.answer, answer_b=other.answer) for one, other in shown]
+        prompts = [self._prompt(one, {"answer_a": one.answer, "answer_b": other.answer}) for one, other in shown]
         said = self._ask(prompts, progress)
         return [_pair(*pair, *both) for pair, both in zip(pairs, zip(said[::2], said[1::2], strict=True), strict=True)]
 
-    def _prompt(self, answer: ModelAnswer, **texts: str) -> str | tuple[int, ...]:
+    def _prompt(self, answer: ModelAnswer, texts: Mapping[str, str]) -> str | tuple[int, ...]:
         reference = {"reference": answer.reference} if self.rubric.takes_reference else {}
         return self._layout(render(self.rubric.prompt, {"question": answer.prompt, **texts, **reference}))
 

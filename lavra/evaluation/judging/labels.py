@@ -41,7 +41,7 @@ def read_labels(path: Path, rubric: Rubric) -> HumanLabels:
         return {(vote.judge, item_of_vote(vote)): label_of_vote(vote) for vote in read_votes(path)}
     rows = read_rows(path)
     column = _column(rows[0], rubric)
-    labels = {}
+    labels: dict[tuple[str, ItemName], int] = {}
     for row in rows:
         score = _score(row, column, rubric)
         if score is not None:

@@ -1,4 +1,4 @@
-"""MT-Bench (Zheng et al. 2023, arXiv:2306.05685): its questions, reference answers and judge prompts, as FastChat has them.
+"""MT-Bench (Zheng et al. 2023, arXiv:2306.05685): its questions and judge prompts, in FastChat's files.
 
 Its judge prompts become rubrics; those for a second turn show a whole conversation, and are refused.
 """
@@ -45,7 +45,7 @@ def read_questions(path: Path) -> list[ChatQuestion]:
     Raises:
         InputError: it cannot be read, or a line is no question; the message names the line.
     """
-    found = []
+    found: list[ChatQuestion] = []
     for row in read_rows(path):
         turns = row.values.get("turns")
         if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) for turn in turns):
@@ -80,7 +80,9 @@ def read_judge_prompt(path: Path, name: str) -> Rubric:
 
 
 def _prompt(name: str, row: Mapping[str, Any]) -> Prompt:
-    text = re.sub(r"\{(\w+)\}", lambda found: "{{ %s }}" % _NAMES.get(found[1], found[1]), str(row["prompt_template"]))
+    text = re.sub(
+        r"\{(\w+)\}", lambda found: "{{ " + _NAMES.get(found[1], found[1]) + " }}", str(row["prompt_template"])
+    )
     names = dict.fromkeys(re.findall(r"\{\{ (\w+) \}\}", text))
     return Prompt(
         name=name,

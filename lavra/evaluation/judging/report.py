@@ -1,8 +1,8 @@
 """What a judge found, and how far people agree with it: the two stand together.
 
 Agreement is Cohen's kappa of the judge with each person, averaged over people by the items both judged: with quadratic
-weights for scores, whose order means something, and plain for preferences.  A judge that agrees with people by less than
-0.4 measures something else (Landis and Koch 1977 call 0.21 to 0.40 fair, 0.41 to 0.60 moderate).
+weights for scores, whose order means something, and plain for preferences.  A judge that agrees with people by less
+than 0.4 measures something else (Landis and Koch 1977 call 0.21 to 0.40 fair, 0.41 to 0.60 moderate).
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class JudgeAgreement:
         if self.kappa is None:
             return self.unknown
         among = "" if self.among_people is None else f"; people among themselves {self.among_people:.2f}"
-        return f"agreement with {self.num_people} people on {self.num_items:,} items: Cohen's kappa {self.kappa:.2f}{among}"
+        people = "1 person" if self.num_people == 1 else f"{self.num_people} people"
+        return f"agreement with {people} on {self.num_items:,} items: Cohen's kappa {self.kappa:.2f}{among}"
 
     @property
     def warning(self) -> str:
@@ -123,7 +124,7 @@ def score_report(
         labels: people's, `None` where there are none.
         notes: of the judge.
     """
-    own = {
+    own: dict[ItemName, int] = {
         (one.answer.question_id, one.answer.model): one.score - rubric.lowest for one in judged if one.score is not None
     }
     agreed = _agreement(judge, own, labels, ordered=True)

@@ -54,9 +54,10 @@ class Rubric:
         """What the judge's text must match, `None` for a prompt that asks for a verdict in brackets."""
         if "[[" in str(self.prompt.template) + str(self.prompt.messages):
             return None
-        key, verdict = "score", {"type": "integer", "minimum": self.lowest, "maximum": self.highest}
+        key: str = "score"
+        verdict: dict[str, object] = {"type": "integer", "minimum": self.lowest, "maximum": self.highest}
         if self.is_pairwise:
-            key, verdict = "winner", {"enum": ["A", "B", "tie"]}  # type: ignore[dict-item]
+            key, verdict = "winner", {"enum": ["A", "B", "tie"]}
         reason = {"type": "string", "maxLength": REASON_CHARACTERS}
         schema = {
             "type": "object",
