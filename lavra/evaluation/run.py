@@ -12,6 +12,7 @@ The model is handed in, and so are what has torch or a terminal: its tokenizer, 
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
@@ -389,7 +390,8 @@ def _member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore]) -> G
 
 def _grouped(group: TaskGroup, members: Mapping[str, GroupMember], resamples: int) -> GroupResult:
     below = [members[name] for name in group.tasks]
-    return group_result(group.name, group.alias, group.members, group.metrics, below, resamples=resamples)
+    found = group_result(group.name, group.alias, group.members, group.metrics, below, resamples=resamples)
+    return replace(found, version=group.version, num_items=sum(one.num_items for one in below))
 
 
 def config_of(task: EvalTask) -> dict[str, Any]:
@@ -398,17 +400,25 @@ def config_of(task: EvalTask) -> dict[str, Any]:
     Args:
         task: the task.
     """
-    file = task.file
-    kept = {one.name: getattr(file, one.name) for one in fields(file) if one.name not in ("path", "hash", "warnings")}
-    renamed = {_HARNESS_KEYS.get(name, name): _plain(value) for name, value in kept.items()}
-    return {**renamed, "num_fewshot": task.num_shots}
+    kept = {one.name: getattr(task.file, one.name) for one in fields(task.file) if one.name not in _RENAMED}
+    metrics = [
+        {"metric": one.name, "aggregation": one.aggregation, "higher_is_better": one.higher_is_better, **one.options}
+        for one in task.file.metrics
+    ]
+    filters = [
+        {"name": one.name, "filter": [{"function": step.function, **step.options} for step in one.steps]}
+        for one in task.file.filters
+    ]
+    renamed = {"metric_list": metrics, "filter_list": filters, "fewshot_config": task.file.shots}
+    named = {**kept, **renamed, "num_fewshot": task.num_shots}
+    return {name: _plain(value) for name, value in named.items() if value is not None}
 
 
-_HARNESS_KEYS: Final = {"metrics": "metric_list", "filters": "filter_list", "shots": "fewshot_config"}
+_RENAMED: Final = frozenset(("path", "hash", "warnings", "metrics", "filters", "shots"))
 
 
 def _plain(value: Any) -> Any:
-    if callable(value) and not isinstance(value, type):
+    if callable(value):
         return f"!function {getattr(value, '__name__', value)}"
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
@@ -478,12 +488,17 @@ def _missing_numbers(metrics: Iterable[Any]) -> list[str]:
 
 
 def _said(scores: Sequence[ItemScore]) -> list[str]:
-    """What the model's side reported, the most frequent first, each with its count."""
-    counts = Counter(warning for one in scores for warning in one.response.warnings)
-    return [f"{text} ({count} items)" for text, count in counts.most_common(_MOST_WARNINGS)]
-
-
-_MOST_WARNINGS: Final = 5
+    """What the model's side reported, the most frequent first; sentences that differ in numbers alone are one."""
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for warning in (warning for one in scores for warning in one.response.warnings):
+        shape = re.sub(r"\d[\d,]*", "#", warning)
+        counts[shape] += 1
+        first.setdefault(shape, warning)
+    return [
+        first[shape] + (f" ({count} items, the numbers are the first one's)" if count > 1 else " (1 item)")
+        for shape, count in counts.most_common()
+    ]
 
 
 def _versions() -> dict[str, str]:
