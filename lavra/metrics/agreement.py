@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 
 from lavra.base.arrays import Float64s, Int64s
-from lavra.base.errors import InputError
+from lavra.base.errors import ConfigError, InputError
 
 
 class Difference(Enum):
@@ -22,6 +22,7 @@ class Difference(Enum):
     NOMINAL = "nominal"  # names: the same or not
     LINEAR = "linear"  # numbers: their distance
     QUADRATIC = "quadratic"  # numbers: their squared distance; interval data in Krippendorff's words
+    ORDINAL = "ordinal"  # ranks: how many values were given between the two, squared; Krippendorff's alpha alone
 
 
 def cohen_kappa(first: Int64s, second: Int64s, *, difference: Difference = Difference.NOMINAL) -> float:
@@ -33,8 +34,11 @@ def cohen_kappa(first: Int64s, second: Int64s, *, difference: Difference = Diffe
         difference: how far apart two classes are; other than nominal where their order means something.
 
     Raises:
+        ConfigError: `difference` is ordinal, which Cohen's kappa does not have.
         InputError: there are no units, the lengths differ, or a class is below 0.
     """
+    if difference is Difference.ORDINAL:
+        raise ConfigError("difference is ordinal, which Cohen's kappa does not have; say linear or quadratic")
     if len(first) != len(second) or not len(first):
         raise InputError(f"the raters judged {len(first)} and {len(second)} units; give the same ones, at least 1")
     if min(first.min(), second.min()) < 0:
@@ -67,7 +71,7 @@ def krippendorff_alpha(ratings: Float64s, *, difference: Difference = Difference
     paired = counts.T @ (counts / (totals - 1)[:, None]) - np.diag((counts / (totals - 1)[:, None]).sum(axis=0))
     frequencies = counts.sum(axis=0)
     by_chance = (np.outer(frequencies, frequencies) - np.diag(frequencies)) / (frequencies.sum() - 1)
-    apart = _differences(values, difference)
+    apart = _ranked_apart(frequencies) if difference is Difference.ORDINAL else _differences(values, difference)
     return _beyond_chance(float((apart * paired).sum()), float((apart * by_chance).sum()))
 
 
@@ -77,6 +81,12 @@ def _differences(values: Float64s, difference: Difference) -> Float64s:
     if difference is Difference.NOMINAL:
         return (apart > 0).astype(np.float64)
     return np.square(apart) if difference is Difference.QUADRATIC else apart
+
+
+def _ranked_apart(frequencies: Float64s) -> Float64s:
+    """(V, V) squared number of values from the middle of one rank to the middle of the other (Krippendorff 2011, C)."""
+    middles = np.cumsum(frequencies) - frequencies / 2
+    return np.square(middles[:, None] - middles[None, :])
 
 
 def _beyond_chance(observed: float, expected: float) -> float:

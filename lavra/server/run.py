@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from lavra.base.errors import InputError
 from lavra.server.config import ServeConfig
+from lavra.server.edge import Edge
 
 
 class Server(uvicorn.Server):
@@ -26,11 +27,12 @@ class Server(uvicorn.Server):
             ws="none",
         )
         super().__init__(settings)
-        self._edge = app.state.edge
+        self._edge: Edge | None = getattr(app.state, "edge", None)  # an application without models has none
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuse new requests, then wait for the running ones."""
-        self._edge.draining = True
+        if self._edge is not None:
+            self._edge.draining = True
         await super().shutdown(sockets)
 
 

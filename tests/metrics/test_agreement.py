@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 
+import krippendorff
 import numpy as np
 import pytest
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lavra.base.errors import InputError
+from lavra.base.errors import ConfigError, InputError
 from lavra.metrics.agreement import Difference, cohen_kappa, krippendorff_alpha
 
 SKLEARN = {Difference.NOMINAL: None, Difference.LINEAR: "linear", Difference.QUADRATIC: "quadratic"}
@@ -32,7 +33,7 @@ PUBLISHED = np.array(
 )
 
 
-@pytest.mark.parametrize("difference", Difference)
+@pytest.mark.parametrize("difference", SKLEARN)
 @given(rated=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=30))
 def test_kappa_is_sklearns(difference: Difference, rated: list[tuple[int, int]]) -> None:
     first, second = np.array(rated, dtype=np.int64).T
@@ -45,7 +46,9 @@ def test_kappa_is_sklearns(difference: Difference, rated: list[tuple[int, int]])
     assert found == pytest.approx(theirs, abs=1e-12)
 
 
-@pytest.mark.parametrize(("difference", "alpha"), [(Difference.NOMINAL, 0.743), (Difference.QUADRATIC, 0.849)])
+@pytest.mark.parametrize(
+    ("difference", "alpha"), [(Difference.NOMINAL, 0.743), (Difference.ORDINAL, 0.815), (Difference.QUADRATIC, 0.849)]
+)
 def test_alpha_is_krippendorffs(difference: Difference, alpha: float) -> None:
     assert krippendorff_alpha(PUBLISHED, difference=difference) == pytest.approx(alpha, abs=0.0005)
 
@@ -67,7 +70,7 @@ tables = st.tuples(st.integers(2, 4), st.integers(1, 6)).flatmap(
 )
 
 
-@pytest.mark.parametrize("difference", Difference)
+@pytest.mark.parametrize("difference", DISTANCE)
 @given(table=tables)
 def test_alpha_is_its_definition(difference: Difference, table: list[list[float]]) -> None:
     ratings = np.array(table)
@@ -77,6 +80,25 @@ def test_alpha_is_its_definition(difference: Difference, table: list[list[float]
         return
     found = krippendorff_alpha(ratings, difference=difference)
     assert found == pytest.approx(by_definition(ratings, difference), abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("difference", "level"),
+    [(Difference.NOMINAL, "nominal"), (Difference.ORDINAL, "ordinal"), (Difference.QUADRATIC, "interval")],
+)
+@given(table=tables)
+def test_alpha_is_the_krippendorff_packages(difference: Difference, level: str, table: list[list[float]]) -> None:
+    ratings = np.array(table)
+    paired = ratings[:, (~np.isnan(ratings)).sum(axis=0) >= 2]
+    if len(np.unique(paired[~np.isnan(paired)])) < 2:  # the package refuses what has one value only, or none
+        return
+    theirs = krippendorff.alpha(reliability_data=ratings, level_of_measurement=level)
+    assert krippendorff_alpha(ratings, difference=difference) == pytest.approx(theirs, abs=1e-9)
+
+
+def test_kappa_has_no_ordinal_difference() -> None:
+    with pytest.raises(ConfigError, match="say linear or quadratic"):
+        cohen_kappa(np.array([0, 1]), np.array([0, 1]), difference=Difference.ORDINAL)
 
 
 def test_raters_of_different_units_are_refused() -> None:

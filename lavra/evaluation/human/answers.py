@@ -1,0 +1,107 @@
+"""Answers of models to prompts, read from files of JSON lines or CSV: what a study shows to people.
+
+A row has a prompt and an answer; the names of the columns are those in use (`lavra answers` writes `prompt`,
+`completion` and `teacher`).  Prompts are matched between files by their text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lavra.base.errors import InputError
+from lavra.data.labelled.tables import Row
+from lavra.evaluation.human.rows import read_rows
+
+PROMPT_COLUMNS: Final = ("prompt", "question", "instruction", "input")
+ANSWER_COLUMNS: Final = ("completion", "answer", "response", "output", "generation", "text")
+MODEL_COLUMNS: Final = ("model", "teacher", "generator")
+REFERENCE_COLUMNS: Final = ("reference", "evidence", "source")
+ID_COLUMNS: Final = ("question_id", "id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswer:
+    """What one model wrote for one prompt.
+
+    Attributes:
+        model: its name.
+        question_id: of the prompt.
+        prompt: what the model was asked.
+        answer: what it wrote; may be empty.
+        reference: a text that helps to judge whether the answer is true, or empty.
+    """
+
+    model: str
+    question_id: str
+    prompt: str
+    answer: str
+    reference: str = ""
+
+
+def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
+    """The answers of files, each `FILE` or `NAME=FILE`; a name is the model's, for every row of the file.
+
+    Without one, the model is what a row's `model` or `teacher` says, else the file's name without its ending.
+
+    Raises:
+        InputError: a file cannot be read; a row lacks prompt or answer; a model answers a prompt twice, or has the same
+            name in two files.  The message names file and line.
+    """
+    found: list[ModelAnswer] = []
+    numbers: dict[str, str] = {}  # prompt -> question id
+    places: dict[tuple[str, str], str] = {}  # (model, prompt) -> where it stands
+    for word in named:
+        name, _, file = word.rpartition("=")
+        for row in read_rows(Path(file)):
+            model = name or _first(row.values, MODEL_COLUMNS) or Path(file).stem
+            answer = _answer(row, model, numbers)
+            before = places.setdefault((answer.model, answer.prompt), str(row.place))
+            if before != str(row.place):
+                raise InputError(
+                    f"{row.place}: {model} has answered this prompt at {before} already; keep one answer a prompt, or "
+                    "tell two models apart with NAME=FILE"
+                )
+            found.append(answer)
+    _refuse_one_id_of_two_prompts(found)
+    return found
+
+
+def _answer(row: Row, model: str, numbers: dict[str, str]) -> ModelAnswer:
+    prompt = _text(row, PROMPT_COLUMNS)
+    if not prompt.strip():
+        raise InputError(f"{row.place}: the prompt is empty; fill it in, or delete the row")
+    given = _first(row.values, ID_COLUMNS)
+    return ModelAnswer(
+        model=model,
+        question_id=numbers.setdefault(prompt, given or str(len(numbers) + 1)),
+        prompt=prompt,
+        answer=_text(row, ANSWER_COLUMNS),
+        reference=_first(row.values, REFERENCE_COLUMNS),
+    )
+
+
+def _text(row: Row, columns: Sequence[str]) -> str:
+    for column in columns:
+        if column in row.values:
+            value = row.values[column]
+            if not isinstance(value, str):
+                raise InputError(f"{row.place}: {column!r} is {value!r}, not text; write it as a string")
+            return value
+    raise InputError(f"{row.place}: there is no {columns[0]!r} (nor {', '.join(columns[1:])}); name the column so")
+
+
+def _first(values: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """The first of these columns that says something, as text; empty where none does."""
+    return next((str(values[column]) for column in columns if values.get(column) not in (None, "")), "")
+
+
+def _refuse_one_id_of_two_prompts(answers: Sequence[ModelAnswer]) -> None:
+    prompts: dict[str, str] = {}
+    for one in answers:
+        if prompts.setdefault(one.question_id, one.prompt) != one.prompt:
+            raise InputError(
+                f"question_id {one.question_id!r} stands at two different prompts; give each prompt an id of its own"
+            )

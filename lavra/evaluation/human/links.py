@@ -1,0 +1,49 @@
+"""Links of annotators, in a file beside the study that only its owner may read.
+
+The study itself keeps hashes, so it can be handed on without giving away whose link is whose; this file stays behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lavra.base.errors import InputError
+
+
+def links_path(study: Path) -> Path:
+    """Where a study's tokens are."""
+    return study.with_name(study.name + ".links")
+
+
+def write_links(study: Path, tokens: Mapping[str, str]) -> None:
+    """Keep the token of each annotator, by name."""
+    path = links_path(study)
+    part = path.with_name(f".tmp-{path.name}")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(dict(tokens), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_links(study: Path) -> dict[str, str]:
+    """The token of each annotator, by name; none where the file is gone.
+
+    Raises:
+        InputError: the file is not one of tokens.
+    """
+    path = links_path(study)
+    if not path.exists():
+        return {}
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); `lavra rate links {study}` makes new links") from None
+    if not isinstance(found, dict) or not all(isinstance(token, str) for token in found.values()):
+        raise InputError(f"{path} is not a file of links; `lavra rate links {study}` makes new ones")
+    return found

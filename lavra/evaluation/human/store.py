@@ -1,0 +1,374 @@
+"""A study in one SQLite file: what is asked, and every judgement the moment it is given.
+
+A judgement is on disk when `save` returns, so a reload, a crash or another day goes on where it was.  Links' tokens are
+kept as hashes alone.  A study may be read while it is served.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lavra.base.config import from_mapping, to_mapping
+from lavra.base.errors import InputError, LavraError
+from lavra.evaluation.human.items import Assignment, ItemKind, Judgement, StudyItem
+from lavra.evaluation.human.study import Study, StudyConfig
+from lavra.evaluation.human.tokens import holder
+from lavra.evaluation.human.votes import Winner
+
+FORMAT: Final = 1
+"""Raised when the tables change their meaning."""
+
+_TABLES: Final = """
+CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE items (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, question_id TEXT NOT NULL, prompt TEXT NOT NULL,
+    model_a TEXT NOT NULL, answer_a TEXT NOT NULL, model_b TEXT NOT NULL, answer_b TEXT NOT NULL,
+    reference TEXT NOT NULL, expected TEXT NOT NULL, expected_winner TEXT
+);
+CREATE TABLE annotators (number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, token_hash TEXT);
+CREATE TABLE assignments (
+    annotator INTEGER NOT NULL REFERENCES annotators, place INTEGER NOT NULL, item INTEGER NOT NULL REFERENCES items,
+    swapped INTEGER NOT NULL, PRIMARY KEY (annotator, place), UNIQUE (annotator, item)
+);
+CREATE TABLE judgements (
+    annotator INTEGER NOT NULL, item INTEGER NOT NULL, ratings TEXT NOT NULL, winner TEXT, skipped INTEGER NOT NULL,
+    comment TEXT NOT NULL, seconds REAL NOT NULL, done INTEGER NOT NULL, at TEXT NOT NULL, turn INTEGER NOT NULL,
+    PRIMARY KEY (annotator, item), FOREIGN KEY (annotator, item) REFERENCES assignments (annotator, item)
+);
+"""
+
+
+class StudyClosedError(LavraError):
+    """The study takes no more judgements."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A judgement and whose it is.
+
+    Attributes:
+        annotator: name of the annotator.
+        item: what was judged.
+        swapped: PAIR: `model_b`'s answer was shown first.
+        judgement: what was said.
+        at: when, ISO 8601 in UTC.
+    """
+
+    annotator: str
+    item: StudyItem
+    swapped: bool
+    judgement: Judgement
+    at: str
+
+
+class StudyStore:
+    """A study that exists.
+
+    Args:
+        path: of its file.
+
+    Raises:
+        InputError: there is no such file, or it is no study of this version of lavra.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise InputError(f"there is no study {path}; make one with `lavra rate new {path} --answers FILE`")
+        self.path = path
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")  # one flush a judgement, and reading waits for nobody
+            facts = dict(self._connection.execute("SELECT name, value FROM study"))
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise InputError(f"{path} is no study ({error}); name a file that `lavra rate new` has made") from None
+        if facts.get("format") != str(FORMAT):
+            self._connection.close()
+            raise InputError(
+                f"{path} has format {facts.get('format')}, this lavra reads {FORMAT}; use the one it is of"
+            )
+        self.config = from_mapping(StudyConfig, json.loads(facts["config"]), str(path))
+        self.items = {item.number: item for item in map(_item, self._connection.execute("SELECT * FROM items"))}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    # ------------------------------------------------------------ annotators
+
+    def annotators(self) -> dict[int, str]:
+        """Names by number."""
+        return dict(self._rows("SELECT number, name FROM annotators ORDER BY number"))
+
+    def holder(self, token: str) -> int | None:
+        """The annotator whose link has this token."""
+        return holder(token, dict(self._rows("SELECT number, token_hash FROM annotators WHERE token_hash IS NOT NULL")))
+
+    def set_token_hashes(self, hashes: Mapping[int, str]) -> None:
+        """Give annotators other tokens; what they had is no longer anybody's."""
+        with self._writing() as connection:
+            for number, kept in hashes.items():
+                connection.execute("UPDATE annotators SET token_hash = ? WHERE number = ?", (kept, number))
+
+    # ------------------------------------------------------------ open or closed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more judgements."""
+        return bool(self._rows("SELECT 1 FROM study WHERE name = 'closed'"))
+
+    def set_closed(self, closed: bool) -> None:
+        """Take no more judgements, or take them again."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM study WHERE name = 'closed'")
+            if closed:
+                connection.execute("INSERT INTO study VALUES ('closed', ?)", (_now(),))
+
+    # ------------------------------------------------------------ judging
+
+    def num_assigned(self, annotator: int) -> int:
+        """Items of an annotator."""
+        return int(self._rows("SELECT count(*) FROM assignments WHERE annotator = ?", annotator)[0][0])
+
+    def places_done(self, annotator: int) -> list[int]:
+        """Places of the items the annotator is done with, in order."""
+        query = (
+            "SELECT place FROM assignments JOIN judgements USING (annotator, item)"
+            " WHERE annotator = ? AND done ORDER BY place"
+        )
+        return [int(place) for (place,) in self._rows(query, annotator)]
+
+    def assignment(self, annotator: int, place: int) -> Assignment | None:
+        """What stands at a place of an annotator's order."""
+        query = "SELECT annotator, place, item, swapped FROM assignments WHERE annotator = ? AND place = ?"
+        for whose, at, item, swapped in self._rows(query, annotator, place):
+            return Assignment(annotator=whose, place=at, item=item, swapped=bool(swapped))
+        return None
+
+    def judgement(self, annotator: int, item: int) -> Judgement | None:
+        """What the annotator said about an item, draft or not."""
+        query = f"SELECT {_SAID} FROM judgements WHERE annotator = ? AND item = ?"
+        return next((_judgement(row) for row in self._rows(query, annotator, item)), None)
+
+    def save(self, annotator: int, item: int, judgement: Judgement) -> None:
+        """Keep a judgement in the place of what the annotator said before.
+
+        Raises:
+            InputError: the item is not the annotator's, or the judgement does not fit it.
+            StudyClosedError: the study is closed.
+        """
+        check_judgement(self.items[item], judgement, self.config.scales)
+        with self._writing() as connection:
+            if connection.execute("SELECT 1 FROM study WHERE name = 'closed'").fetchone():
+                raise StudyClosedError("this study is closed; nothing more can be saved")
+            _write(connection, annotator, item, judgement, _now())
+
+    def undo(self, annotator: int) -> int | None:
+        """Make a draft of what the annotator was done with last; its place, or `None` where nothing is done."""
+        query = (
+            "SELECT place, item FROM judgements JOIN assignments USING (annotator, item)"
+            " WHERE annotator = ? AND done ORDER BY turn DESC LIMIT 1"
+        )
+        with self._writing() as connection:
+            if connection.execute("SELECT 1 FROM study WHERE name = 'closed'").fetchone():
+                raise StudyClosedError("this study is closed; nothing can be changed")
+            found = connection.execute(query, (annotator,)).fetchone()
+            if found is None:
+                return None
+            connection.execute("UPDATE judgements SET done = 0 WHERE annotator = ? AND item = ?", (annotator, found[1]))
+        return int(found[0])
+
+    # ------------------------------------------------------------ reading and bringing in
+
+    def given(self) -> list[Given]:
+        """Every judgement that is done, by annotator and in the order it was given."""
+        query = (
+            f"SELECT name, judgements.item, swapped, at, {_SAID} FROM judgements"
+            " JOIN assignments USING (annotator, item) JOIN annotators ON annotators.number = judgements.annotator"
+            " WHERE done ORDER BY judgements.annotator, turn"
+        )
+        return [
+            Given(annotator=name, item=self.items[item], swapped=bool(swapped), judgement=_judgement(said), at=at)
+            for name, item, swapped, at, *said in self._rows(query)
+        ]
+
+    def bring_in(self, given: Iterable[Given]) -> None:
+        """Add judgements that were given elsewhere; all of them, or none where one cannot be.
+
+        Raises:
+            InputError: an annotator has judged an item already.
+        """
+        listed = list(given)
+        with self._writing() as connection:
+            people = [(name,) for name in dict.fromkeys(one.annotator for one in listed)]
+            connection.executemany("INSERT OR IGNORE INTO annotators (name) VALUES (?)", people)
+            numbers = dict(connection.execute("SELECT name, number FROM annotators"))
+            for one in listed:
+                annotator, item = numbers[one.annotator], one.item.number
+                _assign(connection, annotator, item, one.swapped)
+                query = "SELECT 1 FROM judgements WHERE annotator = ? AND item = ? AND done"
+                if connection.execute(query, (annotator, item)).fetchone():
+                    raise InputError(
+                        f"{one.annotator!r} has judged {_called(one.item)} already; take it out of the file, or give "
+                        "the annotator another name"
+                    )
+                _write(connection, annotator, item, one.judgement, one.at or _now())
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, begun as a writer so that what it reads stays true until it ends."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+
+def create_study(path: Path, study: Study, token_hashes: Mapping[int, str]) -> None:
+    """Write a study to a new file.
+
+    Args:
+        path: of the file.
+        study: what was planned.
+        token_hashes: of the annotators' links, by number.
+
+    Raises:
+        InputError: the file exists.
+    """
+    if path.exists():
+        raise InputError(f"{path} exists; name another file, or remove it with all its judgements")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".tmp-{path.name}")
+    part.unlink(missing_ok=True)
+    connection = sqlite3.connect(part)
+    with connection:
+        connection.executescript(_TABLES)
+        facts = {"format": str(FORMAT), "created": _now(), "config": json.dumps(to_mapping(study.config))}
+        connection.executemany("INSERT INTO study VALUES (?, ?)", facts.items())
+        connection.executemany(f"INSERT INTO items VALUES ({', '.join('?' * 11)})", map(_item_row, study.items))
+        people = [(number, f"annotator-{number}", kept) for number, kept in token_hashes.items()]
+        connection.executemany("INSERT INTO annotators VALUES (?, ?, ?)", people)
+        rows = [(one.annotator, one.place, one.item, one.swapped) for one in study.assignments]
+        connection.executemany("INSERT INTO assignments VALUES (?, ?, ?, ?)", rows)
+    connection.close()
+    part.rename(path)  # a reader never sees half a study
+
+
+def check_judgement(item: StudyItem, judgement: Judgement, scales: Iterable[str]) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        InputError: the judgement is of another kind, a rating is not 1 to 5, or it is done and something is missing.
+    """
+    asked = set(scales) if item.kind is ItemKind.RATING else set()
+    for scale, step in judgement.ratings.items():
+        if scale not in asked:
+            raise InputError(f"{scale!r} is not asked of this item; asked: {', '.join(sorted(asked)) or 'no scale'}")
+        if step is not None and not 1 <= step <= 5:
+            raise InputError(f"{scale} is {step}; give 1 to 5")
+    if judgement.winner is not None and item.kind is not ItemKind.PAIR:
+        raise InputError("a winner is given and there is one answer; give ratings")
+    if not judgement.done or judgement.skipped:
+        return
+    missing = sorted(asked - set(judgement.ratings))
+    if missing:
+        raise InputError(f"{', '.join(missing)} is not rated; rate it, or skip the item")
+    if item.kind is ItemKind.PAIR and judgement.winner is None:
+        raise InputError("no winner is given; choose one, a tie, or skip the item")
+
+
+_SAID: Final = "ratings, winner, skipped, comment, seconds, done"
+
+
+def _judgement(row: Iterable[Any]) -> Judgement:
+    ratings, winner, skipped, comment, seconds, done = row
+    return Judgement(
+        ratings=json.loads(ratings),
+        winner=None if winner is None else Winner(winner),
+        skipped=bool(skipped),
+        comment=comment,
+        seconds=seconds,
+        done=bool(done),
+    )
+
+
+def _write(connection: sqlite3.Connection, annotator: int, item: int, judgement: Judgement, at: str) -> None:
+    turn = connection.execute("SELECT coalesce(max(turn), 0) + 1 FROM judgements").fetchone()[0]
+    values = (
+        annotator,
+        item,
+        json.dumps(dict(judgement.ratings)),
+        None if judgement.winner is None else judgement.winner.value,
+        judgement.skipped,
+        judgement.comment,
+        judgement.seconds,
+        judgement.done,
+        at,
+        turn,
+    )
+    try:
+        connection.execute(f"INSERT OR REPLACE INTO judgements VALUES ({', '.join('?' * 10)})", values)
+    except sqlite3.IntegrityError:
+        raise InputError(f"item {item} is not among those of annotator {annotator}") from None
+
+
+def _assign(connection: sqlite3.Connection, annotator: int, item: int, swapped: bool) -> None:
+    """Put an item at the end of an annotator's order, unless it is there."""
+    connection.execute(
+        "INSERT OR IGNORE INTO assignments SELECT ?, coalesce(max(place), 0) + 1, ?, ? FROM assignments"
+        " WHERE annotator = ?",
+        (annotator, item, swapped, annotator),
+    )
+
+
+def _item(row: tuple[Any, ...]) -> StudyItem:
+    number, kind, question_id, prompt, model_a, answer_a, model_b, answer_b, reference, expected, winner = row
+    return StudyItem(
+        number=number,
+        kind=ItemKind(kind),
+        question_id=question_id,
+        prompt=prompt,
+        model_a=model_a,
+        answer_a=answer_a,
+        model_b=model_b,
+        answer_b=answer_b,
+        reference=reference,
+        expected=json.loads(expected),
+        expected_winner=None if winner is None else Winner(winner),
+    )
+
+
+def _item_row(item: StudyItem) -> tuple[Any, ...]:
+    values = asdict(item)
+    winner = item.expected_winner
+    return tuple(
+        (
+            values
+            | {
+                "kind": item.kind.value,
+                "expected": json.dumps(dict(item.expected)),
+                "expected_winner": None if winner is None else winner.value,
+            }
+        ).values()
+    )
+
+
+def _called(item: StudyItem) -> str:
+    models = f"{item.model_a} and {item.model_b}" if item.kind is ItemKind.PAIR else item.model_a
+    return f"question {item.question_id!r} of {models}"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
