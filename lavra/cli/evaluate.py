@@ -38,6 +38,7 @@ from lavra.evaluation.layouts import harness_layout, markdown_table, notes_of, s
 from lavra.evaluation.ledger import Ledger, LedgerRow, read_samples
 from lavra.evaluation.results import EvaluationResult, MetricResult
 from lavra.evaluation.run import EvaluationSettings, ModelIdentity, compared_metrics, evaluate
+from lavra.evaluation.sandbox import NoSandboxError, Sandbox, SandboxKind, find_sandbox
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
 from lavra.evaluation.task_files.prompting import ChatSettings
@@ -158,11 +159,26 @@ def _evaluate(
             chat=model.chat,
             progress=progress,
             sink=keep,
+            sandbox=_sandbox(opened, settings),
             record=_record(settings),
         )
     if settings.log_samples is not None:
         _log_samples(settings.log_samples, name, scores)
     return result, scores
+
+
+def _sandbox(opened: OpenedTasks, settings: EvaluateSettings) -> Sandbox | None:
+    """Where code is run, looked for where a task writes some."""
+    if not any(task.file.unsafe_code for task in opened.tasks):
+        return None
+    try:
+        return find_sandbox()
+    except NoSandboxError as error:
+        if settings.unsafe_exec:
+            print(f"warning: {error}; programs run with nothing but limits", file=sys.stderr)
+            return Sandbox(kind=SandboxKind.NONE)
+        print(f"warning: tasks that run code are unscored: {error}", file=sys.stderr)
+        return None
 
 
 def _run_settings(settings: EvaluateSettings) -> EvaluationSettings:

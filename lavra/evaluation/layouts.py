@@ -41,7 +41,7 @@ def harness_layout(result: EvaluationResult) -> dict[str, Any]:
         "configs": {task.task: dict(task.config) for task in _by_name(result.tasks)},
         "versions": _sorted(
             {task.task: _version(task.version) for task in result.tasks}
-            | {group.group: _version(group.version) for group in result.groups}
+            | {group.group: group.version for group in result.groups}
         ),
         "n-shot": _sorted(_of_groups({task.task: task.num_shots for task in result.tasks}, result.groups)),
         "higher_is_better": _sorted(_ways_up(result)),
@@ -141,7 +141,7 @@ def _sample(score: ItemScore, filter_name: str) -> dict[str, Any]:
         "filter": filter_name,
         "metrics": list(values),
         "doc_hash": _hash(document),
-        "prompt_hash": _hash(item.prompt if written else item.pairs[0].context if item.pairs else ""),
+        "prompt_hash": _hash(next(iter(_arguments(item)["gen_args_0"].values()))),
         "target_hash": _hash(str(target)),
         **({"unscored": response.unscored.value} if response.unscored else {}),
         **values,

@@ -103,7 +103,7 @@ def test_chosen_items(tasks):
     assert seen == [3, 20]
     with pytest.raises(InputError, match=r"items of choosing: 30 is outside 0\.\.29"):
         run(tasks[:1], settings=EvaluationSettings(items={"choosing": (30,)}))
-    with pytest.raises(InputError, match="did you mean 'choosing'"):
+    with pytest.raises(InputError, match=r"did you mean 'choosing'\?"):
         run(tasks[:1], settings=EvaluationSettings(items={"chosing": (0,)}))
 
 
@@ -157,7 +157,7 @@ class Killed(BaseException):
     """What a test raises in place of a signal."""
 
 
-@pytest.mark.parametrize("after", (1, 2, 3, 4))
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
 def test_a_run_that_died_goes_on_where_it_was(tasks, tmp_path, after):
     """Dying between chunks or inside one: chunks that were kept are not asked again."""
     whole = run(tasks)

@@ -57,6 +57,7 @@ class EvaluateSettings(EvaluationSettings):
         markdown: write the table to this file.
         log_samples: write every prompt, answer and score to this folder, a file of JSON lines a task.
         ledger: keep answers in this file (default: runs/evaluations.db of the workspace).
+        unsafe_exec: run the code that a model writes without a sandbox where none holds, with nothing but limits.
         list: list the tasks there are.
         show: show the kept answers to one item, as TASK#NUMBER.
         dtype: float32, bfloat16 or float16; float32 on a CPU and the checkpoint's own elsewhere unless given.
@@ -83,6 +84,7 @@ class EvaluateSettings(EvaluationSettings):
     markdown: Path | None = None
     log_samples: Path | None = None
     ledger: Path | None = None
+    unsafe_exec: bool = False
     list: bool = False
     show: str | None = None
     dtype: str | None = None
