@@ -29,7 +29,7 @@ from lavra.pipeline.fit import memory_check, must_pass, time_check, to_text
 from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import num_rows
 from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, MOST_READ, Plan, TextSize, choose_rung, round_up
-from lavra.pipeline.settings import DEFAULT_OPTIMIZER, SHARES, UpConfig
+from lavra.pipeline.settings import DEFAULT_OPTIMIZER, UpConfig, planned_shares
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.prepare import open_tokens
 from lavra.pipeline.training import PretrainRun, lead
@@ -124,7 +124,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
         version=4,
         run=run,
         needs=("tokenizer", "tokens", "instructions"),
-        config={**config.plan_settings(), "shares": SHARES},
+        config={**config.plan_settings(), "shares": planned_shares()},
         # A plan is for one machine: on another it is made anew.
         inputs={"machine": repr(asdict(usual_fingerprint(device, crew.size)))},
         result=PlanResult,
