@@ -5,7 +5,8 @@ reading prompts; the ratio of the medians is what counts.  Memory is that of a p
 written, beside 1.6 times the weights as they are held, the blocks of the cache and 300 MB.  Made by the code of
 `lavra compress`: seconds until the folder is written (rounding), and from there until the card is (the card).
 
-`--model FOLDER` measures a model of your own; `--text FILE` is what its card is measured on.
+`--model FOLDER` measures a model of your own; `--text FILE` is what its card is measured on, and `--calibration FILE` what
+int4 looks at while it is rounded: another text, or the card would flatter it.
 """
 
 from __future__ import annotations
@@ -49,9 +50,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="a small model, few tokens, one turn")
     parser.add_argument("--model", type=Path, help="folder of a decoder in floats; by default one of random weights")
-    parser.add_argument(
-        "--text", type=Path, help="text for the card and for calibrating int4; by default Python's library"
-    )
+    parser.add_argument("--text", type=Path, help="text for the card; by default a module of Python's library")
+    parser.add_argument("--calibration", type=Path, help="text that int4 looks at; by default another module")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -59,8 +59,9 @@ def main() -> int:
         work = Path(name)
         source = args.model or make_model(work, *((64, 2) if args.smoke else (384, 6)), max_positions=512)
         text = args.text or Path(json.__file__).parent / "decoder.py"
+        looked_at = args.calibration or Path(argparse.__file__)
         made = {"int8": round_only(source, work / "int8")} if args.smoke else {
-            form: make(source, work / form, form, text) for form in FORMS
+            form: make(source, work / form, form, text, looked_at) for form in FORMS
         }  # fmt: skip
         folders = {"float32": source, **{form: work / form for form in made}}
         memory = {form: memory_of(folder) for form, folder in folders.items() if form in made or not args.smoke}
@@ -82,7 +83,7 @@ def round_only(source: Path, out: Path) -> dict[str, float]:
     return {"rounding s": time.perf_counter() - began}
 
 
-def make(source: Path, out: Path, form: str, text: Path) -> dict[str, float]:
+def make(source: Path, out: Path, form: str, text: Path, looked_at: Path) -> dict[str, float]:
     """Seconds of rounding and of the card, and how far the result is from the model."""
     compared: list[float] = []
 
@@ -91,7 +92,7 @@ def make(source: Path, out: Path, form: str, text: Path) -> dict[str, float]:
             compared.append(time.perf_counter())
 
     config = CompressConfig(to=form, allow_miss=True)  # type: ignore[arg-type]
-    calibration = named_texts(text) if form == "int4" else None
+    calibration = named_texts(looked_at) if form == "int4" else None
     began = time.perf_counter()
     card = compress_folder(source, out, config, Inputs(heldout=named_texts(text), calibration=calibration), progress)
     ended = time.perf_counter()

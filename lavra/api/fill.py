@@ -18,7 +18,7 @@ from lavra.base.ports import Gap, LanguageModel
 from lavra.base.types import FillRequest
 from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
-from lavra.model.score import LOGITS_BYTES
+from lavra.model.token_scores import LOGITS_BYTES
 from lavra.model.transformer import Encoder
 from lavra.tokens.tokenizer import Tokenizer
 

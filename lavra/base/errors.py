@@ -31,6 +31,10 @@ class ContextLengthError(InputError):
     """A prompt does not fit the model's context."""
 
 
+class NoLogprobsError(InputError):
+    """A server does not tell the log-probabilities of a prompt's tokens, so that nothing can be scored with it."""
+
+
 class TrainingError(LavraError):
     """Training stopped: the loss is not a number, exploded, or the disk is full."""
 

@@ -114,8 +114,13 @@ class Score:
         tokens: the ids scored, in order.
         logprobs: natural-log probability of each; for decoders the first token has no context but the
             beginning-of-text token, and is left out (`None`) where the model has none.
-        num_bytes: UTF-8 length of the scored text.
+        num_bytes: UTF-8 length of the scored text, spaces included that moved over from the end of `given`.
         kind: `next_token`, or `pseudo_likelihood` for encoders (each token masked in turn).
+        greedy: for each token whether it is the likeliest in its place, so that greedy decoding would have written it;
+            `None` where that is not known.
+        top_logprobs: for each token the likeliest ones and their log-probabilities, best first, where asked for.
+        context_tokens: tokens read that are not scored.
+        truncated_tokens: tokens of the context that were left out so that the text fits.
         warnings: what the caller might not expect (windows used, unknown tokens).
     """
 
@@ -123,6 +128,10 @@ class Score:
     logprobs: tuple[float | None, ...]
     num_bytes: int
     kind: str = "next_token"
+    greedy: tuple[bool | None, ...] = ()
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    context_tokens: int = 0
+    truncated_tokens: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -233,12 +242,21 @@ class GenerateRequest:
 class ScoreRequest:
     """One text to score.
 
+    Two texts are tokenized as lm-evaluation-harness does (`TemplateLM._encode_pair`): spaces at the end of `given`
+    belong to the text, both are tokenized together, and the text's tokens are those after as many as `given` has alone.
+
     Attributes:
         text: the text, or token ids used as they are.
-        given: the source text of an encoder-decoder, or a prefix whose own tokens are not scored.
+        given: the source text of an encoder-decoder, or a prefix whose own tokens are not scored; token ids are used
+            as they are, without special tokens in front.  An empty one is the beginning of a text.
         adapter: name of the engine's adapter that acts; `None` is the model as it was opened.
+        top_logprobs: this many of the likeliest tokens are told for each one scored.
+        overlap: a text longer than the context is read in windows, each of which reads at least so many tokens of the
+            one before again; `None` is half the context, and 0 reads each token once, as lm-evaluation-harness does.
     """
 
     text: str | tuple[int, ...]
-    given: str | None = None
+    given: str | tuple[int, ...] | None = None
     adapter: str | None = None
+    top_logprobs: int = 0
+    overlap: int | None = None

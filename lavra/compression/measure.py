@@ -21,7 +21,7 @@ from lavra.base.errors import InputError
 from lavra.base.ports import Progress
 from lavra.compression.samples import Asked, QualitySample
 from lavra.model import Model
-from lavra.model.score import LOGITS_BYTES
+from lavra.model.token_scores import LOGITS_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

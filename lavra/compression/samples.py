@@ -27,8 +27,8 @@ from lavra.generate.in_process import context_length
 from lavra.generate.plan import special_frame
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
 from lavra.model.config import ModelConfig
-from lavra.model.score import plan_windows
 from lavra.tokens import Tokenizer
+from lavra.tokens.windows import plan_windows
 
 MASK_SHARE: Final = 0.15
 _LONGEST: Final = 512  # tokens of a row where the model sets no bound, or a larger one

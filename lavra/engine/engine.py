@@ -26,10 +26,10 @@ from lavra.engine.draft import DraftModel
 from lavra.engine.lookup import PromptLookup
 from lavra.engine.passes import EngineStats, Passes
 from lavra.engine.sampler import SampleState
-from lavra.engine.sequence import Guesser, ScoredSequence, TokenSequence, WrittenSequence
+from lavra.engine.scored import plan_sequences
+from lavra.engine.sequence import Guesser, TokenSequence, WrittenSequence
 from lavra.engine.stream import EngineStream, PieceWatch
 from lavra.generate.plan import DecodingPlan, PromptReading
-from lavra.generate.target import GenerationTarget
 from lavra.generate.writing import Writing, mean_logprob
 
 logger = logging.getLogger(__name__)
@@ -123,18 +123,21 @@ class Engine:
         return [sorted(completions, key=mean_logprob, reverse=True) for completions in found]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
-        """Log-probabilities of given texts, computed anew whatever the prefix cache holds.
+        """Log-probabilities of given texts; what begins the same is read once, here and through the prefix cache.
 
         Raises:
+            ConfigError: `top_logprobs` or `overlap` is out of range.
             InputError: there is no such adapter.
-            ContextLengthError: a text is longer than the context.
+            ContextLengthError: a text does not fit behind virtual tokens, or a window of it into the whole cache.
         """
         variants = [self._variants.named(request.adapter) for request in requests]
         targets = [variant.target(request) for variant, request in zip(variants, requests, strict=True)]
-        pending = [_PendingScore() for _ in targets]
-        for variant, target, one in zip(variants, targets, pending, strict=True):
-            self._submit_score(variant, target, one)
-        return [one.result(target) for target, one in zip(targets, pending, strict=True)]
+        pending, sequences = plan_sequences(variants, targets, self._next_number)
+        for sequence in sequences:
+            self._require_room(len(sequence.tokens))
+        for sequence in sequences:
+            self._hand_over(sequence, bounded=False)
+        return [one.result() for one in pending]
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -243,34 +246,6 @@ class Engine:
         config = self.config
         return PromptLookup(config.lookup_ngram, config.lookup_tokens) if config.lookup_tokens else None
 
-    def _submit_score(self, variant: Variant, target: GenerationTarget, pending: _PendingScore) -> None:
-        tokens = [*variant.prompt, *target.context, *target.tokens]
-        length, context = len(tokens) - len(variant.prompt), variant.reading.context
-        if context is not None and length > context:
-            raise ContextLengthError(
-                f"the text has {length} tokens and the context {context}; score it in parts, "
-                "or in this process with lavra.load, which reads long texts in windows"
-            )
-        first = max(1, len(variant.prompt) + len(target.context))
-        if len(tokens) <= first:  # nothing to score: no token, or one that has nothing before it
-            pending.finish([])
-            return
-        self._require_room(len(tokens))
-        source = variant.with_front(target.source)
-        sequence = ScoredSequence(
-            number=self._next_number(),
-            tokens=tokens,
-            num_prompt=len(tokens),
-            num_virtual=len(variant.prompt),
-            fail=pending.fail,
-            root=variant.root_of(source),
-            adapter=variant.name,
-            source=source,
-            first=first,
-            finish=pending.finish,
-        )
-        self._hand_over(sequence, bounded=False)
-
     def _require_room(self, tokens: int) -> None:
         room = self._passes.pool.num_blocks * self._passes.pool.block_size
         if tokens > room:
@@ -329,31 +304,3 @@ class Engine:
                 return
             self._passes.drop_unwanted()
             self._passes.step()
-
-
-class _PendingScore:
-    """Log-probabilities on their way from the engine's thread."""
-
-    def __init__(self) -> None:
-        self._ready = threading.Event()
-        self._logprobs: list[float] = []
-        self._error: BaseException | None = None
-
-    def finish(self, logprobs: list[float]) -> None:
-        self._logprobs = logprobs
-        self._ready.set()
-
-    def fail(self, error: BaseException) -> None:
-        self._error = error
-        self._ready.set()
-
-    def result(self, target: GenerationTarget) -> Score:
-        self._ready.wait()
-        if self._error is not None:
-            raise self._error
-        logprobs: list[float | None] = list(self._logprobs)
-        if len(logprobs) < len(target.tokens):  # the first has nothing before it, not even a virtual token
-            logprobs = [None, *logprobs]
-        return Score(
-            tokens=target.tokens, logprobs=tuple(logprobs), num_bytes=target.num_bytes, warnings=target.warnings
-        )

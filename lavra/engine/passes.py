@@ -17,7 +17,8 @@ from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
 from lavra.engine.sampler import Choice, choose
 from lavra.engine.scheduler import ScheduledRow, Scheduler
-from lavra.engine.sequence import ScoredSequence, TokenSequence, WrittenSequence
+from lavra.engine.scored import ScoredSequence
+from lavra.engine.sequence import TokenSequence, WrittenSequence
 
 logger = logging.getLogger(__name__)
 

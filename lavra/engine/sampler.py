@@ -162,7 +162,7 @@ def choose(logits: Float32s, states: Sequence[SampleState]) -> list[Choice | Inp
     told: dict[int, tuple[float, tuple[tuple[int, float], ...]]] = {}
     if asking:
         rows = logits if len(asking) == len(states) else logits[asking]
-        norms = _log_sum_exp(rows)
+        norms = log_sum_exp(rows)
         logprobs = (rows[np.arange(len(rows)), tokens[asking]] - norms).tolist()
         for number, row, norm, logprob in zip(asking, rows, norms.tolist(), logprobs, strict=True):
             told[number] = logprob, top_logprobs(row, norm, states[number].top_logprobs)
@@ -199,12 +199,6 @@ def _tokens(logits: Float32s, states: Sequence[SampleState]) -> tuple[npt.NDArra
     return tokens, errors
 
 
-def logprobs_of(logits: Float32s, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """(R, V) logits and (R,) ids -> (R,) natural-log probabilities."""
-    out: npt.NDArray[np.float32] = logits[np.arange(len(tokens)), tokens] - _log_sum_exp(logits)
-    return out
-
-
 def top_logprobs(row: Float32s, norm: float, count: int) -> tuple[tuple[int, float], ...]:
     """The likeliest ids of (V,) logits and their log-probabilities, best first, lower ids first among equals."""
     if count == 0:
@@ -214,7 +208,8 @@ def top_logprobs(row: Float32s, norm: float, count: int) -> tuple[tuple[int, flo
     return tuple((int(token), float(row[token] - norm)) for token in ids)
 
 
-def _log_sum_exp(logits: Float32s) -> npt.NDArray[np.float32]:
+def log_sum_exp(logits: Float32s) -> npt.NDArray[np.float32]:
+    """(R, V) logits -> (R,)."""
     largest = logits.max(axis=1)
     shifted = logits - largest[:, None]
     np.exp(shifted, out=shifted)

@@ -156,11 +156,11 @@ class Scheduler:
             left -= count
 
     def _take_prefix(self, sequence: TokenSequence) -> None:
-        """Blocks that hold the beginning of its tokens; at least one token is left, whose logits are wanted."""
-        if not (self.config.prefix_cache and sequence.may_share):
+        """Blocks that hold the beginning of its tokens; positions are left whose logits are wanted."""
+        if not self.config.prefix_cache:
             return
         size = self.pool.block_size
-        sequence.blocks = self.pool.find(sequence.hashes(size, len(sequence.tokens) - 1))
+        sequence.blocks = self.pool.find(sequence.hashes(size, sequence.num_shareable))
         sequence.computed = len(sequence.blocks) * size
         if sequence.remaining + sequence.computed == sequence.num_prompt:  # nothing written yet: not a preempted one
             sequence.cached = sequence.computed

@@ -1,4 +1,4 @@
-"""Token sequences the engine is in the middle of: one that is written, one that is only scored.
+"""Token sequences the engine is in the middle of, and the one that is written (`scored.py` has the one that is scored).
 
 A sequence knows its tokens, how many of them the cache holds, and what to do with logits; the scheduler decides when
 it gets any.  `computed` counts positions whose keys and values are in its blocks.  Preemption sets it back to 0 and
@@ -12,13 +12,9 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from lavra.base.arrays import Float32s
 from lavra.base.types import Delta
 from lavra.engine.blocks import chain_hash
-from lavra.engine.sampler import SampleState, logprobs_of
+from lavra.engine.sampler import SampleState
 from lavra.generate.writing import Writing
 
 
@@ -47,7 +43,6 @@ class TokenSequence:
         adapter: which of the runner's adapters acts.
         priority: lower ones go first.
         deadline: on the clock of `time.monotonic`; still waiting then, it is refused.
-        may_share: whether blocks others computed may be used.
         source: ids the encoder of an encoder-decoder reads.
         computed: positions in the cache.
         blocks: of the cache, in order.
@@ -66,7 +61,6 @@ class TokenSequence:
     adapter: str | None = None
     priority: int = 0
     deadline: float | None = None
-    may_share: bool = True
     source: tuple[int, ...] | None = None
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
@@ -86,6 +80,11 @@ class TokenSequence:
     def remaining(self) -> int:
         """Tokens known and not yet in the cache."""
         return len(self.tokens) - self.computed
+
+    @property
+    def num_shareable(self) -> int:
+        """So many of the first tokens may come from blocks that others computed: the last one's logits are wanted."""
+        return len(self.tokens) - 1
 
     @property
     def started(self) -> bool:
@@ -189,33 +188,3 @@ class WrittenSequence(TokenSequence):
             usage = replace(completion.usage, virtual_tokens=self.virtual_tokens)
             delta = replace(delta, completion=replace(completion, usage=usage))
         self.deliver(delta)
-
-
-@dataclass(kw_only=True, eq=False)
-class ScoredSequence(TokenSequence):
-    """Given tokens whose log-probabilities are wanted; never through blocks that others computed.
-
-    Attributes:
-        first: position of the first token that is scored, at least 1.
-        logprobs: of the tokens from there on, as far as they are known.
-        finish: is given all of them at the end.
-    """
-
-    first: int
-    finish: Callable[[list[float]], None]
-    logprobs: list[float] = field(default_factory=list)
-    may_share: bool = False
-
-    def num_logits(self, end: int) -> int:
-        """Those before scored tokens that this row has not given yet."""
-        known = self.first - 1 + len(self.logprobs)
-        return max(0, end - max(known, self.computed))
-
-    def take(self, logits: Float32s, end: int) -> None:
-        """(n, V) logits after the n positions before `end`."""
-        start = end - len(logits)
-        wanted: npt.NDArray[np.int64] = np.asarray(self.tokens[start + 1 : end + 1], dtype=np.int64)
-        self.logprobs.extend(logprobs_of(logits[: len(wanted)], wanted).tolist())
-        if end == len(self.tokens):
-            self.done = True
-            self.finish(self.logprobs)

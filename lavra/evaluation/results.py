@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lavra.metrics.intervals import Interval
 
@@ -71,6 +72,57 @@ class Contamination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationPoint:
+    """Answers of about the same confidence.
+
+    Attributes:
+        confidence: their mean probability, over the choices of an item.
+        accuracy: share of them that is right.
+        count: answers.
+    """
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Whether the probabilities of choices are honest.
+
+    Attributes:
+        error: expected calibration error.
+        brier: mean of the items' Brier scores; 0 is best, 2 is worst.
+        points: bins that hold answers, from the least confident.
+        num_items: items behind it.
+    """
+
+    error: float
+    brier: float
+    points: tuple[CalibrationPoint, ...]
+    num_items: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An item that was answered wrong, to be read.
+
+    Attributes:
+        doc_id: number of the row in the task's evaluation split.
+        prompt: what the model read.
+        choices: what it chose from; empty where it wrote.
+        expected: the right answer.
+        answer: what it chose or wrote.
+    """
+
+    doc_id: int
+    prompt: str
+    choices: tuple[str, ...]
+    expected: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
     """One task.
 
@@ -95,6 +147,10 @@ class TaskResult:
         verified: whether the task was ever run on the benchmark's real files.
         cost: what it took.
         contamination: overlap with the training corpus, where that is known.
+        calibration: whether the probabilities of choices are honest; `None` where nothing is chosen.
+        failures: the first items answered wrong, a few dozen at most.
+        num_failures: items answered wrong.
+        config: what the task's file says, resolved, as plain data.
         warnings: anything else, one sentence each.
     """
 
@@ -117,6 +173,10 @@ class TaskResult:
     verified: bool = True
     cost: Cost = Cost()
     contamination: Contamination | None = None
+    calibration: Calibration | None = None
+    failures: tuple[Failure, ...] = ()
+    num_failures: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -129,12 +189,16 @@ class GroupResult:
         alias: how it is shown.
         members: names of its tasks and groups.
         metrics: its scores.
+        version: of the group file (`metadata.version`).
+        num_items: items of all its tasks.
     """
 
     group: str
     alias: str
     members: tuple[str, ...]
     metrics: tuple[MetricResult, ...]
+    version: str = "N/A"
+    num_items: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +221,7 @@ class EvaluationResult:
     model_hash: str
     tasks: tuple[TaskResult, ...]
     groups: tuple[GroupResult, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     peak_memory: int | None = None

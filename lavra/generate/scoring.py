@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor
-
-from lavra.base.errors import ContextLengthError, InputError
+from lavra.base.errors import ContextLengthError, InputError, LavraError
 from lavra.base.types import Score, ScoreRequest
 from lavra.generate.front import Front
 from lavra.generate.plan import PromptReading
-from lavra.generate.target import GenerationTarget, plan_score
+from lavra.generate.target import GenerationTarget, TokenJudgements, finished, plan_score
 from lavra.model.config import ModelConfig
-from lavra.model.score import score_masked, score_sequences, score_targets
+from lavra.model.score import judge_sequences, score_masked, score_targets
+from lavra.model.token_scores import TokenScores
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
+from lavra.tokens.windows import stride_of
 
 
 def score_requests(
@@ -66,28 +66,18 @@ def _behind(target: GenerationTarget, front: Front, window: int) -> GenerationTa
 
 
 def _score_decoder(model: Decoder, targets: Sequence[GenerationTarget], window: int, batch_size: int) -> list[Score]:
-    stride = max(1, window // 2)
-    found = score_sequences(
+    top = max((target.top_logprobs for target in targets), default=0)
+    found = judge_sequences(
         model,
         [(*target.context, *target.tokens) for target in targets],
         window=window,
-        stride=stride,
+        strides=[stride_of(window, target.overlap) for target in targets],
         batch_size=batch_size,
         first=[max(1, len(target.context)) for target in targets],
+        top=top,
+        share=True,
     )
-    scores = []
-    for target, nll in zip(targets, found, strict=True):
-        logprobs: list[float | None] = _logprobs(nll)
-        if not target.context and target.tokens:
-            logprobs = [None, *logprobs]
-        length = len(target.context) + len(target.tokens) - 1
-        long = (
-            (f"the text's {length} tokens were read in windows of {window}, {stride} new ones at a time",)
-            if length > window
-            else ()
-        )
-        scores.append(_score(target, logprobs, target.warnings + long))
-    return scores
+    return [finished(target, _judgement(scores, target), window) for target, scores in zip(targets, found, strict=True)]
 
 
 def _score_encoder(
@@ -99,7 +89,7 @@ def _score_encoder(
             "an encoder scores by masking, and this tokenizer has no mask token; add one to special_tokens_map.json"
         )
     before, after = target.context or reading.frame.before, reading.frame.after
-    nll = score_masked(
+    found = score_masked(
         model,
         target.tokens,
         mask_id=mask_id,
@@ -107,10 +97,12 @@ def _score_encoder(
         after=after,
         window=window + len(front.prompt),
         batch_size=batch_size,
+        top=target.top_logprobs,
     )
     length = len(before) + len(target.tokens) + len(after)
     long = (f"each token was scored from the {window} tokens around it, out of {length}",) if length > window else ()
-    return _score(target, _logprobs(nll), target.warnings + long, kind="pseudo_likelihood")
+    score = finished(target, _judgement(found, target), None)
+    return replace(score, kind="pseudo_likelihood", warnings=score.warnings + long)
 
 
 def _score_encoder_decoder(
@@ -121,17 +113,19 @@ def _score_encoder_decoder(
     sources = [(*front.source, *(target.source or ())) for target in targets]
     said = [target.tokens for target in targets]
     start = (*front.prompt, reading.decoder_start)
-    found = score_targets(model, sources, said, start=start, batch_size=batch_size)
-    return [_score(target, _logprobs(nll), target.warnings) for target, nll in zip(targets, found, strict=True)]
+    top = max((target.top_logprobs for target in targets), default=0)
+    found = score_targets(model, sources, said, start=start, batch_size=batch_size, top=top)
+    return [finished(target, _judgement(scores, target), None) for target, scores in zip(targets, found, strict=True)]
 
 
-def _logprobs(nll: Tensor) -> list[float | None]:
-    return [-value for value in nll.tolist()]
-
-
-def _score(
-    target: GenerationTarget, logprobs: list[float | None], warnings: tuple[str, ...], kind: str = "next_token"
-) -> Score:
-    return Score(
-        tokens=target.tokens, logprobs=tuple(logprobs), num_bytes=target.num_bytes, kind=kind, warnings=warnings
+def _judgement(scores: TokenScores, target: GenerationTarget) -> TokenJudgements:
+    if bool(scores.nll.isnan().any()):
+        raise LavraError(
+            "the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; "
+            "try dtype='float32'"
+        )
+    return TokenJudgements(
+        logprobs=[-value for value in scores.nll.tolist()],
+        greedy=scores.greedy.tolist(),
+        tops=[top[: target.top_logprobs] for top in scores.tops()],
     )

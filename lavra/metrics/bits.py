@@ -1,4 +1,8 @@
-"""Bits per byte of text: how well a model foretells it, comparable across tokenizers and with compressors."""
+"""How well a model foretells text: bits per byte, and perplexity of a token, word or byte.
+
+Bits per byte and the perplexities of words and bytes compare models across tokenizers; that of tokens does not.  Bits
+per byte compare with compressors besides.
+"""
 
 from __future__ import annotations
 
@@ -22,3 +26,25 @@ def bits_per_byte(nll: float, num_bytes: int) -> float:
     if not math.isfinite(nll):
         raise InputError(f"the negative log-likelihood is {nll}; score the text again with a model that is sound")
     return nll / math.log(2.0) / num_bytes
+
+
+def perplexity(nll: float, num_units: int) -> float:
+    """exp(nats / units): among how many equally likely units the model is as unsure as it is of the text.
+
+    Args:
+        nll: negative log-likelihood of the whole text in nats.
+        num_units: tokens, words or bytes that the text has; the value is the perplexity of such a unit.
+
+    Raises:
+        InputError: there are no units, the likelihood is not a number, or the perplexity is past float64.
+    """
+    if num_units < 1:
+        raise InputError(f"the text has {num_units} units; a perplexity needs at least 1")
+    if not math.isfinite(nll):
+        raise InputError(f"the negative log-likelihood is {nll}; score the text again with a model that is sound")
+    try:
+        return math.exp(nll / num_units)
+    except OverflowError as error:
+        raise InputError(
+            f"{nll / num_units:.0f} nats a unit are past float64's exponential; take smaller units, or bits per byte"
+        ) from error

@@ -3,8 +3,7 @@
 Decoders read long texts in overlapping windows in which every token is scored exactly once, with at least
 `window - stride` tokens before it.  Encoders have no chain rule, so each token is masked in turn and scored
 from both sides: pseudo-likelihood (Salazar et al. 2020, "Masked Language Model Scoring", eq. 1).
-Encoder-decoders score a target given a source.  Logits are made in float32, a bounded number of rows at a
-time, so that the full (N,V) never exists.
+Encoder-decoders score a target given a source.
 
 All results are in nats.  Deliberately absent: tasks and metrics built on scores (they stand on the
 `LanguageModel` port), and the training loss.
@@ -14,56 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError
+from lavra.model.shared_prefix import PrefixScorer, ScoredText
+from lavra.model.token_scores import TokenScores, join_scores, score_hidden
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
+from lavra.tokens.windows import ScoreWindow, plan_windows
 
 T = TypeVar("T")
-LOGITS_BYTES = 64 * 2**20  # float32 logits held at once
-
-
-class _Head(Protocol):
-    def logits(self, hidden: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreWindow:
-    """A stretch of a token sequence read at once; tokens `first` up to `end` are scored, the rest is context.
-
-    Attributes:
-        start: first token read.
-        first: first token scored, over `start`.
-        end: one past the last token scored; that last token itself is not read.
-    """
-
-    start: int
-    first: int
-    end: int
-
-
-def plan_windows(num_tokens: int, *, window: int, stride: int, first: int = 1) -> list[ScoreWindow]:
-    """Windows that score tokens `first` to `num_tokens` once each, reading at most `window` tokens at a time.
-
-    Every scored token sees at least `min(its position, window - stride + 1)` tokens before it.
-
-    Raises:
-        ConfigError: the stride is under 1 or over the window.
-    """
-    if not 1 <= stride <= window:
-        raise ConfigError(f"stride={stride} is outside 1..window={window}; half the window is a good stride")
-    windows: list[ScoreWindow] = []
-    begin = max(first, 1)
-    while begin < num_tokens:
-        reach = begin + stride if windows else max(begin + stride, window + 1)
-        end = min(num_tokens, reach)
-        windows.append(ScoreWindow(start=max(0, end - 1 - window), first=begin, end=end))
-        begin = end
-    return windows
 
 
 def score_tokens(
@@ -102,25 +63,76 @@ def score_sequences(
     Returns:
         One (N - first,) float32 tensor a text, on the CPU, nats.
     """
+    found = judge_sequences(
+        model, sequences, window=window, strides=[stride] * len(sequences), batch_size=batch_size, first=first
+    )
+    return [scores.nll for scores in found]
+
+
+def judge_sequences(
+    model: Decoder,
+    sequences: Sequence[Sequence[int] | Tensor],
+    *,
+    window: int,
+    strides: Sequence[int],
+    batch_size: int = 8,
+    first: Sequence[int] | None = None,
+    top: int = 0,
+    share: bool = False,
+) -> list[TokenScores]:
+    """All that is known of each text's tokens from `first` on.
+
+    Args:
+        model: a decoder.
+        sequences: (N,) token ids each.
+        window: most tokens read at once, at most the model's context.
+        strides: for each text, tokens scored by each window after the first.
+        batch_size: windows run together.
+        first: for each text, the first token to score.
+        top: likeliest tokens to tell of each.
+        share: read once what windows begin with alike.
+
+    Raises:
+        ConfigError: a stride is under 1 or over the window.
+    """
     texts = [torch.as_tensor(ids, dtype=torch.int64).cpu() for ids in sequences]  # each (N,)
     firsts = list(first) if first is not None else [1] * len(texts)
     planned = [
         (row, part)
         for row, ids in enumerate(texts)
-        for part in plan_windows(len(ids), window=window, stride=stride, first=firsts[row])
+        for part in plan_windows(len(ids), window=window, stride=strides[row], first=firsts[row])
     ]
-    planned.sort(key=lambda item: item[1].end - item[1].start)  # like lengths together: little padding
-    results = [torch.zeros(max(0, len(ids) - max(1, begin))) for ids, begin in zip(texts, firsts, strict=True)]
+    shared = [share and _is_shareable(model, part) for _, part in planned]
+    parts: list[dict[int, TokenScores]] = [{} for _ in texts]
     with _reading(model):
-        for batch in _chunks(planned, batch_size):
-            for (row, part), nll in zip(batch, _score_windows(model, texts, batch), strict=True):
-                begin = part.first - max(1, firsts[row])
-                results[row][begin : begin + len(nll)] = nll
-    return results
+        together = [one for one, is_shared in zip(planned, shared, strict=True) if is_shared]
+        stretches = [
+            ScoredText(ids=texts[row][part.start : part.end].numpy(), first=part.first - part.start)
+            for row, part in together
+        ]
+        scorer = PrefixScorer(model, batch_size=batch_size, top=top)
+        for (row, part), scores in zip(together, scorer.score(stretches), strict=True):
+            parts[row][part.first] = scores
+        apart = [one for one, is_shared in zip(planned, shared, strict=True) if not is_shared]
+        apart.sort(key=lambda item: item[1].end - item[1].start)  # like lengths together: little padding
+        for batch in _chunks(apart, batch_size):
+            for (row, part), scores in zip(batch, _score_windows(model, texts, batch, top), strict=True):
+                parts[row][part.first] = scores
+    return [join_scores([scores for _, scores in sorted(found.items())], top) for found in parts]
 
 
-def _score_windows(model: Decoder, texts: Sequence[Tensor], batch: Sequence[tuple[int, ScoreWindow]]) -> list[Tensor]:
-    """NLL of each window's scored tokens; right padding is invisible to a causal model."""
+def _is_shareable(model: Decoder, part: ScoreWindow) -> bool:
+    """Whether a window's keys are those of any other that begins alike."""
+    rotary = model.decoder.rotary
+    if rotary is None or not rotary.dynamic:
+        return True
+    return part.end - 1 - part.start <= model.config.max_positions  # beyond, frequencies depend on its length
+
+
+def _score_windows(
+    model: Decoder, texts: Sequence[Tensor], batch: Sequence[tuple[int, ScoreWindow]], top: int
+) -> list[TokenScores]:
+    """Each window's scored tokens; right padding is invisible to a causal model."""
     inputs = _pad([texts[row][part.start : part.end - 1] for row, part in batch])  # (B,T)
     scored = torch.zeros_like(inputs, dtype=torch.bool)  # (B,T) positions whose next token is scored
     for index, (_, part) in enumerate(batch):
@@ -128,7 +140,7 @@ def _score_windows(model: Decoder, texts: Sequence[Tensor], batch: Sequence[tupl
     labels = torch.cat([texts[row][part.first : part.end] for row, part in batch])  # (M,)
     device = _device(model)
     hidden = model.hidden(inputs.to(device), positions=_positions(batch).to(device))[scored.to(device)]  # (M,D)
-    return list(torch.split(token_nll(model, hidden, labels), [part.end - part.first for _, part in batch]))
+    return score_hidden(model, hidden, labels, top).split([part.end - part.first for _, part in batch])
 
 
 def _positions(batch: Sequence[tuple[int, ScoreWindow]]) -> Tensor:
@@ -144,8 +156,9 @@ def score_targets(
     *,
     start: Sequence[int],
     batch_size: int = 8,
-) -> list[Tensor]:
-    """Negative log-likelihood of each target token given its source and the target tokens before it.
+    top: int = 0,
+) -> list[TokenScores]:
+    """How likely each target token is given its source and the target tokens before it.
 
     Args:
         model: an encoder-decoder.
@@ -153,23 +166,28 @@ def score_targets(
         targets: what the decoder is asked to say.
         start: what the decoder reads before a target, at least one token.
         batch_size: pairs run together.
+        top: likeliest tokens to tell of each.
 
     Returns:
-        One (U,) float32 tensor a pair, on the CPU, nats.
+        U tokens a pair.
     """
     order = sorted(range(len(targets)), key=lambda row: (len(sources[row]), len(targets[row])))
-    results = [torch.zeros(0)] * len(targets)
+    results = [join_scores((), top)] * len(targets)
     with _reading(model):
         for rows in _chunks([row for row in order if targets[row]], batch_size):
-            pairs = _score_pairs(model, [sources[r] for r in rows], [targets[r] for r in rows], start)
-            for row, nll in zip(rows, pairs, strict=True):
-                results[row] = nll
+            pairs = _score_pairs(model, [sources[r] for r in rows], [targets[r] for r in rows], start, top)
+            for row, scores in zip(rows, pairs, strict=True):
+                results[row] = scores
     return results
 
 
 def _score_pairs(
-    model: EncoderDecoder, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: Sequence[int]
-) -> list[Tensor]:
+    model: EncoderDecoder,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    start: Sequence[int],
+    top: int,
+) -> list[TokenScores]:
     device = _device(model)
     read = _pad([torch.tensor(list(source), dtype=torch.int64) for source in sources]).to(device)  # (B,S)
     mask = _lengths_mask([len(source) for source in sources]).to(device)  # (B,S)
@@ -179,7 +197,7 @@ def _score_pairs(
     encoded = model.encode(read, attention_mask=mask)  # (B,S,D)
     hidden = model.decode(_pad(said).to(device), encoded, attention_mask=mask)[scored]  # (M,D)
     labels = torch.cat([torch.tensor(list(target), dtype=torch.int64) for target in targets])
-    return list(torch.split(token_nll(model, hidden, labels), [len(target) for target in targets]))
+    return score_hidden(model, hidden, labels, top).split([len(target) for target in targets])
 
 
 def score_masked(
@@ -191,7 +209,8 @@ def score_masked(
     after: Sequence[int] = (),
     window: int,
     batch_size: int = 16,
-) -> Tensor:
+    top: int = 0,
+) -> TokenScores:
     """Pseudo-likelihood of a text: each token masked in turn (Salazar et al. 2020, eq. 1).
 
     Args:
@@ -203,19 +222,20 @@ def score_masked(
         window: most tokens read at once, special ones included; a longer text is read `window` tokens around
             the masked one.
         batch_size: masked copies run together.
+        top: likeliest tokens to tell of each place.
 
     Returns:
-        (N,) float32 on the CPU, nats; their sum is the negative pseudo-log-likelihood.
+        N tokens; the sum of their `nll` is the negative pseudo-log-likelihood.
     """
     room = window - len(before) - len(after)
     if room < 1:
         raise ConfigError(f"window={window} has no room for text beside {len(before) + len(after)} special tokens")
     with _reading(model):
         parts = [
-            _score_places(model, ids, places, mask_id, tuple(before), tuple(after), room)
+            _score_places(model, ids, places, mask_id, tuple(before), tuple(after), room, top)
             for places in _chunks(range(len(ids)), batch_size)
         ]
-    return torch.cat(parts) if parts else torch.zeros(0)
+    return join_scores(parts, top)
 
 
 def _score_places(
@@ -226,7 +246,8 @@ def _score_places(
     before: tuple[int, ...],
     after: tuple[int, ...],
     room: int,
-) -> Tensor:
+    top: int,
+) -> TokenScores:
     rows, holes = [], []
     for place in places:
         start = min(max(0, place - room // 2), max(0, len(ids) - room))
@@ -237,29 +258,7 @@ def _score_places(
     device = _device(model)
     hidden = model.hidden(torch.stack(rows).to(device))  # (B,T,D); all rows are equally long
     masked = hidden[torch.arange(len(rows), device=device), torch.tensor(holes, device=device)]  # (B,D)
-    return token_nll(model, masked, torch.tensor([ids[place] for place in places], dtype=torch.int64))
-
-
-def token_nll(model: _Head, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of each label, from float32 logits made a bounded number of rows at a time.
-
-    Args:
-        model: whose head makes the logits.
-        hidden: (M,D).
-        labels: (M,) int64.
-
-    Returns:
-        (M,) float32 on the CPU, nats.
-    """
-    parts: list[Tensor] = []
-    start, rows = 0, 16
-    while start < len(hidden):
-        logits = model.logits(hidden[None, start : start + rows])[0].float()  # (rows,V)
-        part = nn.functional.cross_entropy(logits, labels[start : start + rows].to(logits.device), reduction="none")
-        parts.append(part.cpu())
-        start += rows
-        rows = max(16, LOGITS_BYTES // (4 * logits.shape[-1]))  # V is known after the first few rows
-    return torch.cat(parts) if parts else torch.zeros(0)
+    return score_hidden(model, masked, torch.tensor([ids[place] for place in places], dtype=torch.int64), top)
 
 
 @contextmanager

@@ -28,10 +28,11 @@ from lavra.metrics.bits import bits_per_byte
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
 from lavra.model.config import Kind
 from lavra.model.loss import label_logprobs
-from lavra.model.score import plan_windows, score_sequences
+from lavra.model.score import score_sequences
 from lavra.pipeline.objective import make_objective, num_rows
 from lavra.pipeline.plan import Plan
 from lavra.tokens import Tokenizer
+from lavra.tokens.windows import plan_windows
 
 MOST_WINDOW: Final = 1024
 """Tokens read at once in scoring, at most: more context changes little, and takes time that a large model has not."""

@@ -37,6 +37,10 @@ class Pieces:
     tops: tuple[Mapping[str, float] | None, ...] = ()
     offsets: tuple[int, ...] | None = None
 
+    def part(self, first: int) -> Pieces:
+        """Those from number `first` on."""
+        return Pieces(texts=self.texts[first:], logprobs=self.logprobs[first:], tops=self.tops[first:])
+
     def ids(self, token_id: TokenId | None) -> tuple[int, ...]:
         """Their ids, or none without a way to know them."""
         return () if token_id is None else tuple(map(token_id, self.texts))

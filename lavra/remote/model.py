@@ -17,13 +17,13 @@ from typing import TypeVar
 
 import httpx2
 
-from lavra.base.errors import ConfigError
+from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.remote.answering import Draft, TokenId
 from lavra.remote.asking import PATHS, body_of, settle
 from lavra.remote.config import RemoteConfig
 from lavra.remote.connection import Connection, RemoteError, Sleep
-from lavra.remote.scoring import echo_body, read_echo
+from lavra.remote.scoring import PairSplit, as_ids, echo_body, read_echo, refused
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
@@ -35,6 +35,8 @@ class RemoteModel:
     Args:
         config: where it is and how it is asked.
         token_id: id of a token by its text, from the model's own tokenizer; without it there are no ids in answers.
+        split: how a score's request falls into ids, from the model's own tokenizer (`lavra.generate.target.splitter`);
+            ids are sent then, and text without it.
         sleep: waits between tries.
         transport: another way to the server than the network, for tests.
 
@@ -47,11 +49,12 @@ class RemoteModel:
         config: RemoteConfig,
         *,
         token_id: TokenId | None = None,
+        split: PairSplit | None = None,
         sleep: Sleep = time.sleep,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.config = config
-        self._token_id = token_id
+        self._token_id, self._split = token_id, split
         self._connection = Connection(config, sleep=sleep, transport=transport)
 
     def __enter__(self) -> RemoteModel:
@@ -91,7 +94,9 @@ class RemoteModel:
         """Log-probabilities of given texts, in the order of the requests, from a server that echoes prompts with them.
 
         Raises:
-            InputError: the server does not give them, or a text is of a kind it cannot be asked about.
+            NoLogprobsError: the server does not give them.
+            ConfigError: top_logprobs without `token_id`, or an adapter.
+            InputError: a text is of a kind it cannot be asked about.
             OverloadedError, RemoteError: it could not answer, after all tries.
         """
         if requests and self.config.endpoint == "chat":
@@ -130,8 +135,14 @@ class RemoteModel:
         return sorted(made, key=_mean, reverse=True)
 
     def _score(self, request: ScoreRequest) -> Score:
-        answer = self._connection.post(PATHS["completions"], echo_body(request, self.config))
-        return read_echo(answer, request, self._token_id)
+        if request.top_logprobs and self._token_id is None:
+            raise ConfigError("top_logprobs are told by token id; open the model with token_id")
+        asked = as_ids(request, self._split)
+        try:
+            answer = self._connection.post(PATHS["completions"], echo_body(asked, self.config))
+        except InputError as error:
+            raise refused(error) from None
+        return read_echo(answer, asked, self._token_id)
 
 
 class RemoteStream:

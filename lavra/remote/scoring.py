@@ -1,68 +1,128 @@
 """Scores from a server that repeats a prompt with the log-probability of each of its tokens (`echo`).
 
-vLLM and lavra do so, OpenAI did for its older models, and most others do not.  What a text's score is given is put in
-front of it as one prompt; a token that lies across the border would belong to both, and is refused.
+vLLM and lavra do so, OpenAI did for its older models, and most others do not: they end in `NoLogprobsError`.  What a
+text's score is given is put in front of it as one prompt.  Whoever has the model's tokenizer hands in how a request is
+split into ids, and ids are sent: the score is then that of the same split in this process.  Without it text is sent,
+and a token that lies across the border would belong to both, and is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from lavra.base.errors import InputError
+from lavra.base.errors import ConfigError, InputError, NoLogprobsError
 from lavra.base.types import Score, ScoreRequest
 from lavra.remote.answering import NO_IDS, Pieces, TokenId, pieces_of, warnings_of
 from lavra.remote.config import RemoteConfig
+
+PairSplit = Callable[[ScoreRequest], tuple[tuple[int, ...], tuple[int, ...]]]
+"""Ids that are read and ids that are scored, as the model's own tokenizer has them."""
+
+_NONE_TOLD = (
+    "the server does not tell the log-probabilities of a prompt's tokens (echo with logprobs); "
+    "score with one that does, such as vLLM or lavra serve, or in this process"
+)
+
+
+def as_ids(request: ScoreRequest, split: PairSplit | None) -> ScoreRequest:
+    """The request in ids, where they are known: by a split, or because they are given.
+
+    Raises:
+        InputError: one side is ids and the other text, and there is no split.
+    """
+    if split is not None:
+        context, tokens = split(request)
+        return ScoreRequest(text=tokens, given=context or None, top_logprobs=request.top_logprobs)
+    kinds = {isinstance(one, str) for one in (request.text, request.given) if one is not None}
+    if len(kinds) > 1:
+        raise InputError(
+            "one of text and given is token ids and the other text, whose ids a remote server does not tell; "
+            "give both as text"
+        )
+    return request
 
 
 def echo_body(request: ScoreRequest, config: RemoteConfig) -> dict[str, Any]:
     """What is posted for a text's own tokens; nothing is written.
 
+    Args:
+        request: both sides text, or both ids.
+        config: where the model is.
+
     Raises:
-        InputError: token ids are given after a text.
+        ConfigError: an adapter or an overlap is asked for, which the protocol has not.
     """
     if request.adapter is not None:
-        raise InputError(f"adapter is {request.adapter!r}; a server offers adapters as models: ask for that one")
-    if not isinstance(request.text, str) and request.given is not None:
-        raise InputError(
-            "text is token ids and given is text, whose ids a remote server does not tell; give both as text"
-        )
-    text = (request.given or "") + request.text if isinstance(request.text, str) else list(request.text)
+        raise ConfigError(f"adapter is {request.adapter!r}; a server offers adapters as models: ask for that one")
+    text: str | list[int]
+    if isinstance(request.text, str):
+        text = str(request.given or "") + request.text
+    else:
+        text = [*(request.given or ()), *request.text]
     body: dict[str, Any] = {"model": config.model} if config.model else {}
-    return {**body, "prompt": text, "max_tokens": 0, "echo": True, "logprobs": 0, "temperature": 0}
+    top = max(1, request.top_logprobs)  # the likeliest one tells whether a token is it
+    return {**body, "prompt": text, "max_tokens": 0, "echo": True, "logprobs": top, "temperature": 0}
 
 
 def read_echo(answer: Mapping[str, Any], request: ScoreRequest, token_id: TokenId | None) -> Score:
     """The score of a text from the answer to `echo_body`.
 
     Raises:
-        InputError: the server told no log-probabilities of the prompt, or a token lies across the border.
+        NoLogprobsError: the server told no log-probabilities of the prompt.
+        InputError: a token lies across the border.
     """
     choice = (answer.get("choices") or [{}])[0]
     pieces = pieces_of(choice)
-    if pieces is None or not pieces.texts:
-        raise InputError(
-            "the server does not tell the log-probabilities of a prompt's tokens (echo with logprobs); "
-            "score with one that does, such as vLLM or lavra serve, or in this process"
-        )
+    if pieces is None or (all(logprob is None for logprob in pieces.logprobs[1:]) and len(pieces.texts) != 1):
+        raise NoLogprobsError(_NONE_TOLD)
     echoed = str(choice.get("text") or "")
     warnings = warnings_of(answer, choice)
-    if token_id is None and isinstance(request.text, str):
-        warnings.append(NO_IDS)
-    if not isinstance(request.text, str):
-        ids, logprobs = tuple(request.text), pieces.logprobs
-        if len(logprobs) != len(ids):
-            raise InputError(f"the server told of {len(logprobs)} tokens where {len(ids)} were asked about; give text")
-        return Score(tokens=ids, logprobs=logprobs, num_bytes=len(echoed.encode()), warnings=tuple(warnings))
-    first = _first(pieces, request, echoed)
-    kept = Pieces(texts=pieces.texts[first:], logprobs=pieces.logprobs[first:])
-    size = len(request.text.encode())
-    return Score(tokens=kept.ids(token_id), logprobs=kept.logprobs, num_bytes=size, warnings=tuple(warnings))
+    if isinstance(request.text, str):
+        if not echoed.strip().startswith((str(request.given or "") + request.text).strip()):
+            raise NoLogprobsError(_NONE_TOLD)  # it took no notice of echo
+        first = _first(pieces, request, echoed)
+        size, tokens = len(request.text.encode()), pieces.part(first).ids(token_id)
+        if token_id is None:
+            warnings.append(NO_IDS)
+    else:
+        first, tokens = len(request.given or ()), request.text
+        size = len("".join(pieces.texts[first:]).encode())
+        if len(pieces.texts) != first + len(tokens):
+            asked = first + len(tokens)
+            raise NoLogprobsError(f"the server told of {len(pieces.texts)} tokens where {asked} were asked about")
+    kept = pieces.part(first)
+    return Score(
+        tokens=tokens,
+        logprobs=kept.logprobs,
+        num_bytes=size,
+        greedy=tuple(map(_is_likeliest, kept.logprobs, kept.tops)),
+        top_logprobs=tuple(top[: request.top_logprobs] for top in kept.top_ids(token_id))
+        if request.top_logprobs
+        else (),
+        context_tokens=first,
+        warnings=tuple(warnings),
+    )
+
+
+def refused(error: InputError) -> InputError:
+    """Of a server that refuses to echo or to tell log-probabilities, that nothing can be scored with it."""
+    said = str(error).lower()
+    if any(word in said for word in ("echo", "logprobs", "max_tokens")):
+        return NoLogprobsError(f"{error}; {_NONE_TOLD}")
+    return error
+
+
+def _is_likeliest(logprob: float | None, top: Mapping[str, float] | None) -> bool | None:
+    """By the log-probabilities told for its place; `None` where none are."""
+    if logprob is None or not top:
+        return None
+    return logprob >= max(top.values())
 
 
 def _first(pieces: Pieces, request: ScoreRequest, echoed: str) -> int:
     """Number of the first token of the text itself: behind what it is given and the special tokens in front."""
-    before = len(request.given or "")
+    before = len(str(request.given or ""))
     offsets = pieces.offsets if pieces.offsets is not None else _counted(pieces)
     for number, offset in enumerate(offsets):
         if offset < before or _is_special(pieces, number, echoed, offset):

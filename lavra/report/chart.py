@@ -1,4 +1,4 @@
-"""Charts as inline SVG: a line chart for courses, a bar chart for comparisons.
+"""Charts as inline SVG: a line chart for courses, a bar chart for comparisons, a dot chart for scores with intervals.
 
 Drawn by matplotlib's SVG backend without pyplot (no global state, no display).  Colours are placeholders that
 become CSS variables, so the same drawing follows the page into dark mode; text stays text, so it can be searched,
@@ -21,7 +21,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lavra.report.section import BarChart, LineChart, Series
+from lavra.report.section import BarChart, Cell, DotChart, LineChart, Series
+
+Chart = LineChart | BarChart | DotChart
 
 MAX_POINTS = 360  # about one per two pixels of a wide screen; more only makes the file heavy
 SMOOTH_BINS = 24  # the running mean covers this share of the course
@@ -74,30 +76,40 @@ class Drawing:
     narrow: str
     note: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str | float, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     is_selection: bool
 
 
-def draw(chart: LineChart | BarChart) -> Drawing:
+def draw(chart: Chart) -> Drawing:
     """Draw a chart twice, for wide and for narrow windows, with the numbers behind it."""
     with mpl.rc_context(_STYLE):
         wide, narrow = (_svg(chart, size) for size in (WIDE, NARROW))
     if isinstance(chart, BarChart):
         columns: tuple[str, ...] = ("", chart.x_label, "spread (±)")
-        rows: tuple[tuple[str | float, ...], ...] = tuple((bar.label, bar.value, bar.spread) for bar in chart.bars)
+        rows: tuple[tuple[Cell, ...], ...] = tuple((bar.label, bar.value, bar.spread) for bar in chart.bars)
         return Drawing(wide=wide, narrow=narrow, note="", columns=columns, rows=rows, is_selection=False)
+    if isinstance(chart, DotChart):
+        columns = ("", chart.x_label, "from", "to", "guessing")
+        rows = tuple((dot.label, dot.value, dot.low, dot.high, dot.chance) for dot in chart.dots)
+        return Drawing(wide=wide, narrow=narrow, note=_DOT_NOTE, columns=columns, rows=rows, is_selection=False)
     columns, rows = ("series", chart.x_label, chart.y_label), _thinned(chart)
     is_selection = len(rows) < sum(len(series.x) for series in chart.series)
     return Drawing(wide=wide, narrow=narrow, note=_note(chart), columns=columns, rows=rows, is_selection=is_selection)
 
 
-def _svg(chart: LineChart | BarChart, size: tuple[float, float]) -> str:
-    if isinstance(chart, BarChart):
-        size = size[0], 0.75 + 0.36 * len(chart.bars)  # as high as its bars need
+_DOT_NOTE = "Dot: the score; line: its interval; cross: what guessing scores, where that is known."
+
+
+def _svg(chart: Chart, size: tuple[float, float]) -> str:
+    if not isinstance(chart, LineChart):
+        rows = chart.bars if isinstance(chart, BarChart) else chart.dots
+        size = size[0], 0.75 + 0.36 * len(rows)  # as high as its rows need
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     if isinstance(chart, BarChart):
         _draw_bars(axes, chart, label_width=16 if size[0] == NARROW[0] else 34)
+    elif isinstance(chart, DotChart):
+        _draw_dots(axes, chart, label_width=16 if size[0] == NARROW[0] else 34)
     else:
         _draw_lines(axes, chart, ticks=5 if size[0] == NARROW[0] else "auto")
     figure.patch.set_alpha(0)
@@ -140,7 +152,7 @@ def _draw_lines(axes: Axes, chart: LineChart, ticks: int | Literal["auto"]) -> N
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
     if len(chart.series) > 1:
-        axes.legend(frameon=False, loc="upper right", fontsize=8.5)
+        axes.legend(frameon=False, loc="best", fontsize=8.5)
 
 
 def _draw_bars(axes: Axes, chart: BarChart, label_width: int) -> None:
@@ -159,6 +171,26 @@ def _draw_bars(axes: Axes, chart: BarChart, label_width: int) -> None:
     axes.set_yticks(places, labels)
     axes.margins(x=0.14)
     axes.set_xlim(left=min(0.0, min(values)))
+    axes.set_xlabel(chart.x_label)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def _draw_dots(axes: Axes, chart: DotChart, label_width: int) -> None:
+    places = np.arange(len(chart.dots))[::-1]
+    for place, dot in zip(places, chart.dots, strict=True):
+        axes.plot((dot.low, dot.high), (place, place), color=_OURS, linewidth=2, alpha=0.55, solid_capstyle="round")
+        axes.plot(dot.value, place, "o", color=_OURS, markersize=6)
+        if dot.chance is not None:
+            axes.plot(dot.chance, place, "x", color=_INK, markersize=6, markeredgewidth=1.4)
+        axes.annotate(
+            f"{dot.value:,.{chart.digits}f}", (max(dot.high, dot.value), place), xytext=(6, 0),
+            textcoords="offset points", va="center", fontsize=9,
+        )  # fmt: skip
+    axes.set_yticks(places, [textwrap.fill(dot.label, label_width) for dot in chart.dots])
+    axes.set_ylim(-0.6, len(places) - 0.4)
+    axes.margins(x=0.14)
+    axes.set_xlim(left=min(0.0, *(dot.low for dot in chart.dots)))
     axes.set_xlabel(chart.x_label)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
@@ -191,9 +223,9 @@ def _note(chart: LineChart) -> str:
     return " ".join(notes)
 
 
-def _thinned(chart: LineChart, most: int = 12) -> tuple[tuple[str | float, ...], ...]:
+def _thinned(chart: LineChart, most: int = 12) -> tuple[tuple[Cell, ...], ...]:
     """At most `most` measured points of each series, evenly spaced, the first and the last among them."""
-    rows: list[tuple[str | float, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     for series in chart.series:
         picks = np.unique(np.linspace(0, len(series.x) - 1, most).round().astype(int))
         rows += [(series.name, series.x[i], series.y[i]) for i in picks]

@@ -20,8 +20,8 @@ from markupsafe import Markup
 
 from lavra.base.files import write_text
 from lavra.base.units import format_duration
-from lavra.report.chart import Drawing, draw
-from lavra.report.section import BarChart, Cell, Fact, LineChart, Section, Table, kind_word
+from lavra.report.chart import Chart, Drawing, draw
+from lavra.report.section import Cell, Fact, Section, Table, kind_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class _Figures:
     def __init__(self) -> None:
         self._number = 0
 
-    def draw(self, chart: LineChart | BarChart) -> _PlacedDrawing:
+    def draw(self, chart: Chart) -> _PlacedDrawing:
         self._number += 1
         drawing = draw(chart)
         return _PlacedDrawing(

@@ -194,20 +194,75 @@ class BarChart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dot:
+    """One score and where it may lie.
+
+    Attributes:
+        label: what was scored.
+        value: the score.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        chance: what guessing scores, where that is known.
+
+    Raises:
+        InputError: a number is not finite, or the interval is upside down.
+    """
+
+    label: str
+    value: float
+    low: float
+    high: float
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        numbers = (self.value, self.low, self.high, *(() if self.chance is None else (self.chance,)))
+        bad = next((number for number in numbers if not math.isfinite(number)), None)
+        if bad is not None:
+            raise InputError(f"dot {self.label!r} holds {bad}; leave out what is not finite and say so in the text")
+        if self.low > self.high:
+            raise InputError(f"dot {self.label!r} has an interval from {self.low} to {self.high}; swap its ends")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DotChart:
+    """Scores with their intervals, a row each, and what guessing would score.
+
+    Attributes:
+        title: what it shows, in words; also what a screen reader says.
+        dots: from top to bottom.
+        x_label: what is measured, with its unit.
+        digits: decimals written at each dot.
+    """
+
+    title: str
+    dots: tuple[Dot, ...]
+    x_label: str
+    digits: int = 3
+
+    def __post_init__(self) -> None:
+        if not self.dots:
+            raise InputError(f"dot chart {self.title!r} has no dots; leave the chart out")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleBlock:
     """A prompt and what a model made of it.
 
     Attributes:
         prompt: what the model was given.
-        completion: what it wrote.
-        reference: how the text really went on, where known.
+        completion: what it wrote; None shows the prompt alone.
+        reference: how the text really went on, or the right answer, where known.
         note: a line below (`greedy, 64 tokens`).
+        completion_label: heading of what it wrote.
+        reference_label: the line behind which the reference is folded away.
     """
 
     prompt: str
-    completion: str
+    completion: str | None
     reference: str = ""
     note: str = ""
+    completion_label: str = "What the model wrote"
+    reference_label: str = "How the text really went on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +278,7 @@ class Details:
     blocks: tuple[SectionBlock, ...]
 
 
-SectionBlock: TypeAlias = Paragraph | Facts | Table | LineChart | BarChart | SampleBlock | Details
+SectionBlock: TypeAlias = Paragraph | Facts | Table | LineChart | BarChart | DotChart | SampleBlock | Details
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +328,8 @@ _KINDS: Final[Mapping[str, type]] = {
     "LineChart": LineChart,
     "Bar": Bar,
     "BarChart": BarChart,
+    "Dot": Dot,
+    "DotChart": DotChart,
     "Sample": SampleBlock,
     "Details": Details,
 }

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from lavra.base.errors import InputError
+from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine import EngineStream
 from lavra.generate.writing import mean_logprob
@@ -85,7 +85,9 @@ def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
         raise InputError("echo would show how the gap is marked, not your text; leave echo or suffix out")
     if most == 0 and not body.echo:
         raise InputError("max_tokens is 0 and echo is off, so there would be nothing to answer; set one of them")
-    scores = _score_prompts(model, prompts) if body.echo and body.logprobs is not None else None
+    scores = None
+    if body.echo and body.logprobs is not None:
+        scores = _score_prompts(model, prompts, body.logprobs)
     tells = body.logprobs is not None or best_of > n  # the best are the likeliest
     most_written = max(1, most)
     requests = [
@@ -119,9 +121,16 @@ def _submit_all(
     return started
 
 
-def _score_prompts(model: ServedModel, prompts: Sequence[str | tuple[int, ...]]) -> list[Score]:
-    """Log-probabilities of the prompts' own tokens, the special ones in front included."""
-    return model.writer().score([ScoreRequest(text=_ids(model, one), adapter=model.adapter) for one in prompts])
+def _score_prompts(model: ServedModel, prompts: Sequence[str | tuple[int, ...]], top: int) -> list[Score]:
+    """Log-probabilities of the prompts' own tokens, the special ones in front included, and the likeliest instead."""
+    ids = [_ids(model, one) for one in prompts]
+    longest = max(map(len, ids), default=0)
+    if longest > model.room:
+        raise ContextLengthError(
+            f"a prompt has {longest} tokens and there is room for {model.room} (the completion included); shorten it"
+        )
+    requests = [ScoreRequest(text=one, adapter=model.adapter, top_logprobs=max(1, top)) for one in ids]
+    return model.writer().score(requests)
 
 
 def _ids(model: ServedModel, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
@@ -189,12 +198,21 @@ def _logprobs(asked: _Asked, number: int, completion: Completion | None, text: s
     tops: list[Sequence[tuple[int, float]] | None] = []
     if asked.scores is not None:
         score = asked.scores[number]
-        tokens, logprobs, tops = list(score.tokens), list(score.logprobs), [None] * len(score.tokens)
+        tokens, logprobs = list(score.tokens), list(score.logprobs)
+        tops = [
+            None if logprob is None else _with_own(top[: asked.body.logprobs], token, logprob)
+            for token, logprob, top in zip(score.tokens, score.logprobs, score.top_logprobs, strict=True)
+        ]
     if completion is not None:
         tokens.extend(completion.tokens)
         logprobs.extend(completion.logprobs)
         tops.extend(completion.top_logprobs or [()] * len(completion.tokens))
     return completion_logprobs(asked.model.tokenizer, tokens, logprobs, tops, text)
+
+
+def _with_own(top: Sequence[tuple[int, float]], token: int, logprob: float) -> list[tuple[int, float]]:
+    """The likeliest tokens of a place and the prompt's own among them, as OpenAI and vLLM have it."""
+    return [*top, *([] if any(token == one for one, _ in top) else [(token, logprob)])]
 
 
 def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> answers.TextEvents:

@@ -85,13 +85,18 @@ def completion_logprobs(
         "tokens": [_shown(one) for one in spelled],
         "token_logprobs": list(logprobs),
         "top_logprobs": [
-            None
-            if top is None
-            else {_shown(_spelled(tokenizer, token, bare=place == first)): logprob for token, logprob in top}
-            for place, top in enumerate(tops)
+            None if top is None else _by_text(tokenizer, top, bare=place == first) for place, top in enumerate(tops)
         ],
         "text_offset": offsets,
     }
+
+
+def _by_text(tokenizer: Tokenizer, top: Sequence[tuple[int, float]], *, bare: bool) -> dict[str, float]:
+    """The likeliest tokens by what they spell; of those that spell the same (halves of characters) the likelier."""
+    found: dict[str, float] = {}
+    for token, logprob in top:
+        found.setdefault(_shown(_spelled(tokenizer, token, bare=bare)), logprob)
+    return found
 
 
 def _bare_first(tokenizer: Tokenizer, tokens: Sequence[int], text: str) -> int | None:

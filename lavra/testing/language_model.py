@@ -156,6 +156,42 @@ class LanguageModelConformance:
             assert score.num_bytes == len(str(request.text).encode())
             self._close(alone.logprobs, score.logprobs)
 
+    def test_a_given_prefix_may_be_ids(self) -> None:
+        model = self.make_model()
+        ids = _only(model.generate([self.request(self.prompts[1])])).tokens
+        whole, rest = model.score([ScoreRequest(text=ids), ScoreRequest(text=ids[4:], given=ids[:4])])
+        assert rest.tokens == ids[4:]
+        self._close(rest.logprobs, whole.logprobs[4:])
+
+    def test_scores_tell_the_likeliest_tokens(self) -> None:
+        model = self.make_model()
+        for prompt in self.prompts:
+            (score,) = model.score([ScoreRequest(text=prompt, given=self.prompts[1], top_logprobs=3)])
+            assert len(score.top_logprobs) == len(score.greedy) == len(score.logprobs)
+            for token, own, greedy, top in zip(
+                score.tokens, score.logprobs, score.greedy, score.top_logprobs, strict=True
+            ):
+                assert own is not None
+                logprobs = [logprob for _, logprob in top]
+                assert logprobs == sorted(logprobs, reverse=True)
+                assert greedy == (own >= logprobs[0])
+                told = dict(top)
+                assert abs(told[token] - own) <= self.tolerance if token in told else own <= logprobs[-1]
+
+    def test_greedy_tokens_are_the_likeliest(self) -> None:
+        model = self.make_model()
+        written = [_only(model.generate([self.request(prompt)])).tokens for prompt in self.prompts]
+        requests = [
+            ScoreRequest(text=tokens, given=prompt, top_logprobs=1)
+            for prompt, tokens in zip(self.prompts, written, strict=True)
+        ]
+        found = model.score(requests)
+        for tokens, score in zip(written, found, strict=True):
+            assert list(score.greedy) == [
+                top[0][0] == token for token, top in zip(tokens, score.top_logprobs, strict=True)
+            ]
+        assert any(any(score.greedy) for score in found)
+
     def test_a_cancelled_stream_says_so(self) -> None:
         stream = self.make_model().submit(self.request(self.prompts[1]))
         deltas: list[Delta] = []

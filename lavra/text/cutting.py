@@ -23,6 +23,7 @@ from enum import Enum
 from typing import Final
 
 from lavra.base.errors import ConfigError
+from lavra.text.sentences import SENTENCE_END
 
 PART_OF: Final = "part_of"
 """Key of `Document.meta`: the source of the whole that a reader cut this document from."""
@@ -116,7 +117,7 @@ _RANKS = (
     re.compile(r"\n[ \t]*\n(?=\S)"),  # a paragraph that begins at the margin: in code, what is not nested
     re.compile(r"(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)+"),  # a paragraph
     re.compile(r"\r\n?|\n"),  # a line
-    re.compile(r"""[.!?…。！？]["'”’»)\]」』）]*(?:\s+|(?<=[。！？」』）]))"""),  # a sentence
+    SENTENCE_END,
     re.compile(r"\s+"),
 )
 _SENTENCES, _LINES, _SPACES = _RANKS[4], _RANKS[3], _RANKS[5]

@@ -21,7 +21,8 @@ from typing import Final, NamedTuple
 
 _SPACED: Final = ".!?…‽⁇⁈⁉؟؞۔։"
 _UNSPACED: Final = r"。！？．｡।॥።፧፨។៕။၏།༎꘎꘏᙮᠃᠉꛳꛷"
-_CLOSERS: Final = r"\"'”’»›)\]}」』）】〉》〕"
+_WIDE_CLOSERS: Final = "」』）】〉》〕"
+_CLOSERS: Final = r"\"'”’»›)\]}" + _WIDE_CLOSERS
 _BY_SPACES: Final = "\u0e00-\u0eff"  # Thai and Lao
 _UNSPACED_LETTERS: Final = "\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 
@@ -30,6 +31,10 @@ _ENDS: Final = re.compile(
     rf"|(?P<plain>(?P<mark>[{_SPACED}]+)[{_CLOSERS}]*\s+)(?=(?P<next>\S))"
     rf"|(?<=[{_BY_SPACES}])(?P<space>\s+)(?=[{_BY_SPACES}])"
 )
+END_MARKS: Final = _SPACED + _UNSPACED
+"""Every mark that ends sentences in some script."""
+SENTENCE_END: Final = re.compile(rf"[{END_MARKS}][{_CLOSERS}]*(?:\s+|(?<=[{_UNSPACED}{_WIDE_CLOSERS}]))")
+"""A mark, what closes behind it, and the space where one follows; titles and numbers are not looked at."""
 _TITLE: Final = re.compile(r"(?:^|\W)(?:\w|Mr|Mrs|Ms|[DS]ra?|[ds]ra?|St|Exa|Prof|vol|cap|fig|pp|cf|vs)$")
 _UNSPACED_LETTER: Final = re.compile(f"[{_UNSPACED_LETTERS}]")
 

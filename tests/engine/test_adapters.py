@@ -246,9 +246,9 @@ def test_the_room_is_less_by_the_virtual_tokens():
         assert any("'prompt' takes 5 tokens of the context" in warning for warning in completion.warnings)
         with pytest.raises(ContextLengthError, match=r"59.*'prompt' takes 5 tokens"):
             engine.submit(GenerateRequest(prompt=(*LONG * 4, *LONG[:8]), adapter="prompt"))
-        with pytest.raises(ContextLengthError, match="60 tokens and the context 59"):
-            engine.score([ScoreRequest(text=(*LONG * 4, *LONG[:8]), adapter="prompt")])
-        assert len(engine.score([ScoreRequest(text=(*LONG * 4, *LONG[:7]), adapter="prompt")])[0].logprobs) == 59
+        with pytest.raises(ContextLengthError, match="61 tokens and 60 fit behind 5"):
+            engine.score([ScoreRequest(text=(*LONG * 4, *LONG[:9]), adapter="prompt")])
+        assert len(engine.score([ScoreRequest(text=(*LONG * 4, *LONG[:8]), adapter="prompt")])[0].logprobs) == 60
     reading = model_of("llama").reading
     with pytest.raises(InputError, match="no text fits behind them"):
         Variants(reading, "", [EngineAdapter(name="x", front=Front(prompt=tuple(range(320, 383))))])

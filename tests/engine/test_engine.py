@@ -82,6 +82,9 @@ class TestEncoderDecoder(Conformance):
     family = "t5"
     prompts = ("The", "Once upon a time there was", "She loved to play outside and Lily")
 
+    # Here `given` is the source that is read, not the beginning of the text.
+    test_a_given_prefix_may_be_ids = None
+
 
 class TestStream(StreamConformance):
     @pytest.fixture(autouse=True)
@@ -260,14 +263,14 @@ def test_samples_of_one_prompt_read_it_once():
     assert any(batch.copies for batch in runner.batches)
 
 
-def test_scores_never_come_through_a_cached_prefix():
+def test_scored_positions_are_computed_whatever_is_cached():
     engine, runner = scripted_engine()
     tokens = tuple(range(20))
     with engine:
         engine.submit(GenerateRequest(prompt=tokens, max_tokens=2)).completion()
         (score,) = engine.score([ScoreRequest(text=tokens)])
     rows = [row for batch in runner.batches for row in batch.rows if row.num_logits > 1]
-    assert [(row.start, row.num_logits) for row in rows] == [(0, 20)]
+    assert [(row.start, row.num_logits) for row in rows] == [(0, 19)]
     logits = np.stack([runner.logits(list(tokens[:end])) for end in range(1, 20)])
     expected = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     assert score.logprobs[0] is None
@@ -503,16 +506,23 @@ def test_prompt_and_completion_may_fill_the_cache_to_its_last_position():
             engine.submit(dataclasses.replace(request, max_tokens=61))
 
 
-def test_a_text_as_long_as_the_context_is_scored():
-    model, ids = tiny_in_process(), tuple(range(20, 85))
+def test_a_text_over_the_context_is_scored_in_windows_as_in_one_process():
+    model, ids = tiny_in_process(), tuple(range(20, 170))  # a context of 64; the last token is not read
+    requests = [ScoreRequest(text=ids[:65]), *(ScoreRequest(text=ids, overlap=overlap) for overlap in (None, 0, 5))]
+    requests += [ScoreRequest(text=ids[90:100], given=ids[:90]), ScoreRequest(text=ids, given=(7,), top_logprobs=2)]
     with torch_engine() as engine:
-        (score,) = engine.score([ScoreRequest(text=ids[:64])])
-        with pytest.raises(ContextLengthError, match="65 tokens and the context 64"):
-            engine.score([ScoreRequest(text=ids)])
-    (expected,) = model.score([ScoreRequest(text=ids[:64])])
-    assert len(score.logprobs) == 64
-    assert score.logprobs[0] is expected.logprobs[0] is None
-    assert score.logprobs[1:] == pytest.approx(expected.logprobs[1:], abs=1e-4)
+        found = engine.score(requests)
+    for score, expected in zip(found, model.score(requests), strict=True):
+        assert score.tokens == expected.tokens
+        assert (score.logprobs[0] is None) == (expected.logprobs[0] is None)
+        assert score.logprobs[1:] == pytest.approx(expected.logprobs[1:], abs=1e-4)
+        assert (score.greedy, score.warnings) == (expected.greedy, expected.warnings)
+        assert (score.truncated_tokens, score.context_tokens) == (expected.truncated_tokens, expected.context_tokens)
+        assert [[token for token, _ in top] for top in score.top_logprobs] == [
+            [token for token, _ in top] for top in expected.top_logprobs
+        ]
+    assert found[0].warnings == ()
+    assert found[4].truncated_tokens == 99 - 64
 
 
 def test_a_fault_outside_a_pass_leaves_nobody_waiting(monkeypatch):

@@ -40,6 +40,9 @@ class TestMultiQuery(LanguageModelConformance):
 class TestEncoderDecoder(LanguageModelConformance):
     prompts = ("The", "Once upon a time there was", "She loved to play outside and Lily")
 
+    # Here `given` is the source that is read, not the beginning of the text.
+    test_a_given_prefix_may_be_ids = None
+
     def make_model(self):
         return tiny_in_process("t5")
 

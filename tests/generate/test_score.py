@@ -5,14 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lavra.model.score
+import lavra.model.token_scores
 from lavra.adapt.inject import activate
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.types import ScoreRequest
 from lavra.engine.runners.adapted import front_of
 from lavra.generate.in_process import InProcessModel
 from lavra.model.checkpoint import save_checkpoint
-from lavra.model.score import plan_windows, score_masked, score_sequences, score_targets, score_tokens
+from lavra.model.score import score_masked, score_sequences, score_targets, score_tokens
+from lavra.tokens.windows import plan_windows
 from tests.engine.adapted import adapted, logits_alone
 from tests.generate.tiny import tiny_in_process, tiny_model
 
@@ -74,7 +75,7 @@ def test_texts_of_unequal_length_share_batches():
 
 def test_logits_in_small_chunks_change_nothing(monkeypatch):
     whole = score_tokens(tiny_model(), IDS, window=64, stride=32)
-    monkeypatch.setattr(lavra.model.score, "LOGITS_BYTES", 1)
+    monkeypatch.setattr(lavra.model.token_scores, "LOGITS_BYTES", 1)
     torch.testing.assert_close(score_tokens(tiny_model(), IDS, window=64, stride=32), whole, atol=1e-5, rtol=0)
 
 
@@ -92,7 +93,7 @@ def test_a_model_in_training_is_scored_without_dropout_and_left_in_training():
 def test_pseudo_likelihood_equals_masking_by_hand(tmp_path):
     peer = peer_of("bert", transformers.AutoModelForMaskedLM, tmp_path)
     ids, mask, before, after = [10, 20, 30, 40, 50], 4, (2,), (3,)
-    found = score_masked(tiny_model("bert"), ids, mask_id=mask, before=before, after=after, window=64, batch_size=2)
+    found = score_masked(tiny_model("bert"), ids, mask_id=mask, before=before, after=after, window=64, batch_size=2).nll
     for place, token in enumerate(ids):
         row = [*before, *ids, *after]
         row[1 + place] = mask
@@ -104,7 +105,7 @@ def test_pseudo_likelihood_equals_masking_by_hand(tmp_path):
 def test_a_long_text_is_masked_within_a_window_around_each_token():
     model = tiny_model("bert")
     ids = (IDS % 80).tolist()
-    found = score_masked(model, ids, mask_id=4, window=11, batch_size=7)
+    found = score_masked(model, ids, mask_id=4, window=11, batch_size=7).nll
     for place in (0, 3, 50, 97, 99):
         start = min(max(0, place - 5), 100 - 11)
         row = ids[start : start + 11]
@@ -118,7 +119,8 @@ def test_targets_given_sources_equal_transformers_loss(tmp_path):
     peer = peer_of("t5", transformers.AutoModelForSeq2SeqLM, tmp_path)
     sources, targets = [[9, 8, 7, 1], [5, 1]], [[11, 12, 1], [13, 14, 15, 16, 1]]
     found = score_targets(tiny_model("t5"), sources, targets, start=[0], batch_size=2)
-    for source, target, nll in zip(sources, targets, found, strict=True):
+    for source, target, scores in zip(sources, targets, found, strict=True):
+        nll = scores.nll
         loss = peer(input_ids=torch.tensor([source]), labels=torch.tensor([target])).loss.item()
         assert nll.mean().item() == pytest.approx(loss, abs=1e-4)
 

@@ -46,7 +46,9 @@ def test_kappa_is_sklearns(difference: Difference, rated: list[tuple[int, int]])
     assert found == pytest.approx(theirs, abs=1e-12)
 
 
-@pytest.mark.parametrize(("difference", "alpha"), [(Difference.NOMINAL, 0.743), (Difference.ORDINAL, 0.815), (Difference.QUADRATIC, 0.849)])
+@pytest.mark.parametrize(
+    ("difference", "alpha"), [(Difference.NOMINAL, 0.743), (Difference.ORDINAL, 0.815), (Difference.QUADRATIC, 0.849)]
+)
 def test_alpha_is_krippendorffs(difference: Difference, alpha: float) -> None:
     assert krippendorff_alpha(PUBLISHED, difference=difference) == pytest.approx(alpha, abs=0.0005)
 

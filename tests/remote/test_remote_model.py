@@ -2,10 +2,12 @@
 
 import itertools
 
+import httpx2
 import pytest
 
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError, InputError, NoLogprobsError
 from lavra.base.types import Constraint, ConstraintKind, FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
+from lavra.generate.target import splitter
 from lavra.remote import RemoteConfig, RemoteModel
 from lavra.remote.answering import NO_IDS
 from lavra.testing.language_model import LanguageModelConformance
@@ -46,6 +48,8 @@ class TestConformance(LanguageModelConformance):
 
     # Its made-up ids mean nothing to the server; `test_scores_are_those_of_the_model` compares with text.
     test_scores_agree_with_the_logprobs_of_generation = None
+    test_a_given_prefix_may_be_ids = None
+    test_greedy_tokens_are_the_likeliest = None
 
 
 class TestStream(StreamConformance):
@@ -101,15 +105,64 @@ def test_scores_are_those_of_the_model(url, given):
 
 def test_scores_of_ids(url):
     ids = tuple(tiny_in_process().reading.prompt_ids(PROMPT))
+    requests = [ScoreRequest(text=ids), ScoreRequest(text=ids[3:], given=ids[:3])]
     with opened(url) as model:
-        (found,) = model.score([ScoreRequest(text=ids)])
-        with pytest.raises(InputError, match="give both as text"):
-            model.score([ScoreRequest(text=ids, given="a")])
-    (expected,) = tiny_in_process().score([ScoreRequest(text=ids)])
-    assert found.tokens == ids
-    told = [(a, b) for a, b in zip(found.logprobs, expected.logprobs, strict=True) if a is not None]
-    assert len(told) >= len(ids) - 1
-    assert all(a == pytest.approx(b, abs=1e-3) for a, b in told)
+        found = model.score(requests)
+        for mixed in (ScoreRequest(text=ids, given="a"), ScoreRequest(text="a", given=ids)):
+            with pytest.raises(InputError, match="give both as text"):
+                model.score([mixed])
+    for ours, theirs in zip(found, tiny_in_process().score(requests), strict=True):
+        assert (ours.tokens, ours.greedy, ours.context_tokens) == (theirs.tokens, theirs.greedy, theirs.context_tokens)
+        assert ours.logprobs[1:] == pytest.approx(theirs.logprobs[1:], abs=1e-3)
+        assert (ours.logprobs[0] is None) == (theirs.logprobs[0] is None)
+
+
+def test_with_the_tokenizer_ids_are_sent_and_scores_are_those_of_this_process(url):
+    """Of the very texts that cannot be asked about as text: the border falls inside a token, or spaces stand there."""
+    here = tiny_in_process()
+    ids = {here.tokenizer.decode([token]): token for token in range(here.tokenizer.vocab_size)}
+    requests = [
+        ScoreRequest(text="pon a time", given="Once u", top_logprobs=2),
+        ScoreRequest(text="upon", given="Once ", top_logprobs=2),
+        ScoreRequest(text=" a time", given=""),
+        ScoreRequest(text="Once"),
+        ScoreRequest(text=(20, 30), given="Once"),
+    ]
+    model = RemoteModel(
+        RemoteConfig(url=url, model="writer"),
+        token_id=lambda spelled: ids.get(spelled, -1),
+        split=splitter(here.tokenizer),
+    )
+    with model:
+        found = model.score(requests)
+    for ours, theirs in zip(found, here.score(requests), strict=True):
+        assert (ours.tokens, ours.greedy) == (theirs.tokens, theirs.greedy)
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
+        assert [len(top) for top in ours.top_logprobs] == [len(top) for top in theirs.top_logprobs]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, {"choices": [{"text": "Once upon", "logprobs": None}]}),
+        (200, {"choices": []}),
+        (200, {"choices": [{"text": " there", "logprobs": {"tokens": [" there"], "token_logprobs": [-1.0]}}]}),
+        (
+            200,
+            {
+                "choices": [
+                    {"text": "Once upon", "logprobs": {"tokens": ["Once", " upon"], "token_logprobs": [None] * 2}}
+                ]
+            },
+        ),
+        (400, {"error": {"message": "Setting 'echo' and 'logprobs' at the same time is not supported"}}),
+    ],
+)
+def test_a_server_without_log_probabilities_of_prompts_is_an_error_of_its_own(status, answer):
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(status, json=answer))
+    model = RemoteModel(RemoteConfig(url="http://127.0.0.1:9/v1"), transport=transport)
+    with model, pytest.raises(NoLogprobsError, match="log-probabilities of a prompt's tokens"):
+        model.score([ScoreRequest(text=" upon", given="Once")])
 
 
 def test_a_chat_is_the_template_around_the_prompt(url):

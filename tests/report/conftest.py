@@ -17,6 +17,8 @@ from lavra.report import (
     Bar,
     BarChart,
     Details,
+    Dot,
+    DotChart,
     Fact,
     Facts,
     LineChart,
@@ -143,6 +145,14 @@ def evaluate_section() -> Section:
                     ("gzip -9", 2.012, 0.03, 1.182),
                 ),
                 highlight=(0,),
+            ),
+            DotChart(
+                title="Questions answered right",
+                dots=(
+                    Dot(label="which sentence continues the paragraph", value=0.61, low=0.54, high=0.68, chance=0.25),
+                    Dot(label="the last word of a paragraph", value=0.09, low=0.05, high=0.14),
+                ),
+                x_label="share that is right",
             ),
             Paragraph(text="Primed xz wins here: it may copy whole passages out of the training text."),
         ),

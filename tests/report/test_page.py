@@ -16,6 +16,8 @@ from lavra.report import (
     Bar,
     BarChart,
     Details,
+    Dot,
+    DotChart,
     Fact,
     Facts,
     LineChart,
@@ -71,7 +73,10 @@ def hostile_report(evil: str) -> Report:
         Table(caption=evil, columns=(evil, "n"), rows=((evil, 1),)),
         LineChart(title=evil, series=(series, series), x_label=evil, y_label=evil, marks={evil: 1.5}),
         BarChart(title=evil, bars=(Bar(label=evil, value=1),), x_label=evil),
-        SampleBlock(prompt=evil, completion=evil, reference=evil, note=evil),
+        DotChart(title=evil, dots=(Dot(label=evil, value=0.5, low=0.4, high=0.6, chance=0.3),), x_label=evil),
+        SampleBlock(
+            prompt=evil, completion=evil, reference=evil, note=evil, completion_label=evil, reference_label=evil
+        ),
         Details(summary=evil, blocks=(Paragraph(text=evil),)),
     )
     section = Section(title=evil, summary=evil, blocks=blocks)

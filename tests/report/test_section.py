@@ -14,6 +14,8 @@ from lavra.base.errors import InputError
 from lavra.report import (
     BarChart,
     Details,
+    Dot,
+    DotChart,
     Fact,
     Facts,
     LineChart,
@@ -95,6 +97,12 @@ def test_blocks_that_cannot_be_drawn_are_refused() -> None:
         LineChart(title="t", series=(), x_label="x", y_label="y")
     with pytest.raises(InputError, match="has no bars"):
         BarChart(title="t", bars=(), x_label="x")
+    with pytest.raises(InputError, match="has no dots"):
+        DotChart(title="t", dots=(), x_label="x")
+    with pytest.raises(InputError, match="dot 'a' holds nan"):
+        Dot(label="a", value=math.nan, low=0, high=1)
+    with pytest.raises(InputError, match=r"from 0\.6 to 0\.4; swap"):
+        Dot(label="a", value=0.5, low=0.6, high=0.4)
 
 
 @pytest.mark.parametrize(

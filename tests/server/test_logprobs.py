@@ -7,6 +7,7 @@ import pytest
 
 import lavra
 from lavra.api.serving import start_engine
+from lavra.base.types import ScoreRequest
 from lavra.server import ServedModel
 from lavra.server.logprobs import Places, chat_logprobs, completion_logprobs
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
@@ -120,3 +121,23 @@ def test_text_held_back_until_now_is_not_taken_for_a_text_that_begins():
     (token,) = tokenizer.encode(" t")
     assert completion_logprobs(tokenizer, [token], [0.0], [None], "z t")["tokens"] == [" t"]
     assert completion_logprobs(tokenizer, [token], [0.0], [None], "t")["tokens"] == ["t"]
+
+
+def test_an_echoed_prompt_tells_the_likeliest_tokens_and_its_own(http, lavra_data):
+    """All but the first token of a prompt; as lm-evaluation-harness and other clients of vLLM read them."""
+    model = lavra.load(lavra_data / "weights" / "stories260K" / "hf").port
+    prompts = [tuple(model.reading.prompt_ids(text)) for text in ("Once upon a time", "She loved to play")]
+    scores = model.score([ScoreRequest(text=ids) for ids in prompts])
+    for top, most in ((0, 0), (1, 1), (3, 0)):
+        body = {"prompt": prompts, "echo": True, "logprobs": top, "max_tokens": most, "temperature": 0}
+        choices = http.post("/v1/completions", json=body).json()["choices"]
+        for score, choice in zip(scores, choices, strict=True):
+            told = choice["logprobs"]
+            assert told["top_logprobs"][0] is told["token_logprobs"][0] is None
+            assert len(told["tokens"]) == len(score.tokens) + most
+            for place, logprob in list(enumerate(score.logprobs))[1:]:
+                tops, own = told["top_logprobs"][place], told["token_logprobs"][place]
+                assert own == pytest.approx(logprob, abs=1e-3)
+                assert told["tokens"][place] in tops
+                assert top <= len(tops) <= top + 1
+                assert top == 0 or (own == max(tops.values())) == score.greedy[place]

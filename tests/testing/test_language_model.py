@@ -70,6 +70,16 @@ class Lax(ToyModel):
         return ToyModel.generate(self, requests) or [[]]
 
 
+class Forgetful(ToyModel):
+    """Leaves a prefix of ids aside, calls nothing greedy, and tells the least likely letters."""
+
+    def score_one(self, request):
+        given = request.given if isinstance(request.given, str) else None
+        score = ToyModel.score_one(self, replace(request, given=given, top_logprobs=len(LETTERS)))
+        tops = tuple(top[::-1][: request.top_logprobs] for top in score.top_logprobs)
+        return replace(score, greedy=(False,) * len(score.tokens), top_logprobs=tops)
+
+
 class NoModel:
     def generate(self, requests):
         return []
@@ -100,6 +110,14 @@ def test_language_models():
             },
         ),
         "same samples": (lambda: WithModel(Unseeded()), {"n_samples_differ_and_come_best_first"}),
+        "forgetful": (
+            lambda: WithModel(Forgetful()),
+            {
+                "a_given_prefix_may_be_ids",
+                "scores_tell_the_likeliest_tokens",
+                "greedy_tokens_are_the_likeliest",
+            },
+        ),
         "no model": (lambda: WithModel(NoModel()), {"satisfies_the_protocol", *streams}),
     }
     check(WithModel(), broken)

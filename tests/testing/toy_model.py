@@ -23,6 +23,16 @@ def logprob_of(text, letter):
     return min(float(logits[LETTERS.index(letter)] - np.logaddexp.reduce(logits)), 0.0)
 
 
+def top_after(text, count):
+    """The likeliest letters after a text, best first, with their log-probabilities."""
+    ranked = sorted(range(len(LETTERS)), key=lambda place: -logits_after(text)[place])[:count]
+    return tuple((place, logprob_of(text, LETTERS[place])) for place in ranked)
+
+
+def spelled(text):
+    return text if isinstance(text, str) else "".join(LETTERS[token] for token in text)
+
+
 @dataclass
 class ToyModel:
     """The `LanguageModel` port; tokens are places in the alphabet."""
@@ -74,14 +84,15 @@ class ToyModel:
         return [self.score_one(request) for request in requests]
 
     def score_one(self, request):
-        text = request.text if isinstance(request.text, str) else "".join(LETTERS[token] for token in request.text)
+        text, given = spelled(request.text), spelled(request.given or "")
+        places = [LETTERS.find(letter) % len(LETTERS) for letter in text]
+        tops = [top_after(given + text[:end], request.top_logprobs) for end in range(len(text))]
         return Score(
-            tokens=tuple(LETTERS.find(letter) % len(LETTERS) for letter in text),
-            logprobs=tuple(
-                logprob_of((request.given or "") + text[:end], LETTERS[LETTERS.find(text[end]) % len(LETTERS)])
-                for end in range(len(text))
-            ),
+            tokens=tuple(places),
+            logprobs=tuple(logprob_of(given + text[:end], LETTERS[place]) for end, place in enumerate(places)),
             num_bytes=len(text.encode()),
+            greedy=tuple(top_after(given + text[:end], 1)[0][0] == place for end, place in enumerate(places)),
+            top_logprobs=tuple(tops) if request.top_logprobs else (),
         )
 
     def submit(self, request):

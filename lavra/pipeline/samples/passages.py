@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from lavra.text.sentences import SentenceSpan, sentence_spans
+from lavra.text.sentences import END_MARKS, SentenceSpan, sentence_spans
 
 _WIDEST: Final = 160  # characters of a line of a page; longer lines are paragraphs
 _BLANK: Final = re.compile(r"\n[ \t]*\n\s*")
@@ -24,8 +24,8 @@ _LONGEST_TITLE: Final = 80
 _LEAST_LETTERS: Final = 4  # of a title; "IV" and "12" only count
 _NUMBER: Final = re.compile(r"(?:\w+ )?(?:[IVXLCDM]+|\d+)\.?")
 _ENDS_NO_TITLE: Final = tuple(",;:-—–…")
+_SENTENCE_MARKS: Final = tuple(END_MARKS)
 _CLOSERS: Final = "\"'”’»)]」』"
-_ENDS_SENTENCE: Final = tuple(".!?。！？।؟")
 
 
 class SentenceRun(NamedTuple):
@@ -174,5 +174,7 @@ def _title(block: str, *, after_number: bool) -> str:
     alone = "\n" not in block and len(block) <= _LONGEST_TITLE and sum(map(str.isalpha, block)) >= _LEAST_LETTERS
     begins = block[:1].isalnum() and not block[:1].islower()
     last = block.rstrip(_CLOSERS)
-    ends = not last.endswith(_ENDS_NO_TITLE) and (after_number or block.isupper() or not last.endswith(_ENDS_SENTENCE))
+    ends = not last.endswith(_ENDS_NO_TITLE) and (
+        after_number or block.isupper() or not last.endswith(tuple(END_MARKS))
+    )
     return block if alone and begins and ends else ""

@@ -170,7 +170,7 @@ def corpus_stage(config: UpConfig, progress: Progress) -> Stage[CorpusResult]:
         name="corpus",
         kind="corpus",
         folder="corpora",
-        version=2,
+        version=3,
         run=run,
         config=to_mapping(settings),
         inputs={"text": source.fingerprint()},

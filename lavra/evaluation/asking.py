@@ -1,0 +1,171 @@
+"""Items become requests of the `LanguageModel` port, and a model's answers become responses.
+
+All items of a chunk are asked in one call of `score` and one of `generate`, so that the model's side sees what prompts
+share: the examples of a task, the question that stands before each choice.  Texts go out as texts, and whoever has the
+tokenizer splits them, as lm-evaluation-harness does (`TemplateLM._encode_pair`).  A prompt that does not fit loses
+tokens on the left, as there, and the response counts them.
+
+A model that cannot answer makes the item *unscored*, with the reason; no answer is ever made up in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from lavra.base.errors import ContextLengthError, InputError, NoLogprobsError
+from lavra.base.ports import LanguageModel
+from lavra.base.types import Completion, GenerateRequest, SamplingConfig, Score, ScoreRequest
+from lavra.evaluation.items import AnswerSettings, EvalItem, OutputType, Response, ScoredPair, Unscored
+
+Ask = Callable[[Sequence[EvalItem]], list[Response]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTokens:
+    """How a model's own tokenizer reads prompts, where the caller has it.
+
+    Attributes:
+        encode: ids of a whole prompt, with what the model wants in front.
+        context: most tokens a prompt and its answer may have; `None` has no bound.
+        rendered: prompts were written by a chat template, whose special tokens `encode` reads as such.  The ids of a
+            continuation are then taken from here too.
+    """
+
+    encode: Callable[[str], Sequence[int]]
+    context: int | None = None
+    rendered: bool = False
+
+
+class Asker:
+    """Asks one model.
+
+    Args:
+        model: any implementation of the port.
+        tokens: its tokenizer; without it a prompt that leaves no room for its answer is cut by the model's side.
+        seed: of answers that are drawn.
+    """
+
+    def __init__(self, model: LanguageModel, *, tokens: PromptTokens | None = None, seed: int = 1234) -> None:
+        self._model = model
+        self._tokens = tokens
+        self._seed = seed
+
+    def ask(self, items: Sequence[EvalItem]) -> list[Response]:
+        """A response to each item, in their order.
+
+        Raises:
+            LavraError: the model's side failed, which says nothing about an item (a server that is gone).
+        """
+        writing = [item for item in items if item.kind is OutputType.GENERATE_UNTIL]
+        scoring = [item for item in items if item.kind is not OutputType.GENERATE_UNTIL]
+        written = iter(_each(self._write, writing, again=partial(self._write, truncate=True)))
+        scored = iter(_each(self._score, scoring))
+        return [next(written if item.kind is OutputType.GENERATE_UNTIL else scored) for item in items]
+
+    def _score(self, items: Sequence[EvalItem]) -> list[Response]:
+        requests = [self._score_request(pair, item.kind) for item in items for pair in item.pairs]
+        scores = iter(self._model.score(requests))
+        return [scored_response([next(scores) for _ in item.pairs]) for item in items]
+
+    def _score_request(self, pair: ScoredPair, kind: OutputType) -> ScoreRequest:
+        if kind is OutputType.LOGLIKELIHOOD_ROLLING:
+            return ScoreRequest(text=pair.continuation, given=pair.context, overlap=0)
+        if self._tokens is None or not self._tokens.rendered or not pair.context:
+            return ScoreRequest(text=pair.continuation, given=pair.context)
+        context = pair.context.rstrip()
+        before = tuple(self._tokens.encode(context))
+        whole = tuple(self._tokens.encode(pair.context + pair.continuation))
+        return ScoreRequest(text=whole[len(before) :], given=before)
+
+    def _write(self, items: Sequence[EvalItem], truncate: bool = False) -> list[Response]:
+        asked = [self._generate_request(item, truncate) for item in items]
+        found = self._model.generate([request for request, _ in asked])
+        return [written_response(completions, dropped) for completions, (_, dropped) in zip(found, asked, strict=True)]
+
+    def _generate_request(self, item: EvalItem, truncate: bool) -> tuple[GenerateRequest, int]:
+        how = item.generation or AnswerSettings()
+        prompt, dropped = self._cut(item.prompt, how.max_tokens)
+        request = GenerateRequest(
+            prompt=prompt,
+            max_tokens=how.max_tokens,
+            sampling=SamplingConfig(
+                temperature=how.temperature,
+                top_p=how.top_p,
+                top_k=how.top_k,
+                seed=_seed(self._seed, item) if how.temperature > 0 else None,
+            ),
+            stop=tuple(stop for stop in how.until if stop),
+            n=how.repeats,
+            truncate_prompt=truncate,  # not every server knows the word, so not before it is needed
+            logprobs=False,
+        )
+        return request, dropped
+
+    def _cut(self, prompt: str, room: int) -> tuple[str | tuple[int, ...], int]:
+        """The prompt, without its oldest tokens where the answer would find no room; and how many those are."""
+        tokens = self._tokens
+        if tokens is None:
+            return prompt, 0
+        ids = tuple(tokens.encode(prompt))
+        most = len(ids) if tokens.context is None else max(tokens.context - room, 1)
+        if len(ids) > most and tokens.context is not None and room < tokens.context:
+            return ids[-most:], len(ids) - most
+        return (ids if tokens.rendered else prompt), 0
+
+
+def scored_response(scores: Sequence[Score]) -> Response:
+    """What the scores of an item's pairs say.
+
+    A token that has no log-probability, because nothing stands before it and the model has no token that begins a
+    text, counts as 0, and the port's warning says so.
+    """
+    return Response(
+        logprobs=tuple(sum(one for one in score.logprobs if one is not None) for score in scores),
+        greedy=tuple(bool(score.greedy) and all(score.greedy) for score in scores),
+        prompt_tokens=sum(score.context_tokens + len(score.tokens) for score in scores),
+        truncated_tokens=max((score.truncated_tokens for score in scores), default=0),
+        warnings=tuple(dict.fromkeys(warning for score in scores for warning in score.warnings)),
+    )
+
+
+def written_response(completions: Sequence[Completion], dropped: int = 0) -> Response:
+    """What the completions of an item's prompt say; `dropped` tokens of it were cut before it was sent."""
+    return Response(
+        texts=tuple(one.text for one in completions),
+        prompt_tokens=max((one.usage.prompt_tokens for one in completions), default=0),
+        completion_tokens=sum(one.usage.completion_tokens for one in completions),
+        truncated_tokens=dropped + max((one.usage.truncated_tokens for one in completions), default=0),
+        warnings=tuple(dict.fromkeys(warning for one in completions for warning in one.warnings)),
+    )
+
+
+def _each(ask: Ask, items: Sequence[EvalItem], again: Ask | None = None) -> list[Response]:
+    """Ask all at once; where the model refuses, one at a time, to find the item it refuses.
+
+    Args:
+        ask: asks several items.
+        items: what to ask.
+        again: another way to ask an item that was refused.
+    """
+    if not items:
+        return []
+    try:
+        return ask(items)
+    except NoLogprobsError as error:
+        return [Response(unscored=Unscored.NO_LOGPROBS, warnings=(str(error),)) for _ in items]
+    except InputError as error:
+        if len(items) > 1:
+            return [response for item in items for response in _each(ask, [item], again)]
+        if again is not None:
+            return _each(again, items)
+        reason = Unscored.TOO_LONG if isinstance(error, ContextLengthError) else Unscored.REFUSED
+        return [Response(unscored=reason, warnings=(str(error),))]
+
+
+def _seed(seed: int, item: EvalItem) -> int:
+    """A seed of the item's own, so that an answer does not depend on which items stand beside it."""
+    digest = hashlib.sha256(f"{seed}/{item.task}/{item.doc_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -1,0 +1,1 @@
+"""Summaries: task files, and beside them the Python that lm-evaluation-harness runs with them."""

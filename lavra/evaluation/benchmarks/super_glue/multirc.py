@@ -1,0 +1,28 @@
+"""MultiRC's own JSON lines, a passage a line with its questions and their answers, as one row an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def answer_rows(passages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row an answer: `paragraph`, `question`, `answer`, `label` and `idx`, as Hugging Face's copy has them."""
+    return [
+        {
+            "paragraph": passage["passage"]["text"],
+            "question": question["question"],
+            "answer": answer["text"],
+            "label": int(answer["label"]),
+            "idx": {"paragraph": passage["idx"], "question": question["idx"], "answer": answer["idx"]},
+        }
+        for passage in passages
+        for question in passage["passage"]["questions"]
+        for answer in question["answers"]
+    ]
+
+
+def process_docs(dataset: Any) -> Any:
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = answer_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)

@@ -1,0 +1,295 @@
+"""Two models on the same items: which one is better, or that these items cannot tell.
+
+A paired test looks at the items on which the two differ, and so tells smaller differences apart than two intervals
+side by side.  A metric that is 0 or 1 on each item is tested by McNemar's exact test, the mean of any other by flipping
+signs at random, a score of all items together (F1, BLEU) by swapping items at random (`lavra.metrics.paired`).  The
+p-values of all tasks are corrected together (Holm 1979): where two models are equal on every task, at most one
+comparison in twenty names a better one.  Where no difference is found, the number of items that would find one of the
+size seen four times in five is said beside it.
+
+Items that either model left unscored are left out, and counted.  One metric a task is tested, the one a table shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.arrays import Float64s
+from lavra.base.errors import InputError
+from lavra.evaluation.items import ItemScore
+from lavra.metrics.intervals import RESAMPLES, Interval, difference_interval, score_intervals
+from lavra.metrics.paired import holm, mcnemar_exact, needed_discordant, needed_items, sign_flip_p, swap_p
+
+ALPHA = 0.05
+_SWAPS = 500  # draws of a test that computes the score of all items anew at each
+
+
+class Verdict(Enum):
+    """What a comparison says."""
+
+    FIRST = "the first is better"
+    SECOND = "the second is better"
+    UNDECIDED = "cannot tell"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedMetric:
+    """The metric by which two models are compared on a task.
+
+    Attributes:
+        task: name of the task.
+        name: of the metric.
+        filter: name of the filter pipeline.
+        higher_is_better: which way is up.
+        aggregate: the score of the values of several items; `None` is their mean.
+    """
+
+    task: str
+    name: str
+    filter: str = "none"
+    higher_is_better: bool = True
+    aggregate: Callable[[Sequence[Any]], float | None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskComparison:
+    """Two models on one task.
+
+    Attributes:
+        task: its name.
+        metric: the metric that is compared.
+        filter: its filter pipeline.
+        num_items: items that both models were scored on.
+        num_dropped: items that only one of them, or neither, was scored on.
+        first: score of the first model on the items of both.
+        second: score of the second.
+        difference: second less first.
+        interval: bootstrap interval of the difference.
+        test: name of the test.
+        p: two-sided, that the models are equally good.
+        p_corrected: for the number of comparisons.
+        verdict: which one is better.
+        needed: items with which a difference of this size would be found four times in five, where the verdict is open
+            and a difference was seen.
+    """
+
+    task: str
+    metric: str
+    filter: str
+    num_items: int
+    num_dropped: int
+    first: float | None
+    second: float | None
+    difference: float | None
+    interval: Interval | None
+    test: str
+    p: float
+    p_corrected: float
+    verdict: Verdict
+    needed: int | None = None
+
+    def sentence(self, first: str, second: str) -> str:
+        """The verdict in words.
+
+        Args:
+            first: name of the first model.
+            second: name of the second.
+        """
+        if self.verdict is not Verdict.UNDECIDED:
+            return f"{first if self.verdict is Verdict.FIRST else second} is better"
+        if not self.num_items:
+            return "cannot tell: no item is scored for both"
+        said = f"cannot tell with {self.num_items:,} items"
+        if self.difference == 0:
+            return f"{said}: the scores are equal"
+        if self.needed is None:
+            return f"{said}: how many would be needed cannot be said either"
+        return f"{said}; about {_rounded(self.needed):,} would be needed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelComparison:
+    """Two models on several tasks.
+
+    Attributes:
+        first: name of the one model.
+        second: name of the other.
+        tasks: one comparison a task.
+        num_corrected: comparisons that p-values were corrected for.
+    """
+
+    first: str
+    second: str
+    tasks: tuple[TaskComparison, ...]
+    num_corrected: int
+
+
+def compare_models(
+    named: Mapping[str, Mapping[str, Sequence[ItemScore]]],
+    metrics: Sequence[ComparedMetric],
+    *,
+    alpha: float = ALPHA,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[ModelComparison]:
+    """Compare the first model with each of the others, on every task.
+
+    Args:
+        named: by a model's name, by a task's, its item scores; the first model is what the others are compared with.
+        metrics: what is compared, one a task.
+        alpha: how often, at most, equal models are told apart, over all comparisons.
+        resamples: draws of the intervals.
+        seed: of the draws.
+
+    Raises:
+        InputError: there are fewer than two models.
+    """
+    if len(named) < 2:
+        raise InputError(f"{len(named)} models are given; a comparison needs at least 2")
+    base, *others = named
+    number = len(others) * len(metrics)
+    found = [
+        [_compared(metric, named[base], named[other], alpha / number, resamples, seed) for metric in metrics]
+        for other in others
+    ]
+    corrected = iter(holm([one.p for row in found for one in row]))
+    return [
+        ModelComparison(
+            first=base,
+            second=other,
+            tasks=tuple(
+                _decided(one, metric, next(corrected), alpha) for one, metric in zip(row, metrics, strict=True)
+            ),
+            num_corrected=number,
+        )
+        for other, row in zip(others, found, strict=True)
+    ]
+
+
+def _decided(one: TaskComparison, metric: ComparedMetric, p_corrected: float, alpha: float) -> TaskComparison:
+    if p_corrected >= alpha or not one.difference:
+        return replace(one, p_corrected=p_corrected)
+    second = (one.difference > 0) == metric.higher_is_better
+    verdict = Verdict.SECOND if second else Verdict.FIRST
+    return replace(one, p_corrected=p_corrected, verdict=verdict, needed=None)
+
+
+def _compared(
+    metric: ComparedMetric,
+    first: Mapping[str, Sequence[ItemScore]],
+    second: Mapping[str, Sequence[ItemScore]],
+    alpha: float,
+    resamples: int,
+    seed: int,
+) -> TaskComparison:
+    """The comparison on one task before any correction; `alpha` is what each of all tests may use at worst."""
+    one, other = _values(metric, first), _values(metric, second)
+    both = sorted(one.keys() & other.keys())
+    empty = TaskComparison(
+        task=metric.task,
+        metric=metric.name,
+        filter=metric.filter,
+        num_items=len(both),
+        num_dropped=len(_items(metric, first) | _items(metric, second)) - len(both),
+        first=None,
+        second=None,
+        difference=None,
+        interval=None,
+        test="none",
+        p=1.0,
+        p_corrected=1.0,
+        verdict=Verdict.UNDECIDED,
+    )
+    if not both:
+        return empty
+    pairs = [(one[doc], other[doc]) for doc in both]
+    if metric.aggregate is not None:
+        return _of_all_together(empty, pairs, metric.aggregate, alpha, seed)
+    return _of_means(empty, np.array(pairs, dtype=np.float64), alpha, resamples, seed)
+
+
+def _values(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) -> dict[int, Any]:
+    key = (metric.filter, metric.name)
+    return {one.item.doc_id: one.values[key] for one in scores.get(metric.task, ()) if key in one.values}
+
+
+def _items(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) -> set[int]:
+    return {one.item.doc_id for one in scores.get(metric.task, ())}
+
+
+def _of_means(empty: TaskComparison, pairs: Float64s, alpha: float, resamples: int, seed: int) -> TaskComparison:
+    """The comparison of two means; `pairs` is (N, 2)."""
+    number = len(pairs)
+    moved = pairs[:, 1] - pairs[:, 0]
+    if np.isin(pairs, (0.0, 1.0)).all():
+        ahead, behind = int((moved < 0).sum()), int((moved > 0).sum())
+        test, p = "McNemar, exact", mcnemar_exact(ahead, behind)
+        needed = needed_discordant(ahead, behind, number, alpha=alpha)
+    else:
+        test, p = "sign flips", sign_flip_p(moved, seed=seed)
+        spread = float(moved.std(ddof=1)) / math.sqrt(number) if number > 1 else 0.0
+        needed = needed_items(float(moved.mean()), spread, number, alpha=alpha) if spread else None
+    first, second = pairs.mean(axis=0)
+    return replace(
+        empty,
+        first=float(first),
+        second=float(second),
+        difference=float(second - first) if moved.any() else 0.0,
+        interval=difference_interval(pairs[:, 1], pairs[:, 0], resamples=resamples, seed=seed),
+        test=test,
+        p=p,
+        needed=needed if p >= alpha else None,
+    )
+
+
+def _of_all_together(
+    empty: TaskComparison,
+    pairs: Sequence[tuple[Any, Any]],
+    aggregate: Callable[[Sequence[Any]], float | None],
+    alpha: float,
+    seed: int,
+) -> TaskComparison:
+    """The comparison of two scores that are no means."""
+
+    def difference(swapped: npt.NDArray[np.bool_]) -> float:
+        first = aggregate([pair[int(other)] for pair, other in zip(pairs, swapped, strict=True)])
+        second = aggregate([pair[1 - int(other)] for pair, other in zip(pairs, swapped, strict=True)])
+        return math.nan if first is None or second is None else second - first
+
+    def resampled(taken: npt.NDArray[np.int64]) -> dict[str, float]:
+        first, second = (aggregate([pairs[index][side] for index in taken]) for side in (0, 1))
+        return {"difference": math.nan if first is None or second is None else second - first}
+
+    first, second = (aggregate([pair[side] for pair in pairs]) for side in (0, 1))
+    if first is None or second is None:
+        return empty
+    number = len(pairs)
+    interval = score_intervals(resampled, number, resamples=_SWAPS, seed=seed)["difference"]
+    known = math.isfinite(interval.low) and math.isfinite(interval.high)
+    spread = (interval.high - interval.low) / (2 * 1.96) if known else 0.0
+    p = swap_p(difference, number, draws=_SWAPS, seed=seed)
+    needed = needed_items(second - first, spread, number, alpha=alpha) if spread else None
+    return replace(
+        empty,
+        first=first,
+        second=second,
+        difference=second - first,
+        interval=interval if known else None,
+        test="swapped items",
+        p=p,
+        needed=needed if p >= alpha else None,
+    )
+
+
+def _rounded(number: int) -> int:
+    """Two digits: the size of a difference is not known better than that."""
+    digits = max(0, len(str(number)) - 2)
+    unit = int(10**digits)
+    return math.ceil(number / unit) * unit

@@ -1,0 +1,146 @@
+"""Running a solution and its tests in a sandbox, one or many side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from lavra.evaluation.sandbox.launch import child_task, command
+from lavra.evaluation.sandbox.limits import SandboxLimits
+from lavra.evaluation.sandbox.report import Attempt, Outcome, SandboxKind, SandboxReport
+from lavra.evaluation.sandbox.watch import Ended, Stop, converse
+
+# Programs at the same time, one a core, however many callers run some.
+_CORES = len(os.sched_getaffinity(0))
+_SLOTS = threading.BoundedSemaphore(_CORES)
+_STOPPED = {Stop.TIME: Outcome.TIMED_OUT, Stop.OUTPUT: Outcome.TOO_MUCH_OUTPUT, Stop.SCRATCH: Outcome.TOO_MUCH_SCRATCH}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeToRun:
+    """A program: a solution, and tests that see its names.
+
+    Attributes:
+        solution: Python, executed first.
+        tests: Python, executed after it in the same namespace; the solution passes where this raises nothing.
+    """
+
+    solution: str
+    tests: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """A way to run code.
+
+    Attributes:
+        kind: what keeps it in.
+        limits: of each program.
+    """
+
+    kind: SandboxKind
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
+
+    def run(self, code: CodeToRun) -> SandboxReport:
+        """Run one program to its end, which comes within `limits.wall_seconds`."""
+        token = secrets.token_hex(16)
+        with _SLOTS, _Scratch(self.limits) as scratch:
+            task = child_task(self.kind, self.limits, scratch.path)
+            task |= {"token": token, "solution": code.solution, "tests": code.tests}
+            ended = converse(
+                command(self.kind, self.limits),
+                json.dumps(task).encode(),
+                seconds=self.limits.wall_seconds,
+                output_bytes=self.limits.output_bytes,
+                is_full=scratch.is_full,
+            )
+        return _report(self, ended, token)
+
+    def run_all(self, codes: Sequence[CodeToRun]) -> list[SandboxReport]:
+        """Run programs, one a core at a time; reports in their order."""
+        with ThreadPoolExecutor(_CORES) as pool:
+            return list(pool.map(self.run, codes))
+
+
+class _Scratch:
+    """The temporary folder of a program; bubblewrap's child has one in memory instead and leaves this one empty."""
+
+    def __init__(self, limits: SandboxLimits) -> None:
+        self._limits = limits
+        self.path = ""
+
+    def __enter__(self) -> _Scratch:
+        self.path = os.path.realpath(tempfile.mkdtemp(prefix="lavra-sandbox-"))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def is_full(self) -> bool:
+        """Whether its files are too many or too large."""
+        with os.scandir(self.path) as entries:
+            sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries]
+        return len(sizes) > self._limits.scratch_files or sum(sizes) > self._limits.scratch_bytes
+
+
+def _report(sandbox: Sandbox, ended: Ended, token: str) -> SandboxReport:
+    messages = _messages(bytes(ended.messages))
+    attempts = [Attempt[name] for name in (str(one.get("attempt")) for one in messages) if name in Attempt.__members__]
+    output = ended.output.decode("utf-8", "replace")
+    outcome, detail = _outcome(sandbox, ended, messages, token, output)
+    return SandboxReport(
+        sandbox=sandbox.kind,
+        outcome=outcome,
+        attempts=tuple(dict.fromkeys(attempts)),
+        detail=detail,
+        output=output,
+        seconds=ended.seconds,
+    )
+
+
+def _messages(text: bytes) -> list[dict[str, object]]:
+    """Lines that are JSON objects; a program may write anything where the checker writes."""
+    found = []
+    for line in text.splitlines():
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(message, dict):
+            found.append(message)
+    return found
+
+
+def _outcome(
+    sandbox: Sandbox, ended: Ended, messages: list[dict[str, object]], token: str, output: str
+) -> tuple[Outcome, str]:
+    if ended.stopped:
+        return _STOPPED[ended.stopped], _bound(sandbox.limits, ended.stopped)
+    for message in messages:
+        if message.get("token") == token and message.get("outcome") in Outcome.__members__:
+            return Outcome[str(message["outcome"])], str(message.get("detail", ""))
+    if not any("started" in message for message in messages):
+        return Outcome.NOT_STARTED, " ".join(output.split())[-500:]
+    number = -ended.status if ended.status < 0 else ended.status - 128  # bubblewrap adds 128 as shells do
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and ended.seconds >= sandbox.limits.cpu_seconds):
+        return Outcome.TIMED_OUT, f"{sandbox.limits.cpu_seconds} s of computation"
+    if number > 0:
+        return Outcome.KILLED, signal.strsignal(number) or f"signal {number}"
+    return Outcome.EXITED, f"exit status {ended.status}"
+
+
+def _bound(limits: SandboxLimits, stopped: str) -> str:
+    bounds = {
+        Stop.TIME: f"{limits.wall_seconds:g} s",
+        Stop.OUTPUT: f"{limits.output_bytes:,} bytes printed",
+        Stop.SCRATCH: f"{limits.scratch_bytes:,} bytes or {limits.scratch_files:,} files written",
+    }
+    return bounds[stopped]

@@ -1,0 +1,152 @@
+"""A process that is not trusted: what it is told and says, how long it may take, and its end.
+
+Its standard input is written and its two outputs are read at the same time, within bounds of bytes and seconds; then
+its whole session is killed.  Nothing is inherited: no environment, no open file.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+_TICK = 0.02  # seconds between two looks at the temporary folder
+_MESSAGE_BYTES = 2**16
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}  # sets are ordered alike in every run
+
+
+class Stop:
+    """Why a process was killed."""
+
+    TIME, OUTPUT, SCRATCH = "time", "output", "scratch"
+
+
+@dataclass(slots=True)
+class Ended:
+    """A process' end.
+
+    Attributes:
+        messages: what it wrote to its first output.
+        output: what it wrote to its second one.
+        status: as `Popen.returncode`.
+        stopped: why it was killed, or nothing.
+        seconds: from start to end.
+    """
+
+    messages: bytearray = field(default_factory=bytearray)
+    output: bytearray = field(default_factory=bytearray)
+    status: int = 0
+    stopped: str = ""
+    seconds: float = 0.0
+
+
+def converse(
+    command: Sequence[str], said: bytes, *, seconds: float, output_bytes: int, is_full: Callable[[], bool]
+) -> Ended:
+    """Start a process, tell it something, and read it to its end.
+
+    Args:
+        command: what is started.
+        said: its standard input.
+        seconds: after which it is killed.
+        output_bytes: of its second output, after which it is killed.
+        is_full: asked now and then; it is killed where this says yes.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
+    ended = Ended()
+    try:
+        _talk(process, said, ended, started + seconds, output_bytes, is_full)
+    finally:
+        _kill(process)
+    ended.status, ended.seconds = process.returncode, time.monotonic() - started
+    return ended
+
+
+def _talk(
+    process: subprocess.Popen[bytes],
+    said: bytes,
+    ended: Ended,
+    deadline: float,
+    output_bytes: int,
+    is_full: Callable[[], bool],
+) -> None:
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    left = memoryview(said)
+    bounds = {process.stdout: (ended.messages, _MESSAGE_BYTES), process.stderr: (ended.output, output_bytes)}
+    with selectors.DefaultSelector() as selector:
+        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        for stream in bounds:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map() and not ended.stopped:
+            if time.monotonic() > deadline:
+                ended.stopped = Stop.TIME
+            elif is_full():
+                ended.stopped = Stop.SCRATCH
+            for key, _ in selector.select(_TICK):
+                if key.fileobj is process.stdin:
+                    left = _write(process, left, selector)
+                elif not _read(key.fileobj, *bounds[key.fileobj], ended):  # type: ignore[index]
+                    selector.unregister(key.fileobj)
+        if not ended.stopped:
+            _wait(process, ended, deadline)
+
+
+def _write(process: subprocess.Popen[bytes], left: memoryview, selector: selectors.BaseSelector) -> memoryview:
+    assert process.stdin
+    try:
+        left = left[os.write(process.stdin.fileno(), left) :]
+    except BrokenPipeError:
+        left = left[:0]
+    if not left:
+        selector.unregister(process.stdin)
+        process.stdin.close()
+    return left
+
+
+def _read(stream: object, into: bytearray, bound: int, ended: Ended) -> bool:
+    """Read what is there; False at the stream's end."""
+    data = os.read(stream.fileno(), 2**16)  # type: ignore[attr-defined]
+    into += data[: max(bound - len(into), 0)]
+    if len(into) >= bound:
+        ended.stopped = Stop.OUTPUT
+    return bool(data)
+
+
+def _wait(process: subprocess.Popen[bytes], ended: Ended, deadline: float) -> None:
+    """A process that closed its outputs may go on."""
+    try:
+        process.wait(max(deadline - time.monotonic(), 0))
+    except subprocess.TimeoutExpired:
+        ended.stopped = Stop.TIME
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the process' session; a child of bubblewrap ends with it, and so does its process namespace."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            with suppress(BrokenPipeError):
+                stream.close()

@@ -1,0 +1,81 @@
+"""Examples in front of a question: the rows that lm-evaluation-harness draws, in its order.
+
+One random sequence serves a task's rows one after the other (`random.Random(1234)`), so the examples of row 7 depend on
+the draws for rows 0 to 6.  All draws up to a row are made when it is asked for, and kept.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lavra.base.errors import ConfigError
+
+SEED = 1234
+Row = Mapping[str, Any]
+
+
+class Shots:
+    """The examples of each row.
+
+    Args:
+        pool: rows that examples come from.
+        count: examples in front of each question.
+        sampler: `default` draws at random, `first_n` takes the first.
+        asked: the rows asked about, where an example may not equal the row it stands before; empty where that is not
+            looked at.
+        seed: of the draws.
+        task: what errors call it.
+
+    Raises:
+        ConfigError: the pool is too small.
+    """
+
+    def __init__(
+        self, pool: Sequence[Row], count: int, sampler: str, asked: Sequence[Row], *, seed: int = SEED, task: str = ""
+    ) -> None:
+        needed = count + (1 if asked and sampler == "default" else 0)
+        if count and len(pool) < needed:
+            raise ConfigError(
+                f"task {task!r}: {count} examples are asked for and need {needed} rows to choose from; there are "
+                f"{len(pool)}: ask for fewer (num_fewshot)"
+            )
+        self.pool, self.count, self.sampler, self.asked, self.task = pool, count, sampler, asked, task
+        self._random = random.Random(seed)
+        self._drawn: list[list[Row]] = []
+
+    def of(self, doc_id: int) -> list[Row]:
+        """Examples for a row, in order."""
+        if not self.count:
+            return []
+        if self.sampler == "first_n":
+            return self._first(doc_id)
+        while len(self._drawn) <= doc_id:
+            self._drawn.append(self._draw(len(self._drawn)))
+        return self._drawn[doc_id]
+
+    def _first(self, doc_id: int) -> list[Row]:
+        if not self.asked:
+            return list(self.pool[: self.count])
+        others = [row for row in self.pool if row != self.asked[doc_id]]
+        self._check(others)
+        return others[: self.count]
+
+    def _draw(self, doc_id: int) -> list[Row]:
+        if not self.asked:
+            return self._random.sample(self.pool, self.count)
+        own = self.asked[doc_id]
+        drawn = [row for row in self._random.sample(self.pool, self.count + 1) if row != own][: self.count]
+        if len(drawn) < self.count:  # the row stands in the pool several times
+            others = [row for row in self.pool if row != own]
+            self._check(others)
+            drawn = self._random.sample(others, self.count)
+        return drawn
+
+    def _check(self, others: Sequence[Row]) -> None:
+        if len(others) < self.count:
+            raise ConfigError(
+                f"task {self.task!r}: {self.count} examples are asked for, and {len(others)} rows differ from the row "
+                "asked about: ask for fewer (num_fewshot)"
+            )

@@ -1,0 +1,7 @@
+"""GLUE and SuperGLUE by finetuning: a fixed recipe, the benchmarks' own files, their official scores.
+
+rows.py        the benchmarks' original files as rows
+tasks.py       the nine and the eight tasks: files, rows, scores
+scores.py      official scores of predicted rows, each with what a bootstrap needs
+finetuning.py  the recipe: train on at most 2,000 rows, predict the development set, score
+"""
