@@ -61,6 +61,7 @@ VERBS: Mapping[str, Verb] = {
     "distill": _verb("distill", "a smaller student of a finetuned model, taught by it"),
     "answers": _verb("answers", "what a teacher writes, in a file for a student to learn from"),
     "predict": _verb("predict", "ask a finetuned model about texts, or about a file of them"),
+    "evaluate": _verb("evaluate", "a model's scores on benchmarks, or two models beside one another"),
     "compress": _verb("compress", "make a model smaller, with a card that says what it cost"),
     "generate": _verb("generate", "complete a prompt, as it is written"),
     "prompt": _verb("prompt", "render, inspect, compare and test prompts kept as files"),

@@ -1,8 +1,8 @@
 """Signs that a score means nothing, each as one sentence.
 
-A model that answers at random still gets a number, and so does a broken prompt.  What gives either away is counted here:
-all choices equally likely, one answer to every item, empty answers, a filter that finds nothing, a score that guessing
-reaches too.
+A model that answers at random still gets a number, and so does a broken prompt.  What gives either away is counted
+here: all choices equally likely, one answer to every item, empty answers, a filter that finds nothing, a score that
+guessing reaches too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FEWEST: Final = 5
 """Items under which one answer to all of them is no sign of anything."""
 _SHOWN = 40  # characters of an answer
 
-ACCURACIES: Final = frozenset(("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match"))
+ACCURACIES: Final = frozenset(("acc", "acc_norm", "acc_bytes", "acc_mutual_info"))
 
 
 def chance_of(metric: str, scores: Sequence[ItemScore]) -> float | None:

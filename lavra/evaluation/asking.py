@@ -83,9 +83,7 @@ class Asker:
     def _write(self, items: Sequence[EvalItem], truncate: bool = False) -> list[Response]:
         asked = [self._generate_request(item, truncate) for item in items]
         found = self._model.generate([request for request, _ in asked])
-        return [
-            written_response(completions, dropped) for completions, (_, dropped) in zip(found, asked, strict=True)
-        ]
+        return [written_response(completions, dropped) for completions, (_, dropped) in zip(found, asked, strict=True)]
 
     def _generate_request(self, item: EvalItem, truncate: bool) -> tuple[GenerateRequest, int]:
         how = item.generation or AnswerSettings()

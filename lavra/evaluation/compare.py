@@ -1,11 +1,11 @@
 """Two models on the same items: which one is better, or that these items cannot tell.
 
-A paired test looks at the items on which the two differ, and so tells smaller differences apart than two intervals side
-by side.  A metric that is 0 or 1 on each item is tested by McNemar's exact test, the mean of any other by flipping signs
-at random, a score of all items together (F1, BLEU) by swapping items at random (`lavra.metrics.paired`).  The p-values
-of all tasks are corrected together (Holm 1979), so that of many tasks without a difference one in twenty comparisons,
-and not one in twenty tasks, names a better model.  Where no difference is found, the number of items that would find one
-of the size seen four times in five is said beside it.
+A paired test looks at the items on which the two differ, and so tells smaller differences apart than two intervals
+side by side.  A metric that is 0 or 1 on each item is tested by McNemar's exact test, the mean of any other by flipping
+signs at random, a score of all items together (F1, BLEU) by swapping items at random (`lavra.metrics.paired`).  The
+p-values of all tasks are corrected together (Holm 1979): where two models are equal on every task, at most one
+comparison in twenty names a better one.  Where no difference is found, the number of items that would find one of the
+size seen four times in five is said beside it.
 
 Items that either model left unscored are left out, and counted.  One metric a task is tested, the one a table shows.
 """
@@ -164,7 +164,9 @@ def compare_models(
         ModelComparison(
             first=base,
             second=other,
-            tasks=tuple(_decided(one, metric, next(corrected), alpha) for one, metric in zip(row, metrics, strict=True)),
+            tasks=tuple(
+                _decided(one, metric, next(corrected), alpha) for one, metric in zip(row, metrics, strict=True)
+            ),
             num_corrected=number,
         )
         for other, row in zip(others, found, strict=True)
@@ -222,9 +224,7 @@ def _items(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) ->
     return {one.item.doc_id for one in scores.get(metric.task, ())}
 
 
-def _of_means(
-    empty: TaskComparison, pairs: Float64s, alpha: float, resamples: int, seed: int
-) -> TaskComparison:
+def _of_means(empty: TaskComparison, pairs: Float64s, alpha: float, resamples: int, seed: int) -> TaskComparison:
     """The comparison of two means; `pairs` is (N, 2)."""
     number = len(pairs)
     moved = pairs[:, 1] - pairs[:, 0]
@@ -291,4 +291,5 @@ def _of_all_together(
 def _rounded(number: int) -> int:
     """Two digits: the size of a difference is not known better than that."""
     digits = max(0, len(str(number)) - 2)
-    return math.ceil(number / 10**digits) * 10**digits
+    unit = int(10**digits)
+    return math.ceil(number / unit) * unit

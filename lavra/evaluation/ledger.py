@@ -140,7 +140,9 @@ class Ledger:
             for first in range(0, len(keys), _LOOKED_UP):
                 some = keys[first : first + _LOOKED_UP]
                 marks = ",".join("?" * len(some))
-                for key, *row in self._connection.execute(f"SELECT key, {_COLUMNS} FROM samples WHERE key IN ({marks})", some):
+                for key, *row in self._connection.execute(
+                    f"SELECT key, {_COLUMNS} FROM samples WHERE key IN ({marks})", some
+                ):
                     found[key] = _row(row)
         return found
 
@@ -161,8 +163,8 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.executemany(
-                    "INSERT OR REPLACE INTO samples (key, model, task, doc_id, task_hash, prompt_hash, settings, asked, "
-                    "response, score, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO samples (key, model, task, doc_id, task_hash, prompt_hash, settings, "
+                    "asked, response, score, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     rows,
                 )
                 self._connection.execute("COMMIT")
@@ -233,7 +235,9 @@ def _speaking(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "full" in str(error):
             raise DiskFullError(f"{path}: {error}; free some space, or name another ledger with `ledger`") from error
-        raise InputError(f"{path}: {error}; see that it can be written, or name another ledger with `ledger`") from error
+        raise InputError(
+            f"{path}: {error}; see that it can be written, or name another ledger with `ledger`"
+        ) from error
     except sqlite3.DatabaseError as error:
         raise InputError(f"{path} is no ledger ({error}); remove it, or name another with `ledger`") from error
 
@@ -277,7 +281,9 @@ def _response_fields(response: Response) -> dict[str, Any]:
 
 def _row(row: Sequence[Any]) -> LedgerRow:
     model, task, doc_id, asked, response, score, seconds, created = row
-    fields = {name: tuple(one) if isinstance(one, list) else one for name, one in json.loads(response).items()}
+    fields: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in json.loads(response).items()
+    }
     return LedgerRow(
         model=model,
         task=task,

@@ -22,6 +22,7 @@ from lavra.base.arrays import Float64s, Int64s
 from lavra.evaluation.alarms import chance_of
 from lavra.evaluation.items import ItemScore
 from lavra.evaluation.results import GroupResult, MetricResult
+from lavra.evaluation.task_files.task_file import GroupMetric
 from lavra.metrics.intervals import LEVEL, RESAMPLES, Interval, mean_interval, score_intervals, share_interval
 
 Aggregate = Callable[[Sequence[Any]], float | None]
@@ -48,21 +49,6 @@ class MetricRule:
     higher_is_better: bool = True
     aggregate: Aggregate | None = None
     resamples: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupRule:
-    """How the scores of tasks become one.
-
-    Attributes:
-        name: of the metric.
-        filters: names of filter pipelines, `None` for all that the tasks have.
-        weight_by_size: whether a task counts by its items.
-    """
-
-    name: str
-    filters: tuple[str, ...] | None = None
-    weight_by_size: bool = True
 
 
 def values_of(rule: MetricRule, scores: Sequence[ItemScore]) -> list[Any]:
@@ -99,7 +85,7 @@ def metric_result(
         standard_error=error,
         higher_is_better=rule.higher_is_better,
         num_items=len(values),
-        chance=chance_of(rule.name, scores),
+        chance=chance_of(rule.name, scores) if rule.aggregate is not None or set(values) <= {0, 1} else None,
     )
 
 
@@ -163,7 +149,7 @@ def group_result(
     name: str,
     alias: str,
     members: Sequence[str],
-    rules: Sequence[GroupRule],
+    rules: Sequence[GroupMetric],
     tasks: Sequence[GroupMember],
     *,
     resamples: int = RESAMPLES,
@@ -183,23 +169,21 @@ def group_result(
         seed: of the draws.
     """
     metrics = [
-        _group_metric(rule, found, tasks, resamples, level, seed)
-        for rule in rules
-        for found in _filters(rule, tasks)
+        _group_metric(rule, found, tasks, resamples, level, seed) for rule in rules for found in _filters(rule, tasks)
     ]
     return GroupResult(
         group=name, alias=alias, members=tuple(members), metrics=tuple(one for one in metrics if one is not None)
     )
 
 
-def _filters(rule: GroupRule, tasks: Sequence[GroupMember]) -> list[str]:
+def _filters(rule: GroupMetric, tasks: Sequence[GroupMember]) -> list[str]:
     if rule.filters is not None:
         return list(rule.filters)
     return sorted({one.filter for task in tasks for one in task.metrics if one.name == rule.name})
 
 
 def _group_metric(
-    rule: GroupRule, filter_name: str, tasks: Sequence[GroupMember], resamples: int, level: float, seed: int
+    rule: GroupMetric, filter_name: str, tasks: Sequence[GroupMember], resamples: int, level: float, seed: int
 ) -> MetricResult | None:
     found = [
         (task, one)

@@ -1,4 +1,4 @@
-"""Paired comparisons: equal models are rarely told apart, planted differences are found, and the number needed is right."""
+"""Paired comparisons: equal models are rarely told apart, planted differences are found, the number needed is right."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def test_what_cannot_be_told_says_how_many_items_could():
     first, second = [1] * 50 + [0] * 50, [1] * 48 + [0] * 2 + [1] * 5 + [0] * 45
     found = compared(first, second)
     assert found.verdict is Verdict.UNDECIDED
-    assert found.sentence("A", "B") == f"cannot tell with 100 items; about {-(-found.needed // 10) * 10:,} would be needed"
+    assert (
+        found.sentence("A", "B") == f"cannot tell with 100 items; about {-(-found.needed // 10) * 10:,} would be needed"
+    )
     assert compared(first, first).sentence("A", "B") == "cannot tell with 100 items: the scores are equal"
     assert compared([], []).sentence("A", "B") == "cannot tell: no item is scored for both"
 
@@ -73,8 +75,12 @@ def test_unscored_items_of_either_model_are_left_out_and_counted():
 def test_a_score_of_all_items_together_is_tested_by_swapping():
     draw = np.random.default_rng(0)
     golds = draw.integers(0, 2, 120)
-    first = [(int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.6)]
-    second = [(int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.9)]
+    first = [
+        (int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.6, strict=True)
+    ]
+    second = [
+        (int(gold), int(gold if keep else 1 - gold)) for gold, keep in zip(golds, draw.random(120) < 0.9, strict=True)
+    ]
 
     def f1(pairs):
         hits = sum(gold and said for gold, said in pairs)

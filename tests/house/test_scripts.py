@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SH_FILES = ["run", "test", "scripts/setup.sh"]
+SH_FILES = ["run", "test", "scripts/setup.sh", "scripts/browser_tools.sh"]
 TOOLS = ["awk", "cat", "cksum", "dirname", "rm", "sed", "sh", "sort", "uname"]
 SHELLS = [shell for shell in ("sh", "dash", "busybox") if shutil.which(shell)]
 

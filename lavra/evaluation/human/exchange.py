@@ -1,8 +1,8 @@
 """Judgements out of a study and into it, as CSV or JSON lines.
 
 A row is one answer rated by one annotator (`judge`, `question_id`, `model`, a column a scale), or one vote (see
-`votes`).  What was judged elsewhere, on paper or on a platform, comes back in the same columns: rows are matched to the study's
-items by `question_id` and model, everything is checked before anything is kept, and one bad row keeps all of them out.
+`votes`).  What was judged elsewhere, on paper or on a platform, comes back in the same columns.  Rows are matched to
+the study's items by `question_id` and model.  Everything is checked before anything is kept; one bad row keeps all out.
 """
 
 from __future__ import annotations

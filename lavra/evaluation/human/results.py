@@ -284,8 +284,8 @@ def _warnings(
     if unfinished:
         found.append(f"{', '.join(unfinished)} are not through yet; these are the results so far")
     found += [
-        f"{one.about}: annotators agree little (alpha {one.alpha:.2f}, under {LOW_ALPHA}); draw no conclusions from small "
-        "differences"
+        f"{one.about}: annotators agree little (alpha {one.alpha:.2f}, under {LOW_ALPHA}); draw no conclusions from "
+        "small differences"
         for one in agreed
         if one.alpha is not None and one.alpha < LOW_ALPHA
     ]

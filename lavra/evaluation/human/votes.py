@@ -1,7 +1,8 @@
 """A vote: which of two models answered a prompt better, in the opinion of one judge, a person or a model.
 
-The columns are those of MT-Bench's and Chatbot Arena's votes (Zheng et al. 2023, arXiv:2306.05685), so that their files are read as they are: `question_id`, `model_a`, `model_b`, `winner`, `judge`.  A file has one JSON object a
-line, or is a CSV file with these columns.
+The columns are those of MT-Bench's and Chatbot Arena's votes (Zheng et al. 2023, arXiv:2306.05685), so that their files
+are read as they are: `question_id`, `model_a`, `model_b`, `winner`, `judge`.  A file has one JSON object a line, or is
+a CSV file with these columns.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ class SandboxLimits:
     """Bounds of one program; a program that meets one of them is ended, or its request is refused.
 
     Attributes:
-        cpu_seconds: seconds of computation; a busy machine does not use them up.  HumanEval's own limit is 3.
+        cpu_seconds: seconds of computation; a busy machine does not use them up.  The slowest
+            right solution of HumanEval and MBPP takes 3.
         wall_seconds: seconds from start to end, for a program that waits.
         memory_bytes: of address space, Python itself included.
         scratch_bytes: written to the temporary folder.
@@ -21,8 +22,8 @@ class SandboxLimits:
         open_files: files open at the same time.
     """
 
-    cpu_seconds: int = 3
-    wall_seconds: float = 12.0
+    cpu_seconds: int = 6
+    wall_seconds: float = 24.0
     memory_bytes: int = 512 * 2**20
     scratch_bytes: int = 16 * 2**20
     scratch_files: int = 1_000

@@ -8,7 +8,8 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -17,6 +18,9 @@ from lavra.evaluation.sandbox.limits import SandboxLimits
 from lavra.evaluation.sandbox.report import Attempt, Outcome, SandboxKind, SandboxReport
 from lavra.evaluation.sandbox.watch import Ended, Stop, converse
 
+# Programs at the same time, one a core, however many callers run some.
+_CORES = len(os.sched_getaffinity(0))
+_SLOTS = threading.BoundedSemaphore(_CORES)
 _STOPPED = {Stop.TIME: Outcome.TIMED_OUT, Stop.OUTPUT: Outcome.TOO_MUCH_OUTPUT, Stop.SCRATCH: Outcome.TOO_MUCH_SCRATCH}
 
 
@@ -48,7 +52,7 @@ class Sandbox:
     def run(self, code: CodeToRun) -> SandboxReport:
         """Run one program to its end, which comes within `limits.wall_seconds`."""
         token = secrets.token_hex(16)
-        with _Scratch(self.limits) as scratch:
+        with _SLOTS, _Scratch(self.limits) as scratch:
             task = child_task(self.kind, self.limits, scratch.path)
             task |= {"token": token, "solution": code.solution, "tests": code.tests}
             ended = converse(
@@ -60,21 +64,10 @@ class Sandbox:
             )
         return _report(self, ended, token)
 
-    def run_all(self, codes: Sequence[CodeToRun], *, done: Callable[[], None] = lambda: None) -> list[SandboxReport]:
-        """Run programs, one a core at a time.
-
-        Args:
-            codes: the programs.
-            done: called after each one.
-        """
-
-        def one(code: CodeToRun) -> SandboxReport:
-            report = self.run(code)
-            done()
-            return report
-
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            return list(pool.map(one, codes))
+    def run_all(self, codes: Sequence[CodeToRun]) -> list[SandboxReport]:
+        """Run programs, one a core at a time; reports in their order."""
+        with ThreadPoolExecutor(_CORES) as pool:
+            return list(pool.map(self.run, codes))
 
 
 class _Scratch:

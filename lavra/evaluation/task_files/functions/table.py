@@ -24,6 +24,11 @@ from lavra.evaluation.task_files.yaml_file import FunctionReference
 BENCHMARKS = Path(str(importlib.resources.files("lavra.evaluation.benchmarks")))
 """The folder of the tasks that lavra ships."""
 _OWN = "lavra.evaluation.task_files.functions"
+# Of the shipped files, what starts a program: the files' own functions, for lm-evaluation-harness, know no sandbox.
+_IN_SANDBOX = {
+    ("humaneval", "pass_at_k"): f"{_OWN}.programs:pass_at_k",
+    ("mbpp", "pass_at_1"): f"{_OWN}.programs:pass_at_1",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,39 @@ class KnownFunction:
 
 KNOWN_FUNCTIONS = (
     KnownFunction(folder="hellaswag", name="utils.process_docs", call=f"{_OWN}.hellaswag:process_docs"),
+    KnownFunction(
+        folder="humaneval",
+        name="utils.build_predictions",
+        call="lavra.evaluation.benchmarks.humaneval.programs:build_predictions",
+        fingerprints=("ac852f419958e45d",),
+    ),
+    KnownFunction(
+        folder="humaneval",
+        name="utils.build_predictions_instruct",
+        call="lavra.evaluation.benchmarks.humaneval.programs:build_predictions_instruct",
+        fingerprints=("70e48ecc6ed113ec",),
+    ),
+    KnownFunction(
+        folder="humaneval",
+        name="utils.pass_at_k",
+        call=f"{_OWN}.programs:pass_at_k",
+        fingerprints=("66430f5a6cc140c9",),
+    ),
+    KnownFunction(
+        folder="mbpp",
+        name="utils.build_predictions",
+        call="lavra.evaluation.benchmarks.mbpp.programs:build_predictions",
+        fingerprints=("192633b144bc1386",),
+    ),
+    KnownFunction(
+        folder="mbpp",
+        name="utils.list_fewshot_samples",
+        call=f"{_OWN}.programs:list_fewshot_samples",
+        fingerprints=("cf863abae77a4517",),
+    ),
+    KnownFunction(
+        folder="mbpp", name="utils.pass_at_1", call=f"{_OWN}.programs:pass_at_1", fingerprints=("aa59b095af9cabce",)
+    ),
     KnownFunction(
         folder="wikitext", name="preprocess_wikitext.wikitext_detokenizer", call=f"{_OWN}.wikitext:wikitext_detokenizer"
     ),
@@ -95,7 +133,7 @@ def _shipped(reference: FunctionReference) -> str | None:
     wanted = fingerprint(ours, name)
     if wanted is None or not (same or fingerprint(theirs, name) == wanted):
         return None
-    return f"lavra.evaluation.benchmarks.{folder.name}.{module}:{name}"
+    return _IN_SANDBOX.get((folder.name, name), f"lavra.evaluation.benchmarks.{folder.name}.{module}:{name}")
 
 
 def _listed(reference: FunctionReference) -> KnownFunction:

@@ -1,0 +1,1 @@
+"""HumanEval: task files, and beside them the Python that lm-evaluation-harness runs with them."""

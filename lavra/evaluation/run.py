@@ -1,0 +1,516 @@
+"""An evaluation: tasks, item by item, asked of any `LanguageModel` and scored.
+
+    rows ─▶ items ─▶ ledger? ─▶ asking ─▶ responses ─▶ scores ─▶ ledger ─▶ tasks ─▶ groups
+                        └──── an answer that is there ────┘
+
+Items are asked in chunks with fixed borders.  The answers of a chunk enter the ledger together, so a run that goes on
+after a kill asks the missing chunks exactly as the first run would have, and ends in the same numbers to the last bit.
+An answer is scored anew on every run: the ledger keeps what a model said, and a scorer that is mended needs no model.
+
+The model is handed in, and so are what has torch or a terminal: its tokenizer, the progress.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.files import hash_json
+from lavra.base.ports import LanguageModel, Progress, silent
+from lavra.base.version import VERSION
+from lavra.evaluation.alarms import alarms_of, extraction_failures
+from lavra.evaluation.asking import Asker, PromptTokens
+from lavra.evaluation.calibration import calibration_of
+from lavra.evaluation.compare import ComparedMetric
+from lavra.evaluation.failures import failures_of
+from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response, Unscored
+from lavra.evaluation.ledger import Ledger, LedgerRow, SampleKey
+from lavra.evaluation.program_notes import program_notes
+from lavra.evaluation.results import Contamination, Cost, EvaluationResult, GroupResult, TaskResult
+from lavra.evaluation.sandbox.run import Sandbox
+from lavra.evaluation.scoring import aggregation, is_higher_better, score_item
+from lavra.evaluation.summary import GroupMember, MetricRule, group_result, metric_result, values_of
+from lavra.evaluation.task_files.opening import TaskGroup
+from lavra.evaluation.task_files.prompting import ChatSettings
+from lavra.evaluation.task_files.task import EvalTask
+from lavra.metrics.intervals import RESAMPLES
+
+_CHUNK_CHARACTERS: Final = 400_000  # of prompts: what is lost to a kill stays small where documents are long
+_WRITTEN_AT_ONCE: Final = 4  # an answer takes longer to write than a choice to score; so many fewer in a chunk
+_LIBRARIES: Final = ("sacrebleu", "rouge-score")
+_PLAIN: Final = ChatSettings()
+
+ScoreSink = Callable[[ItemScore], None]
+ContaminationCheck = Callable[[EvalTask, Sequence[ItemScore]], Contamination | None]
+
+
+def _ignore(_: ItemScore) -> None:
+    """Nobody wants single scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """How tasks are run.
+
+    Attributes:
+        limit: items of each task, the first ones; under 1 a share of them; all unless given.
+        items: numbers of the items of a task, by its name, instead of a limit.
+        batch: items asked at a time, a quarter of it where answers are written; changes no score but by rounding.
+        drop_shots: leave out examples of a prompt that does not fit, instead of its oldest tokens.
+        seed: of answers that are drawn.
+        resamples: draws of each bootstrap interval.
+        fresh: ask everything, though the ledger has it.
+    """
+
+    limit: float | None = None
+    items: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    batch: int = 64
+    drop_shots: bool = False
+    seed: int = 1234
+    resamples: int = RESAMPLES
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and not self.limit > 0:
+            raise ConfigError(f"limit is {self.limit:g}; give at least 1 item, or a share of them such as 0.1")
+        if self.limit is not None and self.limit > 1 and not float(self.limit).is_integer():
+            raise ConfigError(f"limit is {self.limit:g}; give a whole number of items, or a share under 1")
+        if self.batch < 1:
+            raise ConfigError(f"batch is {self.batch}; ask at least 1 item at a time")
+        if self.limit is not None and self.items:
+            raise ConfigError("limit and items both say which items are asked; give one of the two")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelIdentity:
+    """Which model is evaluated.
+
+    Attributes:
+        name: as the user named it.
+        hash: what the ledger knows it by.
+    """
+
+    name: str
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """The scores of a task, and what came with them."""
+
+    scores: list[ItemScore]
+    seconds: float
+    from_ledger: int
+    dropped_shots: int
+
+
+def evaluate(
+    model: LanguageModel,
+    tasks: Sequence[EvalTask],
+    settings: EvaluationSettings = EvaluationSettings(),
+    *,
+    identity: ModelIdentity,
+    groups: Sequence[TaskGroup] = (),
+    ledger: Ledger | None = None,
+    tokens: PromptTokens | None = None,
+    chat: ChatSettings = _PLAIN,
+    progress: Progress = silent,
+    sink: ScoreSink = _ignore,
+    contamination: ContaminationCheck | None = None,
+    sandbox: Sandbox | None = None,
+    record: Mapping[str, Any] | None = None,
+) -> EvaluationResult:
+    """Ask a model all items of some tasks.
+
+    Args:
+        model: any implementation of the port.
+        tasks: what is asked, in this order.
+        settings: how.
+        identity: which model it is.
+        groups: of the tasks, whose scores are put together.
+        ledger: where answers are kept and looked up; nothing is kept unless given.
+        tokens: the model's tokenizer, where the caller has it.
+        chat: how prompts are worded for a model that was tuned on conversations.
+        progress: told of each chunk.
+        sink: given the score of each item, task by task.
+        contamination: compares a task's items with what the model was trained on.
+        sandbox: where answers that are code run; such tasks are unscored, and not asked, without one.
+        record: what else the run was asked for, to be kept in the result.
+
+    Raises:
+        InputError: a row cannot be asked about, the ledger cannot be written, or an item does not exist.
+        LavraError: the model's side failed; what was answered until then is in the ledger.
+    """
+    _check_items(settings, tasks)
+    started = time.monotonic()
+    asker = Asker(model, tokens=tokens, seed=settings.seed)
+    runner = _Runner(asker, settings, identity, ledger, tokens, chat, progress, sandbox)
+    results: list[TaskResult] = []
+    members: dict[str, GroupMember] = {}
+    for number, task in enumerate(tasks, start=1):
+        asked = runner.run(task, f"task {number} of {len(tasks)}")
+        for score in asked.scores:
+            sink(score)
+        found = summarize(task, asked.scores, resamples=settings.resamples)
+        cost = replace(found.cost, seconds=asked.seconds, from_ledger=asked.from_ledger)
+        checked = None if contamination is None else contamination(task, asked.scores)
+        results.append(replace(found, cost=cost, dropped_shots=asked.dropped_shots, contamination=checked))
+        if groups:
+            members[task.name] = _member(task, found, asked.scores)
+    return EvaluationResult(
+        model=identity.name,
+        model_hash=identity.hash,
+        tasks=tuple(results),
+        groups=tuple(_grouped(group, members, settings.resamples) for group in groups),
+        settings=dict(record or {}),
+        versions=_versions(),
+        seconds=time.monotonic() - started,
+        peak_memory=_peak_memory(),
+    )
+
+
+def _check_items(settings: EvaluationSettings, tasks: Sequence[EvalTask]) -> None:
+    known = {task.name: task for task in tasks}
+    for name, numbers in settings.items.items():
+        if name not in known:
+            raise InputError(f"items names the task {name!r}, which is not asked{nearest(name, known)}")
+        wrong = next((one for one in numbers if not 0 <= one < known[name].num_documents), None)
+        if wrong is not None:
+            raise InputError(f"items of {name}: {wrong} is outside 0..{known[name].num_documents - 1}")
+
+
+class _Runner:
+    """Asks the items of tasks, those that the ledger does not know."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        settings: EvaluationSettings,
+        identity: ModelIdentity,
+        ledger: Ledger | None,
+        tokens: PromptTokens | None,
+        chat: ChatSettings,
+        progress: Progress,
+        sandbox: Sandbox | None,
+    ) -> None:
+        self._asker, self._settings, self._identity = asker, settings, identity
+        self._ledger, self._tokens, self._chat, self._progress = ledger, tokens, chat, progress
+        self._sandbox = sandbox
+
+    def run(self, task: EvalTask, note: str) -> _Asked:
+        """All scores of a task, in the order of its items."""
+        numbers = chosen_documents(task, self._settings)
+        scores: list[ItemScore] = []
+        seconds, known, dropped = 0.0, 0, 0
+        self._progress(task.name, 0, len(numbers), note)
+        for chunk in _chunks((self._item(task, one) for one in numbers), self._settings.batch):
+            items = [item for item, _ in chunk]
+            dropped += sum(lost for _, lost in chunk)
+            rows = self._known(task, items)
+            known += len(rows)
+            found, took = self._chunk(task, items, rows)
+            scores += found
+            seconds += took
+            self._progress(task.name, len(scores), len(numbers), note)
+        return _Asked(scores=scores, seconds=seconds, from_ledger=known, dropped_shots=dropped)
+
+    def _chunk(
+        self, task: EvalTask, items: Sequence[EvalItem], rows: Mapping[int, LedgerRow]
+    ) -> tuple[list[ItemScore], float]:
+        """Scores of a chunk, and the seconds its answers took, now or when they were kept."""
+        missing = [item for item in items if item.doc_id not in rows]
+        started = time.monotonic()
+        fresh = dict(zip([item.doc_id for item in missing], self._answers(task, missing), strict=True))
+        taken = time.monotonic() - started
+        responses = [rows[item.doc_id].response if item.doc_id in rows else fresh[item.doc_id] for item in items]
+        scores = self._scores(task, items, responses)
+        self._keep(task, scores, fresh, taken)
+        return scores, taken + sum(row.seconds for row in rows.values())
+
+    def _answers(self, task: EvalTask, items: Sequence[EvalItem]) -> Sequence[Response]:
+        """Answers to items; none are asked for where they could not be scored."""
+        if task.file.unsafe_code and self._sandbox is None:
+            return [Response(unscored=Unscored.NO_SANDBOX)] * len(items)
+        return self._asker.ask(items)
+
+    def _scores(self, task: EvalTask, items: Sequence[EvalItem], responses: Sequence[Response]) -> list[ItemScore]:
+        score = partial(score_item, task, sandbox=self._sandbox)
+        if not task.file.unsafe_code:
+            return list(map(score, items, responses))
+        with ThreadPoolExecutor() as pool:  # a thread waits for a program; the sandbox runs one a core
+            return list(pool.map(score, items, responses))
+
+    def _keep(self, task: EvalTask, scores: Sequence[ItemScore], fresh: Mapping[int, Response], seconds: float) -> None:
+        kept = [one for one in scores if one.item.doc_id in fresh and fresh[one.item.doc_id].unscored is None]
+        if self._ledger is not None and kept:
+            self._ledger.add([self._key(task, one.item) for one in kept], kept, seconds)
+
+    def _known(self, task: EvalTask, items: Sequence[EvalItem]) -> dict[int, LedgerRow]:
+        """Rows of the ledger by number of the item."""
+        if self._ledger is None or self._settings.fresh:
+            return {}
+        keys = {self._key(task, item).hash: item.doc_id for item in items}
+        return {keys[key]: row for key, row in self._ledger.find(list(keys)).items()}
+
+    def _key(self, task: EvalTask, item: EvalItem) -> SampleKey:
+        drawn = item.generation is not None and item.generation.temperature > 0
+        changing = {
+            "seed": self._settings.seed if drawn else None,
+            "rendered": bool(self._tokens and self._tokens.rendered),
+        }
+        return SampleKey(model=self._identity.hash, task=task.task_hash, item=item, settings=changing)
+
+    def _item(self, task: EvalTask, number: int) -> tuple[EvalItem, int]:
+        """An item, and the examples left out so that it fits."""
+        item = task.item(number, chat=self._chat)
+        whole = item.num_shots
+        while self._settings.drop_shots and item.num_shots and not self._fits(item):
+            item = task.item(number, chat=self._chat, keep_shots=item.num_shots - 1)
+        return item, whole - item.num_shots
+
+    def _fits(self, item: EvalItem) -> bool:
+        if self._tokens is None or self._tokens.context is None:
+            return True
+        room = item.generation.max_tokens if item.generation is not None else 0
+        texts = {item.prompt, *(pair.context + pair.continuation for pair in item.pairs)} - {""}
+        longest = max(texts, key=len, default="")
+        return len(self._tokens.encode(longest)) + room <= self._tokens.context
+
+
+def chosen_documents(task: EvalTask, settings: EvaluationSettings) -> Sequence[int]:
+    """Numbers of the items that are asked, as lm-evaluation-harness counts a limit.
+
+    Args:
+        task: the task.
+        settings: with the limit, or the numbers.
+    """
+    if settings.items:
+        return settings.items.get(task.name, ())
+    total = task.num_documents
+    if settings.limit is None:
+        return range(total)
+    most = -int(-total * settings.limit // 1) if settings.limit < 1 else int(settings.limit)
+    return range(min(total, most))
+
+
+def _chunks(items: Iterable[tuple[EvalItem, int]], batch: int) -> Iterator[list[tuple[EvalItem, int]]]:
+    """Chunks whose borders depend on the items alone."""
+    chunk: list[tuple[EvalItem, int]] = []
+    characters = 0
+    for item, lost in items:
+        most = max(1, batch // _WRITTEN_AT_ONCE) if item.kind is OutputType.GENERATE_UNTIL else batch
+        size = len(item.prompt) + sum(len(pair.context) + len(pair.continuation) for pair in item.pairs)
+        if chunk and (len(chunk) >= most or characters + size > _CHUNK_CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append((item, lost))
+        characters += size
+    if chunk:
+        yield chunk
+
+
+# ---------------------------------------------------------------- a task's result
+
+
+def rules_of(task: EvalTask, scores: Sequence[ItemScore]) -> list[MetricRule]:
+    """How the values of a task's items become its scores, the one that a table shows first.
+
+    Args:
+        task: the task.
+        scores: of its items.
+    """
+    keys = dict.fromkeys(key for one in scores for key in one.values)
+    if not keys:
+        keys = dict.fromkeys((pipeline.name, metric.name) for pipeline in task.pipelines for metric in task.metrics)
+    return [_rule(task, name, metric) for name, metric in keys if metric not in _NO_SCORES]
+
+
+def _rule(task: EvalTask, filter_name: str, metric: str) -> MetricRule:
+    compute = aggregation(task, metric)
+    return MetricRule(
+        name=metric,
+        filter=filter_name,
+        higher_is_better=is_higher_better(task, metric),
+        aggregate=None if is_mean(task, metric) else compute,
+        resamples=_TEXT_RESAMPLES if metric in _OF_TEXTS else None,
+    )
+
+
+def is_mean(task: EvalTask, metric: str) -> bool:
+    """Whether a metric's score of a task is the mean of its items' values."""
+    named = {setting.name: setting.aggregation for setting in task.metrics}
+    return named.get(metric, "mean") == "mean"
+
+
+_NO_SCORES: Final = frozenset(("bypass", "likelihood"))  # values of items alone
+_OF_TEXTS: Final = frozenset(("bleu", "chrf", "chrf++", "ter"))
+_TEXT_RESAMPLES: Final = 100  # as lm-evaluation-harness': each one scores the whole corpus
+
+
+def compared_metrics(task: EvalTask, scores: Sequence[ItemScore]) -> list[ComparedMetric]:
+    """By which metric two models are compared on a task: the one that a table shows; none where it has no score.
+
+    Args:
+        task: the task.
+        scores: of its items, by either model.
+    """
+    return [
+        ComparedMetric(
+            task=task.name,
+            name=rule.name,
+            filter=rule.filter,
+            higher_is_better=rule.higher_is_better,
+            aggregate=rule.aggregate,
+        )
+        for rule in rules_of(task, scores)[:1]
+    ]
+
+
+def _member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore]) -> GroupMember:
+    means = [rule for rule in rules_of(task, scores) if rule.aggregate is None]
+    return GroupMember(
+        name=task.name,
+        metrics=found.metrics,
+        values={(rule.filter, rule.name): values_of(rule, scores) for rule in means},
+        num_items=max((one.num_items for one in found.metrics), default=0),
+    )
+
+
+def _grouped(group: TaskGroup, members: Mapping[str, GroupMember], resamples: int) -> GroupResult:
+    below = [members[name] for name in group.tasks]
+    found = group_result(group.name, group.alias, group.members, group.metrics, below, resamples=resamples)
+    return replace(found, version=group.version, num_items=sum(one.num_items for one in below))
+
+
+def config_of(task: EvalTask) -> dict[str, Any]:
+    """What a task's file says, as plain data: functions by their names.
+
+    Args:
+        task: the task.
+    """
+    kept = {one.name: getattr(task.file, one.name) for one in fields(task.file) if one.name not in _RENAMED}
+    metrics = [
+        {"metric": one.name, "aggregation": one.aggregation, "higher_is_better": one.higher_is_better, **one.options}
+        for one in task.file.metrics
+    ]
+    filters = [
+        {"name": one.name, "filter": [{"function": step.function, **step.options} for step in one.steps]}
+        for one in task.file.filters
+    ]
+    renamed = {"metric_list": metrics, "filter_list": filters, "fewshot_config": task.file.shots}
+    named = {**kept, **renamed, "num_fewshot": task.num_shots}
+    return {name: _plain(value) for name, value in named.items() if value is not None}
+
+
+_RENAMED: Final = frozenset(("path", "hash", "warnings", "metrics", "filters", "shots"))
+
+
+def _plain(value: Any) -> Any:
+    if callable(value):
+        return f"!function {getattr(value, '__name__', value)}"
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = RESAMPLES) -> TaskResult:
+    """The result of a task from the scores of its items.
+
+    Args:
+        task: the task.
+        scores: of its items, in their order.
+        resamples: draws of each bootstrap interval.
+    """
+    metrics = tuple(metric_result(rule, scores, resamples=resamples) for rule in rules_of(task, scores))
+    unscored = Counter(one.response.unscored.value for one in scores if one.response.unscored is not None)
+    failures, num_failures = failures_of(scores)
+    return TaskResult(
+        task=task.name,
+        alias=task.alias,
+        version=task.version,
+        num_shots=task.num_shots,
+        metrics=metrics,
+        num_items=len(scores),
+        num_available=task.num_documents,
+        unscored=dict(unscored),
+        alarms=alarms_of(scores, metrics),
+        extraction_failed=extraction_failures(scores),
+        truncated_prompts=sum(one.response.truncated_tokens > 0 for one in scores),
+        task_hash=task.task_hash,
+        data_hash=task.data_hash,
+        prompt_hash=hash_json([one.item.prompt_hash for one in scores]),
+        prompt=_prompt_shown(scores),
+        verified=bool(task.file.metadata.get("verified", True)),
+        cost=Cost(
+            prompt_tokens=sum(one.response.prompt_tokens for one in scores),
+            completion_tokens=sum(one.response.completion_tokens for one in scores),
+        ),
+        calibration=calibration_of(scores),
+        failures=failures,
+        num_failures=num_failures,
+        config=config_of(task),
+        warnings=(*task.warnings, *_missing_numbers(metrics), *_said(scores), *program_notes(scores)),
+    )
+
+
+def _prompt_shown(scores: Sequence[ItemScore]) -> str:
+    """One rendered prompt, with the first continuation where one is scored."""
+    if not scores:
+        return ""
+    item = scores[0].item
+    return item.prompt or "".join((item.pairs[0].context, item.pairs[0].continuation) if item.pairs else ())
+
+
+def _missing_numbers(metrics: Iterable[Any]) -> list[str]:
+    return [
+        f"{one.name} ({one.filter}) is not a number on these {one.num_items} items"
+        for one in metrics
+        if one.value is None and one.num_items
+    ]
+
+
+def _said(scores: Sequence[ItemScore]) -> list[str]:
+    """What the model's side reported, the most frequent first; sentences that differ in numbers alone are one."""
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for warning in (warning for one in scores for warning in one.response.warnings):
+        shape = re.sub(r"\d[\d,]*", "#", warning)
+        counts[shape] += 1
+        first.setdefault(shape, warning)
+    return [
+        first[shape] + (f" ({count} items, the numbers are the first one's)" if count > 1 else " (1 item)")
+        for shape, count in counts.most_common()
+    ]
+
+
+def _versions() -> dict[str, str]:
+    found = {"lavra": VERSION, "python": sys.version.split()[0]}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _peak_memory() -> int:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
