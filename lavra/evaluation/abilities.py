@@ -101,7 +101,8 @@ def standing_of(metric: MetricResult, *, alarmed: bool = False) -> Standing:
 
 def _of_task(task: TaskResult) -> Ability:
     if not task.metrics:
-        return _unscored(task.alias, task.unscored)
+        why = task.unscored or dict.fromkeys(task.warnings, task.num_items)
+        return _unscored(task.alias, why)
     return _ability(task.alias, task.metrics[0], task.unscored, task.alarms, task.num_shots)
 
 
@@ -142,7 +143,10 @@ def _ability(
 
 
 def _unscored(alias: str, unscored: Mapping[str, int]) -> Ability:
-    why = "; ".join(f"{count:,} items: {reason}" for reason, count in unscored.items()) or "no item was scored"
+    why = (
+        "; ".join(f"{count:,} items: {reason}" if count else reason for reason, count in unscored.items())
+        or "no item was scored"
+    )
     return Ability(task=alias, standing=Standing.UNSCORED, sentence=f"{alias}: {why}.")
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from lavra.base.errors import TrainingError
 from lavra.base.files import hash_file, hash_json, read_json, write_json, write_text
 from lavra.base.ports import Progress
 from lavra.base.predictions import ChooseRequest, Classification, ClassifyRequest, Prediction
@@ -82,7 +83,6 @@ def finetune_glue(
     Raises:
         InputError: a file of a task cannot be read.
         ConfigError: the model takes no head.
-        TrainingError: the loss is not finite or exploded.
     """
     model_hash = _model_hash(base)
     return tuple(_result_of(task, base, model_hash, data, work, recipe, progress) for task in tasks)
@@ -109,7 +109,10 @@ def _result_of(
     labels = {str(row.label) for row in job.train}
     if task.problem is Problem.SINGLE_LABEL and len(labels) < 2:
         return result_without_score(task, f"not learnt: all {len(job.train)} training rows are {labels.pop()!r}")
-    learnt = _kept(job) or _learn(job, progress)
+    try:
+        learnt = _kept(job) or _learn(job, progress)
+    except TrainingError as error:
+        return result_without_score(task, f"not learnt: {error}")
     return result_of(job, learnt, data_hash, num_available=_count(dev), notes=_notes(job, files, train, dev))
 
 
