@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,18 @@ def write_card(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         lavra_version=VERSION,
     )
+    write_json(folder / CARD_FILE, {"id": card.id, **asdict(card)})
+    return card
+
+
+def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> Card:
+    """Add what was measured later to a folder's card, in place of metrics of the same names; its id stays.
+
+    Raises:
+        InputError: there is no card, or its id does not match its content.
+    """
+    known = read_card(folder)
+    card = replace(known, metrics={**known.metrics, **metrics})
     write_json(folder / CARD_FILE, {"id": card.id, **asdict(card)})
     return card
 

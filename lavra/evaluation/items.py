@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from lavra.evaluation.sandbox.report import SandboxReport
+
 Gold = int | str | tuple[int, ...] | tuple[str, ...] | None
 """The right answer: number of a choice, a text, or several of either of which any one is right."""
 
@@ -140,6 +142,7 @@ class ItemScore:
         extraction_failed: names of the filter pipelines that found no answer in the text.
         chosen: MULTIPLE_CHOICE: number of the likeliest choice.
         tied: MULTIPLE_CHOICE: all choices are equally likely.
+        programs: what became of the answers that were run as code.
     """
 
     item: EvalItem
@@ -149,3 +152,4 @@ class ItemScore:
     extraction_failed: tuple[str, ...] = ()
     chosen: int | None = None
     tied: bool = False
+    programs: tuple[SandboxReport, ...] = ()

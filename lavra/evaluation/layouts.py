@@ -10,7 +10,7 @@ A score that is not there is `N/A`, as the harness writes a standard error that 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
@@ -31,9 +31,7 @@ def harness_layout(result: EvaluationResult) -> dict[str, Any]:
     Args:
         result: of an evaluation.
     """
-    groups = {
-        group.group: _scores(group.group, group.alias, _group_items(group), group.metrics) for group in result.groups
-    }
+    groups = {group.group: _group_scores(group) for group in result.groups}
     tasks = {task.task: _scores(task.task, task.alias, task.num_items, task.metrics) for task in result.tasks}
     with_scores = {name: scores for name, scores in groups.items() if any("," in key for key in scores)}
     return {
@@ -41,11 +39,12 @@ def harness_layout(result: EvaluationResult) -> dict[str, Any]:
         **({"groups": with_scores} if with_scores else {}),
         "group_subtasks": {group.group: list(group.members) for group in result.groups},
         "configs": {task.task: dict(task.config) for task in _by_name(result.tasks)},
-        "versions": {task.task: task.version for task in _by_name(result.tasks)},
-        "n-shot": {task.task: task.num_shots for task in _by_name(result.tasks)},
-        "higher_is_better": {
-            task.task: {one.name: one.higher_is_better for one in task.metrics} for task in _by_name(result.tasks)
-        },
+        "versions": _sorted(
+            {task.task: _version(task.version) for task in result.tasks}
+            | {group.group: group.version for group in result.groups}
+        ),
+        "n-shot": _sorted(_of_groups({task.task: task.num_shots for task in result.tasks}, result.groups)),
+        "higher_is_better": _sorted(_ways_up(result)),
         "n-samples": {
             task.task: {"original": task.num_available, "effective": task.num_items} for task in result.tasks
         },
@@ -59,8 +58,46 @@ def _by_name(tasks: Iterable[TaskResult]) -> list[TaskResult]:
     return sorted(tasks, key=lambda task: task.task)
 
 
-def _group_items(group: GroupResult) -> int:
-    return max((one.num_items for one in group.metrics), default=0)
+def _sorted(named: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(sorted(named.items()))
+
+
+def _version(text: str) -> str | float:
+    """A number where the file has one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _of_groups(of_tasks: Mapping[str, int], groups: Sequence[GroupResult]) -> dict[str, int]:
+    """A group has the number of examples that all its members have."""
+    found = dict(of_tasks)
+    for group in reversed(groups):  # inner ones first
+        counts = {found[name] for name in group.members if name in found}
+        if len(counts) == 1:
+            found[group.group] = counts.pop()
+    return found
+
+
+def _ways_up(result: EvaluationResult) -> dict[str, dict[str, bool | None]]:
+    """Which way is up, by task and by group; `None` where a group's members differ."""
+    found: dict[str, dict[str, bool | None]] = {
+        task.task: {one.name: one.higher_is_better for one in task.metrics} for task in result.tasks
+    }
+    for group in reversed(result.groups):
+        ways: dict[str, set[bool | None]] = {}
+        for member in group.members:
+            for name, up in found.get(member, {}).items():
+                ways.setdefault(name, set()).add(up)
+        found[group.group] = {name: ups.pop() if len(ups) == 1 else None for name, ups in ways.items()}
+    return found
+
+
+def _group_scores(group: GroupResult) -> dict[str, Any]:
+    counts = {f"{one.name},{one.filter}": one.num_items for one in group.metrics}
+    scores = _scores(group.group, group.alias, group.num_items, group.metrics)
+    return {**scores, "sample_count": counts} if counts else {"name": group.group, "alias": group.alias}
 
 
 def _scores(name: str, alias: str, num_items: int, metrics: Sequence[MetricResult]) -> dict[str, Any]:
@@ -104,7 +141,7 @@ def _sample(score: ItemScore, filter_name: str) -> dict[str, Any]:
         "filter": filter_name,
         "metrics": list(values),
         "doc_hash": _hash(document),
-        "prompt_hash": _hash(item.prompt if written else item.pairs[0].context if item.pairs else ""),
+        "prompt_hash": _hash(next(iter(_arguments(item)["gen_args_0"].values()))),
         "target_hash": _hash(str(target)),
         **({"unscored": response.unscored.value} if response.unscored else {}),
         **values,

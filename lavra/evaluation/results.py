@@ -189,12 +189,16 @@ class GroupResult:
         alias: how it is shown.
         members: names of its tasks and groups.
         metrics: its scores.
+        version: of the group file (`metadata.version`).
+        num_items: items of all its tasks.
     """
 
     group: str
     alias: str
     members: tuple[str, ...]
     metrics: tuple[MetricResult, ...]
+    version: str = "N/A"
+    num_items: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,16 @@ The model is handed in, and so are what has torch or a terminal: its tokenizer, 
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -32,9 +35,11 @@ from lavra.evaluation.asking import Asker, PromptTokens
 from lavra.evaluation.calibration import calibration_of
 from lavra.evaluation.compare import ComparedMetric
 from lavra.evaluation.failures import failures_of
-from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response
+from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response, Unscored
 from lavra.evaluation.ledger import Ledger, LedgerRow, SampleKey
+from lavra.evaluation.program_notes import program_notes
 from lavra.evaluation.results import Contamination, Cost, EvaluationResult, GroupResult, TaskResult
+from lavra.evaluation.sandbox.run import Sandbox
 from lavra.evaluation.scoring import aggregation, is_higher_better, score_item
 from lavra.evaluation.summary import GroupMember, MetricRule, group_result, metric_result, values_of
 from lavra.evaluation.task_files.opening import TaskGroup
@@ -124,6 +129,7 @@ def evaluate(
     progress: Progress = silent,
     sink: ScoreSink = _ignore,
     contamination: ContaminationCheck | None = None,
+    sandbox: Sandbox | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> EvaluationResult:
     """Ask a model all items of some tasks.
@@ -140,6 +146,7 @@ def evaluate(
         progress: told of each chunk.
         sink: given the score of each item, task by task.
         contamination: compares a task's items with what the model was trained on.
+        sandbox: where answers that are code run; such tasks are unscored, and not asked, without one.
         record: what else the run was asked for, to be kept in the result.
 
     Raises:
@@ -149,7 +156,7 @@ def evaluate(
     _check_items(settings, tasks)
     started = time.monotonic()
     asker = Asker(model, tokens=tokens, seed=settings.seed)
-    runner = _Runner(asker, settings, identity, ledger, tokens, chat, progress)
+    runner = _Runner(asker, settings, identity, ledger, tokens, chat, progress, sandbox)
     results: list[TaskResult] = []
     members: dict[str, GroupMember] = {}
     for number, task in enumerate(tasks, start=1):
@@ -196,9 +203,11 @@ class _Runner:
         tokens: PromptTokens | None,
         chat: ChatSettings,
         progress: Progress,
+        sandbox: Sandbox | None,
     ) -> None:
         self._asker, self._settings, self._identity = asker, settings, identity
         self._ledger, self._tokens, self._chat, self._progress = ledger, tokens, chat, progress
+        self._sandbox = sandbox
 
     def run(self, task: EvalTask, note: str) -> _Asked:
         """All scores of a task, in the order of its items."""
@@ -223,12 +232,25 @@ class _Runner:
         """Scores of a chunk, and the seconds its answers took, now or when they were kept."""
         missing = [item for item in items if item.doc_id not in rows]
         started = time.monotonic()
-        fresh = dict(zip([item.doc_id for item in missing], self._asker.ask(missing), strict=True))
+        fresh = dict(zip([item.doc_id for item in missing], self._answers(task, missing), strict=True))
         taken = time.monotonic() - started
         responses = [rows[item.doc_id].response if item.doc_id in rows else fresh[item.doc_id] for item in items]
-        scores = [score_item(task, item, response) for item, response in zip(items, responses, strict=True)]
+        scores = self._scores(task, items, responses)
         self._keep(task, scores, fresh, taken)
         return scores, taken + sum(row.seconds for row in rows.values())
+
+    def _answers(self, task: EvalTask, items: Sequence[EvalItem]) -> Sequence[Response]:
+        """Answers to items; none are asked for where they could not be scored."""
+        if task.file.unsafe_code and self._sandbox is None:
+            return [Response(unscored=Unscored.NO_SANDBOX)] * len(items)
+        return self._asker.ask(items)
+
+    def _scores(self, task: EvalTask, items: Sequence[EvalItem], responses: Sequence[Response]) -> list[ItemScore]:
+        score = partial(score_item, task, sandbox=self._sandbox)
+        if not task.file.unsafe_code:
+            return list(map(score, items, responses))
+        with ThreadPoolExecutor() as pool:  # a thread waits for a program; the sandbox runs one a core
+            return list(pool.map(score, items, responses))
 
     def _keep(self, task: EvalTask, scores: Sequence[ItemScore], fresh: Mapping[int, Response], seconds: float) -> None:
         kept = [one for one in scores if one.item.doc_id in fresh and fresh[one.item.doc_id].unscored is None]
@@ -368,7 +390,8 @@ def _member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore]) -> G
 
 def _grouped(group: TaskGroup, members: Mapping[str, GroupMember], resamples: int) -> GroupResult:
     below = [members[name] for name in group.tasks]
-    return group_result(group.name, group.alias, group.members, group.metrics, below, resamples=resamples)
+    found = group_result(group.name, group.alias, group.members, group.metrics, below, resamples=resamples)
+    return replace(found, version=group.version, num_items=sum(one.num_items for one in below))
 
 
 def config_of(task: EvalTask) -> dict[str, Any]:
@@ -377,17 +400,25 @@ def config_of(task: EvalTask) -> dict[str, Any]:
     Args:
         task: the task.
     """
-    file = task.file
-    kept = {one.name: getattr(file, one.name) for one in fields(file) if one.name not in ("path", "hash", "warnings")}
-    renamed = {_HARNESS_KEYS.get(name, name): _plain(value) for name, value in kept.items()}
-    return {**renamed, "num_fewshot": task.num_shots}
+    kept = {one.name: getattr(task.file, one.name) for one in fields(task.file) if one.name not in _RENAMED}
+    metrics = [
+        {"metric": one.name, "aggregation": one.aggregation, "higher_is_better": one.higher_is_better, **one.options}
+        for one in task.file.metrics
+    ]
+    filters = [
+        {"name": one.name, "filter": [{"function": step.function, **step.options} for step in one.steps]}
+        for one in task.file.filters
+    ]
+    renamed = {"metric_list": metrics, "filter_list": filters, "fewshot_config": task.file.shots}
+    named = {**kept, **renamed, "num_fewshot": task.num_shots}
+    return {name: _plain(value) for name, value in named.items() if value is not None}
 
 
-_HARNESS_KEYS: Final = {"metrics": "metric_list", "filters": "filter_list", "shots": "fewshot_config"}
+_RENAMED: Final = frozenset(("path", "hash", "warnings", "metrics", "filters", "shots"))
 
 
 def _plain(value: Any) -> Any:
-    if callable(value) and not isinstance(value, type):
+    if callable(value):
         return f"!function {getattr(value, '__name__', value)}"
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
@@ -436,7 +467,7 @@ def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = R
         failures=failures,
         num_failures=num_failures,
         config=config_of(task),
-        warnings=(*task.warnings, *_missing_numbers(metrics), *_said(scores)),
+        warnings=(*task.warnings, *_missing_numbers(metrics), *_said(scores), *program_notes(scores)),
     )
 
 
@@ -457,12 +488,17 @@ def _missing_numbers(metrics: Iterable[Any]) -> list[str]:
 
 
 def _said(scores: Sequence[ItemScore]) -> list[str]:
-    """What the model's side reported, the most frequent first, each with its count."""
-    counts = Counter(warning for one in scores for warning in one.response.warnings)
-    return [f"{text} ({count} items)" for text, count in counts.most_common(_MOST_WARNINGS)]
-
-
-_MOST_WARNINGS: Final = 5
+    """What the model's side reported, the most frequent first; sentences that differ in numbers alone are one."""
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for warning in (warning for one in scores for warning in one.response.warnings):
+        shape = re.sub(r"\d[\d,]*", "#", warning)
+        counts[shape] += 1
+        first.setdefault(shape, warning)
+    return [
+        first[shape] + (f" ({count} items, the numbers are the first one's)" if count > 1 else " (1 item)")
+        for shape, count in counts.most_common()
+    ]
 
 
 def _versions() -> dict[str, str]:

@@ -18,6 +18,8 @@ import numpy as np
 
 from lavra.base.errors import InputError
 from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response, Unscored
+from lavra.evaluation.sandbox.recorded import RecordedSandbox
+from lavra.evaluation.sandbox.run import Sandbox
 from lavra.evaluation.task_files.filters import Extracted
 from lavra.evaluation.task_files.task import EvalTask
 from lavra.evaluation.task_files.task_file import MetricSetting
@@ -29,23 +31,27 @@ from lavra.metrics.probabilities import softmax
 Values = Mapping[str, Any]
 
 
-def score_item(task: EvalTask, item: EvalItem, response: Response) -> ItemScore:
+def score_item(task: EvalTask, item: EvalItem, response: Response, *, sandbox: Sandbox | None = None) -> ItemScore:
     """The values of one item.
 
     Args:
         task: the task.
         item: one of its items.
         response: the model's answer.
+        sandbox: where answers that are code run.
 
     Returns:
-        A score without values where the response is unscored, or where the row has no right answer.
+        A score without values where the response is unscored, where the row has no right answer, or where an answer is
+        code and there is no sandbox.
     """
+    if response.unscored is None and task.file.unsafe_code and sandbox is None:
+        response = replace(response, unscored=Unscored.NO_SANDBOX)
     if response.unscored is None and _lacks_answer(task, item):
         response = replace(response, unscored=Unscored.BAD_ROW)
     if response.unscored is not None:
         return ItemScore(item=item, response=response)
     if item.kind is OutputType.GENERATE_UNTIL:
-        return _written(task, item, response)
+        return _written(task, item, response, sandbox)
     results = list(zip(response.logprobs, response.greedy, strict=True))
     values = _own(task, item, results) if task.file.process_results else _KINDS[item.kind](task, item, response)
     named = {(pipeline.name, metric): value for pipeline in task.pipelines for metric, value in values.items()}
@@ -170,41 +176,50 @@ _KINDS: dict[OutputType, Callable[[EvalTask, EvalItem, Response], dict[str, Any]
 # ---------------------------------------------------------------- written answers
 
 
-def _written(task: EvalTask, item: EvalItem, response: Response) -> ItemScore:
+def _written(task: EvalTask, item: EvalItem, response: Response, sandbox: Sandbox | None) -> ItemScore:
     values: dict[tuple[str, str], Any] = {}
     answers: dict[str, str] = {}
     failed: list[str] = []
+    programs = RecordedSandbox(sandbox) if sandbox is not None and task.file.unsafe_code else None
     for pipeline in task.pipelines:
         made = pipeline.apply(response.texts, item.document)
         answers[pipeline.name] = str(made.value)
         failed += [] if made.found else [pipeline.name]
-        for metric, value in _of_answer(task, item, made).items():
+        for metric, value in _of_answer(task, item, made, programs).items():
             values[pipeline.name, metric] = value
-    return ItemScore(item=item, response=response, values=values, answers=answers, extraction_failed=tuple(failed))
+    return ItemScore(
+        item=item,
+        response=response,
+        values=values,
+        answers=answers,
+        extraction_failed=tuple(failed),
+        programs=tuple(programs.reports) if programs is not None else (),
+    )
 
 
-def _of_answer(task: EvalTask, item: EvalItem, made: Extracted) -> dict[str, Any]:
+def _of_answer(task: EvalTask, item: EvalItem, made: Extracted, programs: RecordedSandbox | None) -> dict[str, Any]:
     if task.file.process_results is not None:
         return _own(task, item, [made.value])
     values: dict[str, Any] = {}
     for metric in task.metrics:
-        value = _metric_value(metric, item, made.value)
+        value = _metric_value(metric, item, made.value, programs)
         values |= value if isinstance(value, dict) else {metric.name: value}
     return values
 
 
-def _metric_value(metric: MetricSetting, item: EvalItem, answer: Any) -> Any:
+def _metric_value(metric: MetricSetting, item: EvalItem, answer: Any, programs: RecordedSandbox | None) -> Any:
     """A metric of one answer; with several right answers, 1 where it holds for any of them."""
     if metric.name == "bypass":
         return None
     if not isinstance(item.gold, tuple):
-        return _against(metric, item.gold, answer)
-    return float(any(_against(metric, gold, answer) for gold in item.gold))
+        return _against(metric, item.gold, answer, programs)
+    return float(any(_against(metric, gold, answer, programs) for gold in item.gold))
 
 
-def _against(metric: MetricSetting, gold: Any, answer: Any) -> Any:
+def _against(metric: MetricSetting, gold: Any, answer: Any, programs: RecordedSandbox | None) -> Any:
     if metric.function is not None:
-        return metric.function(references=[gold], predictions=[answer], **metric.options)
+        runs = {} if programs is None else {"sandbox": programs}
+        return metric.function(references=[gold], predictions=[answer], **metric.options, **runs)
     if metric.name == "exact_match":
         return exactly_equal(str(answer), str(gold), **metric.options)
     return (gold, answer)

@@ -85,7 +85,7 @@ def metric_result(
         standard_error=error,
         higher_is_better=rule.higher_is_better,
         num_items=len(values),
-        chance=chance_of(rule.name, scores),
+        chance=chance_of(rule.name, scores) if rule.aggregate is not None or set(values) <= {0, 1} else None,
     )
 
 

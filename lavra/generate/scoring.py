@@ -75,6 +75,7 @@ def _score_decoder(model: Decoder, targets: Sequence[GenerationTarget], window: 
         batch_size=batch_size,
         first=[max(1, len(target.context)) for target in targets],
         top=top,
+        share=True,
     )
     return [finished(target, _judgement(scores, target), window) for target, scores in zip(targets, found, strict=True)]
 

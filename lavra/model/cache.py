@@ -27,6 +27,7 @@ class Step:
         span: slots in use in the fullest row after this pass.
         lengths: (B,) tokens in each row after this pass.
         positions: (B|1, T) positions the tokens are given.
+        sees: (B, T, S) who attends to whom, where the order of slots does not say it (texts that branch).
     """
 
     slots: Tensor
@@ -35,6 +36,7 @@ class Step:
     span: int
     lengths: Tensor
     positions: Tensor
+    sees: Tensor | None = None
 
 
 class Cache(Protocol):

@@ -55,6 +55,7 @@ class Pairs:
         causal: a query may not attend to later keys.
         aligned: queries and keys are the same tokens, without a cache.
         all_past: with a cache: every key is visible to every query (one new token, rows of equal length).
+        sees: (B, T, S) True where a query may attend to a key, in place of order.
     """
 
     query_order: Tensor
@@ -65,6 +66,7 @@ class Pairs:
     causal: bool
     aligned: bool = True
     all_past: bool = False
+    sees: Tensor | None = None
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -90,7 +92,8 @@ def build_mask(
     explicit = _explicit(x, dtype, queries, keys) and (not precise or torch.is_grad_enabled())
     if window is not None and window >= keys:
         window = None
-    if bias is None and window is None and pairs.query_segments is None and pairs.key_mask is None:
+    restricted = pairs.query_segments is not None or pairs.key_mask is not None or pairs.sees is not None
+    if bias is None and window is None and not restricted:
         if not pairs.causal or pairs.all_past:
             return Mask(explicit=explicit)
         if pairs.aligned and not explicit:
@@ -116,6 +119,8 @@ def _allowed(pairs: Pairs, window: int | None) -> Tensor | None:
         conditions.append(pairs.query_segments[:, :, None] == pairs.key_segments[:, None, :])
     if pairs.key_mask is not None:
         conditions.append(pairs.key_mask[:, None, :])
+    if pairs.sees is not None:
+        conditions.append(pairs.sees)
     if not conditions:
         return None
     allowed = conditions[0]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError
+from lavra.model.shared_prefix import PrefixScorer, ScoredText
 from lavra.model.token_scores import TokenScores, join_scores, score_hidden
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.windows import ScoreWindow, plan_windows
@@ -77,8 +78,19 @@ def judge_sequences(
     batch_size: int = 8,
     first: Sequence[int] | None = None,
     top: int = 0,
+    share: bool = False,
 ) -> list[TokenScores]:
-    """All that is known of each text's tokens from `first` on; arguments as `score_tokens`, a stride for each text.
+    """All that is known of each text's tokens from `first` on.
+
+    Args:
+        model: a decoder.
+        sequences: (N,) token ids each.
+        window: most tokens read at once, at most the model's context.
+        strides: for each text, tokens scored by each window after the first.
+        batch_size: windows run together.
+        first: for each text, the first token to score.
+        top: likeliest tokens to tell of each.
+        share: read once what windows begin with alike.
 
     Raises:
         ConfigError: a stride is under 1 or over the window.
@@ -90,13 +102,31 @@ def judge_sequences(
         for row, ids in enumerate(texts)
         for part in plan_windows(len(ids), window=window, stride=strides[row], first=firsts[row])
     ]
-    planned.sort(key=lambda item: item[1].end - item[1].start)  # like lengths together: little padding
+    shared = [share and _is_shareable(model, part) for _, part in planned]
     parts: list[dict[int, TokenScores]] = [{} for _ in texts]
     with _reading(model):
-        for batch in _chunks(planned, batch_size):
+        together = [one for one, is_shared in zip(planned, shared, strict=True) if is_shared]
+        stretches = [
+            ScoredText(ids=texts[row][part.start : part.end].numpy(), first=part.first - part.start)
+            for row, part in together
+        ]
+        scorer = PrefixScorer(model, batch_size=batch_size, top=top)
+        for (row, part), scores in zip(together, scorer.score(stretches), strict=True):
+            parts[row][part.first] = scores
+        apart = [one for one, is_shared in zip(planned, shared, strict=True) if not is_shared]
+        apart.sort(key=lambda item: item[1].end - item[1].start)  # like lengths together: little padding
+        for batch in _chunks(apart, batch_size):
             for (row, part), scores in zip(batch, _score_windows(model, texts, batch, top), strict=True):
                 parts[row][part.first] = scores
     return [join_scores([scores for _, scores in sorted(found.items())], top) for found in parts]
+
+
+def _is_shareable(model: Decoder, part: ScoreWindow) -> bool:
+    """Whether a window's keys are those of any other that begins alike."""
+    rotary = model.decoder.rotary
+    if rotary is None or not rotary.dynamic:
+        return True
+    return part.end - 1 - part.start <= model.config.max_positions  # beyond, frequencies depend on its length
 
 
 def _score_windows(

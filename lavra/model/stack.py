@@ -178,6 +178,8 @@ class Stack(nn.Module):
         )
 
     def _cached_pairs(self, step: Step, key_positions: Tensor) -> Pairs:
+        if step.sees is not None:
+            return Pairs(query_order=step.positions, key_order=key_positions, causal=False, sees=step.sees)
         uniform = step.start is not None
         return Pairs(
             query_order=step.slots,

@@ -79,29 +79,37 @@ def join_scores(parts: Sequence[TokenScores], top: int = 0) -> TokenScores:
     )
 
 
-def score_hidden(model: HasLogits, hidden: Tensor, labels: Tensor, top: int = 0) -> TokenScores:
+def score_hidden(
+    model: HasLogits, hidden: Tensor, labels: Tensor, top: int = 0, *, places: Tensor | None = None
+) -> TokenScores:
     """Score each label after its hidden state.
 
     Args:
         model: whose head makes the logits.
         hidden: (M,D).
-        labels: (M,) int64.
+        labels: (N,) int64.
         top: K, likeliest tokens to tell; no more than the vocabulary has.
+        places: (N,) int64, the hidden state before each label; by default M = N, in order.
     """
+    places = torch.arange(len(labels)) if places is None else places
+    order = places.argsort(stable=True)
+    places, labels = places[order], labels[order]
     parts: list[TokenScores] = []
     start, rows = 0, 16
     while start < len(hidden):
         logits = model.logits(hidden[None, start : start + rows])[0].float()  # (rows,V)
-        parts.append(_of_logits(logits, labels[start : start + rows].to(logits.device), top))
+        first, last = torch.searchsorted(places, torch.tensor([start, start + rows])).tolist()
+        here = places[first:last] - start
+        parts.append(_of_logits(logits, labels[first:last].to(logits.device), here.to(logits.device), top))
         start += rows
         rows = max(16, LOGITS_BYTES // (4 * logits.shape[-1]))  # V is known after the first few rows
-    return join_scores(parts, top)
+    return join_scores(parts, top).part(order.argsort())
 
 
-def _of_logits(logits: Tensor, labels: Tensor, top: int) -> TokenScores:
-    """Of (M,V) logits and (M,) labels."""
-    norms = logits.logsumexp(-1)  # (M,)
-    own = logits.gather(-1, labels[:, None])[:, 0]
+def _of_logits(logits: Tensor, labels: Tensor, places: Tensor, top: int) -> TokenScores:
+    """Of (M,V) logits, and (N,) labels with the rows they follow."""
+    norms = logits.logsumexp(-1)[places]  # (N,)
+    own = logits[places, labels]
     found = min(top, logits.shape[-1])
     values, ids = logits.topk(found, dim=-1)  # (M,K); an unordered choice among equals
     order = ids.argsort(dim=-1)
@@ -109,7 +117,7 @@ def _of_logits(logits: Tensor, labels: Tensor, top: int) -> TokenScores:
     order = values.argsort(dim=-1, descending=True, stable=True)
     return TokenScores(
         nll=(norms - own).clamp(min=0.0).cpu(),
-        greedy=(logits.argmax(-1) == labels).cpu(),
-        top_ids=ids.gather(-1, order).cpu(),
-        top_logprobs=(values.gather(-1, order) - norms[:, None]).clamp(max=0.0).cpu(),
+        greedy=(logits.argmax(-1)[places] == labels).cpu(),
+        top_ids=ids.gather(-1, order)[places].cpu(),
+        top_logprobs=(values.gather(-1, order)[places] - norms[:, None]).clamp(max=0.0).cpu(),
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Path(os.environ.get("LAVRA_AXE", ROOT / "build" / "axe" / "axe.min.js"))
+PATIENCE = 15  # seconds that a page may take to do what a test waits for
 PICTURES = ROOT / "build" / "browser"
 FLAGS = [
     "--headless",
@@ -108,7 +110,7 @@ def visit(chromium, request: pytest.FixtureRequest) -> Iterator[Callable[..., ob
             is_mobile=touch,
             reduced_motion="reduce",
         )
-        context.set_default_timeout(8000)
+        context.set_default_timeout(PATIENCE * 1000)
         page = context.new_page()
         watched = Watched(page, url)
         watched.expected = expected
@@ -153,3 +155,11 @@ def violations() -> Callable[..., list[str]]:
 def overflow(page) -> int:
     """Pixels by which a page is wider than its window."""
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def wait_until(page, condition: str) -> None:
+    """Wait until an expression holds; Playwright's own way is forbidden by a page's strict policy."""
+    deadline = time.monotonic() + PATIENCE
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"{condition} does not hold after {PATIENCE} s"
+        page.wait_for_timeout(15)

@@ -87,6 +87,7 @@ class StudyStore:
         self._connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
         self._connection.execute("PRAGMA foreign_keys = ON")
         try:
+            self._connection.execute("PRAGMA journal_mode = WAL")  # one flush a judgement, and reading waits for nobody
             facts = dict(self._connection.execute("SELECT name, value FROM study"))
         except sqlite3.DatabaseError as error:
             self._connection.close()

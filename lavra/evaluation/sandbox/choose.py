@@ -61,8 +61,8 @@ def find_sandbox(limits: SandboxLimits | None = None) -> Sandbox:
             return Sandbox(kind=kind, limits=limits or SandboxLimits())
         reasons.append(f"{kind.value}: {reason}")
     raise NoSandboxError(
-        f"no sandbox holds here ({'; '.join(reasons)}); install bubblewrap, or run it all in a machine of its own "
-        "with --unsafe-exec"
+        f"no sandbox holds here ({'; '.join(reasons)}); install bubblewrap, or in a machine that nothing can happen to "
+        "say --unsafe-exec"
     )
 
 

@@ -27,8 +27,3 @@ class RecordedSandbox:
         reports = self._sandbox.run_all(codes)
         self.reports += reports
         return [report.passed for report in reports]
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """A sentence about each program that did not pass, or tried what is refused."""
-        return tuple(str(report) for report in self.reports if not report.passed or report.attempts)

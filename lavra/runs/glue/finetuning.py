@@ -21,6 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from lavra.api.identity import model_files
+from lavra.base.errors import TrainingError
 from lavra.base.files import hash_file, hash_json, read_json, write_json, write_text
 from lavra.base.ports import Progress
 from lavra.base.predictions import ChooseRequest, Classification, ClassifyRequest, Prediction
@@ -82,9 +84,8 @@ def finetune_glue(
     Raises:
         InputError: a file of a task cannot be read.
         ConfigError: the model takes no head.
-        TrainingError: the loss is not finite or exploded.
     """
-    model_hash = _model_hash(base)
+    model_hash = hash_json(model_files(base))
     return tuple(_result_of(task, base, model_hash, data, work, recipe, progress) for task in tasks)
 
 
@@ -109,7 +110,10 @@ def _result_of(
     labels = {str(row.label) for row in job.train}
     if task.problem is Problem.SINGLE_LABEL and len(labels) < 2:
         return result_without_score(task, f"not learnt: all {len(job.train)} training rows are {labels.pop()!r}")
-    learnt = _kept(job) or _learn(job, progress)
+    try:
+        learnt = _kept(job) or _learn(job, progress)
+    except TrainingError as error:
+        return result_without_score(task, f"not learnt: {error}")
     return result_of(job, learnt, data_hash, num_available=_count(dev), notes=_notes(job, files, train, dev))
 
 
@@ -227,14 +231,6 @@ def _prediction(task: GlueTask, found: Classification) -> GluePrediction:
         return GluePrediction(label=found.value)
     label = int(found.label) if task.problem is None else found.label
     return GluePrediction(label=label, positive=found.scores.get(POSITIVE, 0.0))
-
-
-def _model_hash(base: Path) -> str:
-    """Of what a head is put on: weights, configuration and tokenizer, not cards and scores beside them."""
-    kinds = (".safetensors", ".bin", ".gguf", ".model", ".txt")
-    names = ("config.json", "tokenizer.json", "tokenizer_config.json")
-    files = [path for path in sorted(base.iterdir()) if path.suffix in kinds or path.name in names]
-    return hash_json({path.name: hash_file(path) for path in files})
 
 
 def _notes(job: GlueJob, files: _Files, train: GlueFile, dev: Mapping[str, GlueFile]) -> tuple[str, ...]:

@@ -29,7 +29,9 @@ def new_store(path, answers=None, **settings):
     tokens = {number: new_token() for number in range(1, config.annotators + 1)}
     study = plan_study(some_answers() if answers is None else answers, config)
     create_study(path, study, {number: token_hash(token) for number, token in tokens.items()})
-    return StudyStore(path), tokens
+    store = StudyStore(path)
+    store._connection.execute("PRAGMA synchronous = OFF")  # a test's study need not outlive a power cut
+    return store, tokens
 
 
 def attentive(item, rate=lambda item: 4, vote=lambda item: Winner.MODEL_A, scales=("fluency",)):

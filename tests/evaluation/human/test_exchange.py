@@ -50,7 +50,7 @@ def test_what_goes_out_comes_back_the_same(tmp_path, ending) -> None:
         )
 
     assert plain(empty) == plain(store)
-    with pytest.raises(InputError, match="'annotator-1' has judged question .* already"):
+    with pytest.raises(InputError, match=r"'annotator-1' has judged question .* already"):
         empty.bring_in(read_given(ratings, empty))
     store.close()
     empty.close()

@@ -28,8 +28,9 @@ def pair_rows(files: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
 
 
 def process_docs(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(pair_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = pair_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)
 
 
 def parse_score(text: str) -> float | None:

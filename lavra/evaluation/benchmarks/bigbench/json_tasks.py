@@ -48,5 +48,6 @@ def example_rows(files: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
 
 
 def process_docs(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(example_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = example_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)

@@ -1,19 +1,20 @@
 """FaQuAD: questions out of SQuAD's nested JSON, and SQuAD's two scores with Portuguese articles.
 
 The normalisation is SQuAD's (lower case, no punctuation, no articles, single spaces) with `o a os as um uma uns umas`
-for `a an the`; contractions with a preposition (`do`, `na`) stay words.
+for `a an the`; contractions with a preposition (`do`, `na`) stay
+words.
 """
 
 from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 ARTICLES = re.compile(r"\b(o|a|os|as|um|uma|uns|umas)\b")
-PUNCTUATION = set(string.punctuation)
 
 
 def question_rows(articles: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -33,13 +34,19 @@ def question_rows(articles: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def process_docs(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(question_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = question_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)
+
+
+def is_punctuation(letter: str) -> bool:
+    """Whether a character is punctuation, of ASCII or by Unicode (`«`, `—`)."""
+    return letter in string.punctuation or unicodedata.category(letter).startswith("P")
 
 
 def words(text: str) -> list[str]:
     """Words that count: lower case, no punctuation, no articles."""
-    kept = "".join(letter for letter in text.lower() if letter not in PUNCTUATION)
+    kept = "".join(letter for letter in text.lower() if not is_punctuation(letter))
     return ARTICLES.sub(" ", kept).split()
 
 

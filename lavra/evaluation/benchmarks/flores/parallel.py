@@ -20,5 +20,6 @@ def sentence_rows(files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def process_docs(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(sentence_rows(list(dataset)))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = sentence_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)

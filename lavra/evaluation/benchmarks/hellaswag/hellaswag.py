@@ -27,5 +27,6 @@ def ending_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def process_docs(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(ending_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = ending_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)

@@ -24,7 +24,7 @@ def process_docs(dataset: Any) -> Any:
 
 def is_tested(row: Mapping[str, Any]) -> bool:
     """Tasks 11 to 510 are the test split (Austin et al. 2021, section 2.1); 2 to 4 are the paper's examples."""
-    return 11 <= row["task_id"] <= 510
+    return bool(11 <= row["task_id"] <= 510)
 
 
 def build_predictions(resps: Sequence[Sequence[str]], docs: Sequence[Mapping[str, Any]]) -> list[list[str]]:

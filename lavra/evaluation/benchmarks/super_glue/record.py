@@ -22,8 +22,9 @@ def query_rows(passages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def process_docs(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(query_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = query_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)
 
 
 def doc_to_text(doc: Mapping[str, Any]) -> str:

@@ -31,8 +31,9 @@ def choice_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def process_docs_mc(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(choice_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = choice_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)
 
 
 def sentences(answers: Iterable[str]) -> list[str]:
@@ -52,8 +53,9 @@ def answer_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def process_docs_gen(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(answer_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = answer_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)
 
 
 def process_results_mc2(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:

@@ -42,8 +42,9 @@ def page_rows(files: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
 
 
 def process_docs(dataset: Any) -> Any:
-    """The same for lm-evaluation-harness, which holds rows in a `datasets.Dataset`."""
-    return type(dataset).from_list(page_rows(dataset))
+    """The same; lm-evaluation-harness holds rows in a `datasets.Dataset`, lavra in a list."""
+    rows = page_rows(list(dataset))
+    return rows if isinstance(dataset, list) else type(dataset).from_list(rows)
 
 
 def wikitext_detokenizer(doc: Mapping[str, str]) -> str:

@@ -81,7 +81,8 @@ _EXAMPLES = (
     },
     {
         "task_id": 4,
-        "text": "Write a function to find the largest integers from a given list of numbers using heap queue algorithm.",
+        "text": "Write a function to find the largest integers from a given list of numbers using "
+        "heap queue algorithm.",
         "code": "import heapq as hq\r\ndef heap_queue_largest(nums,n):\r\n  largest_nums = hq.nlargest(n, nums)\r\n"
         "  return largest_nums",
         "test_list": [

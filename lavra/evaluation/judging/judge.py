@@ -1,0 +1,192 @@
+"""A model that judges: it scores answers one by one, or compares two of them, each pair in both orders.
+
+Judges prefer the answer that stands at a certain place (Zheng et al. 2023, section 3.3).  So every pair is shown
+twice, and a preference that does not survive the exchange of places is a tie.  A text without a verdict is counted,
+and a pair of which one order has no verdict has none.  The model is asked greedily, and for JSON where it can be held
+to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lavra.base.errors import InputError, MissingDependencyError
+from lavra.base.ports import LanguageModel, Progress, silent
+from lavra.base.types import Constraint, GenerateRequest, SamplingConfig
+from lavra.evaluation.human.answers import ModelAnswer
+from lavra.evaluation.human.votes import Winner
+from lavra.evaluation.judging.rubric import Rubric
+from lavra.evaluation.judging.verdicts import read_preference, read_reason, read_score
+from lavra.prompts.render import Rendered, render
+
+Layout = Callable[[Rendered], str | tuple[int, ...]]
+"""How a model is given a prompt: as text, or by its chat template."""
+_BATCH = 16
+_WINNERS = {"A": Winner.MODEL_A, "B": Winner.MODEL_B, "tie": Winner.TIE}
+_TURNED = {"A": Winner.MODEL_B, "B": Winner.MODEL_A, "tie": Winner.TIE}
+
+
+def plain_text(rendered: Rendered) -> str:
+    """A prompt as text; turns of a conversation one below the other."""
+    return rendered.text or "\n\n".join(turn.content for turn in rendered.turns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedAnswer:
+    """A score of an answer.
+
+    Attributes:
+        answer: what was judged.
+        score: the verdict, `None` where none could be read.
+        reason: what the judge wrote.
+        refusal: why the model was not able to judge; empty where it was.
+    """
+
+    answer: ModelAnswer
+    score: int | None
+    reason: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedPair:
+    """A comparison of two answers to one question.
+
+    Attributes:
+        first: the one answer.
+        second: the other.
+        orders: whose answer is better with `first` shown first, and with `second` shown first (`MODEL_A` is `first` in
+            both); `None` where no verdict could be read.
+        reasons: what the judge wrote, in both orders.
+        refusal: why the model was not able to judge; empty where it was.
+    """
+
+    first: ModelAnswer
+    second: ModelAnswer
+    orders: tuple[Winner | None, Winner | None]
+    reasons: tuple[str, str]
+    refusal: str = ""
+
+    @property
+    def winner(self) -> Winner | None:
+        """The verdict: a tie where the orders disagree, `None` where one of them has no verdict."""
+        if None in self.orders:
+            return None
+        return self.orders[0] if self.orders[0] is self.orders[1] else Winner.TIE
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both orders have the same verdict."""
+        return self.winner is not None and self.orders[0] is self.orders[1]
+
+
+class ModelJudge:
+    """Asks one model for verdicts.
+
+    Args:
+        model: any implementation of the port.
+        rubric: what it is asked.
+        layout: how it is given prompts.
+
+    Attributes:
+        rubric: what it is asked.
+        notes: what the caller might not expect, one sentence each.
+    """
+
+    def __init__(self, model: LanguageModel, rubric: Rubric, *, layout: Layout = plain_text) -> None:
+        self.rubric, self.notes = rubric, list[str]()
+        self._model, self._layout = model, layout
+        self._constraint: Constraint | None = rubric.constraint
+
+    def rate(self, answers: Sequence[ModelAnswer], progress: Progress = silent) -> list[JudgedAnswer]:
+        """A score of each answer.
+
+        Raises:
+            InputError: the rubric compares two answers.
+            LavraError: the model's side failed.
+        """
+        if self.rubric.is_pairwise:
+            raise InputError(f"{self.rubric.prompt} compares two answers; give a rubric with the variable answer")
+        texts = self._ask([self._prompt(one, {"answer": one.answer}) for one in answers], progress)
+        low, high = self.rubric.lowest, self.rubric.highest
+        return [
+            JudgedAnswer(
+                answer=one, score=read_score(said.text, low, high), reason=read_reason(said.text), refusal=said.refusal
+            )
+            for one, said in zip(answers, texts, strict=True)
+        ]
+
+    def compare(
+        self, pairs: Sequence[tuple[ModelAnswer, ModelAnswer]], progress: Progress = silent
+    ) -> list[JudgedPair]:
+        """A verdict on each pair, asked for in both orders.
+
+        Raises:
+            InputError: the rubric scores one answer.
+            LavraError: the model's side failed.
+        """
+        if not self.rubric.is_pairwise:
+            raise InputError(f"{self.rubric.prompt} scores one answer; give a rubric with answer_a and answer_b")
+        shown = [order for first, second in pairs for order in ((first, second), (second, first))]
+        prompts = [self._prompt(one, {"answer_a": one.answer, "answer_b": other.answer}) for one, other in shown]
+        said = self._ask(prompts, progress)
+        return [_pair(*pair, *both) for pair, both in zip(pairs, zip(said[::2], said[1::2], strict=True), strict=True)]
+
+    def _prompt(self, answer: ModelAnswer, texts: Mapping[str, str]) -> str | tuple[int, ...]:
+        reference = {"reference": answer.reference} if self.rubric.takes_reference else {}
+        return self._layout(render(self.rubric.prompt, {"question": answer.prompt, **texts, **reference}))
+
+    def _ask(self, prompts: Sequence[str | tuple[int, ...]], progress: Progress) -> list[_Said]:
+        said: list[_Said] = []
+        for at in range(0, len(prompts), _BATCH):
+            progress("judging", at, len(prompts))
+            said += self._batch([self._request(prompt) for prompt in prompts[at : at + _BATCH]])
+        progress("judging", len(prompts), len(prompts))
+        return said
+
+    def _request(self, prompt: str | tuple[int, ...]) -> GenerateRequest:
+        wanted = self.rubric.prompt.generation
+        return GenerateRequest(
+            prompt=prompt,
+            max_tokens=wanted.max_tokens,
+            sampling=SamplingConfig(temperature=wanted.temperature, seed=0),
+            stop=wanted.stop,
+            constraint=self._constraint,
+            logprobs=False,
+        )
+
+    def _batch(self, requests: Sequence[GenerateRequest]) -> list[_Said]:
+        """Answers to requests; where the model refuses them together, one by one, to know which it refuses."""
+        try:
+            return [_Said(text=found[0].text) for found in self._model.generate(requests)]
+        except (InputError, MissingDependencyError) as error:
+            if self._constraint is not None:
+                self._constraint = None
+                self.notes.append(f"the judge's text is not held to the form asked for: {error}")
+                return self._batch([self._request(request.prompt) for request in requests])
+            if len(requests) == 1:
+                return [_Said(text="", refusal=str(error))]
+            return [said for request in requests for said in self._batch([request])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What the judge wrote, or why it wrote nothing."""
+
+    text: str
+    refusal: str = ""
+
+
+def _pair(first: ModelAnswer, second: ModelAnswer, one: _Said, other: _Said) -> JudgedPair:
+    verdicts = read_preference(one.text), read_preference(other.text)
+    return JudgedPair(
+        first=first,
+        second=second,
+        orders=(
+            None if verdicts[0] is None else _WINNERS[verdicts[0]],
+            None if verdicts[1] is None else _TURNED[verdicts[1]],
+        ),
+        reasons=(read_reason(one.text), read_reason(other.text)),
+        refusal=one.refusal or other.refusal,
+    )

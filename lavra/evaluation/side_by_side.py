@@ -1,0 +1,107 @@
+"""A suite scored twice, in one table: a head that was finetuned, and the same model asked by prompt.
+
+The two numbers of a row answer different questions (what can be learnt from the training rows; what the model does
+unprepared), so each says what it is, with its interval and items.  Deliberately absent: a winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lavra.evaluation.results import MetricResult, TaskResult
+
+COLUMNS: Final = ("task", "finetuned", "by prompt", "guessing", "remarks")
+_SAME_TASK: Final[Mapping[str, str]] = {"mnli_mismatch": "mnli"}
+_NOT_ASKED: Final = "not asked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwiceScored:
+    """A task of a suite.
+
+    Attributes:
+        task: its name.
+        finetuned: scores of the finetuned head, in words.
+        prompted: scores of the model asked by prompt, in words.
+        guessing: what guessing scores in the first score that knows it, or `None`.
+        remarks: what a reader must know of either.
+    """
+
+    task: str
+    finetuned: str
+    prompted: str
+    guessing: float | None
+    remarks: str
+
+    @property
+    def cells(self) -> tuple[str | float | None, ...]:
+        """The row under `COLUMNS`."""
+        return (self.task, self.finetuned, self.prompted, self.guessing, self.remarks)
+
+
+def side_by_side(finetuned: Sequence[TaskResult], prompted: Sequence[TaskResult]) -> tuple[TwiceScored, ...]:
+    """A row a task, in the order of the finetuned ones and then of those asked by prompt alone.
+
+    Args:
+        finetuned: tasks scored by finetuning a head.
+        prompted: tasks scored by prompt.
+    """
+    heads = {one.task: one for one in finetuned}
+    asked: dict[str, list[TaskResult]] = {}
+    for one in prompted:
+        asked.setdefault(_SAME_TASK.get(one.task, one.task), []).append(one)
+    return tuple(_row(name, heads.get(name), asked.get(name, [])) for name in dict.fromkeys((*heads, *asked)))
+
+
+def markdown_table(rows: Sequence[TwiceScored]) -> str:
+    """The rows as a Markdown table.
+
+    Args:
+        rows: of `side_by_side`.
+    """
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    lines += [f"| {' | '.join(_cell(cell) for cell in row.cells)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, head: TaskResult | None, asked: Sequence[TaskResult]) -> TwiceScored:
+    both = (*(() if head is None else (head,)), *asked)
+    chances = [metric.chance for one in both for metric in one.metrics if metric.chance is not None]
+    return TwiceScored(
+        task=name,
+        finetuned=_NOT_ASKED if head is None else _scores(head),
+        prompted="; ".join(_scores(one) + _shots(one) for one in asked) or _NOT_ASKED,
+        guessing=round(chances[0], 4) if chances else None,
+        remarks="; ".join(dict.fromkeys(said for one in both for said in _remarks(one))),
+    )
+
+
+def _scores(task: TaskResult) -> str:
+    scored = [_score(metric) for metric in task.metrics if metric.value is not None]
+    if scored:
+        return "; ".join(scored)
+    why = "; ".join(f"{count:,} items: {reason}" for reason, count in task.unscored.items())
+    return f"unscored: {why or 'see remarks'}"
+
+
+def _score(metric: MetricResult) -> str:
+    assert metric.value is not None
+    interval = "" if metric.interval is None else f" [{metric.interval.low:.3f}, {metric.interval.high:.3f}]"
+    return f"{metric.name} {metric.value:.3f}{interval} n={metric.num_items:,}"
+
+
+def _shots(task: TaskResult) -> str:
+    return f" ({task.num_shots} shots)"
+
+
+def _remarks(task: TaskResult) -> list[str]:
+    return [*task.alarms, *task.warnings]
+
+
+def _cell(cell: str | float | None) -> str:
+    if cell is None:
+        return "–"
+    text = f"{cell:.3f}" if isinstance(cell, float) else cell
+    return text.replace("|", "\\|").replace("\n", " ")
