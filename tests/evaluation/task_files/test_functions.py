@@ -297,10 +297,12 @@ def test_answers_are_found_alike(where: str, name: str, options: dict[str, Any])
 
 def test_matching_of_spans_is_the_best() -> None:
     drawn = np.random.default_rng(0)
-    for _ in range(40):
+    for _ in range(15):
         rows = int(drawn.integers(2, 6))
         scores = np.round(drawn.random((rows, 7)), 1) * (drawn.random((rows, 7)) < 0.6)
-        best = max(sum(scores[row, column] for row, column in enumerate(order)) for order in permutations(range(7), rows))
+        best = max(
+            sum(scores[row, column] for row, column in enumerate(order)) for order in permutations(range(7), rows)
+        )
         assert drop.best_sum(scores) == pytest.approx(best)
         assert drop.best_sum(scores.T) == pytest.approx(best)
 
@@ -318,7 +320,9 @@ def test_a_function_that_was_changed_is_refused(tmp_path: Path) -> None:
     source = (HARNESS / "race" / "preprocess_race.py").read_text()
     (folder / "preprocess_race.py").write_text(source.replace('"A": 0, "B": 1', '"A": 1, "B": 0'))
     for name in ("doc_to_target", "doc_to_text"):  # the second uses what was changed
-        with pytest.raises(ConfigError, match=rf"mine.yaml:3: !function preprocess_race.{name} is Python .* none of it"):
+        with pytest.raises(
+            ConfigError, match=rf"mine.yaml:3: !function preprocess_race.{name} is Python .* none of it"
+        ):
             resolve(FunctionReference(name=f"preprocess_race.{name}", path=folder / "mine.yaml", line=3))
 
 
