@@ -16,7 +16,6 @@ from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
 from lavra.engine.sequence import TokenSequence, WrittenSequence
 
-
 _MOST_HELD = 128  # sequences looked at that wait for a prefix; those behind them wait too
 
 

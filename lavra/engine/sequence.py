@@ -39,7 +39,7 @@ class TokenSequence:
         tokens: ids so far, the prompt first.
         num_prompt: ids that were given, virtual ones included.
         num_virtual: how many of the first ids are virtual ones of a soft prompt or a prefix.
-        patient: it waits while another sequence computes a block that it begins with too, instead of computing it again.
+        patient: it waits while another sequence computes a block that it begins with too.
         root: what its blocks depend on besides tokens (model, adapter); prefixes are shared within a root.
         adapter: which of the runner's adapters acts.
         priority: lower ones go first.

@@ -2,8 +2,8 @@
 
     python -m lavra.integrations.lm_eval --model lavra --model_args pretrained=FOLDER --tasks hellaswag
 
-is `lm_eval` with one model more: version 0.4.13 looks for models in a table of its own and offers no entry point, so the
-name must be registered before its command line is read.  In a program it is enough to import this module.
+is `lm_eval` with one model more: version 0.4.13 looks for models in a table of its own and offers no entry point, so
+the name must be registered before its command line is read.  In a program it is enough to import this module.
 
 The harness splits texts into context and continuation, renders few-shot prompts and computes metrics; log-likelihoods
 and texts come through the `LanguageModel` port.  Whatever the harness' own `hf` model does to a request (which tokens

@@ -554,10 +554,10 @@ def test_a_closed_engine_cancels_and_refuses():
 
 
 def test_scores_that_begin_alike_read_it_once():
-    """Blocks of what requests of one call share are computed by one of them; four choices of a token are one reading."""
+    """Blocks that requests of one call share are computed by one of them; four choices of a token are one reading."""
     random = np.random.default_rng(0)
     shots, other = random.integers(0, 300, 70).tolist(), random.integers(0, 300, 40).tolist()
-    questions = [tuple(shots + [number, *random.integers(0, 300, 5)]) for number in range(6)]
+    questions = [(*shots, number, *random.integers(0, 300, 5)) for number in range(6)]
     requests = [ScoreRequest(text=(choice,), given=question) for question in questions for choice in (7, 8, 9, 10)]
     requests += [ScoreRequest(text=(5, 6), given=tuple(other))]
     engine, runner = scripted_engine(max_batch_tokens=64)
@@ -582,9 +582,7 @@ def test_trees_of_texts_score_as_each_alone(settings):
         base = texts[random.integers(len(texts))]
         texts.append((*base[: random.integers(len(base))], *random.integers(5, 60, random.integers(1, 12)).tolist()))
     cuts = [int(random.integers(0, len(text))) for text in texts]
-    requests = [
-        ScoreRequest(text=text[cut:], given=text[:cut] or None) for text, cut in zip(texts, cuts, strict=True)
-    ]
+    requests = [ScoreRequest(text=text[cut:], given=text[:cut] or None) for text, cut in zip(texts, cuts, strict=True)]
     with torch_engine(**settings) as engine:
         found = engine.score(requests)
         assert engine.stats().free_blocks == engine.stats().num_blocks

@@ -1,26 +1,17 @@
 """lavra inside lm-evaluation-harness, item by item beside its own `hf` model: the shipped tasks on their real rows."""
 
-import math
-import os
-from pathlib import Path
-
 import pytest
 
-import lavra.evaluation.benchmarks
-from lavra import load
 from lavra.base.errors import ConfigError
-from tests.model.smollm2 import FILE, needs_smollm2
+from tests.model.smollm2 import needs_smollm2
 
 pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
-from lm_eval.evaluator import simple_evaluate
-from lm_eval.models.huggingface import HFLM
-from lm_eval.tasks import TaskManager
 
 from lavra.integrations.lm_eval import HarnessModel
+from tests.integrations.beside import beside, peer
 
-SHIPPED = Path(lavra.evaluation.benchmarks.__file__).parent
 TASKS = [  # all four output types; with shots, with contexts that differ instead of choices
     "arc_easy",
     "piqa",
@@ -36,60 +27,8 @@ TASKS = [  # all four output types; with shots, with contexts that differ instea
 FEW = 3
 
 
-@pytest.fixture(scope="module")
-def stories(lavra_data):
-    return str(lavra_data / "weights" / "stories260K" / "hf")
-
-
-@pytest.fixture(scope="module")
-def smollm2(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("smollm2")
-    load(str(FILE), dtype="float32").save(folder)
-    return str(folder)
-
-
-@pytest.fixture
-def here(lavra_data, monkeypatch):
-    """The harness finds the rows of shipped tasks from the data's root."""
-    monkeypatch.chdir(lavra_data)
-    monkeypatch.setitem(os.environ, "HF_DATASETS_OFFLINE", "1")
-    monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
-
-
-def samples_of(model, tasks, limit, **settings):
-    """What a model answered to each item of each task, and the tasks' scores."""
-    manager = TaskManager(include_path=str(SHIPPED), include_defaults=False)
-    found = simple_evaluate(
-        model=model, tasks=tasks, task_manager=manager, limit=limit, bootstrap_iters=0, log_samples=True, **settings
-    )
-    return found["samples"], found["results"]
-
-
-def same(ours, theirs):
-    """1e-3 nats or 1e-4 of the value, and the same verdict on greedy decoding; texts to the letter."""
-    if isinstance(theirs, tuple | list):
-        assert len(ours) == len(theirs)
-        for mine, their in zip(ours, theirs, strict=True):
-            same(mine, their)
-    elif isinstance(theirs, float):
-        assert math.isclose(ours, theirs, rel_tol=1e-4, abs_tol=1e-3)
-    else:
-        assert ours == theirs
-
-
 def compare(folder, tasks, limit, **settings):
-    peer = HFLM(pretrained=folder, dtype="float32", device="cpu", batch_size=1)
-    mine = HarnessModel(folder, dtype="float32", device="cpu")
-    ours, our_results = samples_of(mine, tasks, limit, **settings)
-    theirs, their_results = samples_of(peer, tasks, limit, **settings)
-    for name in theirs:
-        assert len(ours[name]) == len(theirs[name]) > 0
-        for a, b in zip(ours[name], theirs[name], strict=True):
-            assert a["arguments"] == b["arguments"]
-            same(a["resps"], b["resps"])
-        assert our_results[name].keys() == their_results[name].keys()
-        for metric, value in their_results[name].items():
-            same(our_results[name][metric], value)
+    beside(HarnessModel(folder, dtype="float32", device="cpu"), peer(folder), tasks, limit, **settings)
 
 
 @pytest.mark.slow
