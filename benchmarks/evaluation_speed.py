@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def small_model(folder: Path) -> Path:
-    return make_model(folder, 128, 2, max_positions=1024, vocab_size=2048)
+    return make_model(folder, 64, 2, max_positions=1024, vocab_size=2048)
 
 
 def real_model(folder: Path) -> Path:
@@ -152,14 +152,14 @@ def made_sets() -> list[tuple[str, list[Item]]]:
     def question(number: int) -> str:
         return " ".join([*words[number % 7 :], *words[: number % 5], str(number)])
 
-    shots = [Item(context=f"{lead}{question(number)}? Answer:", choices=letters) for number in range(12)]
+    shots = [Item(context=f"{lead}{question(number)}? Answer:", choices=letters) for number in range(6)]
     ends = tuple(f" {word} {word}" for word in words[:4])
     return list(
         zip(
             BARS,
             (
                 shots,
-                [Item(context=f"{question(number)}?", choices=ends) for number in range(12)],
+                [Item(context=f"{question(number)}?", choices=ends) for number in range(6)],
                 [Item(context="", choices=(" ".join(words * 20),))],
             ),
             strict=True,

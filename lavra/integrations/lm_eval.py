@@ -163,7 +163,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
     def _text(self, completion: Completion, stop: Sequence[str]) -> str:
         """An answer decoded by itself, as the harness has it: a tokenizer of SentencePiece's drops its first space."""
         text = self.tokenizer.decode(completion.tokens, skip_special_tokens=True)
-        return postprocess_generated_text(text, list(stop), None)
+        return str(postprocess_generated_text(text, list(stop), None))
 
     def _generate_request(self, context: str, settings: Mapping[str, Any]) -> GenerateRequest:
         given = dict(normalize_gen_kwargs(dict(settings), self.max_gen_toks))

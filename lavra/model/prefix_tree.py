@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from lavra.base.arrays import Int64s
 
@@ -43,7 +44,7 @@ class TreeRow:
 
     tokens: Int64s
     positions: Int64s
-    sees: np.ndarray | None  # type: ignore[type-arg]
+    sees: npt.NDArray[np.bool_] | None
     columns: dict[int, Int64s]
 
 

@@ -206,8 +206,8 @@ class PrefixScorer:
             return
         places, which = np.unique(np.concatenate([places for _, places, _ in wanted]), return_inverse=True)
         chosen = hidden.flatten(0, 1)[torch.from_numpy(places).to(self.device)]  # (M, D)
-        labels = torch.from_numpy(np.concatenate([labels for _, _, labels in wanted]))
-        scores = score_hidden(self.model, chosen, labels, self.top, places=torch.from_numpy(which))
+        asked = torch.from_numpy(np.concatenate([labels for _, _, labels in wanted]))
+        scores = score_hidden(self.model, chosen, asked, self.top, places=torch.from_numpy(which))
         sizes = [len(places) for _, places, _ in wanted]
         for (text, _, _), part in zip(wanted, scores.split(sizes), strict=True):
             self._parts[text].append(part)
