@@ -140,7 +140,7 @@ def _not_here(task: EvalTask) -> TaskResult:
         num_items=0,
         num_available=0,
         verified=False,
-        warnings=(f"by prompt: {_missing(task)}",),
+        warnings=(_missing(task),),
     )
 
 
@@ -150,7 +150,7 @@ def _not_here(task: EvalTask) -> TaskResult:
 def _show(name: str, rows: Sequence[TwiceScored]) -> None:
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row.cells))
+        table.add_row(*map(Text, row.cells))
     print(f"{name}:")
     Console(width=None if sys.stdout.isatty() else 240).print(table)
 
