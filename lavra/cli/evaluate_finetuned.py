@@ -37,13 +37,13 @@ from lavra.runs.glue.finetuning import finetune_glue
 from lavra.runs.glue.job import GlueRecipe
 from lavra.runs.glue.tasks import GlueTask, find_tasks
 
-Ask = Callable[[str, OpenedTasks], EvaluationResult]
+AskByPrompt = Callable[[str, OpenedTasks], EvaluationResult]
 
 _ALSO_ASKED = {"mnli": ("mnli", "mnli_mismatch")}
 """Tasks by prompt, where they are not one of the same name."""
 
 
-def score_twice(name: str, settings: EvaluateSettings, args: argparse.Namespace, data: Path | None, ask: Ask) -> None:
+def score_twice(name: str, settings: EvaluateSettings, args: argparse.Namespace, data: Path | None, ask: AskByPrompt) -> None:
     """Finetune a model for GLUE and SuperGLUE tasks, ask it by prompt, and show both.
 
     Args:
@@ -103,7 +103,7 @@ def _recipe(settings: EvaluateSettings) -> GlueRecipe:
 
 
 def _prompted(
-    name: str, base: Path, tasks: Sequence[GlueTask], settings: EvaluateSettings, data: Path, ask: Ask
+    name: str, base: Path, tasks: Sequence[GlueTask], settings: EvaluateSettings, data: Path, ask: AskByPrompt
 ) -> EvaluationResult | None:
     """The model's scores by prompt; None of one that does not write."""
     if load_config(base).kind is Kind.ENCODER:
