@@ -43,7 +43,9 @@ _ALSO_ASKED = {"mnli": ("mnli", "mnli_mismatch")}
 """Tasks by prompt, where they are not one of the same name."""
 
 
-def score_twice(name: str, settings: EvaluateSettings, args: argparse.Namespace, data: Path | None, ask: AskByPrompt) -> None:
+def score_twice(
+    name: str, settings: EvaluateSettings, args: argparse.Namespace, data: Path | None, ask: AskByPrompt
+) -> None:
     """Finetune a model for GLUE and SuperGLUE tasks, ask it by prompt, and show both.
 
     Args:
