@@ -186,7 +186,7 @@ def test_shares_are_the_whole_budget_whatever_is_taught(kind: Kind, answers: boo
     assert ("adapt" in given) == (answers and kind is not Kind.ENCODER)
     assert ("encoder" in given) == vectors
     if not answers and not vectors:
-        assert given["pretrain"] == pytest.approx(1.0 - SHARES["compress"])
+        assert given["pretrain"] == pytest.approx(1.0 - SHARES["compress"] - SHARES["benchmarks"])
 
 
 def test_bad_settings_are_refused(text: Path):
