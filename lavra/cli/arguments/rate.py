@@ -16,7 +16,8 @@ HELP = """People judge what models wrote: fluency, coherence, factuality, and wh
 `new` makes a study, one file, from files of answers (JSON lines with `prompt` and `completion`, as `lavra answers`
 writes them) or from models that write them now; `serve` opens its page and prints a link for each annotator; `results`
 says what they think and how far they agree; `export` and `import` move judgements out and in, as CSV or JSON lines;
-`links` gives new links, after which the old ones are dead; `close` takes no more judgements, `reopen` takes them again."""
+`links` gives new links, after which the old ones are dead; `close` takes no more judgements, `reopen` takes them
+again."""
 
 EXAMPLES = """
 lavra rate new essays.study --answers small.jsonl big.jsonl --pairwise --annotators 3

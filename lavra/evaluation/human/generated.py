@@ -46,5 +46,6 @@ def write_answers_to(
         pairs = zip(part, written, strict=True)
         answers += [replace(one, model=name, answer=completion.text.strip()) for one, completion in pairs]
         progress(f"answers of {name}", len(answers), len(asked))
-    notes = [f"{num_cut} of {len(answers)} answers of {name} end at the limit of {max_tokens} tokens"] if num_cut else []
-    return answers, notes
+    if not num_cut:
+        return answers, []
+    return answers, [f"{num_cut} of {len(answers)} answers of {name} end at the limit of {max_tokens} tokens"]
