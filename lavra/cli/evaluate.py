@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,10 +30,14 @@ from lavra.base.ports import LanguageModel
 from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.console import meter
+from lavra.cli.evaluate_finetuned import score_twice
+from lavra.cli.evaluate_showing import write_cards, write_report
 from lavra.cli.flags import read_settings, read_workspace
+from lavra.cli.judge_answers import chat_layout, judge_answers
 from lavra.evaluation.asking import PromptTokens
 from lavra.evaluation.compare import ModelComparison, TaskComparison, compare_models
 from lavra.evaluation.items import ItemScore
+from lavra.evaluation.judging.judge import plain_text
 from lavra.evaluation.layouts import harness_layout, markdown_table, notes_of, sample_lines
 from lavra.evaluation.ledger import Ledger, LedgerRow, read_samples
 from lavra.evaluation.results import EvaluationResult, MetricResult
@@ -76,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         return _list(settings)
     if settings.show is not None:
         return _show_sample(settings, args)
+    if settings.judge is not None:
+        return _judge(settings.judge, args.subject, settings)
     if args.subject is None:
         raise ConfigError(
             "no model is named; say `lavra evaluate MODEL --tasks NAME`, or --list for the tasks there are"
@@ -85,6 +91,12 @@ def run(args: argparse.Namespace) -> int:
     names = [args.subject, *settings.compare]
     if len(set(names)) < len(names):
         raise ConfigError("--compare names a model twice; give each once")
+    if settings.finetune:
+        for name in names:
+            score_twice(
+                name, settings, args, _data(settings), lambda one, tasks: _evaluate(one, tasks, settings, args)[0]
+            )
+        return 0
     opened = _open_tasks(settings)
     found = [_evaluate(name, opened, settings, args) for name in names]
     results = [result for result, _ in found]
@@ -94,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
         _show(result)
     for one in comparisons:
         _show_comparison(one)
+    if settings.report is not None:
+        write_report(settings.report, results, comparisons)
+    write_cards(results, settings.card)
     return 0
 
 
@@ -260,6 +275,16 @@ def _remote_model(url: str, settings: EvaluateSettings) -> Iterator[EvaluatedMod
 
 def _ledger(settings: EvaluateSettings, args: argparse.Namespace) -> Path:
     return settings.ledger or read_workspace(args).folder("runs") / LEDGER_FILE
+
+
+def _judge(name: str, subject: str | None, settings: EvaluateSettings) -> int:
+    """A model judges answers; here, through the engine, which holds its text to the form asked for."""
+    if subject is not None:
+        raise ConfigError(f"{subject} is named beside --judge, which judges answers that are there; leave it out")
+    with _model(name, replace(settings, engine=True)) as judge:
+        tokens, render = judge.tokens, judge.chat.render
+        layout = plain_text if render is None or tokens is None else chat_layout(render, tokens.encode)
+        return judge_answers(settings, judge.port, judge.identity.name, layout)
 
 
 # ---------------------------------------------------------------- comparing

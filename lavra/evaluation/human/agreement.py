@@ -77,7 +77,7 @@ def agreement(about: str, values: ValuesGiven, *, ordered: bool) -> Agreement:
     table = _table(values)
     judged = table[:, (~np.isnan(table)).sum(axis=0) >= 2] if table.size else table
     num_items = judged.shape[1]
-    kappas = tuple(_kappas(values, Difference.QUADRATIC if ordered else Difference.NOMINAL))
+    kappas = tuple(kappas_of_two(values, Difference.QUADRATIC if ordered else Difference.NOMINAL))
     if not num_items:
         why = "no item was judged by two annotators"
         return Agreement(about=about, alpha=None, interval=None, num_items=0, kappas=kappas, undefined=why)
@@ -109,7 +109,13 @@ def _interval(judged: Float64s, difference: Difference) -> Interval | None:
     return None if math.isnan(found.low) else found
 
 
-def _kappas(values: ValuesGiven, difference: Difference) -> list[KappaOfTwo]:
+def kappas_of_two(values: ValuesGiven, difference: Difference) -> list[KappaOfTwo]:
+    """Cohen's kappa of every two annotators who judged an item both.
+
+    Args:
+        values: what each gave, from 0.
+        difference: how far apart two values are.
+    """
     by_person: dict[str, dict[int, int]] = {}
     for (name, item), value in values.items():
         by_person.setdefault(name, {})[item] = value

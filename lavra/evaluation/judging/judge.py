@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lavra.base.errors import InputError
+from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.ports import LanguageModel, Progress, silent
 from lavra.base.types import Constraint, GenerateRequest, SamplingConfig
 from lavra.evaluation.human.answers import ModelAnswer
@@ -160,7 +160,7 @@ class ModelJudge:
         """Answers to requests; where the model refuses them together, one by one, to know which it refuses."""
         try:
             return [_Said(text=found[0].text) for found in self._model.generate(requests)]
-        except InputError as error:
+        except (InputError, MissingDependencyError) as error:
             if self._constraint is not None:
                 self._constraint = None
                 self.notes.append(f"the judge's text is not held to the form asked for: {error}")
