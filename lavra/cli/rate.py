@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from lavra.base.convert import default_of, setting_fields
 from lavra.base.errors import ConfigError, InputError, MissingDependencyError, nearest
@@ -123,11 +124,22 @@ def _announce(args: argparse.Namespace, store: StudyStore, url: str) -> None:
             f"`lavra rate links {args.study}` makes new ones",
             file=sys.stderr,
         )
+    if not _is_private(url):
+        print(
+            "note: the page speaks plain HTTP; on a network you do not trust, put a proxy with TLS in front",
+            file=sys.stderr,
+        )
     if store.is_closed:
         print(f"note: the study is closed; `lavra rate reopen {args.study}` takes judgements again", file=sys.stderr)
     for name, link in links.items():
         print(f"{name}  {link}")
     print(f"serving  {url}; Ctrl-C stops it, and the links work again the next time", flush=True)
+
+
+def _is_private(url: str) -> bool:
+    """Whether links of a URL stay on this machine, or are encrypted."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _links(args: argparse.Namespace, settings: RateSettings) -> int:

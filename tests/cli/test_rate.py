@@ -74,7 +74,9 @@ def test_links_are_the_owners_alone_and_new_ones_kill_the_old(files, capsys, mon
     capsys.readouterr()
     monkeypatch.setattr(page, "serve_study", lambda store, host, port, on_ready: on_ready(f"http://{host}:{port}"))
     assert main(["rate", "serve", "a.study", "--address", "http://box.local:9/"]) == 0
-    assert f"annotator-1  http://box.local:9/#{fresh['annotator-1']}" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"annotator-1  http://box.local:9/#{fresh['annotator-1']}" in said.out
+    assert "plain HTTP" in said.err
     path.unlink()
     assert main(["rate", "serve", "a.study", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"url": "http://127.0.0.1:8010", "links": {}}
