@@ -30,6 +30,8 @@ from lavra.base.ports import LanguageModel
 from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.console import meter
+from lavra.cli.evaluate_finetuned import score_twice
+from lavra.cli.evaluate_showing import write_cards, write_report
 from lavra.cli.flags import read_settings, read_workspace
 from lavra.cli.judge_answers import chat_layout, judge_answers
 from lavra.evaluation.asking import PromptTokens
@@ -89,6 +91,12 @@ def run(args: argparse.Namespace) -> int:
     names = [args.subject, *settings.compare]
     if len(set(names)) < len(names):
         raise ConfigError("--compare names a model twice; give each once")
+    if settings.finetune:
+        for name in names:
+            score_twice(
+                name, settings, args, _data(settings), lambda one, tasks: _evaluate(one, tasks, settings, args)[0]
+            )
+        return 0
     opened = _open_tasks(settings)
     found = [_evaluate(name, opened, settings, args) for name in names]
     results = [result for result, _ in found]
@@ -98,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
         _show(result)
     for one in comparisons:
         _show_comparison(one)
+    if settings.report is not None:
+        write_report(settings.report, results, comparisons)
+    write_cards(results, settings.card)
     return 0
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lavra.base.errors import ConfigError
 from lavra.cli.flags import add_settings, add_workspace
@@ -24,6 +24,7 @@ EXAMPLES = """
 lavra evaluate models/mine --tasks mmlu truthfulqa --data benchmarks --limit 200 --json out.json
 lavra evaluate http://127.0.0.1:8000/v1 --model mine --tasks my_task.yaml
 lavra evaluate models/mine --compare models/other --tasks arc_easy piqa
+lavra evaluate models/mine --tasks glue --finetune --data benchmarks --report glue.html
 lavra evaluate models/mine --tasks arc_easy --show arc_easy#12
 lavra evaluate --judge models/judge --answers a.jsonl b.jsonl --human votes.jsonl
 lavra evaluate --list
@@ -56,6 +57,10 @@ class EvaluateSettings(EvaluationSettings):
         engine: ask through the engine that serves, instead of the model itself; the scores are the same.
         json: write the results to this file, in lm-evaluation-harness' layout.
         markdown: write the table to this file.
+        report: write an HTML report to this file.
+        card: put the scores into the model's folder (evaluation.json, README.md): auto where lavra made it, on, or off.
+        finetune: of GLUE and SuperGLUE, finetune a head for each task, beside asking by prompt.
+        finetune_rows: most training rows a head is finetuned on.
         log_samples: write every prompt, answer and score to this folder, a file of JSON lines a task.
         ledger: keep answers in this file (default: runs/evaluations.db of the workspace).
         unsafe_exec: run the code that a model writes without a sandbox where none holds, with nothing but limits.
@@ -89,6 +94,10 @@ class EvaluateSettings(EvaluationSettings):
     engine: bool = False
     json: Path | None = None
     markdown: Path | None = None
+    report: Path | None = None
+    card: Literal["auto", "on", "off"] = "auto"
+    finetune: bool = False
+    finetune_rows: int = 2000
     log_samples: Path | None = None
     ledger: Path | None = None
     unsafe_exec: bool = False

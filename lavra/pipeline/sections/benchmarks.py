@@ -12,6 +12,9 @@ from typing import Final
 from lavra.base.units import format_duration
 from lavra.evaluation.abilities import abilities, in_words
 from lavra.evaluation.results import EvaluationResult, Failure, GroupResult, MetricResult, TaskResult
+from lavra.pipeline.results import Skipped
+from lavra.pipeline.sections.skipped import skipped_section
+from lavra.pipeline.stages.benchmarks import BenchmarksResult
 from lavra.report import (
     Details,
     Dot,
@@ -58,6 +61,14 @@ def benchmarks_section(result: EvaluationResult, title: str = "Benchmarks") -> S
         ),
         seconds=result.seconds,
     )
+
+
+def up_benchmarks_section(result: BenchmarksResult | Skipped) -> Section:
+    """The section of `lavra up`."""
+    title = "What it can do"
+    if isinstance(result, Skipped):
+        return skipped_section(title, result)
+    return benchmarks_section(result.evaluation, title)
 
 
 def _facts(result: EvaluationResult) -> tuple[Fact, ...]:
