@@ -19,7 +19,7 @@ from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.console import meter
 from lavra.evaluation.human.answers import ModelAnswer, read_answers
 from lavra.evaluation.human.votes import write_votes
-from lavra.evaluation.judging.judge import JudgedPair, Layout, ModelJudge, plain_text
+from lavra.evaluation.judging.judge import JudgedPair, ModelJudge, PromptForm, plain_text
 from lavra.evaluation.judging.labels import read_labels
 from lavra.evaluation.judging.mt_bench import read_chat_answers, read_judge_prompt, read_questions
 from lavra.evaluation.judging.pairs import pairs_of
@@ -28,7 +28,7 @@ from lavra.evaluation.judging.rubric import Rubric, open_rubric
 from lavra.prompts.render import Rendered
 
 
-def judge_answers(settings: EvaluateSettings, model: LanguageModel, name: str, layout: Layout) -> int:
+def judge_answers(settings: EvaluateSettings, model: LanguageModel, name: str, layout: PromptForm) -> int:
     """Ask, count and show.
 
     Args:
@@ -77,7 +77,7 @@ def chosen_rubric(settings: EvaluateSettings, answers: Sequence[ModelAnswer]) ->
     return rubric
 
 
-def chat_layout(render: Callable[..., str], encode: Callable[[str], Sequence[int]]) -> Layout:
+def chat_layout(render: Callable[..., str], encode: Callable[[str], Sequence[int]]) -> PromptForm:
     """Prompts by a model's chat template, as ids, which carry its special tokens.
 
     Args:
