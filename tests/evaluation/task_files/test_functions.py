@@ -29,7 +29,7 @@ from lavra.evaluation.task_files.task_file import FilterSetting, PipelineSetting
 from lavra.evaluation.task_files.yaml_file import FunctionReference
 
 HARNESS = Path(str(importlib.util.find_spec("lm_eval").submodule_search_locations[0])) / "tasks"  # type: ignore[union-attr,index]
-WORDS = "The cat's 3 hats, a U.S. (blue) moon 1,000 and an egg - is not 'here' .".split()
+WORDS = ["The", "cat's", "3", "hats,", "a", "U.S.", "(blue)", "moon", "1,000", "and", "an", "egg", "-", "is", "not", "'here'", "."]
 PROBLEMS = [
     {"question": "Why?", "answer": "B", "options": ["a", "b", "c", "d"]},
     {"question": "It is  _  .", "answer": "D", "options": ["a", "b", "c", "d"]},
