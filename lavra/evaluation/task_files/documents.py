@@ -24,9 +24,9 @@ from lavra.base.files import hash_json
 from lavra.evaluation.task_files.csv_rows import read_csv
 from lavra.evaluation.task_files.hub import parquet_files
 from lavra.evaluation.task_files.json_rows import read_json_rows
+from lavra.evaluation.task_files.rows import DocumentRow
 from lavra.evaluation.task_files.task_file import TaskFile
 
-TaskRow = dict[str, Any]
 READERS = ("csv", "json", "parquet", "text")
 _MAGIC = ((b"\x1f\x8b", gzip.decompress), (b"BZh", bz2.decompress), (b"\xfd7zXZ\x00", lzma.decompress))
 _COMMON = frozenset(("data_files", "data_dir", "trust_remote_code"))
@@ -43,9 +43,9 @@ class Documents:
 
     def __init__(self, task: TaskFile, data: Path) -> None:
         self.task, self.data = task, data
-        self._splits: dict[str, list[TaskRow]] = {}
+        self._splits: dict[str, list[DocumentRow]] = {}
 
-    def split(self, name: str) -> list[TaskRow]:
+    def split(self, name: str) -> list[DocumentRow]:
         """Rows of a split, in order.
 
         Raises:
@@ -101,7 +101,7 @@ class Documents:
             )
         return files
 
-    def _read(self, file: Path) -> Iterator[TaskRow]:
+    def _read(self, file: Path) -> Iterator[DocumentRow]:
         options = {key: value for key, value in self.task.dataset_kwargs.items() if key not in _COMMON}
         kind = self.task.dataset_path if self.task.dataset_path in READERS else "parquet"
         if kind == "parquet":
@@ -138,7 +138,7 @@ def _decoded(data: bytes, file: Path, options: Mapping[str, Any]) -> str:
         ) from error
 
 
-def _parquet_rows(file: Path, options: Mapping[str, Any]) -> Iterator[TaskRow]:
+def _parquet_rows(file: Path, options: Mapping[str, Any]) -> Iterator[DocumentRow]:
     columns = options.get("columns")
     for key in options:
         if key != "columns":
@@ -153,7 +153,7 @@ def _parquet_rows(file: Path, options: Mapping[str, Any]) -> Iterator[TaskRow]:
 _TEXT_KEYS = frozenset(("keep_linebreaks", "sample_by", "encoding", "encoding_errors"))
 
 
-def _text_rows(text: str, file: Path, options: Mapping[str, Any]) -> Iterator[TaskRow]:
+def _text_rows(text: str, file: Path, options: Mapping[str, Any]) -> Iterator[DocumentRow]:
     for key in options:
         if key not in _TEXT_KEYS:
             raise InputError(f"{file}: unknown option {key!r} of a text file{nearest(key, _TEXT_KEYS)}")
@@ -171,7 +171,7 @@ def _text_rows(text: str, file: Path, options: Mapping[str, Any]) -> Iterator[Ta
     return ({"text": line + (ending if index < len(lines) - 1 else last)} for index, line in enumerate(lines))
 
 
-def _same_columns(rows: Sequence[TaskRow]) -> list[TaskRow]:
+def _same_columns(rows: Sequence[DocumentRow]) -> list[DocumentRow]:
     """Rows of several files with the columns of all of them, in the order they came up."""
     columns = dict.fromkeys(key for row in rows for key in row)
     if all(len(row) == len(columns) for row in rows):

@@ -19,7 +19,7 @@ from lavra.evaluation.task_files.answer_settings import answer_settings
 from lavra.evaluation.task_files.documents import Documents, hash_rows
 from lavra.evaluation.task_files.filters import Pipeline, build_pipeline
 from lavra.evaluation.task_files.prompting import ChatSettings, Exchange, PromptTurn, join, rendered, turns
-from lavra.evaluation.task_files.rows import TaskRows
+from lavra.evaluation.task_files.rows import DocumentRows
 from lavra.evaluation.task_files.shots import SEED, Shots
 from lavra.evaluation.task_files.task_file import MetricSetting, ShotSetting, TaskFile
 from lavra.evaluation.task_files.template import literal, render_field
@@ -156,7 +156,7 @@ class EvalTask:
         if process is None:
             return rows
         try:
-            changed = process(TaskRows(dict(row) for row in rows))
+            changed = process(DocumentRows(dict(row) for row in rows))
         except KeyError as error:
             raise InputError(
                 f"task {self.name!r}: process_docs: a row lacks {error}; it has the columns {', '.join(rows[0])}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lavra.evaluation.benchmarks.truthfulqa.answers import NO_COMMENT, sentences
-from lavra.evaluation.task_files.rows import TaskRow, TaskRows
+from lavra.evaluation.task_files.rows import DocumentRow, DocumentRows
 
 
-def process_docs_gen(rows: TaskRows) -> TaskRows:
+def process_docs_gen(rows: DocumentRows) -> DocumentRows:
     """Answers that are not empty, with a full stop each; to have no comment is right."""
     return rows.map(_sentences)
 
 
-def _sentences(row: TaskRow) -> TaskRow:
+def _sentences(row: DocumentRow) -> DocumentRow:
     right, wrong = _stopped(row["correct_answers"]), _stopped(row["incorrect_answers"])
     right += [] if NO_COMMENT in right else [NO_COMMENT]
     return {"question": row["question"].strip(), "correct_answers": right, "incorrect_answers": wrong}
