@@ -19,16 +19,16 @@ from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.console import meter
 from lavra.evaluation.human.answers import ModelAnswer, read_answers
 from lavra.evaluation.human.votes import write_votes
-from lavra.evaluation.judging.judge import JudgedPair, Layout, ModelJudge, plain_text
+from lavra.evaluation.judging.judge import JudgedPair, ModelJudge, PromptForm, plain_text
 from lavra.evaluation.judging.labels import read_labels
-from lavra.evaluation.judging.mt_bench import read_judge_prompt
+from lavra.evaluation.judging.mt_bench import read_chat_answers, read_judge_prompt, read_questions
 from lavra.evaluation.judging.pairs import pairs_of
 from lavra.evaluation.judging.report import JudgeReport, pair_report, score_report, votes_of_judge
 from lavra.evaluation.judging.rubric import Rubric, open_rubric
 from lavra.prompts.render import Rendered
 
 
-def judge_answers(settings: EvaluateSettings, model: LanguageModel, name: str, layout: Layout) -> int:
+def judge_answers(settings: EvaluateSettings, model: LanguageModel, name: str, layout: PromptForm) -> int:
     """Ask, count and show.
 
     Args:
@@ -37,7 +37,7 @@ def judge_answers(settings: EvaluateSettings, model: LanguageModel, name: str, l
         name: how it is called.
         layout: how it is given prompts.
     """
-    answers = read_answers(settings.answers)
+    answers = _answers(settings)
     rubric = chosen_rubric(settings, answers)
     labels = None if settings.human is None else read_labels(settings.human, rubric)
     judge = ModelJudge(model, rubric, layout=layout)
@@ -51,6 +51,13 @@ def judge_answers(settings: EvaluateSettings, model: LanguageModel, name: str, l
         compared = judge.compare(pairs, progress)
     _finish(pair_report(name, rubric, compared, labels, [*left_out, *judge.notes]), settings, compared)
     return 0
+
+
+def _answers(settings: EvaluateSettings) -> list[ModelAnswer]:
+    if settings.questions is None:
+        return read_answers(settings.answers)
+    questions = read_questions(settings.questions)
+    return [one for name in settings.answers for one in read_chat_answers(Path(name), questions)]
 
 
 def chosen_rubric(settings: EvaluateSettings, answers: Sequence[ModelAnswer]) -> Rubric:
@@ -70,7 +77,7 @@ def chosen_rubric(settings: EvaluateSettings, answers: Sequence[ModelAnswer]) ->
     return rubric
 
 
-def chat_layout(render: Callable[..., str], encode: Callable[[str], Sequence[int]]) -> Layout:
+def chat_layout(render: Callable[..., str], encode: Callable[[str], Sequence[int]]) -> PromptForm:
     """Prompts by a model's chat template, as ids, which carry its special tokens.
 
     Args:

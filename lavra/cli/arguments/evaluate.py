@@ -67,6 +67,7 @@ class EvaluateSettings(EvaluationSettings):
         judge: instead of tasks, let this model judge answers: a folder, a name, or a URL.
         rubric: what it is asked: quality, preference, a prompt file, or one of MT-Bench's as FILE.jsonl#single-v1.
         answers: files of answers that are judged, each FILE or NAME=FILE.
+        questions: MT-Bench's questions, where answers are in FastChat's layout, which has no prompts.
         human: people's ratings or votes on the same answers, as `lavra rate` exports them.
         votes: write the judge's votes to this file, in the form that people's have.
         list: list the tasks there are.
@@ -103,6 +104,7 @@ class EvaluateSettings(EvaluationSettings):
     judge: str | None = None
     rubric: str = ""
     answers: tuple[str, ...] = ()
+    questions: Path | None = None
     human: Path | None = None
     votes: Path | None = None
     list: bool = False
@@ -124,7 +126,7 @@ class EvaluateSettings(EvaluationSettings):
 
     def _check_judge(self) -> None:
         if self.judge is None:
-            given = [name for name in ("rubric", "answers", "human", "votes") if getattr(self, name)]
+            given = [name for name in ("rubric", "answers", "questions", "human", "votes") if getattr(self, name)]
             if given:
                 raise ConfigError(f"{given[0]} is for a judge, and none is named; say --judge MODEL")
             return

@@ -20,7 +20,7 @@ from lavra.evaluation.judging.rubric import Rubric
 from lavra.evaluation.judging.verdicts import read_preference, read_reason, read_score
 from lavra.prompts.render import Rendered, render
 
-Layout = Callable[[Rendered], str | tuple[int, ...]]
+PromptForm = Callable[[Rendered], str | tuple[int, ...]]
 """How a model is given a prompt: as text, or by its chat template."""
 _BATCH = 16
 _WINNERS = {"A": Winner.MODEL_A, "B": Winner.MODEL_B, "tie": Winner.TIE}
@@ -94,7 +94,7 @@ class ModelJudge:
         notes: what the caller might not expect, one sentence each.
     """
 
-    def __init__(self, model: LanguageModel, rubric: Rubric, *, layout: Layout = plain_text) -> None:
+    def __init__(self, model: LanguageModel, rubric: Rubric, *, layout: PromptForm = plain_text) -> None:
         self.rubric, self.notes = rubric, list[str]()
         self._model, self._layout = model, layout
         self._constraint: Constraint | None = rubric.constraint

@@ -13,7 +13,7 @@ from lavra.evaluation.human.answers import ModelAnswer
 from lavra.evaluation.human.votes import Winner, read_votes, write_votes
 from lavra.evaluation.judging.judge import ModelJudge
 from lavra.evaluation.judging.labels import label_of_vote
-from lavra.evaluation.judging.mt_bench import read_judge_prompt, read_questions
+from lavra.evaluation.judging.mt_bench import read_chat_answers, read_judge_prompt, read_questions
 from lavra.evaluation.judging.pairs import pairs_of
 from lavra.evaluation.judging.report import pair_report, score_report, votes_of_judge
 from lavra.evaluation.judging.rubric import open_rubric, rubric_of
@@ -213,6 +213,13 @@ def test_mt_bench(lavra_data: Path) -> None:
     assert len(questions) == 80
     assert all(len(one.turns) == 2 for one in questions)
     assert {one.category for one in questions if one.reference} >= {"math", "reasoning", "coding"}
+    given = read_chat_answers(folder / "gpt-4.jsonl", questions)
+    assert len(given) == 30
+    assert {one.model for one in given} == {"gpt-4"}
+    assert {one.question_id: one.prompt for one in given}["101"] == questions[20].turns[0]
+    assert all(one.answer for one in given)
+    with pytest.raises(InputError, match="no question '101'"):
+        read_chat_answers(folder / "gpt-4.jsonl", questions[:20])
     single = read_judge_prompt(folder / "judge_prompts.jsonl", "single-v1")
     assert (single.lowest, single.highest, single.constraint) == (1, 10, None)
     judge = ModelJudge(ScriptedJudge(lambda prompt: "Rating: [[7]]"), single)
