@@ -188,7 +188,7 @@ def check(kind: str, corpus: Sequence[str], items: Items, order: int, seed: int 
         build_index(documents, Path(folder) / "index", "planted", order=order)
         index = NgramIndex.open(Path(folder) / "index")
         for name, each in items.items():
-            for at, overlap in enumerate(check_texts(index, each)):
+            for at, overlap in enumerate(check_texts([index], each)):
                 sides[at not in leaked[name]].append(overlap)
         size = index_bytes(index) / index.num_words
     return Checked(leaked=sides[0], clean=sides[1]), size

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from lavra.base.arrays import Float64s, Int64s
-from lavra.base.errors import ConfigError, InputError, MissingDependencyError, nearest
+from lavra.base.errors import ConfigError, InputError, MissingDependencyError, nearest, setting
 from lavra.evaluation.text_files import read_predictions, read_references
 from lavra.metrics.answers import ARTICLES, answer_f1, exact_match
 from lavra.metrics.intervals import LEVEL, RESAMPLES, Interval, score_intervals
@@ -364,6 +364,7 @@ def _warnings(
         if num_cut:
             warnings.append(
                 f"{num_cut} of {len(words)} words of the references hold letters that ROUGE's tokenizer takes for "
-                "blanks; unicode_words=True keeps them whole (its scores are comparable with their like only)"
+                f"blanks; {setting('--unicode-words', 'unicode_words=True')} keeps them whole, and such scores are "
+                "comparable with their like only"
             )
     return warnings

@@ -25,6 +25,7 @@ lavra evaluate models/mine --tasks mmlu truthfulqa --data benchmarks --limit 200
 lavra evaluate http://127.0.0.1:8000/v1 --model mine --tasks my_task.yaml
 lavra evaluate models/mine --compare models/other --tasks arc_easy piqa
 lavra evaluate models/mine --tasks arc_easy --show arc_easy#12
+lavra evaluate --predictions out.txt --references ref.txt --metrics bleu,chrf,rouge
 lavra evaluate --list
 """
 
@@ -57,6 +58,15 @@ class EvaluateSettings(EvaluationSettings):
         markdown: write the table to this file.
         log_samples: write every prompt, answer and score to this folder, a file of JSON lines a task.
         ledger: keep answers in this file (default: runs/evaluations.db of the workspace).
+        contamination: look the items up in the text that the model was trained on, where that is known.
+        corpus: folders of corpora that the model was trained on; what its card names unless given.
+        predictions: score this file of texts instead of a model: a text a line, or JSON lines.
+        references: files of right texts, line by line beside the predictions; several files for several right texts.
+        metrics: of the predictions: bleu, chrf, chrf++, ter, rouge, exact_match, f1; separated by commas or blanks.
+        bleu_tokenizer: how BLEU cuts predictions into words, by sacrebleu's name.
+        stemmer: ROUGE compares stems of English words.
+        unicode_words: ROUGE keeps words with letters beyond a to z whole, as languages other than English need.
+        language: whose articles do not count in exact_match and f1: en, es or pt.
         unsafe_exec: run the code that a model writes without a sandbox where none holds, with nothing but limits.
         list: list the tasks there are.
         show: show the kept answers to one item, as TASK#NUMBER.
@@ -84,6 +94,15 @@ class EvaluateSettings(EvaluationSettings):
     markdown: Path | None = None
     log_samples: Path | None = None
     ledger: Path | None = None
+    contamination: bool = True
+    corpus: tuple[Path, ...] = ()
+    predictions: Path | None = None
+    references: tuple[Path, ...] = ()
+    metrics: tuple[str, ...] = ("bleu", "chrf", "rouge")
+    bleu_tokenizer: str = "13a"
+    stemmer: bool = False
+    unicode_words: bool = False
+    language: str = "en"
     unsafe_exec: bool = False
     list: bool = False
     show: str | None = None
@@ -98,6 +117,12 @@ class EvaluateSettings(EvaluationSettings):
             raise ConfigError("fewshot_as_multiturn is given without apply_chat_template, which makes turns; give both")
         if self.concurrency < 1:
             raise ConfigError(f"concurrency is {self.concurrency}; send at least 1 request at a time")
+        if self.predictions is not None and not self.references:
+            raise ConfigError("predictions has no references; name the files of right texts with --references")
+        if self.predictions is None and self.references:
+            raise ConfigError("references are given without predictions; name the file of texts with --predictions")
+        if self.predictions is not None and (self.tasks or self.compare):
+            raise ConfigError("predictions are scored without a model; leave out tasks and compare")
         if self.samples is not None and self.limit is not None:
             raise ConfigError("samples and limit both say which items are asked; give one of the two")
 
