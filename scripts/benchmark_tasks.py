@@ -1,10 +1,10 @@
-"""What the shipped benchmarks are: `docs/benchmark-tasks.md` out of their task files, and their rows counted and hashed.
+"""What the shipped benchmarks are: `docs/benchmark-tasks.md` out of their files, and their rows counted and hashed.
 
-    python scripts/benchmark_tasks.py                   # writes the page
-    python scripts/benchmark_tasks.py --data FOLDER     # first notes `rows` and `data_hash` in each file whose data is there
+    python scripts/benchmark_tasks.py                  # writes the page
+    python scripts/benchmark_tasks.py --data FOLDER    # first notes `rows` and `data_hash` where a task's data is there
 
-A file's `data_hash` says which rows it was checked with; a run on other rows warns.  A test holds that the page says what
-the files say.
+A file's `data_hash` says which rows it was checked with; a run on other rows warns.  A test holds that the page says
+what the files say.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ HEAD = """# Benchmarks that lavra ships
 
 Made by `scripts/benchmark_tasks.py` out of the task files in `lavra/evaluation/benchmarks`; change those.
 
-The files are lm-evaluation-harness': `lm_eval --include_path` runs them as they are, from the folder that holds the data.
-Where the harness has a task of the same name, prompt and metric are its own. *Shots* are the examples of the file;
-`--num-fewshot` asks for others. *Rows* are those of the data the file was checked with, whose hash is its `data_hash`: a
-run on other rows warns. *Verified* says whether the task was ever run on the benchmark's real files; the others were
+The files are lm-evaluation-harness': `lm_eval --include_path` runs them as they are, from the folder that holds the
+data. Where the harness has a task of the same name, prompt and metric are its own. *Shots* are the file's examples;
+`--num-fewshot` asks for others. *Rows* are those of the data the file was checked with, whose hash is its `data_hash`;
+a run on other rows warns. *Verified* says whether the task was ever run on the benchmark's real files; the others were
 tested on a small made file in the original layout.
 
 A benchmark more is one file in that folder ([task files](task-files.md)).
@@ -73,7 +73,9 @@ def _line(part: Sequence[EvalTask], notes: list[str]) -> str:
         if remark not in notes:
             notes.append(remark)
         marks.append(f"({notes.index(remark) + 1})")
-    verified = "yes" if not unseen else "no" if len(unseen) == len(part) else f"{len(part) - len(unseen)} of {len(part)}"
+    verified = (
+        "yes" if not unseen else "no" if len(unseen) == len(part) else f"{len(part) - len(unseen)} of {len(part)}"
+    )
     return _cells(
         [
             name,

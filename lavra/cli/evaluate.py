@@ -31,18 +31,22 @@ from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.console import meter
 from lavra.cli.contamination import KnownCorpora, known_corpora
+from lavra.cli.evaluate_finetuned import score_twice
+from lavra.cli.evaluate_showing import write_cards, write_report
 from lavra.cli.flags import read_settings, read_workspace
+from lavra.cli.judge_answers import chat_layout, judge_answers
 from lavra.cli.score_texts import score_texts
 from lavra.evaluation.asking import PromptTokens
 from lavra.evaluation.compare import ModelComparison, TaskComparison, compare_models
 from lavra.evaluation.items import ItemScore
+from lavra.evaluation.judging.judge import plain_text
 from lavra.evaluation.layouts import harness_layout, markdown_table, notes_of, sample_lines
 from lavra.evaluation.ledger import Ledger, LedgerRow, read_samples
 from lavra.evaluation.results import EvaluationResult, MetricResult
 from lavra.evaluation.run import EvaluationSettings, ModelIdentity, compared_metrics, evaluate
 from lavra.evaluation.sandbox import NoSandboxError, Sandbox, SandboxKind, find_sandbox
 from lavra.evaluation.task_files.index import build_index
-from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
+from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without_missing
 from lavra.evaluation.task_files.prompting import ChatSettings
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Decoder
@@ -82,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         return _show_sample(settings, args)
     if settings.predictions is not None:
         return score_texts(settings, args.subject)
+    if settings.judge is not None:
+        return _judge(settings.judge, args.subject, settings)
     if args.subject is None:
         raise ConfigError(
             "no model is named; say `lavra evaluate MODEL --tasks NAME`, or --list for the tasks there are"
@@ -91,6 +97,12 @@ def run(args: argparse.Namespace) -> int:
     names = [args.subject, *settings.compare]
     if len(set(names)) < len(names):
         raise ConfigError("--compare names a model twice; give each once")
+    if settings.finetune:
+        for name in names:
+            score_twice(
+                name, settings, args, _data(settings), lambda one, tasks: _evaluate(one, tasks, settings, args)[0]
+            )
+        return 0
     opened = _open_tasks(settings)
     found = [_evaluate(name, opened, settings, args) for name in names]
     results = [result for result, _ in found]
@@ -100,6 +112,9 @@ def run(args: argparse.Namespace) -> int:
         _show(result)
     for one in comparisons:
         _show_comparison(one)
+    if settings.report is not None:
+        write_report(settings.report, results, comparisons)
+    write_cards(results, settings.card)
     return 0
 
 
@@ -115,12 +130,9 @@ def _data(settings: EvaluateSettings) -> Path | None:
 
 
 def _open_tasks(settings: EvaluateSettings) -> OpenedTasks:
-    opened = open_tasks(
-        settings.task_names(), folders=settings.include, data=_data(settings), num_fewshot=settings.num_fewshot
-    )
-    for warning in opened.warnings:
-        print(f"note: {warning}", file=sys.stderr)
-    return opened
+    names = settings.task_names()
+    opened = open_tasks(names, folders=settings.include, data=_data(settings), num_fewshot=settings.num_fewshot)
+    return without_missing(opened, names)
 
 
 def _list(settings: EvaluateSettings) -> int:
@@ -173,7 +185,7 @@ def _evaluate(
     result = replace(result, warnings=(*result.warnings, *corpora.notes))
     if settings.log_samples is not None:
         _log_samples(settings.log_samples, name, scores)
-    return result, scores
+    return replace(result, warnings=(*opened.warnings, *result.warnings)), scores
 
 
 def _corpora(model: EvaluatedModel, settings: EvaluateSettings, args: argparse.Namespace) -> KnownCorpora:
@@ -276,6 +288,16 @@ def _remote_model(url: str, settings: EvaluateSettings) -> Iterator[EvaluatedMod
 
 def _ledger(settings: EvaluateSettings, args: argparse.Namespace) -> Path:
     return settings.ledger or read_workspace(args).folder("runs") / LEDGER_FILE
+
+
+def _judge(name: str, subject: str | None, settings: EvaluateSettings) -> int:
+    """A model judges answers; here, through the engine, which holds its text to the form asked for."""
+    if subject is not None:
+        raise ConfigError(f"{subject} is named beside --judge, which judges answers that are there; leave it out")
+    with _model(name, replace(settings, engine=True)) as judge:
+        tokens, render = judge.tokens, judge.chat.render
+        layout = plain_text if render is None or tokens is None else chat_layout(render, tokens.encode)
+        return judge_answers(settings, judge.port, judge.identity.name, layout)
 
 
 # ---------------------------------------------------------------- comparing

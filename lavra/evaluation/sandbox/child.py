@@ -156,7 +156,7 @@ def _checker(result: int, token: str, program: types.ModuleType) -> Callable[[st
 
 
 def _describe(error: BaseException, outcome: str) -> tuple[str, str]:
-    """Outcome and a line about an exception, whose `__str__` is not to be trusted."""
+    """ProgramEnd and a line about an exception, whose `__str__` is not to be trusted."""
     kind = type(error)
     if kind is SystemExit:
         outcome = "EXITED"

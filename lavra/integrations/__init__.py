@@ -1,0 +1,1 @@
+"""Glue to other frameworks, one file each; none of them is needed to run lavra."""
