@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lavra.evaluation.contamination.index import NgramIndex
-from lavra.evaluation.contamination.overlap import SHARE, Verdict, check_items
+from lavra.evaluation.contamination.overlap import SHARE, OverlapVerdict, check_items
 from lavra.evaluation.items import ItemScore
 from lavra.evaluation.results import Contamination
 from lavra.evaluation.run import rules_of
@@ -35,15 +35,15 @@ class ContaminationChecker:
         overlaps = check_items(self._indexes, [one.item for one in scores])
         verdicts = [one.verdict(self._threshold) for one in overlaps]
         return Contamination(
-            num_checked=sum(one is not Verdict.TOO_SHORT for one in verdicts),
-            num_overlapping=verdicts.count(Verdict.OVERLAPPING),
-            num_too_short=verdicts.count(Verdict.TOO_SHORT),
-            with_overlap=_value(task, _taken(scores, verdicts, Verdict.OVERLAPPING)),
-            without_overlap=_value(task, _taken(scores, verdicts, Verdict.NO_OVERLAP)),
+            num_checked=sum(one is not OverlapVerdict.TOO_SHORT for one in verdicts),
+            num_overlapping=verdicts.count(OverlapVerdict.OVERLAPPING),
+            num_too_short=verdicts.count(OverlapVerdict.TOO_SHORT),
+            with_overlap=_value(task, _taken(scores, verdicts, OverlapVerdict.OVERLAPPING)),
+            without_overlap=_value(task, _taken(scores, verdicts, OverlapVerdict.NO_OVERLAP)),
         )
 
 
-def _taken(scores: Sequence[ItemScore], verdicts: Sequence[Verdict], wanted: Verdict) -> list[ItemScore]:
+def _taken(scores: Sequence[ItemScore], verdicts: Sequence[OverlapVerdict], wanted: OverlapVerdict) -> list[ItemScore]:
     return [score for score, verdict in zip(scores, verdicts, strict=True) if verdict is wanted]
 
 

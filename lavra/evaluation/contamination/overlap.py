@@ -32,7 +32,7 @@ COMMON_ITEMS, COMMON_SHARE = 10, 0.05
 """An n-gram that at least 10 items and 5 % of a task's have is common to them."""
 
 
-class Verdict(Enum):
+class OverlapVerdict(Enum):
     """What is said of an item."""
 
     OVERLAPPING = "overlapping"
@@ -56,11 +56,11 @@ class Overlap:
     share: float
     longest_run: int
 
-    def verdict(self, threshold: float = SHARE) -> Verdict:
+    def verdict(self, threshold: float = SHARE) -> OverlapVerdict:
         """What is said of the item, by the share from which on it is called overlapping."""
         if not self.num_ngrams:
-            return Verdict.TOO_SHORT
-        return Verdict.OVERLAPPING if self.share >= threshold else Verdict.NO_OVERLAP
+            return OverlapVerdict.TOO_SHORT
+        return OverlapVerdict.OVERLAPPING if self.share >= threshold else OverlapVerdict.NO_OVERLAP
 
 
 def check_items(indexes: Sequence[NgramIndex], items: Sequence[EvalItem]) -> list[Overlap]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.planted_leaks import check as check_planted
 from benchmarks.planted_leaks import edited, read_corpus, read_items, rewrapped
 from lavra.evaluation.contamination.index import ORDER, NgramIndex, build_index
-from lavra.evaluation.contamination.overlap import Verdict, check_items, check_texts, texts_of
+from lavra.evaluation.contamination.overlap import OverlapVerdict, check_items, check_texts, texts_of
 from lavra.evaluation.items import EvalItem, OutputType
 
 SENTENCE = "In the beginning the river carried nine old boats slowly down to the quiet harbour"  # 15 words
@@ -32,12 +32,12 @@ def test_an_item_that_stands_in_the_corpus_is_found(index: NgramIndex) -> None:
     assert (clean.share, clean.longest_run, clean.num_found, clean.num_ngrams) == (0.0, 0, 0, 8)
     assert (half.share, half.longest_run) == (0.5, 15)
     assert [one.verdict() for one in (verbatim, clean, half, short)] == [
-        Verdict.OVERLAPPING,
-        Verdict.NO_OVERLAP,
-        Verdict.OVERLAPPING,
-        Verdict.TOO_SHORT,
+        OverlapVerdict.OVERLAPPING,
+        OverlapVerdict.NO_OVERLAP,
+        OverlapVerdict.OVERLAPPING,
+        OverlapVerdict.TOO_SHORT,
     ]
-    assert half.verdict(0.6) is Verdict.NO_OVERLAP
+    assert half.verdict(0.6) is OverlapVerdict.NO_OVERLAP
 
 
 def test_a_changed_word_takes_its_ngrams_only(index: NgramIndex) -> None:
@@ -57,10 +57,10 @@ def test_what_many_items_have_accuses_none_of_them(tmp_path: Path) -> None:
     items = [[f"{SENTENCE}: {' '.join(f'n{at}x{number}' for number in range(9))}"] for at in range(20)]
     build_index([items[0][0]], tmp_path / "index", "abc")
     found = check_texts([NgramIndex.open(tmp_path / "index")], items)
-    assert [one.verdict() for one in found] == [Verdict.OVERLAPPING, *[Verdict.NO_OVERLAP] * 19]
+    assert [one.verdict() for one in found] == [OverlapVerdict.OVERLAPPING, *[OverlapVerdict.NO_OVERLAP] * 19]
     assert found[1].num_found == 0
     alone = check_texts([NgramIndex.open(tmp_path / "index")], items[:9])
-    assert alone[1].verdict() is Verdict.OVERLAPPING  # nine items are too few to call a text common
+    assert alone[1].verdict() is OverlapVerdict.OVERLAPPING  # nine items are too few to call a text common
 
 
 def test_every_text_of_a_row_counts(index: NgramIndex) -> None:
