@@ -130,7 +130,7 @@ def _outcome(
         return _STOPPED[ended.stopped], _bound(sandbox.limits, ended.stopped)
     for message in messages:
         if message.get("token") == token and message.get("outcome") in ProgramEnd.__members__:
-            return ProgramEnd[str(message["outcome"])], str(message.get("detail", ""))
+            return ProgramEnd[str(message["outcome"])], bytes.fromhex(str(message.get("detail"))).decode()
     if not any("started" in message for message in messages):
         return ProgramEnd.NOT_STARTED, " ".join(output.split())[-500:]
     number = -ended.status if ended.status < 0 else ended.status - 128  # bubblewrap adds 128 as shells do
