@@ -143,14 +143,15 @@ class TextModel:
         """Start a request; the stream can be cancelled."""
         return self.port.submit(request)
 
-    def score(self, text: PromptText, *, given: str | None = None) -> Score:
+    def score(self, text: PromptText, *, given: PromptText | None = None, top_logprobs: int = 0) -> Score:
         """Natural-log probability of each token of a text (pseudo-likelihood for encoders).
 
         Args:
             text: text, or token ids used as they are.
-            given: what comes before it and is not scored; the source, for an encoder-decoder.
+            given: what comes before it and is not scored, text or ids; the source, for an encoder-decoder.
+            top_logprobs: this many of the likeliest tokens are told for each one scored.
         """
-        return self.port.score([ScoreRequest(text=text, given=given)])[0]
+        return self.port.score([ScoreRequest(text=text, given=given, top_logprobs=top_logprobs)])[0]
 
     def chat(self, messages: Sequence[Mapping[str, Any]], **options: Unpack[Options]) -> Completion:
         """The assistant's next turn; options as in `generate`.

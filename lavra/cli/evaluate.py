@@ -44,7 +44,7 @@ from lavra.evaluation.results import EvaluationResult, MetricResult
 from lavra.evaluation.run import EvaluationSettings, ModelIdentity, compared_metrics, evaluate
 from lavra.evaluation.sandbox import NoSandboxError, Sandbox, SandboxKind, find_sandbox
 from lavra.evaluation.task_files.index import build_index
-from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
+from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without_missing
 from lavra.evaluation.task_files.prompting import ChatSettings
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Decoder
@@ -124,12 +124,9 @@ def _data(settings: EvaluateSettings) -> Path | None:
 
 
 def _open_tasks(settings: EvaluateSettings) -> OpenedTasks:
-    opened = open_tasks(
-        settings.task_names(), folders=settings.include, data=_data(settings), num_fewshot=settings.num_fewshot
-    )
-    for warning in opened.warnings:
-        print(f"note: {warning}", file=sys.stderr)
-    return opened
+    names = settings.task_names()
+    opened = open_tasks(names, folders=settings.include, data=_data(settings), num_fewshot=settings.num_fewshot)
+    return without_missing(opened, names)
 
 
 def _list(settings: EvaluateSettings) -> int:
@@ -179,7 +176,7 @@ def _evaluate(
         )
     if settings.log_samples is not None:
         _log_samples(settings.log_samples, name, scores)
-    return result, scores
+    return replace(result, warnings=(*opened.warnings, *result.warnings)), scores
 
 
 def _sandbox(opened: OpenedTasks, settings: EvaluateSettings) -> Sandbox | None:

@@ -37,13 +37,15 @@ from lavra.runs.glue.finetuning import finetune_glue
 from lavra.runs.glue.job import GlueRecipe
 from lavra.runs.glue.tasks import GlueTask, find_tasks
 
-Ask = Callable[[str, OpenedTasks], EvaluationResult]
+AskByPrompt = Callable[[str, OpenedTasks], EvaluationResult]
 
 _ALSO_ASKED = {"mnli": ("mnli", "mnli_mismatch")}
 """Tasks by prompt, where they are not one of the same name."""
 
 
-def score_twice(name: str, settings: EvaluateSettings, args: argparse.Namespace, data: Path | None, ask: Ask) -> None:
+def score_twice(
+    name: str, settings: EvaluateSettings, args: argparse.Namespace, data: Path | None, ask: AskByPrompt
+) -> None:
     """Finetune a model for GLUE and SuperGLUE tasks, ask it by prompt, and show both.
 
     Args:
@@ -103,7 +105,7 @@ def _recipe(settings: EvaluateSettings) -> GlueRecipe:
 
 
 def _prompted(
-    name: str, base: Path, tasks: Sequence[GlueTask], settings: EvaluateSettings, data: Path, ask: Ask
+    name: str, base: Path, tasks: Sequence[GlueTask], settings: EvaluateSettings, data: Path, ask: AskByPrompt
 ) -> EvaluationResult | None:
     """The model's scores by prompt; None of one that does not write."""
     if load_config(base).kind is Kind.ENCODER:
@@ -140,7 +142,7 @@ def _not_here(task: EvalTask) -> TaskResult:
         num_items=0,
         num_available=0,
         verified=False,
-        warnings=(f"by prompt: {_missing(task)}",),
+        warnings=(_missing(task),),
     )
 
 
@@ -150,7 +152,7 @@ def _not_here(task: EvalTask) -> TaskResult:
 def _show(name: str, rows: Sequence[TwiceScored]) -> None:
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row.cells))
+        table.add_row(*map(Text, row.cells))
     print(f"{name}:")
     Console(width=None if sys.stdout.isatty() else 240).print(table)
 

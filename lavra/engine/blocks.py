@@ -73,6 +73,10 @@ class BlockPool:
             found.append(block)
         return found
 
+    def num_published(self, hashes: Sequence[bytes]) -> int:
+        """Blocks of the longest published prefix."""
+        return next((place for place, one in enumerate(hashes) if one not in self._by_hash), len(hashes))
+
     def share(self, block: int) -> None:
         """One holder more; a free published block comes back to life."""
         if self._holders[block] == 0:

@@ -16,6 +16,8 @@ from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
 from lavra.engine.sequence import TokenSequence, WrittenSequence
 
+_MOST_HELD = 128  # sequences looked at that wait for a prefix; those behind them wait too
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRow:
@@ -137,8 +139,12 @@ class Scheduler:
 
     def _admit(self, schedule: Schedule, left: int) -> None:
         self.waiting.sort(key=lambda one: one.rank)
-        while self.waiting and left > 0:
-            sequence = self.waiting[0]
+        computing, held = self._computing(), 0
+        while held < min(len(self.waiting), _MOST_HELD) and left > 0:
+            sequence = self.waiting[held]
+            if self._waits_for(sequence, computing):
+                held += 1
+                continue
             if self.running and sum(map(_seats, [*self.running, sequence])) > self.config.max_running:
                 return
             self._take_prefix(sequence)
@@ -153,7 +159,25 @@ class Scheduler:
             self.waiting.remove(sequence)
             self.running.append(sequence)
             schedule.rows.append(ScheduledRow(sequence, count))
+            computing.update(self._unpublished(sequence))
             left -= count
+
+    def _computing(self) -> set[bytes]:
+        """Hashes of the blocks that running sequences will publish; none where nobody waits for any."""
+        if not (self.config.prefix_cache and any(one.patient for one in self.waiting[:_MOST_HELD])):
+            return set()
+        return {one for sequence in self.running for one in self._unpublished(sequence)}
+
+    def _unpublished(self, sequence: TokenSequence) -> list[bytes]:
+        return sequence.hashes(self.pool.block_size, len(sequence.tokens))[sequence.published :]
+
+    def _waits_for(self, sequence: TokenSequence, computing: set[bytes]) -> bool:
+        """Whether the first block that it would compute is being computed."""
+        if not (sequence.patient and computing):
+            return False
+        hashes = sequence.hashes(self.pool.block_size, sequence.num_shareable)
+        published = self.pool.num_published(hashes)
+        return published < len(hashes) and hashes[published] in computing
 
     def _take_prefix(self, sequence: TokenSequence) -> None:
         """Blocks that hold the beginning of its tokens; positions are left whose logits are wanted."""

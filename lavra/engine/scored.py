@@ -93,6 +93,7 @@ class ScoredSequence(TokenSequence):
     """
 
     wanted: list[WantedScore]
+    patient: bool = True
 
     def __post_init__(self) -> None:
         self._found = [TokenJudgements() for _ in self.wanted]

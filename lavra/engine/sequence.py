@@ -39,6 +39,7 @@ class TokenSequence:
         tokens: ids so far, the prompt first.
         num_prompt: ids that were given, virtual ones included.
         num_virtual: how many of the first ids are virtual ones of a soft prompt or a prefix.
+        patient: it waits while another sequence computes a block that it begins with too.
         root: what its blocks depend on besides tokens (model, adapter); prefixes are shared within a root.
         adapter: which of the runner's adapters acts.
         priority: lower ones go first.
@@ -57,6 +58,7 @@ class TokenSequence:
     num_prompt: int
     fail: Callable[[BaseException], None]
     num_virtual: int = 0
+    patient: bool = False
     root: bytes = b""
     adapter: str | None = None
     priority: int = 0

@@ -2,8 +2,8 @@
 
     python -m lavra.integrations.lm_eval --model lavra --model_args pretrained=FOLDER --tasks hellaswag
 
-is `lm_eval` with one model more: version 0.4.13 looks for models in a table of its own and offers no entry point, so the
-name must be registered before its command line is read.  In a program it is enough to import this module.
+is `lm_eval` with one model more: version 0.4.13 looks for models in a table of its own and offers no entry point, so
+the name must be registered before its command line is read.  In a program it is enough to import this module.
 
 The harness splits texts into context and continuation, renders few-shot prompts and computes metrics; log-likelihoods
 and texts come through the `LanguageModel` port.  Whatever the harness' own `hf` model does to a request (which tokens
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 from lm_eval.__main__ import cli_evaluate
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
-from lavra.api import load
+from lavra.api.load import load
 from lavra.base.errors import ConfigError
-from lavra.base.types import GenerateRequest, SamplingConfig, Score, ScoreRequest
+from lavra.base.types import Completion, GenerateRequest, SamplingConfig, Score, ScoreRequest
 from lavra.generate.in_process import InProcessModel
 
 if TYPE_CHECKING:
@@ -154,10 +154,16 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answers, each up to the first of its stop strings."""
         asked = [self._generate_request(*request.args) for request in requests]
-        texts = [found[0].text for found in self.port.generate(asked)]
+        found = [completions[0] for completions in self.port.generate(asked)]
+        texts = [self._text(one, request.stop) for one, request in zip(found, asked, strict=True)]
         for request, text in zip(requests, texts, strict=True):
             self.cache_hook.add_partial("generate_until", request.args, text)
         return texts
+
+    def _text(self, completion: Completion, stop: Sequence[str]) -> str:
+        """An answer decoded by itself, as the harness has it: a tokenizer of SentencePiece's drops its first space."""
+        text = self.tokenizer.decode(completion.tokens, skip_special_tokens=True)
+        return str(postprocess_generated_text(text, list(stop), None))
 
     def _generate_request(self, context: str, settings: Mapping[str, Any]) -> GenerateRequest:
         given = dict(normalize_gen_kwargs(dict(settings), self.max_gen_toks))

@@ -1,9 +1,9 @@
 """Texts that begin the same, laid out so that a decoder reads what they share once; numbers only, no torch.
 
 Texts are put into a radix tree.  It is read as *rows*: a row holds a subtree, each token seeing its own ancestors only,
-such as one question with its four choices.  What many rows begin with, such as the examples in front of all questions of
-a subject, is a *trunk*: it is read once, and its keys and values stand before every row below it (as in Hydragen, Juravsky
-et al. 2024, arXiv:2402.05099, and in the prefix trees of SGLang, Zheng et al. 2023, arXiv:2312.07104).
+such as one question with its four choices.  What many rows begin with, such as the examples in front of all questions
+of a subject, is a *trunk*: it is read once, and its keys and values stand before every row below it (as in Hydragen,
+Juravsky et al. 2024, arXiv:2402.05099, and in the prefix trees of SGLang, Zheng et al. 2023, arXiv:2312.07104).
 
 Which is which is decided by cost: tokens read, and what they attend to.  Each text is in exactly one row, behind the
 trunks above it.
@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from lavra.base.arrays import Int64s
 
@@ -42,7 +44,7 @@ class TreeRow:
 
     tokens: Int64s
     positions: Int64s
-    sees: np.ndarray | None  # type: ignore[type-arg]
+    sees: npt.NDArray[np.bool_] | None
     columns: dict[int, Int64s]
 
 
@@ -78,7 +80,7 @@ def plan_prefixes(texts: Texts, *, longest_row: int, longest_trunk: int) -> Trun
     root = Trunk(row=None, length=0)
     if not order:
         return root
-    shared = [_shared(texts[a], texts[b]) for a, b in zip(order, order[1:], strict=False)]
+    shared = [_shared(texts[a], texts[b]) for a, b in pairwise(order)]
     planner = _Planner(texts, longest_row, longest_trunk)
     for node in _branch(texts, order, shared, 0, 0):
         planner.lay_out(node, root, 0)
@@ -192,9 +194,7 @@ class _Planner:
     def _trunk_row(self, node: _Node, past: int) -> TreeRow:
         tokens = self.texts[node.text][past : node.end]
         columns = np.arange(len(tokens))
-        return TreeRow(
-            tokens=tokens, positions=columns + past, sees=None, columns=dict.fromkeys(node.members, columns)
-        )
+        return TreeRow(tokens=tokens, positions=columns + past, sees=None, columns=dict.fromkeys(node.members, columns))
 
     def _row(self, node: _Node, past: int) -> TreeRow:
         """A subtree behind what is carried in front of it."""

@@ -28,6 +28,7 @@ TRUNK_BYTES: Final = 2**30  # keys and values of trunks held at once
 BATCH_TOKENS: Final = 2048  # of the rows computed together, padding included
 _KEYS_BYTES: Final = 256 * 2**20  # keys and values that one layer of a batch attends to
 _LONGEST_ROW: Final = 1024
+_LEAST_FILLED: Final = 0.8  # of a batch's places, the others being padding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +156,13 @@ class PrefixScorer:
         """How many of the longest rows are computed together."""
         longest = len(rows[-1].tokens)
         by_keys = _KEYS_BYTES // (self._key_bytes * (past + longest))
-        return max(1, min(self.batch_size, BATCH_TOKENS // longest, by_keys, len(rows)))
+        most = max(1, min(self.batch_size, BATCH_TOKENS // longest, by_keys, len(rows)))
+        filled = longest
+        for count in range(1, most):
+            filled += len(rows[-count - 1].tokens)
+            if filled < _LEAST_FILLED * (count + 1) * longest:
+                return count
+        return most
 
     def _read(self, rows: Sequence[TreeRow], past: _Past, *, keeps: bool = False) -> _RowsCache:
         """One pass, and the scores it gives."""
@@ -199,8 +206,8 @@ class PrefixScorer:
             return
         places, which = np.unique(np.concatenate([places for _, places, _ in wanted]), return_inverse=True)
         chosen = hidden.flatten(0, 1)[torch.from_numpy(places).to(self.device)]  # (M, D)
-        labels = torch.from_numpy(np.concatenate([labels for _, _, labels in wanted]))
-        scores = score_hidden(self.model, chosen, labels, self.top, places=torch.from_numpy(which))
+        asked = torch.from_numpy(np.concatenate([labels for _, _, labels in wanted]))
+        scores = score_hidden(self.model, chosen, asked, self.top, places=torch.from_numpy(which))
         sizes = [len(places) for _, places, _ in wanted]
         for (text, _, _), part in zip(wanted, scores.split(sizes), strict=True):
             self._parts[text].append(part)

@@ -182,9 +182,9 @@ def _draw_dots(axes: Axes, chart: DotChart, label_width: int) -> None:
     places = np.arange(len(chart.dots))[::-1]
     for place, dot in zip(places, chart.dots, strict=True):
         axes.plot((dot.low, dot.high), (place, place), color=_OURS, linewidth=2, alpha=0.55, solid_capstyle="round")
-        axes.plot(dot.value, place, "o", color=_OURS, markersize=6)
+        axes.plot(dot.value, place, "o", color=_OURS, markersize=6, clip_on=False)
         if dot.chance is not None:
-            axes.plot(dot.chance, place, "x", color=_INK, markersize=6, markeredgewidth=1.4)
+            axes.plot(dot.chance, place, "x", color=_INK, markersize=6, markeredgewidth=1.4, clip_on=False)
         axes.annotate(
             f"{dot.value:,.{chart.digits}f}", (max(dot.high, dot.value), place), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=9,

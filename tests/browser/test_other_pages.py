@@ -1,4 +1,4 @@
-"""The chat page of `lavra serve` and the report of `lavra up`, in the same browser: no violation, no sideways scroll."""
+"""The chat page of `lavra serve` and the report of `lavra up`: no violation found by axe-core, no sideways scroll."""
 
 from __future__ import annotations
 

@@ -551,3 +551,43 @@ def test_a_closed_engine_cancels_and_refuses():
     assert stream.completion().finish_reason is FinishReason.CANCELLED
     with pytest.raises(LavraError, match="closed"):
         engine.submit(GenerateRequest(prompt=(1,)))
+
+
+def test_scores_that_begin_alike_read_it_once():
+    """Blocks that requests of one call share are computed by one of them; four choices of a token are one reading."""
+    random = np.random.default_rng(0)
+    shots, other = random.integers(0, 300, 70).tolist(), random.integers(0, 300, 40).tolist()
+    questions = [(*shots, number, *random.integers(0, 300, 5)) for number in range(6)]
+    requests = [ScoreRequest(text=(choice,), given=question) for question in questions for choice in (7, 8, 9, 10)]
+    requests += [ScoreRequest(text=(5, 6), given=tuple(other))]
+    engine, runner = scripted_engine(max_batch_tokens=64)
+    with engine:
+        found = engine.score(requests)
+        read = sum(len(row.tokens) for batch in runner.batches for row in batch.rows)
+        block = runner.block_size
+        assert read == 76 + 5 * (76 - 70 // block * block) + 41
+        again = engine.score(requests)
+    assert again == found
+    for request, score in zip(requests, found, strict=True):
+        row = runner.logits(list(request.given))
+        assert score.logprobs[0] == pytest.approx(row[request.text[0]] - np.log(np.exp(row).sum()), abs=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_running": 2, "max_batch_tokens": 9}, {"prefix_cache": False}])
+def test_trees_of_texts_score_as_each_alone(settings):
+    """Whatever is shared, in small parts, with few blocks so that some are preempted; beside this process."""
+    model, random = tiny_in_process(), np.random.default_rng(1)
+    texts = [tuple(random.integers(5, 60, 30).tolist())]
+    for _ in range(25):
+        base = texts[random.integers(len(texts))]
+        texts.append((*base[: random.integers(len(base))], *random.integers(5, 60, random.integers(1, 12)).tolist()))
+    cuts = [int(random.integers(0, len(text))) for text in texts]
+    requests = [ScoreRequest(text=text[cut:], given=text[:cut] or None) for text, cut in zip(texts, cuts, strict=True)]
+    with torch_engine(**settings) as engine:
+        found = engine.score(requests)
+        assert engine.stats().free_blocks == engine.stats().num_blocks
+    for score, request in zip(found, requests, strict=True):
+        (expected,) = model.score([request])
+        told = [(a, b) for a, b in zip(score.logprobs, expected.logprobs, strict=True) if b is not None]
+        assert all(a == pytest.approx(b, abs=1e-4) for a, b in told)
+        assert score.greedy == expected.greedy

@@ -19,7 +19,6 @@ from tests.house.syntax import ROOT, read
 ALLOWED = {
     "answer_intervals": "comparisons of evaluations need it next",
     "best_threshold": "comparisons of evaluations need it next",
-    "brier_score": "comparisons of evaluations need it next",
     "classification_intervals": "comparisons of evaluations need it next",
     "entity_intervals": "comparisons of evaluations need it next",
     "multi_label_intervals": "comparisons of evaluations need it next",

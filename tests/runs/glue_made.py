@@ -106,10 +106,10 @@ def _write_table(path: Path, header: Sequence[str] | None, rows: Sequence[Sequen
 
 
 def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Every other set is packed, as downloads are."""
+    """BoolQ's development set is packed, as a large one may be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    if path.stem == "val":
+    if path.parent.name == "BoolQ" and path.stem == "val":
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(text.encode()))
     else:
         path.write_text(text, encoding="utf-8")

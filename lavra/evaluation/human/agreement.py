@@ -17,7 +17,7 @@ from lavra.base.arrays import Float64s, Int64s
 from lavra.metrics.agreement import Difference, cohen_kappa, krippendorff_alpha
 from lavra.metrics.intervals import Interval, score_intervals
 
-Values = Mapping[tuple[str, int], int]
+ValuesGiven = Mapping[tuple[str, int], int]
 """What each annotator gave each item: a number by (annotator, item)."""
 
 
@@ -66,7 +66,7 @@ class Agreement:
         return sum(kappa * weight for kappa, weight in known) / total if total else None
 
 
-def agreement(about: str, values: Values, *, ordered: bool) -> Agreement:
+def agreement(about: str, values: ValuesGiven, *, ordered: bool) -> Agreement:
     """How far annotators agree.
 
     Args:
@@ -91,7 +91,7 @@ def agreement(about: str, values: Values, *, ordered: bool) -> Agreement:
     )
 
 
-def _table(values: Values) -> Float64s:
+def _table(values: ValuesGiven) -> Float64s:
     """(annotators, items), NaN where an annotator did not judge an item."""
     people = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in values))}
     items = {item: at for at, item in enumerate(dict.fromkeys(item for _, item in values))}
@@ -109,7 +109,7 @@ def _interval(judged: Float64s, difference: Difference) -> Interval | None:
     return None if math.isnan(found.low) else found
 
 
-def kappas_of_two(values: Values, difference: Difference) -> list[KappaOfTwo]:
+def kappas_of_two(values: ValuesGiven, difference: Difference) -> list[KappaOfTwo]:
     """Cohen's kappa of every two annotators who judged an item both.
 
     Args:

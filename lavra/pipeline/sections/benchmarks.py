@@ -34,7 +34,8 @@ from lavra.report import (
 _MOST_DOTS: Final = 70  # MMLU's subjects and its groups
 _MOST_FAILURES: Final = 48  # in one report, shared among its tasks
 _MOST_CURVES: Final = 5
-_LEAST_CALIBRATED: Final = 20  # items; a curve of fewer shows noise
+_LEAST_CALIBRATED: Final = 50  # items; a curve of fewer shows noise
+_LEAST_POINT: Final = 5  # answers behind a point of it
 _MOST_PROMPT: Final = 1500  # characters of a prompt that are shown, its end
 
 
@@ -213,7 +214,7 @@ def _calibration(tasks: Sequence[TaskResult]) -> tuple[SectionBlock, ...]:
 
 def _curve(task: TaskResult) -> Series:
     assert task.calibration is not None
-    points = task.calibration.points
+    points = [one for one in task.calibration.points if one.count >= _LEAST_POINT]
     return Series(name=task.alias, x=tuple(one.confidence for one in points), y=tuple(one.accuracy for one in points))
 
 

@@ -79,9 +79,7 @@ def loaded(kind: str, files: Any, cache: Path, **options: Any) -> list[dict[str,
 
 @pytest.mark.slow  # `datasets` takes seconds to import
 @pytest.mark.parametrize(("kind", "name", "text", "options"), CASES, ids=[case[1] for case in CASES])
-def test_rows_equal_those_of_datasets(
-    tmp_path: Path, kind: str, name: str, text: str, options: dict[str, Any]
-) -> None:
+def test_rows_equal_those_of_datasets(tmp_path: Path, kind: str, name: str, text: str, options: dict[str, Any]) -> None:
     file = tmp_path / name
     file.write_bytes(text.encode())
     rows = documents(tmp_path, kind, {"test": name}, **options).split("test")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import random
+import re
 import shutil
+import string
+import sys
+import types
+from collections import Counter
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
@@ -24,7 +29,7 @@ from lavra.evaluation.task_files.task_file import FilterSetting, PipelineSetting
 from lavra.evaluation.task_files.yaml_file import FunctionReference
 
 HARNESS = Path(str(importlib.util.find_spec("lm_eval").submodule_search_locations[0])) / "tasks"  # type: ignore[union-attr,index]
-WORDS = "The cat's 3 hats, a U.S. (blue) moon 1,000 and an egg - is not 'here' .".split()
+WORDS = ["The", "cat's", "3", "hats,", "a", "U.S.", "(blue)", "moon", "1,000", "and", "an", "egg", "-", "is", "not", "'here'", "."]
 PROBLEMS = [
     {"question": "Why?", "answer": "B", "options": ["a", "b", "c", "d"]},
     {"question": "It is  _  .", "answer": "D", "options": ["a", "b", "c", "d"]},
@@ -157,7 +162,32 @@ def ours(known: Any) -> Callable[..., Any]:
     return resolve(FunctionReference(name=known.name, path=folder(known) / "some.yaml", line=1))
 
 
+def squad_words(answer: str) -> list[str]:
+    bare = "".join(letter for letter in answer.lower() if letter not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+
+def squad_f1(right: str, answer: str) -> float:
+    wanted, words = squad_words(right), squad_words(answer)
+    common = sum((Counter(wanted) & Counter(words)).values())
+    if not wanted or not words:
+        return float(wanted == words)
+    return 2 * common / (len(wanted) + len(words))
+
+
+def stand_in() -> None:
+    """SQuAD's own script, under the name that transformers had for it until its version 5."""
+    module = types.ModuleType("transformers.data.metrics.squad_metrics")
+    module.__dict__["compute_f1"] = squad_f1
+    module.__dict__["compute_exact"] = lambda right, answer: int(squad_words(right) == squad_words(answer))
+    for name in ("transformers.data", "transformers.data.metrics"):
+        sys.modules.setdefault(name, types.ModuleType(name))
+    sys.modules["transformers.data.metrics"].__dict__["squad_metrics"] = module
+    sys.modules[module.__name__] = module
+
+
 def theirs(known: Any) -> Callable[..., Any]:
+    stand_in()
     module, _, name = known.name.rpartition(".")
     spec = importlib.util.spec_from_file_location(f"harness_{known.folder}_{module}", folder(known) / f"{module}.py")
     assert spec is not None and spec.loader is not None
@@ -198,7 +228,7 @@ def test_rows_are_changed_alike(known: Any) -> None:
 @pytest.mark.parametrize("known", OF_ANSWERS, ids=key)
 def test_random_answers_score_alike(known: Any) -> None:
     drawn, other, function = random.Random(3), theirs(known), ours(known)
-    for _ in range(300):
+    for _ in range(3 if known.name.endswith("_gen") else 300):  # the harness draws each of its ROUGE scores 1,000 times
         row = ROWS[known.folder](drawn)
         if known.folder == "drop":
             row = drop.process_docs(Rows([row]))[0]
@@ -267,10 +297,12 @@ def test_answers_are_found_alike(where: str, name: str, options: dict[str, Any])
 
 def test_matching_of_spans_is_the_best() -> None:
     drawn = np.random.default_rng(0)
-    for _ in range(40):
+    for _ in range(15):
         rows = int(drawn.integers(2, 6))
         scores = np.round(drawn.random((rows, 7)), 1) * (drawn.random((rows, 7)) < 0.6)
-        best = max(sum(scores[row, column] for row, column in enumerate(order)) for order in permutations(range(7), rows))
+        best = max(
+            sum(scores[row, column] for row, column in enumerate(order)) for order in permutations(range(7), rows)
+        )
         assert drop.best_sum(scores) == pytest.approx(best)
         assert drop.best_sum(scores.T) == pytest.approx(best)
 
@@ -288,7 +320,9 @@ def test_a_function_that_was_changed_is_refused(tmp_path: Path) -> None:
     source = (HARNESS / "race" / "preprocess_race.py").read_text()
     (folder / "preprocess_race.py").write_text(source.replace('"A": 0, "B": 1', '"A": 1, "B": 0'))
     for name in ("doc_to_target", "doc_to_text"):  # the second uses what was changed
-        with pytest.raises(ConfigError, match=rf"mine.yaml:3: !function preprocess_race.{name} is Python .* none of it"):
+        with pytest.raises(
+            ConfigError, match=rf"mine.yaml:3: !function preprocess_race.{name} is Python .* none of it"
+        ):
             resolve(FunctionReference(name=f"preprocess_race.{name}", path=folder / "mine.yaml", line=3))
 
 
