@@ -33,7 +33,7 @@ def test_code_is_not_run_without_a_sandbox_unless_told(
 
 def test_reasons_of_both_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lavra.evaluation.sandbox.choose.why_not", lambda kind: f"{kind.name} is broken")
-    with pytest.raises(NoSandboxError, match="BUBBLEWRAP is broken.*LANDLOCK is broken.*--unsafe-exec"):
+    with pytest.raises(NoSandboxError, match=r"BUBBLEWRAP is broken.*LANDLOCK is broken.*--unsafe-exec"):
         find_sandbox()
 
 
