@@ -46,7 +46,8 @@ def python_paths() -> tuple[str, ...]:
     Folders that lie in another one are left out.
     """
     executable = _executable()
-    wanted = [executable, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *_LIBRARIES]
+    library = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    wanted = [executable, *library, *map(os.path.realpath, library), *_LIBRARIES]
     if sysconfig.get_config_var("Py_ENABLE_SHARED"):
         wanted += [str(one) for one in Path(sysconfig.get_config_var("LIBDIR")).glob("libpython*")]
     there = sorted({path for path in wanted if os.path.exists(path)}, key=len)
