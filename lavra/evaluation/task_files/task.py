@@ -338,12 +338,11 @@ class EvalTask:
     def _right_choice(self, doc_id: int, row: Mapping[str, Any]) -> Gold:
         choices = self._choices(doc_id, row)
         gold = self._text(doc_id, row) if self._is_multiple_input else self._target(doc_id, row)
-        if isinstance(gold, list | tuple):
-            numbers = tuple(int(number) for number in gold if 0 <= int(number) < len(choices))
-            return numbers if len(numbers) == len(gold) and numbers else None
-        if isinstance(gold, str):
-            return choices.index(gold) if gold in choices else None
-        return int(gold) if isinstance(gold, int) and 0 <= gold < len(choices) else None
+        if not isinstance(gold, list | tuple):
+            return _choice_number(gold, choices)
+        numbers = [_choice_number(one, choices) for one in gold]
+        known = tuple(number for number in numbers if number is not None)
+        return known if known and len(known) == len(numbers) else None
 
     @cached_property
     def _generation(self) -> AnswerSettings:
@@ -371,3 +370,10 @@ class EvalTask:
             f"examples of {self.name!r} come from the split {drawn!r} that is asked about, and lm-evaluation-harness "
             "does not leave the row itself out: a prompt may hold its own answer"
         ]
+
+
+def _choice_number(gold: object, choices: Sequence[str]) -> int | None:
+    """Number of the choice that a right answer names, `None` where there is no such choice."""
+    if isinstance(gold, str):
+        return choices.index(gold) if gold in choices else None
+    return int(gold) if isinstance(gold, int) and 0 <= gold < len(choices) else None

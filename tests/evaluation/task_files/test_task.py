@@ -140,12 +140,17 @@ def test_other_rows_than_those_checked_are_a_warning(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- scores
 
 
-@pytest.mark.parametrize("gold", [-1, 3, None, "four", [0, 5], []])
+@pytest.mark.parametrize("gold", [-1, 3, None, "four", [0, 5], ["four"], []])
 def test_a_row_without_a_right_answer_is_unscored(tmp_path: Path, gold: Any) -> None:
     task = opened(tmp_path, CHOICE, [{**ROWS[0], "a": gold}])
     score = score_item(task, task.item(0), Response(logprobs=(-1.0, -2.0, -3.0), greedy=(True, False, False)))
     assert score.response.unscored is Unscored.BAD_ROW
     assert aggregate(task, [score]) == {("none", "acc"): None, ("none", "acc_norm"): None}
+
+
+def test_a_right_answer_may_be_the_text_of_a_choice(tmp_path: Path) -> None:
+    task = opened(tmp_path, CHOICE, [{**ROWS[0], "a": "three"}])
+    assert task.item(0).gold == 2
 
 
 def test_an_unscored_response_has_no_values(tmp_path: Path) -> None:
