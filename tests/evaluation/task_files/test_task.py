@@ -140,7 +140,7 @@ def test_other_rows_than_those_checked_are_a_warning(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- scores
 
 
-@pytest.mark.parametrize("gold", [-1, 3, None, "four", [0, 5], ["four"], []])
+@pytest.mark.parametrize("gold", [-1, 3, None, "four", [5, -1], ["four"], []])
 def test_a_row_without_a_right_answer_is_unscored(tmp_path: Path, gold: Any) -> None:
     task = opened(tmp_path, CHOICE, [{**ROWS[0], "a": gold}])
     score = score_item(task, task.item(0), Response(logprobs=(-1.0, -2.0, -3.0), greedy=(True, False, False)))
