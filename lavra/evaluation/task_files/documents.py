@@ -20,12 +20,13 @@ from typing import Any
 import pyarrow.parquet as arrow_parquet
 
 from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.files import hash_json
 from lavra.evaluation.task_files.csv_rows import read_csv
 from lavra.evaluation.task_files.hub import parquet_files
 from lavra.evaluation.task_files.json_rows import read_json_rows
 from lavra.evaluation.task_files.task_file import TaskFile
 
-Row = dict[str, Any]
+TaskRow = dict[str, Any]
 READERS = ("csv", "json", "parquet", "text")
 _MAGIC = ((b"\x1f\x8b", gzip.decompress), (b"BZh", bz2.decompress), (b"\xfd7zXZ\x00", lzma.decompress))
 _COMMON = frozenset(("data_files", "data_dir", "trust_remote_code"))
@@ -42,9 +43,9 @@ class Documents:
 
     def __init__(self, task: TaskFile, data: Path) -> None:
         self.task, self.data = task, data
-        self._splits: dict[str, list[Row]] = {}
+        self._splits: dict[str, list[TaskRow]] = {}
 
-    def split(self, name: str) -> list[Row]:
+    def split(self, name: str) -> list[TaskRow]:
         """Rows of a split, in order.
 
         Raises:
@@ -100,7 +101,7 @@ class Documents:
             )
         return files
 
-    def _read(self, file: Path) -> Iterator[Row]:
+    def _read(self, file: Path) -> Iterator[TaskRow]:
         options = {key: value for key, value in self.task.dataset_kwargs.items() if key not in _COMMON}
         kind = self.task.dataset_path if self.task.dataset_path in READERS else "parquet"
         if kind == "parquet":
@@ -137,7 +138,7 @@ def _decoded(data: bytes, file: Path, options: Mapping[str, Any]) -> str:
         ) from error
 
 
-def _parquet_rows(file: Path, options: Mapping[str, Any]) -> Iterator[Row]:
+def _parquet_rows(file: Path, options: Mapping[str, Any]) -> Iterator[TaskRow]:
     columns = options.get("columns")
     for key in options:
         if key != "columns":
@@ -152,7 +153,7 @@ def _parquet_rows(file: Path, options: Mapping[str, Any]) -> Iterator[Row]:
 _TEXT_KEYS = frozenset(("keep_linebreaks", "sample_by", "encoding", "encoding_errors"))
 
 
-def _text_rows(text: str, file: Path, options: Mapping[str, Any]) -> Iterator[Row]:
+def _text_rows(text: str, file: Path, options: Mapping[str, Any]) -> Iterator[TaskRow]:
     for key in options:
         if key not in _TEXT_KEYS:
             raise InputError(f"{file}: unknown option {key!r} of a text file{nearest(key, _TEXT_KEYS)}")
@@ -170,7 +171,7 @@ def _text_rows(text: str, file: Path, options: Mapping[str, Any]) -> Iterator[Ro
     return ({"text": line + (ending if index < len(lines) - 1 else last)} for index, line in enumerate(lines))
 
 
-def _same_columns(rows: Sequence[Row]) -> list[Row]:
+def _same_columns(rows: Sequence[TaskRow]) -> list[TaskRow]:
     """Rows of several files with the columns of all of them, in the order they came up."""
     columns = dict.fromkeys(key for row in rows for key in row)
     if all(len(row) == len(columns) for row in rows):
@@ -185,3 +186,16 @@ def _check_options(task: TaskFile, known: frozenset[str]) -> None:
                 f"{task.path}: `dataset_kwargs` has the key {key!r}, which lavra does not take for the dataset "
                 f"{task.dataset_path!r} on the hub{nearest(str(key), known)}"
             )
+
+
+def hash_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """16 hex digits of rows: their columns, values and order."""
+    return hash_json([{key: _plain(value) for key, value in row.items()} for row in rows])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -32,7 +32,7 @@ class Extracted:
     found: bool = True
 
 
-Step = Callable[[Any, Mapping[str, Any]], Any]
+FilterStep = Callable[[Any, Mapping[str, Any]], Any]
 """Takes a list of `Extracted` (or one, after `take_first`) and the row."""
 
 
@@ -46,7 +46,7 @@ class Pipeline:
     """
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[FilterStep, ...]
 
     def apply(self, answers: Sequence[Any], row: Mapping[str, Any]) -> Extracted:
         """What the pipeline makes of an item's answers.
@@ -70,7 +70,7 @@ def build_pipeline(setting: PipelineSetting, task: str) -> Pipeline:
     return Pipeline(name=setting.name, steps=tuple(_step(step, task) for step in setting.steps))
 
 
-def _step(setting: FilterSetting, task: str) -> Step:
+def _step(setting: FilterSetting, task: str) -> FilterStep:
     if callable(setting.function):
         return _made(setting.function, setting, str(getattr(setting.function, "__name__", "")), task)
     if setting.function not in _FILTERS:
@@ -78,7 +78,7 @@ def _step(setting: FilterSetting, task: str) -> Step:
     return _made(_FILTERS[setting.function], setting, setting.function, task)
 
 
-def _made(make: Callable[..., Step], setting: FilterSetting, name: str, task: str) -> Step:
+def _made(make: Callable[..., FilterStep], setting: FilterSetting, name: str, task: str) -> FilterStep:
     try:
         return make(**setting.options)
     except TypeError as error:
@@ -87,7 +87,7 @@ def _made(make: Callable[..., Step], setting: FilterSetting, name: str, task: st
         raise ConfigError(f"task {task!r}: the filter {name!r} has no valid regular expression: {error}") from error
 
 
-def each(change: Callable[[Any, Mapping[str, Any]], Extracted]) -> Step:
+def each(change: Callable[[Any, Mapping[str, Any]], Extracted]) -> FilterStep:
     """A filter that looks at one answer at a time."""
 
     def step(answers: Any, row: Mapping[str, Any]) -> Any:
@@ -113,7 +113,9 @@ def first_match(pattern: re.Pattern[str], text: object, select: int) -> str | No
     return None if match is None else str(match).strip()
 
 
-def _regex(regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, fallback: str = "[invalid]") -> Step:
+def _regex(
+    regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, fallback: str = "[invalid]"
+) -> FilterStep:
     pattern = re.compile(regex_pattern)
 
     def change(text: Any, row: Mapping[str, Any]) -> Extracted:
@@ -123,7 +125,9 @@ def _regex(regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, 
     return each(change)
 
 
-def _regex_pos(regex_pattern: str = r"\['(.*?)'\]", group_select: int = 0, fallback: list[str] | None = None) -> Step:
+def _regex_pos(
+    regex_pattern: str = r"\['(.*?)'\]", group_select: int = 0, fallback: list[str] | None = None
+) -> FilterStep:
     # lm-evaluation-harness takes these arguments and does not use the first two
     missing = ["invalid"] if fallback is None else fallback
     tagged = re.compile(r"\('([^']*)', '([^']*)'\)")
@@ -158,7 +162,7 @@ def _punctuation() -> dict[int, None]:
     return dict.fromkeys(code for code in range(sys.maxunicode) if unicodedata.category(chr(code)).startswith("P"))
 
 
-def multi_choice(choices: Callable[[Mapping[str, Any]], Sequence[str]]) -> Callable[..., Step]:
+def multi_choice(choices: Callable[[Mapping[str, Any]], Sequence[str]]) -> Callable[..., FilterStep]:
     """A filter that finds the letter of a choice: by a pattern, else by a choice's text, else by `: A`.
 
     Args:
@@ -172,7 +176,7 @@ def multi_choice(choices: Callable[[Mapping[str, Any]], Sequence[str]]) -> Calla
         ignore_case: bool = False,
         ignore_punctuation: bool = False,
         regexes_to_ignore: Sequence[str] | None = None,
-    ) -> Step:
+    ) -> FilterStep:
         pattern = re.compile(regex_pattern)
         ignored = Ignored(
             ignore_case=ignore_case,
@@ -202,20 +206,20 @@ def _letter(text: object, texts: Sequence[str], ignored: Ignored, select: int) -
     return f"({match})" if match in letters else match
 
 
-def _plain(change: Callable[[str], str]) -> Callable[[], Step]:
+def _plain(change: Callable[[str], str]) -> Callable[[], FilterStep]:
     return lambda: each(lambda text, row: Extracted(value=change(text)))
 
 
-def _map(mapping_dict: Mapping[Any, Any] | None = None, default_value: Any = None) -> Step:
+def _map(mapping_dict: Mapping[Any, Any] | None = None, default_value: Any = None) -> FilterStep:
     table = mapping_dict or {}
     return each(lambda text, row: Extracted(value=table.get(text, default_value), found=text in table))
 
 
-def _take_first() -> Step:
+def _take_first() -> FilterStep:
     return lambda answers, row: answers if isinstance(answers, Extracted) else answers[0]
 
 
-def _take_first_k(k: int) -> Step:
+def _take_first_k(k: int) -> FilterStep:
     def step(answers: Any, row: Mapping[str, Any]) -> Any:
         if len(answers) < k:
             raise ConfigError(f"take_first_k takes {k} answers, and an item has {len(answers)}; raise `repeats` to {k}")
@@ -224,7 +228,7 @@ def _take_first_k(k: int) -> Step:
     return step
 
 
-def _majority_vote() -> Step:
+def _majority_vote() -> FilterStep:
     def step(answers: Any, row: Mapping[str, Any]) -> Any:
         winner = Counter(one.value for one in answers).most_common(1)[0][0]
         return [next(one for one in answers if one.value == winner)]
@@ -249,7 +253,7 @@ def _spans(text: str) -> str:
     return " $ ".join(f"{label}: {entity}" for label, entity in entities if entity.lower() != "none")
 
 
-def _custom(filter_fn: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], Sequence[Any]]) -> Step:
+def _custom(filter_fn: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], Sequence[Any]]) -> FilterStep:
     def step(answers: Any, row: Mapping[str, Any]) -> Any:
         (changed,) = filter_fn([[one.value for one in answers]], [row])
         return [replace(one, value=value) for one, value in zip(answers, changed, strict=True)]
@@ -257,7 +261,7 @@ def _custom(filter_fn: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], Se
     return step
 
 
-_FILTERS: dict[str, Callable[..., Step]] = {
+_FILTERS: dict[str, Callable[..., FilterStep]] = {
     "custom": _custom,
     "format_span": _plain(_spans),
     "lowercase": _plain(str.lower),

@@ -32,7 +32,7 @@ class ChatSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class PromptTurn:
     """One message.
 
     Attributes:
@@ -74,7 +74,7 @@ def join(first: str | None, second: str | None, delimiter: str = " ") -> str:
     return first + second if first[-1].isspace() or second[0].isspace() else first + delimiter + second
 
 
-def turns(exchange: Exchange, where: str) -> list[Turn]:
+def turns(exchange: Exchange, where: str) -> list[PromptTurn]:
     """The messages of a question, and of its answer or the beginning of one.
 
     Raises:
@@ -85,11 +85,11 @@ def turns(exchange: Exchange, where: str) -> list[Turn]:
         raise InputError(f"{where}: doc_to_text gives {question!r}, which is no text")
     answered = exchange.answer is not None and exchange.answer != ""
     delimited = _meets(question, prefix) if prefix else answered
-    asked = Turn(role="user", content=question, delimiter=exchange.target_delimiter if delimited else "")
+    asked = PromptTurn(role="user", content=question, delimiter=exchange.target_delimiter if delimited else "")
     if answered:
         content = join(prefix, _answer(exchange, where))
-        return [asked, Turn(role="assistant", content=content, delimiter=exchange.fewshot_delimiter)]
-    return [asked, Turn(role="assistant", content=prefix)] if prefix else [asked]
+        return [asked, PromptTurn(role="assistant", content=content, delimiter=exchange.fewshot_delimiter)]
+    return [asked, PromptTurn(role="assistant", content=prefix)] if prefix else [asked]
 
 
 def _meets(question: str, prefix: str) -> bool:
@@ -109,7 +109,7 @@ def _answer(exchange: Exchange, where: str) -> str:
     return answer
 
 
-def rendered(messages: Sequence[Turn], chat: ChatSettings, gen_prefix: str | None) -> str:
+def rendered(messages: Sequence[PromptTurn], chat: ChatSettings, gen_prefix: str | None) -> str:
     """The prompt: plain text, or what the chat template makes of the messages."""
     if chat.render is None:
         return "".join(turn.content + turn.delimiter for turn in messages)
@@ -118,10 +118,10 @@ def rendered(messages: Sequence[Turn], chat: ChatSettings, gen_prefix: str | Non
     return chat.render(plain, add_generation_prompt=not gen_prefix)
 
 
-def _in_one(messages: Sequence[Turn]) -> list[Turn]:
+def _in_one(messages: Sequence[PromptTurn]) -> list[PromptTurn]:
     """All that comes before the answer as one message of the user."""
     system, rest = (list(messages[:1]), list(messages[1:])) if messages[0].role == "system" else ([], list(messages))
     begun = [rest.pop()] if rest[-1].role == "assistant" else []
     rest[-1] = replace(rest[-1], delimiter="")
     content = "".join(turn.content + turn.delimiter for turn in rest)
-    return [*system, Turn(role="user", content=content), *begun]
+    return [*system, PromptTurn(role="user", content=content), *begun]

@@ -13,17 +13,9 @@ from typing import Any
 from lavra.base.errors import ConfigError, nearest
 from lavra.base.files import hash_json
 from lavra.evaluation.items import OutputType
-from lavra.evaluation.task_files.functions.table import resolve
-from lavra.evaluation.task_files.metric_names import AGGREGATIONS, METRICS, default_metrics
-from lavra.evaluation.task_files.task_file import (
-    FilterSetting,
-    GroupFile,
-    GroupMetric,
-    MetricSetting,
-    PipelineSetting,
-    ShotSetting,
-    TaskFile,
-)
+from lavra.evaluation.task_files.functions.table import resolve, resolve_value
+from lavra.evaluation.task_files.scoring_keys import read_metrics, read_pipelines
+from lavra.evaluation.task_files.task_file import GroupFile, GroupMetric, ShotSetting, TaskFile
 from lavra.evaluation.task_files.yaml_file import FunctionReference, RawFile
 
 TASK_KEYS = frozenset(
@@ -51,7 +43,6 @@ _SHOT_KEYS = frozenset(
     )
 )  # fmt: skip
 _SAMPLERS = ("default", "first_n")
-_DEFAULT_FILTERS = (PipelineSetting(name="none", steps=(FilterSetting(function="take_first"),)),)
 
 
 def is_group(raw: RawFile) -> bool:
@@ -67,7 +58,7 @@ def read_task(raw: RawFile) -> TaskFile:
     """
     _check_keys(raw, TASK_KEYS | _UNUSED)
     kind = _output_type(raw)
-    metrics, warnings = _metrics(raw, kind)
+    metrics, warnings = read_metrics(raw, kind)
     functions = _resolved(raw)
     task = TaskFile(
         task=_text(raw, "task"),
@@ -92,7 +83,7 @@ def read_task(raw: RawFile) -> TaskFile:
         shots=_shots(raw, functions),
         num_fewshot=_count(raw, "num_fewshot", 0),
         metrics=metrics,
-        filters=_pipelines(raw),
+        filters=read_pipelines(raw),
         generation_kwargs=_mapping(raw, "generation_kwargs"),
         repeats=_count(raw, "repeats", 1) or 1,
         gen_prefix=_optional(raw, "gen_prefix", str),
@@ -182,88 +173,6 @@ def _output_type(raw: RawFile) -> OutputType:
     return OutputType(value)
 
 
-# ---------------------------------------------------------------- metrics and filters
-
-
-def _metrics(raw: RawFile, kind: OutputType) -> tuple[tuple[MetricSetting, ...], list[str]]:
-    entries = raw.values.get("metric_list")
-    warnings: list[str] = []
-    if entries is None:
-        return default_metrics(kind), warnings
-    place = raw.place("metric_list")
-    if not isinstance(entries, list):
-        raise ConfigError(f"{place}: `metric_list` is {entries!r}; give a list of mappings with the key `metric`")
-    own = raw.values.get("process_results") is not None
-    return tuple(_metric(entry, place, own, warnings) for entry in entries), warnings
-
-
-def _metric(entry: Any, place: str, own: bool, warnings: list[str]) -> MetricSetting:
-    if not isinstance(entry, Mapping) or "metric" not in entry:
-        raise ConfigError(f"{place}: {entry!r} has no key `metric`; write `- metric: acc`")
-    name, function = entry["metric"], None
-    if isinstance(name, FunctionReference):
-        function, name = resolve(name), name.name.rpartition(".")[2]
-    if entry.get("hf_evaluate") and name not in METRICS:
-        raise ConfigError(f"{place}: the metric {name!r} is of the library evaluate, which lavra does not run")
-    known = METRICS.get(name)
-    if known is None and function is None and not own:
-        raise ConfigError(f"{place}: unknown metric {name!r}{nearest(str(name), METRICS)}")
-    options = {key: value for key, value in entry.items() if key not in _METRIC_KEYS}
-    if own and options:
-        warnings.append(f"{place}: {', '.join(map(repr, options))} of the metric {name!r} have no effect")
-        options = {}
-    return MetricSetting(
-        name=name,
-        aggregation=_aggregation(entry, place, name),
-        higher_is_better=bool(entry.get("higher_is_better", known.higher_is_better if known else True)),
-        options={key: _value(value) for key, value in options.items()},
-        function=function,
-    )
-
-
-_METRIC_KEYS = frozenset(("metric", "aggregation", "higher_is_better", "hf_evaluate"))
-
-
-def _aggregation(entry: Mapping[str, Any], place: str, name: str) -> Any:
-    value = entry.get("aggregation")
-    if isinstance(value, FunctionReference):
-        return resolve(value)
-    if value is None:
-        if name not in METRICS:
-            raise ConfigError(f"{place}: the metric {name!r} has no `aggregation`; give one, as `mean`")
-        return METRICS[name].aggregation
-    if value not in AGGREGATIONS:
-        raise ConfigError(f"{place}: unknown aggregation {value!r}{nearest(str(value), AGGREGATIONS)}")
-    return value
-
-
-def _pipelines(raw: RawFile) -> tuple[PipelineSetting, ...]:
-    entries = raw.values.get("filter_list")
-    if entries is None:
-        return _DEFAULT_FILTERS
-    place = raw.place("filter_list")
-    if not isinstance(entries, list) or not entries:
-        raise ConfigError(f"{place}: `filter_list` is {entries!r}; give a list of mappings with `name` and `filter`")
-    return tuple(_pipeline(entry, place) for entry in entries)
-
-
-def _pipeline(entry: Any, place: str) -> PipelineSetting:
-    if not isinstance(entry, Mapping) or set(entry) != {"name", "filter"} or not isinstance(entry["filter"], list):
-        raise ConfigError(f"{place}: {entry!r} is no filter pipeline; give `name` and a list `filter`")
-    return PipelineSetting(name=str(entry["name"]), steps=tuple(_step(step, place) for step in entry["filter"]))
-
-
-def _step(step: Any, place: str) -> FilterSetting:
-    if not isinstance(step, Mapping) or "function" not in step:
-        raise ConfigError(f"{place}: {step!r} names no filter; write `- function: take_first`")
-    options = {key: _value(value) for key, value in step.items() if key != "function"}
-    return FilterSetting(function=_value(step["function"]), options=options)
-
-
-def _value(value: Any) -> Any:
-    return resolve(value) if isinstance(value, FunctionReference) else value
-
-
 def _group_metrics(raw: RawFile) -> tuple[GroupMetric, ...]:
     entries = raw.values.get("aggregate_metric_list") or ()
     place = raw.place("aggregate_metric_list")
@@ -312,7 +221,7 @@ def _shots(raw: RawFile, functions: Mapping[str, Any]) -> ShotSetting:
         sampler=sampler,
         split=merged["split"],
         samples=_samples(given.get("samples"), place),
-        process_docs=_value(merged["process_docs"]),
+        process_docs=resolve_value(merged["process_docs"]),
         doc_to_text=fields["doc_to_text"],
         doc_to_choice=fields["doc_to_choice"],
         doc_to_target=fields["doc_to_target"],
@@ -324,7 +233,7 @@ def _shots(raw: RawFile, functions: Mapping[str, Any]) -> ShotSetting:
 
 def _samples(value: Any, place: str) -> Any:
     if value is None or isinstance(value, FunctionReference):
-        return _value(value)
+        return resolve_value(value)
     if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
         raise ConfigError(f"{place}: `samples` is not a list of rows; write each as a mapping of column to value")
     return tuple(value)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-Row = dict[str, Any]
+TaskRow = dict[str, Any]
 
 
-class Rows(list[Row]):
+class TaskRows(list[TaskRow]):
     """Rows in order; `process_docs` takes them and gives them back, here and in lm-evaluation-harness alike."""
 
     @classmethod
-    def from_list(cls, rows: Iterable[Row]) -> Rows:
+    def from_list(cls, rows: Iterable[TaskRow]) -> TaskRows:
         """Other rows in the same form."""
         return cls(rows)
 
-    def map(self, change: Callable[[Row], Row]) -> Rows:
+    def map(self, change: Callable[[TaskRow], TaskRow]) -> TaskRows:
         """Each row with the columns that `change` gives for it added or replaced."""
-        return Rows({**row, **change(dict(row))} for row in self)
+        return TaskRows({**row, **change(dict(row))} for row in self)
 
-    def filter(self, keep: Callable[[Row], bool]) -> Rows:
+    def filter(self, keep: Callable[[TaskRow], bool]) -> TaskRows:
         """The rows that `keep` holds for."""
-        return Rows(row for row in self if keep(dict(row)))
+        return TaskRows(row for row in self if keep(dict(row)))

@@ -13,7 +13,7 @@ from typing import Any
 from lavra.base.errors import ConfigError
 
 SEED = 1234
-Row = Mapping[str, Any]
+TaskRow = Mapping[str, Any]
 
 
 class Shots:
@@ -33,7 +33,14 @@ class Shots:
     """
 
     def __init__(
-        self, pool: Sequence[Row], count: int, sampler: str, asked: Sequence[Row], *, seed: int = SEED, task: str = ""
+        self,
+        pool: Sequence[TaskRow],
+        count: int,
+        sampler: str,
+        asked: Sequence[TaskRow],
+        *,
+        seed: int = SEED,
+        task: str = "",
     ) -> None:
         needed = count + (1 if asked and sampler == "default" else 0)
         if count and len(pool) < needed:
@@ -43,9 +50,9 @@ class Shots:
             )
         self.pool, self.count, self.sampler, self.asked, self.task = pool, count, sampler, asked, task
         self._random = random.Random(seed)
-        self._drawn: list[list[Row]] = []
+        self._drawn: list[list[TaskRow]] = []
 
-    def of(self, doc_id: int) -> list[Row]:
+    def of(self, doc_id: int) -> list[TaskRow]:
         """Examples for a row, in order."""
         if not self.count:
             return []
@@ -55,14 +62,14 @@ class Shots:
             self._drawn.append(self._draw(len(self._drawn)))
         return self._drawn[doc_id]
 
-    def _first(self, doc_id: int) -> list[Row]:
+    def _first(self, doc_id: int) -> list[TaskRow]:
         if not self.asked:
             return list(self.pool[: self.count])
         others = [row for row in self.pool if row != self.asked[doc_id]]
         self._check(others)
         return others[: self.count]
 
-    def _draw(self, doc_id: int) -> list[Row]:
+    def _draw(self, doc_id: int) -> list[TaskRow]:
         if not self.asked:
             return self._random.sample(self.pool, self.count)
         own = self.asked[doc_id]
@@ -73,7 +80,7 @@ class Shots:
             drawn = self._random.sample(others, self.count)
         return drawn
 
-    def _check(self, others: Sequence[Row]) -> None:
+    def _check(self, others: Sequence[TaskRow]) -> None:
         if len(others) < self.count:
             raise ConfigError(
                 f"task {self.task!r}: {self.count} examples are asked for, and {len(others)} rows differ from the row "

@@ -15,10 +15,11 @@ from typing import Any
 from lavra.base.errors import InputError
 from lavra.base.files import hash_json
 from lavra.evaluation.items import AnswerSettings, EvalItem, Gold, OutputType, ScoredPair
-from lavra.evaluation.task_files.documents import Documents
+from lavra.evaluation.task_files.answer_settings import answer_settings
+from lavra.evaluation.task_files.documents import Documents, hash_rows
 from lavra.evaluation.task_files.filters import Pipeline, build_pipeline
-from lavra.evaluation.task_files.prompting import ChatSettings, Exchange, Turn, join, rendered, turns
-from lavra.evaluation.task_files.rows import Rows
+from lavra.evaluation.task_files.prompting import ChatSettings, Exchange, PromptTurn, join, rendered, turns
+from lavra.evaluation.task_files.rows import TaskRows
 from lavra.evaluation.task_files.shots import SEED, Shots
 from lavra.evaluation.task_files.task_file import MetricSetting, ShotSetting, TaskFile
 from lavra.evaluation.task_files.template import literal, render_field
@@ -155,7 +156,7 @@ class EvalTask:
         if process is None:
             return rows
         try:
-            changed = process(Rows(dict(row) for row in rows))
+            changed = process(TaskRows(dict(row) for row in rows))
         except KeyError as error:
             raise InputError(
                 f"task {self.name!r}: process_docs: a row lacks {error}; it has the columns {', '.join(rows[0])}"
@@ -270,13 +271,13 @@ class EvalTask:
             for text in asked
         ]
 
-    def _before(self, doc_id: int, row: Mapping[str, Any], chat: ChatSettings) -> list[Turn]:
+    def _before(self, doc_id: int, row: Mapping[str, Any], chat: ChatSettings) -> list[PromptTurn]:
         description = self.file.description
         text = render_field(description, row, row.keys(), self._where("description", doc_id)) if description else ""
         system = join(chat.system_instruction, text, self.file.fewshot_delimiter)
-        return [Turn(role="system", content=system)] if system else []
+        return [PromptTurn(role="system", content=system)] if system else []
 
-    def _example(self, place: str, shot: Mapping[str, Any]) -> list[Turn]:
+    def _example(self, place: str, shot: Mapping[str, Any]) -> list[PromptTurn]:
         shots = self.file.shots
         question = self._text(place, shot, shots.doc_to_text)
         choices = self._choices(place, shot, shots.doc_to_choice) if shots.doc_to_choice is not None else None
@@ -370,42 +371,3 @@ class EvalTask:
             f"examples of {self.name!r} come from the split {drawn!r} that is asked about, and lm-evaluation-harness "
             "does not leave the row itself out: a prompt may hold its own answer"
         ]
-
-
-def hash_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """16 hex digits of rows: their columns, values and order."""
-    return hash_json([{key: _plain(value) for key, value in row.items()} for row in rows])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-def answer_settings(file: TaskFile) -> AnswerSettings:
-    """How a task's answers are written, from its `generation_kwargs`.
-
-    Raises:
-        InputError: a value is of the wrong type.
-    """
-    given = file.generation_kwargs
-    until = given.get("until", [file.fewshot_delimiter])
-    until = [until] if isinstance(until, str) else until
-    if not isinstance(until, list) or not all(isinstance(stop, str) for stop in until):
-        raise InputError(f"{file.path}: `until` is {until!r}; give a text or a list of texts")
-    temperature = float(given.get("temperature") or 0.0)
-    longest = next((given[key] for key in _LENGTH_KEYS if given.get(key) is not None), 256)
-    return AnswerSettings(
-        until=tuple(until),
-        max_tokens=int(longest),
-        temperature=0.0 if given.get("do_sample") is False else temperature,
-        top_p=float(given.get("top_p") or 1.0),
-        top_k=int(given.get("top_k") or 0),
-        repeats=file.repeats,
-    )
-
-
-_LENGTH_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")

@@ -24,7 +24,7 @@ from lavra.evaluation.task_files.filters import build_pipeline
 from lavra.evaluation.task_files.functions import drop
 from lavra.evaluation.task_files.functions.source import fingerprint
 from lavra.evaluation.task_files.functions.table import BENCHMARKS, KNOWN_FUNCTIONS, resolve
-from lavra.evaluation.task_files.rows import Rows
+from lavra.evaluation.task_files.rows import TaskRows
 from lavra.evaluation.task_files.task_file import FilterSetting, PipelineSetting
 from lavra.evaluation.task_files.yaml_file import FunctionReference
 
@@ -222,7 +222,9 @@ def test_rows_are_changed_alike(known: Any) -> None:
     drawn = random.Random(2)
     rows = [ROWS[known.folder](drawn) for _ in range(100)]
     for changed, wanted in zip(
-        ours(known)(Rows(json.loads(json.dumps(rows)))), theirs(known)(datasets.Dataset.from_list(rows)), strict=True
+        ours(known)(TaskRows(json.loads(json.dumps(rows)))),
+        theirs(known)(datasets.Dataset.from_list(rows)),
+        strict=True,
     ):
         assert changed == {name: wanted[name] for name in changed}
         assert set(changed) == set(wanted)
@@ -235,7 +237,7 @@ def test_random_answers_score_alike(known: Any) -> None:
     for _ in range(3 if known.name.endswith("_gen") else 300):  # the harness draws each of its ROUGE scores 1,000 times
         row = ROWS[known.folder](drawn)
         if known.folder == "drop":
-            row = drop.process_docs(Rows([row]))[0]
+            row = drop.process_docs(TaskRows([row]))[0]
         for name, value in function(row, results(drawn, known, row)).items():
             wanted = other(row, list(_LAST))[name]
             assert value == pytest.approx(wanted, abs=1e-9), (name, row)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lavra.evaluation.task_files.filters import Extracted, Ignored, Step, each, first_match, multi_choice
+from lavra.evaluation.task_files.filters import Extracted, FilterStep, Ignored, each, first_match, multi_choice
 
 _CHOICE = re.compile(r"\([A-Z]\)([^\n^(]*)")
 
@@ -24,7 +24,7 @@ def map_regex(
     ignore_case: bool = False,
     ignore_punctuation: bool = False,
     regexes_to_ignore: Sequence[str] | None = None,
-) -> Step:
+) -> FilterStep:
     """The value of the first pattern that matches what all patterns together select."""
     ignored = Ignored(
         ignore_case=ignore_case,
@@ -44,7 +44,7 @@ def map_regex(
     return each(change)
 
 
-def word_sort() -> Step:
+def word_sort() -> FilterStep:
     """The words of the input's list as the answer orders them, the last mention of each counting."""
 
     def change(text: Any, row: Mapping[str, Any]) -> Extracted:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from lavra.base.arrays import Float64s
-from lavra.evaluation.task_files.rows import Row, Rows
+from lavra.evaluation.task_files.rows import TaskRow, TaskRows
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
-def process_docs(rows: Rows) -> Rows:
+def process_docs(rows: TaskRows) -> TaskRows:
     """Adds `id` and `answers`: each right answer once, as a list of spans."""
     return rows.map(lambda row: {"id": row["query_id"], "answers": _answers(row)})
 
@@ -31,7 +31,7 @@ def process_results(row: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     return {"em": max(em for em, _ in scores), "f1": max(f1 for _, f1 in scores)}
 
 
-def _answers(row: Row) -> list[list[str]]:
+def _answers(row: TaskRow) -> list[list[str]]:
     validated = row["validated_answers"]
     keys = ("number", "date", "spans")
     further = [{key: validated[key][index] for key in keys} for index in range(len(validated["number"]))]

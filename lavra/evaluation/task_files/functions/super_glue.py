@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lavra.evaluation.benchmarks.super_glue.pronouns import readable
-from lavra.evaluation.task_files.rows import Rows
+from lavra.evaluation.task_files.rows import TaskRows
 from lavra.metrics.answers import answer_f1, exact_match
 
 
@@ -26,7 +26,7 @@ def copa_doc_to_choice(row: Mapping[str, Any]) -> list[str]:
     return [f" {row[name][0].lower()}{row[name][1:]}" for name in ("choice1", "choice2")]
 
 
-def record_process_docs(rows: Rows) -> Rows:
+def record_process_docs(rows: TaskRows) -> TaskRows:
     """Entities and answers sorted, each once."""
     return rows.map(lambda row: {name: sorted(set(row[name])) for name in ("entities", "answers")})
 

@@ -129,6 +129,11 @@ def resolve(reference: FunctionReference) -> Callable[..., Any]:
     return function
 
 
+def resolve_value(value: Any) -> Any:
+    """A value of a task file, with the function of ours where it names one."""
+    return resolve(value) if isinstance(value, FunctionReference) else value
+
+
 def _shipped(reference: FunctionReference) -> str | None:
     """The module and function of a task that lavra ships, or of a copy of its folder."""
     module, _, name = reference.name.rpartition(".")

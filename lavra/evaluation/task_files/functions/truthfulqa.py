@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lavra.evaluation.benchmarks.truthfulqa.answers import NO_COMMENT, sentences
-from lavra.evaluation.task_files.rows import Row, Rows
+from lavra.evaluation.task_files.rows import TaskRow, TaskRows
 
 
-def process_docs_gen(rows: Rows) -> Rows:
+def process_docs_gen(rows: TaskRows) -> TaskRows:
     """Answers that are not empty, with a full stop each; to have no comment is right."""
     return rows.map(_sentences)
 
 
-def _sentences(row: Row) -> Row:
+def _sentences(row: TaskRow) -> TaskRow:
     right, wrong = _stopped(row["correct_answers"]), _stopped(row["incorrect_answers"])
     right += [] if NO_COMMENT in right else [NO_COMMENT]
     return {"question": row["question"].strip(), "correct_answers": right, "incorrect_answers": wrong}

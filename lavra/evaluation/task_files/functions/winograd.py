@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from lavra.evaluation.task_files.rows import Row, Rows
+from lavra.evaluation.task_files.rows import TaskRow, TaskRows
 
 _POSSESSIVE = ("my", "his", "her", "our", "their")
 _CAPITALS = ("A", "An", "The", "She", "He", "It", "They", "My", "His", "Her", "Their")
 
 
-def process_doc(rows: Rows) -> Rows:
+def process_doc(rows: TaskRows) -> TaskRows:
     """Double spaces made single, and both options as they stand in the sentence."""
     return rows.map(_changed)
 
 
-def _changed(row: Row) -> Row:
+def _changed(row: TaskRow) -> TaskRow:
     text = row["text"].replace("  ", " ")
     first, second, *more = row["options"]
     begins = text[row["pronoun_loc"] - 2] == "."
     return {"text": text, "options": [_option(row, first, begins), _option(row, second, begins), *more]}
 
 
-def _option(row: Row, option: str, begins_sentence: bool) -> str:
+def _option(row: TaskRow, option: str, begins_sentence: bool) -> str:
     if row["pronoun"].lower() in _POSSESSIVE:
         option += "'s"
     first = option.split()[0]
