@@ -75,12 +75,18 @@ def documented() -> set[str]:
     return {word for one in code for word in re.findall(r"\w+", one)}
 
 
+def named_in_task_files() -> set[str]:
+    """Functions beside task files, which name them (`!function module.name`)."""
+    files = (ROOT / "lavra").rglob("*.yaml")
+    return {name for path in files for name in re.findall(r"!function \w+\.(\w+)", path.read_text("utf-8"))}
+
+
 @pytest.fixture(scope="module")
 def unused() -> set[str]:
     package = read("lavra")
     apart = [*read("benchmarks").values(), *read("scripts").values()]
     pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "lavra").rglob("*.html"))
-    used = used_by(package.values()) | documented() | set(re.findall(r"\w+", pages))
+    used = used_by(package.values()) | documented() | named_in_task_files() | set(re.findall(r"\w+", pages))
     used.update(name for module in apart for name in mentioned(module, importing=True))
     modules = [module for path, module in package.items() if path.parent.name != "testing"]
     return {node.name for module in modules for node in offered(module)} - used

@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from lavra.evaluation.items import EvalItem, OutputType
+from lavra.evaluation.items import EvalItem, OutputType, Response
+from lavra.evaluation.scoring import aggregate, score_item
 from lavra.evaluation.task_files.functions.table import BENCHMARKS
 from lavra.evaluation.task_files.opening import open_tasks
 from lavra.evaluation.task_files.task import EvalTask
@@ -47,8 +49,10 @@ def ours(name: str, data: Path) -> EvalTask:
     return open_tasks([name], data=data).tasks[0]
 
 
-def some_rows(name: str, number: int) -> list[int]:
-    """The first row, the last, and some between them."""
+def some_rows(name: str, number: int, *, first_only: bool = False) -> list[int]:
+    """The first row, the last, and some between them; or the first ones."""
+    if first_only:
+        return list(range(min(number, ROWS)))
     return sorted({0, number - 1, *random.Random(name).sample(range(number), min(number, ROWS))})
 
 
@@ -62,7 +66,8 @@ def asked(item: EvalItem) -> list[tuple[Any, ...]]:
 
 
 def asked_there(task: Any, document: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    context = task.fewshot_context(document, task.config.num_fewshot or 0)
+    shots = task.config.num_fewshot or 0
+    context = task.fewshot_context(document, shots, gen_prefix=task.doc_to_prefix(document))
     made = task.construct_requests(doc=document, ctx=context, metadata=(task.config.task, 0, 1))
     if task.OUTPUT_TYPE != "generate_until":
         return [tuple(one.args) for one in (made if isinstance(made, list) else [made])]
@@ -75,7 +80,8 @@ def check_alike(harness: Any, name: str, data: Path) -> None:
     theirs.set_fewshot_seed(1234)
     documents = list(theirs.eval_docs)
     assert len(documents) == task.num_documents
-    for doc_id in some_rows(name, len(documents)):
+    drawn = task.num_shots > 0 and task.file.shots.sampler == "default"  # from one stream, row by row
+    for doc_id in some_rows(name, len(documents), first_only=drawn):
         item, document = task.item(doc_id), documents[doc_id]
         assert asked(item) == asked_there(theirs, document)
         gold = theirs.doc_to_text(document) if theirs.multiple_input else theirs.doc_to_target(document)
@@ -259,3 +265,54 @@ def test_prompts_are_those_of_its_own_task(
     metrics = {metric.name for metric in task.metrics}
     assert set(theirs.aggregation()) - metrics == set(), "a metric of its own task is missing"
     assert task.file.generation_kwargs.get("until") == (theirs.config.generation_kwargs or {}).get("until")
+
+
+# ---------------------------------------------------------------- scores
+
+SCORED = (
+    "arc_easy", "assin2_rte", "assin2_sts", "bbh_cot_fewshot_date_understanding", "bigbench_dyck_languages", "cb",
+    "cola", "faquad", "flores_en-pt", "gsm8k", "lambada_openai", "lener_br", "multirc", "record", "samsum", "stsb",
+    "triviaqa", "truthfulqa_gen", "truthfulqa_mc2", "wikitext", "winogrande",
+)  # fmt: skip
+
+
+def answered(drawn: random.Random, item: EvalItem, instances: list[Any]) -> Response:
+    """A made-up answer, given to both sides: the right one, one near it, or another."""
+    if item.generation is not None:
+        gold = item.gold[0] if isinstance(item.gold, tuple) else str(item.gold)
+        answers = [gold, f" {gold[: len(gold) // 2]}", "3,5", "the answer is (B).", "a b c", gold.upper()]
+        instances[0].resps = [drawn.choice(answers)]
+        return Response(texts=tuple(instances[0].resps))
+    logprobs = tuple(-9 * drawn.random() for _ in instances)
+    greedy = tuple(drawn.random() < 0.5 for _ in instances)
+    for instance, logprob, is_greedy in zip(instances, logprobs, greedy, strict=True):
+        rolling = item.kind is OutputType.LOGLIKELIHOOD_ROLLING
+        instance.resps = [logprob if rolling else (logprob, is_greedy)]
+    return Response(logprobs=logprobs, greedy=greedy)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", SCORED)
+def test_made_up_answers_score_alike(
+    harness: Any, lavra_data: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(lavra_data)
+    task, theirs = ours(name, lavra_data), harness.load([name])["tasks"][name]
+    theirs.set_fewshot_seed(1234)
+    theirs.build_all_requests(limit=ROWS)
+    drawn, rows, scores, values = random.Random(name), defaultdict(list), [], defaultdict(list)
+    for instance in theirs.instances:
+        rows[instance.doc_id].append(instance)
+    for doc_id, instances in rows.items():
+        item = task.item(doc_id)
+        scores.append(score_item(task, item, answered(drawn, item, instances)))
+    theirs.apply_filters()
+    for instances in rows.values():
+        for pipeline in instances[0].filtered_resps:
+            made = [instance.filtered_resps[pipeline] for instance in instances]
+            for metric, value in theirs.process_results(instances[0].doc, made).items():
+                values[pipeline, metric].append(value)
+    found = aggregate(task, scores)
+    assert set(found) == set(values)
+    for key, of_items in values.items():
+        assert found[key] == pytest.approx(theirs.aggregation()[key[1]](of_items), rel=1e-9, abs=1e-12), key

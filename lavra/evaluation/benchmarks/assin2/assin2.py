@@ -56,7 +56,7 @@ def pearson_corr(items: Sequence[tuple[float, float]]) -> float:
 def label_f1(pairs: Sequence[tuple[int, int]], label: int) -> float:
     """F1 of one label over (right, answered) pairs; 0 where it never occurs."""
     true = sum(right == label and answered == label for right, answered in pairs)
-    either = sum((right == label) + (answered == label) for right, answered in pairs)
+    either = sum(int(right == label) + int(answered == label) for right, answered in pairs)
     return 2 * true / either if either else 0.0
 
 
