@@ -29,11 +29,16 @@ def model_hash(model: TextModel) -> str:
     folders = [model.folder]
     if model.adapter is not None:
         folders.append(find_base(model.adapter))
-    files = [_files(folder) for folder in folders]
+    files = [model_files(folder) for folder in folders]
     return hash_json([files, str(_dtype(model)), "" if model.held is None else model.held.held])
 
 
-def _files(folder: Path) -> dict[str, str]:
+def model_files(folder: Path) -> dict[str, str]:
+    """Hashes of the files that decide what a model says, by name; a card and scores beside them say nothing.
+
+    Args:
+        folder: of the model, or its GGUF file.
+    """
     if folder.is_file():
         return {"weights": hash_file(folder)}
     found = (path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix in _SUFFIXES)

@@ -92,7 +92,12 @@ def _write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically, with sorted keys so that equal values are equal files."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
@@ -102,7 +107,11 @@ def read_json(path: Path) -> Any:
 
 def hash_json(value: Any) -> str:
     """16 hex digits that depend on the value alone, not on the order of its keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hash_text(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
+
+
+def hash_text(text: str) -> str:
+    """16 hex digits of a text's sha256, as `hash_file` of a file with nothing else in it."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,18 +29,24 @@ from lavra.base.files import hash_json, write_text
 from lavra.base.ports import LanguageModel
 from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
+from lavra.cli.code_sandbox import sandbox_for
 from lavra.cli.console import meter
+from lavra.cli.contamination import KnownCorpora, known_corpora
+from lavra.cli.evaluate_finetuned import score_twice
+from lavra.cli.evaluate_showing import write_cards, write_report
 from lavra.cli.flags import read_settings, read_workspace
+from lavra.cli.judge_answers import chat_layout, judge_answers
+from lavra.cli.score_texts import score_texts
 from lavra.evaluation.asking import PromptTokens
 from lavra.evaluation.compare import ModelComparison, TaskComparison, compare_models
 from lavra.evaluation.items import ItemScore
+from lavra.evaluation.judging.judge import plain_text
 from lavra.evaluation.layouts import harness_layout, markdown_table, notes_of, sample_lines
 from lavra.evaluation.ledger import Ledger, LedgerRow, read_samples
 from lavra.evaluation.results import EvaluationResult, MetricResult
 from lavra.evaluation.run import EvaluationSettings, ModelIdentity, compared_metrics, evaluate
-from lavra.evaluation.sandbox import NoSandboxError, Sandbox, SandboxKind, find_sandbox
 from lavra.evaluation.task_files.index import build_index
-from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
+from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without_missing
 from lavra.evaluation.task_files.prompting import ChatSettings
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Decoder
@@ -61,12 +67,14 @@ class EvaluatedModel:
         identity: what the result and the ledger call it.
         tokens: its tokenizer, where it is here.
         chat: how its prompts are worded.
+        folder: where it lies, or None for one at a URL.
     """
 
     port: LanguageModel
     identity: ModelIdentity
     tokens: PromptTokens | None
     chat: ChatSettings
+    folder: Path | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,6 +84,10 @@ def run(args: argparse.Namespace) -> int:
         return _list(settings)
     if settings.show is not None:
         return _show_sample(settings, args)
+    if settings.predictions is not None:
+        return score_texts(settings, args.subject)
+    if settings.judge is not None:
+        return _judge(settings.judge, args.subject, settings)
     if args.subject is None:
         raise ConfigError(
             "no model is named; say `lavra evaluate MODEL --tasks NAME`, or --list for the tasks there are"
@@ -85,6 +97,12 @@ def run(args: argparse.Namespace) -> int:
     names = [args.subject, *settings.compare]
     if len(set(names)) < len(names):
         raise ConfigError("--compare names a model twice; give each once")
+    if settings.finetune:
+        for name in names:
+            score_twice(
+                name, settings, args, _data(settings), lambda one, tasks: _evaluate(one, tasks, settings, args)[0]
+            )
+        return 0
     opened = _open_tasks(settings)
     found = [_evaluate(name, opened, settings, args) for name in names]
     results = [result for result, _ in found]
@@ -94,6 +112,9 @@ def run(args: argparse.Namespace) -> int:
         _show(result)
     for one in comparisons:
         _show_comparison(one)
+    if settings.report is not None:
+        write_report(settings.report, results, comparisons)
+    write_cards(results, settings.card)
     return 0
 
 
@@ -109,12 +130,9 @@ def _data(settings: EvaluateSettings) -> Path | None:
 
 
 def _open_tasks(settings: EvaluateSettings) -> OpenedTasks:
-    opened = open_tasks(
-        settings.task_names(), folders=settings.include, data=_data(settings), num_fewshot=settings.num_fewshot
-    )
-    for warning in opened.warnings:
-        print(f"note: {warning}", file=sys.stderr)
-    return opened
+    names = settings.task_names()
+    opened = open_tasks(names, folders=settings.include, data=_data(settings), num_fewshot=settings.num_fewshot)
+    return without_missing(opened, names)
 
 
 def _list(settings: EvaluateSettings) -> int:
@@ -146,39 +164,35 @@ def _evaluate(
     with (
         _model(name, settings) as model,
         Ledger(_ledger(settings, args), wait=args.wait) as ledger,
-        meter() as progress,
     ):
-        result = evaluate(
-            model.port,
-            opened.tasks,
-            _run_settings(settings),
-            identity=model.identity,
-            groups=opened.groups,
-            ledger=ledger,
-            tokens=model.tokens,
-            chat=model.chat,
-            progress=progress,
-            sink=keep,
-            sandbox=_sandbox(opened, settings),
-            record=_record(settings),
-        )
+        corpora = _corpora(model, settings, args)
+        with meter() as progress:
+            result = evaluate(
+                model.port,
+                opened.tasks,
+                _run_settings(settings),
+                identity=model.identity,
+                groups=opened.groups,
+                ledger=ledger,
+                tokens=model.tokens,
+                chat=model.chat,
+                progress=progress,
+                sink=keep,
+                contamination=corpora.check,
+                sandbox=sandbox_for(opened.tasks, unsafe=settings.unsafe_exec),
+                record=_record(settings),
+            )
+    result = replace(result, warnings=(*result.warnings, *corpora.notes))
     if settings.log_samples is not None:
         _log_samples(settings.log_samples, name, scores)
-    return result, scores
+    return replace(result, warnings=(*opened.warnings, *result.warnings)), scores
 
 
-def _sandbox(opened: OpenedTasks, settings: EvaluateSettings) -> Sandbox | None:
-    """Where code is run, looked for where a task writes some."""
-    if not any(task.file.unsafe_code for task in opened.tasks):
-        return None
-    try:
-        return find_sandbox()
-    except NoSandboxError as error:
-        if settings.unsafe_exec:
-            print(f"warning: {error}; programs run with nothing but limits", file=sys.stderr)
-            return Sandbox(kind=SandboxKind.NONE)
-        print(f"warning: tasks that run code are unscored: {error}", file=sys.stderr)
-        return None
+def _corpora(model: EvaluatedModel, settings: EvaluateSettings, args: argparse.Namespace) -> KnownCorpora:
+    """What items are looked up in."""
+    if not settings.contamination:
+        return KnownCorpora(check=None, notes=("contamination was not looked for (--no-contamination)",))
+    return known_corpora(model.folder, settings.corpus, args)
 
 
 def _run_settings(settings: EvaluateSettings) -> EvaluationSettings:
@@ -213,10 +227,10 @@ def _model(name: str, settings: EvaluateSettings) -> Iterator[EvaluatedModel]:
     identity = ModelIdentity(name=name, hash=model_hash(model))
     tokens, chat = _tokens(model, settings), _chat(model.tokenizer, settings)
     if not settings.engine:
-        yield EvaluatedModel(port=model.port, identity=identity, tokens=tokens, chat=chat)
+        yield EvaluatedModel(port=model.port, identity=identity, tokens=tokens, chat=chat, folder=model.folder)
         return
     with start_engine(model) as engine:
-        yield EvaluatedModel(port=engine, identity=identity, tokens=tokens, chat=chat)
+        yield EvaluatedModel(port=engine, identity=identity, tokens=tokens, chat=chat, folder=model.folder)
 
 
 def _tokens(model: TextModel, settings: EvaluateSettings) -> PromptTokens | None:
@@ -260,6 +274,16 @@ def _remote_model(url: str, settings: EvaluateSettings) -> Iterator[EvaluatedMod
 
 def _ledger(settings: EvaluateSettings, args: argparse.Namespace) -> Path:
     return settings.ledger or read_workspace(args).folder("runs") / LEDGER_FILE
+
+
+def _judge(name: str, subject: str | None, settings: EvaluateSettings) -> int:
+    """A model judges answers; here, through the engine, which holds its text to the form asked for."""
+    if subject is not None:
+        raise ConfigError(f"{subject} is named beside --judge, which judges answers that are there; leave it out")
+    with _model(name, replace(settings, engine=True)) as judge:
+        tokens, render = judge.tokens, judge.chat.render
+        layout = plain_text if render is None or tokens is None else chat_layout(render, tokens.encode)
+        return judge_answers(settings, judge.port, judge.identity.name, layout)
 
 
 # ---------------------------------------------------------------- comparing

@@ -10,15 +10,16 @@ from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from lavra.base.convert import default_of, setting_fields
-from lavra.base.errors import ConfigError, MissingDependencyError, nearest
+from lavra.base.errors import ConfigError, InputError, MissingDependencyError, nearest
 from lavra.cli.activity import activity
 from lavra.cli.arguments.rate import Exported, RateSettings
 from lavra.cli.console import print_json, print_json_line
 from lavra.cli.flags import read_settings
 from lavra.cli.rate_results import show_results
-from lavra.evaluation.human.answers import read_answers
+from lavra.evaluation.human.answers import ModelAnswer, merged_answers, read_answers
 from lavra.evaluation.human.exchange import read_given, write_ratings
 from lavra.evaluation.human.items import ItemKind
 from lavra.evaluation.human.links import links_path, read_links, write_links
@@ -48,17 +49,21 @@ def run(args: argparse.Namespace) -> int:
     action = ACTIONS[args.action]
     for name, setting in setting_fields(RateSettings).items():
         if name not in action.looks_at and getattr(settings, name) != default_of(setting):
-            raise ConfigError(f"`lavra rate {args.action}` does not look at {name}; leave it out")
+            raise ConfigError(f"`lavra rate {args.action}` does not look at `{name}`; leave it out")
     if args.files and args.action != "import":
         raise ConfigError(f"`lavra rate {args.action}` takes the study alone, not {args.files[0]!r} too")
     return action.run(args, settings)
 
 
 def _new(args: argparse.Namespace, settings: RateSettings) -> int:
-    if not settings.answers:
-        raise ConfigError("no answers are named; say --answers FILE, JSON lines with prompt and completion")
+    if not settings.answers and not settings.models:
+        raise ConfigError("no answers are named; say --answers FILE, or --models MODEL and --prompts FILE")
+    if args.study.exists():
+        raise InputError(f"{args.study} exists; name another file, or remove it with all its judgements")
     config = StudyConfig(**{name: getattr(settings, name) for name in _STUDY})
-    study = plan_study(read_answers(settings.answers), config)
+    answers, notes = _answers(settings)
+    study = plan_study(answers, config)
+    notes += study.notes
     tokens = {number: new_token() for number in range(1, config.annotators + 1)}
     create_study(args.study, study, {number: token_hash(token) for number, token in tokens.items()})
     write_links(args.study, {f"annotator-{number}": token for number, token in tokens.items()})
@@ -66,9 +71,9 @@ def _new(args: argparse.Namespace, settings: RateSettings) -> int:
     found = {"ratings": kinds.count(ItemKind.RATING), "comparisons": kinds.count(ItemKind.PAIR)}
     each = [one.annotator for one in study.assignments].count(1)
     if args.json:
-        print_json({"study": str(args.study), **found, "annotators": config.annotators, "notes": list(study.notes)})
+        print_json({"study": str(args.study), **found, "annotators": config.annotators, "notes": notes})
         return 0
-    for note in study.notes:
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
     print(
         f"{args.study}: {found['ratings']} answers to rate, {found['comparisons']} comparisons; annotators: "
@@ -76,6 +81,20 @@ def _new(args: argparse.Namespace, settings: RateSettings) -> int:
     )
     print(f"next: lavra rate serve {args.study}")
     return 0
+
+
+def _answers(settings: RateSettings) -> tuple[list[ModelAnswer], list[str]]:
+    """Answers of files, and of models that write them now; and what is to be noted of these.
+
+    Raises:
+        InputError: a model has the name of another.
+    """
+    answers = read_answers(settings.answers)
+    if settings.prompts is None:
+        return answers, []
+    models = importlib.import_module("lavra.cli.rate_models")  # reaches torch
+    written, notes = models.answers_of_models(settings.models, settings.prompts, settings.max_tokens)
+    return merged_answers([*answers, *written]), notes
 
 
 def _serve(args: argparse.Namespace, settings: RateSettings) -> int:
@@ -105,11 +124,22 @@ def _announce(args: argparse.Namespace, store: StudyStore, url: str) -> None:
             f"`lavra rate links {args.study}` makes new ones",
             file=sys.stderr,
         )
+    if not _is_private(url):
+        print(
+            "note: the page speaks plain HTTP; on a network you do not trust, put a proxy with TLS in front",
+            file=sys.stderr,
+        )
     if store.is_closed:
         print(f"note: the study is closed; `lavra rate reopen {args.study}` takes judgements again", file=sys.stderr)
     for name, link in links.items():
         print(f"{name}  {link}")
     print(f"serving  {url}; Ctrl-C stops it, and the links work again the next time", flush=True)
+
+
+def _is_private(url: str) -> bool:
+    """Whether links of a URL stay on this machine, or are encrypted."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _links(args: argparse.Namespace, settings: RateSettings) -> int:
@@ -188,7 +218,7 @@ def _import(args: argparse.Namespace, settings: RateSettings) -> int:
 
 
 ACTIONS: Mapping[str, RateAction] = {
-    "new": RateAction(_new, _STUDY | {"answers"}),
+    "new": RateAction(_new, _STUDY | {"answers", "models", "prompts", "max_tokens"}),
     "serve": RateAction(_serve, frozenset({"host", "port", "address"})),
     "links": RateAction(_links),
     "results": RateAction(_results, frozenset({"exclude_failed"})),

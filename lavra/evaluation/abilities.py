@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from lavra.evaluation.alarms import chance_alarm
 from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult
 
 
@@ -87,8 +88,7 @@ def standing_of(metric: MetricResult, *, alarmed: bool = False) -> Standing:
     if metric.value is None or metric.interval is None:
         return Standing.UNSCORED
     if metric.chance is None:
-        is_zero = metric.higher_is_better and metric.interval.low == metric.interval.high == 0.0
-        return Standing.NEVER if is_zero else Standing.MEASURED
+        return Standing.NEVER if metric.higher_is_better and metric.value == 0.0 else Standing.MEASURED
     better, worse = (
         (metric.interval.low > metric.chance, metric.interval.high < metric.chance)
         if metric.higher_is_better
@@ -103,7 +103,8 @@ def _of_task(task: TaskResult) -> Ability:
     if not task.metrics:
         why = task.unscored or dict.fromkeys(task.warnings, task.num_items)
         return _unscored(task.alias, why)
-    return _ability(task.alias, task.metrics[0], task.unscored, task.alarms, task.num_shots)
+    alarms = [one for one in task.alarms if one != chance_alarm(task.metrics)]  # the standing says that
+    return _ability(task.alias, task.metrics[0], task.unscored, alarms, task.num_shots)
 
 
 def _of_group(group: GroupResult, result: EvaluationResult) -> Ability:
@@ -138,7 +139,7 @@ def _ability(
     )
     guess = "" if metric.chance is None else f", where guessing scores {metric.chance:.3f}"
     meaning = "" if standing is Standing.MEASURED else f": {standing.value}"
-    alarm = f" ({' '.join(alarms)})" if alarms else ""
+    alarm = f" ({'; '.join(alarms)})" if alarms else ""
     return Ability(task=alias, standing=standing, sentence=f"{score}{guess}{meaning}{alarm}.")
 
 

@@ -47,7 +47,7 @@ def alarms_of(scores: Sequence[ItemScore], metrics: Sequence[MetricResult]) -> t
     answered = [one for one in scores if one.response.unscored is None]
     if not answered:
         return ("no item has a score",) if scores else ()
-    found = [_tied(answered), _constant(answered), _empty(answered), *_unextracted(answered), _at_chance(metrics)]
+    found = [_tied(answered), _constant(answered), _empty(answered), *_unextracted(answered), chance_alarm(metrics)]
     return tuple(one for one in found if one)
 
 
@@ -96,7 +96,12 @@ def extraction_failures(scores: Sequence[ItemScore]) -> dict[str, int]:
     return counts
 
 
-def _at_chance(metrics: Sequence[MetricResult]) -> str:
+def chance_alarm(metrics: Sequence[MetricResult]) -> str:
+    """That a task's first score cannot be told from guessing, or is below it; empty where neither is so.
+
+    Args:
+        metrics: the task's scores.
+    """
     first = metrics[0] if metrics else None
     if first is None or first.chance is None or first.interval is None or first.value is None:
         return ""

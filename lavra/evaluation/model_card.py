@@ -20,7 +20,7 @@ import yaml
 
 from lavra.base.card import CARD_FILE, add_metrics
 from lavra.base.errors import InputError
-from lavra.base.files import write_text
+from lavra.base.files import hash_file, hash_text, json_text, read_json, write_text
 from lavra.evaluation.abilities import CAN, CANNOT, Standing, abilities
 from lavra.evaluation.result_file import EVALUATION_FILE, read_evaluation, write_evaluation
 from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult
@@ -61,6 +61,23 @@ def write_model_card(folder: Path, result: EvaluationResult) -> EvaluationResult
         add_metrics(folder, {"evaluation": card_metrics_of(whole)})
     write_text(readme, text)
     return whole
+
+
+def hash_without_scores(path: Path) -> str:
+    """16 hex digits of a file of a model's folder as it was before scores were added; empty of a file of scores.
+
+    Args:
+        path: of the file.
+    """
+    if path.name == EVALUATION_FILE:
+        return ""
+    if path.name == README_FILE and _BEGIN in path.read_text(encoding="utf-8", errors="replace"):
+        return ""
+    if path.name == CARD_FILE:
+        card = read_json(path)
+        if isinstance(card, dict) and card.get("metrics", {}).pop("evaluation", None) is not None:
+            return hash_text(json_text(card))
+    return hash_file(path)
 
 
 def merged(earlier: EvaluationResult | None, new: EvaluationResult) -> EvaluationResult:

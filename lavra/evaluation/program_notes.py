@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lavra.evaluation.items import ItemScore
-from lavra.evaluation.sandbox.report import Outcome, SandboxKind
+from lavra.evaluation.sandbox.report import ProgramEnd, SandboxKind
 
 
 def program_notes(scores: Sequence[ItemScore]) -> list[str]:
@@ -19,7 +19,7 @@ def program_notes(scores: Sequence[ItemScore]) -> list[str]:
     if not reports:
         return []
     ends = Counter(report.outcome for report in reports)
-    passed = ends.pop(Outcome.PASSED, 0)
+    passed = ends.pop(ProgramEnd.PASSED, 0)
     parts = [
         f"{passed:,} of {len(reports):,} programs passed",
         *(f"{n:,}: {end.value}" for end, n in ends.most_common()),

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lavra.evaluation.alarms import chance_alarm
 from lavra.evaluation.results import MetricResult, TaskResult
 
-COLUMNS: Final = ("task", "finetuned", "by prompt", "guessing", "remarks")
+COLUMNS: Final = ("task", "finetuned", "by prompt", "remarks")
 _SAME_TASK: Final[Mapping[str, str]] = {"mnli_mismatch": "mnli"}
 _NOT_ASKED: Final = "not asked"
 
@@ -25,20 +26,18 @@ class TwiceScored:
         task: its name.
         finetuned: scores of the finetuned head, in words.
         prompted: scores of the model asked by prompt, in words.
-        guessing: what guessing scores in the first score that knows it, or `None`.
         remarks: what a reader must know of either.
     """
 
     task: str
     finetuned: str
     prompted: str
-    guessing: float | None
     remarks: str
 
     @property
-    def cells(self) -> tuple[str | float | None, ...]:
+    def cells(self) -> tuple[str, ...]:
         """The row under `COLUMNS`."""
-        return (self.task, self.finetuned, self.prompted, self.guessing, self.remarks)
+        return (self.task, self.finetuned, self.prompted, self.remarks)
 
 
 def side_by_side(finetuned: Sequence[TaskResult], prompted: Sequence[TaskResult]) -> tuple[TwiceScored, ...]:
@@ -67,14 +66,12 @@ def markdown_table(rows: Sequence[TwiceScored]) -> str:
 
 
 def _row(name: str, head: TaskResult | None, asked: Sequence[TaskResult]) -> TwiceScored:
-    both = (*(() if head is None else (head,)), *asked)
-    chances = [metric.chance for one in both for metric in one.metrics if metric.chance is not None]
+    said = [*_remarks("finetuned", () if head is None else (head,)), *_remarks("by prompt", asked)]
     return TwiceScored(
         task=name,
         finetuned=_NOT_ASKED if head is None else _scores(head),
         prompted="; ".join(_scores(one) + _shots(one) for one in asked) or _NOT_ASKED,
-        guessing=round(chances[0], 4) if chances else None,
-        remarks="; ".join(dict.fromkeys(said for one in both for said in _remarks(one))),
+        remarks="; ".join(said),
     )
 
 
@@ -89,19 +86,21 @@ def _scores(task: TaskResult) -> str:
 def _score(metric: MetricResult) -> str:
     assert metric.value is not None
     interval = "" if metric.interval is None else f" [{metric.interval.low:.3f}, {metric.interval.high:.3f}]"
-    return f"{metric.name} {metric.value:.3f}{interval} n={metric.num_items:,}"
+    guess = "" if metric.chance is None else f", guessing {metric.chance:.3f}"
+    return f"{metric.name} {metric.value:.3f}{interval} n={metric.num_items:,}{guess}"
 
 
 def _shots(task: TaskResult) -> str:
     return f" ({task.num_shots} shots)"
 
 
-def _remarks(task: TaskResult) -> list[str]:
-    return [*task.alarms, *task.warnings]
+def _remarks(how: str, tasks: Sequence[TaskResult]) -> list[str]:
+    """Alarms and warnings; that a score is that of guessing stands beside it already."""
+    said = [
+        one for task in tasks for one in (*task.alarms, *task.warnings) if one and one != chance_alarm(task.metrics)
+    ]
+    return [f"{how}: {one}" for one in dict.fromkeys(said)]
 
 
-def _cell(cell: str | float | None) -> str:
-    if cell is None:
-        return "–"
-    text = f"{cell:.3f}" if isinstance(cell, float) else cell
+def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

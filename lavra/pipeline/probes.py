@@ -29,8 +29,8 @@ NEXT, WORD = "heldout_next", "heldout_word"
 
 _NUM_CHOICES: Final = 4
 _CONTEXT_SENTENCES, _CONTEXT_LINES = 4, 16
-_MOST_CONTEXT: Final = 600  # characters, the last ones; about what a small model's context holds with the choices
-_SHORTEST, _LONGEST = 24, 240  # characters of a sentence or line that is asked for
+_MOST_CONTEXT: Final = 400  # characters, the last ones: with a choice, what a context of 256 tokens holds
+_SHORTEST, _LONGEST = 24, 200  # characters of a sentence or line that is asked for
 _LOOKED_AT: Final = 48  # other passages, among which the likest are offered
 _NEAR: Final = 40  # passages of the same document that are too near to be wrong
 _LETTERS: Final = 4  # of a last word

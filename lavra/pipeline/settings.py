@@ -19,7 +19,8 @@ SHARES: Final[dict[str, float]] = {
     "pretrain": 0.85,
     "adapt": 0.06,
     "encoder": 0.04,
-    "compress": 0.05,
+    "compress": 0.03,
+    "benchmarks": 0.02,
 }
 
 # What a plan follows from, besides text, tokenizer and machine.
@@ -174,10 +175,18 @@ class UpConfig:
         return stdlib_source() if self.text is None else as_source(self.text)
 
 
+def planned_shares() -> dict[str, float]:
+    """The table as plans are named by it: benchmarks take their time from compress, so no plan changes its name."""
+    given = dict(SHARES)
+    given["compress"] += given.pop("benchmarks")
+    return given
+
+
 def shares(kind: Kind, *, teaches_answers: bool, teaches_vectors: bool) -> dict[str, float]:
     """What part of the budget each stage gets, as far as it is known before the first step; their sum is 1.
 
-    An encoder writes no answers, so its encoder stage has the time of its adapt stage.  What a stage cannot use, for
+    An encoder writes no answers, so its encoder stage has the time of its adapt stage; only decoders are asked
+    benchmarks, and the others' compress stage has that time.  What a stage cannot use, for
     the text has too little to teach, goes to pretraining.
 
     Args:
@@ -188,6 +197,8 @@ def shares(kind: Kind, *, teaches_answers: bool, teaches_vectors: bool) -> dict[
     given = dict(SHARES)
     if kind is Kind.ENCODER:
         given["encoder"] += given.pop("adapt")
+    if kind is not Kind.DECODER:
+        given["compress"] += given.pop("benchmarks")
     unused = [name for name, works in (("adapt", teaches_answers), ("encoder", teaches_vectors)) if not works]
     given["pretrain"] += sum(given.pop(name, 0.0) for name in unused)
     return given

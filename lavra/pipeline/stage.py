@@ -186,33 +186,37 @@ def stage_key(stage: AnyStage, parents: Mapping[str, str]) -> str:
     )
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, hashed: Callable[[Path], str] = hash_file) -> str:
     """16 hex digits of a file's or folder's content: names and bytes, not dates, so that a copy counts as the same.
 
     Hidden files and `__pycache__` are left out, and a file that is gone before it is read.
+
+    Args:
+        path: of the file or folder.
+        hashed: the hash of a file; empty leaves the file out.
 
     Raises:
         InputError: there is nothing at the path.
     """
     if path.is_file():
-        return hash_file(path)
+        return hashed(path)
     if not path.is_dir():
         raise InputError(f"{path} does not exist; name a file or a folder that does")
     files = (found for found in sorted(path.rglob("*")) if found.is_file())
     names = ((found.relative_to(path), found) for found in files)
-    hashed = (
-        [name.as_posix(), _hash_if_there(found)]
+    pairs = (
+        [name.as_posix(), _hash_if_there(found, hashed)]
         for name, found in names
         if "__pycache__" not in name.parts and not any(part.startswith(".") for part in name.parts)
     )
-    return hash_json([pair for pair in hashed if pair[1] is not None])
+    return hash_json([pair for pair in pairs if pair[1]])
 
 
-def _hash_if_there(path: Path) -> str | None:
+def _hash_if_there(path: Path, hashed: Callable[[Path], str]) -> str:
     try:
-        return hash_file(path)
+        return hashed(path)
     except FileNotFoundError:  # someone is working in the folder
-        return None
+        return ""
 
 
 # ---------------------------------------------------------------- one stage

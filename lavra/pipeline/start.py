@@ -21,6 +21,7 @@ from lavra.api.load import find_folder
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.workspace import Workspace
+from lavra.evaluation.model_card import hash_without_scores
 from lavra.model import Model, ModelConfig
 from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind, Positions
@@ -54,8 +55,8 @@ class Start:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of its files, which are read once for all stages."""
-        return fingerprint(self.folder)
+        """16 hex digits of its files, which are read once for all stages; its scores do not make it another model."""
+        return fingerprint(self.folder, hash_without_scores)
 
     def tokenizer(self) -> Tokenizer:
         """The one it was trained with."""

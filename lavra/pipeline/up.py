@@ -18,6 +18,7 @@ from lavra.base.ports import Progress
 from lavra.base.units import format_duration
 from lavra.base.version import VERSION
 from lavra.base.workspace import Workspace
+from lavra.evaluation.model_card import write_model_card
 from lavra.model.config import Kind
 from lavra.model.families import DEFAULT_FAMILY
 from lavra.pipeline.beginning import choose_beginning
@@ -25,6 +26,7 @@ from lavra.pipeline.crew import Crew
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.adapt import adapt_section
+from lavra.pipeline.sections.benchmarks import up_benchmarks_section
 from lavra.pipeline.sections.compress import compress_section
 from lavra.pipeline.sections.corpus import corpus_section
 from lavra.pipeline.sections.encoder import encoder_section
@@ -40,6 +42,7 @@ from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import AnyStage, StageOutcome, run_stages
 from lavra.pipeline.stages.adapt import adapt_stage
 from lavra.pipeline.stages.baselines import baselines_stage
+from lavra.pipeline.stages.benchmarks import BenchmarksResult, benchmarks_stage
 from lavra.pipeline.stages.compress import compress_stage
 from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.stages.evaluate import EvaluateFigures, evaluate_stage, load_verdict
@@ -124,7 +127,11 @@ def _on(config: UpConfig, start: Start, progress: Progress, allow_drift: bool) -
 
 def _evaluate_stages(config: UpConfig, progress: Progress) -> list[AnyStage]:
     if config.kind is Kind.DECODER:
-        return [baselines_stage(progress), evaluate_stage(config, progress).shown(evaluate_section)]
+        return [
+            baselines_stage(progress),
+            evaluate_stage(config, progress).shown(evaluate_section),
+            benchmarks_stage(config, progress).shown(up_benchmarks_section),
+        ]
     return [evaluate_holes_stage(progress).shown(evaluate_holes_section)]
 
 
@@ -149,6 +156,9 @@ def run_up(
     by_name = {outcome.stage: outcome for outcome in outcomes}
     plan, pretrain, adapt = Plan.load(by_name["plan"].folder), by_name["pretrain"], by_name["adapt"]
     verdict = _verdict(by_name["evaluate"])
+    benchmarks = by_name["benchmarks"].result if "benchmarks" in by_name else None
+    if isinstance(benchmarks, BenchmarksResult):
+        write_model_card(pretrain.folder, benchmarks.evaluation)
     report = workspace.path / f"report{name.removeprefix('up')}.html"
     compiling = {
         "plan": plan.compile_seconds,

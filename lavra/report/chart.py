@@ -89,15 +89,17 @@ def draw(chart: Chart) -> Drawing:
         rows: tuple[tuple[Cell, ...], ...] = tuple((bar.label, bar.value, bar.spread) for bar in chart.bars)
         return Drawing(wide=wide, narrow=narrow, note="", columns=columns, rows=rows, is_selection=False)
     if isinstance(chart, DotChart):
-        columns = ("", chart.x_label, "from", "to", "guessing")
+        columns = ("", chart.x_label, "from", "to", chart.mark)
         rows = tuple((dot.label, dot.value, dot.low, dot.high, dot.chance) for dot in chart.dots)
-        return Drawing(wide=wide, narrow=narrow, note=_DOT_NOTE, columns=columns, rows=rows, is_selection=False)
+        return Drawing(wide=wide, narrow=narrow, note=_dot_note(chart), columns=columns, rows=rows, is_selection=False)
     columns, rows = ("series", chart.x_label, chart.y_label), _thinned(chart)
     is_selection = len(rows) < sum(len(series.x) for series in chart.series)
     return Drawing(wide=wide, narrow=narrow, note=_note(chart), columns=columns, rows=rows, is_selection=is_selection)
 
 
-_DOT_NOTE = "Dot: the score; line: its interval; cross: what guessing scores, where that is known."
+def _dot_note(chart: DotChart) -> str:
+    cross = f"; cross: {chart.mark}" if any(dot.chance is not None for dot in chart.dots) else ""
+    return f"Dot: the score; line: its interval{cross}."
 
 
 def _svg(chart: Chart, size: tuple[float, float]) -> str:
@@ -180,9 +182,9 @@ def _draw_dots(axes: Axes, chart: DotChart, label_width: int) -> None:
     places = np.arange(len(chart.dots))[::-1]
     for place, dot in zip(places, chart.dots, strict=True):
         axes.plot((dot.low, dot.high), (place, place), color=_OURS, linewidth=2, alpha=0.55, solid_capstyle="round")
-        axes.plot(dot.value, place, "o", color=_OURS, markersize=6)
+        axes.plot(dot.value, place, "o", color=_OURS, markersize=6, clip_on=False)
         if dot.chance is not None:
-            axes.plot(dot.chance, place, "x", color=_INK, markersize=6, markeredgewidth=1.4)
+            axes.plot(dot.chance, place, "x", color=_INK, markersize=6, markeredgewidth=1.4, clip_on=False)
         axes.annotate(
             f"{dot.value:,.{chart.digits}f}", (max(dot.high, dot.value), place), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=9,

@@ -232,12 +232,14 @@ class DotChart:
         dots: from top to bottom.
         x_label: what is measured, with its unit.
         digits: decimals written at each dot.
+        mark: what the cross beside a dot stands for.
     """
 
     title: str
     dots: tuple[Dot, ...]
     x_label: str
     digits: int = 3
+    mark: str = "what guessing scores"
 
     def __post_init__(self) -> None:
         if not self.dots:

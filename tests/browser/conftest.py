@@ -158,7 +158,7 @@ def overflow(page) -> int:
 
 
 def wait_until(page, condition: str) -> None:
-    """Wait until an expression holds; Playwright's own way evaluates text inside the page, which a strict policy forbids."""
+    """Wait until an expression holds; Playwright's own way is forbidden by a page's strict policy."""
     deadline = time.monotonic() + PATIENCE
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, f"{condition} does not hold after {PATIENCE} s"

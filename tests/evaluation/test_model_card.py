@@ -10,7 +10,8 @@ from huggingface_hub import ModelCard
 
 from lavra.base.card import read_card, write_card
 from lavra.base.errors import InputError
-from lavra.evaluation.model_card import merged, section_in_words, with_scores, write_model_card
+from lavra.base.files import hash_file
+from lavra.evaluation.model_card import hash_without_scores, merged, section_in_words, with_scores, write_model_card
 from lavra.evaluation.result_file import read_evaluation
 from lavra.evaluation.results import EvaluationResult
 from tests.evaluation.results_made import made_result, metric, task
@@ -95,6 +96,17 @@ def test_lavras_own_card_keeps_its_identity(tmp_path: Path) -> None:
         "guessing": 0.25,
     }
     assert len(found["abilities"]["It can"]) == 1
+
+
+def test_scores_do_not_change_the_hash_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    write_card(tmp_path, kind="model", parents={}, config={"a": 1.5}, metrics={"seconds": 0.1 + 0.2, "é": "ç"})
+    before = {path.name: hash_without_scores(path) for path in sorted(tmp_path.iterdir())}
+    assert before["lavra.json"] == hash_file(tmp_path / "lavra.json")
+    write_model_card(tmp_path, made_result())
+    after = {path.name: hash_without_scores(path) for path in sorted(tmp_path.iterdir())}
+    assert {name: known for name, known in after.items() if known} == before
+    assert set(after) - set(before) == {"README.md", "evaluation.json"}
 
 
 WRITTEN = """---

@@ -23,10 +23,9 @@ PROMPTED = (
 def test_each_task_has_one_row_with_both_scores_and_what_each_is() -> None:
     rows = {row.task: row for row in side_by_side(FINETUNED, PROMPTED)}
     assert list(rows) == ["cola", "mnli", "wic", "copa"]
-    assert rows["cola"].finetuned == "matthews 0.410 [0.360, 0.460] n=1,043"
+    assert rows["cola"].finetuned == "matthews 0.410 [0.360, 0.460] n=1,043, guessing 0.000"
     assert rows["cola"].prompted == "mcc 0.020 [-0.030, 0.070] n=100 (0 shots)"
-    assert rows["cola"].remarks == "learnt from 2,000 of 8,551 rows"
-    assert rows["cola"].guessing == 0.0
+    assert rows["cola"].remarks == "finetuned: learnt from 2,000 of 8,551 rows"
     assert rows["mnli"].prompted.count("acc ") == 2
 
 
@@ -34,7 +33,7 @@ def test_a_task_that_is_not_here_or_not_scored_is_listed_with_the_reason() -> No
     rows = {row.task: row for row in side_by_side(FINETUNED, PROMPTED)}
     assert rows["wic"].finetuned == "unscored: see remarks"
     assert rows["wic"].prompted == "not asked"
-    assert rows["wic"].remarks == "not here: superglue/WiC/train.jsonl"
+    assert rows["wic"].remarks == "finetuned: not here: superglue/WiC/train.jsonl"
     assert rows["copa"].finetuned == "not asked"
     assert rows["copa"].prompted.startswith("unscored: 100 items: the model gives no log-probabilities")
 
@@ -43,8 +42,8 @@ def test_the_markdown_table_has_a_line_a_task_and_no_bar_in_a_cell() -> None:
     odd = (task("odd", warnings=("a | b\nc",)),)
     lines = markdown_table(side_by_side((*FINETUNED, *odd), PROMPTED)).splitlines()
     assert len(lines) == 2 + 5
-    assert lines[0] == "| task | finetuned | by prompt | guessing | remarks |"
-    assert {line.replace("\\|", "").count("|") for line in lines} == {6}
+    assert lines[0] == "| task | finetuned | by prompt | remarks |"
+    assert {line.replace("\\|", "").count("|") for line in lines} == {5}
 
 
 def test_the_section_is_drawn() -> None:

@@ -19,10 +19,8 @@ from tests.house.syntax import ROOT, read
 ALLOWED = {
     "answer_intervals": "comparisons of evaluations need it next",
     "best_threshold": "comparisons of evaluations need it next",
-    "brier_score": "comparisons of evaluations need it next",
     "classification_intervals": "comparisons of evaluations need it next",
     "entity_intervals": "comparisons of evaluations need it next",
-    "krippendorff_alpha": "people's judgements need it next",
     "multi_label_intervals": "comparisons of evaluations need it next",
     "ranking_intervals": "retrieval needs it next",
     "ranking_scores": "retrieval needs it next",

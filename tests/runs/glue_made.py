@@ -90,7 +90,13 @@ def _super_glue() -> Mapping[str, Any]:
             "hypothesis": f"Wet {n}.",
             "label": ("entailment", "not_entailment")[n % 2],
         },
-        "WiC": lambda n: {"word": "bank", "sentence1": f"A bank {n}.", "sentence2": "The bank.", "label": n % 2 == 0},
+        "WiC": lambda n: {
+            "word": "bank",
+            "sentence1": f"A bank {n}.",
+            "sentence2": "The bank.",
+            **{"start1": 2, "end1": 6, "start2": 4, "end2": 8},
+            "label": n % 2 == 0,
+        },
         "WSC": lambda n: {
             "text": f"Ana {n} saw Eva because she ran.",
             "target": {"span1_text": "Ana", "span1_index": 0, "span2_text": "she", "span2_index": 5},
@@ -106,10 +112,10 @@ def _write_table(path: Path, header: Sequence[str] | None, rows: Sequence[Sequen
 
 
 def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Every other set is packed, as downloads are."""
+    """BoolQ's development set is packed, as a large one may be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    if path.stem == "val":
+    if path.parent.name == "BoolQ" and path.stem == "val":
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(text.encode()))
     else:
         path.write_text(text, encoding="utf-8")

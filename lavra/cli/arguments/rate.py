@@ -14,13 +14,15 @@ from lavra.evaluation.human.study import StudyConfig
 HELP = """People judge what models wrote: fluency, coherence, factuality, and which of two answers is better.
 
 `new` makes a study, one file, from files of answers (JSON lines with `prompt` and `completion`, as `lavra answers`
-writes them); `serve` opens its page and prints a link for each annotator; `results` says what they think and how far
-they agree; `export` and `import` move judgements out and in, as CSV or JSON lines; `links` gives new links, after which
-the old ones are dead; `close` takes no more judgements, `reopen` takes them again."""
+writes them) or from models that write them now; `serve` opens its page and prints a link for each annotator; `results`
+says what they think and how far they agree; `export` and `import` move judgements out and in, as CSV or JSON lines;
+`links` gives new links, after which the old ones are dead; `close` takes no more judgements, `reopen` takes them
+again."""
 
 EXAMPLES = """
 lavra rate new essays.study --answers small.jsonl big.jsonl --pairwise --annotators 3
 lavra rate new essays.study --answers gpt2=a.jsonl mine=b.jsonl --scales fluency,factuality --per-item 2
+lavra rate new essays.study --prompts prompts.jsonl --models models/small big=http://127.0.0.1:8000/v1 --pairwise
 lavra rate serve essays.study
 lavra rate serve essays.study --host 0.0.0.0 --port 8080 --address http://my-machine.local:8080
 lavra rate results essays.study --json
@@ -46,6 +48,9 @@ class RateSettings(StudyConfig):
 
     Attributes:
         answers: JSON lines files of answers to be judged, each FILE or NAME=FILE.
+        models: that write the answers now, each [NAME=]MODEL, or NAME=URL of an OpenAI-compatible server.
+        prompts: JSON lines or csv file of what they are asked.
+        max_tokens: most tokens of an answer that is written now.
         host: address to listen on; this machine only by default.
         port: to listen on; 0 takes any free one.
         address: what links begin with, where annotators reach this machine by another name.
@@ -55,6 +60,9 @@ class RateSettings(StudyConfig):
     """
 
     answers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    prompts: Path | None = None
+    max_tokens: int = 256
     host: str = "127.0.0.1"
     port: int = 8010
     address: str = ""
@@ -64,6 +72,12 @@ class RateSettings(StudyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.max_tokens < 1:
+            raise ConfigError(f"max_tokens is {self.max_tokens}; give at least 1")
+        if bool(self.models) != (self.prompts is not None):
+            raise ConfigError(
+                "`models` and `prompts` belong together: the models answer the prompts; give both, or neither"
+            )
         if self.address and not self.address.startswith(("http://", "https://")):
             raise ConfigError(f"address is {self.address!r}; give a URL, as http://my-machine.local:8010")
 

@@ -17,7 +17,7 @@ from lavra.base.arrays import Float64s, Int64s
 from lavra.metrics.agreement import Difference, cohen_kappa, krippendorff_alpha
 from lavra.metrics.intervals import Interval, score_intervals
 
-Values = Mapping[tuple[str, int], int]
+ValuesGiven = Mapping[tuple[str, int], int]
 """What each annotator gave each item: a number by (annotator, item)."""
 
 
@@ -66,7 +66,7 @@ class Agreement:
         return sum(kappa * weight for kappa, weight in known) / total if total else None
 
 
-def agreement(about: str, values: Values, *, ordered: bool) -> Agreement:
+def agreement(about: str, values: ValuesGiven, *, ordered: bool) -> Agreement:
     """How far annotators agree.
 
     Args:
@@ -77,7 +77,7 @@ def agreement(about: str, values: Values, *, ordered: bool) -> Agreement:
     table = _table(values)
     judged = table[:, (~np.isnan(table)).sum(axis=0) >= 2] if table.size else table
     num_items = judged.shape[1]
-    kappas = tuple(_kappas(values, Difference.QUADRATIC if ordered else Difference.NOMINAL))
+    kappas = tuple(kappas_of_two(values, Difference.QUADRATIC if ordered else Difference.NOMINAL))
     if not num_items:
         why = "no item was judged by two annotators"
         return Agreement(about=about, alpha=None, interval=None, num_items=0, kappas=kappas, undefined=why)
@@ -91,7 +91,7 @@ def agreement(about: str, values: Values, *, ordered: bool) -> Agreement:
     )
 
 
-def _table(values: Values) -> Float64s:
+def _table(values: ValuesGiven) -> Float64s:
     """(annotators, items), NaN where an annotator did not judge an item."""
     people = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in values))}
     items = {item: at for at, item in enumerate(dict.fromkeys(item for _, item in values))}
@@ -109,7 +109,13 @@ def _interval(judged: Float64s, difference: Difference) -> Interval | None:
     return None if math.isnan(found.low) else found
 
 
-def _kappas(values: Values, difference: Difference) -> list[KappaOfTwo]:
+def kappas_of_two(values: ValuesGiven, difference: Difference) -> list[KappaOfTwo]:
+    """Cohen's kappa of every two annotators who judged an item both.
+
+    Args:
+        values: what each gave, from 0.
+        difference: how far apart two values are.
+    """
     by_person: dict[str, dict[int, int]] = {}
     for (name, item), value in values.items():
         by_person.setdefault(name, {})[item] = value

@@ -7,7 +7,7 @@ A row has a prompt and an answer; the names of the columns are those in use (`la
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
         name, _, file = word.rpartition("=")
         for row in read_rows(Path(file)):
             model = name or _first(row.values, MODEL_COLUMNS) or Path(file).stem
-            answer = _answer(row, model, numbers)
+            answer = replace(_asked(row, numbers), model=model, answer=_text(row, ANSWER_COLUMNS))
             before = places.setdefault((answer.model, answer.prompt), str(row.place))
             if before != str(row.place):
                 raise InputError(
@@ -69,18 +69,49 @@ def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
     return found
 
 
-def _answer(row: Row, model: str, numbers: dict[str, str]) -> ModelAnswer:
+def merged_answers(answers: Sequence[ModelAnswer]) -> list[ModelAnswer]:
+    """Answers of several sources as those of one: equal prompts have equal ids.
+
+    Raises:
+        InputError: a model answers a prompt twice.
+    """
+    ids: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    for one in answers:
+        if (one.model, one.prompt) in seen:
+            raise InputError(f"{one.model} answers a prompt twice; tell two models apart with NAME=MODEL or NAME=FILE")
+        seen.add((one.model, one.prompt))
+        taken = one.question_id in ids.values()
+        ids.setdefault(one.prompt, f"{one.question_id}-{len(ids) + 1}" if taken else one.question_id)
+    return [replace(one, question_id=ids[one.prompt]) for one in answers]
+
+
+def read_prompts(path: Path) -> list[ModelAnswer]:
+    """The prompts of a file, each with an answer yet to be written; what else a row has is not read.
+
+    Raises:
+        InputError: the file cannot be read, or a prompt is missing, empty or there twice.
+    """
+    numbers: dict[str, str] = {}
+    found: list[ModelAnswer] = []
+    for row in read_rows(path):
+        before = len(numbers)
+        found.append(_asked(row, numbers))
+        if len(numbers) == before:
+            raise InputError(f"{row.place}: this prompt is there already; keep it once")
+    _refuse_one_id_of_two_prompts(found)
+    return found
+
+
+def _asked(row: Row, numbers: dict[str, str]) -> ModelAnswer:
+    """A row's prompt, without model and answer."""
     prompt = _text(row, PROMPT_COLUMNS)
     if not prompt.strip():
         raise InputError(f"{row.place}: the prompt is empty; fill it in, or delete the row")
     given = _first(row.values, ID_COLUMNS)
-    return ModelAnswer(
-        model=model,
-        question_id=numbers.setdefault(prompt, given or str(len(numbers) + 1)),
-        prompt=prompt,
-        answer=_text(row, ANSWER_COLUMNS),
-        reference=_first(row.values, REFERENCE_COLUMNS),
-    )
+    number = numbers.setdefault(prompt, given or str(len(numbers) + 1))
+    reference = _first(row.values, REFERENCE_COLUMNS)
+    return ModelAnswer(model="", question_id=number, prompt=prompt, answer="", reference=reference)
 
 
 def _text(row: Row, columns: Sequence[str]) -> str:

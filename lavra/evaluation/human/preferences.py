@@ -54,7 +54,7 @@ def preference_pairs(votes: Iterable[Vote]) -> tuple[list[PreferencePair], int]:
         key = (vote.question_id, vote.model_a, vote.model_b)
         tallies.setdefault(key, Counter())[vote.winner] += 1
         shown.setdefault(key, vote)
-    pairs = [_pair(shown[key], tally) for key, tally in tallies.items()]
+    pairs = [_pair(shown[key], tally) for key, tally in sorted(tallies.items())]
     found = [pair for pair in pairs if pair is not None]
     return found, len(pairs) - len(found)
 

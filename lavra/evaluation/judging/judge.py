@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lavra.base.errors import InputError
+from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.ports import LanguageModel, Progress, silent
 from lavra.base.types import Constraint, GenerateRequest, SamplingConfig
 from lavra.evaluation.human.answers import ModelAnswer
@@ -20,7 +20,7 @@ from lavra.evaluation.judging.rubric import Rubric
 from lavra.evaluation.judging.verdicts import read_preference, read_reason, read_score
 from lavra.prompts.render import Rendered, render
 
-Layout = Callable[[Rendered], str | tuple[int, ...]]
+PromptForm = Callable[[Rendered], str | tuple[int, ...]]
 """How a model is given a prompt: as text, or by its chat template."""
 _BATCH = 16
 _WINNERS = {"A": Winner.MODEL_A, "B": Winner.MODEL_B, "tie": Winner.TIE}
@@ -94,7 +94,7 @@ class ModelJudge:
         notes: what the caller might not expect, one sentence each.
     """
 
-    def __init__(self, model: LanguageModel, rubric: Rubric, *, layout: Layout = plain_text) -> None:
+    def __init__(self, model: LanguageModel, rubric: Rubric, *, layout: PromptForm = plain_text) -> None:
         self.rubric, self.notes = rubric, list[str]()
         self._model, self._layout = model, layout
         self._constraint: Constraint | None = rubric.constraint
@@ -160,7 +160,7 @@ class ModelJudge:
         """Answers to requests; where the model refuses them together, one by one, to know which it refuses."""
         try:
             return [_Said(text=found[0].text) for found in self._model.generate(requests)]
-        except InputError as error:
+        except (InputError, MissingDependencyError) as error:
             if self._constraint is not None:
                 self._constraint = None
                 self.notes.append(f"the judge's text is not held to the form asked for: {error}")

@@ -1,17 +1,20 @@
-"""MT-Bench (Zheng et al. 2023, arXiv:2306.05685): its questions and judge prompts, in FastChat's files.
+"""MT-Bench (Zheng et al. 2023, arXiv:2306.05685): its questions, answers and judge prompts, in FastChat's files.
 
-Its judge prompts become rubrics; those for a second turn show a whole conversation, and are refused.
+Its judge prompts become rubrics.  The first turn alone is judged: judge prompts for a second one show a whole
+conversation, and are refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lavra.base.errors import InputError, nearest
+from lavra.data.labelled.tables import Row
+from lavra.evaluation.human.answers import ModelAnswer
 from lavra.evaluation.human.rows import read_rows
 from lavra.evaluation.judging.rubric import Rubric, rubric_of
 from lavra.prompts.prompt import Generation, MessageTemplate, Prompt
@@ -59,6 +62,41 @@ def read_questions(path: Path) -> list[ChatQuestion]:
             )
         )
     return found
+
+
+def read_chat_answers(path: Path, questions: Sequence[ChatQuestion]) -> list[ModelAnswer]:
+    """First-turn answers of a file in FastChat's layout (`question_id`, `model_id`, `choices`).
+
+    Raises:
+        InputError: it cannot be read, or a line is no answer to one of the questions; the message names the line.
+    """
+    known = {one.question_id: one for one in questions}
+    found = []
+    for row in read_rows(path):
+        number = str(row.values.get("question_id"))
+        if number not in known:
+            raise InputError(f"{row.place}: there is no question {number!r}{nearest(number, known)}")
+        question = known[number]
+        found.append(
+            ModelAnswer(
+                model=str(row.values.get("model_id") or path.stem),
+                question_id=number,
+                prompt=question.turns[0],
+                answer=_first_turn(row),
+                reference=question.reference[0] if question.reference else "",
+            )
+        )
+    return found
+
+
+def _first_turn(row: Row) -> str:
+    try:
+        text = row.values["choices"][0]["turns"][0]
+    except (KeyError, IndexError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise InputError(f"{row.place}: 'choices' holds no turn; FastChat writes choices: [{{turns: [text, …]}}]")
+    return text
 
 
 def read_judge_prompt(path: Path, name: str) -> Rubric:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lavra.evaluation.human.agreement import KappaOfTwo, agreement
+from lavra.evaluation.human.agreement import KappaOfTwo, kappas_of_two
 from lavra.evaluation.human.results import FirstShown, preference_votes
 from lavra.evaluation.human.votes import Vote, Winner
 from lavra.evaluation.judging.judge import JudgedAnswer, JudgedPair
 from lavra.evaluation.judging.labels import HumanLabels, ItemName, item_of_vote, label_of_vote
 from lavra.evaluation.judging.rubric import Rubric
+from lavra.metrics.agreement import Difference
 from lavra.metrics.intervals import Interval, mean_interval, share_interval
 from lavra.metrics.preference import PreferenceRanking, rank_by_preference
 
@@ -216,13 +217,13 @@ def _agreement(judge: str, own: dict[ItemName, int], labels: HumanLabels | None,
     numbers = {item: number for number, item in enumerate(names)}
     values = {(f"person {person}", numbers[item]): label for (person, item), label in shared.items()}
     values |= {("judge", numbers[item]): own[item] for item in names}
-    found = agreement("judge", values, ordered=ordered)
-    with_judge = [one for one in found.kappas if "judge" in (one.first, one.second)]
+    kappas = kappas_of_two(values, Difference.QUADRATIC if ordered else Difference.NOMINAL)
+    with_judge = [one for one in kappas if "judge" in (one.first, one.second)]
     return JudgeAgreement(
         kappa=_mean(with_judge),
         num_items=len(names),
         num_people=len(people),
-        among_people=_mean([one for one in found.kappas if one not in with_judge]),
+        among_people=_mean([one for one in kappas if one not in with_judge]),
         unknown="" if _mean(with_judge) is not None else "judge and people gave every item the same label: no kappa",
     )
 

@@ -2,14 +2,14 @@
 
 from lavra.evaluation.sandbox.choose import NoSandboxError, find_sandbox
 from lavra.evaluation.sandbox.limits import SandboxLimits
-from lavra.evaluation.sandbox.report import Attempt, Outcome, SandboxKind, SandboxReport
+from lavra.evaluation.sandbox.report import Attempt, ProgramEnd, SandboxKind, SandboxReport
 from lavra.evaluation.sandbox.run import CodeToRun, Sandbox
 
 __all__ = [
     "Attempt",
     "CodeToRun",
     "NoSandboxError",
-    "Outcome",
+    "ProgramEnd",
     "Sandbox",
     "SandboxKind",
     "SandboxLimits",

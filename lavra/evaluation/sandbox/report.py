@@ -14,7 +14,7 @@ class SandboxKind(Enum):
     NONE = "nothing but limits"
 
 
-class Outcome(Enum):
+class ProgramEnd(Enum):
     """How a program ended."""
 
     PASSED = "its tests ran to their last line"
@@ -55,7 +55,7 @@ class SandboxReport:
     """
 
     sandbox: SandboxKind
-    outcome: Outcome
+    outcome: ProgramEnd
     attempts: tuple[Attempt, ...] = ()
     detail: str = ""
     output: str = ""
@@ -64,7 +64,7 @@ class SandboxReport:
     @property
     def passed(self) -> bool:
         """Whether the tests ran to their end."""
-        return self.outcome is Outcome.PASSED
+        return self.outcome is ProgramEnd.PASSED
 
     def __str__(self) -> str:
         tried = f"; it tried to {', '.join(one.value for one in self.attempts)}" if self.attempts else ""

@@ -11,17 +11,22 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lavra.evaluation.sandbox.launch import child_task, command
 from lavra.evaluation.sandbox.limits import SandboxLimits
-from lavra.evaluation.sandbox.report import Attempt, Outcome, SandboxKind, SandboxReport
-from lavra.evaluation.sandbox.watch import Ended, Stop, converse
+from lavra.evaluation.sandbox.report import Attempt, ProgramEnd, SandboxKind, SandboxReport
+from lavra.evaluation.sandbox.watch import Ended, Killed, converse
 
 # Programs at the same time, one a core, however many callers run some.
 _CORES = len(os.sched_getaffinity(0))
 _SLOTS = threading.BoundedSemaphore(_CORES)
-_STOPPED = {Stop.TIME: Outcome.TIMED_OUT, Stop.OUTPUT: Outcome.TOO_MUCH_OUTPUT, Stop.SCRATCH: Outcome.TOO_MUCH_SCRATCH}
+_STOPPED = {
+    Killed.TIME: ProgramEnd.TIMED_OUT,
+    Killed.OUTPUT: ProgramEnd.TOO_MUCH_OUTPUT,
+    Killed.SCRATCH: ProgramEnd.TOO_MUCH_SCRATCH,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +91,11 @@ class _Scratch:
 
     def is_full(self) -> bool:
         """Whether its files are too many or too large."""
+        sizes = []
         with os.scandir(self.path) as entries:
-            sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries]
+            for entry in entries:
+                with suppress(FileNotFoundError):  # the program has deleted it in between
+                    sizes.append(entry.stat(follow_symlinks=False).st_size)
         return len(sizes) > self._limits.scratch_files or sum(sizes) > self._limits.scratch_bytes
 
 
@@ -121,26 +129,26 @@ def _messages(text: bytes) -> list[dict[str, object]]:
 
 def _outcome(
     sandbox: Sandbox, ended: Ended, messages: list[dict[str, object]], token: str, output: str
-) -> tuple[Outcome, str]:
+) -> tuple[ProgramEnd, str]:
     if ended.stopped:
         return _STOPPED[ended.stopped], _bound(sandbox.limits, ended.stopped)
     for message in messages:
-        if message.get("token") == token and message.get("outcome") in Outcome.__members__:
-            return Outcome[str(message["outcome"])], str(message.get("detail", ""))
+        if message.get("token") == token and message.get("outcome") in ProgramEnd.__members__:
+            return ProgramEnd[str(message["outcome"])], bytes.fromhex(str(message.get("detail"))).decode()
     if not any("started" in message for message in messages):
-        return Outcome.NOT_STARTED, " ".join(output.split())[-500:]
+        return ProgramEnd.NOT_STARTED, " ".join(output.split())[-500:]
     number = -ended.status if ended.status < 0 else ended.status - 128  # bubblewrap adds 128 as shells do
     if number == signal.SIGXCPU or (number == signal.SIGKILL and ended.seconds >= sandbox.limits.cpu_seconds):
-        return Outcome.TIMED_OUT, f"{sandbox.limits.cpu_seconds} s of computation"
+        return ProgramEnd.TIMED_OUT, f"{sandbox.limits.cpu_seconds} s of computation"
     if number > 0:
-        return Outcome.KILLED, signal.strsignal(number) or f"signal {number}"
-    return Outcome.EXITED, f"exit status {ended.status}"
+        return ProgramEnd.KILLED, signal.strsignal(number) or f"signal {number}"
+    return ProgramEnd.EXITED, f"exit status {ended.status}"
 
 
 def _bound(limits: SandboxLimits, stopped: str) -> str:
     bounds = {
-        Stop.TIME: f"{limits.wall_seconds:g} s",
-        Stop.OUTPUT: f"{limits.output_bytes:,} bytes printed",
-        Stop.SCRATCH: f"{limits.scratch_bytes:,} bytes or {limits.scratch_files:,} files written",
+        Killed.TIME: f"{limits.wall_seconds:g} s",
+        Killed.OUTPUT: f"{limits.output_bytes:,} bytes printed",
+        Killed.SCRATCH: f"{limits.scratch_bytes:,} bytes or {limits.scratch_files:,} files written",
     }
     return bounds[stopped]

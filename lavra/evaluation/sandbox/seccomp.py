@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from lavra.base.errors import InputError
 
-Instruction = tuple[int, int, int, int]
+BpfInstruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant."""
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -167,7 +167,7 @@ def seccomp_filter(machine: str) -> bytes:
     if machine not in _ARCHITECTURES:
         raise InputError(f"there is no seccomp filter for {machine}; code runs on {' and '.join(_ARCHITECTURES)}")
     which = list(_ARCHITECTURES).index(machine)
-    program: list[Instruction] = [
+    program: list[BpfInstruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_JUMP_EQUAL, 1, 0, _ARCHITECTURES[machine]),
         (_RETURN, 0, 0, _KILL),
@@ -182,11 +182,11 @@ def seccomp_filter(machine: str) -> bytes:
     return b"".join(struct.pack("<HBBI", *one) for one in program)
 
 
-def _allowed(numbers: Iterable[int]) -> list[Instruction]:
+def _allowed(numbers: Iterable[int]) -> list[BpfInstruction]:
     return [one for number in numbers for one in ((_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW))]
 
 
-def _checked(numbers: dict[str, int]) -> list[Instruction]:
+def _checked(numbers: dict[str, int]) -> list[BpfInstruction]:
     """Calls whose arguments decide."""
     return [
         *_block(numbers["ioctl"], [_argument(1), *_allowed(_IOCTLS)]),
@@ -202,12 +202,12 @@ def _checked(numbers: dict[str, int]) -> list[Instruction]:
     ]
 
 
-def _block(number: int, inside: Sequence[Instruction], refusal: int = errno.EPERM) -> list[Instruction]:
+def _block(number: int, inside: Sequence[BpfInstruction], refusal: int = errno.EPERM) -> list[BpfInstruction]:
     """Instructions for one call; what they do not allow is refused."""
     body = [*inside, (_RETURN, 0, 0, _ERRNO | refusal)]
     return [(_JUMP_EQUAL, 0, len(body), number), *body]
 
 
-def _argument(index: int, *, high: bool = False) -> Instruction:
+def _argument(index: int, *, high: bool = False) -> BpfInstruction:
     """Load half of an argument; both architectures are little-endian."""
     return _LOAD, 0, 0, _ARGUMENTS + 8 * index + (4 if high else 0)

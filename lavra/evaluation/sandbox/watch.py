@@ -20,7 +20,7 @@ _MESSAGE_BYTES = 2**16
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}  # sets are ordered alike in every run
 
 
-class Stop:
+class Killed:
     """Why a process was killed."""
 
     TIME, OUTPUT, SCRATCH = "time", "output", "scratch"
@@ -99,16 +99,16 @@ def _talk(
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map() and not ended.stopped:
             if time.monotonic() > deadline:
-                ended.stopped = Stop.TIME
+                ended.stopped = Killed.TIME
             elif is_full():
-                ended.stopped = Stop.SCRATCH
+                ended.stopped = Killed.SCRATCH
             for key, _ in selector.select(_TICK):
                 if key.fileobj is process.stdin:
                     left = _write(process, left, selector)
                 elif not _read(key.fileobj, *bounds[key.fileobj], ended):  # type: ignore[index]
                     selector.unregister(key.fileobj)
         if not ended.stopped:
-            _wait(process, ended, deadline)
+            _wait(process, ended, deadline, is_full)
 
 
 def _write(process: subprocess.Popen[bytes], left: memoryview, selector: selectors.BaseSelector) -> memoryview:
@@ -128,16 +128,18 @@ def _read(stream: object, into: bytearray, bound: int, ended: Ended) -> bool:
     data = os.read(stream.fileno(), 2**16)  # type: ignore[attr-defined]
     into += data[: max(bound - len(into), 0)]
     if len(into) >= bound:
-        ended.stopped = Stop.OUTPUT
+        ended.stopped = Killed.OUTPUT
     return bool(data)
 
 
-def _wait(process: subprocess.Popen[bytes], ended: Ended, deadline: float) -> None:
-    """A process that closed its outputs may go on."""
-    try:
-        process.wait(max(deadline - time.monotonic(), 0))
-    except subprocess.TimeoutExpired:
-        ended.stopped = Stop.TIME
+def _wait(process: subprocess.Popen[bytes], ended: Ended, deadline: float, is_full: Callable[[], bool]) -> None:
+    """A process that closed its outputs may go on, and is watched to its end."""
+    while not ended.stopped:
+        try:
+            process.wait(_TICK)
+            return
+        except subprocess.TimeoutExpired:
+            ended.stopped = Killed.TIME if time.monotonic() > deadline else Killed.SCRATCH if is_full() else ""
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -75,6 +75,15 @@ class Documents:
         patterns = [splits[name]] if isinstance(splits[name], str) else splits[name]
         return [file for pattern in patterns for file in self._matching(str(pattern))]
 
+    def has_files(self, name: str) -> bool:
+        """Whether the files of a split are there; of a dataset on the hub that is not asked, and taken to be so."""
+        if self.task.dataset_path not in READERS:
+            return True
+        try:
+            return bool(self.files(name))
+        except InputError:
+            return False
+
     def _matching(self, pattern: str) -> list[Path]:
         if "://" in pattern:
             raise ConfigError(

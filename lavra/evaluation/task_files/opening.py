@@ -5,8 +5,8 @@ Groups keep their tree: which task counts in which group, and how a group's scor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,41 @@ def open_tasks(
     return OpenedTasks(
         tasks=tuple(opener.tasks.values()), groups=tuple(opener.groups.values()), warnings=tuple(opener.warnings)
     )
+
+
+def without_missing(opened: OpenedTasks, names: Sequence[str]) -> OpenedTasks:
+    """What was opened without tasks whose data files are not there; a warning counts them.
+
+    A task that was named by itself stays, so that asking it is an error, and so do all where none has its data.
+
+    Args:
+        opened: tasks and groups.
+        names: as they were asked for.
+    """
+    named = {*names}
+    missing = [
+        task.name
+        for task in opened.tasks
+        if not named.intersection((task.name, str(task.file.path))) and not task.has_data
+    ]
+    if not missing or len(missing) == len(opened.tasks):
+        return opened
+    gone = {*missing}
+    gone |= {group.name for group in opened.groups if gone.issuperset(group.tasks)}
+    warning = (
+        f"{len(missing)} of {len(opened.tasks)} tasks are left out, and count in no group, because their data files are"
+        f" not there: {', '.join(missing)}"
+    )
+    return OpenedTasks(
+        tasks=tuple(task for task in opened.tasks if task.name not in gone),
+        groups=tuple(_without(group, gone) for group in opened.groups if group.name not in gone),
+        warnings=(*opened.warnings, warning),
+    )
+
+
+def _without(group: TaskGroup, gone: Container[str]) -> TaskGroup:
+    members = tuple(name for name in group.members if name not in gone)
+    return replace(group, members=members, tasks=tuple(name for name in group.tasks if name not in gone))
 
 
 @dataclass(kw_only=False)

@@ -94,6 +94,11 @@ class EvalTask:
         """Rows asked about."""
         return len(self.documents)
 
+    @property
+    def has_data(self) -> bool:
+        """Whether the files of the rows asked about are there; nothing is read."""
+        return self._documents.has_files(self.file.eval_split)
+
     @cached_property
     def data_hash(self) -> str:
         """16 hex digits of the rows asked about, as the data files give them."""

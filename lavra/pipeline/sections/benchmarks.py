@@ -12,6 +12,9 @@ from typing import Final
 from lavra.base.units import format_duration
 from lavra.evaluation.abilities import abilities, in_words
 from lavra.evaluation.results import EvaluationResult, Failure, GroupResult, MetricResult, TaskResult
+from lavra.pipeline.results import Skipped
+from lavra.pipeline.sections.skipped import skipped_section
+from lavra.pipeline.stages.benchmarks import BenchmarksResult
 from lavra.report import (
     Details,
     Dot,
@@ -31,7 +34,8 @@ from lavra.report import (
 _MOST_DOTS: Final = 70  # MMLU's subjects and its groups
 _MOST_FAILURES: Final = 48  # in one report, shared among its tasks
 _MOST_CURVES: Final = 5
-_LEAST_CALIBRATED: Final = 20  # items; a curve of fewer shows noise
+_LEAST_CALIBRATED: Final = 50  # items; a curve of fewer shows noise
+_LEAST_POINT: Final = 5  # answers behind a point of it
 _MOST_PROMPT: Final = 1500  # characters of a prompt that are shown, its end
 
 
@@ -58,6 +62,14 @@ def benchmarks_section(result: EvaluationResult, title: str = "Benchmarks") -> S
         ),
         seconds=result.seconds,
     )
+
+
+def up_benchmarks_section(result: BenchmarksResult | Skipped) -> Section:
+    """The section of `lavra up`."""
+    title = "What it can do"
+    if isinstance(result, Skipped):
+        return skipped_section(title, result)
+    return benchmarks_section(result.evaluation, title)
 
 
 def _facts(result: EvaluationResult) -> tuple[Fact, ...]:
@@ -202,7 +214,7 @@ def _calibration(tasks: Sequence[TaskResult]) -> tuple[SectionBlock, ...]:
 
 def _curve(task: TaskResult) -> Series:
     assert task.calibration is not None
-    points = task.calibration.points
+    points = [one for one in task.calibration.points if one.count >= _LEAST_POINT]
     return Series(name=task.alias, x=tuple(one.confidence for one in points), y=tuple(one.accuracy for one in points))
 
 

@@ -21,13 +21,15 @@ import torch
 from lavra.base.device import bf16_pays, find_compiler, matrix_peak, pick_device, usual_fingerprint
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
+from lavra.base.units import format_duration
 from lavra.model import num_parameters
+from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.fit import memory_check, must_pass, time_check, to_text
 from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import num_rows
-from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, Plan, choose_rung, round_up
-from lavra.pipeline.settings import DEFAULT_OPTIMIZER, SHARES, UpConfig
+from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, MOST_READ, Plan, TextSize, choose_rung, round_up
+from lavra.pipeline.settings import DEFAULT_OPTIMIZER, UpConfig, planned_shares
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.prepare import open_tokens
 from lavra.pipeline.training import PretrainRun, lead
@@ -92,10 +94,15 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
 
     def run(context: StageContext) -> PlanResult:
         given = Lessons.open(context.parents["instructions"]).shares(config.kind)
-        plan = draft(config, config.budget * given["pretrain"], device, crew.size)
+        text = TextSize(
+            open_tokens(context.parents["tokens"], "train").num_tokens,
+            Tokenizer.load(context.parents["tokenizer"]).vocab_size,
+        )
+        plan = draft(config, config.budget * given["pretrain"], device, crew.size, text)
         plan, notes = to_text(plan, config, rows_of(config, context))
         plan = _fix_steps(plan, config, context, progress, crew)
-        notes += _often_read(plan, open_tokens(context.parents["tokens"], "train").num_tokens, crew.size)
+        plan, said = read_at_most(plan, config.kind, text.num_tokens, crew.size)
+        notes += said
         for sentence in notes:
             log.warning(sentence)
         plan.save(context.folder)
@@ -114,10 +121,10 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
         name="plan",
         kind="plan",
         folder="runs",
-        version=3,
+        version=4,
         run=run,
         needs=("tokenizer", "tokens", "instructions"),
-        config={**config.plan_settings(), "shares": SHARES},
+        config={**config.plan_settings(), "shares": planned_shares()},
         # A plan is for one machine: on another it is made anew.
         inputs={"machine": repr(asdict(usual_fingerprint(device, crew.size)))},
         result=PlanResult,
@@ -135,21 +142,44 @@ def rows_of(config: UpConfig, context: StageContext) -> Callable[[int], int]:
     return rows
 
 
-def _often_read(plan: Plan, num_tokens: int, num_processes: int) -> tuple[str, ...]:
-    """Whether the text is read so often that more of it would teach more (Muennighoff et al. 2023, section 5)."""
+def read_at_most(plan: Plan, kind: Kind, num_tokens: int, num_processes: int) -> tuple[Plan, tuple[str, ...]]:
+    """The plan, ended where a decoder has read its text `MOST_READ` times: more made it worse at text it never saw.
+
+    An encoder or encoder-decoder goes on, for its holes are others every time; a note says so where that is often.
+
+    Args:
+        plan: with as many steps as there is time for.
+        kind: of the model.
+        num_tokens: of the training text.
+        num_processes: that share a step.
+
+    Returns:
+        The plan, and a sentence where the text is too little for the time.
+    """
     step = plan.batch_size * plan.sequence_length * plan.train.accumulation * num_processes
     times = plan.train.num_steps * step / num_tokens
-    if times <= _OFTEN:
-        return ()
-    return (f"The text is read {times:,.0f} times; over some {_OFTEN} times, more text teaches more than more time.",)
+    if kind is not Kind.DECODER:
+        often = f"The text is read {times:,.0f} times; over some {_OFTEN} times, more text teaches more than more time."
+        return plan, (often,) if times > _OFTEN else ()
+    most = max(LEAST_STEPS, math.ceil(MOST_READ * num_tokens / step))
+    if plan.train.num_steps <= most:
+        return plan, ()
+    left = format_duration((plan.train.num_steps - most) * plan.seconds_per_step)
+    ended = (
+        f"Training ends when the text has been read {MOST_READ} times. The budget has time for {times:,.0f}, which "
+        f"makes a model worse at text it never saw. {left} of the budget stay unused; more text would use them."
+    )
+    return replace(plan, train=replace(plan.train, num_steps=most, eval_every=max(1, most // 4))), (ended,)
 
 
-def draft(config: UpConfig, seconds: float, device: torch.device, num_processes: int = 1) -> Plan:
-    """The shape for this machine and this much time; steps are still to be counted."""
+def draft(
+    config: UpConfig, seconds: float, device: torch.device, num_processes: int = 1, text: TextSize | None = None
+) -> Plan:
+    """The shape for this machine, this much time and this text; steps are still to be counted."""
     precision: Literal["bf16", "float32"] = "bf16" if bf16_pays(device) else "float32"
     peak = matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32, device)
     learning = LEARNING[config.kind]
-    rung = choose_rung(peak * USABLE * seconds * learning.taught)
+    rung = choose_rung(peak * USABLE * seconds * learning.taught, text if config.kind is Kind.DECODER else None)
     hidden = config.hidden_size or rung.hidden_size
     unit = config.context * config.accumulation * num_processes
     optimizer = OptimizerConfig(kind=config.optimizer or DEFAULT_OPTIMIZER)

@@ -23,7 +23,7 @@ from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import read_result
-from lavra.pipeline.settings import SHARES, StartMethod, UpConfig
+from lavra.pipeline.settings import StartMethod, UpConfig, planned_shares
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.planning import rows_of, step_tokens
 from lavra.pipeline.stages.prepare import TokenizerFigures, TokenizerResult, open_tokens, try_out
@@ -172,7 +172,7 @@ def start_plan_stage(config: UpConfig, start: Start, progress: Progress) -> Stag
         version=1,
         run=run,
         needs=("tokenizer", "tokens", "instructions"),
-        config={**config.plan_settings(), "start_method": config.start_method, "shares": SHARES},
+        config={**config.plan_settings(), "start_method": config.start_method, "shares": planned_shares()},
         inputs={"start": start.fingerprint, "machine": repr(asdict(fingerprint(pick_device(), 1)))},
         result=StartPlanResult,
         figures=StartPlanFigures,

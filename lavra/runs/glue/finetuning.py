@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from lavra.api.identity import model_files
 from lavra.base.errors import TrainingError
 from lavra.base.files import hash_file, hash_json, read_json, write_json, write_text
 from lavra.base.ports import Progress
@@ -84,7 +85,7 @@ def finetune_glue(
         InputError: a file of a task cannot be read.
         ConfigError: the model takes no head.
     """
-    model_hash = _model_hash(base)
+    model_hash = hash_json(model_files(base))
     return tuple(_result_of(task, base, model_hash, data, work, recipe, progress) for task in tasks)
 
 
@@ -230,14 +231,6 @@ def _prediction(task: GlueTask, found: Classification) -> GluePrediction:
         return GluePrediction(label=found.value)
     label = int(found.label) if task.problem is None else found.label
     return GluePrediction(label=label, positive=found.scores.get(POSITIVE, 0.0))
-
-
-def _model_hash(base: Path) -> str:
-    """Of what a head is put on: weights, configuration and tokenizer, not cards and scores beside them."""
-    kinds = (".safetensors", ".bin", ".gguf", ".model", ".txt")
-    names = ("config.json", "tokenizer.json", "tokenizer_config.json")
-    files = [path for path in sorted(base.iterdir()) if path.suffix in kinds or path.name in names]
-    return hash_json({path.name: hash_file(path) for path in files})
 
 
 def _notes(job: GlueJob, files: _Files, train: GlueFile, dev: Mapping[str, GlueFile]) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from lavra.evaluation.human.items import Assignment, ItemKind, Judgement, StudyI
 from lavra.evaluation.human.scales import RatingScale
 from lavra.evaluation.human.votes import Winner
 
-Step = Annotated[int, Field(ge=1, le=5)]
-Side = Literal["first", "second", "tie"]
+RatedStep = Annotated[int, Field(ge=1, le=5)]
+ShownSide = Literal["first", "second", "tie"]
 
 
 class JudgementBody(BaseModel):
@@ -31,8 +31,8 @@ class JudgementBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ratings: dict[str, Step | None] = Field(default_factory=dict, max_length=20)
-    choice: Side | None = None
+    ratings: dict[str, RatedStep | None] = Field(default_factory=dict, max_length=20)
+    choice: ShownSide | None = None
     skipped: bool = False
     comment: str = Field(default="", max_length=5000)
     seconds: float = Field(default=0.0, ge=0, le=7 * 86400, allow_inf_nan=False)
@@ -118,13 +118,13 @@ def _judgement_body(judgement: Judgement, assignment: Assignment) -> JudgementBo
     )
 
 
-def _winner(side: Side, swapped: bool) -> Winner:
+def _winner(side: ShownSide, swapped: bool) -> Winner:
     if side == "tie":
         return Winner.TIE
     return Winner.MODEL_A if (side == "first") is not swapped else Winner.MODEL_B
 
 
-def _side(winner: Winner, swapped: bool) -> Side:
+def _side(winner: Winner, swapped: bool) -> ShownSide:
     if winner is Winner.TIE:
         return "tie"
     return "first" if (winner is Winner.MODEL_A) is not swapped else "second"

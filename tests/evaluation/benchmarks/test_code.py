@@ -16,7 +16,7 @@ import yaml
 from lavra.base.types import Completion, GenerateRequest
 from lavra.evaluation.items import Response, Unscored
 from lavra.evaluation.run import ModelIdentity, evaluate
-from lavra.evaluation.sandbox import NoSandboxError, Outcome, Sandbox, find_sandbox
+from lavra.evaluation.sandbox import NoSandboxError, ProgramEnd, Sandbox, find_sandbox
 from lavra.evaluation.scoring import score_item
 from lavra.evaluation.task_files.opening import open_tasks
 from lavra.evaluation.task_files.task import EvalTask
@@ -99,7 +99,7 @@ def test_several_answers_give_the_unbiased_estimate(small: EvalTask, sandbox: Sa
     right, wrong = "    return 2 * x\n", "    return 3 * x\n"
     score = score_item(small, item, Response(texts=(right, wrong, wrong, wrong)), sandbox=sandbox)
     assert score.values == {("create_test", "pass@1"): 0.25}
-    assert [report.outcome for report in score.programs] == [Outcome.PASSED] + [Outcome.FAILED] * 3
+    assert [report.outcome for report in score.programs] == [ProgramEnd.PASSED] + [ProgramEnd.FAILED] * 3
 
 
 # ---------------------------------------------------------------- the real files

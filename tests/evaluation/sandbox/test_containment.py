@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lavra.evaluation.sandbox import Attempt, Outcome, Sandbox, SandboxKind, SandboxLimits
+from lavra.evaluation.sandbox import Attempt, ProgramEnd, Sandbox, SandboxKind, SandboxLimits
 from lavra.evaluation.sandbox.choose import why_not
 from tests.evaluation.sandbox.programs import Run
 
@@ -19,10 +19,10 @@ from tests.evaluation.sandbox.programs import Run
 def test_fork_bomb(run: Run, sandbox: Sandbox) -> None:
     before = set(os.listdir("/proc"))
     report = run(sandbox, "import os\nwhile True:\n    try: os.fork()\n    except PermissionError: break", "assert 1")
-    assert report.outcome is Outcome.PASSED
+    assert report.outcome is ProgramEnd.PASSED
     assert report.attempts == (Attempt.PROCESS,)
     report = run(sandbox, "import os\nwhile True: os.fork()")
-    assert report.outcome is Outcome.BROKEN
+    assert report.outcome is ProgramEnd.BROKEN
     assert report.attempts == (Attempt.PROCESS,)
     assert "PermissionError" in report.detail
     left = [one for one in set(os.listdir("/proc")) - before if one.isdigit() and _is_ours(one)]
@@ -41,21 +41,21 @@ def _is_ours(number: str) -> bool:
 
 def test_memory_hog(run: Run, sandbox: Sandbox) -> None:
     report = run(sandbox, "kept = []\nwhile True: kept.append(bytearray(2**20))")
-    assert report.outcome is Outcome.OUT_OF_MEMORY
-    assert run(sandbox, "x = [0]\nwhile True: x += x").outcome is Outcome.OUT_OF_MEMORY
+    assert report.outcome is ProgramEnd.OUT_OF_MEMORY
+    assert run(sandbox, "x = [0]\nwhile True: x += x").outcome is ProgramEnd.OUT_OF_MEMORY
 
 
 def test_endless_loop(run: Run, sandbox: Sandbox) -> None:
     short = Sandbox(kind=sandbox.kind, limits=SandboxLimits(wall_seconds=0.5))
     report = run(short, "def f():\n    while True: pass", "f()")
-    assert report.outcome is Outcome.TIMED_OUT
+    assert report.outcome is ProgramEnd.TIMED_OUT
     assert 0.4 < report.seconds < 2
 
 
 def test_password_file(run: Run, sandbox: Sandbox) -> None:
     first = Path("/etc/passwd").read_text(encoding="utf-8").split(":")[0]
     report = run(sandbox, "print(open('/etc/passwd').read())", "assert 1")
-    assert report.outcome is Outcome.BROKEN
+    assert report.outcome is ProgramEnd.BROKEN
     assert report.attempts == (Attempt.READ,)
     assert first not in report.output
 
@@ -98,7 +98,7 @@ def test_socket(run: Run, sandbox: Sandbox) -> None:
         server.settimeout(0.2)
         port = server.getsockname()[1]
         report = run(sandbox, f"import socket\nsocket.create_connection(('127.0.0.1', {port}))")
-        assert report.outcome is Outcome.BROKEN
+        assert report.outcome is ProgramEnd.BROKEN
         assert Attempt.NETWORK in report.attempts
         with pytest.raises(TimeoutError):
             server.accept()

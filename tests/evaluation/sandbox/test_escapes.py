@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lavra.evaluation.sandbox import Attempt, CodeToRun, Outcome, Sandbox
+from lavra.evaluation.sandbox import Attempt, CodeToRun, ProgramEnd, Sandbox, SandboxKind
 from tests.evaluation.sandbox.programs import LIMITS, Run
 
 pytestmark = pytest.mark.slow
@@ -28,21 +28,21 @@ def test_other_ways_to_start_a_process(run: Run, sandbox: Sandbox) -> None:
         "os.system('echo escaped') and 1/0 or exec('raise OSError')",
     ):
         report = run(sandbox, f"import os, subprocess\n{call}", "assert 1")
-        assert report.outcome is Outcome.BROKEN, call
+        assert report.outcome is ProgramEnd.BROKEN, call
         assert report.attempts[:1] == (Attempt.PROCESS,)
         assert "escaped" not in report.output
 
 
 def test_computing_too_long(run: Run, sandbox: Sandbox) -> None:
     report = run(sandbox, "def f():\n    while True: pass", "f()")
-    assert report.outcome is Outcome.TIMED_OUT
+    assert report.outcome is ProgramEnd.TIMED_OUT
     assert "1 s of computation" in report.detail
 
 
 def test_waiting_too_long(run: Run, sandbox: Sandbox) -> None:
     short = Sandbox(kind=sandbox.kind, limits=replace(LIMITS, wall_seconds=0.5))
     report = run(short, "import time, threading\nthreading.Thread(target=time.sleep, args=(9,)).start()\ntime.sleep(9)")
-    assert report.outcome is Outcome.TIMED_OUT
+    assert report.outcome is ProgramEnd.TIMED_OUT
     assert 0.4 < report.seconds < 2
 
 
@@ -63,7 +63,7 @@ def test_environment_of_the_parent(run: Run, sandbox: Sandbox, monkeypatch: pyte
     assert "HOME" not in report.output
     for number in ("1", "self", str(os.getpid())):
         report = run(sandbox, f"print(open('/proc/{number}/environ', 'rb').read())")
-        assert report.outcome is Outcome.BROKEN
+        assert report.outcome is ProgramEnd.BROKEN
         assert report.attempts == (Attempt.READ,)
         assert "of-the-user" not in report.output
 
@@ -81,7 +81,7 @@ def test_killing_others(run: Run, sandbox: Sandbox) -> None:
         calls = f"os.kill({sleeper.pid}, 9)", f"os.kill({os.getpid()}, {signal.SIGTERM})", "os.kill(-1, 9)"
         for call in calls:
             report = run(sandbox, f"import os\n{call}")
-            assert report.outcome is Outcome.BROKEN
+            assert report.outcome is ProgramEnd.BROKEN
             assert report.attempts == (Attempt.SIGNAL,)
         assert sleeper.poll() is None
     finally:
@@ -91,26 +91,42 @@ def test_killing_others(run: Run, sandbox: Sandbox) -> None:
 
 def test_signals_through_a_file_are_refused(run: Run, sandbox: Sandbox) -> None:
     report = run(sandbox, f"import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, fcntl.F_SETOWN, {os.getpid()})")
-    assert report.outcome is Outcome.BROKEN
+    assert report.outcome is ProgramEnd.BROKEN
     assert "PermissionError" in report.detail
 
 
 def test_limits_cannot_be_raised(run: Run, sandbox: Sandbox) -> None:
     raised = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)"
-    assert run(sandbox, raised).outcome is Outcome.BROKEN
+    assert run(sandbox, raised).outcome is ProgramEnd.BROKEN
     assert run(sandbox, "import resource", "assert resource.getrlimit(resource.RLIMIT_AS)[1] == 256 * 2**20").passed
 
 
 def test_filling_the_temporary_folder(run: Run, sandbox: Sandbox) -> None:
     one_file = "file = open('big', 'wb')\nwhile True: file.write(bytes(2**20))"
-    assert run(sandbox, one_file).outcome is Outcome.TOO_MUCH_SCRATCH
+    assert run(sandbox, one_file).outcome is ProgramEnd.TOO_MUCH_SCRATCH
     many = "for n in range(99): open(f'{n}', 'wb').write(bytes(2**20))\nimport time\ntime.sleep(9)"
-    assert run(sandbox, many).outcome is Outcome.TOO_MUCH_SCRATCH
+    assert run(sandbox, many).outcome is ProgramEnd.TOO_MUCH_SCRATCH
+
+
+def test_a_program_that_closes_its_outputs_is_still_watched(run: Run, sandbox: Sandbox) -> None:
+    closed = "import os, time\nfor n in range(64):\n    try: os.close(n)\n    except OSError: pass\n"
+    many = f"{closed}for n in range(99): open(f'{{n}}', 'wb').write(bytes(2**20))\ntime.sleep(9)"
+    full = ProgramEnd.TOO_MUCH_SCRATCH if sandbox.kind is SandboxKind.LANDLOCK else ProgramEnd.EXITED
+    assert run(sandbox, many).outcome is full
+    report = run(Sandbox(kind=sandbox.kind, limits=replace(LIMITS, wall_seconds=0.5)), f"{closed}time.sleep(9)")
+    assert report.outcome is ProgramEnd.TIMED_OUT
+
+
+def test_files_that_come_and_go_disturb_nobody(run: Run, sandbox: Sandbox) -> None:
+    flicker = (
+        "import os, time\nend = time.time() + 0.5\nwhile time.time() < end:\n    open('x', 'w').close(); os.remove('x')"
+    )
+    assert run(sandbox, flicker, "assert 1").passed
 
 
 def test_printing_a_gigabyte(run: Run, sandbox: Sandbox) -> None:
     report = run(sandbox, "line = 'x' * 2**20\nfor _ in range(1024): print(line)")
-    assert report.outcome is Outcome.TOO_MUCH_OUTPUT
+    assert report.outcome is ProgramEnd.TOO_MUCH_OUTPUT
     assert len(report.output) == LIMITS.output_bytes
 
 
@@ -127,7 +143,7 @@ def test_an_ignored_signal_does_not_lengthen_a_program(run: Run, sandbox: Sandbo
     )
     patient = Sandbox(kind=sandbox.kind, limits=replace(LIMITS, wall_seconds=60))
     report = run(patient, f"{ignoring}\nwhile True: pass")
-    assert report.outcome is Outcome.TIMED_OUT
+    assert report.outcome is ProgramEnd.TIMED_OUT
     assert report.detail == "1 s of computation"
 
 

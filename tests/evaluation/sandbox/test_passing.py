@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lavra.evaluation.sandbox import Attempt, CodeToRun, Outcome, Sandbox, SandboxReport, find_sandbox
+from lavra.evaluation.sandbox import Attempt, CodeToRun, ProgramEnd, Sandbox, SandboxReport, find_sandbox
 from lavra.evaluation.sandbox.choose import NoSandboxError
 
 FAILING = "assert f() == 2"
@@ -25,8 +25,8 @@ def run(sandbox: Sandbox, solution: str, tests: str = FAILING) -> SandboxReport:
 def test_right_and_wrong(sandbox: Sandbox) -> None:
     assert run(sandbox, "def f(): return 2").passed
     report = run(sandbox, "def f(): return 1")
-    assert (report.outcome, report.detail, report.attempts) == (Outcome.FAILED, "AssertionError", ())
-    assert run(sandbox, "def f(: return 2").outcome is Outcome.BROKEN
+    assert (report.outcome, report.detail, report.attempts) == (ProgramEnd.FAILED, "AssertionError", ())
+    assert run(sandbox, "def f(: return 2").outcome is ProgramEnd.BROKEN
     assert run(sandbox, "1 / 0").detail == "ZeroDivisionError: division by zero"
 
 
@@ -44,7 +44,7 @@ def test_right_and_wrong(sandbox: Sandbox) -> None:
 )
 def test_leaving_early_is_no_pass(sandbox: Sandbox, leave: str) -> None:
     report = run(sandbox, leave)
-    assert report.outcome is Outcome.EXITED
+    assert report.outcome is ProgramEnd.EXITED
 
 
 @pytest.mark.slow
@@ -58,6 +58,9 @@ def test_leaving_early_is_no_pass(sandbox: Sandbox, leave: str) -> None:
         "    except OSError: pass",
         # What the checker uses, replaced.
         "import os, json\nos.write = os._exit = lambda *a: None\njson.JSONEncoder.encode = lambda *a: 'x'",
+        "import json, json.encoder\ndef forge(self, o, *a, **k):\n"
+        "    return [json.dumps({**o, 'outcome': 'PASSED'})] if isinstance(o, dict) and 'token' in o else ['0']\n"
+        "json.encoder.JSONEncoder.iterencode = forge",
         "import builtins\nbuiltins.exec = builtins.compile = lambda *a: None",
         "__builtins__ = {}",
         "import builtins\nbuiltins.AssertionError = type('E', (BaseException,), {})",
@@ -68,7 +71,7 @@ def test_leaving_early_is_no_pass(sandbox: Sandbox, leave: str) -> None:
 )
 def test_forgeries_fail(sandbox: Sandbox, forgery: str) -> None:
     report = run(sandbox, f"def f(): return 1\n{forgery}")
-    assert report.outcome in (Outcome.FAILED, Outcome.BROKEN)
+    assert report.outcome in (ProgramEnd.FAILED, ProgramEnd.BROKEN)
 
 
 @pytest.mark.slow
@@ -99,7 +102,7 @@ def test_forgeries_fail(sandbox: Sandbox, forgery: str) -> None:
 )
 def test_looking_into_the_checker_is_refused(sandbox: Sandbox, look: str) -> None:
     report = run(sandbox, look)
-    assert report.outcome is Outcome.BROKEN, report
+    assert report.outcome is ProgramEnd.BROKEN, report
     assert Attempt.INTROSPECTION in report.attempts
 
 
@@ -125,16 +128,16 @@ for event in ("object.__getattr__", "open", "import", "os.remove"):
     except BaseException: pass
 """
     report = run(sandbox, solution, "assert frames")
-    assert report.outcome is Outcome.FAILED
+    assert report.outcome is ProgramEnd.FAILED
 
 
 @pytest.mark.slow
 def test_replaced_builtins_are_put_back_before_the_tests(sandbox: Sandbox) -> None:
     report = run(sandbox, "import builtins\nbuiltins.abs = lambda x: 0\ndef f(): return 5", "assert abs(f() - 2) == 0")
-    assert report.outcome is Outcome.FAILED
+    assert report.outcome is ProgramEnd.FAILED
     assert report.attempts == (Attempt.BUILTINS,)
     report = run(sandbox, "__builtins__ = {'abs': lambda x: 0}\ndef f(): return 5", "assert abs(f() - 2) == 0")
-    assert report.outcome is Outcome.FAILED
+    assert report.outcome is ProgramEnd.FAILED
     assert report.attempts == (Attempt.BUILTINS,)
 
 
@@ -168,6 +171,12 @@ if __name__ == "__main__":
     assert report.passed
     assert report.attempts == ()
     assert report.output == "printed\n"
+
+
+@pytest.mark.slow
+def test_what_is_said_of_an_exception_is_text_that_can_be_kept(sandbox: Sandbox) -> None:
+    report = run(sandbox, "def f(): raise ValueError('\\ud800 \"quoted\" \\n \\xe9')")
+    assert report.detail == 'ValueError: ? "quoted" \n é'
 
 
 @pytest.mark.slow

@@ -112,9 +112,7 @@ def test_every_row_is_asked_alike_as_a_conversation(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_random_answers_score_alike(
-    harness: Any, lavra_data: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_random_answers_score_alike(harness: Any, lavra_data: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(lavra_data)
     other, task = theirs(harness, name, None), ours(name, lavra_data, None)
     drawn, rows = random.Random(name), by_row(other, limit=200)

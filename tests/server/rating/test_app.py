@@ -55,7 +55,7 @@ def test_nothing_without_a_token(study) -> None:
             answer = client.request(method, f"/api/{path}", json=body, headers=headers)
             assert answer.status_code == 401
             assert "not valid" in answer.json()["error"]["message"]
-    assert client.get("/api/study", cookies={"token": tokens[1]}).status_code == 401
+    assert client.get("/api/study", headers={"Cookie": f"token={tokens[1]}"}).status_code == 401
     assert client.get(f"/api/study?token={tokens[1]}").status_code == 401
 
 

@@ -1,7 +1,7 @@
 """What a function of a Python file is, told from its text: the file is parsed, never run.
 
-The fingerprint covers the function and what it uses of its own file: further functions, classes and constants.  White
-space and comments do not count.
+The fingerprint covers the function and what it uses of its own file: further functions, classes, constants and
+imports.  White space and comments do not count.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import tokenize
 from pathlib import Path
 
-_Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+_Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom
 
 
 def fingerprint(path: Path, name: str) -> str | None:
@@ -41,6 +41,8 @@ def _definitions(tree: ast.Module) -> dict[str, _Definition]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             found |= {target.id: node for target in targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).partition(".")[0]: node for alias in node.names}
     return found
 
 
