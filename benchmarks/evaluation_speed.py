@@ -219,7 +219,7 @@ def ask_theirs(model: HFLM, items: Sequence[Item], batch_size: int) -> Scores:
 
 
 def instance(kind: str, arguments: tuple[str, ...], number: int) -> Instance:
-    return Instance(request_type=kind, doc={}, arguments=arguments, idx=number)  # type: ignore[arg-type]
+    return Instance(request_type=kind, doc={}, arguments=arguments, idx=number)
 
 
 def fastest(model: HFLM, items: Sequence[Item], batch_sizes: Sequence[int]) -> int:
@@ -254,7 +254,8 @@ def answers(ours: Scores, theirs: Scores) -> dict[str, Any]:
 
 
 def ratio_of(found: dict[str, Any]) -> float:
-    return statistics.median(found["seconds"]["lavra"]) / statistics.median(found["seconds"]["lm-eval"])
+    ours, theirs = (statistics.median(found["seconds"][name]) for name in ("lavra", "lm-eval"))
+    return float(ours / theirs)
 
 
 def show(found: dict[str, dict[str, Any]]) -> None:

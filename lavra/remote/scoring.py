@@ -19,6 +19,9 @@ from lavra.remote.config import RemoteConfig
 PairSplit = Callable[[ScoreRequest], tuple[tuple[int, ...], tuple[int, ...]]]
 """Ids that are read and ids that are scored, as the model's own tokenizer has them."""
 
+NOTHING_BEFORE = (
+    "the server puts no token before a text, so the first one has no score; with the model's tokenizer one is put there"
+)
 _NONE_TOLD = (
     "the server does not tell the log-probabilities of a prompt's tokens (echo with logprobs); "
     "score with one that does, such as vLLM or lavra serve, or in this process"
@@ -51,7 +54,7 @@ def echo_body(request: ScoreRequest, config: RemoteConfig) -> dict[str, Any]:
         config: where the model is.
 
     Raises:
-        ConfigError: an adapter or an overlap is asked for, which the protocol has not.
+        ConfigError: an adapter is asked for, which the protocol has not.
     """
     if request.adapter is not None:
         raise ConfigError(f"adapter is {request.adapter!r}; a server offers adapters as models: ask for that one")
@@ -92,6 +95,8 @@ def read_echo(answer: Mapping[str, Any], request: ScoreRequest, token_id: TokenI
             asked = first + len(tokens)
             raise NoLogprobsError(f"the server told of {len(pieces.texts)} tokens where {asked} were asked about")
     kept = pieces.part(first)
+    if request.given == "" and kept.logprobs[0] is None:
+        warnings.append(NOTHING_BEFORE)
     return Score(
         tokens=tokens,
         logprobs=kept.logprobs,

@@ -26,6 +26,7 @@ ALLOWED = {
     "ranking_scores": "retrieval needs it next",
     "regression_intervals": "comparisons of evaluations need it next",
     "extra_repr": "torch asks modules for it",
+    "tokenizer_name": "lm-evaluation-harness asks models for it",
     "stop_string": "which of several overlapping stop strings ended a text shows nowhere else",
 }
 

@@ -10,6 +10,7 @@ from lavra.base.types import Constraint, ConstraintKind, FinishReason, GenerateR
 from lavra.generate.target import splitter
 from lavra.remote import RemoteConfig, RemoteModel
 from lavra.remote.answering import NO_IDS
+from lavra.remote.scoring import NOTHING_BEFORE
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.testing.stream import StreamConformance
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
@@ -163,6 +164,19 @@ def test_a_server_without_log_probabilities_of_prompts_is_an_error_of_its_own(st
     model = RemoteModel(RemoteConfig(url="http://127.0.0.1:9/v1"), transport=transport)
     with model, pytest.raises(NoLogprobsError, match="log-probabilities of a prompt's tokens"):
         model.score([ScoreRequest(text=" upon", given="Once")])
+
+
+def test_a_text_with_nothing_before_it_has_no_score_of_its_first_token_and_says_so():
+    """In this process the port puts the model's beginning token there."""
+    told = {"tokens": ["Once", " upon"], "token_logprobs": [None, -1.0], "text_offset": [0, 4]}
+    answer = {"choices": [{"text": "Once upon", "logprobs": {**told, "top_logprobs": [None, {" upon": -1.0}]}}]}
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=answer))
+    with RemoteModel(RemoteConfig(url="http://127.0.0.1:9/v1"), transport=transport) as model:
+        (score,) = model.score([ScoreRequest(text="Once upon", given="")])
+        (free,) = model.score([ScoreRequest(text="Once upon")])
+    assert (score.logprobs, score.greedy) == ((None, -1.0), (None, True))
+    assert NOTHING_BEFORE in score.warnings
+    assert NOTHING_BEFORE not in free.warnings
 
 
 def test_a_chat_is_the_template_around_the_prompt(url):
