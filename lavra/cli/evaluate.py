@@ -25,6 +25,7 @@ from lavra.api.serving import start_engine
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import hash_json
 from lavra.base.ports import LanguageModel
+from lavra.base.types import ScoreRequest
 from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.code_sandbox import sandbox_for
@@ -49,6 +50,7 @@ from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without
 from lavra.evaluation.task_files.prompting import ChatSettings
 from lavra.evaluation.task_result import compared_metrics
 from lavra.generate.in_process import InProcessModel
+from lavra.generate.target import splitter
 from lavra.model.transformer import Decoder
 from lavra.remote.model import RemoteModel
 from lavra.tokens.conversation import rendered_ids
@@ -263,13 +265,22 @@ def _remote_model(url: str, settings: EvaluateSettings) -> Iterator[EvaluatedMod
     tokenizer = None if settings.tokenizer is None else Tokenizer.load(find_folder(settings.tokenizer))
     chat_endpoint = settings.endpoint == "chat"
     chat = ChatSettings() if chat_endpoint else _chat(tokenizer, settings)
-    tokens = None
-    if settings.apply_chat_template and tokenizer is not None:
-        tokens = PromptTokens(encode=partial(rendered_ids, tokenizer), rendered=True)
-    known_by = hash_json([url, settings.model, settings.endpoint, tokenizer.fingerprint if tokenizer else None])
+    fingerprint = tokenizer.fingerprint if tokenizer else None
+    known_by = hash_json([url, settings.model, settings.endpoint, fingerprint, settings.context])
     name = f"{settings.model or 'model'} at {url}"
-    with RemoteModel(settings.remote(url)) as remote:
+    tokens = None if tokenizer is None or chat_endpoint else _remote_tokens(tokenizer, settings)
+    with RemoteModel(settings.remote(url), split=None if tokenizer is None else splitter(tokenizer)) as remote:
         yield EvaluatedModel(port=remote, identity=ModelIdentity(name=name, hash=known_by), tokens=tokens, chat=chat)
+
+
+def _remote_tokens(tokenizer: Tokenizer, settings: EvaluateSettings) -> PromptTokens:
+    """How the model at a URL reads prompts, by the tokenizer that was named."""
+    split = splitter(tokenizer)
+    chat = settings.apply_chat_template
+    encode = (
+        partial(rendered_ids, tokenizer) if chat else lambda text: sum(split(ScoreRequest(text="", given=text)), ())
+    )
+    return PromptTokens(encode=encode, context=settings.context, rendered=chat, split=split)
 
 
 def _ledger(settings: EvaluateSettings, args: argparse.Namespace) -> Path:
