@@ -6,7 +6,6 @@ The table goes to standard output, progress and warnings to standard error, resu
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -25,30 +23,34 @@ from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
 from lavra.api.serving import start_engine
 from lavra.base.errors import ConfigError, InputError
-from lavra.base.files import hash_json, write_text
+from lavra.base.files import hash_json
 from lavra.base.ports import LanguageModel
+from lavra.base.types import ScoreRequest
 from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.code_sandbox import sandbox_for
 from lavra.cli.console import meter
 from lavra.cli.contamination import KnownCorpora, known_corpora
+from lavra.cli.evaluate_files import log_samples, write_results
 from lavra.cli.evaluate_finetuned import score_twice
 from lavra.cli.evaluate_showing import write_cards, write_report
+from lavra.cli.evaluate_tables import show_comparison, show_result, show_row
 from lavra.cli.flags import read_settings, read_workspace
 from lavra.cli.judge_answers import chat_layout, judge_answers
 from lavra.cli.score_texts import score_texts
 from lavra.evaluation.asking import PromptTokens
-from lavra.evaluation.compare import ModelComparison, TaskComparison, compare_models
+from lavra.evaluation.compare import ModelComparison, compare_models
 from lavra.evaluation.items import ItemScore
 from lavra.evaluation.judging.judge import plain_text
-from lavra.evaluation.layouts import harness_layout, markdown_table, notes_of, sample_lines
-from lavra.evaluation.ledger import Ledger, LedgerRow, read_samples
-from lavra.evaluation.results import EvaluationResult, MetricResult
-from lavra.evaluation.run import EvaluationSettings, ModelIdentity, compared_metrics, evaluate
+from lavra.evaluation.ledger import Ledger, read_samples
+from lavra.evaluation.results import EvaluationResult
+from lavra.evaluation.run import EvaluationSettings, ModelIdentity, evaluate
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without_missing
 from lavra.evaluation.task_files.prompting import ChatSettings
+from lavra.evaluation.task_result import compared_metrics
 from lavra.generate.in_process import InProcessModel
+from lavra.generate.target import splitter
 from lavra.model.transformer import Decoder
 from lavra.remote.model import RemoteModel
 from lavra.tokens.conversation import rendered_ids
@@ -107,11 +109,11 @@ def run(args: argparse.Namespace) -> int:
     found = [_evaluate(name, opened, settings, args) for name in names]
     results = [result for result, _ in found]
     comparisons = _compare(names, [scores for _, scores in found], opened) if settings.compare else []
-    _write(results, comparisons, settings)
+    write_results(results, comparisons, settings)
     for result in results:
-        _show(result)
+        show_result(result)
     for one in comparisons:
-        _show_comparison(one)
+        show_comparison(one)
     if settings.report is not None:
         write_report(settings.report, results, comparisons)
     write_cards(results, settings.card)
@@ -184,7 +186,7 @@ def _evaluate(
             )
     result = replace(result, warnings=(*result.warnings, *corpora.notes))
     if settings.log_samples is not None:
-        _log_samples(settings.log_samples, name, scores)
+        log_samples(settings.log_samples, name, scores)
     return replace(result, warnings=(*opened.warnings, *result.warnings)), scores
 
 
@@ -263,13 +265,22 @@ def _remote_model(url: str, settings: EvaluateSettings) -> Iterator[EvaluatedMod
     tokenizer = None if settings.tokenizer is None else Tokenizer.load(find_folder(settings.tokenizer))
     chat_endpoint = settings.endpoint == "chat"
     chat = ChatSettings() if chat_endpoint else _chat(tokenizer, settings)
-    tokens = None
-    if settings.apply_chat_template and tokenizer is not None:
-        tokens = PromptTokens(encode=partial(rendered_ids, tokenizer), rendered=True)
-    known_by = hash_json([url, settings.model, settings.endpoint, tokenizer.fingerprint if tokenizer else None])
+    fingerprint = tokenizer.fingerprint if tokenizer else None
+    known_by = hash_json([url, settings.model, settings.endpoint, fingerprint, settings.context])
     name = f"{settings.model or 'model'} at {url}"
-    with RemoteModel(settings.remote(url)) as remote:
+    tokens = None if tokenizer is None or chat_endpoint else _remote_tokens(tokenizer, settings)
+    with RemoteModel(settings.remote(url), split=None if tokenizer is None else splitter(tokenizer)) as remote:
         yield EvaluatedModel(port=remote, identity=ModelIdentity(name=name, hash=known_by), tokens=tokens, chat=chat)
+
+
+def _remote_tokens(tokenizer: Tokenizer, settings: EvaluateSettings) -> PromptTokens:
+    """How the model at a URL reads prompts, by the tokenizer that was named."""
+    split = splitter(tokenizer)
+    chat = settings.apply_chat_template
+    encode = (
+        partial(rendered_ids, tokenizer) if chat else lambda text: sum(split(ScoreRequest(text="", given=text)), ())
+    )
+    return PromptTokens(encode=encode, context=settings.context, rendered=chat, split=split)
 
 
 def _ledger(settings: EvaluateSettings, args: argparse.Namespace) -> Path:
@@ -300,107 +311,6 @@ def _compare(
     return compare_models(dict(zip(names, scores, strict=True)), metrics)
 
 
-def _show_comparison(found: ModelComparison) -> None:
-    heads = ("task", "metric", found.first, found.second, "difference, 95 %", "items", "p", "corrected", "verdict")
-    table = Table(*map(escape, heads), box=None, pad_edge=False)
-    for one in found.tasks:
-        table.add_row(*map(Text, _comparison_cells(one, found)))
-    print(
-        f"\n{found.second} beside {found.first}, on the same items (p-values corrected for {found.num_corrected} "
-        "tests):"
-    )
-    _console().print(table)
-
-
-def _comparison_cells(one: TaskComparison, found: ModelComparison) -> list[str]:
-    return [
-        one.task,
-        one.metric if one.filter == "none" else f"{one.metric} ({one.filter})",
-        "" if one.first is None else f"{one.first:.4f}",
-        "" if one.second is None else f"{one.second:.4f}",
-        "" if one.difference is None else f"{one.difference:+.4f} {one.interval or ''}",
-        f"{one.num_items:,}" + (f" ({one.num_dropped:,} left out)" if one.num_dropped else ""),
-        f"{one.p:.3g}",
-        f"{one.p_corrected:.3g}",
-        one.sentence(found.first, found.second),
-    ]
-
-
-# ---------------------------------------------------------------- results
-
-
-def _write(
-    results: Sequence[EvaluationResult], comparisons: Sequence[ModelComparison], settings: EvaluateSettings
-) -> None:
-    """The files that are named; with --compare the first model's results, the others' beside them."""
-    for result, suffix in zip(results, ["", *(f"-{number}" for number in range(2, len(results) + 1))], strict=True):
-        if settings.json is not None:
-            layout = harness_layout(result)
-            if comparisons and not suffix:
-                layout["comparisons"] = [_comparison_record(one) for one in comparisons]
-            _put(settings.json, suffix, json.dumps(layout, indent=2, ensure_ascii=False, default=str) + "\n")
-        if settings.markdown is not None:
-            _put(settings.markdown, suffix, markdown_table(result))
-
-
-def _put(path: Path, suffix: str, text: str) -> None:
-    write_text(path.with_name(path.stem + suffix + path.suffix) if suffix else path, text)
-
-
-def _comparison_record(found: ModelComparison) -> dict[str, object]:
-    tasks = [
-        {**{name: getattr(one, name) for name in _PLAIN}, "verdict": one.sentence(found.first, found.second)}
-        for one in found.tasks
-    ]
-    return {"first": found.first, "second": found.second, "num_corrected": found.num_corrected, "tasks": tasks}
-
-
-_PLAIN = (
-    "task", "metric", "filter", "num_items", "num_dropped", "first", "second", "difference", "test", "p", "p_corrected",
-    "needed",
-)  # fmt: skip
-
-
-def _log_samples(folder: Path, name: str, scores: Mapping[str, Sequence[ItemScore]]) -> None:
-    """A file a task, in lm-evaluation-harness' layout, below a folder of the model's name."""
-    below = folder / "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in name)
-    for task, found in scores.items():
-        lines = (json.dumps(line, ensure_ascii=False, default=str) for line in sample_lines(found))
-        write_text(below / f"samples_{task}.jsonl", "".join(f"{line}\n" for line in lines))
-
-
-def _show(result: EvaluationResult) -> None:
-    heads = ("task", "metric", "", "score", "standard error", "95 % interval", "items", "shots")
-    table = Table(*heads, box=None, pad_edge=False)
-    for group in result.groups:
-        for one in group.metrics:
-            table.add_row(*map(Text, _cells(group.alias, one, "")))
-    for task in result.tasks:
-        for one in task.metrics:
-            table.add_row(*map(Text, _cells(task.alias, one, str(task.num_shots))))
-    print(f"{result.model}:")
-    _console().print(table)
-    for note in notes_of(result):
-        print(f"note: {note}", file=sys.stderr)
-
-
-def _cells(alias: str, one: MetricResult, shots: str) -> list[str]:
-    return [
-        alias,
-        one.name if one.filter == "none" else f"{one.name} ({one.filter})",
-        "↑" if one.higher_is_better else "↓",
-        "unscored" if one.value is None else f"{one.value:.4f}",
-        "" if one.standard_error is None else f"{one.standard_error:.4f}",
-        "" if one.interval is None else str(one.interval),
-        f"{one.num_items:,}",
-        shots,
-    ]
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200)
-
-
 # ---------------------------------------------------------------- one sample
 
 
@@ -410,22 +320,5 @@ def _show_sample(settings: EvaluateSettings, args: argparse.Namespace) -> int:
     if not sign or not number.isdigit():
         raise ConfigError(f"show is {settings.show!r}; write TASK#NUMBER, such as arc_easy#12")
     for row in read_samples(_ledger(settings, args), task, int(number)):
-        _show_row(row)
+        show_row(row)
     return 0
-
-
-def _show_row(row: LedgerRow) -> None:
-    print(f"--- {row.task}#{row.doc_id}, model {row.model}, {row.created}")
-    contexts = row.asked.get("contexts", [])
-    for context in contexts or [row.asked.get("prompt", "")]:
-        print(context)
-    for (_, continuation), logprob, greedy in zip(
-        row.asked.get("pairs", ()), row.response.logprobs, row.response.greedy, strict=False
-    ):
-        print(f"  {logprob:10.4f}{' greedy' if greedy else ''}  {continuation!r}")
-    for text in row.response.texts:
-        print(f"answer: {text!r}")
-    if "gold" in row.asked:
-        print(f"right: {row.asked['gold']!r}")
-    for name, value in row.score["values"].items():
-        print(f"  {name} = {value}")

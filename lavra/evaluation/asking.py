@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lavra.base.errors import ContextLengthError, InputError, NoLogprobsError
 from lavra.base.ports import LanguageModel
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig, Score, ScoreRequest
 from lavra.evaluation.items import AnswerSettings, EvalItem, OutputType, Response, ScoredPair, Unscored
+from lavra.tokens.windows import plan_windows
 
 Ask = Callable[[Sequence[EvalItem]], list[Response]]
 
@@ -32,11 +33,14 @@ class PromptTokens:
         context: most tokens a prompt and its answer may have; `None` has no bound.
         rendered: prompts were written by a chat template, whose special tokens `encode` reads as such.  The ids of a
             continuation are then taken from here too.
+        split: ids that are read and ids that are scored of a request, where the model's side refuses what is too long
+            (a server): it is cut here then, to one token less than `context`, in which such servers want room.
     """
 
     encode: Callable[[str], Sequence[int]]
     context: int | None = None
     rendered: bool = False
+    split: Callable[[ScoreRequest], tuple[tuple[int, ...], tuple[int, ...]]] | None = None
 
 
 class Asker:
@@ -66,9 +70,27 @@ class Asker:
         return [next(written if item.kind is OutputType.GENERATE_UNTIL else scored) for item in items]
 
     def _score(self, items: Sequence[EvalItem]) -> list[Response]:
-        requests = [self._score_request(pair, item.kind) for item in items for pair in item.pairs]
-        scores = iter(self._model.score(requests))
-        return [scored_response([next(scores) for _ in item.pairs]) for item in items]
+        plans = [[self._plan(pair, item.kind) for pair in item.pairs] for item in items]
+        scores = iter(self._model.score([one for plan in plans for requests, _ in plan for one in requests]))
+        return [
+            scored_response([_joined([next(scores) for _ in requests], dropped) for requests, dropped in plan])
+            for plan in plans
+        ]
+
+    def _plan(self, pair: ScoredPair, kind: OutputType) -> tuple[list[ScoreRequest], int]:
+        """The requests whose scores are a pair's together, and the tokens of its context that were cut."""
+        request = self._score_request(pair, kind)
+        tokens = self._tokens
+        if tokens is None or tokens.split is None or tokens.context is None:
+            return [request], 0
+        before, scored = tokens.split(request)
+        most = tokens.context - 1
+        if kind is OutputType.LOGLIKELIHOOD_ROLLING and len(before) + len(scored) > most:
+            whole, window = (*before, *scored), most - 1  # the last token scored is not among those read
+            parts = plan_windows(len(whole), window=window, stride=window, first=max(1, len(before)))
+            return [ScoreRequest(text=whole[p.first : p.end], given=whole[p.start : p.first]) for p in parts], 0
+        kept = before[max(0, len(before) + len(scored) - most) :] if len(scored) < most else before
+        return [ScoreRequest(text=scored, given=kept or None)], len(before) - len(kept)
 
     def _score_request(self, pair: ScoredPair, kind: OutputType) -> ScoreRequest:
         if kind is OutputType.LOGLIKELIHOOD_ROLLING:
@@ -114,6 +136,23 @@ class Asker:
         if len(ids) > most and tokens.context is not None and room < tokens.context:
             return ids[-most:], len(ids) - most
         return (ids if tokens.rendered else prompt), 0
+
+
+def _joined(scores: Sequence[Score], dropped: int) -> Score:
+    """The score of a pair from those of its parts; `dropped` tokens of its context were cut before it was sent."""
+    first, *others = scores
+    if not others and not dropped:
+        return first
+    return replace(
+        first,
+        tokens=tuple(token for score in scores for token in score.tokens),
+        logprobs=tuple(logprob for score in scores for logprob in score.logprobs),
+        greedy=tuple(greedy for score in scores for greedy in score.greedy),
+        num_bytes=sum(score.num_bytes for score in scores),
+        context_tokens=sum(score.context_tokens for score in scores),
+        truncated_tokens=dropped + sum(score.truncated_tokens for score in scores),
+        warnings=tuple(dict.fromkeys(warning for score in scores for warning in score.warnings)),
+    )
 
 
 def scored_response(scores: Sequence[Score]) -> Response:

@@ -29,7 +29,7 @@ def write_evaluation(path: Path, result: EvaluationResult) -> None:
 
 
 def read_evaluation(path: Path) -> EvaluationResult:
-    """Read what `write_evaluation` wrote.
+    """Read what `write_evaluation` wrote, or what `lavra evaluate --json` did.
 
     Raises:
         InputError: it is not there, no JSON, or of another layout.
@@ -40,6 +40,8 @@ def read_evaluation(path: Path) -> EvaluationResult:
         raw: Any = read_json(path)
     except json.JSONDecodeError as error:
         raise InputError(f"{path} line {error.lineno}: not JSON ({error.msg}); evaluate the model again") from error
+    if isinstance(raw, dict) and "lavra" in raw:  # the harness' layout
+        raw = {"layout": LAYOUT, "evaluation": raw["lavra"]}
     if not isinstance(raw, dict) or raw.get("layout") != LAYOUT:
         raise InputError(f"{path} is no result of `lavra evaluate` in layout {LAYOUT}; evaluate the model again")
     try:

@@ -12,39 +12,30 @@ The model is handed in, and so are what has torch or a terminal: its tokenizer, 
 
 from __future__ import annotations
 
-import re
 import resource
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.errors import ConfigError, InputError, nearest
-from lavra.base.files import hash_json
 from lavra.base.ports import LanguageModel, Progress, silent
 from lavra.base.version import VERSION
-from lavra.evaluation.alarms import alarms_of, extraction_failures
 from lavra.evaluation.asking import Asker, PromptTokens
-from lavra.evaluation.calibration import calibration_of
-from lavra.evaluation.compare import ComparedMetric
-from lavra.evaluation.failures import failures_of
 from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response, Unscored
 from lavra.evaluation.ledger import Ledger, LedgerRow, SampleKey
-from lavra.evaluation.program_notes import program_notes
-from lavra.evaluation.results import Contamination, Cost, EvaluationResult, GroupResult, TaskResult
+from lavra.evaluation.results import Contamination, EvaluationResult, TaskResult
 from lavra.evaluation.sandbox.run import Sandbox
-from lavra.evaluation.scoring import aggregation, is_higher_better, score_item
-from lavra.evaluation.summary import GroupMember, MetricRule, group_result, metric_result, values_of
+from lavra.evaluation.scoring import score_item
+from lavra.evaluation.summary import GroupMember
 from lavra.evaluation.task_files.opening import TaskGroup
 from lavra.evaluation.task_files.prompting import ChatSettings
 from lavra.evaluation.task_files.task import EvalTask
+from lavra.evaluation.task_result import group_member, grouped, summarize
 from lavra.metrics.intervals import RESAMPLES
 
 _CHUNK_CHARACTERS: Final = 400_000  # of prompts: what is lost to a kill stays small where documents are long
@@ -163,21 +154,31 @@ def evaluate(
         asked = runner.run(task, f"task {number} of {len(tasks)}")
         for score in asked.scores:
             sink(score)
-        found = summarize(task, asked.scores, resamples=settings.resamples)
-        cost = replace(found.cost, seconds=asked.seconds, from_ledger=asked.from_ledger)
-        checked = None if contamination is None else contamination(task, asked.scores)
-        results.append(replace(found, cost=cost, dropped_shots=asked.dropped_shots, contamination=checked))
+        results.append(_result(task, asked, settings, contamination))
         if groups:
-            members[task.name] = _member(task, found, asked.scores)
+            members[task.name] = group_member(task, results[-1], asked.scores)
     return EvaluationResult(
         model=identity.name,
         model_hash=identity.hash,
         tasks=tuple(results),
-        groups=tuple(_grouped(group, members, settings.resamples) for group in groups),
+        groups=tuple(grouped(group, members, settings.resamples) for group in groups),
         settings=dict(record or {}),
         versions=_versions(),
         seconds=time.monotonic() - started,
         peak_memory=_peak_memory(),
+    )
+
+
+def _result(
+    task: EvalTask, asked: _Asked, settings: EvaluationSettings, contamination: ContaminationCheck | None
+) -> TaskResult:
+    """A task's result, with what the run knows of it."""
+    found = summarize(task, asked.scores, resamples=settings.resamples)
+    return replace(
+        found,
+        cost=replace(found.cost, seconds=asked.seconds, from_ledger=asked.from_ledger),
+        dropped_shots=asked.dropped_shots,
+        contamination=None if contamination is None else contamination(task, asked.scores),
     )
 
 
@@ -321,184 +322,7 @@ def _chunks(items: Iterable[tuple[EvalItem, int]], batch: int) -> Iterator[list[
         yield chunk
 
 
-# ---------------------------------------------------------------- a task's result
-
-
-def rules_of(task: EvalTask, scores: Sequence[ItemScore]) -> list[MetricRule]:
-    """How the values of a task's items become its scores, the one that a table shows first.
-
-    Args:
-        task: the task.
-        scores: of its items.
-    """
-    keys = dict.fromkeys(key for one in scores for key in one.values)
-    if not keys:
-        keys = dict.fromkeys((pipeline.name, metric.name) for pipeline in task.pipelines for metric in task.metrics)
-    return [_rule(task, name, metric) for name, metric in keys if metric not in _NO_SCORES]
-
-
-def _rule(task: EvalTask, filter_name: str, metric: str) -> MetricRule:
-    compute = aggregation(task, metric)
-    return MetricRule(
-        name=metric,
-        filter=filter_name,
-        higher_is_better=is_higher_better(task, metric),
-        aggregate=None if is_mean(task, metric) else compute,
-        resamples=_TEXT_RESAMPLES if metric in _OF_TEXTS else None,
-    )
-
-
-def is_mean(task: EvalTask, metric: str) -> bool:
-    """Whether a metric's score of a task is the mean of its items' values."""
-    named = {setting.name: setting.aggregation for setting in task.metrics}
-    return named.get(metric, "mean") == "mean"
-
-
-_NO_SCORES: Final = frozenset(("bypass", "likelihood"))  # values of items alone
-_OF_TEXTS: Final = frozenset(("bleu", "chrf", "chrf++", "ter"))
-_TEXT_RESAMPLES: Final = 100  # as lm-evaluation-harness': each one scores the whole corpus
-
-
-def compared_metrics(task: EvalTask, scores: Sequence[ItemScore]) -> list[ComparedMetric]:
-    """By which metric two models are compared on a task: the one that a table shows; none where it has no score.
-
-    Args:
-        task: the task.
-        scores: of its items, by either model.
-    """
-    return [
-        ComparedMetric(
-            task=task.name,
-            name=rule.name,
-            filter=rule.filter,
-            higher_is_better=rule.higher_is_better,
-            aggregate=rule.aggregate,
-        )
-        for rule in rules_of(task, scores)[:1]
-    ]
-
-
-def _member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore]) -> GroupMember:
-    means = [rule for rule in rules_of(task, scores) if rule.aggregate is None]
-    return GroupMember(
-        name=task.name,
-        metrics=found.metrics,
-        values={(rule.filter, rule.name): values_of(rule, scores) for rule in means},
-        num_items=max((one.num_items for one in found.metrics), default=0),
-    )
-
-
-def _grouped(group: TaskGroup, members: Mapping[str, GroupMember], resamples: int) -> GroupResult:
-    below = [members[name] for name in group.tasks]
-    found = group_result(group.name, group.alias, group.members, group.metrics, below, resamples=resamples)
-    return replace(found, version=group.version, num_items=sum(one.num_items for one in below))
-
-
-def config_of(task: EvalTask) -> dict[str, Any]:
-    """What a task's file says, as plain data: functions by their names.
-
-    Args:
-        task: the task.
-    """
-    kept = {one.name: getattr(task.file, one.name) for one in fields(task.file) if one.name not in _RENAMED}
-    metrics = [
-        {"metric": one.name, "aggregation": one.aggregation, "higher_is_better": one.higher_is_better, **one.options}
-        for one in task.file.metrics
-    ]
-    filters = [
-        {"name": one.name, "filter": [{"function": step.function, **step.options} for step in one.steps]}
-        for one in task.file.filters
-    ]
-    renamed = {"metric_list": metrics, "filter_list": filters, "fewshot_config": task.file.shots}
-    named = {**kept, **renamed, "num_fewshot": task.num_shots}
-    return {name: _plain(value) for name, value in named.items() if value is not None}
-
-
-_RENAMED: Final = frozenset(("path", "hash", "warnings", "metrics", "filters", "shots"))
-
-
-def _plain(value: Any) -> Any:
-    if callable(value):
-        return f"!function {getattr(value, '__name__', value)}"
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
-    return str(value) if isinstance(value, Path) else value
-
-
-def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = RESAMPLES) -> TaskResult:
-    """The result of a task from the scores of its items.
-
-    Args:
-        task: the task.
-        scores: of its items, in their order.
-        resamples: draws of each bootstrap interval.
-    """
-    metrics = tuple(metric_result(rule, scores, resamples=resamples) for rule in rules_of(task, scores))
-    unscored = Counter(one.response.unscored.value for one in scores if one.response.unscored is not None)
-    failures, num_failures = failures_of(scores)
-    return TaskResult(
-        task=task.name,
-        alias=task.alias,
-        version=task.version,
-        num_shots=task.num_shots,
-        metrics=metrics,
-        num_items=len(scores),
-        num_available=task.num_documents,
-        unscored=dict(unscored),
-        alarms=alarms_of(scores, metrics),
-        extraction_failed=extraction_failures(scores),
-        truncated_prompts=sum(one.response.truncated_tokens > 0 for one in scores),
-        task_hash=task.task_hash,
-        data_hash=task.data_hash,
-        prompt_hash=hash_json([one.item.prompt_hash for one in scores]),
-        prompt=_prompt_shown(scores),
-        verified=bool(task.file.metadata.get("verified", True)),
-        cost=Cost(
-            prompt_tokens=sum(one.response.prompt_tokens for one in scores),
-            completion_tokens=sum(one.response.completion_tokens for one in scores),
-        ),
-        calibration=calibration_of(scores),
-        failures=failures,
-        num_failures=num_failures,
-        config=config_of(task),
-        warnings=(*task.warnings, *_missing_numbers(metrics), *_said(scores), *program_notes(scores)),
-    )
-
-
-def _prompt_shown(scores: Sequence[ItemScore]) -> str:
-    """One rendered prompt, with the first continuation where one is scored."""
-    if not scores:
-        return ""
-    item = scores[0].item
-    return item.prompt or "".join((item.pairs[0].context, item.pairs[0].continuation) if item.pairs else ())
-
-
-def _missing_numbers(metrics: Iterable[Any]) -> list[str]:
-    return [
-        f"{one.name} ({one.filter}) is not a number on these {one.num_items} items"
-        for one in metrics
-        if one.value is None and one.num_items
-    ]
-
-
-def _said(scores: Sequence[ItemScore]) -> list[str]:
-    """What the model's side reported, the most frequent first; sentences that differ in numbers alone are one."""
-    counts: Counter[str] = Counter()
-    first: dict[str, str] = {}
-    for warning in (warning for one in scores for warning in one.response.warnings):
-        shape = re.sub(r"\d[\d,]*", "#", warning)
-        counts[shape] += 1
-        first.setdefault(shape, warning)
-    return [
-        first[shape] + (f" ({count} items, the numbers are the first one's)" if count > 1 else " (1 item)")
-        for shape, count in counts.most_common()
-    ]
+# ---------------------------------------------------------------- where it ran
 
 
 def _versions() -> dict[str, str]:

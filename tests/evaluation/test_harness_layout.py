@@ -143,7 +143,9 @@ def test_samples_have_the_same_keys_and_values(both, task):
         assert sorted(mine["metrics"]) == sorted(other["metrics"])
         for name in mine["metrics"]:
             assert mine[name] == (pytest.approx(other[name]) if isinstance(other[name], float) else other[name]), name
-        assert [next(iter(one.values())) for one in mine["arguments"].values()] == [one[0] for one in other["arguments"]]
+        assert [next(iter(one.values())) for one in mine["arguments"].values()] == [
+            one[0] for one in other["arguments"]
+        ]
 
 
 def test_markdown_names_every_score(both):

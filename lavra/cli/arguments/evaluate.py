@@ -51,7 +51,8 @@ class EvaluateSettings(EvaluationSettings):
         compare: further models; each is compared with the first one on the same items.
         model: name of the model at a URL.
         endpoint: of a URL, completions or chat; chat writes and gives no log-probabilities.
-        tokenizer: folder or GGUF file with the tokenizer of the model at a URL.
+        tokenizer: folder or GGUF file with the tokenizer of the model at a URL; texts are then split here, exactly.
+        context: tokens that the model at a URL reads at most; with a tokenizer longer texts are cut as for one here.
         key_variable: environment variable that holds the key of a URL.
         key_file: file that holds the key of a URL and nothing else.
         concurrency: requests on their way to a URL at a time.
@@ -98,6 +99,7 @@ class EvaluateSettings(EvaluationSettings):
     model: str = ""
     endpoint: Endpoint = "completions"
     tokenizer: str | None = None
+    context: int | None = None
     key_variable: str = ""
     key_file: Path | None = None
     concurrency: int = 4
@@ -137,6 +139,8 @@ class EvaluateSettings(EvaluationSettings):
             raise ConfigError(f"num_fewshot is {self.num_fewshot}; give 0 or more examples")
         if self.fewshot_as_multiturn and not self.apply_chat_template:
             raise ConfigError("fewshot_as_multiturn is given without apply_chat_template, which makes turns; give both")
+        if self.context is not None and (self.context < 8 or self.tokenizer is None):
+            raise ConfigError(f"context is {self.context}; give 8 tokens or more, and the tokenizer that counts them")
         if self.concurrency < 1:
             raise ConfigError(f"concurrency is {self.concurrency}; send at least 1 request at a time")
         self._check_predictions()

@@ -8,7 +8,7 @@ from lavra.evaluation.contamination.index import NgramIndex
 from lavra.evaluation.contamination.overlap import SHARE, OverlapVerdict, check_items
 from lavra.evaluation.items import ItemScore
 from lavra.evaluation.results import Contamination
-from lavra.evaluation.run import rules_of
+from lavra.evaluation.task_result import rules_of
 from lavra.evaluation.summary import metric_result
 from lavra.evaluation.task_files.task import EvalTask
 
