@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lavra.evaluation.human.answers import ModelAnswer
 from lavra.evaluation.human.items import ItemKind
@@ -117,6 +120,39 @@ def test_what_the_page_would_not_send_is_refused(study, ask, body, status, messa
     answer = ask("PUT", f"/api/items/{place_of(study[0], 1, ItemKind.RATING)}", body)
     assert answer.status_code == status
     assert message in answer.json()["error"]["message"]
+
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+fields = st.sampled_from(["ratings", "choice", "skipped", "comment", "seconds", "done", "fluency", "first"])
+bodies = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(fields, inner, max_size=6))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=bodies, place=st.integers(1, 8))
+def test_no_body_becomes_a_fault_of_ours(study, body, place) -> None:
+    _, tokens, client = study
+    content = json.dumps(body).encode("utf-8", "surrogatepass")
+    headers = {"Authorization": f"Bearer {tokens[2]}", "Content-Type": "application/json"}
+    answer = client.put(f"/api/items/{place}", content=content, headers=headers)
+    assert answer.status_code in (200, 400), answer.text
+    client.post("/api/undo", headers=headers)
+
+
+def test_many_at_once_lose_nothing(study) -> None:
+    """Drafts of one item and undoings of another from eight threads: each is answered, and the last state is whole."""
+    store, tokens, client = study
+    place = place_of(store, 1, ItemKind.RATING)
+
+    def send(number):
+        body = {"ratings": dict.fromkeys(store.config.scales, 1 + number % 5), "done": True, "comment": str(number)}
+        headers = {"Authorization": f"Bearer {tokens[1]}"}
+        client.post("/api/undo", headers=headers)
+        return client.put(f"/api/items/{place}", json=body, headers=headers).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(send, range(40))) == {200}
+    said = store.judgement(1, store.assignment(1, place).item)
+    assert set(said.ratings.values()) == {1 + int(said.comment) % 5}
 
 
 @pytest.mark.parametrize("place", ["0", "-1", "99", str(2**70), "x", "1/2", "%00"])
