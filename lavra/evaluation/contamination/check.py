@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lavra.evaluation.contamination.index import NgramIndex
-from lavra.evaluation.contamination.overlap import SHARE, OverlapVerdict, check_items
+from lavra.evaluation.contamination.overlap import SHARE, OverlapVerdict, check_texts, texts_of
 from lavra.evaluation.items import ItemScore
 from lavra.evaluation.results import Contamination
 from lavra.evaluation.task_result import rules_of
@@ -32,7 +32,7 @@ class ContaminationChecker:
             task: the task.
             scores: of its items.
         """
-        overlaps = check_items(self._indexes, [one.item for one in scores])
+        overlaps = check_texts(self._indexes, [_looked_up(task, one) for one in scores])
         verdicts = [one.verdict(self._threshold) for one in overlaps]
         return Contamination(
             num_checked=sum(one is not OverlapVerdict.TOO_SHORT for one in verdicts),
@@ -41,6 +41,13 @@ class ContaminationChecker:
             with_overlap=_value(task, _taken(scores, verdicts, OverlapVerdict.OVERLAPPING)),
             without_overlap=_value(task, _taken(scores, verdicts, OverlapVerdict.NO_OVERLAP)),
         )
+
+
+def _looked_up(task: EvalTask, score: ItemScore) -> list[str]:
+    """The text that the task's file names for this (`doc_to_decontamination_query`), or else every text of the row."""
+    if task.file.doc_to_decontamination_query is not None:
+        return [task.decontamination_query(score.item.doc_id)]
+    return list(texts_of(score.item.document))
 
 
 def _taken(scores: Sequence[ItemScore], verdicts: Sequence[OverlapVerdict], wanted: OverlapVerdict) -> list[ItemScore]:

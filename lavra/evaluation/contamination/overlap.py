@@ -23,7 +23,6 @@ import numpy as np
 from lavra.base.errors import ConfigError
 from lavra.evaluation.contamination.index import NgramIndex
 from lavra.evaluation.contamination.ngrams import Hashes, WordHasher, ngram_hashes
-from lavra.evaluation.items import EvalItem
 from lavra.metrics.intervals import Bools
 
 SHARE = 0.3
@@ -61,15 +60,6 @@ class Overlap:
         if not self.num_ngrams:
             return OverlapVerdict.TOO_SHORT
         return OverlapVerdict.OVERLAPPING if self.share >= threshold else OverlapVerdict.NO_OVERLAP
-
-
-def check_items(indexes: Sequence[NgramIndex], items: Sequence[EvalItem]) -> list[Overlap]:
-    """What the row of each item of a task shares with one corpus or several.
-
-    Raises:
-        ConfigError: there is no index, or they have n-grams of different lengths.
-    """
-    return check_texts(indexes, [list(texts_of(item.document)) for item in items])
 
 
 def check_texts(indexes: Sequence[NgramIndex], items: Sequence[Sequence[str]]) -> list[Overlap]:

@@ -62,3 +62,21 @@ def test_no_overlap_is_said_without_scores(tmp_path: Path) -> None:
     assert found.contamination is not None
     assert (found.contamination.num_overlapping, found.contamination.with_overlap) == (0, None)
     assert found.contamination.without_overlap == found.metrics[0].value
+
+
+def test_a_file_may_name_the_text_that_is_looked_up(tmp_path: Path) -> None:
+    made = [row | {"note": f"{TAIL} {at}", "q": f"{row['q']} at noon"} for at, row in enumerate(rows(4))]
+    build_index([TAIL], tmp_path / "index", "abc")
+    checker = ContaminationChecker([NgramIndex.open(tmp_path / "index")])
+    for field, overlapping in (({}, 4), ({"doc_to_decontamination_query": "{{q}} {{q}} {{q}}"}, 0)):
+        file = write_task(tmp_path, f"choosing{overlapping}", {**CHOICES, **field}, made)
+        task = open_tasks([str(file)], with_shipped=False).tasks[0]
+        found = evaluate(
+            ToyScorer(),
+            [task],
+            EvaluationSettings(resamples=10),
+            identity=ModelIdentity(name="toy", hash="t"),
+            contamination=checker,
+        ).tasks[0]
+        assert found.contamination is not None
+        assert found.contamination.num_overlapping == overlapping

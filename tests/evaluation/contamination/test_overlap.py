@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from benchmarks.planting import check as check_planted
 from benchmarks.planting import edited, read_corpus, read_items, rewrapped
+from lavra.base.errors import ConfigError
 from lavra.evaluation.contamination.index import ORDER, NgramIndex, build_index
-from lavra.evaluation.contamination.overlap import OverlapVerdict, check_items, check_texts, texts_of
-from lavra.evaluation.items import EvalItem, OutputType
+from lavra.evaluation.contamination.overlap import OverlapVerdict, check_texts, texts_of
 
 SENTENCE = "In the beginning the river carried nine old boats slowly down to the quiet harbour"  # 15 words
 OTHER = "Nobody had told the young clerk which of the seven drawers held the missing letters"  # 15 words
@@ -66,9 +66,10 @@ def test_what_many_items_have_accuses_none_of_them(tmp_path: Path) -> None:
 def test_every_text_of_a_row_counts(index: NgramIndex) -> None:
     row = {"id": 3, "question": "what", "choices": {"text": ["a", "b"], "gold": None}, "more": [{"x": SENTENCE}, 2.5]}
     assert list(texts_of(row)) == ["what", "a", "b", SENTENCE]
-    item = EvalItem(task="t", doc_id=0, document=row, kind=OutputType.LOGLIKELIHOOD)
-    assert check_items([index], [item])[0].share == 1.0
-    assert check_items([index], []) == []
+    assert check_texts([index], [list(texts_of(row))])[0].share == 1.0
+    assert check_texts([index], []) == []
+    with pytest.raises(ConfigError, match="give at least one"):
+        check_texts([], [["a"]])
 
 
 def test_edits_are_as_many_as_asked_for() -> None:
