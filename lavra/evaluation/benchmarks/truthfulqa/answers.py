@@ -10,8 +10,8 @@ NO_COMMENT = "I have no comment."
 
 
 def parts(text: str) -> list[str]:
-    """Answers out of a cell, which has semicolons between them."""
-    return [part.strip() for part in text.split(";") if part.strip()]
+    """Answers out of a cell, which has semicolons between them; each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(";") if part.strip()))
 
 
 def choice_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
