@@ -30,7 +30,7 @@ from lavra.generate.in_process import InProcessModel
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-Pair = tuple[tuple[str, str] | None, list[int], list[int]]
+EncodedPair = tuple[tuple[str, str] | None, list[int], list[int]]
 """A request as the harness keeps it, the ids of its context, and those of its continuation."""
 
 _DEFAULT_LENGTH: Final = 2048  # of models whose positions have no end, as the harness has it
@@ -137,7 +137,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         return sums
 
     def _loglikelihood_tokens(
-        self, requests: Sequence[Pair], disable_tqdm: bool = False, **kwargs: Any
+        self, requests: Sequence[EncodedPair], disable_tqdm: bool = False, **kwargs: Any
     ) -> list[tuple[float, bool]]:
         scores = self.port.score([self._request(context, tokens) for _, context, tokens in requests])
         found = [(_sum(score), all(score.greedy)) for score in scores]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from lavra.base.arrays import Int64s
 
-Texts = Sequence[Int64s]
+TokenTexts = Sequence[Int64s]
 
 # Costs in units of one token through a layer's matrices.
 _KEY: Final = 6e-4  # of each key that a token attends to: 2 H C of some 3.5 million numbers, at half the speed
@@ -65,7 +65,7 @@ class Trunk:
     trunks: list[Trunk] = field(default_factory=list)
 
 
-def plan_prefixes(texts: Texts, *, longest_row: int, longest_trunk: int) -> Trunk:
+def plan_prefixes(texts: TokenTexts, *, longest_row: int, longest_trunk: int) -> Trunk:
     """How to read texts, no two of them equal.
 
     Args:
@@ -112,7 +112,7 @@ class _Node:
         self.members = own + [text for child in self.children for text in child.members]
 
 
-def _branch(texts: Texts, order: Sequence[int], shared: Sequence[int], start: int, level: int) -> list[_Node]:
+def _branch(texts: TokenTexts, order: Sequence[int], shared: Sequence[int], start: int, level: int) -> list[_Node]:
     """The subtrees of sorted texts that are equal up to `start`."""
     if level > _DEEPEST:
         return [_Node(text, start, len(texts[text]), ends_here=text) for text in order]
@@ -125,7 +125,7 @@ def _branch(texts: Texts, order: Sequence[int], shared: Sequence[int], start: in
     return nodes
 
 
-def _subtree(texts: Texts, order: Sequence[int], shared: Sequence[int], start: int, level: int) -> _Node:
+def _subtree(texts: TokenTexts, order: Sequence[int], shared: Sequence[int], start: int, level: int) -> _Node:
     """The subtree of texts that agree on the token at `start`, or of one that ends there."""
     head = order[0]
     if len(order) == 1:
@@ -139,7 +139,7 @@ def _subtree(texts: Texts, order: Sequence[int], shared: Sequence[int], start: i
 class _Planner:
     """Chooses rows and trunks."""
 
-    def __init__(self, texts: Texts, longest_row: int, longest_trunk: int) -> None:
+    def __init__(self, texts: TokenTexts, longest_row: int, longest_trunk: int) -> None:
         self.texts, self.longest_row, self.longest_trunk = texts, longest_row, longest_trunk
         self._costs: dict[tuple[int, int, int], float] = {}
 

@@ -134,6 +134,6 @@ def _norms(logits: Tensor) -> tuple[Tensor, Tensor]:
     rows = _CACHED_ROWS if logits.device.type == "cpu" else max(1, len(logits))
     sums = [
         part.sub_(most[:, None]).exp_().sum(-1)
-        for part, most in zip(logits.split(rows), largest.split(rows), strict=True)
+        for part, most in zip(torch.split(logits, rows), torch.split(largest, rows), strict=True)
     ]
     return largest + torch.cat(sums).log(), likeliest
