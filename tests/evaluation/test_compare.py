@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from lavra.base.errors import InputError
-from lavra.evaluation.compare import ComparedMetric, BetterModel, compare_models
+from lavra.evaluation.compare import BetterModel, ComparedMetric, compare_models
 from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response, Unscored
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lavra.evaluation.compare import ModelComparison, TaskComparison, BetterModel
+from lavra.evaluation.compare import BetterModel, ModelComparison, TaskComparison
 from lavra.report import Dot, DotChart, Section, SectionBlock, Table
 
 
