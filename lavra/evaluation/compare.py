@@ -31,7 +31,7 @@ ALPHA = 0.05
 _SWAPS = 500  # draws of a test that computes the score of all items anew at each
 
 
-class Winner(Enum):
+class BetterModel(Enum):
     """Which of two models is better, if that can be told."""
 
     FIRST = "the first is better"
@@ -92,7 +92,7 @@ class TaskComparison:
     test: str
     p: float
     p_corrected: float
-    verdict: Winner
+    verdict: BetterModel
     needed: int | None = None
 
     def sentence(self, first: str, second: str) -> str:
@@ -102,8 +102,8 @@ class TaskComparison:
             first: name of the first model.
             second: name of the second.
         """
-        if self.verdict is not Winner.UNDECIDED:
-            return f"{first if self.verdict is Winner.FIRST else second} is better"
+        if self.verdict is not BetterModel.UNDECIDED:
+            return f"{first if self.verdict is BetterModel.FIRST else second} is better"
         if not self.num_items:
             return "cannot tell: no item is scored for both"
         said = f"cannot tell with {self.num_items:,} items"
@@ -177,7 +177,7 @@ def _decided(one: TaskComparison, metric: ComparedMetric, p_corrected: float, al
     if p_corrected >= alpha or not one.difference:
         return replace(one, p_corrected=p_corrected)
     second = (one.difference > 0) == metric.higher_is_better
-    verdict = Winner.SECOND if second else Winner.FIRST
+    verdict = BetterModel.SECOND if second else BetterModel.FIRST
     return replace(one, p_corrected=p_corrected, verdict=verdict, needed=None)
 
 
@@ -205,7 +205,7 @@ def _compared(
         test="none",
         p=1.0,
         p_corrected=1.0,
-        verdict=Winner.UNDECIDED,
+        verdict=BetterModel.UNDECIDED,
     )
     if not both:
         return empty

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from lavra.base.errors import InputError
-from lavra.evaluation.compare import ComparedMetric, Winner, compare_models
+from lavra.evaluation.compare import BetterModel, ComparedMetric, compare_models
 from lavra.evaluation.items import EvalItem, ItemScore, OutputType, Response, Unscored
 
 
@@ -35,10 +35,10 @@ def test_right_and_wrong_items_are_tested_by_mcnemar():
     found = compared(first, second)
     assert found.p == pytest.approx(scipy.stats.binomtest(5, 25).pvalue)
     assert (found.first, found.second, found.difference) == (0.65, 0.8, pytest.approx(0.15))
-    assert found.verdict is Winner.SECOND
+    assert found.verdict is BetterModel.SECOND
     assert found.sentence("one", "two") == "two is better"
-    assert compared(second, first).verdict is Winner.FIRST
-    assert compared(first, second, higher_is_better=False).verdict is Winner.FIRST
+    assert compared(second, first).verdict is BetterModel.FIRST
+    assert compared(first, second, higher_is_better=False).verdict is BetterModel.FIRST
 
 
 def test_means_of_other_scores_agree_with_the_t_test():
@@ -54,7 +54,7 @@ def test_means_of_other_scores_agree_with_the_t_test():
 def test_what_cannot_be_told_says_how_many_items_could():
     first, second = [1] * 50 + [0] * 50, [1] * 48 + [0] * 2 + [1] * 5 + [0] * 45
     found = compared(first, second)
-    assert found.verdict is Winner.UNDECIDED
+    assert found.verdict is BetterModel.UNDECIDED
     assert (
         found.sentence("A", "B") == f"cannot tell with 100 items; about {-(-found.needed // 10) * 10:,} would be needed"
     )
@@ -88,8 +88,8 @@ def test_a_score_of_all_items_together_is_tested_by_swapping():
 
     found = compared(first, second, aggregate=f1)
     assert found.second - found.first == pytest.approx(found.difference)
-    assert (found.test, found.verdict) == ("swapped items", Winner.SECOND)
-    assert compared(first, first, aggregate=f1).verdict is Winner.UNDECIDED
+    assert (found.test, found.verdict) == ("swapped items", BetterModel.SECOND)
+    assert compared(first, first, aggregate=f1).verdict is BetterModel.UNDECIDED
 
 
 def test_one_model_is_no_comparison():
@@ -109,7 +109,7 @@ def test_equal_models_are_told_apart_in_at_most_five_of_a_hundred_comparisons(nu
             model: {name: scored((draw.random(80) < 0.5).astype(float), task=name) for name in names} for model in "AB"
         }
         found = compare_models(models, [ComparedMetric(task=name, name="acc") for name in names], resamples=1)[0].tasks
-        wrong += any(one.verdict is not Winner.UNDECIDED for one in found)
+        wrong += any(one.verdict is not BetterModel.UNDECIDED for one in found)
     assert scipy.stats.binomtest(wrong, trials, 0.05, alternative="greater").pvalue > 0.01
 
 
@@ -135,5 +135,5 @@ def test_the_number_needed_finds_such_a_difference_four_times_in_five(kind):
         return first, np.concatenate([np.repeat([0.0, 1.0], [3, 17]), np.repeat([1.0, 0.0], [5, 15])])
 
     needed = compared(*exact()).needed
-    found = np.mean([compared(*pair(needed), seed=number).verdict is Winner.SECOND for number in range(200)])
+    found = np.mean([compared(*pair(needed), seed=number).verdict is BetterModel.SECOND for number in range(200)])
     assert 0.7 <= found <= 0.9

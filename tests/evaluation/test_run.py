@@ -109,7 +109,7 @@ def test_chosen_items(tasks):
 
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": -1}, {"limit": 2.5}, {"batch": 0}])
 def test_settings_out_of_range(wrong):
-    with pytest.raises(ConfigError, match="give|ask"):
+    with pytest.raises(ConfigError, match=r"give|ask"):
         EvaluationSettings(**wrong)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lavra.evaluation.compare import ModelComparison, TaskComparison, Winner
+from lavra.evaluation.compare import BetterModel, ModelComparison, TaskComparison
 from lavra.report import Dot, DotChart, Section, SectionBlock, Table
 
 
@@ -18,8 +18,8 @@ def comparison_section(found: ModelComparison) -> Section:
     return Section(
         title=f"{found.second} beside {found.first}",
         summary=(
-            f"Of {len(found.tasks)} tasks {found.second} is better at {counts[Winner.SECOND]}, {found.first} at "
-            f"{counts[Winner.FIRST]}; at {counts[Winner.UNDECIDED]} it cannot be told."
+            f"Of {len(found.tasks)} tasks {found.second} is better at {counts[BetterModel.SECOND]}, {found.first} at "
+            f"{counts[BetterModel.FIRST]}; at {counts[BetterModel.UNDECIDED]} it cannot be told."
         ),
         blocks=(*_differences(found), _table(found)),
     )
@@ -49,7 +49,7 @@ def _table(found: ModelComparison) -> Table:
         columns=("task", "metric", found.first, found.second, "difference", "p, corrected", "items", "verdict"),
         rows=tuple(_row(one, found) for one in found.tasks),
         caption=f"On the same items; p-values corrected for {found.num_corrected} tests (Holm)",
-        highlight=tuple(place for place, one in enumerate(found.tasks) if one.verdict is not Winner.UNDECIDED),
+        highlight=tuple(place for place, one in enumerate(found.tasks) if one.verdict is not BetterModel.UNDECIDED),
     )
 
 
