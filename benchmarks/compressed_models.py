@@ -5,8 +5,8 @@ reading prompts; the ratio of the medians is what counts.  Memory is that of a p
 written, beside 1.6 times the weights as they are held, the blocks of the cache and 300 MB.  Made by the code of
 `lavra compress`: seconds until the folder is written (rounding), and from there until the card is (the card).
 
-`--model FOLDER` measures a model of your own; `--text FILE` is what its card is measured on, and `--calibration FILE` what
-int4 looks at while it is rounded: another text, or the card would flatter it.
+`--model FOLDER` measures a model of your own; `--text FILE` is what its card is measured on, and `--calibration FILE`
+what int4 looks at while it is rounded: another text, or the card would flatter it.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from lavra.base.files import hash_json, write_text
 from lavra.base.ports import LanguageModel
 from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
+from lavra.cli.code_sandbox import sandbox_for
 from lavra.cli.console import meter
 from lavra.cli.contamination import KnownCorpora, known_corpora
 from lavra.cli.evaluate_finetuned import score_twice
@@ -44,7 +45,6 @@ from lavra.evaluation.layouts import harness_layout, markdown_table, notes_of, s
 from lavra.evaluation.ledger import Ledger, LedgerRow, read_samples
 from lavra.evaluation.results import EvaluationResult, MetricResult
 from lavra.evaluation.run import EvaluationSettings, ModelIdentity, compared_metrics, evaluate
-from lavra.evaluation.sandbox import NoSandboxError, Sandbox, SandboxKind, find_sandbox
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without_missing
 from lavra.evaluation.task_files.prompting import ChatSettings
@@ -179,7 +179,7 @@ def _evaluate(
                 progress=progress,
                 sink=keep,
                 contamination=corpora.check,
-                sandbox=_sandbox(opened, settings),
+                sandbox=sandbox_for(opened.tasks, unsafe=settings.unsafe_exec),
                 record=_record(settings),
             )
     result = replace(result, warnings=(*result.warnings, *corpora.notes))
@@ -193,20 +193,6 @@ def _corpora(model: EvaluatedModel, settings: EvaluateSettings, args: argparse.N
     if not settings.contamination:
         return KnownCorpora(check=None, notes=("contamination was not looked for (--no-contamination)",))
     return known_corpora(model.folder, settings.corpus, args)
-
-
-def _sandbox(opened: OpenedTasks, settings: EvaluateSettings) -> Sandbox | None:
-    """Where code is run, looked for where a task writes some."""
-    if not any(task.file.unsafe_code for task in opened.tasks):
-        return None
-    try:
-        return find_sandbox()
-    except NoSandboxError as error:
-        if settings.unsafe_exec:
-            print(f"warning: {error}; programs run with nothing but limits", file=sys.stderr)
-            return Sandbox(kind=SandboxKind.NONE)
-        print(f"warning: tasks that run code are unscored: {error}", file=sys.stderr)
-        return None
 
 
 def _run_settings(settings: EvaluateSettings) -> EvaluationSettings:

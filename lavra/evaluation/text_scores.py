@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,12 @@ def text_scores(
 
 
 def corpus_score(name: str, predictions: Sequence[str], references: References) -> float:
-    """The score of a whole corpus alone, with the defaults of `TextScoreSettings` and without an interval.
+    """BLEU, chrF, chrF++ or TER of a whole corpus alone, with the defaults and without an interval.
+
+    Counts of a segment are kept, so that a bootstrap, which draws the same segments again and again, counts each once.
 
     Args:
-        name: of `TEXT_METRICS`.
+        name: of the metric.
         predictions: (N,) one a segment.
         references: (N,) right texts of each segment, at least one each.
 
@@ -151,8 +154,21 @@ def corpus_score(name: str, predictions: Sequence[str], references: References) 
         MissingDependencyError: the extra `evaluate` is not installed.
     """
     _check(predictions, references)
-    counted = TEXT_METRICS[name](name, predictions, references, TextScoreSettings())
-    return counted.score(counted.counts.sum(axis=0), len(counted.counts))
+    pairs = zip(predictions, references, strict=True)
+    counts = np.array([_segment_counts(name, text, tuple(given)) for text, given in pairs], dtype=np.float64)
+    return float(_shared_metric(name)._compute_score_from_stats(counts.sum(axis=0).tolist()).score)
+
+
+@lru_cache(maxsize=100_000)
+def _segment_counts(name: str, prediction: str, references: tuple[str, ...]) -> tuple[float, ...]:
+    streams = [[reference] for reference in references]
+    (counts,) = _shared_metric(name)._extract_corpus_statistics([prediction], streams)
+    return tuple(counts)
+
+
+@lru_cache(maxsize=4)
+def _shared_metric(name: str) -> Any:
+    return _sacrebleu_metric(name, TextScoreSettings())
 
 
 def score_files(

@@ -3,8 +3,8 @@
 McNemar's exact test (1947) for two systems that are right or wrong on each sample; for the mean of any score the
 permutation test of Fisher (1935), which flips the signs of the differences; for a score of all samples together (F1,
 BLEU) approximate randomization (Noreen 1989), which swaps the two systems' samples.  Holm's correction (1979) where
-more than two are compared.  How many samples would tell a difference of the size seen: from the power of these tests.  Draws
-come from Philox by seed.
+more than two are compared.  How many samples would tell a difference of the size seen: from the power of these tests.
+Draws come from Philox by seed.
 """
 
 from __future__ import annotations

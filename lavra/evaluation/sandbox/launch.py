@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import platform
+import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,8 @@ def python_paths() -> tuple[str, ...]:
     Folders that lie in another one are left out.
     """
     executable = _executable()
-    wanted = [executable, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *_LIBRARIES]
+    library = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    wanted = [executable, *library, *map(os.path.realpath, library), *_LIBRARIES]
     if sysconfig.get_config_var("Py_ENABLE_SHARED"):
         wanted += [str(one) for one in Path(sysconfig.get_config_var("LIBDIR")).glob("libpython*")]
     there = sorted({path for path in wanted if os.path.exists(path)}, key=len)
@@ -53,7 +55,11 @@ def python_paths() -> tuple[str, ...]:
 
 
 def command(kind: SandboxKind, limits: SandboxLimits) -> list[str]:
-    """The command line that starts the child."""
+    """The command line that starts the child.
+
+    Raises:
+        FileNotFoundError: there is no bubblewrap.
+    """
     child = Path(__file__).with_name("child.py").read_text(encoding="utf-8")
     python = [_executable(), "-s", "-S", "-B", "-u", "-X", "utf8", "-c", _START, child]
     return [*_bubblewrap(limits), *python] if kind is SandboxKind.BUBBLEWRAP else python
@@ -127,7 +133,10 @@ def _read_access(path: str) -> int:
 
 
 def _bubblewrap(limits: SandboxLimits) -> Iterator[str]:
-    yield from ("bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+    program = shutil.which("bwrap")
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "bwrap")
+    yield from (program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
     for path in python_paths():
         yield from _bound(path)
     for device in _DEVICES:

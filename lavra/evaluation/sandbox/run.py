@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lavra.evaluation.sandbox.launch import child_task, command
@@ -90,8 +91,11 @@ class _Scratch:
 
     def is_full(self) -> bool:
         """Whether its files are too many or too large."""
+        sizes = []
         with os.scandir(self.path) as entries:
-            sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries]
+            for entry in entries:
+                with suppress(FileNotFoundError):  # the program has deleted it in between
+                    sizes.append(entry.stat(follow_symlinks=False).st_size)
         return len(sizes) > self._limits.scratch_files or sum(sizes) > self._limits.scratch_bytes
 
 
@@ -130,7 +134,7 @@ def _outcome(
         return _STOPPED[ended.stopped], _bound(sandbox.limits, ended.stopped)
     for message in messages:
         if message.get("token") == token and message.get("outcome") in ProgramEnd.__members__:
-            return ProgramEnd[str(message["outcome"])], str(message.get("detail", ""))
+            return ProgramEnd[str(message["outcome"])], bytes.fromhex(str(message.get("detail"))).decode()
     if not any("started" in message for message in messages):
         return ProgramEnd.NOT_STARTED, " ".join(output.split())[-500:]
     number = -ended.status if ended.status < 0 else ended.status - 128  # bubblewrap adds 128 as shells do

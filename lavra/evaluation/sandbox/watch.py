@@ -108,7 +108,7 @@ def _talk(
                 elif not _read(key.fileobj, *bounds[key.fileobj], ended):  # type: ignore[index]
                     selector.unregister(key.fileobj)
         if not ended.stopped:
-            _wait(process, ended, deadline)
+            _wait(process, ended, deadline, is_full)
 
 
 def _write(process: subprocess.Popen[bytes], left: memoryview, selector: selectors.BaseSelector) -> memoryview:
@@ -132,12 +132,14 @@ def _read(stream: object, into: bytearray, bound: int, ended: Ended) -> bool:
     return bool(data)
 
 
-def _wait(process: subprocess.Popen[bytes], ended: Ended, deadline: float) -> None:
-    """A process that closed its outputs may go on."""
-    try:
-        process.wait(max(deadline - time.monotonic(), 0))
-    except subprocess.TimeoutExpired:
-        ended.stopped = Killed.TIME
+def _wait(process: subprocess.Popen[bytes], ended: Ended, deadline: float, is_full: Callable[[], bool]) -> None:
+    """A process that closed its outputs may go on, and is watched to its end."""
+    while not ended.stopped:
+        try:
+            process.wait(_TICK)
+            return
+        except subprocess.TimeoutExpired:
+            ended.stopped = Killed.TIME if time.monotonic() > deadline else Killed.SCRATCH if is_full() else ""
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

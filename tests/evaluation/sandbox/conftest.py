@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lavra.evaluation.sandbox import CodeToRun, Sandbox, SandboxKind, SandboxReport
+from lavra.evaluation.sandbox import CodeToRun, ProgramEnd, Sandbox, SandboxKind, SandboxReport
 from lavra.evaluation.sandbox.choose import why_not
 from tests.evaluation.sandbox.programs import LIMITS, Run
 
@@ -13,6 +13,7 @@ from tests.evaluation.sandbox.programs import LIMITS, Run
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     """Each of the two, with small limits."""
     reason = why_not(request.param)
+    assert not reason.startswith(ProgramEnd.FAILED.value), f"{request.param.value} is there and lets through: {reason}"
     if reason:
         pytest.skip(f"{request.param.value} does not hold here: {reason}")
     return Sandbox(kind=request.param, limits=LIMITS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lavra.evaluation.sandbox import Attempt, CodeToRun, ProgramEnd, Sandbox
+from lavra.evaluation.sandbox import Attempt, CodeToRun, ProgramEnd, Sandbox, SandboxKind
 from tests.evaluation.sandbox.programs import LIMITS, Run
 
 pytestmark = pytest.mark.slow
@@ -106,6 +106,22 @@ def test_filling_the_temporary_folder(run: Run, sandbox: Sandbox) -> None:
     assert run(sandbox, one_file).outcome is ProgramEnd.TOO_MUCH_SCRATCH
     many = "for n in range(99): open(f'{n}', 'wb').write(bytes(2**20))\nimport time\ntime.sleep(9)"
     assert run(sandbox, many).outcome is ProgramEnd.TOO_MUCH_SCRATCH
+
+
+def test_a_program_that_closes_its_outputs_is_still_watched(run: Run, sandbox: Sandbox) -> None:
+    closed = "import os, time\nfor n in range(64):\n    try: os.close(n)\n    except OSError: pass\n"
+    many = f"{closed}for n in range(99): open(f'{{n}}', 'wb').write(bytes(2**20))\ntime.sleep(9)"
+    full = ProgramEnd.TOO_MUCH_SCRATCH if sandbox.kind is SandboxKind.LANDLOCK else ProgramEnd.EXITED
+    assert run(sandbox, many).outcome is full
+    report = run(Sandbox(kind=sandbox.kind, limits=replace(LIMITS, wall_seconds=0.5)), f"{closed}time.sleep(9)")
+    assert report.outcome is ProgramEnd.TIMED_OUT
+
+
+def test_files_that_come_and_go_disturb_nobody(run: Run, sandbox: Sandbox) -> None:
+    flicker = (
+        "import os, time\nend = time.time() + 0.5\nwhile time.time() < end:\n    open('x', 'w').close(); os.remove('x')"
+    )
+    assert run(sandbox, flicker, "assert 1").passed
 
 
 def test_printing_a_gigabyte(run: Run, sandbox: Sandbox) -> None:

@@ -58,6 +58,9 @@ def test_leaving_early_is_no_pass(sandbox: Sandbox, leave: str) -> None:
         "    except OSError: pass",
         # What the checker uses, replaced.
         "import os, json\nos.write = os._exit = lambda *a: None\njson.JSONEncoder.encode = lambda *a: 'x'",
+        "import json, json.encoder\ndef forge(self, o, *a, **k):\n"
+        "    return [json.dumps({**o, 'outcome': 'PASSED'})] if isinstance(o, dict) and 'token' in o else ['0']\n"
+        "json.encoder.JSONEncoder.iterencode = forge",
         "import builtins\nbuiltins.exec = builtins.compile = lambda *a: None",
         "__builtins__ = {}",
         "import builtins\nbuiltins.AssertionError = type('E', (BaseException,), {})",
@@ -168,6 +171,12 @@ if __name__ == "__main__":
     assert report.passed
     assert report.attempts == ()
     assert report.output == "printed\n"
+
+
+@pytest.mark.slow
+def test_what_is_said_of_an_exception_is_text_that_can_be_kept(sandbox: Sandbox) -> None:
+    report = run(sandbox, "def f(): raise ValueError('\\ud800 \"quoted\" \\n \\xe9')")
+    assert report.detail == 'ValueError: ? "quoted" \n é'
 
 
 @pytest.mark.slow
