@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.result import Result, print_table
 from lavra.evaluation.contamination.index import ORDER, NgramIndex, build_index, index_bytes
-from lavra.evaluation.contamination.overlap import SHARE, Overlap, Verdict, check_texts
+from lavra.evaluation.contamination.overlap import SHARE, Overlap, OverlapVerdict, check_texts
 
 BAR = 0.95  # recall of verbatim and of re-wrapped leaks, items too short among them; precision of every kind
 NOT_MEASURED = 77  # exit status where the data is not here
@@ -65,7 +65,7 @@ class Checked:
 
 
 def _share(overlaps: Sequence[Overlap], threshold: float) -> float:
-    return sum(one.verdict(threshold) is Verdict.OVERLAPPING for one in overlaps) / len(overlaps)
+    return sum(one.verdict(threshold) is OverlapVerdict.OVERLAPPING for one in overlaps) / len(overlaps)
 
 
 def read_items(data: Path, most: int, draw: random.Random) -> Items:
@@ -188,7 +188,7 @@ def check(kind: str, corpus: Sequence[str], items: Items, order: int, seed: int 
         build_index(documents, Path(folder) / "index", "planted", order=order)
         index = NgramIndex.open(Path(folder) / "index")
         for name, each in items.items():
-            for at, overlap in enumerate(check_texts(index, each)):
+            for at, overlap in enumerate(check_texts([index], each)):
                 sides[at not in leaked[name]].append(overlap)
         size = index_bytes(index) / index.num_words
     return Checked(leaked=sides[0], clean=sides[1]), size
@@ -240,7 +240,7 @@ def too_short(found: Findings) -> float:
     """Share of the items that have no n-gram of their own; they count as not found."""
     one = found.ours["verbatim"]
     both = [*one.leaked, *one.clean]
-    return sum(each.verdict() is Verdict.TOO_SHORT for each in both) / len(both)
+    return sum(each.verdict() is OverlapVerdict.TOO_SHORT for each in both) / len(both)
 
 
 def as_markdown(table: Sequence[Sequence[str]]) -> str:

@@ -32,6 +32,10 @@ tested on a small made file in the original layout.
 
 A benchmark more is one file in that folder ([task files](task-files.md)).
 """
+FILES = """## Where the files stand
+
+Names count from the data's root (`--data`). Of `bbh` and `mmlu` those of one task are named; the others' are alike.
+"""
 COLUMNS = ("task", "asks for", "shots", "metrics", "source", "licence", "rows", "verified")
 
 
@@ -43,9 +47,27 @@ def shipped() -> list[EvalTask]:
 def page(tasks: Sequence[EvalTask]) -> str:
     """The whole page."""
     notes: list[str] = []
-    lines = [_line(part, notes) for part in _parts(tasks)]
-    table = "\n".join([_cells(COLUMNS), _cells(["---"] * len(COLUMNS)), *lines])
-    return f"{HEAD}\n{table}\n\n" + "\n".join(f"{number}. {note}" for number, note in enumerate(notes, start=1)) + "\n"
+    parts = list(_parts(tasks))
+    table = _table(COLUMNS, [_line(part, notes) for part in parts])
+    numbered = "\n".join(f"{number}. {note}" for number, note in enumerate(notes, start=1))
+    files = _table(("task", "files"), [_cells([_name(part), _files(part[0])]) for part in parts])
+    return f"{HEAD}\n{table}\n\n{numbered}\n\n{FILES}\n{files}\n"
+
+
+def _table(columns: Sequence[str], lines: Iterable[str]) -> str:
+    return "\n".join([_cells(columns), _cells(["---"] * len(columns)), *lines])
+
+
+def _name(part: Sequence[EvalTask]) -> str:
+    """What a line of the table is called: its task, or the group of its tasks."""
+    return f"`{part[0].name if len(part) == 1 else TOGETHER[str(part[0].file.metadata['benchmark'])]}`"
+
+
+def _files(task: EvalTask) -> str:
+    """Files of each split; those of a group are those of its first task, and its others' alike."""
+    given = task.file.dataset_kwargs["data_files"]
+    named = {split: [files] if isinstance(files, str) else files for split, files in given.items()}
+    return ", ".join(f"{split} {' and '.join(f'`{file}`' for file in files)}" for split, files in named.items())
 
 
 def _parts(tasks: Iterable[EvalTask]) -> Iterable[list[EvalTask]]:
@@ -62,9 +84,9 @@ def _line(part: Sequence[EvalTask], notes: list[str]) -> str:
     unseen = [task for task in part if not task.file.metadata["verified"]]
     metrics = ", ".join(dict.fromkeys(metric.name for metric in first.metrics))
     rows = sum(int(task.file.metadata.get("rows", 0)) for task in part)
-    name, asks = f"`{first.name}`", str(about["about"])
+    asks = str(about["about"])
     if len(part) > 1:
-        name, asks = f"`{TOGETHER[str(about['benchmark'])]}`", f"{len(part)} tasks: {', '.join(t.alias for t in part)}"
+        asks = f"{len(part)} tasks: {', '.join(task.alias for task in part)}"
     remarks = [str(about["note"])] if about.get("note") else []
     if unseen and len(part) > 1:
         remarks.append(f"not verified: {', '.join(task.alias for task in unseen)}")
@@ -78,7 +100,7 @@ def _line(part: Sequence[EvalTask], notes: list[str]) -> str:
     )
     return _cells(
         [
-            name,
+            _name(part),
             " ".join([asks, *marks]),
             str(first.num_shots),
             metrics,

@@ -31,10 +31,12 @@ from lavra.cli.activity import activity
 from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.code_sandbox import sandbox_for
 from lavra.cli.console import meter
+from lavra.cli.contamination import KnownCorpora, known_corpora
 from lavra.cli.evaluate_finetuned import score_twice
 from lavra.cli.evaluate_showing import write_cards, write_report
 from lavra.cli.flags import read_settings, read_workspace
 from lavra.cli.judge_answers import chat_layout, judge_answers
+from lavra.cli.score_texts import score_texts
 from lavra.evaluation.asking import PromptTokens
 from lavra.evaluation.compare import ModelComparison, TaskComparison, compare_models
 from lavra.evaluation.items import ItemScore
@@ -65,12 +67,14 @@ class EvaluatedModel:
         identity: what the result and the ledger call it.
         tokens: its tokenizer, where it is here.
         chat: how its prompts are worded.
+        folder: where it lies, or None for one at a URL.
     """
 
     port: LanguageModel
     identity: ModelIdentity
     tokens: PromptTokens | None
     chat: ChatSettings
+    folder: Path | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         return _list(settings)
     if settings.show is not None:
         return _show_sample(settings, args)
+    if settings.predictions is not None:
+        return score_texts(settings, args.subject)
     if settings.judge is not None:
         return _judge(settings.judge, args.subject, settings)
     if args.subject is None:
@@ -158,25 +164,35 @@ def _evaluate(
     with (
         _model(name, settings) as model,
         Ledger(_ledger(settings, args), wait=args.wait) as ledger,
-        meter() as progress,
     ):
-        result = evaluate(
-            model.port,
-            opened.tasks,
-            _run_settings(settings),
-            identity=model.identity,
-            groups=opened.groups,
-            ledger=ledger,
-            tokens=model.tokens,
-            chat=model.chat,
-            progress=progress,
-            sink=keep,
-            sandbox=sandbox_for(opened.tasks, unsafe=settings.unsafe_exec),
-            record=_record(settings),
-        )
+        corpora = _corpora(model, settings, args)
+        with meter() as progress:
+            result = evaluate(
+                model.port,
+                opened.tasks,
+                _run_settings(settings),
+                identity=model.identity,
+                groups=opened.groups,
+                ledger=ledger,
+                tokens=model.tokens,
+                chat=model.chat,
+                progress=progress,
+                sink=keep,
+                contamination=corpora.check,
+                sandbox=sandbox_for(opened.tasks, unsafe=settings.unsafe_exec),
+                record=_record(settings),
+            )
+    result = replace(result, warnings=(*result.warnings, *corpora.notes))
     if settings.log_samples is not None:
         _log_samples(settings.log_samples, name, scores)
     return replace(result, warnings=(*opened.warnings, *result.warnings)), scores
+
+
+def _corpora(model: EvaluatedModel, settings: EvaluateSettings, args: argparse.Namespace) -> KnownCorpora:
+    """What items are looked up in."""
+    if not settings.contamination:
+        return KnownCorpora(check=None, notes=("contamination was not looked for (--no-contamination)",))
+    return known_corpora(model.folder, settings.corpus, args)
 
 
 def _run_settings(settings: EvaluateSettings) -> EvaluationSettings:
@@ -211,10 +227,10 @@ def _model(name: str, settings: EvaluateSettings) -> Iterator[EvaluatedModel]:
     identity = ModelIdentity(name=name, hash=model_hash(model))
     tokens, chat = _tokens(model, settings), _chat(model.tokenizer, settings)
     if not settings.engine:
-        yield EvaluatedModel(port=model.port, identity=identity, tokens=tokens, chat=chat)
+        yield EvaluatedModel(port=model.port, identity=identity, tokens=tokens, chat=chat, folder=model.folder)
         return
     with start_engine(model) as engine:
-        yield EvaluatedModel(port=engine, identity=identity, tokens=tokens, chat=chat)
+        yield EvaluatedModel(port=engine, identity=identity, tokens=tokens, chat=chat, folder=model.folder)
 
 
 def _tokens(model: TextModel, settings: EvaluateSettings) -> PromptTokens | None:

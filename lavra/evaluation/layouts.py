@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from lavra.base.config import to_mapping
 from lavra.evaluation.items import AnswerSettings, EvalItem, ItemScore, OutputType
-from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult
+from lavra.evaluation.results import Contamination, EvaluationResult, GroupResult, MetricResult, TaskResult
 
 NOT_THERE: Final = "N/A"
 _ARROWS: Final = {True: "↑", False: "↓"}
@@ -215,7 +215,20 @@ def task_notes(task: TaskResult) -> list[str]:
         (task.dropped_shots, "examples left out so that prompts fit"),
     ]
     said = [f"{count:,} {what}" for count, what in counts if count]
-    return [*(f"ALARM: {alarm}" for alarm in task.alarms), *said, *task.warnings]
+    seen = [] if task.contamination is None else [_seen(task.contamination)]
+    return [*(f"ALARM: {alarm}" for alarm in task.alarms), *said, *seen, *task.warnings]
+
+
+def _seen(found: Contamination) -> str:
+    """What is said of items that stand in the training text."""
+    short = f"; {found.num_too_short:,} are too short to be looked up" if found.num_too_short else ""
+    if not found.num_overlapping:
+        return f"no overlap with the training text in {found.num_checked:,} items looked up{short}"
+    shown = ["unscored" if one is None else f"{one:.4f}" for one in (found.with_overlap, found.without_overlap)]
+    return (
+        f"{found.num_overlapping:,} of {found.num_checked:,} items looked up stand in the training text: "
+        f"{shown[0]} on these, {shown[1]} on the others{short}"
+    )
 
 
 def _task_rows(task: TaskResult) -> list[list[str]]:

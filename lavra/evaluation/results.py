@@ -63,12 +63,14 @@ class Contamination:
         num_overlapping: items that share enough n-grams with it.
         with_overlap: value of the task's first metric over overlapping items.
         without_overlap: value of the task's first metric over the others.
+        num_too_short: items that are too short to be compared; neither of the two values has them.
     """
 
     num_checked: int
     num_overlapping: int
     with_overlap: float | None
     without_overlap: float | None
+    num_too_short: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,9 +211,14 @@ def _metric_value(metric: MetricSetting, item: EvalItem, answer: Any, programs: 
     """A metric of one answer; with several right answers, 1 where it holds for any of them."""
     if metric.name == "bypass":
         return None
+    if metric.function is None and metric.name in _OF_CORPORA:
+        return (item.gold, answer)
     if not isinstance(item.gold, tuple):
         return _against(metric, item.gold, answer, programs)
     return float(any(_against(metric, gold, answer, programs) for gold in item.gold))
+
+
+_OF_CORPORA = ("bleu", "chrf", "chrf++", "ter")
 
 
 def _against(metric: MetricSetting, gold: Any, answer: Any, programs: RecordedSandbox | None) -> Any:

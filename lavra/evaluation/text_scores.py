@@ -1,4 +1,4 @@
-"""Texts compared with reference texts: BLEU, chrF, TER, ROUGE, exact match and F1, of a corpus and of each segment.
+"""Texts compared with reference texts: BLEU, chrF, TER, ROUGE, exact match, F1 and repetition, by corpus and segment.
 
 sacrebleu computes BLEU (Papineni et al. 2002), chrF and chrF++ (Popović 2015, 2017) and TER (Snover et al. 2006), so
 that a score has the signature that makes it comparable (Post 2018).  rouge-score computes ROUGE (Lin 2004).  Both come
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from lavra.base.arrays import Float64s, Int64s
-from lavra.base.errors import ConfigError, InputError, MissingDependencyError, nearest
+from lavra.base.errors import ConfigError, InputError, MissingDependencyError, nearest, setting
 from lavra.evaluation.text_files import read_predictions, read_references
 from lavra.metrics.answers import ARTICLES, answer_f1, exact_match
+from lavra.metrics.diversity import rep_n, repeated_share
 from lavra.metrics.intervals import LEVEL, RESAMPLES, Interval, score_intervals
 
 References = Sequence[Sequence[str]]
@@ -75,7 +77,7 @@ class TextScore:
         value: of the whole corpus.
         interval: bootstrap interval of the value, segments drawn again.
         standard_error: standard deviation of the bootstrap's draws.
-        higher_is_better: False for TER alone.
+        higher_is_better: False for TER and repetition.
         by_segment: (N,) the score of each segment by itself.
         signature: what makes the value comparable: library, version, settings.
     """
@@ -138,10 +140,12 @@ def text_scores(
 
 
 def corpus_score(name: str, predictions: Sequence[str], references: References) -> float:
-    """The score of a whole corpus alone, with the defaults of `TextScoreSettings` and without an interval.
+    """BLEU, chrF, chrF++ or TER of a whole corpus alone, with the defaults and without an interval.
+
+    Counts of a segment are kept, so that a bootstrap, which draws the same segments again and again, counts each once.
 
     Args:
-        name: of `TEXT_METRICS`.
+        name: of the metric.
         predictions: (N,) one a segment.
         references: (N,) right texts of each segment, at least one each.
 
@@ -150,8 +154,21 @@ def corpus_score(name: str, predictions: Sequence[str], references: References) 
         MissingDependencyError: the extra `evaluate` is not installed.
     """
     _check(predictions, references)
-    counted = TEXT_METRICS[name](name, predictions, references, TextScoreSettings())
-    return counted.score(counted.counts.sum(axis=0), len(counted.counts))
+    pairs = zip(predictions, references, strict=True)
+    counts = np.array([_segment_counts(name, text, tuple(given)) for text, given in pairs], dtype=np.float64)
+    return float(_shared_metric(name)._compute_score_from_stats(counts.sum(axis=0).tolist()).score)
+
+
+@lru_cache(maxsize=100_000)
+def _segment_counts(name: str, prediction: str, references: tuple[str, ...]) -> tuple[float, ...]:
+    streams = [[reference] for reference in references]
+    (counts,) = _shared_metric(name)._extract_corpus_statistics([prediction], streams)
+    return tuple(counts)
+
+
+@lru_cache(maxsize=4)
+def _shared_metric(name: str) -> Any:
+    return _sacrebleu_metric(name, TextScoreSettings())
 
 
 def score_files(
@@ -252,6 +269,13 @@ def _by_answer(name: str, predictions: Sequence[str], references: References, se
     return _mean_of(best, f"{name}|nrefs:{_num_references(references)}|norm:squad-{settings.language}")
 
 
+def _by_repetition(name: str, predictions: Sequence[str], _: References, settings: TextScoreSettings) -> _Counted:
+    """How much a prediction repeats itself, in 4-grams of words; the references do not matter."""
+    words = UnicodeWords()
+    values = [_REPETITION[name](words.tokenize(text), 4) for text in predictions]
+    return _mean_of(values, f"{name}|tok:unicode")
+
+
 def _mean_of(values: Sequence[float], signature: str) -> _Counted:
     """A corpus' score is the mean of its segments'."""
     return _Counted(
@@ -262,12 +286,15 @@ def _mean_of(values: Sequence[float], signature: str) -> _Counted:
     )
 
 
+_REPETITION = {"rep4": rep_n, "repeated4": repeated_share}
 ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+_LOWER_IS_BETTER = ("ter", *_REPETITION)
 _Metric = Callable[[str, Sequence[str], References, TextScoreSettings], _Counted]
 TEXT_METRICS: Mapping[str, _Metric] = {
     **dict.fromkeys(("bleu", "chrf", "chrf++", "ter"), _by_sacrebleu),
     **dict.fromkeys(ROUGE_NAMES, _by_rouge),
     **dict.fromkeys(("exact_match", "f1"), _by_answer),
+    **dict.fromkeys(_REPETITION, _by_repetition),
 }
 
 
@@ -286,7 +313,7 @@ def _score(name: str, counted: _Counted, settings: TextScoreSettings) -> TextSco
         value=counted.score(counts.sum(axis=0), len(counts)),
         interval=intervals[name],
         standard_error=float(np.std(draws)),
-        higher_is_better=name != "ter",
+        higher_is_better=name not in _LOWER_IS_BETTER,
         by_segment=np.array([counted.alone(row) for row in counts], dtype=np.float64),
         signature=counted.signature,
     )
@@ -364,6 +391,7 @@ def _warnings(
         if num_cut:
             warnings.append(
                 f"{num_cut} of {len(words)} words of the references hold letters that ROUGE's tokenizer takes for "
-                "blanks; unicode_words=True keeps them whole (its scores are comparable with their like only)"
+                f"blanks; {setting('--unicode-words', 'unicode_words=True')} keeps them whole, and such scores are "
+                "comparable with their like only"
             )
     return warnings

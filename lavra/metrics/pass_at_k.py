@@ -7,8 +7,6 @@ so that no binomial overflows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from lavra.base.errors import InputError
@@ -34,18 +32,3 @@ def pass_at_k(num_programs: int, num_passed: int, k: int) -> float:
         return 1.0  # any k programs hold one that passes
     # C(n-c, k) / C(n, k) = product over i = n-c+1 .. n of (1 - k/i)
     return float(1.0 - np.prod(1.0 - k / np.arange(failed + 1, num_programs + 1)))
-
-
-def mean_pass_at_k(results: Sequence[tuple[int, int]], k: int) -> float:
-    """Mean over problems.
-
-    Args:
-        results: programs written and programs that pass, of each problem.
-        k: how many may be tried.
-
-    Raises:
-        InputError: there are no problems, or one has fewer programs than `k`.
-    """
-    if not results:
-        raise InputError("there are no problems to score; give at least 1")
-    return sum(pass_at_k(written, passed, k) for written, passed in results) / len(results)

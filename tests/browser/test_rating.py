@@ -135,6 +135,34 @@ def test_a_reload_in_the_middle_goes_on_with_the_draft(study, visit) -> None:
     assert page.locator("#progress").evaluate("bar => bar.value") == 1
 
 
+def test_a_key_pressed_too_early_is_not_about_the_item_before(study, visit) -> None:
+    store, links = study
+    page = visit(links[1])
+    begin(page)
+    for key in "444":
+        page.keyboard.press(key)
+    page.evaluate(
+        """() => {
+            ahead = null; // the next item has to be fetched first
+            $("next").click();
+            $("next").dispatchEvent(new KeyboardEvent("keydown", {key: "s", bubbles: true, cancelable: true}));
+        }"""
+    )
+    page.locator("#item-title", has_text="Item 2 of").wait_for()
+    until_saved(page)
+    assert [one.judgement.skipped for one in store.given()] == [False]
+
+
+def test_a_comment_is_saved_while_it_is_written(study, visit) -> None:
+    store, links = study
+    page = visit(links[1])
+    begin(page)
+    page.keyboard.press("c")
+    page.keyboard.type("half a tho")
+    wait_until(page, "document.querySelector('#saved').textContent === 'Saved'")
+    assert store.judgement(1, store.assignment(1, 1).item).comment == "half a tho"
+
+
 def test_undo_opens_the_last_one_again(study, visit) -> None:
     store, links = study
     page = visit(links[1])
@@ -190,13 +218,14 @@ def test_what_is_chosen_while_the_server_is_gone_is_saved_when_it_is_back(tmp_pa
     ("path", "title"),
     [("/", "This link does not work"), ("/#wrong", "This link does not work"), (None, "This study is finished")],
 )
-def test_errors_are_said_in_words(study, visit, path, title) -> None:
+def test_errors_are_said_in_words(study, visit, violations, path, title) -> None:
     store, links = study
     if path is None:
         store.set_closed(True)
     page = visit(links[1] if path is None else links[1].partition("/#")[0] + path, expected=("401",))
     page.locator("#problem-title", has_text=title).wait_for()
     assert page.evaluate("document.activeElement.id") == "problem-title"
+    assert violations(page) == []
     assert not page.locator("#again").is_visible()
 
 

@@ -111,6 +111,12 @@ def test_portuguese_articles_do_not_count_where_the_language_says_so() -> None:
     assert text_scores(["O gato."], [["gato"]], ["exact_match"], FEW).scores[0].value == 0.0
 
 
+def test_repetition_is_of_the_predictions_alone() -> None:
+    found = text_scores(["a b c d. a b c d", "a b c d e"], [["x"], ["y"]], ["rep4", "repeated4"], FEW).scores
+    assert [one.by_segment.tolist() for one in found] == [[pytest.approx(1 / 5), 0.0], [1.0, 0.0]]
+    assert not any(one.higher_is_better for one in found)
+
+
 def test_tokenized_predictions_are_said() -> None:
     assert "detokenize" in text_scores(["a b ."] * 3, [["a b."]] * 3, ["bleu"], FEW).warnings[0]
 

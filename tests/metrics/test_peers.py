@@ -24,7 +24,6 @@ from scipy import stats
 from sklearn import metrics
 
 from lavra.metrics.agreement import Difference, cohen_kappa, krippendorff_alpha
-from lavra.metrics.answer_options import answer_option_scores
 from lavra.metrics.answers import SquadVersion, answer_f1, exact_match, normal_answer
 from lavra.metrics.calibration import brier_score, expected_calibration_error
 from lavra.metrics.classification import classification_scores, macro_f1, multi_label_scores, regression_scores
@@ -64,7 +63,7 @@ def test_classes(num_cases: int) -> None:
 
 
 @pytest.mark.parametrize("num_cases", CASES)
-def test_labels_and_answer_options(num_cases: int) -> None:
+def test_labels(num_cases: int) -> None:
     for draw in many(num_cases):
         size, num_labels = draw.integers(1, 20), draw.integers(2, 5)
         truth, answers = draw.random((2, size, num_labels)) < draw.choice([0.1, 0.5, 0.9])
@@ -74,13 +73,6 @@ def test_labels_and_answer_options(num_cases: int) -> None:
         theirs = metrics.f1_score(truth, answers, average=average, zero_division=0)
         assert values[average] == pytest.approx(theirs, abs=exact)
         assert found.exact_match == pytest.approx(metrics.accuracy_score(truth, answers), abs=exact)
-        # The options of a question are one row of labels: MultiRC's exact match is the rows that are all right.
-        questions = np.repeat(np.arange(size), num_labels).tolist()
-        options = answer_option_scores(questions, truth.ravel().tolist(), answers.ravel().tolist())
-        assert options.exact_match == pytest.approx(metrics.accuracy_score(truth, answers), abs=exact)
-        assert options.f1a == pytest.approx(
-            metrics.f1_score(truth.ravel(), answers.ravel(), zero_division=0), abs=exact
-        )
 
 
 @pytest.mark.parametrize("num_cases", CASES)

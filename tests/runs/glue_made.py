@@ -90,7 +90,13 @@ def _super_glue() -> Mapping[str, Any]:
             "hypothesis": f"Wet {n}.",
             "label": ("entailment", "not_entailment")[n % 2],
         },
-        "WiC": lambda n: {"word": "bank", "sentence1": f"A bank {n}.", "sentence2": "The bank.", "label": n % 2 == 0},
+        "WiC": lambda n: {
+            "word": "bank",
+            "sentence1": f"A bank {n}.",
+            "sentence2": "The bank.",
+            **{"start1": 2, "end1": 6, "start2": 4, "end2": 8},
+            "label": n % 2 == 0,
+        },
         "WSC": lambda n: {
             "text": f"Ana {n} saw Eva because she ran.",
             "target": {"span1_text": "Ana", "span1_index": 0, "span2_text": "she", "span2_index": 5},

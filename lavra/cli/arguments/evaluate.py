@@ -26,6 +26,7 @@ lavra evaluate http://127.0.0.1:8000/v1 --model mine --tasks my_task.yaml
 lavra evaluate models/mine --compare models/other --tasks arc_easy piqa
 lavra evaluate models/mine --tasks glue --finetune --data benchmarks --report glue.html
 lavra evaluate models/mine --tasks arc_easy --show arc_easy#12
+lavra evaluate --predictions out.txt --references ref.txt --metrics bleu,chrf,rouge
 lavra evaluate --judge models/judge --answers a.jsonl b.jsonl --human votes.jsonl
 lavra evaluate --list
 """
@@ -63,6 +64,15 @@ class EvaluateSettings(EvaluationSettings):
         finetune_rows: most training rows a head is finetuned on.
         log_samples: write every prompt, answer and score to this folder, a file of JSON lines a task.
         ledger: keep answers in this file (default: runs/evaluations.db of the workspace).
+        contamination: look the items up in the text that the model was trained on, where that is known.
+        corpus: folders of corpora that the model was trained on; what its card names unless given.
+        predictions: score this file of texts instead of a model: a text a line, or JSON lines.
+        references: files of right texts, line by line beside the predictions; several files for several right texts.
+        metrics: of the predictions: bleu, chrf, chrf++, ter, rouge, exact_match, f1, rep4, repeated4; separated by commas.
+        bleu_tokenizer: how BLEU cuts predictions into words, by sacrebleu's name.
+        stemmer: ROUGE compares stems of English words.
+        unicode_words: ROUGE keeps words with letters beyond a to z whole, as languages other than English need.
+        language: whose articles do not count in exact_match and f1: en, es or pt.
         unsafe_exec: run the code that a model writes without a sandbox where none holds, with nothing but limits.
         judge: instead of tasks, let this model judge answers: a folder, a name, or a URL.
         rubric: what it is asked: quality, preference, a prompt file, or one of MT-Bench's as FILE.jsonl#single-v1.
@@ -100,6 +110,15 @@ class EvaluateSettings(EvaluationSettings):
     finetune_rows: int = 2000
     log_samples: Path | None = None
     ledger: Path | None = None
+    contamination: bool = True
+    corpus: tuple[Path, ...] = ()
+    predictions: Path | None = None
+    references: tuple[Path, ...] = ()
+    metrics: tuple[str, ...] = ("bleu", "chrf", "rouge")
+    bleu_tokenizer: str = "13a"
+    stemmer: bool = False
+    unicode_words: bool = False
+    language: str = "en"
     unsafe_exec: bool = False
     judge: str | None = None
     rubric: str = ""
@@ -120,9 +139,18 @@ class EvaluateSettings(EvaluationSettings):
             raise ConfigError("fewshot_as_multiturn is given without apply_chat_template, which makes turns; give both")
         if self.concurrency < 1:
             raise ConfigError(f"concurrency is {self.concurrency}; send at least 1 request at a time")
+        self._check_predictions()
         self._check_judge()
         if self.samples is not None and self.limit is not None:
             raise ConfigError("samples and limit both say which items are asked; give one of the two")
+
+    def _check_predictions(self) -> None:
+        if self.predictions is not None and not self.references:
+            raise ConfigError("predictions has no references; name the files of right texts with --references")
+        if self.predictions is None and self.references:
+            raise ConfigError("references are given without predictions; name the file of texts with --predictions")
+        if self.predictions is not None and (self.tasks or self.compare):
+            raise ConfigError("predictions are scored without a model; leave out tasks and compare")
 
     def _check_judge(self) -> None:
         if self.judge is None:

@@ -103,11 +103,20 @@ def open_index(folder: Path, corpus: Corpus, progress: Progress | None = None) -
         corpus: the corpus; its held-out documents are no part of training and are left out.
         progress: told the bytes of text read, and of how many.
     """
-    path = folder / f"ngrams-{corpus.id}"
-    if not (path / CARD_FILE).exists() or read_card(path).config.get("version") != VERSION:
-        texts = _told(corpus, progress or silent)
-        build_index(texts, path, corpus.id)
-    return NgramIndex.open(path)
+    if find_index(folder, corpus) is None:
+        build_index(_told(corpus, progress or silent), _place(folder, corpus), corpus.id)
+    return NgramIndex.open(_place(folder, corpus))
+
+
+def find_index(folder: Path, corpus: Corpus) -> Path | None:
+    """Where the index of a corpus is, or None where it has to be built; arguments as in `open_index`."""
+    path = _place(folder, corpus)
+    there = (path / CARD_FILE).exists() and read_card(path).config.get("version") == VERSION
+    return path if there else None
+
+
+def _place(folder: Path, corpus: Corpus) -> Path:
+    return folder / f"ngrams-{corpus.id}"
 
 
 def build_index(texts: Iterable[str], path: Path, corpus_id: str, *, order: int = ORDER) -> None:

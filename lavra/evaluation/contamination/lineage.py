@@ -35,7 +35,7 @@ class TrainingText:
 def training_text(model: Path) -> TrainingText:
     """The corpora of a model folder, from the workspace it lies in."""
     if not (model / CARD_FILE).is_file():
-        return TrainingText(corpora=(), unknown=(f"{model} has no {CARD_FILE}, so its training text is unknown",))
+        return TrainingText(corpora=(), unknown=(f"{model} has no {CARD_FILE} that names its training text",))
     try:
         card = read_card(model)
     except InputError as error:

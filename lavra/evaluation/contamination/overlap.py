@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from lavra.base.errors import ConfigError
 from lavra.evaluation.contamination.index import NgramIndex
 from lavra.evaluation.contamination.ngrams import Hashes, WordHasher, ngram_hashes
 from lavra.evaluation.items import EvalItem
@@ -31,7 +32,7 @@ COMMON_ITEMS, COMMON_SHARE = 10, 0.05
 """An n-gram that at least 10 items and 5 % of a task's have is common to them."""
 
 
-class Verdict(Enum):
+class OverlapVerdict(Enum):
     """What is said of an item."""
 
     OVERLAPPING = "overlapping"
@@ -55,24 +56,35 @@ class Overlap:
     share: float
     longest_run: int
 
-    def verdict(self, threshold: float = SHARE) -> Verdict:
+    def verdict(self, threshold: float = SHARE) -> OverlapVerdict:
         """What is said of the item, by the share from which on it is called overlapping."""
         if not self.num_ngrams:
-            return Verdict.TOO_SHORT
-        return Verdict.OVERLAPPING if self.share >= threshold else Verdict.NO_OVERLAP
+            return OverlapVerdict.TOO_SHORT
+        return OverlapVerdict.OVERLAPPING if self.share >= threshold else OverlapVerdict.NO_OVERLAP
 
 
-def check_items(index: NgramIndex, items: Sequence[EvalItem]) -> list[Overlap]:
-    """What the row of each item of a task shares with the corpus."""
-    return check_texts(index, [list(texts_of(item.document)) for item in items])
+def check_items(indexes: Sequence[NgramIndex], items: Sequence[EvalItem]) -> list[Overlap]:
+    """What the row of each item of a task shares with one corpus or several.
+
+    Raises:
+        ConfigError: there is no index, or they have n-grams of different lengths.
+    """
+    return check_texts(indexes, [list(texts_of(item.document)) for item in items])
 
 
-def check_texts(index: NgramIndex, items: Sequence[Sequence[str]]) -> list[Overlap]:
-    """What the texts of each item share with the corpus; no n-gram reaches from one text into the next."""
-    hasher = WordHasher()
-    hashed = [[ngram_hashes(hasher.hash_text(text), index.order) for text in texts] for texts in items]
+def check_texts(indexes: Sequence[NgramIndex], items: Sequence[Sequence[str]]) -> list[Overlap]:
+    """What the texts of each item share with one corpus or several; no n-gram reaches from one text into the next.
+
+    Raises:
+        ConfigError: there is no index, or they have n-grams of different lengths.
+    """
+    orders = {index.order for index in indexes}
+    if len(orders) != 1:
+        raise ConfigError(f"the indexes have n-grams of {sorted(orders)} words; give at least one, all of the same")
+    order, hasher = orders.pop(), WordHasher()
+    hashed = [[ngram_hashes(hasher.hash_text(text), order) for text in texts] for texts in items]
     common = _common(hashed)
-    return [_overlap(index, ngrams, common) for ngrams in hashed]
+    return [_overlap(indexes, ngrams, common) for ngrams in hashed]
 
 
 def _common(items: Sequence[Sequence[Hashes]]) -> Hashes:
@@ -85,17 +97,24 @@ def _common(items: Sequence[Sequence[Hashes]]) -> Hashes:
     return many
 
 
-def _overlap(index: NgramIndex, ngrams: Sequence[Hashes], common: Hashes) -> Overlap:
+def _overlap(indexes: Sequence[NgramIndex], ngrams: Sequence[Hashes], common: Hashes) -> Overlap:
     own = [~np.isin(hashes, common) for hashes in ngrams]
-    found = [index.contains(hashes) & mine for hashes, mine in zip(ngrams, own, strict=True)]
-    inside = [_inside(hits, index.order) for hits in found]
-    num_words = sum(int(_inside(mine, index.order).sum()) for mine in own)
+    found = [_in_any(indexes, hashes) & mine for hashes, mine in zip(ngrams, own, strict=True)]
+    inside = [_inside(hits, indexes[0].order) for hits in found]
+    num_words = sum(int(_inside(mine, indexes[0].order).sum()) for mine in own)
     return Overlap(
         num_ngrams=sum(int(mine.sum()) for mine in own),
         num_found=sum(int(hits.sum()) for hits in found),
         share=sum(int(covered.sum()) for covered in inside) / num_words if num_words else 0.0,
         longest_run=max((_longest_run(covered) for covered in inside), default=0),
     )
+
+
+def _in_any(indexes: Sequence[NgramIndex], hashes: Hashes) -> Bools:
+    found = np.zeros(len(hashes), dtype=np.bool_)
+    for index in indexes:
+        found |= index.contains(hashes)
+    return found
 
 
 def texts_of(value: Any) -> Iterator[str]:

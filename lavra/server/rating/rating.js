@@ -12,7 +12,8 @@ const SIDES = ["first", "tie", "second"];
 const RETRY_MOST = 30;
 
 let study, done = new Set(), current = null, said = null, ahead = null;
-let watched = 0, since = null;
+let moving = false; // the next item is on its way: what is pressed meanwhile is not about the one that is still shown
+let watched = 0, since = null, typing = 0;
 const unsent = new Map();
 let sending = null, failures = 0, retry = 0;
 
@@ -211,10 +212,11 @@ function fill(item) {
 }
 
 function letScroll() {
-  for (const box of document.querySelectorAll(".card > .text")) {
+  for (const box of $("item").querySelectorAll(".card > .text")) {
     const scrolls = box.scrollHeight > box.clientHeight + 1;
-    if (scrolls) { box.tabIndex = 0; box.setAttribute("role", "group"); box.setAttribute("aria-label", "scrolls"); }
-    else { box.removeAttribute("tabindex"); box.removeAttribute("role"); box.removeAttribute("aria-label"); }
+    const attributes = {tabindex: "0", role: "group", "aria-labelledby": box.parentElement.querySelector("h2").id};
+    for (const [name, value] of Object.entries(attributes))
+      if (scrolls) box.setAttribute(name, value); else box.removeAttribute(name);
   }
 }
 
@@ -239,6 +241,7 @@ function check(group, value) {
 }
 
 function choose(group, value) {
+  if (moving) return;
   if (group === "choice") said.choice = value;
   else said.ratings = {...said.ratings, [group]: value === "none" ? null : Number(value)};
   said.skipped = false;
@@ -273,13 +276,16 @@ function following(place) {
 }
 
 async function go(place) {
-  if (place === undefined) return finish();
+  if (place === undefined) { moving = false; return finish(); }
+  moving = true;
+  let item;
   try {
-    const item = ahead?.place === place && !unsent.has(place) ? ahead : await ask("GET", "items/" + place);
-    ahead = null;
-    if (unsent.has(place)) item.judgement = unsent.get(place);
-    fill(item);
-  } catch (refusal) { current = null; return stop(refusal); }
+    item = ahead?.place === place && !unsent.has(place) ? ahead : await ask("GET", "items/" + place);
+  } catch (refusal) { return stop(refusal); }
+  finally { moving = false; }
+  ahead = null;
+  if (unsent.has(place)) item.judgement = unsent.get(place);
+  fill(item);
   count();
   const next = following(place);
   if (next !== undefined && next !== place) ask("GET", "items/" + next).then(item => { ahead = item; }, () => {});
@@ -288,7 +294,6 @@ async function go(place) {
 async function finish() {
   await flush();
   if (!$("problem").hidden) return;
-  current = null;
   count();
   $("end-text").textContent = unsent.size
     ? "You have judged everything. The last of it is not saved yet: please leave this page open until it is."
@@ -299,6 +304,8 @@ async function finish() {
 
 function leave() {
   const place = current.place;
+  clearTimeout(typing);
+  moving = true;
   said.comment = $("comment").value;
   save(true);
   done.add(place);
@@ -306,6 +313,7 @@ function leave() {
 }
 
 function next() {
+  if (moving) return;
   const left = missing();
   if (!left.length) return leave();
   for (const group of groups()) fieldset(group).classList.toggle("missing", left.includes(group));
@@ -314,12 +322,20 @@ function next() {
 }
 
 function skip() {
+  if (moving) return;
   said = {...said, ratings: {}, choice: null, skipped: true};
   leave();
 }
 
 async function undo() {
-  if (!done.size) return;
+  if (moving || !done.size) return;
+  clearTimeout(typing);
+  moving = true;
+  await takeBack();
+  moving = false;
+}
+
+async function takeBack() {
   await flush();
   if (unsent.size) return;
   try {
@@ -335,7 +351,7 @@ async function undo() {
 const writes = target => target.closest?.("textarea, input[type=text]");
 
 function onKey(event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || $("item").hidden) return;
+  if (moving || event.repeat || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || $("item").hidden) return;
   const target = event.target, key = event.key;
   if (writes(target)) { if (key === "Escape") { target.blur(); $("next").focus(); } return; }
   if (key === "Enter") {
@@ -403,12 +419,19 @@ function begin() {
 }
 
 $("questions").addEventListener("change", event => choose(event.target.name, event.target.value));
-$("comment").addEventListener("change", () => { said.comment = $("comment").value; save(false); });
+const keepComment = () => {
+  clearTimeout(typing);
+  if (moving || said.comment === $("comment").value) return;
+  said.comment = $("comment").value;
+  save(false);
+};
+$("comment").addEventListener("change", keepComment);
+$("comment").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(keepComment, 800); });
 $("item").addEventListener("submit", event => { event.preventDefault(); next(); });
 $("skip").addEventListener("click", skip);
 $("undo").addEventListener("click", undo);
 $("end-undo").addEventListener("click", undo);
-$("begin").addEventListener("click", begin);
+$("begin").addEventListener("click", () => moving || begin());
 $("again").addEventListener("click", () => open());
 $("shortcuts").addEventListener("change", event => {
   try { localStorage.setItem("lavra-rating keys", event.target.checked ? "on" : "off"); } catch { /* for now only */ }

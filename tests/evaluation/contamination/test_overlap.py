@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.planted_leaks import check as check_planted
 from benchmarks.planted_leaks import edited, read_corpus, read_items, rewrapped
 from lavra.evaluation.contamination.index import ORDER, NgramIndex, build_index
-from lavra.evaluation.contamination.overlap import Verdict, check_items, check_texts, texts_of
+from lavra.evaluation.contamination.overlap import OverlapVerdict, check_items, check_texts, texts_of
 from lavra.evaluation.items import EvalItem, OutputType
 
 SENTENCE = "In the beginning the river carried nine old boats slowly down to the quiet harbour"  # 15 words
@@ -27,48 +27,48 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> NgramIndex:
 
 
 def test_an_item_that_stands_in_the_corpus_is_found(index: NgramIndex) -> None:
-    verbatim, clean, half, short = check_texts(index, [[SENTENCE], [OTHER], [SENTENCE, OTHER], ["the river"]])
+    verbatim, clean, half, short = check_texts([index], [[SENTENCE], [OTHER], [SENTENCE, OTHER], ["the river"]])
     assert (verbatim.share, verbatim.longest_run, verbatim.num_found, verbatim.num_ngrams) == (1.0, 15, 8, 8)
     assert (clean.share, clean.longest_run, clean.num_found, clean.num_ngrams) == (0.0, 0, 0, 8)
     assert (half.share, half.longest_run) == (0.5, 15)
     assert [one.verdict() for one in (verbatim, clean, half, short)] == [
-        Verdict.OVERLAPPING,
-        Verdict.NO_OVERLAP,
-        Verdict.OVERLAPPING,
-        Verdict.TOO_SHORT,
+        OverlapVerdict.OVERLAPPING,
+        OverlapVerdict.NO_OVERLAP,
+        OverlapVerdict.OVERLAPPING,
+        OverlapVerdict.TOO_SHORT,
     ]
-    assert half.verdict(0.6) is Verdict.NO_OVERLAP
+    assert half.verdict(0.6) is OverlapVerdict.NO_OVERLAP
 
 
 def test_a_changed_word_takes_its_ngrams_only(index: NgramIndex) -> None:
     words = SENTENCE.split()
     words[3] = "brook"  # four words from the front: no n-gram of eight is left before it, four are left after
-    found = check_texts(index, [[" ".join(words)]])[0]
+    found = check_texts([index], [[" ".join(words)]])[0]
     assert (found.num_found, found.longest_run, found.share) == (4, 11, pytest.approx(11 / 15))
 
 
 @given(st.integers(0, 1000))
 def test_wrapping_hides_nothing(index: NgramIndex, seed: int) -> None:
     text = rewrapped(f"{SENTENCE}, and there they stayed.", random.Random(seed))
-    assert check_texts(index, [[text]])[0].share == 1.0
+    assert check_texts([index], [[text]])[0].share == 1.0
 
 
 def test_what_many_items_have_accuses_none_of_them(tmp_path: Path) -> None:
     items = [[f"{SENTENCE}: {' '.join(f'n{at}x{number}' for number in range(9))}"] for at in range(20)]
     build_index([items[0][0]], tmp_path / "index", "abc")
-    found = check_texts(NgramIndex.open(tmp_path / "index"), items)
-    assert [one.verdict() for one in found] == [Verdict.OVERLAPPING, *[Verdict.NO_OVERLAP] * 19]
+    found = check_texts([NgramIndex.open(tmp_path / "index")], items)
+    assert [one.verdict() for one in found] == [OverlapVerdict.OVERLAPPING, *[OverlapVerdict.NO_OVERLAP] * 19]
     assert found[1].num_found == 0
-    alone = check_texts(NgramIndex.open(tmp_path / "index"), items[:9])
-    assert alone[1].verdict() is Verdict.OVERLAPPING  # nine items are too few to call a text common
+    alone = check_texts([NgramIndex.open(tmp_path / "index")], items[:9])
+    assert alone[1].verdict() is OverlapVerdict.OVERLAPPING  # nine items are too few to call a text common
 
 
 def test_every_text_of_a_row_counts(index: NgramIndex) -> None:
     row = {"id": 3, "question": "what", "choices": {"text": ["a", "b"], "gold": None}, "more": [{"x": SENTENCE}, 2.5]}
     assert list(texts_of(row)) == ["what", "a", "b", SENTENCE]
     item = EvalItem(task="t", doc_id=0, document=row, kind=OutputType.LOGLIKELIHOOD)
-    assert check_items(index, [item])[0].share == 1.0
-    assert check_items(index, []) == []
+    assert check_items([index], [item])[0].share == 1.0
+    assert check_items([index], []) == []
 
 
 def test_edits_are_as_many_as_asked_for() -> None:

@@ -189,3 +189,29 @@ def test_a_dataset_on_the_hub_is_refused_in_words_where_there_is_no_network() ->
     data = Documents(read_task(RawFile(path=Path("far.yaml"), values=values)), Path())
     with pytest.raises(InputError, match=r"'allenai/ai2_arc' cannot be fetched .* `dataset_path: parquet`"):
         data.split("test")
+
+
+def test_a_dataset_on_the_hub_is_read_from_its_parquet_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = ["ARC-Easy/test/0001.parquet", "ARC-Easy/test/0000.parquet", "ARC-Easy/train/0000.parquet", "README.md"]
+    for number, name in enumerate(names[:3]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist([{"n": number}]), tmp_path / name)
+
+    def fetched(dataset: str, name: str, *, repo_type: str, revision: str) -> str:
+        assert (dataset, repo_type, revision) == ("allenai/ai2_arc", "dataset", "refs/convert/parquet")
+        return str(tmp_path / name)
+
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", lambda dataset, **how: names)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetched)
+    values = {
+        "task": "far", "dataset_path": "allenai/ai2_arc", "dataset_name": "ARC-Easy", "test_split": "test",
+        "doc_to_text": "", "doc_to_target": "",
+    }  # fmt: skip
+    data = Documents(read_task(RawFile(path=Path("far.yaml"), values=values)), Path())
+    assert data.split("test") == [{"n": 1}, {"n": 0}]
+    with pytest.raises(InputError, match=r"no files in 'ARC-Easy/tset/'; did you mean 'ARC-Easy/test'"):
+        data.split("tset")

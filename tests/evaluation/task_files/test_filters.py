@@ -52,7 +52,7 @@ def theirs(steps: list[dict[str, Any]], answers: list[str]) -> Any:
     made: Any = [list(answers)]
     for one in build_filter_ensemble("made", parts).filters:
         made = one().apply(made, [ROW])
-    return list(made)[0]
+    return next(iter(made))
 
 
 @pytest.mark.slow  # the harness takes seconds to import

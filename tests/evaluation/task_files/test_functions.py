@@ -29,7 +29,10 @@ from lavra.evaluation.task_files.task_file import FilterSetting, PipelineSetting
 from lavra.evaluation.task_files.yaml_file import FunctionReference
 
 HARNESS = Path(str(importlib.util.find_spec("lm_eval").submodule_search_locations[0])) / "tasks"  # type: ignore[union-attr,index]
-WORDS = ["The", "cat's", "3", "hats,", "a", "U.S.", "(blue)", "moon", "1,000", "and", "an", "egg", "-", "is", "not", "'here'", "."]
+WORDS = [
+    "The", "cat's", "3", "hats,", "a", "U.S.", "(blue)", "moon", "1,000", "and", "an",
+    "egg", "-", "is", "not", "'here'", ".",
+]  # fmt: skip
 PROBLEMS = [
     {"question": "Why?", "answer": "B", "options": ["a", "b", "c", "d"]},
     {"question": "It is  _  .", "answer": "D", "options": ["a", "b", "c", "d"]},
@@ -96,7 +99,7 @@ def record(drawn: random.Random) -> dict[str, Any]:
 
 
 def wsc(drawn: random.Random) -> dict[str, Any]:
-    words = text(drawn, 12).split() + ["his", "hat"]
+    words = [*text(drawn, 12).split(), "his", "hat"]
     place = drawn.randrange(len(words))
     return {"text": " ".join(words), "span2_index": place, "span2_text": words[place], "span1_text": words[0]}
 
@@ -190,7 +193,8 @@ def theirs(known: Any) -> Callable[..., Any]:
     stand_in()
     module, _, name = known.name.rpartition(".")
     spec = importlib.util.spec_from_file_location(f"harness_{known.folder}_{module}", folder(known) / f"{module}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return getattr(loaded, name)  # type: ignore[no-any-return]
@@ -290,7 +294,7 @@ def test_answers_are_found_alike(where: str, name: str, options: dict[str, Any])
     for _ in range(500):
         answer = " ".join(drawn.choices(pieces, k=drawn.randint(1, 4)))
         made = pipeline.apply([answer], row)
-        assert made.value == list(other.apply([[answer]], [row]))[0]
+        assert made.value == next(iter(other.apply([[answer]], [row])))
         found.append(made.found)
     assert any(found)
 

@@ -117,8 +117,8 @@ def test_a_repeated_key_is_a_warning_and_the_last_counts(tmp_path: Path) -> None
 def test_options_without_effect_are_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "coqa"
     folder.mkdir()
-    task = read_task(read_yaml(write(folder, PLAIN + "process_results: !function utils.process_results\n"
-                                     "metric_list: [{metric: em, aggregation: mean, high_is_better: true}]\n")))  # fmt: skip
+    metrics = "metric_list: [{metric: em, aggregation: mean, high_is_better: true}]\n"
+    task = read(folder, PLAIN + "process_results: !function utils.process_results\n" + metrics)
     assert "'high_is_better' of the metric 'em' have no effect" in task.warnings[0]
 
 

@@ -1,0 +1,53 @@
+"""A task's score over the items that stand in the training text, beside its score over the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lavra.evaluation.contamination.index import NgramIndex
+from lavra.evaluation.contamination.overlap import SHARE, OverlapVerdict, check_items
+from lavra.evaluation.items import ItemScore
+from lavra.evaluation.results import Contamination
+from lavra.evaluation.run import rules_of
+from lavra.evaluation.summary import metric_result
+from lavra.evaluation.task_files.task import EvalTask
+
+
+class ContaminationChecker:
+    """Compares a task's items with corpora; what `evaluate` takes as `contamination`.
+
+    Args:
+        indexes: of the corpora that the model was trained on.
+        threshold: share of an item's words from which on it counts as overlapping.
+    """
+
+    def __init__(self, indexes: Sequence[NgramIndex], *, threshold: float = SHARE) -> None:
+        self._indexes = indexes
+        self._threshold = threshold
+
+    def __call__(self, task: EvalTask, scores: Sequence[ItemScore]) -> Contamination:
+        """What is said of a task.
+
+        Args:
+            task: the task.
+            scores: of its items.
+        """
+        overlaps = check_items(self._indexes, [one.item for one in scores])
+        verdicts = [one.verdict(self._threshold) for one in overlaps]
+        return Contamination(
+            num_checked=sum(one is not OverlapVerdict.TOO_SHORT for one in verdicts),
+            num_overlapping=verdicts.count(OverlapVerdict.OVERLAPPING),
+            num_too_short=verdicts.count(OverlapVerdict.TOO_SHORT),
+            with_overlap=_value(task, _taken(scores, verdicts, OverlapVerdict.OVERLAPPING)),
+            without_overlap=_value(task, _taken(scores, verdicts, OverlapVerdict.NO_OVERLAP)),
+        )
+
+
+def _taken(scores: Sequence[ItemScore], verdicts: Sequence[OverlapVerdict], wanted: OverlapVerdict) -> list[ItemScore]:
+    return [score for score, verdict in zip(scores, verdicts, strict=True) if verdict is wanted]
+
+
+def _value(task: EvalTask, scores: Sequence[ItemScore]) -> float | None:
+    """The task's first metric over some of its items."""
+    rules = rules_of(task, scores)
+    return metric_result(rules[0], scores, resamples=1).value if rules and scores else None
