@@ -68,7 +68,7 @@ class EvaluateSettings(EvaluationSettings):
         corpus: folders of corpora that the model was trained on; what its card names unless given.
         predictions: score this file of texts instead of a model: a text a line, or JSON lines.
         references: files of right texts, line by line beside the predictions; several files for several right texts.
-        metrics: of the predictions: bleu, chrf, chrf++, ter, rouge, exact_match, f1, rep4, repeated4; separated by commas.
+        metrics: of predictions: bleu, chrf, chrf++, ter, rouge, exact_match, f1, rep4, repeated4; separated by commas.
         bleu_tokenizer: how BLEU cuts predictions into words, by sacrebleu's name.
         stemmer: ROUGE compares stems of English words.
         unicode_words: ROUGE keeps words with letters beyond a to z whole, as languages other than English need.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.planted_leaks import check as check_planted
-from benchmarks.planted_leaks import edited, read_corpus, read_items, rewrapped
+from benchmarks.planting import check as check_planted
+from benchmarks.planting import edited, read_corpus, read_items, rewrapped
 from lavra.evaluation.contamination.index import ORDER, NgramIndex, build_index
 from lavra.evaluation.contamination.overlap import OverlapVerdict, check_items, check_texts, texts_of
 from lavra.evaluation.items import EvalItem, OutputType
