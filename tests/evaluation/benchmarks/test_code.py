@@ -191,6 +191,43 @@ def test_the_harness_gives_the_same_scores(
         assert own == theirs
 
 
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "metric"), [("humaneval", "pass@1,create_test"), ("mbpp", "pass_at_1,none")])
+def test_the_harness_runs_the_shipped_files_to_their_score(
+    name: str, metric: str, lavra_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm_eval = pytest.importorskip("lm_eval")
+    model = pytest.importorskip("lm_eval.api.model")
+    manager = pytest.importorskip("lm_eval.tasks")
+    monkeypatch.chdir(lavra_data)
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+
+    class Knowing(model.LM):  # type: ignore[name-defined, misc]
+        """Answers every second question with the data's own solution, the others with nonsense."""
+
+        def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+            right = [request.doc.get("canonical_solution") or request.doc.get("code") for request in requests]
+            return [text if request.doc_id % 2 else "?" for text, request in zip(right, requests, strict=True)]
+
+        def loglikelihood(self, requests: Sequence[Any]) -> Any:
+            raise NotImplementedError
+
+        def loglikelihood_rolling(self, requests: Sequence[Any]) -> Any:
+            raise NotImplementedError
+
+    folder = opened(name, lavra_data).file.path.parent
+    found = lm_eval.simple_evaluate(
+        model=Knowing(),
+        tasks=[name],
+        limit=4,
+        task_manager=manager.TaskManager(include_path=str(folder), include_defaults=False),
+        confirm_run_unsafe_code=True,
+        bootstrap_iters=0,
+    )
+    assert found["results"][name][metric] == 0.5
+
+
 @pytest.mark.parametrize("name", ["humaneval", "humaneval_64", "humaneval_instruct", "mbpp", "mbpp_instruct"])
 def test_questions_and_settings_are_the_harness_own(name: str, tmp_path: Path) -> None:
     found = find_spec("lm_eval")

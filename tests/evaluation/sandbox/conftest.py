@@ -13,8 +13,7 @@ from tests.evaluation.sandbox.programs import LIMITS, Run
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     """Each of the two, with small limits."""
     reason = why_not(request.param)
-    assert not reason.startswith(ProgramEnd.FAILED.value), f"{request.param.value} is there and lets through: {reason}"
-    if reason:
+    if reason and not reason.startswith(ProgramEnd.FAILED.value):  # one that lets something through is tested
         pytest.skip(f"{request.param.value} does not hold here: {reason}")
     return Sandbox(kind=request.param, limits=LIMITS)
 

@@ -47,7 +47,6 @@ def test_leaving_early_is_no_pass(sandbox: Sandbox, leave: str) -> None:
     assert report.outcome is ProgramEnd.EXITED
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "forgery",
     [
