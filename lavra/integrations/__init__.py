@@ -1,1 +1,1 @@
-"""Glue to other frameworks, one file each; none of them is needed to run lavra."""
+"""Floor 13: glue to other frameworks, one file each; none of them is needed to run lavra."""

@@ -8,9 +8,9 @@ from lavra.evaluation.contamination.index import NgramIndex
 from lavra.evaluation.contamination.overlap import SHARE, OverlapVerdict, check_texts, texts_of
 from lavra.evaluation.items import ItemScore
 from lavra.evaluation.results import Contamination
-from lavra.evaluation.task_result import rules_of
 from lavra.evaluation.summary import metric_result
 from lavra.evaluation.task_files.task import EvalTask
+from lavra.evaluation.task_result import rules_of
 
 
 class ContaminationChecker:
