@@ -59,6 +59,7 @@ def test_what_cards_say_stays_as_it_was_written_before(tmp_path: Path) -> None:
         "evaluate": "bits_per_byte ratios baselines lines_exact first_tokens_right "
         "nats_per_hole gain_over_backoff gain_over_combined num_holes",
         "instructions": "instructions pairs",
+        "benchmarks": "scores items verdict",
         "adapt": "nats_before nats_after chosen_before chosen_after measured steps left_out",
         "encoder": "recall_before recall_after recall_bm25 pairs cutoff steps texts_cut",
         "compress": "holds bytes mean_kl",

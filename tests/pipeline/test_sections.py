@@ -17,6 +17,7 @@ from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import Marks
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.adapt import adapt_section
+from lavra.pipeline.sections.benchmarks import up_benchmarks_section
 from lavra.pipeline.sections.compress import compress_section
 from lavra.pipeline.sections.corpus import corpus_section
 from lavra.pipeline.sections.encoder import encoder_section
@@ -27,6 +28,7 @@ from lavra.pipeline.sections.plan import plan_section
 from lavra.pipeline.sections.pretrain import pretrain_section
 from lavra.pipeline.sections.tokenizer import tokenizer_section
 from lavra.pipeline.stages.adapt import AdaptResult, BeforeAndAfter
+from lavra.pipeline.stages.benchmarks import BenchmarksResult
 from lavra.pipeline.stages.compress import CompressResult
 from lavra.pipeline.stages.encoder import EncoderResult
 from lavra.pipeline.stages.evaluate import EvaluateResult, HeldoutCompletion, LineScore
@@ -45,6 +47,7 @@ from lavra.pipeline.stages.pretrain import HeldoutGlance, LossPoint, PretrainRes
 from lavra.report import BarChart, Facts, LineChart, Paragraph, Report, SampleBlock, Section, Table, Tone
 from lavra.tokens import RoundTripReport
 from lavra.train import TrainConfig
+from tests.evaluation.results_made import made_result
 
 PLAN = Plan(
     family="bert",
@@ -198,6 +201,10 @@ QUALITY = QualityCard(
 )
 SMALLER = CompressResult(holds=True, bytes=300, mean_kl=0.0005, quality=QUALITY)
 
+ASKED = BenchmarksResult(
+    scores={"arc_easy": 0.58}, items={"arc_easy": 200}, verdict="above guessing at arc_easy", evaluation=made_result()
+)
+
 RENDERED: dict[str, tuple[Callable[[Any], Section], object]] = {
     "corpus": (corpus_section, CORPUS),
     "tokenizer": (tokenizer_section, TOKENIZER),
@@ -206,6 +213,7 @@ RENDERED: dict[str, tuple[Callable[[Any], Section], object]] = {
     "evaluate": (evaluate_section, EVALUATED),
     "evaluate_holes": (evaluate_holes_section, FILLED),
     "instructions": (instructions_section, MADE),
+    "benchmarks": (up_benchmarks_section, ASKED),
     "adapt": (adapt_section, TAUGHT),
     "encoder": (encoder_section, ENCODED),
     "compress": (compress_section, SMALLER),

@@ -266,6 +266,7 @@ ABOUT_ONE: dict[str, str] = {
     "pipeline/pupil.py": "the stage of `up` that teaches answers",
     "pipeline/stages/adapt.py": "the stage of `up` that teaches answers",
     "pipeline/stages/encoder.py": "the stage of `up` that trains a sentence encoder",
+    "runs/glue/finetuning.py": "every task of GLUE and SuperGLUE finetunes a head of classes",
     "cli/answers.py": "the verb that writes data for rewriting",
 }
 NAMES = {spec.name.upper() for spec in SPECS}

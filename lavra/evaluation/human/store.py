@@ -81,7 +81,7 @@ class StudyStore:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise InputError(f"there is no study {path}; make one with `lavra rate new {path} --answers FILE`")
+            raise InputError(f"there is no study {path}; make one: `lavra rate new STUDY --answers FILE`")
         self.path = path
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, check_same_thread=False, timeout=30)

@@ -11,7 +11,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from lavra.base.errors import InputError
+from lavra.base.errors import InputError, setting
 from lavra.evaluation.sandbox.launch import landlock_version
 from lavra.evaluation.sandbox.limits import SandboxLimits
 from lavra.evaluation.sandbox.report import SandboxKind, SandboxReport
@@ -61,8 +61,8 @@ def find_sandbox(limits: SandboxLimits | None = None) -> Sandbox:
             return Sandbox(kind=kind, limits=limits or SandboxLimits())
         reasons.append(f"{kind.value}: {reason}")
     raise NoSandboxError(
-        f"no sandbox holds here ({'; '.join(reasons)}); install bubblewrap, or in a machine that nothing can happen to "
-        "say --unsafe-exec"
+        f"no sandbox holds here ({'; '.join(reasons)}); install bubblewrap, or on a machine that nothing can happen to "
+        f"say {setting('--unsafe-exec', 'Sandbox(kind=SandboxKind.NONE)')}"
     )
 
 

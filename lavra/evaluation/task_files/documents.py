@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow.parquet as arrow_parquet
 
-from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.errors import ConfigError, InputError, nearest, setting
 from lavra.base.files import hash_json
 from lavra.evaluation.task_files.csv_rows import read_csv
 from lavra.evaluation.task_files.hub import parquet_files
@@ -97,7 +97,7 @@ class Documents:
         if not files or not all(file.is_file() for file in files):
             raise InputError(
                 f"task {self.task.task!r}: there is no file {root / pattern}; names in {self.task.path} count from the "
-                "data's root: give it with --data (in Python: data=)"
+                f"data's root: give it with {setting('--data FOLDER', 'data=')}"
             )
         return files
 

@@ -384,8 +384,8 @@ function act(key, target) {
 function introduce() {
   $("start-title").textContent = study.title;
   $("instructions").textContent = study.instructions ||
-    "You will see answers that were written to prompts. Please read each one and say what you think of it. There are no " +
-    "trick questions; where you cannot judge, skip.";
+    "You will see answers that were written to prompts. Please read each one and say what you think of it. Where " +
+    "you cannot judge, skip.";
   const facts = [`${study.total} items. You can stop at any time and come back with the same link.`,
                  "Everything you choose is saved at once.",
                  "You are not told who or what wrote an answer."];
