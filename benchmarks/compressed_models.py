@@ -131,7 +131,7 @@ def measure(folders: Mapping[str, Path], tokens: int, length: int, turns: int) -
 
 
 def show(figures: Mapping[str, Mapping[str, float]]) -> None:
-    """One row a form."""
+    """Print a table with a row for each form of the model."""
     columns = ("written/s", "read/s", "MB", "MB at most", "rounding s", "card s", "mean KL")
     rows: list[tuple[str, ...]] = [("", *columns)]
     for form, one in figures.items():

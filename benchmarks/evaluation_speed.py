@@ -47,7 +47,7 @@ WORDS: Final = "the small house by the river had a red door and no windows at al
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What is asked at once.
+    """A context and the choices that are scored after it.
 
     Attributes:
         context: before every choice; empty for a whole document.

@@ -174,7 +174,5 @@ def _title(block: str, *, after_number: bool) -> str:
     alone = "\n" not in block and len(block) <= _LONGEST_TITLE and sum(map(str.isalpha, block)) >= _LEAST_LETTERS
     begins = block[:1].isalnum() and not block[:1].islower()
     last = block.rstrip(_CLOSERS)
-    ends = not last.endswith(_ENDS_NO_TITLE) and (
-        after_number or block.isupper() or not last.endswith(tuple(END_MARKS))
-    )
+    ends = not last.endswith(_ENDS_NO_TITLE) and (after_number or block.isupper() or not last.endswith(_SENTENCE_MARKS))
     return block if alone and begins and ends else ""
