@@ -164,9 +164,10 @@ def read_at_most(plan: Plan, kind: Kind, num_tokens: int, num_processes: int) ->
     most = max(LEAST_STEPS, math.ceil(MOST_READ * num_tokens / step))
     if plan.train.num_steps <= most:
         return plan, ()
+    read = most * step / num_tokens  # more than `MOST_READ` where a run would have too few steps
     left = format_duration((plan.train.num_steps - most) * plan.seconds_per_step)
     ended = (
-        f"Training ends when the text has been read {MOST_READ} times. The budget has time for {times:,.0f}, which "
+        f"Training ends when the text has been read {read:,.0f} times. The budget has time for {times:,.0f}, which "
         f"makes a model worse at text it never saw. {left} of the budget stay unused; more text would use them."
     )
     return replace(plan, train=replace(plan.train, num_steps=most, eval_every=max(1, most // 4))), (ended,)
