@@ -52,9 +52,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
-    """The browser; skips the test where there is none."""
+    """The browser; skips the test where there is none.
+
+    It ends with its module: while Playwright runs, its event loop does too, and no other test could call `asyncio.run`.
+    """
     program = os.environ.get("LAVRA_CHROMIUM") or shutil.which("chromium")
     if not program:
         pytest.skip("chromium is not installed; scripts/browser_tools.sh installs it on Debian")
