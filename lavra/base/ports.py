@@ -13,7 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.predictions import Prediction
+from lavra.base.predictions import Prediction, Ranked
+from lavra.base.retrieval import Answer, AnswerDelta, Found, MetaValue, Question, SearchRequest, Where
 from lavra.base.types import Completion, Delta, FillRequest, GenerateRequest, Score, ScoreRequest
 
 
@@ -51,6 +52,78 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """(N, D) float32, one row a text."""
+        ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Reads a query and a text together and says how well the text fits."""
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[Ranked]:
+        """Every text with its score from 0 to 1, the best first."""
+        ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Finds passages of indexed documents."""
+
+    def search(self, request: SearchRequest) -> Found:
+        """At most `request.k` passages, the best first.
+
+        A chunk that the request's conditions or groups exclude influences neither the passages nor their scores' order.
+        """
+        ...
+
+
+@runtime_checkable
+class Answerer(Protocol):
+    """Answers questions from indexed documents."""
+
+    def answer(self, question: Question) -> Answer:
+        """The whole answer."""
+        ...
+
+    def submit(self, question: Question) -> Iterator[AnswerDelta]:
+        """The answer as it is written; the last piece holds the whole of it."""
+        ...
+
+
+@runtime_checkable
+class VectorStore(Protocol):
+    """Keeps vectors by number and finds those nearest to another by inner product.
+
+    Vectors have unit length, so that an inner product is a cosine.
+    """
+
+    def add(
+        self,
+        ids: npt.NDArray[np.int64],
+        vectors: npt.NDArray[np.float32],
+        metadata: Sequence[Mapping[str, MetaValue]],
+    ) -> None:
+        """Add N vectors (N, D) under N ids, or replace those of ids that are there; nothing is half added.
+
+        Raises InputError for vectors of another width, or entries that are not finite.
+        """
+        ...
+
+    def search(
+        self, queries: npt.NDArray[np.float32], k: int, where: Where = ()
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """For Q queries (Q, D): ids (Q, k) and inner products (Q, k), the greatest first.
+
+        Only vectors whose metadata meets every condition are found.  Where there are fewer than k, the rest of the ids
+        is -1 and the rest of the products minus infinity.
+        """
+        ...
+
+    def delete(self, ids: npt.NDArray[np.int64]) -> None:
+        """Remove vectors; ids that are not there are passed over."""
+        ...
+
+    def count(self, where: Where = ()) -> int:
+        """Vectors whose metadata meets every condition."""
         ...
 
 

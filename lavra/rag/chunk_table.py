@@ -1,0 +1,139 @@
+"""The chunks of an index by number: what every arm of a search, and every answer, reads.
+
+`MemoryChunks` holds a few in memory; an index on disk (`lavra.rag.index`) holds many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.errors import InputError
+from lavra.base.retrieval import ACCESS, EVERYONE, Chunk, Condition, MetaValue, Operator, Where
+
+
+class ChunkTable(Protocol):
+    """Chunks and the documents they are parts of, at one moment: a writer beside it changes nothing that is seen."""
+
+    def ids(self, where: Where = ()) -> npt.NDArray[np.int64]:
+        """Numbers of the chunks whose documents meet every condition, in rising order.
+
+        Raises InputError for a field that no document has, naming those there are.
+        """
+        ...
+
+    def chunks(self, ids: Sequence[int]) -> list[Chunk]:
+        """Chunks by number, in the order of the numbers."""
+        ...
+
+    def document_text(self, name: str) -> str:
+        """The whole text of a document, as indexed.
+
+        Raises InputError where there is no document of that name.
+        """
+        ...
+
+    def documents(self) -> list[str]:
+        """Names of all documents, in the order of the alphabet."""
+        ...
+
+
+class MemoryChunks:
+    """A `ChunkTable` in memory.
+
+    Args:
+        chunks: in any order; their numbers differ.
+        texts: whole texts of their documents, by name.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk], texts: Mapping[str, str]) -> None:
+        self._by_id = {chunk.id: chunk for chunk in sorted(chunks, key=lambda chunk: chunk.id)}
+        if len(self._by_id) != len(chunks):
+            raise InputError("two chunks have one number; give each its own")
+        self._texts = dict(texts)
+
+    def ids(self, where: Where = ()) -> npt.NDArray[np.int64]:
+        """See `ChunkTable.ids`."""
+        known = {name for chunk in self._by_id.values() for name in chunk.meta} | {ACCESS}
+        check_fields(where, known)
+        return np.array([id for id, chunk in self._by_id.items() if meets(chunk.meta, where)], dtype=np.int64)
+
+    def chunks(self, ids: Sequence[int]) -> list[Chunk]:
+        """See `ChunkTable.chunks`."""
+        return [self._by_id[int(id)] for id in ids]
+
+    def document_text(self, name: str) -> str:
+        """See `ChunkTable.document_text`."""
+        if name not in self._texts:
+            raise InputError(f"no document is called {name!r}; it may have been deleted after it was indexed")
+        return self._texts[name]
+
+    def documents(self) -> list[str]:
+        """See `ChunkTable.documents`."""
+        return sorted(self._texts)
+
+
+def check_fields(where: Where, known: set[str]) -> None:
+    """Refuse a condition on a fact that no document has.
+
+    Raises:
+        InputError: naming the field and those there are.
+    """
+    for condition in where:
+        if condition.field not in known:
+            raise InputError(
+                f"no document has a field {condition.field!r}; the fields are {', '.join(sorted(known)) or 'none'}"
+            )
+
+
+def meets(meta: Mapping[str, MetaValue], where: Where) -> bool:
+    """Whether facts meet every condition."""
+    return all(_meets(meta, condition) for condition in where)
+
+
+def readable_by(groups: frozenset[str] | None) -> Where:
+    """The condition that a document may be read by members of these groups; none for the owner of the index."""
+    if groups is None:
+        return ()
+    return (Condition(field=ACCESS, operator=Operator.HAS_ANY, value=tuple(sorted({*groups, EVERYONE}))),)
+
+
+def _meets(meta: Mapping[str, MetaValue], condition: Condition) -> bool:
+    fact = meta.get(condition.field, (EVERYONE,) if condition.field == ACCESS else None)
+    wanted = condition.value
+    if fact is None:
+        return False
+    match condition.operator:
+        case Operator.EQUAL:
+            return fact == wanted
+        case Operator.NOT_EQUAL:
+            return fact != wanted
+        case Operator.IN:
+            return fact in _several(wanted)
+        case Operator.NOT_IN:
+            return fact not in _several(wanted)
+        case Operator.HAS_ANY:
+            return bool(set(_several(fact)) & set(_several(wanted)))
+    return _compares(fact, condition)
+
+
+def _compares(fact: MetaValue, condition: Condition) -> bool:
+    wanted = condition.value
+    if isinstance(fact, tuple) or isinstance(wanted, tuple) or isinstance(fact, str) != isinstance(wanted, str):
+        return False  # nothing is greater than a thing of another kind
+    order = (fact > wanted) - (fact < wanted)  # type: ignore[operator]
+    match condition.operator:
+        case Operator.AT_LEAST:
+            return order >= 0
+        case Operator.AT_MOST:
+            return order <= 0
+        case Operator.OVER:
+            return order > 0
+    return order < 0
+
+
+def _several(value: MetaValue | tuple[str | int | float, ...]) -> tuple[str | int | float | bool, ...]:
+    return value if isinstance(value, tuple) else (value,)
