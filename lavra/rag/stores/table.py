@@ -20,6 +20,7 @@ _TABLE: Final[dict[StoreKind, str]] = {
     StoreKind.FAISS_HNSW: "lavra.rag.stores.faiss_store:FaissStore",
     StoreKind.FAISS_PQ: "lavra.rag.stores.faiss_store:FaissStore",
     StoreKind.MILVUS: "lavra.rag.stores.milvus:MilvusStore",
+    StoreKind.PINECONE: "lavra.rag.stores.pinecone:PineconeStore",
 }
 
 
