@@ -120,7 +120,7 @@ _HEADS: Final = (
     re.compile(rf"{_NAME}\s*(?:<-|=)\s*function\b"),
     # Of C and its kin: a type, a name, parameters, and no semicolon that would make it a call or a promise.
     re.compile(
-        rf"[ \t]*(?![#@/*])[\w:<>,*&\[\]~ \t]*[\w>*&\]][ \t*&]+(?P<name>[^\W\d][\w:~]*)\s*\([^;=]*(?:\{{|\)|,|\()\s*$"
+        r"[ \t]*(?![#@/*])[\w:<>,*&\[\]~ \t]*[\w>*&\]][ \t*&]+(?P<name>[^\W\d][\w:~]*)\s*\([^;=]*(?:\{|\)|,|\()\s*$"
     ),
     re.compile(rf"[ \t]*(?:(?:async|static|get|set)\s+)*{_NAME}\s*\([^;]*\)\s*\{{\s*$"),  # a method, a shell function
 )

@@ -1,13 +1,14 @@
 """Where the meaning of a document changes: between the neighbouring sentences that are farthest apart.
 
 Each sentence is embedded together with the one before and the one after it; where the cosine distance of two neighbours
-is over a percentile of all distances of the document, a part ends.  After Kamradt 2023 ("5 levels of text splitting"), as
-LangChain's SemanticChunker and LlamaIndex' SemanticSplitterNodeParser have it.
+is over a percentile of all distances of the document, a part ends.  After Kamradt 2023 ("5 levels of text splitting"),
+as LangChain's SemanticChunker and LlamaIndex' SemanticSplitterNodeParser have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -32,7 +33,7 @@ def meaning_parts(text: str, starts: Sequence[int], percentile: float, embed: Em
     far = _distances(text, starts, embed)
     breaks = np.flatnonzero(far > np.percentile(far, percentile)) + 1
     borders = [0, *(starts[int(number)] for number in breaks), len(text)]
-    return list(zip(borders, borders[1:], strict=False))
+    return list(pairwise(borders))
 
 
 def _distances(text: str, starts: Sequence[int], embed: EmbedTexts) -> npt.NDArray[np.float64]:

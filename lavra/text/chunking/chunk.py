@@ -1,8 +1,8 @@
 """A whole document in chunks.
 
 Whatever the method, chunks are places in the text: in order, none empty, none with white space at its ends, none longer
-than `size` tokens as the tokenizer counts the chunk by itself, and every character that is no white space is in one.  None
-ends inside a character as people see it, unless that character alone is longer than a chunk may be.
+than `size` tokens as the tokenizer counts the chunk by itself, and every character that is no white space is in one.
+None ends inside a character as people see it, unless that character alone is longer than a chunk may be.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from lavra.text.chunking.breakpoints import EmbedTexts, meaning_parts
 from lavra.text.chunking.config import ChunkConfig, ChunkMethod
 from lavra.text.chunking.outline import Section, code_outline, heading_outline, outline_parts
 from lavra.text.chunking.packing import (
+    BeginRule,
+    EndRule,
     Packer,
     begin_at_sentence,
     begin_at_token,
@@ -85,7 +87,8 @@ def _starts(whole: WholeText, config: ChunkConfig) -> list[int]:
 def _packer(
     whole: WholeText, config: ChunkConfig, method: ChunkMethod, tokens: TokenPlaces, starts: Sequence[int]
 ) -> Packer:
-    end, begin = end_by_structure, begin_at_sentence
+    end: EndRule = end_by_structure
+    begin: BeginRule = begin_at_sentence
     if method is ChunkMethod.TOKENS:
         end, begin = end_by_tokens, begin_at_token
     elif method is ChunkMethod.SENTENCE:

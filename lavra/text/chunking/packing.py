@@ -1,7 +1,7 @@
 """One part of a document in chunks of so many tokens, each beginning within the end of the one before it.
 
-The chunks are the sections of the one cutter (`lavra.text.cutting`); what differs between methods is where a chunk may end
-and where the next may begin.
+The chunks are the sections of the one cutter (`lavra.text.cutting`); what differs between methods is where a chunk may
+end and where the next may begin.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def _by_spacy(text: str, nlp: Any) -> list[int]:
 
 @cache
 def _sentencizer(language: str) -> Any:
-    """spaCy's rule for a language; `None` where its tokenizer for the language needs a further package."""
+    """SpaCy's rule for a language; `None` where its tokenizer for the language needs a further package."""
     try:
         import spacy  # noqa: PLC0415 - of the extra; it takes seconds
     except ImportError as missing:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import regex
 import numpy as np
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,29 +13,23 @@ from lavra.text.chunking.config import ChunkConfig, ChunkMethod
 from lavra.text.chunking.tokens import word_tokens
 from lavra.text.whole import ChunkSpan, Heading, WholeText
 
-CHARACTERS = [
-    *("a", "Z", "ção ", "é", "e\u0301", "o\u0302\u0323", "ß", "0", "3.14 ", "-", "_"),
-    *("👩‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇧🇷", "🇵🇹", "❤️", "1️⃣", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"),
-    *(
-        "世界",
-        "。",
-        "こんにちは",
-        "が",
-        "か\u3099",
-        "ﾊﾞ",
-        "สวัสดี",
-        "กำ",
-        "ខ្មែរ",
-        "ລາວ",
-        "한국",
-        "\u1112\u1161\u11ab",
-        "각\u11a8",
-    ),
-    *("क्षि", "नमस्ते", "עִבְ", "السَّلام", "\u0600\u0661", "می\u200cخواهم", "\U0001d11e", "\ufffd", "\x00", "\u200b"),
-    *(" ", "  ", "\t", "\n", "\n\n", "\r\n", "\r\n\r\n", "\r", "\u00a0", "\u2028", "\u3000", "\x0c"),
-    *("# A\n", "## B b\n", "### \n", "```\n", "def f(x):\n", "    return x\n", "class A:\n", "  def g(self): pass\n"),
-    *("Sim. ", "Não! ", "Why? ", "Dr. Who ", "...", "»", ") ", "função f() {\n", "}\n"),
+LATIN = ["a", "Z", "ção ", "é", "e\u0301", "o\u0302\u0323", "ß", "0", "3.14 ", "-", "_"]
+EMOJI = ["👩‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇧🇷", "🇵🇹", "❤️", "1️⃣", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"]
+EASTERN = ["世界", "。", "こんにちは", "が", "か\u3099", "ﾊﾞ", "สวัสดี", "กำ", "ខ្មែរ", "ລາວ", "한국", "\u1112\u1161\u11ab"]
+OTHERS = ["क्षि", "नमस्ते", "עִבְ", "السَّلام", "\u0600\u0661", "می\u200cخواهم", "\U0001d11e", "\ufffd", "\x00", "\u200b"]
+SPACES = [" ", "  ", "\t", "\n", "\n\n", "\r\n", "\r\n\r\n", "\r", "\u00a0", "\u2028", "\u3000", "\x0c"]
+MARKUP = [
+    "# A\n",
+    "## B b\n",
+    "### \n",
+    "```\n",
+    "def f(x):\n",
+    "    return x\n",
+    "class A:\n",
+    "  def g(self): pass\n",
 ]
+SENTENCES = ["Sim. ", "Não! ", "Why? ", "Dr. Who ", "...", "»", ") ", "função f() {\n", "}\n"]
+CHARACTERS = [*LATIN, *EMOJI, *EASTERN, *OTHERS, *SPACES, *MARKUP, *SENTENCES]
 TEXTS = st.lists(st.sampled_from(CHARACTERS) | st.characters(exclude_categories=["Cs"]), max_size=60).map("".join)
 
 
@@ -70,9 +64,11 @@ def check(text: str, spans: list[ChunkSpan], tokenize, size: int) -> None:
     previous = ChunkSpan(start=-1, end=-1)
     for span in spans:
         own = text[span.start : span.end]
-        assert own and own == own.strip()
+        assert own
+        assert own == own.strip()
         assert len(tokenize(own)) <= size
-        assert span.start > previous.start and span.end > previous.end
+        assert span.start > previous.start
+        assert span.end > previous.end
         covered[span.start : span.end] = True
         previous = span
     assert all(covered[place] or letter.isspace() for place, letter in enumerate(text))
