@@ -129,7 +129,7 @@ _NO_HEAD: Final = re.compile(
     r"[ \t}]*(?:if|else|elif|elsif|for|foreach|while|until|switch|match|case|when|return|throw|new|do|try|catch|except"
     r"|with|using|lock|await|yield|delete|print|echo|import|from|package|require|include)\b"
 )
-_CLOSER: Final = re.compile(r"[ \t]*(?:\}|end\b|\);?\s*$)")
+_CLOSER: Final = re.compile(r"[ \t]*(?:\}|end\b|\);)")
 _CONTINUES: Final = re.compile(r"[ \t]*(?:[{)\]]|#|//|/\*|\*|--|\w+:\s*$|where\b)")
 
 
@@ -166,7 +166,7 @@ def _last_line(lines: _Lines, head: int) -> int:
         if _indent(line) > indent:
             last = number
         elif _indent(line) == indent and _CLOSER.match(line):
-            return number if not line.strip().startswith(")") else last
+            return number
         elif not _CONTINUES.match(line):
             return last
     return last
