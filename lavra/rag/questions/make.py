@@ -23,12 +23,15 @@ from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.questions.phrases import guess_language
 from lavra.rag.questions.question import MadeQuestion, QuestionKind
 from lavra.rag.questions.rules import draft_question, is_askable, word_counts
+from lavra.rag.questions.written import ShownPassage, write_questions
 from lavra.text.sentences import SentenceSpan, sentence_spans
 
 _WINDOW = 4000  # characters of a document that are cut into sentences at once
 _TRIES = 25  # sentences of a document that are tried at its turn
+_LONGEST_SHOWN, _LEAST_LETTERS = 800, 100  # characters of a passage that a model is shown; letters among them
 _PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _TURNS: Final = (QuestionKind.BLANK, QuestionKind.BLANK, QuestionKind.TOPIC)  # where there is no definition
+_SHOWN_A_QUESTION = 3  # passages a model is shown for each question wanted
 _HEADING_SHARE = 5  # one question in so many is a title, where chunks have them
 
 
@@ -41,13 +44,16 @@ def make_questions(
         table: the chunks of an index and the documents they are parts of.
         count: questions wanted; there are fewer where the documents do not give as many.
         seed: of what is drawn.
-        generator: writes questions; without one they are made by rule.
+        generator: writes questions; without one, or where it writes none that is kept, they are made by rule.
 
     Raises:
         ConfigError: `count` is below 1.
     """
     if count < 1:
         raise ConfigError(f"count is {count}; ask for at least 1 question")
+    if generator is not None:
+        made = write_questions(_shown(table, _SHOWN_A_QUESTION * count, seed), generator)[:count]
+        return made or make_questions(table, count=count, seed=seed)
     headings = _heading_questions(table, count // _HEADING_SHARE, seed)
     known = {one.question for one in headings}
     made = list(headings)
@@ -72,6 +78,22 @@ def _taking_turns(table: ChunkTable, seed: int) -> Iterator[MadeQuestion]:
                 yield made
                 still.append(one)
         running = still
+
+
+def _shown(table: ChunkTable, count: int, seed: int) -> list[ShownPassage]:
+    """Chunks that a model is to write questions about, drawn at random, but for those of little prose."""
+    ids = [int(id) for id in table.ids()]
+    random.Random(seed).shuffle(ids)
+    return [
+        ShownPassage(
+            document=chunk.document,
+            text=chunk.text[:_LONGEST_SHOWN],
+            start=chunk.start,
+            language=guess_language(chunk.text),
+        )
+        for chunk in table.chunks(ids[:count])
+        if sum(one.isalpha() for one in chunk.text) > _LEAST_LETTERS
+    ]
 
 
 def _of_document(table: ChunkTable, name: str, seed: int) -> Iterator[MadeQuestion]:
