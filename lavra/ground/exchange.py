@@ -2,7 +2,7 @@
 
 The words that both have are put in the order of the evidence.  A sentence that moves a clause to its front has its
 words in two blocks; a sentence that exchanges two parts around a verb has them in three, in the opposite order.  A
-passive (`Rui was sued by Ana`) exchanges them too and means the same, so `by` or `por` that only one side has excuses it.
+passive (`Rui was sued by Ana`) exchanges them too and means the same: `by` or `por` that only one side has excuses it.
 
 Deliberately absent: a parser.  Exchanges across a verb that is a function word (`is`) are not seen.
 """
@@ -29,6 +29,8 @@ def exchanged_words(claim: Sequence[Word], evidence: Sequence[Word]) -> tuple[st
     ours = Counter(word.stem for word in claim if not word.ties)
     common = [word for word in claim if ours[word.stem] == 1 and word.stem in places]
     order = [places[word.stem] for word in common]
+    if len(order) < 3:
+        return None
     for first, last in _reversals(order):
         if not _is_list(evidence, order[last], order[first]):
             return common[first].text, common[last].text

@@ -33,22 +33,24 @@ def listed(words: str) -> frozenset[str]:
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?", re.UNICODE)
 _POSSESSIVE: Final = re.compile(r"['’]s?$")
-_ENGLISH: Final = listed("""a about above after again all also although am an and any are as at be because been before being below between
-    both but by can could did do does doing down during each else ever few for from further had has have having he her
-    here hers herself him himself his how however i if in into is it its itself just may me might more most much must
-    my of off on once one only onto or other our ours out over own per rather same shall she should so some such than
-    that the their theirs them themselves then there these they this those through thus to too under until up upon us
-    very via was we were what when where whether which while who whom whose why will with within would yet you your
-    """)
-_PORTUGUESE: Final = listed("""a ainda algo alguem algum alguma algumas alguns alem ante ao aos apos aquela aquelas aquele aqueles aquilo as ate
-    cada com como contra da das de dela delas dele deles desde dessa dessas desse desses desta destas deste destes
-    do dos e ela elas ele eles em enquanto entao entre era eram essa essas esse esses esta estao estar estas estava
-    estavam este esteve estes eu foi fora foram ha havia isso isto ja la lhe lhes mais mas me mesma mesmo meu meus minha
-    muito muitos na nas naquela naquele nessa nesse nesta neste no nos nossa nosso num numa o onde os ou para pela pelas
-    pelo pelos per perante pode podem poder pois por porem porque portanto quais qual quando quanto que quem sao se seja
-    sejam sendo ser sera seu seus sido sob sobre sua suas tal tambem tao te tem tendo tenha ter teve tinha tinham toda
-    todas todo todos tu tua um uma umas uns voce voces
-    """)
+_ENGLISH: Final = listed("""
+a about above after again all also although am an and any are as at be because been before being below between both
+but by can could did do does doing down during each else ever few for from further had has have having he her here
+hers herself him himself his how however i if in into is it its itself just may me might more most much must my of off
+on once one only onto or other our ours out over own per rather same shall she should so some such than that the their
+theirs them themselves then there these they this those through thus to too under until up upon us very via was we
+were what when where whether which while who whom whose why will with within would yet you your
+""")
+_PORTUGUESE: Final = listed("""
+a ainda algo alguem algum alguma algumas alguns alem ante ao aos apos aquela aquelas aquele aqueles aquilo as ate cada
+com como contra da das de dela delas dele deles desde dessa dessas desse desses desta destas deste destes do dos e ela
+elas ele eles em enquanto entao entre era eram essa essas esse esses esta estao estar estas estava estavam este esteve
+estes eu foi fora foram ha havia isso isto ja la lhe lhes mais mas me mesma mesmo meu meus minha muito muitos na nas
+naquela naquele nessa nesse nesta neste no nos nossa nosso num numa o onde os ou para pela pelas pelo pelos per
+perante pode podem poder pois por porem porque portanto quais qual quando quanto que quem sao se seja sejam sendo ser
+sera seu seus sido sob sobre sua suas tal tambem tao te tem tendo tenha ter teve tinha tinham toda todas todo todos tu
+tua um uma umas uns voce voces
+""")
 _FUNCTION_WORDS: Final = {Language.ENGLISH: _ENGLISH, Language.PORTUGUESE: _PORTUGUESE}
 _TELLING: Final = {  # frequent in one language, rare in the other
     Language.ENGLISH: listed("the of and is was were by with for that this from which are has had an its at"),
