@@ -10,8 +10,8 @@ A text is brought to one Unicode form (NFKC), cut into runs of letters, marks an
 | `U.S.A.` | `usa` |
 | `東京都` | `東京`, `京都`, and each Han character: scripts without spaces give pairs of neighbours |
 
-Accents are taken off so that `educacao` finds `educação`.  Portuguese endings whose accent the stemmer needs are given it
-back first, so that both stem alike, and plurals in `-ões` are made singular, which Snowball leaves (`eleições`).
+Accents are taken off so that `educacao` finds `educação`.  Portuguese endings whose accent the stemmer needs are given
+it back first, so that both stem alike, and plurals in `-ões` are made singular, which Snowball leaves (`eleições`).
 
 A corpus of several languages stems each document by its own; a question is stemmed by all of them.
 
@@ -25,6 +25,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Final
 
 import Stemmer
@@ -85,7 +86,7 @@ class Analyzer:
     """Turns texts into terms.
 
     Args:
-        languages: ISO 639-1 codes of the corpus's languages that are stemmed, the most frequent first; none stems nothing.
+        languages: ISO 639-1 codes of the corpus's languages, the most frequent first; without any, nothing is stemmed.
 
     Raises:
         ConfigError: a language has no stemmer; those that have one are `STEMMERS`.
@@ -138,10 +139,8 @@ def runs(text: str) -> list[str]:
     ['As', 'casas', 'o', '3,14', 'e', 'a', 'ISO-9001']
     """
     if text.isascii():
-        found: list[str] = _ascii_runs().findall(text)
-        return found
-    found = _all_runs().findall(unicodedata.normalize("NFKC", text))
-    return found
+        return _ascii_runs().findall(text)
+    return _all_runs().findall(unicodedata.normalize("NFKC", text))
 
 
 @cache
@@ -151,7 +150,7 @@ def _ascii_runs() -> re.Pattern[str]:
 
 @cache
 def _all_runs() -> re.Pattern[str]:
-    """Python's `\\w` has no marks, which are vowels in Indic scripts and accents elsewhere."""
+    """Python's word characters have no marks, which are vowels in Indic scripts and accents elsewhere."""
     return _run_pattern(rf"[\w{_marks()}]")
 
 
@@ -246,7 +245,7 @@ def _neighbours(piece: str) -> list[str]:
             units[-1] += character
         else:
             units.append(character)
-    pairs = [first + second for first, second in zip(units, units[1:], strict=False)]
+    pairs = [first + second for first, second in pairwise(units)]
     return pairs + [unit for unit in units if len(units) == 1 or _HAN.match(unit)]
 
 

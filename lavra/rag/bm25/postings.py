@@ -1,11 +1,12 @@
 """The search in postings: BM25, term at a time, in NumPy.
 
-The score of a chunk is the sum over the question's terms of idf(t) · tf / (tf + k1 · (1 - b + b · length / mean length)),
-with idf(t) = ln(1 + (N - df + 1/2) / (df + 1/2)) (Robertson and Zaragoza 2009, Lucene's idf).
+The score of a chunk is the sum over the question's terms of
 
-Where only some chunks are allowed, N, df and the mean length are those of the allowed chunks: a word in a chunk that the
-user may not read changes neither what is found nor any score.  bm25s and its kin store idf · tf parts ready-made, over
-all chunks, which is why they are not used here.
+    idf(t) · tf / (tf + k1 · (1 - b + b · length / mean length)),    idf(t) = ln(1 + (N - df + 1/2) / (df + 1/2))
+
+(Robertson and Zaragoza 2009, with Lucene's idf).  Where only some chunks are allowed, N, df and the mean length are
+those of the allowed chunks: a word in a chunk that the user may not read changes neither what is found nor any score.
+bm25s and its kin store each term's share ready-made, over all chunks, which is why they are not used here.
 
 Deliberately absent: skipping of chunks that cannot reach the first k (MaxScore, WAND); a hundred thousand chunks are
 searched in a few milliseconds without it.
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.arrays import Float64s, Int64s
+from lavra.base.arrays import Float64s, Int32s, Int64s
 from lavra.base.errors import InputError
 from lavra.rag.bm25.config import Bm25Config, Weighting
 from lavra.rag.bm25.files import Columns, open_columns
@@ -91,9 +92,7 @@ class Postings:
                 scores[rows] += (factor * times * idf) * tf / (tf + brake[rows])  # rows of a term differ
         return scores
 
-    def _term(
-        self, term: str, mask: npt.NDArray[np.bool_] | None
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.integer]]:
+    def _term(self, term: str, mask: npt.NDArray[np.bool_] | None) -> tuple[Int32s, npt.NDArray[np.uint16] | Int32s]:
         """Rows of the allowed chunks that have a term, and how often each has it."""
         number = self.columns.find(term)
         if number is None:
