@@ -1,7 +1,8 @@
 """A question such as "and when?" made understandable alone, from the earlier turns of its conversation.
 
-By rule: a question that begins as one that goes on ("and …"), has no topic of its own, or has a pronoun and no name, is
-followed by the words of the earlier questions that carry their topic, and the names of their answers.  A search by words or vectors needs no more than these words.
+By rule: a question that begins as one that goes on ("and …"), has no topic of its own, or has a pronoun and no name,
+is followed by the words of the earlier questions that carry their topic, and the names of their answers. A search by
+words or vectors needs no more than these words.
 
 By a model: it writes the question anew, and what it wrote is used only where it keeps the question's own words and has
 no others than those of the conversation; otherwise the rule holds.
