@@ -283,3 +283,20 @@ class AnswerDelta:
     text: str
     citations: tuple[tuple[int, Citation], ...] = ()
     answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedDocument:
+    """A document as the index keeps it.
+
+    Attributes:
+        name: as indexed.
+        text: all of it.
+        page_starts: where each page begins in the text, in order; none where there are no pages.
+        meta: facts about it that conditions may ask for.
+    """
+
+    name: str
+    text: str
+    page_starts: tuple[int, ...] = ()
+    meta: Mapping[str, MetaValue] = field(default_factory=dict)

@@ -25,12 +25,12 @@ class Bm25Config:
         weighting: `robertson` multiplies by k1 + 1, `lucene` does not.
     """
 
-    k1: float = 1.2
+    k1: float = 1.5
     b: float = 0.75
     weighting: Weighting = Weighting.LUCENE
 
     def __post_init__(self) -> None:
         if not 0 <= self.k1 < float("inf"):
-            raise ConfigError(f"k1 is {self.k1}; it must be at least 0 and finite, and 1.2 is usual")
+            raise ConfigError(f"k1 is {self.k1}; it must be at least 0 and finite, and 1.5 is usual")
         if not 0 <= self.b <= 1:
             raise ConfigError(f"b is {self.b}; it must be from 0 to 1, and 0.75 is usual")
