@@ -20,6 +20,7 @@ _NEGATIONS: Final = {
 }
 _ADDING: Final = listed("only just merely apenas somente so")  # "not only" denies nothing
 _SCOPE: Final = 2  # content words behind a negation that it denies
+_SHORTEST: Final = 4  # letters of a word that a prefix turns round
 _PREFIXES: Final = ("un", "in", "im", "ir", "il", "dis", "non", "des", "anti")
 _OPPOSITES: Final = """
 rose fell|rises falls|increased decreased|increase decrease|increases decreases|higher lower|high low
@@ -56,6 +57,11 @@ def flipped_words(claim: Sequence[Word], evidence: Sequence[Word], language: Lan
     ]
 
 
+def are_opposites(first: str, second: str) -> bool:
+    """Whether two plain words are opposites of each other."""
+    return second in _opposites(first)
+
+
 def opposite_words(claim: Sequence[Word], evidence: Sequence[Word]) -> list[tuple[str, str]]:
     """Words of a claim that the evidence lacks, each with its opposite there, as written."""
     known = {word.plain: word.text for word in evidence}
@@ -65,13 +71,18 @@ def opposite_words(claim: Sequence[Word], evidence: Sequence[Word]) -> list[tupl
 
 
 def _denied(words: Sequence[Word], language: Language) -> set[int]:
-    """Places of the content words that negations deny."""
+    """Places of the content words that negations deny; none behind a punctuation mark."""
     found: set[int] = set()
     for place, word in enumerate(words):
         if not _is_negation(word, language) or (place + 1 < len(words) and words[place + 1].plain in _ADDING):
             continue
-        behind = [other for other in range(place + 1, len(words)) if not words[other].ties]
-        found.update(behind[:_SCOPE])
+        left = _SCOPE
+        for behind in range(place + 1, len(words)):
+            if words[behind].parted or not left:
+                break
+            if not words[behind].ties:
+                found.add(behind)
+                left -= 1
     return found
 
 
@@ -82,8 +93,9 @@ def _is_negation(word: Word, language: Language) -> bool:
 
 
 def _opposites(plain: str) -> list[str]:
-    added = [prefix + plain for prefix in _PREFIXES]
-    taken = [plain.removeprefix(prefix) for prefix in _PREFIXES if plain.startswith(prefix) and len(plain) > 6]
+    added = [prefix + plain for prefix in _PREFIXES if len(plain) >= _SHORTEST]
+    taken = [plain.removeprefix(prefix) for prefix in _PREFIXES if plain.startswith(prefix)]
+    taken = [word for word in taken if len(word) >= _SHORTEST]
     return [*_TABLE.get(plain, ()), *added, *taken]
 
 
