@@ -3,7 +3,7 @@
 Each kind is a small rule over a sentence of XQuAD's or FaQuAD's paragraphs.  Faithful kinds keep what is said (the same
 words, another order, other words, other units); corrupted kinds change it (a number, a name, a negation, an opposite, a
 verb, who does what to whom, another paragraph).  The rules and their word lists are this module's own, so that what
-`lavra.ground` knows is not what it is measured with; how many of the opposites both know is counted and told.
+`lavra.ground` knows is not what it is measured with; opposites that both know are a kind of their own.
 
 Deliberately absent: corruptions that a person would not see as such; a rule that does not apply to a sentence says so.
 """
@@ -15,11 +15,13 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from lavra.ground.words import listed
+from lavra.ground.polarity import are_opposites
+from lavra.ground.words import fold, listed
 from lavra.text.sentences import sentence_spans
 
 WORDS: Final = (8, 40)  # of the sentences that are used
@@ -373,20 +375,31 @@ positivo negativo|acima abaixo|mais menos|grande pequeno|grandes pequenos|rápid
 """
 
 
+@cache
 def opposite_pairs() -> list[tuple[str, str]]:
     """The opposites the benchmark plants."""
     both = f"{OPPOSITES_ENGLISH}|{OPPOSITES_PORTUGUESE}".replace("\n", "|")
     return [(first, second) for pair in both.split("|") if pair for first, second in [pair.split(" ")]]
 
 
-def _opposite(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    pairs = opposite_pairs()
+def _opposite(sentence: str, *, known: bool) -> str | None:
+    """A word's opposite in its place, of those that grounding knows or of those it does not."""
+    pairs = [pair for pair in opposite_pairs() if are_opposites(fold(pair[0]), fold(pair[1])) == known]
     table = dict(pairs) | {second: first for first, second in pairs}
-    found = [match for match in re.finditer(r"\w+", sentence) if match[0] in table]
-    if not found:
-        return None
-    match = draw.choice(found)
-    return f"{sentence[: match.start()]}{table[match[0]]}{sentence[match.end() :]}"
+    match = next((match for match in re.finditer(r"\w+", sentence) if match[0] in table), None)
+    return f"{sentence[: match.start()]}{table[match[0]]}{sentence[match.end() :]}" if match else None
+
+
+def _opposite_known(
+    sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random
+) -> str | None:
+    return _opposite(sentence, known=True)
+
+
+def _opposite_unknown(
+    sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random
+) -> str | None:
+    return _opposite(sentence, known=False)
 
 
 _PAST_ENGLISH: Final = re.compile(r"(?<=[a-z] )[a-z]{3,}ed\b")
@@ -425,11 +438,11 @@ def _exchanged(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph],
 _NAME_ANYWHERE: Final = re.compile(r"(?<![\w-])[A-ZÁÉÍÓÚÂÊÔÃÕÇ][a-zà-ÿ]{2,}(?: [A-ZÁÉÍÓÚÂÊÔÃÕÇ][\w'-]+)*")
 
 
-_NO_NAMES: Final = listed(
-    """The This These That Those It In On At By As An For And But While When After Before During From With Some Many
-    Most One Two Three Its His Her Their All Each Both Under Since Once Although Because However If He She They There O A Os
-    As Um Uma Em No Na Nos Nas De Da Do Por Para Com Ao Foi Se Este Esta Esse Essa Seu Sua Todos Tais Alguns"""
-)
+_NO_NAMES: Final = listed("""
+The This These That Those It In On At By As An For And But While When After Before During From With Some Many Most One
+Two Three Its His Her Their All Each Both Under Since Once Although Because However If He She They There O A Os As Um
+Uma Em No Na Nos Nas De Da Do Por Para Com Ao Foi Se Este Esta Esse Essa Seu Sua Todos Tais Alguns
+""")
 
 
 def _numbers_exchanged(
@@ -475,7 +488,8 @@ CORRUPTED: Final[Mapping[str, Rule]] = {
     "name of the same passage": _name_of_passage,
     "negation added": _denied,
     "negation taken away": _affirmed,
-    "opposite": _opposite,
+    "opposite that the rules know": _opposite_known,
+    "opposite they do not know": _opposite_unknown,
     "another verb": _verb_changed,
     "names exchanged": _exchanged,
     "numbers exchanged": _numbers_exchanged,

@@ -2,7 +2,7 @@
 
 The words that both have are put in the order of the evidence.  A sentence that moves a clause to its front has its
 words in two blocks; a sentence that exchanges two parts around a verb has them in three, in the opposite order.  A
-passive (`Rui was sued by Ana`) exchanges them too and means the same: `by` or `por` that only one side has excuses it.
+passive (`Rui was sued by Ana`) exchanges them too and means the same: `by` or `por` between the two excuses it.
 
 Two numbers in each other's place are known by the words around them.
 
@@ -26,16 +26,16 @@ _AND: Final = listed("and or e ou nor nem")
 
 def exchanged_words(claim: Sequence[Word], evidence: Sequence[Word]) -> tuple[str, str] | None:
     """The first words of two parts that a claim exchanges, as written, or nothing."""
-    if _passives(claim) != _passives(evidence):
-        return None
     places = _places(evidence)
     common = _common(claim, places)
     blocks = _blocks([places[word.stem] for word in common])
     for first, middle, last in zip(blocks, blocks[1:], blocks[2:], strict=False):
         is_reversed = middle.last + 1 == first.first and last.last + 1 == middle.first
-        start, end = places[common[last.start].stem], places[common[first.start].stem]
-        if is_reversed and not _is_list(evidence[start:end]):
-            return common[first.start].text, common[last.start].text
+        parts = common[first.start], common[last.start]
+        theirs = evidence[places[parts[1].stem] : places[parts[0].stem]]
+        ours = claim[claim.index(parts[0]) : claim.index(parts[1])]
+        if is_reversed and not _is_list(theirs) and _passives(ours) == _passives(theirs):
+            return parts[0].text, parts[1].text
     return None
 
 

@@ -61,7 +61,7 @@ def is_contradiction(one: Substitution, claim: Statement, evidence: Statement) -
 def _numbers_differ(one: Substitution, claim: Statement, evidence: Statement) -> bool:
     ours, theirs = claim.numbers_in(one.claimed), evidence.numbers_in(one.given)
     gone = [number for number in theirs if number.is_asked and not agrees(number, claim.numbers)]
-    return bool(gone) and any(number.is_asked and not agrees(number, evidence.numbers) for number in ours)
+    return bool(gone) and any(number.is_asked and not agrees(number, theirs) for number in ours)
 
 
 def _names_differ(one: Substitution, gone: Sequence[Word], claim: Statement, evidence: Statement) -> bool:
