@@ -254,6 +254,7 @@ class Answer:
         warnings: what the caller might not expect, one sentence each.
         prompt_tokens: that a model read.
         completion_tokens: that it wrote.
+        short: the few words of the first citation that answer, where they stand out; an exact slice like a citation.
     """
 
     text: str
@@ -266,6 +267,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    short: Citation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

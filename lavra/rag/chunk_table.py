@@ -40,6 +40,10 @@ class ChunkTable(Protocol):
         """Names of all documents, in the order of the alphabet."""
         ...
 
+    def document_chunks(self, name: str) -> list[Chunk]:
+        """The chunks of a document in the order of its text; none where there is no document of that name."""
+        ...
+
 
 class MemoryChunks:
     """A `ChunkTable` in memory.
@@ -74,6 +78,11 @@ class MemoryChunks:
     def documents(self) -> list[str]:
         """See `ChunkTable.documents`."""
         return sorted(self._texts)
+
+    def document_chunks(self, name: str) -> list[Chunk]:
+        """See `ChunkTable.document_chunks`."""
+        found = [chunk for chunk in self._by_id.values() if chunk.document == name]
+        return sorted(found, key=lambda chunk: (chunk.start, chunk.end))
 
 
 def check_fields(where: Where, known: set[str]) -> None:

@@ -1,0 +1,100 @@
+"""Whether a sentence denies what its evidence says, or the other way round, and whether it has the opposite of a word.
+
+A negation (`not`, `never`, `não`, `sem`, …) denies the content words that follow it closely.  A word that one side
+denies and the other one only affirms is a flip.  Opposites are words of a short list (`rose` and `fell`) and words that
+differ by a prefix (`possible`, `impossible`).
+
+Deliberately absent: the scope of negations by a parser, and double negations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from lavra.ground.words import Language, Word, fold, listed
+
+_NEGATIONS: Final = {
+    Language.ENGLISH: listed("not no never none nobody nothing neither nor without cannot"),
+    Language.PORTUGUESE: listed("nao nunca jamais nenhum nenhuma nem ninguem nada sem tampouco"),
+}
+_ADDING: Final = listed("only just merely apenas somente so")  # "not only" denies nothing
+_SCOPE: Final = 2  # content words behind a negation that it denies
+_PREFIXES: Final = ("un", "in", "im", "ir", "il", "dis", "non", "des", "anti")
+_OPPOSITES: Final = """
+rose fell|rises falls|increased decreased|increase decrease|increases decreases|higher lower|high low
+highest lowest|more less|most least|larger smaller|large small|largest smallest|bigger smaller|greater lesser
+longer shorter|first last|before after|won lost|win lose|began ended|begin end|started stopped|opened closed
+accepted rejected|accept reject|allowed forbidden|allow forbid|gained lost|bought sold|born died
+attacked defended|built destroyed|created destroyed|loved hated|entered left|arrived departed|succeeded failed
+success failure|true false|early late|earlier later|old new|older newer|north south|northern southern
+east west|eastern western|left right|upper lower|above below|inside outside|maximum minimum|always never
+strong weak|stronger weaker|good bad|better worse|best worst|hot cold|rich poor|include exclude
+included excluded|supported opposed|support oppose|approved rejected|added removed|hired fired|borrowed lent
+same different|male female|man woman|men women|father mother|son daughter|brother sister|king queen
+public private|major minor|aumentou diminuiu|aumentar diminuir|aumenta diminui|aumento reducao|subiu caiu
+sobe cai|cresceu diminuiu|maior menor|maiores menores|mais menos|alto baixo|alta baixa|altos baixos
+altas baixas|primeiro ultimo|primeira ultima|antes depois|venceu perdeu|ganhou perdeu|vencer perder
+comecou terminou|comecar terminar|iniciou encerrou|abriu fechou|aceitou rejeitou|permitiu proibiu
+permite proibe|comprou vendeu|nasceu morreu|atacou defendeu|construiu destruiu|criou destruiu|amava odiava
+entrou saiu|chegou partiu|verdadeiro falso|verdadeira falsa|cedo tarde|velho novo|antigo novo|antiga nova
+norte sul|leste oeste|esquerda direita|superior inferior|acima abaixo|dentro fora|maximo minimo|sempre nunca
+forte fraco|bom mau|melhor pior|quente frio|rico pobre|incluiu excluiu|apoiou combateu|aprovou rejeitou
+igual diferente|homem mulher|homens mulheres|pai mae|filho filha|rei rainha|publico privado|publica privada
+"""
+
+
+def flipped_words(claim: Sequence[Word], evidence: Sequence[Word], language: Language) -> list[str]:
+    """Words of a claim, as written, that it denies and the evidence only affirms, or the other way round."""
+    ours, theirs = _denied(claim, language), _denied(evidence, language)
+    denied = {evidence[place].stem for place in theirs}
+    affirmed = {word.stem for place, word in enumerate(evidence) if place not in theirs}
+    return [
+        word.text
+        for place, word in enumerate(claim)
+        if not word.ties and (word.stem in affirmed - denied if place in ours else word.stem in denied - affirmed)
+    ]
+
+
+def opposite_words(claim: Sequence[Word], evidence: Sequence[Word]) -> list[tuple[str, str]]:
+    """Words of a claim that the evidence lacks, each with its opposite there, as written."""
+    known = {word.plain: word.text for word in evidence}
+    stems = {word.stem for word in evidence}
+    missing = [word for word in claim if word.plain not in known and word.stem not in stems]
+    return [(word.text, known[other]) for word in missing for other in _opposites(word.plain) if other in known]
+
+
+def _denied(words: Sequence[Word], language: Language) -> set[int]:
+    """Places of the content words that negations deny."""
+    found: set[int] = set()
+    for place, word in enumerate(words):
+        if not _is_negation(word, language) or (place + 1 < len(words) and words[place + 1].plain in _ADDING):
+            continue
+        behind = [other for other in range(place + 1, len(words)) if not words[other].ties]
+        found.update(behind[:_SCOPE])
+    return found
+
+
+def _is_negation(word: Word, language: Language) -> bool:
+    if language is Language.ENGLISH and fold(word.text).replace("’", "'").endswith("n't"):
+        return True
+    return word.plain in _NEGATIONS[language]
+
+
+def _opposites(plain: str) -> list[str]:
+    added = [prefix + plain for prefix in _PREFIXES]
+    taken = [plain.removeprefix(prefix) for prefix in _PREFIXES if plain.startswith(prefix) and len(plain) > 6]
+    return [*_TABLE.get(plain, ()), *added, *taken]
+
+
+def _table() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pair in _OPPOSITES.replace("\n", "|").split("|"):
+        if pair.strip():
+            first, second = pair.split()
+            found.setdefault(first, []).append(second)
+            found.setdefault(second, []).append(first)
+    return found
+
+
+_TABLE: Final = _table()
