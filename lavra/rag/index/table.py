@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -26,6 +27,21 @@ _ASKED: Final = 500  # numbers a query
 LANGUAGE: Final = "language"
 """The fact that says in which language a document is."""
 _NAMES: Final = 50_000  # names among which a near one is looked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFate:
+    """What a writer knows of a document that a reader sees.
+
+    Attributes:
+        is_retired: whether the index no longer has it.
+        is_replaced: whether it has another of that name, or still this one.
+        stamp: path, size in bytes, time of change in ns and hash of its file; `None` where the file is to be read again.
+    """
+
+    is_retired: bool
+    is_replaced: bool
+    stamp: tuple[str, int, int, str] | None
 
 
 class DiskChunks:
@@ -131,13 +147,17 @@ class DiskChunks:
 
     def languages(self, ids: Ids) -> list[str]:
         """The language of each chunk; empty where it is not known."""
-        of_document = {id: language_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")}
+        of_document = {
+            id: language_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
+        }
         places = self._places
         return [of_document[document] for document in places[np.searchsorted(places[:, 0], ids), 1].tolist()]
 
     def facts(self, ids: Ids) -> list[dict[str, MetaValue]]:
         """The facts of each chunk's document; chunks of one document share one table."""
-        of_document = {id: meta_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")}
+        of_document = {
+            id: meta_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
+        }
         places = self._places
         return [of_document[document] for document in places[np.searchsorted(places[:, 0], ids), 1].tolist()]
 
@@ -175,7 +195,9 @@ class DiskChunks:
         for first in range(0, len(ids), _ASKED):
             some = ids[first : first + _ASKED].tolist()
             marks = ",".join("?" * len(some))
-            found += (row[0] for row in self._all(f"SELECT content FROM chunks WHERE id IN ({marks}) ORDER BY id", some))
+            found += (
+                row[0] for row in self._all(f"SELECT content FROM chunks WHERE id IN ({marks}) ORDER BY id", some)
+            )
         return np.array(found, dtype=np.int64)
 
     def document_text(self, name: str) -> str:
@@ -195,10 +217,15 @@ class DiskChunks:
         """See `ChunkTable.documents`."""
         return [name for (name,) in self._all(f"SELECT name FROM documents WHERE {self._seen} ORDER BY name")]
 
-    def document_facts(self, name: str) -> dict[str, MetaValue]:
-        """The facts of a document; none where there is no such document."""
-        found = self._all(f"SELECT meta FROM documents WHERE name = ? AND {self._seen}", (name,))
-        return meta_of(found[0][0]) if found else {}
+    def fate(self, name: str) -> FileFate | None:
+        """What is known by now of a document of this generation and its file; `None` where there is no such document."""
+        found = self._all(f"SELECT file, died FROM documents WHERE name = ? AND {self._seen}", (name,))
+        if not found:
+            return None
+        file, died = found[0]
+        alive = self._all("SELECT 1 FROM documents WHERE name = ? AND died IS NULL", (name,))
+        stamp = self._all("SELECT path, size, modified_ns, hash FROM files WHERE name = ?", (file,))
+        return FileFate(is_retired=died is not None, is_replaced=bool(alive), stamp=stamp[0] if stamp else None)
 
 
 def language_of(meta: str) -> str:

@@ -72,15 +72,18 @@ def open_rows(space: Space, count: int) -> Rows:
         return np.zeros((0, space.dimension), dtype=np.float32)
     needed = count * space.dimension * 4
     if not space.path.exists() or space.path.stat().st_size < needed:
-        raise InputError(f"{space.path} is missing or shorter than the {needed} bytes that the index knows of; restore it")
+        raise InputError(
+            f"{space.path} is missing or shorter than the {needed} bytes that the index knows of; restore it"
+        )
     return np.memmap(space.path, dtype=np.float32, mode="r", shape=(count, space.dimension))
 
 
 def rows_of(connection: sqlite3.Connection, space: Space, contents: Int64s) -> Rows:
     """(N, D) the vector of each text, by its number."""
-    known = dict(connection.execute("SELECT content, row FROM vectors WHERE space = ?", (space.id,)))
+    asked = "SELECT content, row FROM vectors WHERE space = ? AND content BETWEEN ? AND ?"
+    known = dict(connection.execute(asked, (space.id, int(contents.min(initial=0)), int(contents.max(initial=0)))))
     places = [known[content] for content in contents.tolist()]
-    return np.asarray(open_rows(space, max(known.values(), default=-1) + 1)[places])
+    return np.asarray(open_rows(space, max(places, default=-1) + 1)[places])
 
 
 def checksum(row: Rows) -> int:
@@ -134,9 +137,13 @@ def compact(connection: sqlite3.Connection, folder: Path, space: Space) -> None:
     The rows are copied to a new file; readers go on with the one they have mapped.
     """
     used = "EXISTS (SELECT 1 FROM chunks WHERE chunks.content = vectors.content)"
-    kept = connection.execute(f"SELECT content, row, checksum FROM vectors WHERE space = ? AND {used} ORDER BY row", (space.id,))
+    kept = connection.execute(
+        f"SELECT content, row, checksum FROM vectors WHERE space = ? AND {used} ORDER BY row", (space.id,)
+    )
     rows = kept.fetchall()
-    total = connection.execute("SELECT coalesce(max(row) + 1, 0) FROM vectors WHERE space = ?", (space.id,)).fetchone()[0]
+    total = connection.execute("SELECT coalesce(max(row) + 1, 0) FROM vectors WHERE space = ?", (space.id,)).fetchone()[
+        0
+    ]
     if 2 * len(rows) >= total:
         return
     turn = int(space.path.stem.rpartition("-")[2]) + 1
