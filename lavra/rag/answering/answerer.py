@@ -49,7 +49,7 @@ from lavra.rag.answering.packing import INSTRUCTIONS, Packed, PackedPassage, pac
 from lavra.rag.answering.quoting import Quotation, quote
 from lavra.rag.answering.ranking import RankedSentence, rank_sentences
 from lavra.rag.answering.rarity import Rarities, Rarity, asked_words
-from lavra.rag.answering.source_sentences import SourceSentence, Sources
+from lavra.rag.answering.source_sentences import Sources, SourceSentence
 from lavra.rag.answering.untrusted import speaks_to_a_model
 from lavra.rag.answering.writer import AnswerWriter
 from lavra.rag.chunk_table import ChunkTable, readable_by

@@ -83,17 +83,7 @@ _ENGLISH: Final = re.compile(
     r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|did|does|do|the|of|an|in|to|many|much)\b", re.IGNORECASE
 )
 COMMON_WORDS: Final = frozenset(
-    """
-    a about after all also am an and any are as at be been before being but by can could did do does doing during each else
-    for from had has have having he her here him his how i if in into is it its just many may me might more most much must
-    my name named no nor not of off on once only or other our out over own please same shall she should so some such tell
-    than that the their them then there these they this those through to too under until up us very was we were what when
-    where which while who whom whose why will with would you your
-    a ao aos as à às até com como da das de dela dele deles depois do dos e é ela elas ele eles em entre era eram essa esse
-    esta está este eu foi foram há isso isto já lhe mais mas me mesmo muito na nas não nem no nome nos nós num numa o onde
-    os ou para pela pelas pelo pelos por porque porquê pra qual quais qualquer quando quanta quantas quanto quantos que quê
-    quem são se sem ser será seu seus sido sobre só sua suas também te tem têm ter teu tinha um uma você vocês
-    """.split()
+    ["a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "before", "being", "but", "by", "can", "could", "did", "do", "does", "doing", "during", "each", "else", "for", "from", "had", "has", "have", "having", "he", "her", "here", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "many", "may", "me", "might", "more", "most", "much", "must", "my", "name", "named", "no", "nor", "not", "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own", "please", "same", "shall", "she", "should", "so", "some", "such", "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "us", "very", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "a", "ao", "aos", "as", "à", "às", "até", "com", "como", "da", "das", "de", "dela", "dele", "deles", "depois", "do", "dos", "e", "é", "ela", "elas", "ele", "eles", "em", "entre", "era", "eram", "essa", "esse", "esta", "está", "este", "eu", "foi", "foram", "há", "isso", "isto", "já", "lhe", "mais", "mas", "me", "mesmo", "muito", "na", "nas", "não", "nem", "no", "nome", "nos", "nós", "num", "numa", "o", "onde", "os", "ou", "para", "pela", "pelas", "pelo", "pelos", "por", "porque", "porquê", "pra", "qual", "quais", "qualquer", "quando", "quanta", "quantas", "quanto", "quantos", "que", "quê", "quem", "são", "se", "sem", "ser", "será", "seu", "seus", "sido", "sobre", "só", "sua", "suas", "também", "te", "tem", "têm", "ter", "teu", "tinha", "um", "uma", "você", "vocês"]
 )
 """Words of questions that say nothing of what is asked, in English and Portuguese."""
 

@@ -17,7 +17,7 @@ from lavra.rag.answering.config import AnswerConfig
 from lavra.rag.answering.ranking import RankedSentence, passage_shares
 from lavra.rag.answering.rarity import Rarity, asked_words
 from lavra.rag.answering.short_answers import short_span, span_by_head
-from lavra.rag.answering.source_sentences import SourceSentence, Sources
+from lavra.rag.answering.source_sentences import Sources, SourceSentence
 from lavra.rag.words import Analyzer
 
 _LEANS: Final = re.compile(

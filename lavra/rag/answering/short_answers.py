@@ -14,7 +14,7 @@ from typing import Final
 from lavra.base.ports import Predictor
 from lavra.base.predictions import AnswerRequest, SpanAnswer
 from lavra.base.retrieval import Passage
-from lavra.rag.answering.asked import COMMON_WORDS, Wanted, shapes_of, wanted
+from lavra.rag.answering.asked import COMMON_WORDS, shapes_of, wanted
 from lavra.rag.answering.rarity import AskedWord, Rarity
 from lavra.rag.words import Analyzer
 
