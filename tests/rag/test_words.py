@@ -83,7 +83,7 @@ def test_portuguese_without_accents_gives_the_same_words(text):
 
 
 def test_english_words_are_snowballs():
-    words = "connections connected nationally generously relational dogs running happily".split()
+    words = ["connections", "connected", "nationally", "generously", "relational", "dogs", "running", "happily"]
     assert ENGLISH.words(" ".join(words)) == Stemmer.Stemmer("english").stemWords(words)
 
 

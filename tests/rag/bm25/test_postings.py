@@ -41,7 +41,7 @@ def written(folder, texts, config=None, **options):
     return Postings.open(folder)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     texts=st.lists(TEXT, min_size=1, max_size=30),
     query=TEXT,
@@ -111,7 +111,7 @@ def test_scores_are_those_of_bm25s(tmp_path):
     assert len(found) == int((expected > 0).sum())
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data(), texts=st.lists(TEXT, max_size=20))
 def test_merging_gives_the_files_of_writing_anew(tmp_path_factory, data, texts):
     folder = tmp_path_factory.mktemp("p")

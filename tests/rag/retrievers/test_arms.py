@@ -42,7 +42,7 @@ def test_what_every_retriever_does(parts, config):
     retriever = built(parts, config)
     assert isinstance(retriever, Retriever)
     found = retriever.search(SearchRequest(query="lift swept wing", k=3))
-    assert [passage.chunk.text for passage in found.passages][0] == "lift of a swept wing"
+    assert found.passages[0].chunk.text == "lift of a swept wing"
     assert len(found.passages) <= 3
     scores = [passage.score for passage in found.passages]
     assert scores == sorted(scores, reverse=True)
@@ -119,7 +119,9 @@ def test_a_question_longer_than_the_embedder_reads_is_searched_by_words(parts, f
         def embed(self, texts):
             raise ContextLengthError("the text has 900 tokens and the model reads 254")
 
-    found = built(parts, RetrievalConfig(fusion=fusion), embedder=Short()).search(SearchRequest(query="lift swept wing"))
+    found = built(parts, RetrievalConfig(fusion=fusion), embedder=Short()).search(
+        SearchRequest(query="lift swept wing")
+    )
     assert found.passages[0].chunk.text == "lift of a swept wing"
     assert found.warnings == (
         "the question was searched for by its words alone: the text has 900 tokens and the model reads 254",

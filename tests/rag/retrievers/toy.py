@@ -107,7 +107,17 @@ def lines(name, text, first, facts):
         if line.startswith("#"):
             headings = (line.strip("# "),)
         elif line.strip():
-            place = dict(start=start, end=start + len(line), line=number, headings=headings)
-            found.append(Chunk(id=first + len(found), document=name, text=line, meta=facts, **place))
+            found.append(
+                Chunk(
+                    id=first + len(found),
+                    document=name,
+                    text=line,
+                    start=start,
+                    end=start + len(line),
+                    line=number,
+                    headings=headings,
+                    meta=facts,
+                )
+            )
         start += len(line) + 1
     return found
