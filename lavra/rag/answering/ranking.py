@@ -112,9 +112,7 @@ def _fits(text: str, kind: Wanted, question: str) -> float:
     return float(has_wanted(text, kind, question))
 
 
-def _cosines(
-    question: str, sentences: Sequence[SourceSentence], score: np.ndarray, embedder: Embedder
-) -> np.ndarray:
+def _cosines(question: str, sentences: Sequence[SourceSentence], score: np.ndarray, embedder: Embedder) -> np.ndarray:
     """(N,) cosines of the sentences that are best so far; the others have the least of these."""
     taken = np.argsort(-score, kind="stable")[:_EMBEDDED]
     vectors = embedder.embed([question, *(sentences[place].text for place in taken)])

@@ -85,5 +85,7 @@ class Rarities:
 
 def asked_words(question: str, analyze: Analyze) -> list[str]:
     """The words of a question that say what it is about, analysed; all of them where it has no others."""
-    kept = " ".join(word for word in question.split() if word.strip("?!.,;:()[]\"'“”‘’«»¿¡").casefold() not in COMMON_WORDS)
+    kept = " ".join(
+        word for word in question.split() if word.strip("?!.,;:()[]\"'“”‘’«»¿¡").casefold() not in COMMON_WORDS
+    )
     return list(dict.fromkeys(analyze(kept))) or list(dict.fromkeys(analyze(question)))

@@ -84,16 +84,18 @@ def read_access_file(folder: Path, name: str) -> list[AccessRule]:
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}; mend it, or nobody's access is known") from None
+        raise InputError(
+            f"{path} is not YAML: {' '.join(str(error).split())}; mend it, or nobody's access is known"
+        ) from None
     if not isinstance(table, Mapping):
-        raise InputError(f"{path} is not a table; write lines such as: \"hr/*\": [hr, board]")
+        raise InputError(f'{path} is not a table; write lines such as: "hr/*": [hr, board]')
     return [_rule(path, name, pattern, groups) for pattern, groups in table.items()]
 
 
 def _rule(path: Path, name: str, pattern: Any, groups: Any) -> AccessRule:
     given = [groups] if isinstance(groups, str) else groups
     if not isinstance(pattern, str) or not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise InputError(f"{path}: {pattern!r}: {groups!r} is not a pattern with a list of groups; write \"hr/*\": [hr]")
+        raise InputError(f'{path}: {pattern!r}: {groups!r} is not a pattern with a list of groups; write "hr/*": [hr]')
     try:
         return AccessRule(pattern=f"{name}/{pattern}", groups=tuple(given))
     except ConfigError as error:

@@ -76,7 +76,9 @@ class DocumentWriter:
 
     def key(self, whole: WholeText, meta: Mapping[str, MetaValue]) -> str:
         """Hash of all that decides a document's chunks and what is known of them."""
-        return hash_json([text_hash(whole.text).hex(), whole.kind, layout_of(whole), facts_text(meta), self._chunking.key])
+        return hash_json(
+            [text_hash(whole.text).hex(), whole.kind, layout_of(whole), facts_text(meta), self._chunking.key]
+        )
 
     def add(self, whole: WholeText, file: str, meta: Mapping[str, MetaValue], key: str) -> None:
         """Write a document and its chunks."""

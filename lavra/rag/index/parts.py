@@ -88,7 +88,9 @@ def store_name(config: StoreConfig, space: Space, generation: int, published: st
     return published if published.startswith(stem) else f"{stem}{generation}"
 
 
-def index_store(connection: sqlite3.Connection, folder: Path, config: StoreConfig, space: Space, name: str) -> VectorStore:
+def index_store(
+    connection: sqlite3.Connection, folder: Path, config: StoreConfig, space: Space, name: str
+) -> VectorStore:
     """The vector store of an index; on a server it has a namespace of its own.
 
     Raises:

@@ -97,7 +97,9 @@ class DocumentReader:
                 self._bring(source, file)
             self._retire_others({file.name for _, file in files})
             self._connection.execute("DELETE FROM sources")
-            self._connection.executemany("INSERT INTO sources VALUES (?, ?)", [(one.name, _path(one)) for one in sources])
+            self._connection.executemany(
+                "INSERT INTO sources VALUES (?, ?)", [(one.name, _path(one)) for one in sources]
+            )
         return self._found
 
     # ---- which files ------------------------------------------------------------------------------------------
@@ -106,7 +108,9 @@ class DocumentReader:
         names: set[str] = set()
         for source in sources:
             if source.name in names:
-                raise InputError(f"two sources are called {source.name!r}; index the folder that holds both, or rename one")
+                raise InputError(
+                    f"two sources are called {source.name!r}; index the folder that holds both, or rename one"
+                )
             names.add(source.name)
             if isinstance(source, FolderSource):
                 yield from read_access_file(source.path, source.name)
@@ -156,7 +160,9 @@ class DocumentReader:
         if known is not None and known[3] == digest:
             self._recall(known[4], known[5])
             row = (file.size, file.modified_ns, looked, str(file.path), file.name)
-            self._connection.execute("UPDATE files SET size = ?, modified_ns = ?, read_ns = ?, path = ? WHERE name = ?", row)
+            self._connection.execute(
+                "UPDATE files SET size = ?, modified_ns = ?, read_ns = ?, path = ? WHERE name = ?", row
+            )
             return
         self._parse(source, file, (reading, looked, digest))
 
@@ -220,7 +226,9 @@ class DocumentReader:
         self._tick()
 
     def _has_own_name(self, name: str, file: str, seen: set[str]) -> bool:
-        other = self._connection.execute("SELECT file FROM documents WHERE name = ? AND died IS NULL", (name,)).fetchone()
+        other = self._connection.execute(
+            "SELECT file FROM documents WHERE name = ? AND died IS NULL", (name,)
+        ).fetchone()
         return name not in seen and (other is None or other[0] == file)
 
     def _meta(self, whole: WholeText, file: str) -> dict[str, MetaValue]:

@@ -146,7 +146,9 @@ def connect_reader(folder: Path) -> sqlite3.Connection:
         connection = _opened(f"{uri}?mode=ro", path)
         try:
             _check_schema(connection, path)
-        except sqlite3.OperationalError:  # write-ahead mode wants a file beside it; a disk that cannot be written has none
+        except (
+            sqlite3.OperationalError
+        ):  # write-ahead mode wants a file beside it; a disk that cannot be written has none
             connection.close()
             connection = _opened(f"{uri}?mode=ro&immutable=1", path)
             _check_schema(connection, path)

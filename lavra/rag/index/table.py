@@ -131,13 +131,17 @@ class DiskChunks:
 
     def languages(self, ids: Ids) -> list[str]:
         """The language of each chunk; empty where it is not known."""
-        of_document = {id: language_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")}
+        of_document = {
+            id: language_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
+        }
         places = self._places
         return [of_document[document] for document in places[np.searchsorted(places[:, 0], ids), 1].tolist()]
 
     def facts(self, ids: Ids) -> list[dict[str, MetaValue]]:
         """The facts of each chunk's document; chunks of one document share one table."""
-        of_document = {id: meta_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")}
+        of_document = {
+            id: meta_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
+        }
         places = self._places
         return [of_document[document] for document in places[np.searchsorted(places[:, 0], ids), 1].tolist()]
 
@@ -175,7 +179,9 @@ class DiskChunks:
         for first in range(0, len(ids), _ASKED):
             some = ids[first : first + _ASKED].tolist()
             marks = ",".join("?" * len(some))
-            found += (row[0] for row in self._all(f"SELECT content FROM chunks WHERE id IN ({marks}) ORDER BY id", some))
+            found += (
+                row[0] for row in self._all(f"SELECT content FROM chunks WHERE id IN ({marks}) ORDER BY id", some)
+            )
         return np.array(found, dtype=np.int64)
 
     def document_text(self, name: str) -> str:

@@ -72,7 +72,9 @@ def open_rows(space: Space, count: int) -> Rows:
         return np.zeros((0, space.dimension), dtype=np.float32)
     needed = count * space.dimension * 4
     if not space.path.exists() or space.path.stat().st_size < needed:
-        raise InputError(f"{space.path} is missing or shorter than the {needed} bytes that the index knows of; restore it")
+        raise InputError(
+            f"{space.path} is missing or shorter than the {needed} bytes that the index knows of; restore it"
+        )
     return np.memmap(space.path, dtype=np.float32, mode="r", shape=(count, space.dimension))
 
 
@@ -134,9 +136,13 @@ def compact(connection: sqlite3.Connection, folder: Path, space: Space) -> None:
     The rows are copied to a new file; readers go on with the one they have mapped.
     """
     used = "EXISTS (SELECT 1 FROM chunks WHERE chunks.content = vectors.content)"
-    kept = connection.execute(f"SELECT content, row, checksum FROM vectors WHERE space = ? AND {used} ORDER BY row", (space.id,))
+    kept = connection.execute(
+        f"SELECT content, row, checksum FROM vectors WHERE space = ? AND {used} ORDER BY row", (space.id,)
+    )
     rows = kept.fetchall()
-    total = connection.execute("SELECT coalesce(max(row) + 1, 0) FROM vectors WHERE space = ?", (space.id,)).fetchone()[0]
+    total = connection.execute("SELECT coalesce(max(row) + 1, 0) FROM vectors WHERE space = ?", (space.id,)).fetchone()[
+        0
+    ]
     if 2 * len(rows) >= total:
         return
     turn = int(space.path.stem.rpartition("-")[2]) + 1
