@@ -106,6 +106,15 @@ def wanted(question: str) -> Wanted:
     return next((kind for kind, pattern in _QUESTIONS.items() if pattern.search(question)), Wanted.ANYTHING)
 
 
+def shapes_of(kind: Wanted) -> tuple[re.Pattern[str], ...]:
+    """What a short answer of a kind looks like; nothing where it is no matter of a few words."""
+    if kind in (Wanted.REASON, Wanted.DEFINITION):
+        return ()
+    if kind is Wanted.ANYTHING:
+        return (_SHAPES[Wanted.NAME], _SHAPES[Wanted.NUMBER])
+    return (_SHAPES[kind],)
+
+
 def has_wanted(sentence: str, kind: Wanted, asked: str = "") -> bool:
     """Whether a sentence has a thing of a kind that the question does not name itself."""
     shape = _SHAPES.get(kind)

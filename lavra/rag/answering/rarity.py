@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -17,38 +17,36 @@ import numpy as np
 from lavra.base.retrieval import Where
 from lavra.rag.answering.asked import COMMON_WORDS
 from lavra.rag.chunk_table import ChunkTable
+from lavra.rag.words import Analyzer, runs
 
 SAMPLE: Final = 4000
 _KEPT: Final = 16  # sets of conditions whose counts are kept
-Analyze = Callable[[str], Sequence[str]]
-"""Turns a text into words that can be compared: folded and stemmed."""
+
+AskedWord = frozenset[str]
+"""The terms of one word of a question: as each language of the corpus stems it, whole and in parts; any of them counts."""
 
 
 class Rarity:
     """Weights of words for one set of chunks.
 
     Args:
-        counts: of how many chunks have each word.
+        counts: of how many chunks have each term.
         total: chunks that were looked at.
     """
 
     def __init__(self, counts: Mapping[str, int], total: int) -> None:
         self._counts, self._total = counts, total
 
-    def weight(self, word: str) -> float:
-        """From about 0.5 for a word of half the chunks upwards; a word that no chunk has is the rarest."""
-        count = self._counts.get(word, 0)
+    def weight(self, word: AskedWord) -> float:
+        """About 0 for a word of nearly every chunk, more the rarer it is."""
+        count = max((self._counts.get(term, 0) for term in word), default=0)
         return math.log(1 + (self._total - count + 0.5) / (count + 0.5))
 
-    def is_known(self, word: str) -> bool:
-        """Whether any chunk that was looked at has the word."""
-        return word in self._counts
-
-    def coverage(self, wanted: Iterable[str], given: Iterable[str]) -> float:
-        """The share of the wanted words that are given, by weight, from 0 to 1."""
-        words, there = set(wanted), set(given)
-        total = math.fsum(self.weight(word) for word in words)
-        return math.fsum(self.weight(word) for word in words & there) / total if total else 0.0
+    def coverage(self, asked: Collection[AskedWord], given: Collection[str]) -> float:
+        """The share of a question's words that are among some terms, by weight, from 0 to 1."""
+        there = frozenset(given)
+        total = math.fsum(self.weight(word) for word in asked)
+        return math.fsum(self.weight(word) for word in asked if word & there) / total if total else 0.0
 
 
 class Rarities:
@@ -56,11 +54,11 @@ class Rarities:
 
     Args:
         table: of the index.
-        analyze: turns texts into words.
+        analyzer: turns texts into terms.
     """
 
-    def __init__(self, table: ChunkTable, analyze: Analyze) -> None:
-        self._table, self._analyze = table, analyze
+    def __init__(self, table: ChunkTable, analyzer: Analyzer) -> None:
+        self._table, self._analyzer = table, analyzer
         self._kept: OrderedDict[Where, Rarity] = OrderedDict()
 
     def of(self, where: Where) -> Rarity:
@@ -76,16 +74,21 @@ class Rarities:
         taken = ids[np.linspace(0, len(ids) - 1, SAMPLE).astype(np.int64)] if len(ids) > SAMPLE else ids
         counts: Counter[str] = Counter()
         for chunk in self._table.chunks(taken.tolist()):
-            counts.update(set(self._analyze(chunk.text)))
+            counts.update(set(self._analyzer.words(chunk.text, str(chunk.meta.get("language", "")))))
         self._kept[where] = Rarity(counts, len(taken))
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return self._kept[where]
 
 
-def asked_words(question: str, analyze: Analyze) -> list[str]:
-    """The words of a question that say what it is about, analysed; all of them where it has no others."""
-    kept = " ".join(
-        word for word in question.split() if word.strip("?!.,;:()[]\"'“”‘’«»¿¡").casefold() not in COMMON_WORDS
+def asked_words(question: str, analyzer: Analyzer) -> list[AskedWord]:
+    """The words of a question that say what it is about; all of them where it has no others."""
+    every = runs(question)
+    return _analysed([word for word in every if word.casefold() not in COMMON_WORDS], analyzer) or _analysed(
+        every, analyzer
     )
-    return list(dict.fromkeys(analyze(kept))) or list(dict.fromkeys(analyze(question)))
+
+
+def _analysed(words: Iterable[str], analyzer: Analyzer) -> list[AskedWord]:
+    found = (frozenset(analyzer.query_words(word)) for word in words)
+    return list(dict.fromkeys(terms for terms in found if terms))

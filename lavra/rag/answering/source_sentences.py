@@ -8,8 +8,8 @@ long (tables, code) is cut at line breaks or spaces.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
 
 from lavra.base.retrieval import Citation, Passage
@@ -104,6 +104,11 @@ class Sources:
             page=self._page(passage, start),
         )
 
+    def stretch(self, first: SourceSentence, last: SourceSentence) -> SourceSentence:
+        """From the beginning of one sentence to the end of another one of the same document."""
+        end = max(first.end, last.end)
+        return replace(first, end=end, text=self.text(first.document)[first.start : end])
+
     def _page(self, passage: Passage, start: int) -> int | None:
         if passage.chunk.page is None or not isinstance(self._table, HasPages):
             return passage.chunk.page
@@ -156,23 +161,21 @@ def _trim(text: str, start: int, end: int) -> SentenceSpan:
     return SentenceSpan(start, end)
 
 
-def merged(sentences: Sequence[SourceSentence], texts: Mapping[str, str]) -> list[SourceSentence]:
-    """Sentences that follow one another in a document as one stretch; the order is that of their first one."""
+def merged(sentences: Sequence[SourceSentence], sources: Sources) -> list[SourceSentence]:
+    """Sentences that follow one another in a document as one stretch; the order is that of the first given of each."""
     found: list[SourceSentence] = []
     for one in sorted(sentences, key=lambda one: (one.document, one.start)):
         last = found[-1] if found else None
-        if last and last.document == one.document and not texts[one.document][last.end : one.start].strip():
-            end = max(last.end, one.end)
-            found[-1] = SourceSentence(
-                passage=min(last.passage, one.passage),
-                document=last.document,
-                start=last.start,
-                end=end,
-                text=texts[one.document][last.start : end],
-                line=last.line,
-                page=last.page,
-            )
+        text = sources.text(one.document)
+        if last and last.document == one.document and not text[last.end : one.start].strip():
+            found[-1] = sources.stretch(last, one)
         else:
             found.append(one)
-    places = {(one.document, one.start): place for place, one in enumerate(sentences)}
-    return sorted(found, key=lambda one: places[one.document, one.start])
+    first = {(one.document, one.start): place for place, one in reversed(list(enumerate(sentences)))}
+    return sorted(
+        found,
+        key=lambda whole: min(
+            place for (name, start), place in first.items()
+            if name == whole.document and whole.start <= start < whole.end
+        ),
+    )

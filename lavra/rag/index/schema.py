@@ -14,6 +14,7 @@ from both (`parts.py`).
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,8 +122,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA synchronous = FULL")  # a committed document survives a loss of power too
         connection.execute("PRAGMA secure_delete = ON")  # the text of a deleted document is not left in the file
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            statements = f"BEGIN; {_TABLES} INSERT INTO settings VALUES ('schema', '{SCHEMA_VERSION}'),"
-            connection.executescript(f"{statements} ('published', '0'); COMMIT;")
+            named = secrets.token_hex(4)  # tells this index from others in a store that they share
+            first = f"('schema', '{SCHEMA_VERSION}'), ('published', '0'), ('index', '{named}')"
+            connection.executescript(f"BEGIN; {_TABLES} INSERT INTO settings VALUES {first}; COMMIT;")
         _check_schema(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -140,7 +142,7 @@ def connect_reader(folder: Path) -> sqlite3.Connection:
     """
     path = folder / DATABASE
     if not path.exists():
-        raise InputError(f"{folder} is no index; make one: lavra index FOLDER --out {folder}")
+        raise InputError(f"{folder} is no index; make one: lavra index FOLDER --index {folder}")
     uri = path.absolute().as_uri()
     try:
         connection = _opened(f"{uri}?mode=ro", path)

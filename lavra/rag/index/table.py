@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -26,6 +27,21 @@ _ASKED: Final = 500  # numbers a query
 LANGUAGE: Final = "language"
 """The fact that says in which language a document is."""
 _NAMES: Final = 50_000  # names among which a near one is looked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFate:
+    """What a writer knows of a document that a reader sees.
+
+    Attributes:
+        is_retired: whether the index no longer has it.
+        is_replaced: whether it has another of that name, or still this one.
+        stamp: path, size in bytes, time of change in ns and hash of its file; `None` where it will be read again.
+    """
+
+    is_retired: bool
+    is_replaced: bool
+    stamp: tuple[str, int, int, str] | None
 
 
 class DiskChunks:
@@ -76,7 +92,8 @@ class DiskChunks:
             check_fields(where, names | {ACCESS})
             check_conditions(where)
             allowed = facts.meeting(where)[codes]
-            return places[allowed[np.searchsorted(documents, places[:, 1])], 0].copy()
+            chosen: Ids = places[allowed[np.searchsorted(documents, places[:, 1])], 0]
+            return chosen
 
     def chunks(self, ids: Sequence[int]) -> list[Chunk]:
         """See `ChunkTable.chunks`.
@@ -197,6 +214,12 @@ class DiskChunks:
                 )
             return read_text(self._connection, found[0][0])
 
+    def text_digest(self, name: str) -> bytes:
+        """The hash that a document's text had when it was read; empty where there is no such document."""
+        asked = f"SELECT hash FROM documents JOIN texts ON texts.id = text WHERE name = ? AND {self._seen}"
+        found = self._all(asked, (name,))
+        return bytes(found[0][0]) if found else b""
+
     def documents(self) -> list[str]:
         """See `ChunkTable.documents`."""
         return [name for (name,) in self._all(f"SELECT name FROM documents WHERE {self._seen} ORDER BY name")]
@@ -205,6 +228,21 @@ class DiskChunks:
         """The facts of a document; none where there is no such document."""
         found = self._all(f"SELECT meta FROM documents WHERE name = ? AND {self._seen}", (name,))
         return meta_of(found[0][0]) if found else {}
+
+    def document_pages(self, name: str) -> tuple[int, ...]:
+        """Where each page of a document begins in its text; none where it has no pages."""
+        found = self._all(f"SELECT pages FROM documents WHERE name = ? AND {self._seen}", (name,))
+        return tuple(json.loads(found[0][0])) if found else ()
+
+    def fate(self, name: str) -> FileFate | None:
+        """What is known by now of a document and its file; `None` where there is no such document."""
+        found = self._all(f"SELECT file, died FROM documents WHERE name = ? AND {self._seen}", (name,))
+        if not found:
+            return None
+        file, died = found[0]
+        alive = self._all("SELECT 1 FROM documents WHERE name = ? AND died IS NULL", (name,))
+        stamp = self._all("SELECT path, size, modified_ns, hash FROM files WHERE name = ?", (file,))
+        return FileFate(is_retired=died is not None, is_replaced=bool(alive), stamp=stamp[0] if stamp else None)
 
 
 def language_of(meta: str) -> str:

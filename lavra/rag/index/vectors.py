@@ -80,9 +80,10 @@ def open_rows(space: Space, count: int) -> Rows:
 
 def rows_of(connection: sqlite3.Connection, space: Space, contents: Int64s) -> Rows:
     """(N, D) the vector of each text, by its number."""
-    known = dict(connection.execute("SELECT content, row FROM vectors WHERE space = ?", (space.id,)))
+    asked = "SELECT content, row FROM vectors WHERE space = ? AND content BETWEEN ? AND ?"
+    known = dict(connection.execute(asked, (space.id, int(contents.min(initial=0)), int(contents.max(initial=0)))))
     places = [known[content] for content in contents.tolist()]
-    return np.asarray(open_rows(space, max(known.values(), default=-1) + 1)[places])
+    return np.asarray(open_rows(space, max(places, default=-1) + 1)[places])
 
 
 def checksum(row: Rows) -> int:
