@@ -29,12 +29,12 @@ from lavra.base.retrieval import (
 from lavra.base.types import Completion, GenerateRequest
 from lavra.ground.check import Support, check_sentence
 from lavra.rag.answering.abstaining import (
-    USUAL_RULE,
     AbstentionRule,
     Fit,
     abstains,
     abstention,
     measure_fit,
+    usual_rule,
 )
 from lavra.rag.answering.citing import (
     CitationList,
@@ -49,6 +49,7 @@ from lavra.rag.answering.packing import INSTRUCTIONS, Packed, PackedPassage, pac
 from lavra.rag.answering.quoting import Quotation, quote
 from lavra.rag.answering.ranking import RankedSentence, rank_sentences
 from lavra.rag.answering.rarity import Rarities, Rarity, asked_words
+from lavra.rag.answering.short_answers import short_span
 from lavra.rag.answering.source_sentences import SourceSentence, Sources
 from lavra.rag.answering.untrusted import speaks_to_a_model
 from lavra.rag.answering.writer import AnswerWriter
@@ -97,7 +98,7 @@ class DocumentAnswerer:
         writer: writes answers, if there is one.
         mode: how questions are answered that do not say it; generated where there is a writer unless given.
         mode_reason: why, in a sentence; it is told with every answer.
-        abstention_rule: when an answer is held back.
+        abstention_rule: when an answer is held back; the usual one unless given.
         config: settings.
 
     Raises:
@@ -116,14 +117,15 @@ class DocumentAnswerer:
         writer: AnswerWriter | None = None,
         mode: AnswerMode | None = None,
         mode_reason: str = "",
-        abstention_rule: AbstentionRule = USUAL_RULE,
+        abstention_rule: AbstentionRule | None = None,
         config: AnswerConfig | None = None,
     ) -> None:
         self._retriever, self._table = retriever, table
         self._analyzer = analyzer or Analyzer()
         self._rarities = Rarities(table, self._analyzer)
         self._embedder, self._span_head, self._entailment = embedder, span_head, entailment
-        self._writer, self._mode_reason, self._rule = writer, mode_reason, abstention_rule
+        self._writer, self._mode_reason = writer, mode_reason
+        self._rule = abstention_rule or usual_rule(has_meaning=embedder is not None)
         self._config = config or AnswerConfig()
         self._mode = mode or (AnswerMode.EXTRACTIVE if writer is None else AnswerMode.GENERATED)
         self._check_mode(self._mode)
@@ -200,6 +202,12 @@ class DocumentAnswerer:
             head=self._span_head,
             config=self._config,
         )
+
+    def shortened(self, question: str, sentence: str) -> str:
+        """The few words of a sentence that have the shape of what is asked for, by rule; empty where there are none."""
+        asked, rarity = asked_words(question, self._analyzer), self._rarities.of(readable_by(frozenset()))
+        span = short_span(question, sentence, asked, analyzer=self._analyzer, rarity=rarity)
+        return "" if span is None else sentence[span[0] : span[1]]
 
     def _told(self, question: Question, text: str) -> Iterator[str]:
         if question.mode is None and self._mode_reason:

@@ -56,7 +56,9 @@ TIME: Final = (
     r"(?:,? (?:de |of )?[12]\d{3})?|\b[12]\d{3}s?(?:[-–/]\d{2,4})?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
     r"|\b(?:\d{1,2}(?:st|nd|rd|th)|early|late) centur(?:y|ies)\b|\bs[ée]culos? [IVXL]+\b|\banos \d{2,4}\b"
 )
-PROPER: Final = r"\b[A-ZÀ-Þ][\w’'.-]*(?:\s+(?:(?:of|the|and|de|da|do|das|dos|e|von|van|del|di|la)\s+){0,2}[A-ZÀ-Þ][\w’'.-]*)*"
+PROPER: Final = (
+    r"\b[A-ZÀ-Þ][\w’'.-]*(?:\s+(?:(?:of|the|and|de|da|do|das|dos|e|von|van|del|di|la)\s+){0,2}[A-ZÀ-Þ][\w’'.-]*)*"
+)
 _SHAPES: Final[Mapping[Wanted, re.Pattern[str]]] = {
     Wanted.TIME: re.compile(TIME, re.IGNORECASE),
     Wanted.NUMBER: re.compile(NUMERAL, re.IGNORECASE),
@@ -80,7 +82,8 @@ _PORTUGUESE: Final = re.compile(
     re.IGNORECASE,
 )
 _ENGLISH: Final = re.compile(
-    r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|did|does|do|the|of|an|in|to|many|much)\b", re.IGNORECASE
+    r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|did|does|do|the|of|an|in|to|many|much)\b",
+    re.IGNORECASE,
 )
 COMMON_WORDS: Final = frozenset(
     """

@@ -107,9 +107,7 @@ def _quotations(
     return found
 
 
-def _with_leaned_on(
-    one: SourceSentence, sentences: Sequence[SourceSentence], sources: Sources
-) -> SourceSentence:
+def _with_leaned_on(one: SourceSentence, sentences: Sequence[SourceSentence], sources: Sources) -> SourceSentence:
     """A sentence with the one before it where it begins with a word that points back."""
     if not _LEANS.match(one.text):
         return one

@@ -142,9 +142,7 @@ def passage_shares(passages: Sequence[Passage]) -> Float64s:
     return np.clip(scores / scores.max(), 0.0, 1.0)
 
 
-def _cosines(
-    question: str, sentences: Sequence[SourceSentence], score: Float64s, embedder: Embedder
-) -> Float64s:
+def _cosines(question: str, sentences: Sequence[SourceSentence], score: Float64s, embedder: Embedder) -> Float64s:
     """(N,) cosines of the sentences that are best so far; the others have the least of these."""
     taken = np.argsort(-score, kind="stable")[:_EMBEDDED]
     vectors = embedder.embed([question, *(sentences[place].text for place in taken)]).astype(np.float64)

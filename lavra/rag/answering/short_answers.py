@@ -80,9 +80,7 @@ def _without_asked(sentence: str, span: tuple[int, int], question: str) -> tuple
     return (words[0][0], words[-1][1]) if words else None
 
 
-def _places(
-    sentence: str, asked: Sequence[AskedWord], analyzer: Analyzer, rarity: Rarity
-) -> list[tuple[int, float]]:
+def _places(sentence: str, asked: Sequence[AskedWord], analyzer: Analyzer, rarity: Rarity) -> list[tuple[int, float]]:
     """Where the question's words stand in a sentence, and what each counts."""
     found = []
     for match in _WORD.finditer(sentence):

@@ -175,7 +175,8 @@ def merged(sentences: Sequence[SourceSentence], sources: Sources) -> list[Source
     return sorted(
         found,
         key=lambda whole: min(
-            place for (name, start), place in first.items()
+            place
+            for (name, start), place in first.items()
             if name == whole.document and whole.start <= start < whole.end
         ),
     )

@@ -213,6 +213,11 @@ class DiskChunks:
                 )
             return read_text(self._connection, found[0][0])
 
+    def page_starts(self, name: str) -> list[int]:
+        """Where each page of a document begins in its text; none where it has no pages."""
+        found = self._all(f"SELECT pages FROM documents WHERE name = ? AND {self._seen}", (name,))
+        return [int(start) for start in json.loads(found[0][0])] if found else []
+
     def documents(self) -> list[str]:
         """See `ChunkTable.documents`."""
         return [name for (name,) in self._all(f"SELECT name FROM documents WHERE {self._seen} ORDER BY name")]

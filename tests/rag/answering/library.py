@@ -75,5 +75,7 @@ class SharedWords:
         for chunk in self.table.chunks(self.table.ids((*request.where, *readable_by(request.groups))).tolist()):
             shared = wanted & set(self.analyzer.query_words(chunk.text))
             if shared:
-                found.append(Passage(chunk=chunk, score=len(shared) / len(wanted), scores={"words": float(len(shared))}))
+                found.append(
+                    Passage(chunk=chunk, score=len(shared) / len(wanted), scores={"words": float(len(shared))})
+                )
         return Found(passages=tuple(sorted(found, key=lambda one: (-one.score, one.chunk.id))[: request.k]))
