@@ -1,12 +1,12 @@
 """The threshold under which an index says that it has no answer, found on questions made from the index itself.
 
-Made questions use the words of their sentences, and people do not.  So a quarter of each question's words is replaced by
-words of other places of the index.  The threshold is the one that holds back at most one in twenty of these; how many of
-the same questions are held back once the documents that answer them are hidden is measured, by halves of the questions:
-the threshold of one half is looked at on the other.
+Made questions use the words of their sentences, and people do not.  So a quarter of each question's words is replaced
+by words of other places of the index.  The threshold is the one that holds back at most one in twenty of these; how
+many of the same questions are held back once the documents that answer them are hidden is measured, by halves of the
+questions: the threshold of one half is looked at on the other.
 
-Deliberately absent: fitting the weights of the features to the index.  A few dozen made questions would move them towards
-what is peculiar to made questions.
+Deliberately absent: fitting the weights of the features to the index.  A few dozen made questions would move them
+towards what is peculiar to made questions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether a model writes better answers than quoting gives, on questions made from the index.
 
-Both answer the same questions, made by rule from documents that everybody may read.  The F1 of their words with the known
-answers is compared (Rajpurkar et al. 2016), each by the few words of its first sentence that have the shape of what is
-asked for.  Quoting wins a draw, for it cannot say what no document says.
+Both answer the same questions, made by rule from documents that everybody may read.  The F1 of their words with the
+known answers is compared (Rajpurkar et al. 2016), each by the few words of its first sentence that have the shape of
+what is asked for.  Quoting wins a draw, for it cannot say what no document says.
 """
 
 from __future__ import annotations

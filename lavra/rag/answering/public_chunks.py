@@ -1,4 +1,4 @@
-"""The chunks of an index that everybody may read: what it is calibrated on, so that no threshold tells of the others."""
+"""The chunks of an index that everybody may read: it is calibrated on them, so that no threshold tells of others."""
 
 from __future__ import annotations
 

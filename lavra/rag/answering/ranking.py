@@ -1,8 +1,9 @@
 """Which sentences of the passages answer a question best.
 
-Each sentence has a few features from 0 to 1 (words it shares with the question, by rarity, in it and around it; the score
-of its passage beside the best one's; nearness of meaning; whether it has a thing of the kind that is asked for), and a
-weighted sum of them orders the sentences, as in the extractive systems of TREC's question-answering tracks (Voorhees 2001).
+Each sentence has a few features from 0 to 1 (words it shares with the question, by rarity, in it and around it; the
+score of its passage beside the best one's; nearness of meaning; whether it has a thing of the kind that is asked for),
+and a weighted sum of them orders the sentences, as in the extractive systems of TREC's question-answering tracks
+(Voorhees 2001).
 
 The weights were fitted by a softmax over the sentences of eight passages, on half of the questions of XQuAD and FaQuAD,
 and looked at on the other half: the best sentence has the answer for 0.78 and 0.74 of them.

@@ -7,9 +7,9 @@ from lavra.text.whole import WholeText
 
 TEXTS = {
     "history/bridges.txt": (
-        "Bridges of the north\n\nThe Tyne Bridge was opened in 1928 by King George V.\nIt was designed by the firm Mott, "
-        "Hay and Anderson.[3]\n\nThe Humber Bridge has a main span of 1,410 metres. For sixteen years it was the longest "
-        "suspension bridge in the world.\n"
+        "Bridges of the north\n\nThe Tyne Bridge was opened in 1928 by King George V.\nIt was designed by the firm "
+        "Mott, Hay and Anderson.[3]\n\nThe Humber Bridge has a main span of 1,410 metres. For sixteen years it was the "
+        "longest suspension bridge in the world.\n"
     ),
     "animais/onça.md": (
         "# Onça-pintada\n\nA onça-pintada é o maior felino das Américas. Ela vive na Amazônia e no Pantanal.\n\n"

@@ -1,7 +1,5 @@
 """Answers: quoted and written, with citations that are exact; nothing that a document says is obeyed."""
 
-import pytest
-
 from lavra.base.types import Completion, Delta
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.answering.writer import AnswerWriter
