@@ -39,7 +39,8 @@ except ImportError as missing:  # only the server needs them
 def run(args: argparse.Namespace) -> int:
     """Load, listen, serve."""
     settings = read_settings(ServeSettings, args)
-    serve_folders(args.models, replace(settings, api_keys=read_keys(settings.key_file)), as_json=args.json)
+    keys = read_keys(settings.key_file)
+    serve_folders(args.models, replace(settings, api_keys=tuple(keys), key_groups=keys), as_json=args.json)
     return 0
 
 
@@ -174,19 +175,33 @@ def version_of(folder: Path | None) -> str:
     return artifact_id(folder) or ""
 
 
-def read_keys(path: Path | None) -> tuple[str, ...]:
-    """API keys from a file and from the environment.
+def read_keys(path: Path | None) -> dict[str, tuple[str, ...]]:
+    """API keys from the environment and from a file, and the groups whose documents each reads in an index.
+
+    A line of the file is a key, or a key and behind a space its groups, separated by commas; `*` reads everything.
+    Keys of the environment have no groups.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or a line is more than that.
     """
-    keys = os.environ.get("LAVRA_API_KEYS", "").split(",")
-    if path is not None:
-        try:
-            keys += path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"--key-file {path} cannot be read ({error}); name a text file, one key a line") from None
-    return tuple(key.strip() for key in keys if key.strip())
+    keys = {key.strip(): () for key in os.environ.get("LAVRA_API_KEYS", "").split(",") if key.strip()}
+    lines = [] if path is None else _lines(path)
+    return {**keys, **dict(_key(line, f"--key-file {path}:{number}") for number, line in lines)}
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--key-file {path} cannot be read ({error}); name a text file, one key a line") from None
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _key(line: str, place: str) -> tuple[str, tuple[str, ...]]:
+    key, *groups = line.split()
+    if len(groups) > 1:
+        raise InputError(f"{place}: a line is a key, a space and its groups without spaces: KEY group,group")
+    return key, tuple(group for group in "".join(groups).split(",") if group)
 
 
 def announce(url: str, models: ModelTable, *, as_json: bool) -> None:

@@ -1,71 +1,98 @@
 """The documents of an index for readers who may not see all of them: what a server shows and filters by.
 
-A document is one to these readers where they may read it, and is not there otherwise.
+A document that these readers may not read is not there for them.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
+from typing import Protocol
 
 from lavra.base.errors import UnknownDocumentError
 from lavra.base.retrieval import ACCESS, IndexedDocument, MetaValue
-from lavra.rag.chunk_table import ChunkTable, meets, readable_by
+from lavra.rag.chunk_table import meets, readable_by
 
-_BATCH = 1000  # chunks looked at in one piece
+Groups = frozenset[str] | None
+"""Whose documents may be read besides everyone's; `None` reads everything."""
+
+
+class DocumentTable(Protocol):
+    """The part of an index that knows its documents."""
+
+    def documents(self) -> list[str]:
+        """Names of all documents, in the order of the alphabet."""
+        ...
+
+    def document_text(self, name: str) -> str:
+        """The whole text of a document."""
+        ...
+
+    def document_facts(self, name: str) -> Mapping[str, MetaValue]:
+        """The facts of a document; none where there is no such document."""
+        ...
+
+    def document_pages(self, name: str) -> tuple[int, ...]:
+        """Where each page of a document begins in its text; none where it has no pages."""
+        ...
 
 
 class TableDocuments:
-    """Documents of a `ChunkTable`.
+    """Documents of a table that does not change; open another one over a table that has moved on.
 
-    Facts of documents are read once: open another one over a table that has moved on.
+    Lists of names and facts are made once for each set of groups.
 
     Args:
         table: of the index.
     """
 
-    def __init__(self, table: ChunkTable) -> None:
+    def __init__(self, table: DocumentTable) -> None:
         self._table = table
-        self._facts: Mapping[str, Mapping[str, MetaValue]] | None = None
+        self._names: dict[Groups, list[str]] = {}
+        self._facts: dict[Groups, Mapping[str, tuple[MetaValue, ...]]] = {}
+        self._lock = threading.Lock()
 
-    def names(self, groups: frozenset[str] | None) -> list[str]:
+    def names(self, groups: Groups) -> list[str]:
         """Names of the documents that may be read, in the order of the alphabet."""
-        if groups is None:
-            return self._table.documents()
-        where = readable_by(groups)
-        return sorted(name for name, meta in self._meta().items() if meets(meta, where))
+        with self._lock:
+            return self._seen(groups)
 
-    def document(self, name: str, groups: frozenset[str] | None) -> IndexedDocument:
+    def document(self, name: str, groups: Groups) -> IndexedDocument:
         """One document.
 
         Raises:
             UnknownDocumentError: there is none of that name, or it may not be read.
         """
-        meta = self._meta().get(name)
-        if meta is None or not meets(meta, readable_by(groups)):
+        meta = self._table.document_facts(name)
+        if not meta or not meets(meta, readable_by(groups)):
             raise UnknownDocumentError(f"no document is called {name!r}; it may have been deleted after it was indexed")
-        return IndexedDocument(name=name, text=self._table.document_text(name), meta=meta)
+        text, pages = self._table.document_text(name), self._table.document_pages(name)
+        return IndexedDocument(name=name, text=text, page_starts=pages, meta=meta)
 
-    def facts(self, groups: frozenset[str] | None) -> Mapping[str, tuple[MetaValue, ...]]:
+    def facts(self, groups: Groups) -> Mapping[str, tuple[MetaValue, ...]]:
         """Facts of the documents that may be read, each with its values, the most frequent first."""
-        where = readable_by(groups)
-        counted: dict[str, Counter[MetaValue]] = {}
-        for meta in self._meta().values():
-            if meets(meta, where):
-                for name, value in meta.items():
-                    counted.setdefault(name, Counter()).update(value if isinstance(value, tuple) else (value,))
-        return {name: _by_frequency(values) for name, values in sorted(counted.items()) if name != ACCESS}
+        with self._lock:
+            if groups not in self._facts:
+                self._facts[groups] = self._counted(groups)
+            return self._facts[groups]
 
-    def _meta(self) -> Mapping[str, Mapping[str, MetaValue]]:
-        """Facts by document; those of documents without chunks are not known, and nobody finds them."""
-        if self._facts is None:
-            found: dict[str, Mapping[str, MetaValue]] = {}
-            ids = self._table.ids()
-            for first in range(0, len(ids), _BATCH):
-                for chunk in self._table.chunks(ids[first : first + _BATCH].tolist()):
-                    found.setdefault(chunk.document, chunk.meta)
-            self._facts = found
-        return self._facts
+    def _seen(self, groups: Groups) -> list[str]:
+        if groups not in self._names:
+            where = readable_by(groups)
+            self._names[groups] = [
+                name
+                for name in self._table.documents()
+                if not where or meets(self._table.document_facts(name), where)
+            ]
+        return self._names[groups]
+
+    def _counted(self, groups: Groups) -> Mapping[str, tuple[MetaValue, ...]]:
+        counted: dict[str, Counter[MetaValue]] = {}
+        for name in self._seen(groups):
+            for fact, value in self._table.document_facts(name).items():
+                counted.setdefault(fact, Counter()).update(value if isinstance(value, tuple) else (value,))
+        return {fact: _by_frequency(values) for fact, values in sorted(counted.items()) if fact != ACCESS}
 
 
 def _by_frequency(values: Counter[MetaValue]) -> tuple[MetaValue, ...]:

@@ -47,7 +47,7 @@ class Library(MemoryChunks):
                 )
         super().__init__(chunks, texts)
 
-    def page_starts(self, name):
+    def document_pages(self, name):
         return PAGES.get(name, ())
 
 

@@ -31,7 +31,7 @@ HOSTILE = (
 LONG = "".join(f"Paragraph {number} says that rain falls on the plain.\n\n" for number in range(2000))
 TEXTS = {
     "garden/bees.html": HOSTILE,
-    "garden/trees.txt": "Trees\n\nAn oak tree lives for centuries. Its acorns feed jays.\n\nA willow drinks much water.",
+    "garden/trees.txt": "Trees\n\nAn oak tree lives for centuries. Its acorns feed jays.\n\nA willow drinks water.",
     "livros/rios.txt": "O rio Amazonas é o maior rio do mundo. Nasce nos Andes e corre para o mar.",
     "plans/secret.txt": "The launch code of the rocket is swordfish. Nobody may tell the press.",
     "weather/rain.txt": LONG + "The heaviest rain ever measured fell on Foc-Foc in 1966.",
@@ -61,7 +61,7 @@ def table(texts=TEXTS) -> MemoryChunks:
                     line=text.count("\n", 0, start) + 1,
                     page=start // 400 + 1 if name.endswith("rios.txt") else None,
                     headings=("Trees",) if name == "garden/trees.txt" else (),
-                    meta=META.get(name, {}),
+                    meta={**META.get(name, {}), "document": name},
                 )
             )
     return MemoryChunks(chunks, texts)
