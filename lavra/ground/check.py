@@ -12,25 +12,34 @@ Deliberately absent: knowledge of the world, and inference over several steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from lavra.base.ports import Predictor
 from lavra.base.predictions import ClassifyRequest
 from lavra.ground.config import GroundConfig
-from lavra.ground.exchange import exchanged_words
+from lavra.ground.evidence import EvidenceSentence, choose_sentences, read_evidence
+from lavra.ground.exchange import exchanged_numbers, exchanged_words
 from lavra.ground.names import missing_names
-from lavra.ground.numbers import missing_numbers, read_numbers
+from lavra.ground.numbers import missing_numbers
 from lavra.ground.polarity import flipped_words, opposite_words
+from lavra.ground.statement import Statement, read_statement
+from lavra.ground.substitution import find_substitutions, is_contradiction
 from lavra.ground.words import Language, Word, language_of, read_words
-from lavra.text.sentences import sentence_spans
 
 ENTAILMENT: Final = "entailment"
 """The label of an entailment head for pairs whose second text follows from the first."""
 NOTHING_TO_CHECK: Final = "the sentence says nothing that could be checked"
 """The reason of a sentence without content words."""
 
+_OPENING: Final = re.compile(
+    r"^(?:according to|based on|as (?:stated|mentioned|described) in|de acordo com|segundo|conforme|com base em|n)\s*"
+    r"(?:the |this |these |[oa]s? )?(?:provided |given |above )?"
+    r"(?:text|passage|document|context|source|article|excerpt|texto|documento|passagem|trecho|contexto|fonte|artigo)s?,\s*",
+    re.IGNORECASE,
+)  # how language models begin
 Weights = Callable[[str], float]
 """How much a word in small letters without accents counts; more for rare ones."""
 
@@ -50,20 +59,6 @@ class Support:
     score: float
     reason: str = ""
     evidence: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sentence:
-    """One sentence of the evidence, with what stands beside it."""
-
-    piece: int
-    text: str
-    around: str
-    words: Sequence[Word]
-
-    @property
-    def stems(self) -> frozenset[str]:
-        return frozenset(word.stem for word in self.words)
 
 
 _DEFAULT: Final = GroundConfig()
@@ -87,17 +82,17 @@ def check_sentence(
         weights: how much a word counts; all the same unless given.
     """
     language = language_of("\n".join((sentence, *evidence)))
-    claim = read_words(sentence, language)
-    wanted = _wanted(claim, weights)
+    claim = read_statement(_OPENING.sub("", sentence), language)
+    wanted = _wanted(claim.words, weights)
     if not wanted:
         return Support(supported=False, score=0.0, reason=NOTHING_TO_CHECK)
-    chosen = _choose(_sentences(evidence, language), wanted, config.sentences)
+    chosen = choose_sentences(read_evidence(evidence, language), wanted, config.sentences)
     if not chosen:
         return Support(supported=False, score=0.0, reason="no word of it is in the evidence")
-    against = _against(sentence, claim, chosen, language)
+    against = _lacking(claim, chosen, language) or _contrary(claim, chosen, language)
     if against:
         return Support(supported=False, score=0.0, reason=against, evidence=chosen[0].piece)
-    score, missing = _coverage(sentence, claim, wanted, chosen)
+    score, missing = _coverage(claim, wanted, chosen)
     probability = None if entailment is None else _entailed(entailment, chosen, sentence)
     reason = _verdict(score, missing, probability, config)
     return Support(supported=not reason, score=score, reason=reason, evidence=chosen[0].piece)
@@ -122,68 +117,55 @@ def _wanted(claim: Sequence[Word], weights: Weights | None) -> dict[str, float]:
     return {word.stem: 1.0 if weights is None else weights(word.plain) for word in claim if not word.ties}
 
 
-def _share(wanted: dict[str, float], stems: set[str]) -> float:
+def _share(wanted: Mapping[str, float], stems: Collection[str]) -> float:
     whole = sum(wanted.values())
     return sum(weight for stem, weight in wanted.items() if stem in stems) / whole if whole else 0.0
 
 
-def _sentences(evidence: Sequence[str], language: Language) -> list[_Sentence]:
-    found = []
-    for piece, text in enumerate(evidence):
-        spans = sentence_spans(text)
-        for place, span in enumerate(spans):
-            first, last = spans[max(0, place - 1)], spans[min(len(spans) - 1, place + 1)]
-            own = text[span.start : span.end]
-            around = text[first.start : last.end]
-            found.append(_Sentence(piece=piece, text=own, around=around, words=read_words(own, language)))
-    return found
-
-
-def _choose(sentences: Sequence[_Sentence], wanted: dict[str, float], most: int) -> list[_Sentence]:
-    """Sentences that together have most of what is wanted, the best first; each adds something."""
-    chosen: list[_Sentence] = []
-    left = dict(wanted)
-    while left and len(chosen) < most:
-        gains = [sum(left.get(stem, 0.0) for stem in one.stems) for one in sentences]
-        best = max(range(len(sentences)), key=lambda index: (gains[index], -index), default=None)
-        if best is None or gains[best] <= 0:
-            break
-        chosen.append(sentences[best])
-        left = {stem: weight for stem, weight in left.items() if stem not in sentences[best].stems}
-    return chosen
-
-
-def _against(sentence: str, claim: Sequence[Word], chosen: Sequence[_Sentence], language: Language) -> str:
-    """What speaks against a claim, in a few words; empty where nothing does."""
+def _lacking(claim: Statement, chosen: Sequence[EvidenceSentence], language: Language) -> str:
+    """Which number or name of a claim the evidence lacks, in a few words; empty where it has all."""
     around = "\n".join(one.around for one in chosen)
-    if numbers := missing_numbers(read_numbers(sentence), around):
+    if numbers := missing_numbers(claim.numbers, around):
         return f"the evidence does not have the number {numbers[0]}"
-    if names := missing_names(sentence, around, language):
+    if names := missing_names(claim.text, around, language):
         return f"the evidence does not have the name {names[0]}"
-    words = [word for one in chosen for word in one.words]
-    if flipped := flipped_words(claim, words, language):
+    return ""
+
+
+def _contrary(claim: Statement, chosen: Sequence[EvidenceSentence], language: Language) -> str:
+    """What the evidence says otherwise, in a few words; empty where nothing was found."""
+    best = chosen[0].statement
+    for one in find_substitutions(claim.words, best.words):
+        if is_contradiction(one, claim, best):
+            return f"it says {_first(one.claimed)!r} where the evidence says {_first(one.given)!r}"
+    words = [word for one in chosen for word in one.statement.words]
+    if flipped := flipped_words(claim.words, words, language):
         return f"the evidence says the contrary about {flipped[0]!r}"
-    if opposites := opposite_words(claim, chosen[0].words):
+    if opposites := opposite_words(claim.words, best.words):
         return f"it says {opposites[0][0]!r} where the evidence says {opposites[0][1]!r}"
-    if exchanged := exchanged_words(claim, chosen[0].words):
+    if exchanged := exchanged_words(claim.words, best.words) or exchanged_numbers(claim, best):
         return f"it exchanges {exchanged[0]!r} and {exchanged[1]!r}"
     return ""
 
 
+def _first(words: Sequence[Word]) -> str:
+    """The first content word."""
+    return next(word.text for word in words if not word.ties)
+
+
 def _coverage(
-    sentence: str, claim: Sequence[Word], wanted: dict[str, float], chosen: Sequence[_Sentence]
+    claim: Statement, wanted: Mapping[str, float], chosen: Sequence[EvidenceSentence]
 ) -> tuple[float, list[str]]:
     """The share of a claim's content words that sentences have, and the words they lack, as written.
 
     Numbers count as words they have, however they are written: those that differ are found before.
     """
-    numbers = read_numbers(sentence)
-    counted = {w.stem for w in claim if any(number.start <= w.start < number.end for number in numbers)}
+    counted = {word.stem for number in claim.numbers for word in claim.words_in(number)}
     stems = {stem for one in chosen for stem in one.stems} | counted
-    return _share(wanted, stems), [word.text for word in claim if not word.ties and word.stem not in stems]
+    return _share(wanted, stems), [word.text for word in claim.words if not word.ties and word.stem not in stems]
 
 
-def _entailed(head: Predictor, chosen: Sequence[_Sentence], sentence: str) -> float:
+def _entailed(head: Predictor, chosen: Sequence[EvidenceSentence], sentence: str) -> float:
     """The probability that the chosen sentences entail the claim."""
     premise = " ".join(one.text for one in chosen)
     answer = head.predict([ClassifyRequest(text=(premise, sentence), truncate=True)])[0]

@@ -19,7 +19,7 @@ from lavra.ground.words import Language, Word, listed, read_words
 
 _TITLES: Final = listed("mr mrs ms dr dra sr sra prof dom dona sir st")
 _SENTENCE_END: Final = re.compile(r"[.!?:;…][\s\"'“”«»)\]]*$")
-_LONGEST_ACRONYM: Final = 6
+_SHORTEST_ACRONYM, _LONGEST_ACRONYM = 3, 6
 
 
 def missing_names(sentence: str, evidence: str, language: Language) -> list[str]:
@@ -82,7 +82,7 @@ def _initials(text: str, words: Sequence[Word]) -> set[str]:
     for run in _capital_runs(text, words):
         letters = "".join(word.plain[0] for word in run)
         for start in range(len(letters)):
-            ends = range(start + 2, min(len(letters), start + _LONGEST_ACRONYM) + 1)
+            ends = range(start + _SHORTEST_ACRONYM, min(len(letters), start + _LONGEST_ACRONYM) + 1)
             found.update(letters[start:end] for end in ends)
     return found
 
@@ -92,8 +92,8 @@ def _spelled_out(text: str, words: Sequence[Word], known: Collection[str]) -> se
     found: set[int] = set()
     for run in _capital_runs(text, words):
         for start in range(len(run)):
-            for end in range(start + 2, min(len(run), start + _LONGEST_ACRONYM) + 1):
+            for end in range(start + _SHORTEST_ACRONYM, min(len(run), start + _LONGEST_ACRONYM) + 1):
                 part = run[start:end]
-                if len(part) > 2 and "".join(word.plain[0] for word in part) in known:
+                if "".join(word.plain[0] for word in part) in known:
                     found.update(word.start for word in part)
     return found

@@ -11,7 +11,7 @@ rates between currencies.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -57,6 +57,7 @@ september|setembro october|outubro november|novembro december|dezembro
 """
 _MONTH_NUMBERS: Final = {name: place for place, names in enumerate(_MONTHS.split(), 1) for name in names.split("|")}
 _ABOUT: Final = listed("about around approximately roughly nearly almost circa cerca aproximadamente quase perto torno")
+_DATE: Final = re.compile(r"(?<!\d)\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}(?!\d)")
 _TOKEN: Final = re.compile(rf"(?P<number>{_DIGITS})|(?P<word>[^\W\d_]+)")
 
 
@@ -71,7 +72,9 @@ class Number:
         values: its readings, in the text's own unit.
         measure: its unit, where one is known.
         loose: whether the text says "about" before it.
-        spoken: whether it is a word that is an article too, or a month; nobody asks for it, it only answers.
+        in_date: whether it is a part of a date in digits, which a month's name answers too.
+        is_month: whether it is a month's name.
+        is_article: whether it is a word that is an article too; nobody asks for it, it only answers.
     """
 
     text: str
@@ -80,28 +83,45 @@ class Number:
     values: tuple[Fraction, ...]
     measure: Measure | None = None
     loose: bool = False
-    spoken: bool = False
+    in_date: bool = False
+    is_month: bool = False
+    is_article: bool = False
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether evidence must have it."""
+        return not (self.is_article or self.is_month)
 
 
 def read_numbers(text: str) -> list[Number]:
     """The numbers of a text, in order."""
     tokens = list(_TOKEN.finditer(text))
-    return [found for place in range(len(tokens)) if (found := _number_at(text, tokens, place)) is not None]
+    dates = [place for match in _DATE.finditer(text) for place in range(match.start(), match.end())]
+    found = (_number_at(text, tokens, place, frozenset(dates)) for place in range(len(tokens)))
+    return [one for one in found if one is not None]
 
 
 def missing_numbers(asked: Sequence[Number], evidence: str) -> list[str]:
     """The numbers of a claim, as written, that no number of the evidence agrees with."""
     known = read_numbers(evidence)
-    lacking = [number for number in asked if not number.spoken and not any(_agree(number, one) for one in known)]
-    return [number.text for number in lacking]
+    return [number.text for number in asked if number.is_asked and not agrees(number, known)]
 
 
-def _number_at(text: str, tokens: Sequence[re.Match[str]], place: int) -> Number | None:
+def agrees(number: Number, others: Iterable[Number]) -> bool:
+    """Whether one of several numbers says the same as a claim's number."""
+    return any(_agree(number, other) for other in others)
+
+
+def _number_at(text: str, tokens: Sequence[re.Match[str]], place: int, dates: frozenset[int]) -> Number | None:
     token = tokens[place]
     word = fold(token["word"]) if token["word"] else ""
     if word in _MONTH_NUMBERS:
         return Number(
-            text=token[0], start=token.start(), end=token.end(), values=(Fraction(_MONTH_NUMBERS[word]),), spoken=True
+            text=token[0],
+            start=token.start(),
+            end=token.end(),
+            values=(Fraction(_MONTH_NUMBERS[word]),),
+            is_month=True,
         )
     values = _readings(token["number"]) if token["number"] else _written(word)
     if not values:
@@ -117,7 +137,8 @@ def _number_at(text: str, tokens: Sequence[re.Match[str]], place: int) -> Number
         values=tuple(value * factor for value in values),
         measure=measure or _sign_before(text, token.start()),
         loose=before in _ABOUT or before_that in _ABOUT,
-        spoken=word in _ARTICLES and factor == 1,
+        in_date=token.start() in dates,
+        is_article=word in _ARTICLES and factor == 1,
     )
 
 
@@ -162,28 +183,26 @@ def _readings(digits: str) -> tuple[Fraction, ...]:
 
 
 def _agree(asked: Number, known: Number) -> bool:
+    if known.is_month and not asked.in_date:
+        return False
     ours, theirs = asked.measure, known.measure
     if ours is None or theirs is None or ours.name == theirs.name:
-        return _close(asked, known, Fraction(1), Fraction(1), Fraction(0))
+        pairs = [(value, other) for value in asked.values for other in known.values]
+        return any(value == other or (asked.loose and _rounded(other, value) == value) for value, other in pairs)
     if ours.kind != theirs.kind:
         return False
-    return _close(asked, known, ours.factor, theirs.factor, max(ours.slack, theirs.slack), ours.shift, theirs.shift)
+    slack = max(ours.slack, theirs.slack)
+    sizes = [(ours.size(value), theirs.size(other)) for value in asked.values for other in known.values]
+    return any(abs(mine - yours) <= slack * max(abs(mine), abs(yours)) for mine, yours in sizes)
 
 
-def _close(
-    asked: Number,
-    known: Number,
-    ours: Fraction,
-    theirs: Fraction,
-    slack: Fraction,
-    our_shift: Fraction = Fraction(0),
-    their_shift: Fraction = Fraction(0),
-) -> bool:
-    """Whether a reading of each is the same quantity, as nearly as units and "about" allow."""
-    slack = max(slack, Fraction(1, 20) if asked.loose else Fraction(0))
-    for value in asked.values:
-        for other in known.values:
-            mine, yours = value * ours + our_shift, other * theirs + their_shift
-            if abs(mine - yours) <= slack * max(abs(mine), abs(yours)):
-                return True
-    return False
+def _rounded(value: Fraction, like: Fraction) -> Fraction:
+    """A number with as many digits as another one has before its zeros: 519 like 500 is 500."""
+    if not value or not like:
+        return value
+    step = Fraction(1)
+    while like % (step * 10) == 0:
+        step *= 10
+    while like % step:
+        step /= 10
+    return round(value / step) * step

@@ -9,7 +9,9 @@ Deliberately absent: the scope of negations by a parser, and double negations.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from lavra.ground.words import Language, Word, fold, listed
@@ -20,6 +22,7 @@ _NEGATIONS: Final = {
 }
 _ADDING: Final = listed("only just merely apenas somente so")  # "not only" denies nothing
 _SCOPE: Final = 2  # content words behind a negation that it denies
+_SHORTEST: Final = 4  # letters of a word that a prefix turns round
 _PREFIXES: Final = ("un", "in", "im", "ir", "il", "dis", "non", "des", "anti")
 _OPPOSITES: Final = """
 rose fell|rises falls|increased decreased|increase decrease|increases decreases|higher lower|high low
@@ -45,15 +48,25 @@ igual diferente|homem mulher|homens mulheres|pai mae|filho filha|rei rainha|publ
 
 
 def flipped_words(claim: Sequence[Word], evidence: Sequence[Word], language: Language) -> list[str]:
-    """Words of a claim, as written, that it denies and the evidence only affirms, or the other way round."""
-    ours, theirs = _denied(claim, language), _denied(evidence, language)
-    denied = {evidence[place].stem for place in theirs}
-    affirmed = {word.stem for place, word in enumerate(evidence) if place not in theirs}
-    return [
-        word.text
-        for place, word in enumerate(claim)
-        if not word.ties and (word.stem in affirmed - denied if place in ours else word.stem in denied - affirmed)
-    ]
+    """Stems of words that a claim denies and the evidence only affirms, or the other way round."""
+    ours, theirs = _denials(claim, language), _denials(evidence, language)
+    denied, affirmed = _split(evidence, theirs)
+    claim_denied, claim_affirmed = _split(claim, ours)
+    added = [group[0] for group in ours if not denied & set(group) and group[0] in affirmed]
+    taken = [group for group in theirs if not claim_denied & set(group)]
+    return added + [stem for group in taken for stem in group if stem in claim_affirmed and stem not in affirmed]
+
+
+def _split(words: Sequence[Word], denials: Sequence[Sequence[str]]) -> tuple[set[str], set[str]]:
+    """Stems that are denied somewhere, and content stems that are affirmed somewhere."""
+    denied = Counter(stem for group in denials for stem in group)
+    whole = Counter(word.stem for word in words if not word.ties)
+    return set(denied), {stem for stem, count in whole.items() if count > denied[stem]}
+
+
+def are_opposites(first: str, second: str) -> bool:
+    """Whether two plain words are opposites of each other."""
+    return second in _opposites(first)
 
 
 def opposite_words(claim: Sequence[Word], evidence: Sequence[Word]) -> list[tuple[str, str]]:
@@ -64,14 +77,15 @@ def opposite_words(claim: Sequence[Word], evidence: Sequence[Word]) -> list[tupl
     return [(word.text, known[other]) for word in missing for other in _opposites(word.plain) if other in known]
 
 
-def _denied(words: Sequence[Word], language: Language) -> set[int]:
-    """Places of the content words that negations deny."""
-    found: set[int] = set()
+def _denials(words: Sequence[Word], language: Language) -> list[list[str]]:
+    """Stems of the content words that each negation denies; none behind a punctuation mark."""
+    found = []
     for place, word in enumerate(words):
-        if not _is_negation(word, language) or (place + 1 < len(words) and words[place + 1].plain in _ADDING):
-            continue
-        behind = [other for other in range(place + 1, len(words)) if not words[other].ties]
-        found.update(behind[:_SCOPE])
+        behind = words[place + 1 :]
+        if _is_negation(word, language) and not (behind and behind[0].plain in _ADDING):
+            clause = takewhile(lambda other: not other.parted, behind)
+            group = [other.stem for other in clause if not other.ties][:_SCOPE]
+            found += [group] if group else []
     return found
 
 
@@ -82,8 +96,9 @@ def _is_negation(word: Word, language: Language) -> bool:
 
 
 def _opposites(plain: str) -> list[str]:
-    added = [prefix + plain for prefix in _PREFIXES]
-    taken = [plain.removeprefix(prefix) for prefix in _PREFIXES if plain.startswith(prefix) and len(plain) > 6]
+    added = [prefix + plain for prefix in _PREFIXES if len(plain) >= _SHORTEST]
+    taken = [plain.removeprefix(prefix) for prefix in _PREFIXES if plain.startswith(prefix)]
+    taken = [word for word in taken if len(word) >= _SHORTEST]
     return [*_TABLE.get(plain, ()), *added, *taken]
 
 

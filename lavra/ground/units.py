@@ -32,6 +32,10 @@ class Measure:
     shift: Fraction = Fraction(0)
     slack: Fraction = Fraction(0)
 
+    def size(self, value: Fraction) -> Fraction:
+        """A number of these units in the kind's own unit."""
+        return value * self.factor + self.shift
+
 
 _ROUNDED: Final = Fraction(1, 100)
 # kind, size, whether it is of the American system, spellings without accents

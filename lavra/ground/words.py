@@ -32,6 +32,7 @@ def listed(words: str) -> frozenset[str]:
 
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?", re.UNICODE)
+_PUNCTUATION: Final = re.compile(r"[,;:.!?()\[\]—–\n]")
 _POSSESSIVE: Final = re.compile(r"['’]s?$")
 _ENGLISH: Final = listed("""
 a about above after again all also although am an and any are as at be because been before being below between both
@@ -71,6 +72,7 @@ class Word:
         start: of its first character.
         end: behind its last.
         ties: whether it is a function word, which only ties others together; a single letter is one, a digit is not.
+        parted: whether a punctuation mark stands between it and the word before.
     """
 
     text: str
@@ -79,11 +81,16 @@ class Word:
     start: int
     end: int
     ties: bool
+    parted: bool
 
 
 def read_words(text: str, language: Language) -> list[Word]:
     """The words of a text, in order."""
-    return [_word(match, language) for match in _WORD.finditer(text)]
+    found, end = [], 0
+    for match in _WORD.finditer(text):
+        found.append(_word(match, language, parted=_PUNCTUATION.search(text, end, match.start()) is not None))
+        end = match.end()
+    return found
 
 
 def language_of(text: str) -> Language:
@@ -100,7 +107,7 @@ def fold(word: str) -> str:
     return "".join(letter for letter in parts if not unicodedata.combining(letter))
 
 
-def _word(match: re.Match[str], language: Language) -> Word:
+def _word(match: re.Match[str], language: Language, *, parted: bool) -> Word:
     bare = _POSSESSIVE.sub("", match[0])
     plain = fold(bare)
     return Word(
@@ -110,6 +117,7 @@ def _word(match: re.Match[str], language: Language) -> Word:
         start=match.start(),
         end=match.end(),
         ties=plain in _FUNCTION_WORDS[language] or (len(plain) == 1 and not plain.isdigit()),
+        parted=parted,
     )
 
 

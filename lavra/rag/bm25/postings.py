@@ -8,14 +8,14 @@ The score of a chunk is the sum over the question's terms of
 those of the allowed chunks: a word in a chunk that the user may not read changes neither what is found nor any score.
 bm25s and its kin store each term's share ready-made, over all chunks, which is why they are not used here.
 
-Deliberately absent: skipping of chunks that cannot reach the first k (MaxScore, WAND); a hundred thousand chunks are
-searched in a few milliseconds without it.
+Deliberately absent: compressed postings, and positions of words (phrases are not searched for).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,12 @@ from lavra.base.errors import InputError
 from lavra.rag.bm25.config import Bm25Config, Weighting
 from lavra.rag.bm25.files import Columns, open_columns
 from lavra.rag.words import Analyzer
+
+Counts = npt.NDArray[np.uint16] | Int32s
+_Term = tuple[float, Int32s, Counts]
+"""The weight of a term, the rows of its chunks, and how often each has it."""
+_FEW: Final = 8  # times k chunks: fewer are not worth looking through for those that can be left out
+_OFTEN: Final = 16  # a term in more than a sixteenth of the chunks is worth it
 
 
 class Postings:
@@ -69,43 +75,84 @@ class Postings:
         """
         if k < 1:
             raise InputError(f"k is {k}; ask for at least 1 passage")
-        mask = None if allowed is None else np.isin(self.columns.ids, allowed, assume_unique=False)
-        scores = self._scores(query, mask)
-        rows = best_rows(scores, k)
-        return np.asarray(self.columns.ids[rows]), scores[rows]
+        mask = None if allowed is None else np.isin(self.columns.ids, allowed)
+        rows, scores = self._scored(query, mask, k)
+        best = best_places(scores, k)
+        return np.asarray(self.columns.ids[rows[best]]), scores[best]
 
-    def _scores(self, query: str, mask: npt.NDArray[np.bool_] | None) -> Float64s:
-        """(N,) scores; 0 where no term is shared or the chunk is not allowed."""
+    def _scored(self, query: str, mask: npt.NDArray[np.bool_] | None, k: int) -> tuple[Int64s, Float64s]:
+        """Rows that may be among the best k, rising, and their scores; 0 where no term is shared.
+
+        Terms come by falling weight, a term's weight being more than it can add to any score.  Once the weights still
+        to come add up to less than the kth best score so far, only chunks that can still reach it are looked at
+        (MaxScore, Turtle and Flood 1995): the words that nearly every chunk has then cost little.
+        """
         lengths = self.columns.lengths
         count = len(lengths) if mask is None else int(mask.sum())
-        scores = np.zeros(len(lengths))
         total = self._num_terms if mask is None else int(np.sum(lengths[mask], dtype=np.int64))
+        rows, scores = np.arange(len(lengths)), np.zeros(len(lengths))
         if not total:
-            return scores
+            return rows, scores
         k1, b = self.config.k1, self.config.b
         brake = k1 * (1 - b) + (k1 * b * count / total) * lengths  # (N,)
-        factor = k1 + 1 if self.config.weighting is Weighting.ROBERTSON else 1.0
-        for term, times in Counter(self.analyzer.query_words(query)).items():
+        terms = self._weighed(query, mask, count)
+        to_come = np.cumsum([weight for weight, _, _ in terms][::-1])[::-1]
+        for place, (weight, term_rows, tf) in enumerate(terms):
+            if len(rows) > _FEW * k and len(term_rows) > len(rows) // _OFTEN:
+                within = _reachable(scores, float(to_come[place]), k)
+                if within is not None:
+                    rows, scores, brake = rows[within], scores[within], brake[within]
+            if len(rows) < len(lengths):
+                kept, found = _shared(rows, term_rows)
+                scores[kept] += weight * tf[found] / (tf[found] + brake[kept])
+            else:
+                scores[term_rows] += weight * tf / (tf + brake[term_rows])  # the rows of a term differ
+        return rows, scores
+
+    def _weighed(self, query: str, mask: npt.NDArray[np.bool_] | None, count: int) -> list[_Term]:
+        """The distinct terms of a question that an allowed chunk has, by falling weight."""
+        factor = self.config.k1 + 1 if self.config.weighting is Weighting.ROBERTSON else 1.0
+        found = []
+        for term, times in sorted(Counter(self.analyzer.query_words(query)).items()):
             rows, tf = self._term(term, mask)
             if len(rows):
-                idf = np.log1p((count - len(rows) + 0.5) / (len(rows) + 0.5))
-                scores[rows] += (factor * times * idf) * tf / (tf + brake[rows])  # rows of a term differ
-        return scores
+                idf = float(np.log1p((count - len(rows) + 0.5) / (len(rows) + 0.5)))
+                found.append((factor * times * idf, rows, tf))
+        return sorted(found, key=lambda term: -term[0])
 
-    def _term(self, term: str, mask: npt.NDArray[np.bool_] | None) -> tuple[Int32s, npt.NDArray[np.uint16] | Int32s]:
-        """Rows of the allowed chunks that have a term, and how often each has it."""
+    def _term(self, term: str, mask: npt.NDArray[np.bool_] | None) -> tuple[Int32s, Counts]:
+        """Rows of the allowed chunks that have a term, rising, and how often each has it."""
         number = self.columns.find(term)
-        if number is None:
-            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
-        span = slice(int(self.columns.starts[number]), int(self.columns.starts[number + 1]))
-        rows, counts = np.asarray(self.columns.rows[span]), np.asarray(self.columns.counts[span])
+        span = slice(0, 0)
+        if number is not None:
+            span = slice(int(self.columns.starts[number]), int(self.columns.starts[number + 1]))
+        rows: Int32s = np.asarray(self.columns.rows[span])
+        counts: Any = np.asarray(self.columns.counts[span])
         if mask is None:
             return rows, counts
         kept = mask[rows]
         return rows[kept], counts[kept]
 
 
-def best_rows(scores: Float64s, k: int) -> Int64s:
+def _reachable(scores: Float64s, to_come: float, k: int) -> Int64s | None:
+    """Places whose score can still come among the best k; `None` where that may be any place."""
+    above = scores[scores > 0]
+    if len(above) <= k:
+        return None
+    kth = float(np.partition(above, len(above) - k)[len(above) - k])
+    bound = kth - to_come * (1 + 1e-9)  # a little lower, for sums are rounded
+    return np.flatnonzero(scores >= bound) if bound > 0 else None
+
+
+def _shared(rows: Int64s, term_rows: Int32s) -> tuple[Int64s, Int64s]:
+    """Places in two rising lists of what is in both."""
+    places = np.searchsorted(term_rows, rows)
+    places[places == len(term_rows)] = 0
+    kept = np.flatnonzero(term_rows[places] == rows)
+    return kept, places[kept]
+
+
+def best_places(scores: Float64s, k: int) -> Int64s:
     """(≤ k,) places of the highest of (N,) scores above 0, the highest first, equal ones by place."""
     places = np.flatnonzero(scores > 0)
     if len(places) > k:

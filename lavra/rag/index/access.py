@@ -132,7 +132,7 @@ def _own_groups(value: MetaValue) -> tuple[str, ...]:
     if not isinstance(groups, tuple) or not groups:
         raise NoAccessError(f"its {ACCESS} is {value!r}, which names no groups")
     for group in groups:
-        if not isinstance(group, str) or not _GROUP.fullmatch(group) and group != EVERYONE:
+        if group != EVERYONE and not _GROUP.fullmatch(group):
             raise NoAccessError(f"its {ACCESS} is {value!r}, and {group!r} is no name of a group")
     return groups
 

@@ -72,4 +72,5 @@ class NamedEmbedder:
                 f"{self.identity.name} gave a vector that is zero or not finite for {texts[wrong[0]][:60]!r}; "
                 "choose another encoder"
             )
-        return rows / lengths
+        unit: npt.NDArray[np.float32] = rows / lengths
+        return unit

@@ -14,6 +14,7 @@ from lavra.base.errors import InputError
 from lavra.base.files import hash_file
 from lavra.base.ports import VectorStore
 from lavra.rag.bm25 import Postings
+from lavra.rag.index.closing import close_store
 from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.holds import Hold, generation_folder, hold
 from lavra.rag.index.parts import POSTINGS, index_store
@@ -24,6 +25,10 @@ from lavra.rag.index.table import DiskChunks, FileFate
 from lavra.rag.index.vectors import find_space
 
 
+class UnfinishedError(InputError):
+    """An index whose first update was stopped before its end."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
     """All of one generation."""
@@ -32,9 +37,17 @@ class _Opened:
     held: Hold
     table: DiskChunks
     postings: Postings
+    space: int | None
+    raw_store: VectorStore | None
     store: VectorStore | None
     config: IndexConfig
     counts: IndexCounts
+
+    def close(self) -> None:
+        """Let it go."""
+        if self.raw_store is not None:
+            close_store(self.raw_store)
+        self.held.release()
 
 
 class Index:
@@ -79,6 +92,16 @@ class Index:
         return self._opened.store
 
     @property
+    def raw_store(self) -> VectorStore | None:
+        """The store itself, which may have chunks of other generations too."""
+        return self._opened.raw_store
+
+    @property
+    def space(self) -> int | None:
+        """Number of the encoder's vectors in the database."""
+        return self._opened.space
+
+    @property
     def config(self) -> IndexConfig:
         """The settings it was made with."""
         return self._opened.config
@@ -96,11 +119,11 @@ class Index:
             return False
         before = self._opened
         self._opened = self._open()
-        before.held.release()
+        before.close()
         return True
 
     def stale(self, names: Sequence[str]) -> dict[str, str]:
-        """Documents whose files are no longer what was indexed, and what became of the files: `deleted` or `changed`."""
+        """Documents whose files are no longer what was indexed, each with `deleted` or `changed`."""
         fates = {name: self.table.fate(name) for name in dict.fromkeys(names)}
         found = {name: _what_became(fate) for name, fate in fates.items() if fate is not None}
         return {name: became for name, became in found.items() if became}
@@ -111,7 +134,7 @@ class Index:
 
     def close(self) -> None:
         """Let it go."""
-        self._opened.held.release()
+        self._opened.close()
         self._connection.close()
 
     def __enter__(self) -> Index:
@@ -124,7 +147,7 @@ class Index:
         while True:
             generation = published(self._connection)
             if not generation:
-                raise InputError(f"{self.folder} was never finished; run the same `lavra index` again to go on")
+                raise UnfinishedError(f"{self.folder} was never finished; run the same `lavra index` again to go on")
             held = hold(self.folder, generation)
             if held is None:  # a writer removed it between the two lines
                 continue
@@ -135,7 +158,7 @@ class Index:
                 raise
             if published(self._connection) == generation:  # else its store may have lost chunks already
                 return opened
-            held.release()
+            opened.close()
 
     def _read(self, generation: int, held: Hold) -> _Opened:
         config, space, store, counts = self._connection.execute(
@@ -150,6 +173,8 @@ class Index:
             held=held,
             table=table,
             postings=Postings.open(generation_folder(self.folder, generation) / POSTINGS),
+            space=space,
+            raw_store=opened,
             store=None if opened is None else SeenStore(opened, table),
             config=known,
             counts=IndexCounts(**json.loads(counts)),

@@ -39,7 +39,7 @@ _STEMMED_SHARE: Final = 0.05  # of the documents that a language needs for its w
 
 
 def stemmed_languages(languages: Mapping[str, int]) -> tuple[str, ...]:
-    """Languages whose words are stemmed, the most frequent first: those with a stemmer and a twentieth of the documents.
+    """Languages whose words are stemmed, the most frequent first: those with a twentieth of the documents.
 
     A question is stemmed by each of them, so languages that a detector saw in a few short documents are left out.
     """

@@ -142,7 +142,7 @@ def connect_reader(folder: Path) -> sqlite3.Connection:
     """
     path = folder / DATABASE
     if not path.exists():
-        raise InputError(f"{folder} is no index; make one: lavra index FOLDER --out {folder}")
+        raise InputError(f"{folder} is no index; make one: lavra index FOLDER --index {folder}")
     uri = path.absolute().as_uri()
     try:
         connection = _opened(f"{uri}?mode=ro", path)

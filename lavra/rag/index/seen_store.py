@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import InputError
 from lavra.base.ports import VectorStore
 from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.index.table import DiskChunks
+
+Bools = npt.NDArray[np.bool_]
 
 
 class SeenStore:
@@ -40,11 +43,12 @@ class SeenStore:
                 return _first(ids, products, seen, k)
             wanted *= 2
 
-    def _sees(self, ids: Int64s) -> np.ndarray:
+    def _sees(self, ids: Int64s) -> Bools:
         if not len(self._ids):
             return np.zeros(ids.shape, dtype=bool)
         places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        return self._ids[places] == ids
+        seen: Bools = self._ids[places] == ids
+        return seen
 
     def count(self, where: Where = ()) -> int:
         """See `VectorStore.count`."""
@@ -59,7 +63,7 @@ class SeenStore:
         raise InputError("an index that was opened is only read; update it with `lavra index`")
 
 
-def _first(ids: Int64s, products: Float32s, seen: np.ndarray, k: int) -> tuple[Int64s, Float32s]:
+def _first(ids: Int64s, products: Float32s, seen: Bools, k: int) -> tuple[Int64s, Float32s]:
     """The first k seen ones of each row, in their order."""
     found = np.full((len(ids), k), -1, dtype=np.int64)
     scores = np.full((len(ids), k), -np.inf, dtype=np.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -36,7 +36,7 @@ class FileFate:
     Attributes:
         is_retired: whether the index no longer has it.
         is_replaced: whether it has another of that name, or still this one.
-        stamp: path, size in bytes, time of change in ns and hash of its file; `None` where the file is to be read again.
+        stamp: path, size in bytes, time of change in ns and hash of its file; `None` where it will be read again.
     """
 
     is_retired: bool
@@ -92,7 +92,8 @@ class DiskChunks:
             check_fields(where, names | {ACCESS})
             check_conditions(where)
             allowed = facts.meeting(where)[codes]
-            return places[allowed[np.searchsorted(documents, places[:, 1])], 0].copy()
+            chosen: Ids = places[allowed[np.searchsorted(documents, places[:, 1])], 0]
+            return chosen
 
     def chunks(self, ids: Sequence[int]) -> list[Chunk]:
         """See `ChunkTable.chunks`.
@@ -213,6 +214,12 @@ class DiskChunks:
                 )
             return read_text(self._connection, found[0][0])
 
+    def text_digest(self, name: str) -> bytes:
+        """The hash that a document's text had when it was read; empty where there is no such document."""
+        asked = f"SELECT hash FROM documents JOIN texts ON texts.id = text WHERE name = ? AND {self._seen}"
+        found = self._all(asked, (name,))
+        return bytes(found[0][0]) if found else b""
+
     def documents(self) -> list[str]:
         """See `ChunkTable.documents`."""
         return [name for (name,) in self._all(f"SELECT name FROM documents WHERE {self._seen} ORDER BY name")]
@@ -228,7 +235,7 @@ class DiskChunks:
         return tuple(json.loads(found[0][0])) if found else ()
 
     def fate(self, name: str) -> FileFate | None:
-        """What is known by now of a document of this generation and its file; `None` where there is no such document."""
+        """What is known by now of a document and its file; `None` where there is no such document."""
         found = self._all(f"SELECT file, died FROM documents WHERE name = ? AND {self._seen}", (name,))
         if not found:
             return None

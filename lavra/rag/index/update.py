@@ -16,9 +16,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from typing import Any
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.convert import to_mapping
 from lavra.base.disk import naming_full_disk
-from lavra.base.errors import ConfigError, DiskFullError, InputError
+from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import hash_json
 from lavra.base.lock import locked
 from lavra.base.ports import Progress, silent
@@ -79,9 +78,18 @@ def update_index(
         raise InputError("no file or folder was named; an index needs at least one")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder, wait=wait, remedy="name another index"), _full_disk_named(folder):
+        _refuse_other_folder(folder)
         folder.mkdir(exist_ok=True)
         with closing(connect_writer(folder)) as connection:
             return _Update(folder, connection, config, embedder, progress).run(given)
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    """An index is made in a new or an empty folder."""
+    if folder.is_dir() and not (folder / DATABASE).exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} exists and is no index; name another folder with `index`")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder with `index`")
 
 
 def _check_encoder(config: IndexConfig, embedder: NamedEmbedder | None) -> None:
@@ -91,7 +99,7 @@ def _check_encoder(config: IndexConfig, embedder: NamedEmbedder | None) -> None:
     most = None if embedder is None else embedder.max_tokens
     if most is not None and config.chunking.size > most:
         raise ConfigError(
-            f"chunking.size is {config.chunking.size} tokens, and the encoder reads at most {most}; make it {most} or less"
+            f"chunking.size is {config.chunking.size} tokens; the encoder reads at most {most}: make it {most} or less"
         )
 
 
@@ -173,7 +181,8 @@ class _Update:
         return found is None or bool(changed) or json.loads(found[0]) != self._settings()
 
     def _settings(self) -> dict[str, Any]:
-        return json.loads(json.dumps(to_mapping(self._config)))
+        plain: dict[str, Any] = json.loads(json.dumps(to_mapping(self._config)))
+        return plain
 
     # ---- the switch -------------------------------------------------------------------------------------------
 

@@ -93,8 +93,8 @@ PHRASES: Final[Mapping[str, Phrases]] = {
             " mesmo mesma meu meus minha muito muita muitos muitas na não nas nem nessa nesse nesta neste no nos"
             " nós nossa nosso num numa o onde os ou outra outras outro outros para pela pelas pelo pelos per"
             " perante pode podem por porque porém pois primeira primeiro qual quais quando quanto quantos quantas"
-            " que quem são se sem sendo ser será seu seus sido sob sobre sua suas também tão tem têm tendo ter"
-            " teve toda todas todo todos três um uma umas uns você vocês"
+            " que quem quê porquê são se sem sendo ser será seu seus sido sob sobre sua suas também tão tem têm"
+            " tendo ter teve toda todas todo todos três um uma umas uns você vocês"
         ),
         who="Quem ou o que",
         when="Quando",

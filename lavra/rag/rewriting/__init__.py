@@ -1,5 +1,6 @@
-"""Rewriting: a question is made understandable alone, or asked in several ways."""
+"""Rewriting: a question is made understandable alone, or searched for in several wordings."""
 
 from lavra.rag.rewriting.follow_up import standalone_question
+from lavra.rag.rewriting.several import Hypothetical, MultiQuery
 
-__all__ = ["standalone_question"]
+__all__ = ["Hypothetical", "MultiQuery", "standalone_question"]

@@ -39,7 +39,7 @@ class StoreConfig:
         uri: of a Milvus server (`http://127.0.0.1:19530`; without one, Milvus runs in this process), or of a Pinecone
             index (its host).
         collection: name of the Milvus collection or of the Pinecone index.
-        key_variable: environment variable with the key of the server; `MILVUS_TOKEN` or `PINECONE_API_KEY` unless named.
+        key_variable: environment variable with the server's key; `MILVUS_TOKEN` or `PINECONE_API_KEY` unless named.
         key_file: file with the key, instead of the variable.
         links: neighbours that a vector has in the graph of `faiss-hnsw` and of Milvus' HNSW.
         effort: vectors that a search in the graph keeps in sight; the more, the better the recall and the slower.

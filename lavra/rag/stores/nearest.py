@@ -1,7 +1,7 @@
 """Exact search: the inner product of a query with every allowed vector, block by block.
 
-Vectors are read where they lie, in a file mapped into memory; a block is large enough for BLAS and small enough that the
-products of all queries with it stay small.  Where few rows are allowed they are gathered first; where many are, all
+Vectors are read where they lie, in a file mapped into memory; a block is large enough for BLAS and small enough that
+the products of all queries with it stay small.  Where few rows are allowed they are gathered first; where many are, all
 products are computed and those of the others are passed over, since gathering would cost more than it saves.
 """
 

@@ -252,7 +252,7 @@ class VectorRows:
             raise InputError(f"{self.folder} has format {about.get('format')}, this lavra reads {_FORMAT}; index anew")
         if about.get("dimension") != str(self.dimension):
             raise InputError(
-                f"{self.folder} keeps vectors of {about.get('dimension')} numbers, the encoder's have {self.dimension}; "
+                f"{self.folder} keeps vectors of {about.get('dimension')} numbers, not of {self.dimension}; "
                 "use the encoder that the index was made with, or index anew"
             )
 

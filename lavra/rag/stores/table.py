@@ -1,6 +1,7 @@
 """The vector stores there are, by kind; each one's module is imported when it is opened.
 
-A store of one's own is a class with the methods of `VectorStore`, built from (config, folder, dimension), and a line here.
+A store of one's own is a class with the methods of `VectorStore`, built from (config, folder, dimension), and a line
+here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from lavra.rag.stores.config import StoreConfig, StoreKind
 
 _TABLE: Final[dict[StoreKind, str]] = {
     StoreKind.EXACT: "lavra.rag.stores.exact:ExactStore",
-    StoreKind.FAISS_FLAT: "lavra.rag.stores.exact:ExactStore",
+    StoreKind.FAISS_FLAT: "lavra.rag.stores.faiss_store:FaissStore",
+    StoreKind.FAISS_IVF: "lavra.rag.stores.faiss_store:FaissStore",
+    StoreKind.FAISS_HNSW: "lavra.rag.stores.faiss_store:FaissStore",
+    StoreKind.FAISS_PQ: "lavra.rag.stores.faiss_store:FaissStore",
 }
 
 

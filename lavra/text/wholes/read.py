@@ -1,8 +1,8 @@
 """Files in, whole documents out.
 
 `list_files` says which files there are without reading them, so that a file that did not change need not be read again;
-`read_file` reads one; `read_wholes` does both.  What cannot be read is counted in the tally with its name and reason, and
-the next file is read.
+`read_file` reads one; `read_wholes` does both.  What cannot be read is counted in the tally with its name and reason,
+and the next file is read.
 """
 
 from __future__ import annotations
