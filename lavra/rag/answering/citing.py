@@ -14,7 +14,7 @@ from typing import Final
 
 from lavra.base.retrieval import Citation, CitedSentence
 from lavra.ground.check import Support, best_evidence
-from lavra.rag.answering.source_sentences import SourceSentence, Sources, merged, text_sentences
+from lavra.rag.answering.source_sentences import Sources, SourceSentence, merged, text_sentences
 
 NUMBERS: Final = re.compile(r"\s*[\[【]((?:\d{1,3}|\^)(?:\s*[,;]\s*\d{1,3})*)[\]】]")
 UNSUPPORTED_MARK: Final = "[?]"
@@ -145,7 +145,7 @@ def cite_sentence(
 def _evidence(
     text: str, pool: Sequence[SourceSentence], check: Check, most: int
 ) -> tuple[list[SourceSentence], Support | None]:
-    """The fewest sentences, each the best of those left, that support a sentence; else the last support that was tried."""
+    """The fewest sentences, each the best of those left, that support a sentence; else the last support tried."""
     chosen: list[SourceSentence] = []
     support: Support | None = None
     for _ in range(most):
