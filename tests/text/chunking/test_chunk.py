@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from lavra.base.errors import ConfigError
 from lavra.text.chunking.chunk import chunk_spans, default_method
 from lavra.text.chunking.config import ChunkConfig, ChunkMethod, SentenceRule
-from lavra.text.chunking.tokens import TokenPlaces, word_tokens
+from lavra.text.chunking.tokens import PlacedTokens, word_tokens
 from lavra.text.sentences import sentence_spans
 from lavra.text.whole import WholeText
 from lavra.text.wholes.headings import markdown_headings
@@ -197,7 +197,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
 
 def test_places_of_tokens_are_those_of_the_whole_text_though_it_is_read_in_blocks() -> None:
     text = prose(4000)
-    places = TokenPlaces(text, word_tokens)
+    places = PlacedTokens(text, word_tokens)
     assert [(places.start(n), places.end(n)) for n in range(len(places))] == word_tokens(text)
     assert places.start(len(places)) == len(text)
 
