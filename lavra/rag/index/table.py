@@ -234,16 +234,6 @@ class DiskChunks:
         found = self._all(f"SELECT pages FROM documents WHERE name = ? AND {self._seen}", (name,))
         return tuple(json.loads(found[0][0])) if found else ()
 
-    def document_facts(self, name: str) -> dict[str, MetaValue]:
-        """The facts of a document; none where there is no such document."""
-        found = self._all(f"SELECT meta FROM documents WHERE name = ? AND {self._seen}", (name,))
-        return meta_of(found[0][0]) if found else {}
-
-    def document_pages(self, name: str) -> tuple[int, ...]:
-        """Where each page of a document begins in its text; none where it has no pages."""
-        found = self._all(f"SELECT pages FROM documents WHERE name = ? AND {self._seen}", (name,))
-        return tuple(json.loads(found[0][0])) if found else ()
-
     def fate(self, name: str) -> FileFate | None:
         """What is known by now of a document and its file; `None` where there is no such document."""
         found = self._all(f"SELECT file, died FROM documents WHERE name = ? AND {self._seen}", (name,))
