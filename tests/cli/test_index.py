@@ -70,7 +70,7 @@ def test_what_cannot_be_done_is_one_line(docs, capsys):
     assert "nowhere does not exist" in refused(capsys, "nowhere", "--encoder", "none")
     assert "no index 'docs'" in refused(capsys, "--index", "docs", "--check")
     assert "--access is 'hr'; write it as PATTERN=group,group" in refused(capsys, "docs", "--access", "hr")
-    assert "--meta names a fact 'access'" in refused(capsys, "docs", "--meta", "access=hr")
+    assert "--meta has a fact called 'access'" in refused(capsys, "docs", "--meta", "access=hr")
     said(capsys, "docs", "--encoder", "none")
     assert "is no source of this index" in refused(capsys, "--forget", "elsewhere")
     assert "no file or folder is left" in refused(capsys, "--forget", "docs")
