@@ -1,7 +1,7 @@
 """Conformance suite of the `Answerer` port.
 
-Subclass `AnswererConformance` in a test module (with a name starting with `Test`) and say how to make the answerer and its
-documents; quoting, writing and a server's client are held to the same contract.
+Subclass `AnswererConformance` in a test module (with a name starting with `Test`) and say how to make the answerer and
+its documents; quoting, writing and a server's client are held to the same contract.
 
 Deliberately absent: whether answers are right (that is measured, not held).
 """
@@ -109,9 +109,10 @@ class AnswererConformance:
                 try:
                     ask(Question(text=text))
                 except InputError as error:
-                    assert "question" in str(error)
+                    told = str(error)
                 else:
                     raise AssertionError(f"a question of {len(text)} characters was taken")
+                assert "question" in told
 
     def test_a_conversation_goes_on(self) -> None:
         first, second = self.questions[:2]

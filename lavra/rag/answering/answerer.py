@@ -1,16 +1,15 @@
 """Questions answered from indexed documents: the port `Answerer`.
 
 The life of a question: it is made understandable alone, passages are found, their sentences ranked, and it is decided
-whether the documents have an answer at all.  Then the best sentences are quoted, or a model writes from the passages and
-each of its sentences is checked against them before it is shown.  `answer` and `submit` go the same way, sentence by
-sentence.
+whether the documents have an answer at all.  Then the best sentences are quoted, or a model writes from the passages
+and each of its sentences is checked against them before it is shown.  `answer` and `submit` go the same way, sentence
+by sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from lavra.base.errors import InputError
 from lavra.base.ports import Embedder, Predictor, Retriever
@@ -29,12 +28,12 @@ from lavra.base.retrieval import (
 from lavra.base.types import Completion, GenerateRequest
 from lavra.ground.check import Support, check_sentence
 from lavra.rag.answering.abstaining import (
-    USUAL_RULE,
     AbstentionRule,
     Fit,
     abstains,
     abstention,
     measure_fit,
+    usual_rule,
 )
 from lavra.rag.answering.citing import (
     CitationList,
@@ -49,6 +48,7 @@ from lavra.rag.answering.packing import INSTRUCTIONS, Packed, PackedPassage, pac
 from lavra.rag.answering.quoting import Quotation, quote
 from lavra.rag.answering.ranking import RankedSentence, rank_sentences
 from lavra.rag.answering.rarity import Rarities, Rarity, asked_words
+from lavra.rag.answering.short_answers import short_span
 from lavra.rag.answering.source_sentences import Sources, SourceSentence
 from lavra.rag.answering.untrusted import speaks_to_a_model
 from lavra.rag.answering.writer import AnswerWriter
@@ -56,7 +56,8 @@ from lavra.rag.chunk_table import ChunkTable, readable_by
 from lavra.rag.rewriting import standalone_question
 from lavra.rag.words import Analyzer
 
-NOT_FOUND: Final = "no passage was found"
+WhatBecame = Callable[[Sequence[str]], Mapping[str, str]]
+"""What became of the files of documents that are no longer as they were indexed: `deleted` or `changed`, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,8 @@ class DocumentAnswerer:
         writer: writes answers, if there is one.
         mode: how questions are answered that do not say it; generated where there is a writer unless given.
         mode_reason: why, in a sentence; it is told with every answer.
-        abstention_rule: when an answer is held back.
+        abstention_rule: when an answer is held back; the usual one unless given.
+        what_became: says which documents' files are no longer as they were indexed, and what became of them.
         config: settings.
 
     Raises:
@@ -116,15 +118,17 @@ class DocumentAnswerer:
         writer: AnswerWriter | None = None,
         mode: AnswerMode | None = None,
         mode_reason: str = "",
-        abstention_rule: AbstentionRule = USUAL_RULE,
+        abstention_rule: AbstentionRule | None = None,
+        what_became: WhatBecame | None = None,
         config: AnswerConfig | None = None,
     ) -> None:
         self._retriever, self._table = retriever, table
         self._analyzer = analyzer or Analyzer()
         self._rarities = Rarities(table, self._analyzer)
         self._embedder, self._span_head, self._entailment = embedder, span_head, entailment
-        self._writer, self._mode_reason, self._rule = writer, mode_reason, abstention_rule
-        self._config = config or AnswerConfig()
+        self._writer, self._mode_reason = writer, mode_reason
+        self._rule = abstention_rule or usual_rule(has_meaning=embedder is not None)
+        self._config, self._what_became = config or AnswerConfig(), what_became
         self._mode = mode or (AnswerMode.EXTRACTIVE if writer is None else AnswerMode.GENERATED)
         self._check_mode(self._mode)
         if span_head is not None and span_head.task != "answer":
@@ -142,7 +146,8 @@ class DocumentAnswerer:
         """See `Answerer.submit`; the passages are found before it returns.
 
         Raises:
-            InputError: the question is empty or longer than 10,000 characters, a condition names an unknown field, or an
+            InputError: the question is empty or longer than 10,000 characters, a condition names an unknown field, or
+            an
                 answer is to be generated and there is no model.
         """
         check_question(question.text)
@@ -201,6 +206,12 @@ class DocumentAnswerer:
             config=self._config,
         )
 
+    def shortened(self, question: str, sentence: str) -> str:
+        """The few words of a sentence that have the shape of what is asked for, by rule; empty where there are none."""
+        asked, rarity = asked_words(question, self._analyzer), self._rarities.of(readable_by(frozenset()))
+        span = short_span(question, sentence, asked, analyzer=self._analyzer, rarity=rarity)
+        return "" if span is None else sentence[span[0] : span[1]]
+
     def _told(self, question: Question, text: str) -> Iterator[str]:
         if question.mode is None and self._mode_reason:
             yield self._mode_reason
@@ -223,6 +234,7 @@ class DocumentAnswerer:
             yield draft.add(
                 CitedSentence(text=shown_text(quotation.sentence.text), supported=True, citations=(number,))
             )
+        self._tell_changes(draft)
         yield draft.end(short=short)
 
     def _generated(self, prepared: Prepared) -> Iterator[AnswerDelta]:
@@ -254,6 +266,7 @@ class DocumentAnswerer:
             stream.cancel()  # the reader may have gone away
         for sentence in reader.end():
             yield from self._shown(sentence, by_passage, draft)
+        self._tell_changes(draft)
         yield draft.end(completion=completion)
 
     def _packed(self, prepared: Prepared, writer: AnswerWriter) -> Packed:
@@ -291,6 +304,12 @@ class DocumentAnswerer:
             yield draft.add(cited)
         else:
             draft.num_removed += 1
+
+    def _tell_changes(self, draft: _Draft) -> None:
+        """Cited documents whose files have changed: the citation is of the text that was indexed."""
+        names = list(dict.fromkeys(one.document for one in draft.citations.citations))
+        for name, became in (self._what_became(names) if self._what_became and names else {}).items():
+            draft.warn(f"{name} was {became} after it was indexed; run `lavra index` again to answer from it as it is")
 
     def _check(self, sentence: str, evidence: Sequence[str]) -> Support:
         return check_sentence(sentence, evidence, entailment=self._entailment)
@@ -359,8 +378,8 @@ def check_question(text: str) -> None:
         raise InputError("the question is empty; write what you want to know")
     if len(text) > MOST_CHARACTERS:
         raise InputError(
-            f"the question has {len(text):,} characters and at most {MOST_CHARACTERS:,} are read; ask in fewer words, and "
-            "put documents into the index"
+            f"the question has {len(text):,} characters and at most {MOST_CHARACTERS:,} are read; ask in fewer words, "
+            "and put documents into the index"
         )
 
 

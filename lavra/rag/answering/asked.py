@@ -1,7 +1,7 @@
 """What a question asks for: a person, a time, a place, a number, a reason, and in which language.
 
-A sentence that has a thing of the kind that is asked for answers more often than one without (Li and Roth 2002, "Learning
-question classifiers").  Rules for English and Portuguese; a question in another language asks for anything.
+A sentence that has a thing of the kind that is asked for answers more often than one without (Li and Roth 2002,
+"Learning question classifiers").  Rules for English and Portuguese; a question in another language asks for anything.
 """
 
 from __future__ import annotations
@@ -29,17 +29,21 @@ _QUESTIONS: Final[Mapping[Wanted, re.Pattern[str]]] = {
     kind: re.compile(pattern, re.IGNORECASE)
     for kind, pattern in {
         Wanted.TIME: r"\bwhen\b|\b(?:what|which|in what|in which) (?:year|date|day|month|century|decade|time)\b"
-        r"|\bhow (?:long ago|old)\b|\bquando\b|\b(?:que|qual) (?:\w+ )?(?:ano|data|dia|m[êe]s|s[ée]culo|d[ée]cada|hora)\b",
+        r"|\bhow (?:long ago|old)\b|\bquando\b"
+        r"|\b(?:que|qual) (?:\w+ )?(?:ano|data|dia|m[êe]s|s[ée]culo|d[ée]cada|hora)\b",
         Wanted.NUMBER: r"\bhow (?:many|much|long|far|tall|high|deep|large|big|often|fast|heavy)\b"
-        r"|\bwhat (?:\w+ )?(?:percent\w*|number|amount|population|price|cost|size|rate)\b"
-        r"|\bquant[oa]s?\b|\bqual (?:\w+ )?(?:n[úu]mero|percentual|porcentagem|popula[çc][ãa]o|pre[çc]o|custo|taxa|valor"
-        r"|quantidade)\b",
+        r"|\bwhat (?:\w+ )?(?:percent\w*|number|amount|population|price|cost|size|rate)\b|\bquant[oa]s?\b"
+        r"|\bqual (?:\w+ )?(?:n[úu]mero|percentual|porcentagem|popula[çc][ãa]o|pre[çc]o|custo|taxa|valor|quantidade)\b",
         Wanted.PERSON: r"\bwho(?:m|se)?\b|\bquem\b",
-        Wanted.PLACE: r"\bwhere\b|\b(?:what|which) (?:\w+ )?(?:city|country|state|place|location|town|river|continent)\b"
-        r"|\b(?:a?onde|donde)\b|\b(?:que|qual) (?:\w+ )?(?:cidade|pa[íi]s|estado|lugar|local|rio|munic[íi]pio|regi[ãa]o)\b",
-        Wanted.REASON: r"\bwhy\b|\bfor what reason\b|\bpor ?qu[eê]\b|\bqual (?:o|a|é o|é a) (?:motivo|raz[ãa]o|causa)\b",
+        Wanted.PLACE: r"\bwhere\b"
+        r"|\b(?:what|which) (?:\w+ )?(?:city|country|state|place|location|town|river|continent)\b"
+        r"|\b(?:a?onde|donde)\b"
+        r"|\b(?:que|qual) (?:\w+ )?(?:cidade|pa[íi]s|estado|lugar|local|rio|munic[íi]pio|regi[ãa]o)\b",
+        Wanted.REASON: r"\bwhy\b|\bfor what reason\b|\bpor ?qu[eê]\b"
+        r"|\bqual (?:o|a|é o|é a) (?:motivo|raz[ãa]o|causa)\b",
         Wanted.NAME: r"\b(?:which|what (?:is|was) the name)\b|\bqual (?:é|era|foi) o nome\b|\bcomo se chama\b",
-        Wanted.DEFINITION: r"^\W*(?:what (?:is|are|was|were)|define)\b|^\W*(?:o que (?:é|são|foi|eram?|significa)|defina)\b",
+        Wanted.DEFINITION: r"^\W*(?:what (?:is|are|was|were) (?:an? |the )?[\w'’-]+(?: [\w'’-]+)?|define .*)\W*$"
+        r"|^\W*(?:o que (?:é|são|foi|eram?|significa) (?:uma? |o |a |os |as )?[\w'’-]+(?: [\w'’-]+)?|defina .*)\W*$",
     }.items()
 }
 _MONTHS: Final = (
@@ -56,7 +60,9 @@ TIME: Final = (
     r"(?:,? (?:de |of )?[12]\d{3})?|\b[12]\d{3}s?(?:[-–/]\d{2,4})?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
     r"|\b(?:\d{1,2}(?:st|nd|rd|th)|early|late) centur(?:y|ies)\b|\bs[ée]culos? [IVXL]+\b|\banos \d{2,4}\b"
 )
-PROPER: Final = r"\b[A-ZÀ-Þ][\w’'.-]*(?:\s+(?:(?:of|the|and|de|da|do|das|dos|e|von|van|del|di|la)\s+){0,2}[A-ZÀ-Þ][\w’'.-]*)*"
+PROPER: Final = (
+    r"\b[A-ZÀ-Þ][\w’'.-]*(?:\s+(?:(?:of|the|and|de|da|do|das|dos|e|von|van|del|di|la)\s+){0,2}[A-ZÀ-Þ][\w’'.-]*)*"
+)
 _SHAPES: Final[Mapping[Wanted, re.Pattern[str]]] = {
     Wanted.TIME: re.compile(TIME, re.IGNORECASE),
     Wanted.NUMBER: re.compile(NUMERAL, re.IGNORECASE),
@@ -64,13 +70,14 @@ _SHAPES: Final[Mapping[Wanted, re.Pattern[str]]] = {
     Wanted.PLACE: re.compile(PROPER),
     Wanted.NAME: re.compile(PROPER),
     Wanted.REASON: re.compile(
-        r"\b(?:because|since|due to|as a result|so that|in order to|caused?|reason|therefore|porque|pois|devido|por causa|"
-        r"por isso|a fim de|para que|causad[oa]s?|motivo|raz[ãa]o)\b",
+        r"\b(?:because|since|due to|as a result|so that|in order to|caused?|reason|therefore|porque|pois|devido|"
+        r"por causa|por isso|a fim de|para que|causad[oa]s?|motivo|raz[ãa]o)\b",
         re.IGNORECASE,
     ),
     Wanted.DEFINITION: re.compile(
         r"\b(?:is|are|was|were) (?:an?|the|any|one)\b|\brefers? to\b|\bknown as\b|\bdefined\b|\bmeans\b"
-        r"|\b(?:é|são|foi|eram?) (?:uma?|o|a|os|as)\b|\brefere-se\b|\bconhecid[oa]s?\b|\bdefin(?:e|ido|ida)\b|\bsignifica\b",
+        r"|\b(?:é|são|foi|eram?) (?:uma?|o|a|os|as)\b|\brefere-se\b|\bconhecid[oa]s?\b"
+        r"|\bdefin(?:e|ido|ida)\b|\bsignifica\b",
         re.IGNORECASE,
     ),
 }
@@ -80,11 +87,22 @@ _PORTUGUESE: Final = re.compile(
     re.IGNORECASE,
 )
 _ENGLISH: Final = re.compile(
-    r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|did|does|do|the|of|an|in|to|many|much)\b", re.IGNORECASE
+    r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|did|does|do|the|of|an|in|to|many|much)\b",
+    re.IGNORECASE,
 )
-COMMON_WORDS: Final = frozenset(
-    ["a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "before", "being", "but", "by", "can", "could", "did", "do", "does", "doing", "during", "each", "else", "for", "from", "had", "has", "have", "having", "he", "her", "here", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "many", "may", "me", "might", "more", "most", "much", "must", "my", "name", "named", "no", "nor", "not", "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own", "please", "same", "shall", "she", "should", "so", "some", "such", "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "us", "very", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "a", "ao", "aos", "as", "à", "às", "até", "com", "como", "da", "das", "de", "dela", "dele", "deles", "depois", "do", "dos", "e", "é", "ela", "elas", "ele", "eles", "em", "entre", "era", "eram", "essa", "esse", "esta", "está", "este", "eu", "foi", "foram", "há", "isso", "isto", "já", "lhe", "mais", "mas", "me", "mesmo", "muito", "na", "nas", "não", "nem", "no", "nome", "nos", "nós", "num", "numa", "o", "onde", "os", "ou", "para", "pela", "pelas", "pelo", "pelos", "por", "porque", "porquê", "pra", "qual", "quais", "qualquer", "quando", "quanta", "quantas", "quanto", "quantos", "que", "quê", "quem", "são", "se", "sem", "ser", "será", "seu", "seus", "sido", "sobre", "só", "sua", "suas", "também", "te", "tem", "têm", "ter", "teu", "tinha", "um", "uma", "você", "vocês"]
-)
+_COMMON: Final = """
+    a about after all also am an and any are as at be been before being but by can could did do does doing during each
+    else for from had has have having he her here him his how i if in into is it its just many may me might more most
+    much must my name named no nor not of off on once only or other our out over own please same shall she should so
+    some such tell than that the their them then there these they this those through to too under until up us very was
+    we were what when where which while who whom whose why will with would you your
+    a ao aos as à às até com como da das de dela dele deles depois do dos e é ela elas ele eles em entre era eram essa
+    esse esta está este eu foi foram há isso isto já lhe mais mas me mesmo muito na nas não nem no nome nos nós num numa
+    o onde os ou para pela pelas pelo pelos por porque porquê pra qual quais qualquer quando quanta quantas quanto
+    quantos que quê quem são se sem ser será seu seus sido sobre só sua suas também te tem têm ter teu tinha um uma você
+    vocês
+"""
+COMMON_WORDS: Final = frozenset(_COMMON.split())
 """Words of questions that say nothing of what is asked, in English and Portuguese."""
 
 

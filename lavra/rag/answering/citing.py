@@ -145,7 +145,7 @@ def cite_sentence(
 def _evidence(
     text: str, pool: Sequence[SourceSentence], check: Check, most: int
 ) -> tuple[list[SourceSentence], Support | None]:
-    """The fewest sentences, each the best of those left, that support a sentence; else the last support that was tried."""
+    """The fewest sentences, each the best of those left, that support a sentence; else the last support tried."""
     chosen: list[SourceSentence] = []
     support: Support | None = None
     for _ in range(most):

@@ -1,8 +1,8 @@
 """Passages packed into a budget of tokens.
 
-The best passages are taken while there is room.  Passages that overlap in one document become one; a passage whose words
-are nearly all in one before it is a duplicate.  Then the best stand at the edges, first and last, because models read the
-middle of a long context worst (Liu et al. 2023, "Lost in the middle").  What was left out is told.
+The best passages are taken while there is room.  Passages that overlap in one document become one; a passage whose
+words are nearly all in one before it is a duplicate.  Then the best stand at the edges, first and last, because models
+read the middle of a long context worst (Liu et al. 2023, "Lost in the middle").  What was left out is told.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which sentences an answer quotes, and the few words in them that answer.
 
-The best sentence is quoted, and others that are nearly as good.  A sentence that leans on the one before it ("It was …")
-is quoted with that one.  Where a head finds short answers, the sentence of its span comes first.
+The best sentence is quoted, and others that are nearly as good.  A sentence that leans on the one before it ("It was
+…") is quoted with that one.  Where a head finds short answers, the sentence of its span comes first.
 """
 
 from __future__ import annotations
@@ -100,16 +100,15 @@ def _quotations(
 ) -> list[Quotation]:
     found: list[Quotation] = []
     for place, one in enumerate(chosen):
-        if any(one.document == known.sentence.document and one.start < known.sentence.end and known.sentence.start < one.end
+        if any(one.document == known.sentence.document and one.start < known.sentence.end and known.sentence.start <
+        one.end
                for known in found):  # fmt: skip
             continue
         found.append(Quotation(sentence=_with_leaned_on(one, sentences, sources), short=short if place == 0 else None))
     return found
 
 
-def _with_leaned_on(
-    one: SourceSentence, sentences: Sequence[SourceSentence], sources: Sources
-) -> SourceSentence:
+def _with_leaned_on(one: SourceSentence, sentences: Sequence[SourceSentence], sources: Sources) -> SourceSentence:
     """A sentence with the one before it where it begins with a word that points back."""
     if not _LEANS.match(one.text):
         return one

@@ -1,8 +1,9 @@
 """Which sentences of the passages answer a question best.
 
-Each sentence has a few features from 0 to 1 (words it shares with the question, by rarity, in it and around it; the score
-of its passage beside the best one's; nearness of meaning; whether it has a thing of the kind that is asked for), and a
-weighted sum of them orders the sentences, as in the extractive systems of TREC's question-answering tracks (Voorhees 2001).
+Each sentence has a few features from 0 to 1 (words it shares with the question, by rarity, in it and around it; the
+score of its passage beside the best one's; nearness of meaning; whether it has a thing of the kind that is asked for),
+and a weighted sum of them orders the sentences, as in the extractive systems of TREC's question-answering tracks
+(Voorhees 2001).
 
 The weights were fitted by a softmax over the sentences of eight passages, on half of the questions of XQuAD and FaQuAD,
 and looked at on the other half: the best sentence has the answer for 0.78 and 0.74 of them.
@@ -142,9 +143,7 @@ def passage_shares(passages: Sequence[Passage]) -> Float64s:
     return np.clip(scores / scores.max(), 0.0, 1.0)
 
 
-def _cosines(
-    question: str, sentences: Sequence[SourceSentence], score: Float64s, embedder: Embedder
-) -> Float64s:
+def _cosines(question: str, sentences: Sequence[SourceSentence], score: Float64s, embedder: Embedder) -> Float64s:
     """(N,) cosines of the sentences that are best so far; the others have the least of these."""
     taken = np.argsort(-score, kind="stable")[:_EMBEDDED]
     vectors = embedder.embed([question, *(sentences[place].text for place in taken)]).astype(np.float64)

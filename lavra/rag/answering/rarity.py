@@ -23,7 +23,7 @@ SAMPLE: Final = 4000
 _KEPT: Final = 16  # sets of conditions whose counts are kept
 
 AskedWord = frozenset[str]
-"""The terms of one word of a question: as each language of the corpus stems it, whole and in parts; any of them counts."""
+"""The terms of one word of a question, as each language of the corpus stems it, whole and in parts; any counts."""
 
 
 class Rarity:

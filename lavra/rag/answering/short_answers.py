@@ -1,8 +1,8 @@
 """The few words of a sentence that answer a question: a name, a date, a number.
 
-With a head of the task `answer` (SQuAD's), its span.  Without one, by rule: of the stretches that have the shape of what
-is asked for and that the question does not name itself, the one nearest to the question's own words.  Where nothing has
-the shape, there is no short answer, and the sentence stands for itself.
+With a head of the task `answer` (SQuAD's), its span.  Without one, by rule: of the stretches that have the shape of
+what is asked for and that the question does not name itself, the one nearest to the question's own words.  Where
+nothing has the shape, there is no short answer, and the sentence stands for itself.
 """
 
 from __future__ import annotations
@@ -80,9 +80,7 @@ def _without_asked(sentence: str, span: tuple[int, int], question: str) -> tuple
     return (words[0][0], words[-1][1]) if words else None
 
 
-def _places(
-    sentence: str, asked: Sequence[AskedWord], analyzer: Analyzer, rarity: Rarity
-) -> list[tuple[int, float]]:
+def _places(sentence: str, asked: Sequence[AskedWord], analyzer: Analyzer, rarity: Rarity) -> list[tuple[int, float]]:
     """Where the question's words stand in a sentence, and what each counts."""
     found = []
     for match in _WORD.finditer(sentence):

@@ -26,7 +26,7 @@ _HEADING_LINE: Final = re.compile(r"[^\S\n]*#{1,6}\s[^\n]*\n")
 class HasPages(Protocol):
     """A table of chunks that knows where each page begins."""
 
-    def page_starts(self, name: str) -> Sequence[int]:
+    def document_pages(self, name: str) -> Sequence[int]:
         """Where each page of a document begins, in characters; none where it has no pages."""
         ...
 
@@ -112,7 +112,7 @@ class Sources:
     def _page(self, passage: Passage, start: int) -> int | None:
         if passage.chunk.page is None or not isinstance(self._table, HasPages):
             return passage.chunk.page
-        return sum(begin <= start for begin in self._table.page_starts(passage.chunk.document)) or None
+        return sum(begin <= start for begin in self._table.document_pages(passage.chunk.document)) or None
 
     def _spans(self, passage: Passage) -> Iterator[SentenceSpan]:
         chunk = passage.chunk
@@ -175,7 +175,8 @@ def merged(sentences: Sequence[SourceSentence], sources: Sources) -> list[Source
     return sorted(
         found,
         key=lambda whole: min(
-            place for (name, start), place in first.items()
+            place
+            for (name, start), place in first.items()
             if name == whole.document and whole.start <= start < whole.end
         ),
     )

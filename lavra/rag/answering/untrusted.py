@@ -3,13 +3,13 @@
 Whoever writes a document that is indexed may put instructions to the model into it (Greshake et al. 2023, "Not what
 you've signed up for").  Three defences, from the surest to the least sure:
 
-1. Every line of a document stands behind `| ` in the prompt, and every character that any reader takes for a line break
-   becomes one.  So no document can end its own block.
-2. Marks that chat templates use (`<|im_start|>`, `[INST]`, the model's own special tokens, `User:` at the beginning of a
-   line) are broken by a space; invisible characters are dropped, so that none hides in them.
+1. Every line of a document stands behind `| ` in the prompt, and every character that any reader takes for a line
+   break becomes one.  So no document can end its own block.
+2. Marks that chat templates use (`<|im_start|>`, `[INST]`, the model's own special tokens, `User:` at the beginning of
+   a line) are broken by a space; invisible characters are dropped, so that no mark hides behind them.
 3. Sentences that speak to a model ("ignore the instructions above") are left out of the prompt, and it is said.
 
-The third is a list of phrases in English and Portuguese.  It is no proof: an instruction in other words gets through it,
+The third is a list of phrases in English and Portuguese.  It is no proof: an instruction in other words gets through,
 and is then one sentence of a block that the prompt calls data.
 """
 
@@ -42,27 +42,37 @@ _ROLE: Final = re.compile(
 )
 _HEADER: Final = re.compile(r"^(\s*)#+", re.MULTILINE)
 
-_SPEAKS_TO_A_MODEL: Final = re.compile(
-    r"""
-    \b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:previous|prior|above|earlier|preceding|all|any|your|other|
-        these|those|the)\b.{0,40}\b(?:instructions?|prompts?|rules?|directions?|guidelines?|passages?|questions?|context|
-        commands?|messages?)\b
-    | \b(?:ignor[ea]m?|desconsider[ea]m?|esque[çc]a|desprez[ea]|descart[ea])\b.{0,60}\b(?:instru[çc][õo]es|instru[çc][ãa]o|
-        regras?|prompts?|comandos?|mensage(?:m|ns)|perguntas?|ordens|contexto|trechos?)\b
-    | \b(?:system|developer|hidden)\s+(?:prompt|message|instructions?)\b | \bprompt\s+d[oe]\s+sistema\b
-    | \b(?:new|updated|important|urgent)\s+instructions?\b | \b(?:novas?|importantes?)\s+instru[çc](?:[õo]es|[ãa]o)\b
-    | \binstru[çc](?:[õo]es|[ãa]o)\s+(?:novas?|importantes?|para\s+(?:a\s+ia|o\s+(?:modelo|assistente)))\b
-    | \b(?:you\s+are\s+now|from\s+now\s+on,?\s+you)\b | \b(?:a\s+partir\s+de\s+agora,?\s+voc[êe]|voc[êe]\s+agora\s+[ée])\b
-    | \b(?:respond|reply|answer|say|print|output|write|repeat)\b\s+(?:\w+\s+)?(?:only|exactly|verbatim|nothing\s+but)\b
-    | \b(?:respond|reply|answer)\s+(?:\w+\s+){0,3}with\s+(?:the\s+(?:word|phrase|text|code)|["'“«A-Z])
-    | \b(?:respond[ae]|responder|diga|escreva|imprima|repita)\s+(?:\w+\s+)?(?:apenas|somente|s[óo]|exatamente)\b
-    | \b(?:do\s+not|don't|never)\s+(?:answer|reveal|follow|obey|cite)\b | \bn[ãa]o\s+(?:responda|revele|siga|obede[çc]a)\b
-    | \b(?:ai|language)\s+(?:model|assistant)s?\s+(?:must|should|shall|will|reading)\b
-    | \b(?:note|message|attention)\s+(?:to|for)\s+(?:the\s+|any\s+|all\s+)?(?:ai|llm|assistant|language\s+model|chatbot)s?\b
-    | \bto\s+the\s+(?:ai|assistant|language\s+model|llm)\b | \b(?:ao|para\s+o)\s+(?:assistente\s+virtual|modelo\s+de\s+linguagem)\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
+# Where an order begins: at the beginning, behind a mark, or behind a word that presses.
+_ORDER: Final = (
+    r"(?:^|[.:;,!?\"'“(—-]|\b(?:must|should|please|always|now|then|and|instead|you|favor|agora|deve|e)\b)\W*"
 )
+_PHRASES: Final = (
+    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:previous|prior|above|earlier|preceding|all|any|your|these|"
+    r"those|system)\b.{0,40}\b(?:instructions?|prompts?|rules|directions|guidelines|commands?)\b",
+    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:previous|prior|above|earlier|preceding)\b.{0,40}"
+    r"\b(?:passages?|questions?|context|messages?|texts?|documents?)\b",
+    r"\b(?:ignore|desconsidere|esqueça|esqueca|despreze|descarte)\b.{0,60}\b(?:instruç(?:ões|ão)|instruc(?:oes|ao)|regras|"
+    r"prompts?|comandos?|ordens)\b",
+    r"\b(?:ignore|desconsidere|esqueça|despreze)\b.{0,60}\b(?:acima|anterior(?:es)?)\b",
+    r"\b(?:system|developer|hidden)\s+(?:prompt|message|instructions?)\b",
+    r"\bprompt\s+d[oe]\s+sistema\b",
+    r"\b(?:new|updated|important|urgent|secret)\s+instructions?\s*(?:[:.!]|\bfor\b|\bto\b)",
+    r"\b(?:novas?|importantes?)\s+instruç(?:ões|ão)\s*[:.!]|\binstruç(?:ões|ão)\s+(?:novas?|importantes?|para\s+(?:a\s+ia|o\s+"
+    r"(?:modelo|assistente)))\b",
+    r"\b(?:you\s+are\s+now|from\s+now\s+on,?\s+you)\b",
+    r"\b(?:a\s+partir\s+de\s+agora,?\s+você|você\s+agora\s+é)\b",
+    _ORDER
+    + r"(?:respond|reply|answer|say|print|output|write|repeat)\s+(?:\w+\s+)?(?:only|exactly|verbatim|nothing\s+but)\b",
+    _ORDER + r"(?:respond|reply|answer)\s+(?:\w+\s+){0,3}with\s+(?:the\s+(?:word|phrase|text|code)|[\"'“«])",
+    _ORDER + r"(?:responda|diga|escreva|imprima|repita)\s+(?:\w+\s+)?(?:apenas|somente|só|exatamente)\b",
+    _ORDER + r"(?:do\s+not|don't|never)\s+(?:answer|reveal|follow|obey|cite)\b",
+    _ORDER + r"não\s+(?:responda|revele|siga|obedeça|cite)\b",
+    r"\b(?:ai|language)\s+(?:model|assistant)s?\s+(?:must|should|shall)\b",
+    r"\b(?:note|message|attention|instructions?)\s+(?:to|for)\s+(?:the\s+|any\s+|all\s+)?(?:ais?|llms?|assistants?|"
+    r"language\s+models?|chatbots?)\b",
+    r"\b(?:ao|para\s+o)\s+(?:assistente\s+virtual|modelo\s+de\s+linguagem)\b",
+)
+_SPEAKS_TO_A_MODEL: Final = re.compile("|".join(f"(?:{phrase})" for phrase in _PHRASES), re.IGNORECASE)
 
 
 def neutral_text(text: str, special_tokens: Sequence[str] = ()) -> str:

@@ -7,9 +7,9 @@ from lavra.text.whole import WholeText
 
 TEXTS = {
     "history/bridges.txt": (
-        "Bridges of the north\n\nThe Tyne Bridge was opened in 1928 by King George V.\nIt was designed by the firm Mott, "
-        "Hay and Anderson.[3]\n\nThe Humber Bridge has a main span of 1,410 metres. For sixteen years it was the longest "
-        "suspension bridge in the world.\n"
+        "Bridges of the north\n\nThe Tyne Bridge was opened in 1928 by King George V.\nIt was designed by the firm "
+        "Mott, Hay and Anderson.[3]\n\nThe Humber Bridge has a main span of 1,410 metres. For sixteen years it was the "
+        "longest suspension bridge in the world.\n"
     ),
     "animais/onça.md": (
         "# Onça-pintada\n\nA onça-pintada é o maior felino das Américas. Ela vive na Amazônia e no Pantanal.\n\n"
@@ -47,7 +47,7 @@ class Library(MemoryChunks):
                 )
         super().__init__(chunks, texts)
 
-    def page_starts(self, name):
+    def document_pages(self, name):
         return PAGES.get(name, ())
 
 
@@ -75,5 +75,7 @@ class SharedWords:
         for chunk in self.table.chunks(self.table.ids((*request.where, *readable_by(request.groups))).tolist()):
             shared = wanted & set(self.analyzer.query_words(chunk.text))
             if shared:
-                found.append(Passage(chunk=chunk, score=len(shared) / len(wanted), scores={"words": float(len(shared))}))
+                found.append(
+                    Passage(chunk=chunk, score=len(shared) / len(wanted), scores={"words": float(len(shared))})
+                )
         return Found(passages=tuple(sorted(found, key=lambda one: (-one.score, one.chunk.id))[: request.k]))

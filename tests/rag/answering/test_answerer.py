@@ -1,7 +1,5 @@
 """Answers: quoted and written, with citations that are exact; nothing that a document says is obeyed."""
 
-import pytest
-
 from lavra.base.types import Completion, Delta
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.answering.writer import AnswerWriter
@@ -79,6 +77,8 @@ class TestQuoting(Documents):
 class TestWriting(Documents):
     def make_answerer(self):
         return make_answerer(
-            lambda prompt: "The Tyne Bridge was opened in 1928. [1] The cooperative has 412 members [2, 9]. "
-            "A onça come capivaras. It was sold to Elon Musk. Maria Souza is president [3]"
+            lambda prompt: (
+                "The Tyne Bridge was opened in 1928. [1] The cooperative has 412 members [2, 9]. "
+                "A onça come capivaras. It was sold to Elon Musk. Maria Souza is president [3]"
+            )
         )
