@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lavra.base.errors import ConfigError, InputError
@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     settings = read_index_settings(args, None if kept is None else settings_of(kept))
     sources = _sources(args.sources, args.forget, known)
     embedder, said = _embedder(settings, workspace)
+    settings, cut = _fitting(settings, embedder, is_typed=hasattr(args, "chunking.size"))
     config = settings.config(None if embedder is None else embedder.identity)
-    notes = [said, _migrates(kept, config)]
+    notes = [said, cut, _migrates(kept, config)]
     if not args.json:
         print_rows([("index", str(folder)), *(("", note) for note in notes if note)])
     with meter() as progress:
@@ -110,6 +111,15 @@ def _embedder(settings: IndexSettings, workspace: Workspace) -> tuple[NamedEmbed
         return open_embedder(settings.encoder), f"encoder: {settings.encoder}"
     chosen = usual_encoder(workspace)
     return (open_embedder(chosen.name) if chosen.name else None), f"encoder: {chosen.why}"
+
+
+def _fitting(settings: IndexSettings, embedder: NamedEmbedder | None, *, is_typed: bool) -> tuple[IndexSettings, str]:
+    """Settings whose chunks the encoder can read, and what is said of the change; a size that was typed is kept."""
+    chunking, most = settings.chunking, None if embedder is None else embedder.max_tokens
+    if most is None or chunking.size <= most or is_typed:
+        return settings, ""
+    shorter = replace(chunking, size=most, overlap=min(chunking.overlap, most // 4))
+    return replace(settings, chunking=shorter), f"chunks: of {most} tokens, the most that this encoder reads"
 
 
 def _migrates(before: IndexConfig | None, now: IndexConfig) -> str:
