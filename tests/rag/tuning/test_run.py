@@ -121,7 +121,7 @@ def test_a_second_run_computes_nothing(tmp_path):
     assert again.num_texts == 0
     assert second.trials == first.trials
     other = tune(replace(corpus_of(table, again), key="new documents"), tmp_path, CONFIG, given=questions)
-    assert again.num_texts > 0
+    assert 0 < again.num_texts <= 32  # the probe of the time: vectors are kept by their texts
     assert without_times(other) == without_times(first)
 
 
