@@ -1,8 +1,8 @@
 """Tuning: setups of chunking and search are compared on questions with known answers, and one is taken.
 
-Every trial is kept under the hash of its setup, in a folder named by the hash of all that decides the results, and every
-vector under the hash of its text.  So a run that was stopped, or ran out of its time, goes on when the same command
-is given again, and gives the table that it would have given in one go (times of searches aside).
+Every trial is kept under the hash of its setup, in a folder named by the hash of all that decides the results, and
+every vector under the hash of its text. So a run that was stopped, or ran out of its time, goes on when the same
+command is given again, and gives the table that it would have given in one go (times of searches aside).
 
 Order: every way of cutting with every search; then the reranker, on the best ways of cutting first.
 """
