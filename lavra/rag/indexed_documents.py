@@ -81,9 +81,7 @@ class TableDocuments:
         if groups not in self._names:
             where = readable_by(groups)
             self._names[groups] = [
-                name
-                for name in self._table.documents()
-                if not where or meets(self._table.document_facts(name), where)
+                name for name in self._table.documents() if not where or meets(self._table.document_facts(name), where)
             ]
         return self._names[groups]
 

@@ -37,6 +37,8 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
         key_file: file with one API key a line, and behind a space the groups whose documents it reads in an index
             (`KEY group,group`; `*` for all); LAVRA_API_KEYS, separated by commas, is read too.
         index: indexes that are served beside the models, each a model name of its own.
+        answer_model: model that may write the indexes' answers, as `lavra ask --model` takes it; the first served one
+            unless given, and `none` always quotes.
         adapter: adapters over the one model that is served, each a model name of its own.
         draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
         draft_tokens: tokens it guesses at once.
@@ -49,6 +51,7 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
 
     key_file: Path | None = None
     index: tuple[str, ...] = ()
+    answer_model: str | None = None
     adapter: tuple[str, ...] = ()
     draft: str | None = None
     draft_tokens: int = 4

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from fastapi import Request
-from starlette.concurrency import iterate_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from lavra.base.errors import OverloadedError
@@ -90,7 +90,12 @@ class AnswerPlaces:
                 "seconds; ask again later",
                 retry_after=config.queue_seconds,
             ) from None
-        writing = AnswerWriting(iter(index.answerer.submit(question)), places.release)
+        try:
+            pieces = await run_in_threadpool(index.answerer.submit, question)
+        except BaseException:
+            places.release()
+            raise
+        writing = AnswerWriting(iter(pieces), places.release)
         await writing.begin()
         return writing
 
