@@ -119,6 +119,11 @@ class TorchEmbedder:
         """Tokens at the beginning of a row that are the prompt's, and those that stand before it."""
         return len(self._virtual) + len(self._reading.frame.before) + len(self._encode(prompt))
 
+    def max_tokens(self, prompt: str = "") -> int | None:
+        """Most tokens of a text that are read behind a prompt, special ones not counted; `None` where nothing says."""
+        room = self._room()
+        return None if room is None else room - (len(self._encode(prompt)) if prompt else 0)
+
     def _room(self) -> int | None:
         """Tokens of a text, special ones not counted."""
         context = self._reading.source_context or self._reading.context

@@ -1,0 +1,72 @@
+"""Which vector store an index has, and how it is reached.
+
+Nothing secret stands here: settings go onto the card of an index.  A key is read from an environment variable, or from
+a file, when a store is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from lavra.base.errors import ConfigError
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+
+class StoreKind(Enum):
+    """The stores there are."""
+
+    EXACT = "exact"  # NumPy reads every vector
+    FAISS_FLAT = "faiss-flat"  # FAISS reads every vector
+    FAISS_IVF = "faiss-ivf"  # FAISS reads the lists nearest to the query
+    FAISS_HNSW = "faiss-hnsw"  # FAISS walks a graph of neighbours
+    FAISS_PQ = "faiss-pq"  # FAISS reads the lists nearest to the query, in codes of D/8 bytes a vector
+    MILVUS = "milvus"  # in one process, or a server
+    PINECONE = "pinecone"  # a service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """Settings of a vector store.
+
+    Attributes:
+        kind: which store.
+        namespace: vectors of one namespace are never found in another; letters, digits and underscores.
+        uri: of a Milvus server (`http://127.0.0.1:19530`; without one, Milvus runs in this process), or of a Pinecone
+            index (its host).
+        collection: name of the Milvus collection or of the Pinecone index.
+        key_variable: environment variable with the server's key; `MILVUS_TOKEN` or `PINECONE_API_KEY` unless named.
+        key_file: file with the key, instead of the variable.
+        links: neighbours that a vector has in the graph of `faiss-hnsw` and of Milvus' HNSW.
+        effort: vectors that a search in the graph keeps in sight; the more, the better the recall and the slower.
+        probes: lists that `faiss-ivf` and `faiss-pq` read; 0 is a sixteenth of them, at least 16.
+        exact_rows: a search over at most so many allowed vectors reads them all.
+    """
+
+    kind: StoreKind = StoreKind.FAISS_FLAT
+    namespace: str = "default"
+    uri: str = ""
+    collection: str = "lavra"
+    key_variable: str = ""
+    key_file: Path | None = None
+    links: int = 32
+    effort: int = 128
+    probes: int = 0
+    exact_rows: int = 20_000
+
+    def __post_init__(self) -> None:
+        for name, value in (("namespace", self.namespace), ("collection", self.collection)):
+            if not _NAME.fullmatch(value):
+                raise ConfigError(f"{name}={value!r} must be 1 to 64 letters, digits and underscores, a letter first")
+        for name, number, least in (
+            ("links", self.links, 4),
+            ("effort", self.effort, 1),
+            ("probes", self.probes, 0),
+            ("exact_rows", self.exact_rows, 0),
+        ):
+            if number < least:
+                raise ConfigError(f"{name}={number} must be at least {least}")

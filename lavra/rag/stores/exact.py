@@ -1,0 +1,52 @@
+"""The exact store: NumPy compares a query with every vector, in a file mapped into memory.
+
+Nothing is approximate and nothing is built, so this is what other stores are measured against.  A query over 100,000
+vectors of 384 numbers reads 154 MB, some 15 ms on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lavra.base.retrieval import MetaValue, Where
+from lavra.rag.stores.checks import Floats, Ids, check_search
+from lavra.rag.stores.config import StoreConfig
+from lavra.rag.stores.nearest import nearest
+from lavra.rag.stores.rows import VectorRows
+
+
+class ExactStore:
+    """A `VectorStore` that reads every vector.
+
+    Args:
+        config: of which only the namespace matters here.
+        folder: where it lies.
+        dimension: numbers of a vector.
+
+    Raises:
+        InputError: the folder holds vectors of another width, or is damaged.
+    """
+
+    def __init__(self, config: StoreConfig, folder: Path, dimension: int) -> None:
+        self._rows = VectorRows(folder / config.namespace, dimension)
+
+    def add(self, ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
+        """See `VectorStore.add`; on disk when it returns."""
+        self._rows.add(ids, vectors, metadata)
+
+    def search(self, queries: Floats, k: int, where: Where = ()) -> tuple[Ids, Floats]:
+        """See `VectorStore.search`."""
+        rows = self._rows
+        check_search(queries, k, rows.dimension)
+        return nearest(rows.vectors, rows.ids, queries, k, rows.allowed(where))
+
+    def delete(self, ids: Ids) -> None:
+        """See `VectorStore.delete`; on disk when it returns."""
+        self._rows.delete(ids)
+
+    def count(self, where: Where = ()) -> int:
+        """See `VectorStore.count`."""
+        return int(np.count_nonzero(self._rows.allowed(where)))

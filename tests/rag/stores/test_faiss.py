@@ -1,0 +1,41 @@
+"""FAISS' stores: the suite of the port for each kind, and FAISS' file beside the rows."""
+
+from __future__ import annotations
+
+import pytest
+
+from lavra.rag.stores import faiss_store
+from lavra.rag.stores.config import StoreConfig, StoreKind
+from tests.rag.stores.embedded import EmbeddedStore
+
+
+class TestFlat(EmbeddedStore):
+    config = StoreConfig(kind=StoreKind.FAISS_FLAT)
+
+
+class Approximate(EmbeddedStore):
+    """So few vectors that everything would be read exactly; the bounds are lowered, so that FAISS' file is used."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch):
+        monkeypatch.setattr(faiss_store, "_LEAST_TAIL", 256)
+        monkeypatch.setattr(faiss_store, "_CODES", 16)
+
+    def test_the_search_is_approximate(self):
+        store = self.filled(30, self.many)[0]
+        assert store.state().startswith(f"{self.config.kind.value} covers {self.many} rows")
+
+
+class TestHnsw(Approximate):
+    config = StoreConfig(kind=StoreKind.FAISS_HNSW, exact_rows=20, effort=64, links=16)
+    recall = 0.97
+
+
+class TestIvf(Approximate):
+    config = StoreConfig(kind=StoreKind.FAISS_IVF, exact_rows=20)
+    recall = 0.97
+
+
+class TestPq(Approximate):
+    config = StoreConfig(kind=StoreKind.FAISS_PQ, exact_rows=20)
+    recall = 0.97
