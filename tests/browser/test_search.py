@@ -38,7 +38,9 @@ def ask(page, question):
     before = page.locator("article .how").count()
     page.locator("#question").fill(question)
     page.keyboard.press("Enter")
-    wait_until(page, f"document.querySelectorAll('article .how').length > {before} && !document.querySelector('#send').hidden")
+    wait_until(
+        page, f"document.querySelectorAll('article .how').length > {before} && !document.querySelector('#send').hidden"
+    )
 
 
 def highlighted(page):
