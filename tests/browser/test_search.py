@@ -1,4 +1,4 @@
-"""The search page as people meet it: asked by keyboard, on a phone, in the dark, by a screen reader; hostile documents."""
+"""The search page as people meet it: by keyboard, on a phone, in the dark, by a screen reader; hostile documents."""
 
 from __future__ import annotations
 
