@@ -10,7 +10,7 @@ that cannot put texts in order says so, and must then refuse to compare them.
 Deliberately absent: speed, memory and what a kill leaves behind, which the tests of each store have.
 """
 
-# ruff: noqa: D102, PT017 - the names of the tests say what they hold; pytest is no dependency of this package
+# ruff: noqa: D102 - the names of the tests say what they hold; pytest is no dependency of this package
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class VectorStoreConformance:
     def test_odd_names_of_fields(self) -> None:
         store, vectors = self.fresh(), self.vectors(14, 6)
         names = ("a b", "a_b", "a.b", "$in", 'q"uote', "título", "id", "vector", "1st")
-        store.add(np.arange(6, dtype=np.int64), vectors, [{name: n for name in names} for n in range(6)])
+        store.add(np.arange(6, dtype=np.int64), vectors, [dict.fromkeys(names, n) for n in range(6)])
         for name in names:
             assert store.count((Condition(field=name, operator=Operator.AT_LEAST, value=4),)) == 2, name
 

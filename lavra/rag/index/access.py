@@ -114,7 +114,7 @@ def groups_of(file: str, meta: Mapping[str, MetaValue], rules: Sequence[AccessRu
         NoAccessError: the document names no groups in its `access`, or none that its rule has too.
     """
     ruled = next((rule.groups for rule in reversed(rules) if rule.fits(file)), (EVERYONE,))
-    if ACCESS not in meta:
+    if meta.get(ACCESS, "") in ("", ()):  # an empty cell says nothing
         return tuple(sorted(set(ruled)))
     own = _own_groups(meta[ACCESS])
     both = set(ruled) & set(own)

@@ -6,6 +6,7 @@ killed, or because a reader was still there, goes with a later one.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import Final
 
 import numpy as np
 
+from lavra.base.convert import from_mapping
 from lavra.base.ports import VectorStore
+from lavra.rag.index.closing import close_store
 from lavra.rag.index.holds import generation_folder, generations_on_disk, if_unheld
-from lavra.rag.index.parts import STORES, remove_store
+from lavra.rag.index.parts import SERVED, STORES, index_store, remove_store
 from lavra.rag.index.schema import published, transaction
 from lavra.rag.index.vectors import compact, find_space
+from lavra.rag.stores.config import StoreConfig
 
 _DEAD_CHUNKS: Final = "SELECT id FROM chunks WHERE document IN (SELECT id FROM documents WHERE died <= ?)"
 
@@ -43,6 +47,7 @@ def sweep(connection: sqlite3.Connection, folder: Path) -> None:
                     shutil.rmtree(generation_folder(folder, generation), ignore_errors=True)
                 else:
                     oldest = min(oldest, generation)
+    _empty_served_stores(connection, folder, oldest)
     with transaction(connection):
         connection.execute("DELETE FROM generations WHERE number < ?", (oldest,))
         dead = connection.execute("SELECT count(*) FROM documents WHERE died <= ?", (oldest,)).fetchone()[0]
@@ -50,6 +55,19 @@ def sweep(connection: sqlite3.Connection, folder: Path) -> None:
             _remove_documents(connection, oldest)
     _remove_stores(connection, folder)
     _remove_spaces(connection, folder)
+
+
+def _empty_served_stores(connection: sqlite3.Connection, folder: Path, oldest: int) -> None:
+    """Remove from a server the vectors that only generations before the oldest had."""
+    kept = {name for (name,) in connection.execute("SELECT store FROM generations WHERE number >= ?", (oldest,))}
+    found = connection.execute("SELECT store, config, space FROM generations WHERE number < ?", (oldest,)).fetchall()
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
+    for name, config, number in {row[0]: row for row in found if row[0] and row[0] not in kept}.values():
+        settings, space = from_mapping(StoreConfig, json.loads(config)["store"]), find_space(connection, folder, number)
+        if settings.kind in SERVED and settings.uri and space is not None and last is not None:
+            store = index_store(connection, folder, settings, space, name)
+            store.delete(np.arange(1, last[0] + 1, dtype=np.int64))
+            close_store(store)
 
 
 def _remove_documents(connection: sqlite3.Connection, oldest: int) -> None:

@@ -2,7 +2,8 @@
 
 A corpus whose language the encoder does not read well gets a small weight, down to 0: that arm is then blind there, and
 is not asked.  The weight is the one of a grid with the best mean nDCG@10; what it is worth is measured by
-cross-validation over queries: each query is scored with the weight learned without its fold.
+cross-validation over queries: each query is scored with weights learned without its fold, over several ways of
+making the folds, since with few queries one way is chance.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from lavra.base.arrays import Float64s
+from lavra.base.arrays import Float64s, Int64s
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.retrieval import SearchRequest
 from lavra.metrics.ranking import ndcg_at
@@ -31,11 +32,11 @@ class LearnedWeight:
 
     Attributes:
         dense_weight: learned on all queries; for `RetrievalConfig.dense_weight`.
-        fold_weights: learned without each fold.
-        ndcg: mean nDCG@10 of queries, each with the weight learned without its fold.
+        fold_weights: learned without each fold, of all splits.
+        ndcg: mean nDCG@10 of queries, each with the weights learned without its fold.
         words_ndcg: of words alone, over the same queries.
         dense_ndcg: of meaning alone.
-        by_query: nDCG@10 of each query with the weight learned without its fold.
+        by_query: nDCG@10 of each query with the weights learned without its fold, their mean over the splits.
     """
 
     dense_weight: float
@@ -54,6 +55,7 @@ def learn_weights(
     judgements: Mapping[str, Mapping[int, float]],
     *,
     folds: int = 2,
+    splits: int = 5,
     depth: int = 100,
     seed: int = 0,
 ) -> LearnedWeight:
@@ -66,15 +68,16 @@ def learn_weights(
         queries: their texts, by name.
         judgements: for each query the grade of each judged chunk, by number; chunks without one do not fit.
         folds: parts of the queries.
+        splits: ways of making them.
         depth: passages that each arm gives.
         seed: of the folds.
 
     Raises:
-        ConfigError: fewer than 2 folds.
+        ConfigError: fewer than 2 folds, or no split.
         InputError: fewer queries with a fitting chunk than folds.
     """
-    if folds < 2:
-        raise ConfigError(f"folds are {folds}; at least 2 are needed, so that no query is scored by its own weight")
+    if folds < 2 or splits < 1:
+        raise ConfigError(f"folds are {folds} and splits {splits}; they must be at least 2 and 1")
     names = [name for name in queries if any(grade > 0 for grade in judgements.get(name, {}).values())]
     if len(names) < folds:
         raise InputError(f"{len(names)} queries have a passage that fits; at least {folds} are needed, one a fold")
@@ -82,17 +85,23 @@ def learn_weights(
     scores = np.array(
         [_curve(pair, judgements[name]) for name, pair in zip(names, found, strict=True)]
     )  # (Q, W) nDCG of each query at each weight
-    fold = np.random.default_rng(seed).permutation(len(names)) % folds
-    chosen = [best_weight(scores[fold != number]) for number in range(folds)]
-    own = scores[np.arange(len(names)), np.array(chosen)[fold]]
+    rng = np.random.default_rng(seed)
+    held_out = [_held_out(scores, rng.permutation(len(names)) % folds) for _ in range(splits)]
+    own = np.mean([values for values, _ in held_out], axis=0)
     return LearnedWeight(
         dense_weight=GRID[best_weight(scores)],
-        fold_weights=tuple(GRID[place] for place in chosen),
+        fold_weights=tuple(GRID[place] for _, places in held_out for place in places),
         ndcg=float(own.mean()),
         words_ndcg=float(scores[:, 0].mean()),
         dense_ndcg=float(scores[:, -1].mean()),
         by_query=dict(zip(names, own.tolist(), strict=True)),
     )
+
+
+def _held_out(scores: Float64s, fold: Int64s) -> tuple[Float64s, list[int]]:
+    """(Q,) score of each query at the weight that the other folds choose; the places of those weights in the grid."""
+    places = [best_weight(scores[fold != number]) for number in range(fold.max() + 1)]
+    return scores[np.arange(len(scores)), np.array(places)[fold]], places
 
 
 def best_weight(scores: Float64s) -> int:

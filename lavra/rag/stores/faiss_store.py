@@ -241,7 +241,9 @@ class FaissStore:
         lists = max(1, min(int(4 * math.sqrt(total)), total // _PER_LIST))
         if self._config.kind is StoreKind.FAISS_IVF:
             return f"IVF{lists},Flat"
-        return f"IVF{lists},PQ{code_bytes(self._rows.dimension)}"
+        return (
+            f"IVF{lists},PQ{code_bytes(self._rows.dimension)}np"  # np: no polysemous training, minutes for nothing here
+        )
 
     def _training_rows(self) -> Floats:
         alive = np.flatnonzero(self._rows.alive)

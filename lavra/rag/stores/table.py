@@ -19,6 +19,8 @@ _TABLE: Final[dict[StoreKind, str]] = {
     StoreKind.FAISS_IVF: "lavra.rag.stores.faiss_store:FaissStore",
     StoreKind.FAISS_HNSW: "lavra.rag.stores.faiss_store:FaissStore",
     StoreKind.FAISS_PQ: "lavra.rag.stores.faiss_store:FaissStore",
+    StoreKind.MILVUS: "lavra.rag.stores.milvus:MilvusStore",
+    StoreKind.PINECONE: "lavra.rag.stores.pinecone:PineconeStore",
 }
 
 
@@ -31,7 +33,8 @@ def open_store(config: StoreConfig, folder: Path, dimension: int) -> VectorStore
         dimension: numbers of a vector.
 
     Raises:
-        InputError: the store holds vectors of another width or metric, is damaged, or cannot be reached.
+        InputError: the store holds vectors of another width or metric, or is damaged.
+        StoreError: it cannot be reached.
         MissingDependencyError: the store's package is not installed.
         DiskFullError: there is no room to make it.
     """

@@ -8,8 +8,8 @@ Questions made by rule share words with their answers.  They cannot tell how muc
 people, who use other words; so where all questions are such, both arms stay on unless one is clearly worse, by two
 standard errors.
 
-A reranker costs far more time than the rest of a search.  It is taken where it likely adds two points: where the mean
-difference less its standard error is at least 0.02.
+A reranker costs far more time than the rest of a search.  It is taken where it likely adds two points of nDCG@10: where
+the mean difference less its standard error is at least 0.02.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from lavra.base.arrays import Float64s
 from lavra.rag.questions.question import QuestionKind
 from lavra.rag.tuning.config import Search
 from lavra.rag.tuning.trial import Trial
@@ -67,11 +68,11 @@ def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[Questi
         )
     reranked = [trial for trial in trials if trial.setup == replace(taken.setup, reranked=True)]
     if reranked:
-        mean, error = _difference(reranked[0], taken)
+        mean, error = _mean_and_error(reranked[0].rank_gains() - taken.rank_gains())
         on = mean - error >= LEAST_RERANK_GAIN
         reasons.append(
-            f"reranking is {'on' if on else 'off'}: it adds {100 * mean:+.1f} points (standard error {100 * error:.1f})"
-            f" and is taken from {100 * LEAST_RERANK_GAIN:.0f} points less the error"
+            f"reranking is {'on' if on else 'off'}: it adds {100 * mean:+.1f} points of nDCG@10 (standard error "
+            f"{100 * error:.1f}), and {100 * LEAST_RERANK_GAIN:.0f} beyond the error are asked for"
         )
         taken = reranked[0] if on else taken
     return Choice(trial=taken, best=best, reasons=tuple(reasons))
@@ -99,7 +100,10 @@ def _is_near(trial: Trial, best: Trial, errors: float) -> bool:
 
 def _difference(first: Trial, second: Trial) -> tuple[float, float]:
     """Mean and standard error of how much more the first gains, question by question."""
-    apart = first.gains() - second.gains()
+    return _mean_and_error(first.gains() - second.gains())
+
+
+def _mean_and_error(apart: Float64s) -> tuple[float, float]:
     return float(apart.mean()), float(np.std(apart, ddof=1) / math.sqrt(len(apart))) if len(apart) > 1 else 0.0
 
 

@@ -35,7 +35,8 @@ class TunedCorpus:
         table: its chunks and documents.
         key: changes with the documents.
         chunking: how they are cut now.
-        embedder: makes vectors; `None` where words alone are searched.
+        embedder: makes vectors of documents; `None` where words alone are searched.
+        query_embedder: makes vectors of questions, where the encoder reads them with a prompt of their own.
         encoder: hash of what the embedder is.
         tokens: where the encoder's tokens stand.
         longest: tokens that the encoder reads; `None` where it has no bound.
@@ -48,6 +49,7 @@ class TunedCorpus:
     key: str
     chunking: ChunkConfig
     embedder: Embedder | None = None
+    query_embedder: Embedder | None = None
     encoder: str = ""
     tokens: TokenSpans = word_tokens
     longest: int | None = None

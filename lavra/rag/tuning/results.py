@@ -70,11 +70,18 @@ def table_rows(result: TuningResult) -> list[list[str]]:
     return rows
 
 
-def to_data(result: TuningResult, rerank_depth: int) -> dict[str, Any]:
-    """The result as plain data, for the card of an index and for `--json`."""
+def to_data(result: TuningResult, rerank_depth: int, reranker: str = "") -> dict[str, Any]:
+    """The result as plain data, for the card of an index and for `--json`.
+
+    Args:
+        result: of a run.
+        rerank_depth: passages that a reranker reads.
+        reranker: what to open it by.
+    """
     return {
         "choice": _choice_data(result.choice, rerank_depth),
         "here": _choice_data(result.here, rerank_depth),
+        "reranker": reranker,
         "trials": [_trial_scores(trial) for trial in result.trials],
         "missing": [_setup_data(setup) for setup in result.missing],
         "questions": dict(result.questions),

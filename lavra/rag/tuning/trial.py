@@ -21,7 +21,7 @@ from lavra.rag.retrievers.weights import learn_weights
 from lavra.rag.retrievers.words import WordRetriever
 from lavra.rag.tuning.config import Search, Setup
 from lavra.rag.tuning.corpus import CutSample
-from lavra.rag.tuning.hits import DEPTH, Hit, covers, first_hit, gains
+from lavra.rag.tuning.hits import DEPTH, Hit, covers, first_hit, gain_by_rank, gain_by_text
 from lavra.rag.tuning.shelf import Deadline
 
 RERANK_WEIGHTS = (0.25, 0.5, 0.75, 1.0)
@@ -53,7 +53,11 @@ class Trial:
 
     def gains(self) -> Float64s:
         """(Q,) gain by text."""
-        return gains(self.hits)
+        return np.array([gain_by_text(hit) for hit in self.hits], dtype=np.float64)
+
+    def rank_gains(self) -> Float64s:
+        """(Q,) nDCG@10, for setups that cut alike."""
+        return np.array([gain_by_rank(hit) for hit in self.hits], dtype=np.float64)
 
     def retrieval(self, rerank_depth: int) -> RetrievalConfig:
         """The settings with which an index is searched in this way."""
@@ -197,7 +201,7 @@ class Bench:
             # What a reranker does not read keeps its place behind what it reads.
             hits = [new or old for new, old in zip(self._hits(found), before, strict=True)]
             by_weight.append(hits)
-        scores = np.array([gains(hits) for hits in by_weight])  # (W, Q)
+        scores = np.array([[gain_by_rank(hit) for hit in hits] for hits in by_weight])  # (W, Q)
         best = [int(scores[:, chosen].mean(axis=1).argmax()) for chosen in (~self._half, self._half)]
         own = [by_weight[best[0 if inside else 1]][place] for place, inside in enumerate(self._half)]
         return own, RERANK_WEIGHTS[int(scores.mean(axis=1).argmax())]

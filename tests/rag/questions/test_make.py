@@ -61,7 +61,7 @@ def test_a_blank_does_not_give_its_answer_away(table):
     assert asked["When"] == "March 1902"
     assert asked["Quando"] == "12 de maio de 1998"
     assert "340" in {one.answer for one in blanks if one.question.startswith("How many")}
-    assert {"Lisbon", "Porto", "Paulo Freitas"} <= {one.answer for one in blanks}
+    assert {"Lisbon", "Paulo Freitas"} <= {one.answer for one in blanks}
     assert not any(one.answer.lower() in one.question.lower() for one in blanks)
 
 
