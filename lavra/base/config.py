@@ -79,8 +79,20 @@ def add_flags(parser: argparse.ArgumentParser, cls: type, *, exclude: Collection
             groups[part].add_argument(f"--{flag.name}", dest=flag.path, help=flag.help, **flag.shape)
 
 
-def from_flags(cls: type[T], args: argparse.Namespace, config_file: Path | None = None) -> T:
+def from_flags(
+    cls: type[T],
+    args: argparse.Namespace,
+    config_file: Path | None = None,
+    *,
+    kept: Mapping[str, Any] | None = None,
+) -> T:
     """Build the settings from what was typed, over what a YAML file says, over the defaults.
+
+    Args:
+        cls: the settings.
+        args: what was typed.
+        config_file: the YAML file.
+        kept: plain data that stands over the defaults and below the file: settings of something made earlier.
 
     Raises:
         ConfigError: a flag's value does not fit, or the file does not.
@@ -89,6 +101,9 @@ def from_flags(cls: type[T], args: argparse.Namespace, config_file: Path | None 
     for flag in sorted(_flags(cls), key=lambda flag: flag.path.count(".")):
         if hasattr(args, flag.path):
             _put(typed, flag.path.split("."), flag.read(getattr(args, flag.path)))
+    if kept is not None:
+        typed = merge(kept, typed if config_file is None else merge(_read_yaml(config_file), typed))
+        return from_mapping(cls, typed, where="" if config_file is None else str(config_file))
     if config_file is None:
         return from_mapping(cls, typed)
     return load_yaml(cls, config_file, typed)

@@ -31,6 +31,10 @@ class ContextLengthError(InputError):
     """A prompt does not fit the model's context."""
 
 
+class UnknownDocumentError(InputError):
+    """No document of the name asked for is in an index, or whoever asks may not read it."""
+
+
 class NoLogprobsError(InputError):
     """A server does not tell the log-probabilities of a prompt's tokens, so that nothing can be scored with it."""
 

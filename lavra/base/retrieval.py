@@ -254,6 +254,7 @@ class Answer:
         warnings: what the caller might not expect, one sentence each.
         prompt_tokens: that a model read.
         completion_tokens: that it wrote.
+        short: the few words of the first citation that answer, where they stand out; an exact slice like a citation.
     """
 
     text: str
@@ -266,6 +267,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    short: Citation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,3 +283,20 @@ class AnswerDelta:
     text: str
     citations: tuple[tuple[int, Citation], ...] = ()
     answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedDocument:
+    """A document as the index keeps it.
+
+    Attributes:
+        name: as indexed.
+        text: all of it.
+        page_starts: where each page begins in the text, in order; none where there are no pages.
+        meta: facts about it that conditions may ask for.
+    """
+
+    name: str
+    text: str
+    page_starts: tuple[int, ...] = ()
+    meta: Mapping[str, MetaValue] = field(default_factory=dict)

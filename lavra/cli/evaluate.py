@@ -48,7 +48,7 @@ from lavra.evaluation.run import EvaluationSettings, ModelIdentity, evaluate
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without_missing
 from lavra.evaluation.task_files.prompting import ChatSettings
-from lavra.evaluation.task_result import compared_metrics
+from lavra.evaluation.task_result import compared_groups, compared_metrics
 from lavra.generate.in_process import InProcessModel
 from lavra.generate.target import splitter
 from lavra.model.transformer import Decoder
@@ -308,7 +308,7 @@ def _compare(
         for task in opened.tasks
         for metric in compared_metrics(task, [one for found in scores for one in found[task.name]])
     ]
-    return compare_models(dict(zip(names, scores, strict=True)), metrics)
+    return compare_models(dict(zip(names, scores, strict=True)), [*compared_groups(opened.groups, metrics), *metrics])
 
 
 # ---------------------------------------------------------------- one sample

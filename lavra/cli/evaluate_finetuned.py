@@ -22,7 +22,7 @@ from lavra.base.errors import ConfigError, LavraError
 from lavra.base.files import hash_json, write_text
 from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.console import meter
-from lavra.cli.evaluate_showing import write_report
+from lavra.cli.evaluate_showing import write_cards, write_report
 from lavra.cli.flags import read_workspace
 from lavra.evaluation.layouts import harness_layout
 from lavra.evaluation.results import EvaluationResult, TaskResult
@@ -67,6 +67,15 @@ def score_twice(
     rows = side_by_side(finetuned.tasks, prompted.tasks if prompted is not None else ())
     _show(name, rows)
     _write(rows, finetuned, prompted, settings)
+    write_cards([one for one in (prompted, _for_card(name, finetuned)) if one is not None], settings.card)
+
+
+def _for_card(name: str, finetuned: EvaluationResult) -> EvaluationResult:
+    """What a head can learn, under names of its own: the model's card has the scores by prompt under the tasks'."""
+    tasks = tuple(
+        replace(one, task=f"{one.task} (finetuned)", alias=f"{one.alias} (finetuned)") for one in finetuned.tasks
+    )
+    return replace(finetuned, model=name, tasks=tasks)
 
 
 def _base(name: str) -> Path:
@@ -116,10 +125,14 @@ def _prompted(
         [one for one in names if one in known], folders=settings.include, data=data, num_fewshot=settings.num_fewshot
     )
     here = [task for task in opened.tasks if not _missing(task)]
-    absent = tuple(_not_here(task) for task in opened.tasks if _missing(task))
+    absent = tuple(_without_score(task, _missing(task)) for task in opened.tasks if _missing(task))
     if not here:
         return EvaluationResult(model=name, model_hash="", tasks=absent)
-    found = ask(name, OpenedTasks(tasks=tuple(here)))
+    try:
+        found = ask(name, OpenedTasks(tasks=tuple(here)))
+    except LavraError as error:  # the heads were trained for minutes: their scores are shown all the same
+        unasked = tuple(_without_score(task, f"not asked: {error}") for task in here)
+        return EvaluationResult(model=name, model_hash="", tasks=(*unasked, *absent))
     return replace(found, tasks=(*found.tasks, *absent))
 
 
@@ -132,7 +145,7 @@ def _missing(task: EvalTask) -> str:
     return ""
 
 
-def _not_here(task: EvalTask) -> TaskResult:
+def _without_score(task: EvalTask, why: str) -> TaskResult:
     return TaskResult(
         task=task.name,
         alias=task.alias,
@@ -142,7 +155,7 @@ def _not_here(task: EvalTask) -> TaskResult:
         num_items=0,
         num_available=0,
         verified=False,
-        warnings=(_missing(task),),
+        warnings=(why,),
     )
 
 

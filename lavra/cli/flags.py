@@ -71,7 +71,7 @@ def read_destination(args: argparse.Namespace, workspace: Workspace, folder: str
         InputError: it holds something lavra did not write, or an artifact and `--replace` was not given, or another
             process is writing to it and `--wait` was not given.
     """
-    target: Path = args.out or workspace.path / folder / _safe(args.name or default_name)
+    target: Path = args.out or workspace.path / folder / safe_name(args.name or default_name)
     hold_until_end(args, target)
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return target
@@ -97,6 +97,6 @@ def _add_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """A name as one folder name: no separators, no hidden folders."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "unnamed"

@@ -66,6 +66,8 @@ VERBS: Mapping[str, Verb] = {
     "generate": _verb("generate", "complete a prompt, as it is written"),
     "prompt": _verb("prompt", "render, inspect, compare and test prompts kept as files"),
     "chat": _verb("chat", "talk with a model in the terminal"),
+    "index": _verb("index", "make documents searchable, or bring their index up to date"),
+    "ask": _verb("ask", "a question to an index of documents, answered with its sources"),
     "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
     "rate": _verb("rate", "people judge what models wrote, on a small page", computes=False),
     "list": Verb("lavra.cli.list_models", "the models of a workspace, by name", computes=False),

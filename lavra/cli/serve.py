@@ -1,4 +1,4 @@
-"""`lavra serve`: one or several models behind OpenAI's protocol, with a chat page, until Ctrl-C."""
+"""`lavra serve`: models and indexes behind OpenAI's protocol, with a chat page, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from lavra.api.serving import add_adapters, fused_model, start_engine
 from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.gguf_file import SUFFIX
+from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
 from lavra.cli.console import print_json_line
@@ -29,7 +30,8 @@ from lavra.model.transformer import Encoder
 from lavra.tokens.tokenizer import Tokenizer
 
 try:
-    from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
+    from lavra.cli.serve_index import open_served_index
+    from lavra.server import ModelTable, ServeConfig, ServedIndex, ServedModel, build_app
     from lavra.server.app import spans_module
     from lavra.server.run import free_port, serve
 except ImportError as missing:  # only the server needs them
@@ -39,7 +41,8 @@ except ImportError as missing:  # only the server needs them
 def run(args: argparse.Namespace) -> int:
     """Load, listen, serve."""
     settings = read_settings(ServeSettings, args)
-    serve_folders(args.models, replace(settings, api_keys=read_keys(settings.key_file)), as_json=args.json)
+    keys = read_keys(settings.key_file)
+    serve_folders(args.models, replace(settings, api_keys=tuple(keys), key_groups=keys), as_json=args.json)
     return 0
 
 
@@ -47,7 +50,7 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
     """Serve models, each `FOLDER` or `NAME=FOLDER`, until Ctrl-C.
 
     Args:
-        models: at least one.
+        models: any number; at least one where the settings name no index.
         settings: of `lavra serve`; those of `on_a_free_port` unless given.
         as_json: announce the address as JSON.
     """
@@ -59,15 +62,25 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
         raise InputError(
             f"--adapter with {len(models)} models: nothing says which of them it is for; serve its base by itself"
         )
+    indexes = open_indexes(models, chosen)
     draft = open_draft(chosen)
-    table = ModelTable([one for name in models for one in with_adapters(open_model(name, chosen, draft), chosen)])
+    opened = [one for name in models for one in with_adapters(open_model(name, chosen, draft), chosen)]
+    table = ModelTable(opened, indexes)
     serve(build_app(table, config), config, on_ready=lambda url: announce(url, table, as_json=as_json))
 
 
-def on_a_free_port(adapter: tuple[str, ...] = ()) -> ServeSettings:
+def on_a_free_port(adapter: tuple[str, ...] = (), index: tuple[str, ...] = ()) -> ServeSettings:
     """The usual settings, on another port where the usual one is taken."""
-    usual = ServeSettings(adapter=adapter)
+    usual = ServeSettings(adapter=adapter, index=index)
     return replace(usual, port=free_port(usual.host, usual.port))
+
+
+def open_indexes(models: Sequence[str], settings: ServeSettings) -> list[ServedIndex]:
+    """The indexes that are served, whose answers the first model may write unless another one is named."""
+    if not settings.index:
+        return []
+    writer = settings.answer_model or next((name.rpartition("=")[2] for name in models), None)
+    return [open_served_index(named, writer, Workspace.open()) for named in settings.index]
 
 
 def open_draft(settings: ServeSettings) -> TextModel | None:
@@ -174,30 +187,48 @@ def version_of(folder: Path | None) -> str:
     return artifact_id(folder) or ""
 
 
-def read_keys(path: Path | None) -> tuple[str, ...]:
-    """API keys from a file and from the environment.
+def read_keys(path: Path | None) -> dict[str, tuple[str, ...]]:
+    """API keys from the environment and from a file, and the groups whose documents each reads in an index.
+
+    A line of the file is a key, or a key and behind a space its groups, separated by commas; `*` reads everything.
+    Keys of the environment have no groups.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or a line is more than that.
     """
-    keys = os.environ.get("LAVRA_API_KEYS", "").split(",")
-    if path is not None:
-        try:
-            keys += path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"--key-file {path} cannot be read ({error}); name a text file, one key a line") from None
-    return tuple(key.strip() for key in keys if key.strip())
+    keys = {key.strip(): () for key in os.environ.get("LAVRA_API_KEYS", "").split(",") if key.strip()}
+    lines = [] if path is None else _lines(path)
+    return {**keys, **dict(_key(line, f"--key-file {path}:{number}") for number, line in lines)}
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--key-file {path} cannot be read ({error}); name a text file, one key a line") from None
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _key(line: str, place: str) -> tuple[str, tuple[str, ...]]:
+    key, *groups = line.split()
+    if len(groups) > 1:
+        raise InputError(f"{place}: a line is a key, a space and its groups without spaces: KEY group,group")
+    return key, tuple(group for group in "".join(groups).split(",") if group)
 
 
 def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
     """Say where it listens; after that only errors are written."""
     activity.begin("")
     if as_json:
-        print_json_line({"url": url, "models": [model.name for model in models]})
+        names = {"models": [model.name for model in models], "indexes": [index.name for index in models.indexes]}
+        print_json_line({"url": url, **names})
         return
     for model in models:
         held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
         print(f"model    {model.name}: {_abilities(model)}{held}", file=sys.stderr)
+    for index in models.indexes:
+        count = len(index.texts.names(None))
+        print(f"index    {index.name}: {count:,} documents, search page {url}/search", file=sys.stderr)
     print(f"serving  {url} (chat page; OpenAI clients: base_url {url}/v1); Ctrl-C stops it", flush=True)
 
 

@@ -7,12 +7,14 @@ p-values of all tasks are corrected together (Holm 1979): where two models are e
 comparison in twenty names a better one.  Where no difference is found, the number of items that would find one of the
 size seen four times in five is said beside it.
 
-Items that either model left unscored are left out, and counted.  One metric a task is tested, the one a table shows.
+Items that either model left unscored are left out, and counted.  One metric a task is tested, the one a table shows; a
+group's items are tested together, by the metric that the group puts together.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -49,6 +51,8 @@ class ComparedMetric:
         filter: name of the filter pipeline.
         higher_is_better: which way is up.
         aggregate: the score of the values of several items; `None` is their mean.
+        members: tasks whose items are compared together, where `task` names a group; a group's score is a mean.
+        equal_weights: whether each member counts alike, however many items it has.
     """
 
     task: str
@@ -56,6 +60,8 @@ class ComparedMetric:
     filter: str = "none"
     higher_is_better: bool = True
     aggregate: Callable[[Sequence[Any]], float | None] | None = None
+    members: tuple[str, ...] = ()
+    equal_weights: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,19 +215,34 @@ def _compared(
     )
     if not both:
         return empty
-    pairs = [(one[doc], other[doc]) for doc in both]
+    pairs = [(one[item], other[item]) for item in both]
     if metric.aggregate is not None:
         return _of_all_together(empty, pairs, metric.aggregate, alpha, seed)
-    return _of_means(empty, np.array(pairs, dtype=np.float64), alpha, resamples, seed)
+    means = np.array(pairs, dtype=np.float64)  # (N, 2)
+    if metric.equal_weights:
+        means *= _equal_weights([task for task, _ in both])[:, None]
+    return _of_means(empty, means, alpha, resamples, seed)
 
 
-def _values(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) -> dict[int, Any]:
+def _equal_weights(tasks: Sequence[str]) -> Float64s:
+    """(N,) factors of items with which the mean of all is the mean of the tasks' means."""
+    counts = Counter(tasks)
+    return np.array([len(tasks) / (len(counts) * counts[task]) for task in tasks], dtype=np.float64)
+
+
+def _values(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) -> dict[tuple[str, int], Any]:
+    """Values by task and number of the item."""
     key = (metric.filter, metric.name)
-    return {one.item.doc_id: one.values[key] for one in scores.get(metric.task, ()) if key in one.values}
+    return {
+        (task, one.item.doc_id): one.values[key]
+        for task in metric.members or (metric.task,)
+        for one in scores.get(task, ())
+        if key in one.values
+    }
 
 
-def _items(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) -> set[int]:
-    return {one.item.doc_id for one in scores.get(metric.task, ())}
+def _items(metric: ComparedMetric, scores: Mapping[str, Sequence[ItemScore]]) -> set[tuple[str, int]]:
+    return {(task, one.item.doc_id) for task in metric.members or (metric.task,) for one in scores.get(task, ())}
 
 
 def _of_means(empty: TaskComparison, pairs: Float64s, alpha: float, resamples: int, seed: int) -> TaskComparison:

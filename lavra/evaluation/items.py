@@ -101,7 +101,6 @@ class Unscored(Enum):
     NO_SANDBOX = "code is not run without a sandbox"
     REFUSED = "the model refused the request"
     BAD_ROW = "the row has no right answer or lacks a column"
-    NO_JUDGE = "no judge was given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,35 @@ def compared_metrics(task: EvalTask, scores: Sequence[ItemScore]) -> list[Compar
     ]
 
 
+def compared_groups(groups: Sequence[TaskGroup], metrics: Sequence[ComparedMetric]) -> list[ComparedMetric]:
+    """By which metrics two models are compared on groups: those that a group puts together, where they are means.
+
+    Args:
+        groups: the groups.
+        metrics: of their tasks, from `compared_metrics`.
+    """
+    return [
+        ComparedMetric(
+            task=group.name,
+            name=rule.name,
+            filter=filter_name,
+            higher_is_better=found[0].higher_is_better,
+            members=tuple(one.task for one in found),
+            equal_weights=not rule.weight_by_size,
+        )
+        for group in groups
+        for rule in group.metrics
+        for filter_name in sorted({one.filter for one in metrics if one.task in group.tasks})
+        if rule.filters is None or filter_name in rule.filters
+        if (found := [one for one in metrics if _counts(one, group, rule.name, filter_name)])
+    ]
+
+
+def _counts(metric: ComparedMetric, group: TaskGroup, name: str, filter_name: str) -> bool:
+    named = (metric.name, metric.filter) == (name, filter_name)
+    return named and metric.task in group.tasks and metric.aggregate is None
+
+
 def group_member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore]) -> GroupMember:
     """A task as the groups above it count it.
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
 from lm_eval.__main__ import cli_evaluate
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
@@ -34,6 +35,7 @@ EncodedPair = tuple[tuple[str, str] | None, list[int], list[int]]
 """A request as the harness keeps it, the ids of its context, and those of its continuation."""
 
 _DEFAULT_LENGTH: Final = 2048  # of models whose positions have no end, as the harness has it
+_DEVICE_BY_DEFAULT: Final = "cuda:0"  # what the harness' command line hands on where no device is named
 _SAMPLING: Final = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
@@ -68,6 +70,8 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         add_bos_token: bool | None = None,
     ) -> None:
         super().__init__()
+        if device == _DEVICE_BY_DEFAULT and not torch.cuda.is_available():
+            device = None  # nobody named it, and the harness' own `hf` model takes the processor then too
         model = load(str(pretrained), dtype=dtype, device=device)
         if not isinstance(model.port, InProcessModel) or model.port.reading.decoder_start is not None:
             raise ConfigError(f"{pretrained} is no decoder; the harness is asked about decoders only")

@@ -23,6 +23,7 @@ from lavra.model.config import Kind
 from lavra.model.families import DEFAULT_FAMILY
 from lavra.pipeline.beginning import choose_beginning
 from lavra.pipeline.crew import Crew
+from lavra.pipeline.index_encoders import Encoders
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.adapt import adapt_section
@@ -32,6 +33,7 @@ from lavra.pipeline.sections.corpus import corpus_section
 from lavra.pipeline.sections.encoder import encoder_section
 from lavra.pipeline.sections.evaluate import bits_fact, evaluate_section
 from lavra.pipeline.sections.evaluate_holes import evaluate_holes_section, nats_fact
+from lavra.pipeline.sections.index import index_section
 from lavra.pipeline.sections.instructions import instructions_section
 from lavra.pipeline.sections.plan import plan_section
 from lavra.pipeline.sections.pretrain import pretrain_section
@@ -47,6 +49,7 @@ from lavra.pipeline.stages.compress import compress_stage
 from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.stages.evaluate import EvaluateFigures, evaluate_stage, load_verdict
 from lavra.pipeline.stages.evaluate_holes import EvaluateHolesFigures, evaluate_holes_stage
+from lavra.pipeline.stages.index import index_stage
 from lavra.pipeline.stages.instructions import instructions_stage
 from lavra.pipeline.stages.planning import PlanResult, plan_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage, tokens_stage
@@ -64,6 +67,7 @@ class UpResult:
     Attributes:
         model: the model's folder.
         adapter: folder of what it was taught, over it; None where it was taught nothing.
+        index: the index of its documents; None where there is none.
         report: the report's file.
         verdict: what the model is good for, measured.
         beginning: a few words of held-out text, for the model to go on with; empty where the text has none.
@@ -73,6 +77,7 @@ class UpResult:
 
     model: Path
     adapter: Path | None
+    index: Path | None
     report: Path
     verdict: str
     beginning: str
@@ -87,6 +92,7 @@ def up_stages(
     *,
     start: Start | None = None,
     allow_drift: bool = False,
+    encoders: Encoders | None = None,
 ) -> list[AnyStage]:
     """Every stage with its section, in order; those that train a fresh model do so with the crew's help."""
     return [
@@ -100,6 +106,7 @@ def up_stages(
         adapt_stage(config, progress).shown(adapt_section),
         encoder_stage(config, progress).shown(encoder_section),
         compress_stage(config, progress).shown(compress_section),
+        index_stage(config, encoders, progress).shown(index_section),
     ]
 
 
@@ -136,9 +143,23 @@ def _evaluate_stages(config: UpConfig, progress: Progress) -> list[AnyStage]:
 
 
 def run_up(
-    config: UpConfig, workspace: Workspace, progress: Progress, crew: Crew | None = None, *, allow_drift: bool = False
+    config: UpConfig,
+    workspace: Workspace,
+    progress: Progress,
+    crew: Crew | None = None,
+    *,
+    allow_drift: bool = False,
+    encoders: Encoders | None = None,
 ) -> UpResult:
     """Run the stages and write the report; the main process does, and dismisses the others at the end.
+
+    Args:
+        config: what is asked for.
+        workspace: where everything is made.
+        progress: shows how far it is.
+        crew: other processes that train along.
+        allow_drift: resume although the machine is another.
+        encoders: what the index of the documents may be made with; without them it searches words alone.
 
     Raises:
         LavraError: whatever a stage refuses; what earlier stages made is kept, and another run goes on from there.
@@ -149,12 +170,15 @@ def run_up(
     sections = workspace.folder("runs") / f"{name}-sections"
     try:
         outcomes = run_stages(
-            up_stages(config, progress, crew, start=start, allow_drift=allow_drift), workspace, sections=sections
+            up_stages(config, progress, crew, start=start, allow_drift=allow_drift, encoders=encoders),
+            workspace,
+            sections=sections,
         )
     finally:
         crew.dismiss()
     by_name = {outcome.stage: outcome for outcome in outcomes}
     plan, pretrain, adapt = Plan.load(by_name["plan"].folder), by_name["pretrain"], by_name["adapt"]
+    index = by_name["index"]
     verdict = _verdict(by_name["evaluate"])
     benchmarks = by_name["benchmarks"].result if "benchmarks" in by_name else None
     if isinstance(benchmarks, BenchmarksResult):
@@ -173,6 +197,7 @@ def run_up(
     return UpResult(
         model=pretrain.folder,
         adapter=None if isinstance(adapt.result, Skipped) else adapt.folder,
+        index=None if isinstance(index.result, Skipped) else index.folder,
         report=report,
         verdict=verdict,
         beginning=choose_beginning(Corpus.open(by_name["corpus"].folder).documents("heldout")),

@@ -40,6 +40,10 @@ class ChunkTable(Protocol):
         """Names of all documents, in the order of the alphabet."""
         ...
 
+    def document_chunks(self, name: str) -> list[Chunk]:
+        """The chunks of a document in the order of its text; none where there is no document of that name."""
+        ...
+
 
 class MemoryChunks:
     """A `ChunkTable` in memory.
@@ -74,6 +78,23 @@ class MemoryChunks:
     def documents(self) -> list[str]:
         """See `ChunkTable.documents`."""
         return sorted(self._texts)
+
+    def document_chunks(self, name: str) -> list[Chunk]:
+        """See `ChunkTable.document_chunks`."""
+        found = [chunk for chunk in self._by_id.values() if chunk.document == name]
+        return sorted(found, key=lambda chunk: (chunk.start, chunk.end))
+
+    def document_facts(self, name: str) -> Mapping[str, MetaValue]:
+        """The facts of a document, its name among them; none where there is no such document."""
+        if name not in self._texts:
+            return {}
+        return next((one.meta for one in self._by_id.values() if one.document == name and one.meta), {"document": name})
+
+    def document_pages(self, name: str) -> tuple[int, ...]:
+        """Where its pages begin, as far as a chunk begins on each."""
+        chunks = self.document_chunks(name)
+        firsts = {one.page: one.start for one in reversed(chunks) if one.page is not None}
+        return tuple(0 if page == 1 else firsts[page] for page in sorted(firsts))
 
 
 def check_fields(where: Where, known: set[str]) -> None:

@@ -7,6 +7,7 @@ from lavra.base.lazy import lazy_names
 if TYPE_CHECKING:
     from lavra.server.app import build_app
     from lavra.server.config import ServeConfig
+    from lavra.server.search.served_index import ServedIndex
     from lavra.server.served import ModelTable, ServedModel
 else:
     __getattr__ = lazy_names(
@@ -14,9 +15,10 @@ else:
         {
             "ModelTable": "served",
             "ServeConfig": "config",
+            "ServedIndex": "search.served_index",
             "ServedModel": "served",
             "build_app": "app",
         },
     )
 
-__all__ = ["ModelTable", "ServeConfig", "ServedModel", "build_app"]
+__all__ = ["ModelTable", "ServeConfig", "ServedIndex", "ServedModel", "build_app"]

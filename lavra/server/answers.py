@@ -7,13 +7,12 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lavra.base.types import Completion, Usage
-from lavra.engine import EngineStream
 from lavra.server import traces
 from lavra.server.errors import describe
 
@@ -77,7 +76,15 @@ class TextEvents:
         return f"{self._before}{_ENCODER.encode(text)}{self._after}"
 
 
-def streamed(events: AsyncIterator[str], streams: Sequence[EngineStream]) -> StreamingResponse:
+class Cancellable(Protocol):
+    """Something that is being written."""
+
+    def cancel(self) -> None:
+        """Stop; a second time does nothing."""
+        ...
+
+
+def streamed(events: AsyncIterator[str], streams: Sequence[Cancellable]) -> StreamingResponse:
     """The response that sends events as they come; with it end the streams behind them."""
     return _Streamed(events, streams)
 
@@ -89,7 +96,7 @@ class _Streamed(StreamingResponse):
     nothing has begun to read the streams, and only the response itself can end them.
     """
 
-    def __init__(self, events: AsyncIterator[str], streams: Sequence[EngineStream]) -> None:
+    def __init__(self, events: AsyncIterator[str], streams: Sequence[Cancellable]) -> None:
         told = self._guarded(events)
         super().__init__(told, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         self._streams, self._request = streams, ""

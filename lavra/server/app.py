@@ -24,6 +24,8 @@ from lavra.server.gate import Gate
 from lavra.server.heads import head_router
 from lavra.server.plain import status_router, token_router
 from lavra.server.rerank import rerank_router
+from lavra.server.search.page import page_router
+from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
 
 ROUTERS: Final = (
@@ -33,13 +35,15 @@ ROUTERS: Final = (
     fill_mask_router,
     head_router,
     rerank_router,
+    search_router,
+    page_router,
     token_router,
     status_router,
 )
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
-    """An ASGI application over models; it closes their engines when it stops.
+    """An ASGI application over models and indexes; it closes them when it stops.
 
     Args:
         models: what it serves.

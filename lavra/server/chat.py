@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` and `POST /apply-template`."""
+"""`POST /v1/chat/completions`, also where its model is an index, and `POST /apply-template`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from lavra.server.logprobs import chat_logprobs
 from lavra.server.reading import read_all, read_pieces
 from lavra.server.requests import check_samples, generate_request, plain_messages, remaining
 from lavra.server.schemas import ChatBody, TemplateBody
+from lavra.server.search.chat import answer_chat
+from lavra.server.search.writing import AnswerPlaces
 from lavra.server.served import ServedModel
 from lavra.server.tool_calls import Tools, find_calls, offered_tools, read_tools, with_index
 from lavra.tokens.conversation import rendered_ids
@@ -40,9 +42,13 @@ class _Asked:
 def chat_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["chat"])
+    places = AnswerPlaces(edge)
 
     @router.post("/v1/chat/completions")
     async def chat(body: ChatBody, request: Request) -> Response:
+        index = edge.models.answering_index(body.model)
+        if index is not None:
+            return await answer_chat(edge, places, index, body, request)
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
             return answers.streamed(_events(edge, asked), asked.streams)
@@ -66,6 +72,8 @@ def chat_router(edge: Edge) -> APIRouter:
 def _start(edge: Edge, body: ChatBody, tenant: str) -> _Asked:
     warnings = idle_fields(body, strict=edge.config.strict)
     model = edge.model_of(body)
+    if body.retrieval is not None:
+        warnings.append(f"retrieval has no effect: {model.name} is no index")
     if body.top_logprobs and not body.logprobs:
         raise InputError("top_logprobs needs logprobs: true")
     tools = read_tools(body)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lavra.base.errors import ConfigError
 
@@ -15,6 +16,8 @@ class ServeConfig:
         host: address to listen on; this machine only by default.
         port: 0 takes any free one.
         api_keys: one of these is asked for in `Authorization: Bearer`; nobody is asked when there are none.
+        key_groups: groups whose documents a key reads in an index, by key; `*` reads all of them, and a key without
+            groups reads everyone's documents alone.
         strict: a field nobody knows is an error instead of a warning.
         max_body_bytes: of a request.
         response_cache: answers kept for requests that come again just the same; 0 keeps none.
@@ -29,6 +32,7 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     api_keys: tuple[str, ...] = ()
+    key_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     strict: bool = False
     max_body_bytes: int = 4_000_000
     response_cache: int = 256

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from lavra.base.errors import ContextLengthError, InputError, OverloadedError
+from lavra.base.errors import ContextLengthError, InputError, OverloadedError, UnknownDocumentError
 from lavra.server import traces
 from lavra.server.served import UnknownModelError
 
@@ -29,6 +29,8 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]
     """Status, body and headers for an error."""
     if isinstance(error, UnknownModelError):
         return 404, error_body(str(error), param="model", code="model_not_found"), {}
+    if isinstance(error, UnknownDocumentError):
+        return 404, error_body(str(error), code="document_not_found"), {}
     if isinstance(error, ContextLengthError):
         return 400, error_body(str(error), code="context_length_exceeded"), {}
     if isinstance(error, OverloadedError):

@@ -21,7 +21,8 @@ from lavra.server.errors import describe, error_body
 
 logger = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/"})  # no secret there: a page, and whether the process lives
+# No secret there: pages, and whether the process lives.
+OPEN_PATHS = frozenset({"/health", "/ready", "/", "/search", "/search/search.css", "/search/search.js"})
 
 
 class Gate:

@@ -6,13 +6,14 @@ from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import ScoreRequest
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import DetokenizeBody, ScoreBody, TokenizeBody
+from lavra.server.search.served_index import ServedIndex
 from lavra.server.served import ServedModel
 from lavra.tasks.table import task_named
 
@@ -68,16 +69,20 @@ def status_router(edge: Edge) -> APIRouter:
     page = resources.files("lavra.server").joinpath("chat.html").read_text(encoding="utf-8")
 
     @router.get("/", response_class=HTMLResponse)
-    async def chat_page() -> str:
-        return page
+    async def chat_page() -> Response:
+        if edge.models.indexes and not any(edge.models):
+            return RedirectResponse("/search")
+        return HTMLResponse(page)
 
     @router.get("/v1/models")
     async def models() -> Response:
-        return JSONResponse({"object": "list", "data": [_describe(model) for model in edge.models]})
+        return JSONResponse(
+            {"object": "list", "data": [_describe(one) for one in (*edge.models, *edge.models.indexes)]}
+        )
 
     @router.get("/v1/models/{name:path}")
     async def one_model(name: str) -> Response:
-        return JSONResponse(_describe(edge.models.named(name)))
+        return JSONResponse(_describe(edge.models.answering_index(name) or edge.models.named(name)))
 
     @router.get("/health")
     async def health() -> Response:
@@ -98,19 +103,39 @@ def status_router(edge: Edge) -> APIRouter:
     return router
 
 
-def _describe(model: ServedModel) -> dict[str, Any]:
+def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
+    if isinstance(served, ServedIndex):
+        return {**_described(served.name, served.created), "retrieves": True, "chats": True}
+    head = served.predictor
     return {
-        "id": model.name,
+        **_described(served.name, served.created),
+        "parent": served.parent,
+        "aliases": list(served.aliases),
+        "writes": served.engine is not None,
+        "embeds": served.embedder is not None,
+        "fills_masks": served.filler is not None,
+        "task": None if head is None else task_named(head.task).saved_as,
+        "labels": [] if head is None else list(head.labels),
+        "chats": served.engine is not None and served.tokenizer.chat_template is not None,
+        "max_model_len": None if served.engine is None else served.room,
+    }
+
+
+def _described(name: str, created: int) -> dict[str, Any]:
+    """What every entry has; abilities of models are those of nothing until said otherwise."""
+    return {
+        "id": name,
         "object": "model",
-        "created": model.created,
+        "created": created,
         "owned_by": "lavra",
-        "parent": model.parent,
-        "aliases": list(model.aliases),
-        "writes": model.engine is not None,
-        "embeds": model.embedder is not None,
-        "fills_masks": model.filler is not None,
-        "task": None if model.predictor is None else task_named(model.predictor.task).saved_as,
-        "labels": [] if model.predictor is None else list(model.predictor.labels),
-        "chats": model.engine is not None and model.tokenizer.chat_template is not None,
-        "max_model_len": None if model.engine is None else model.room,
+        "parent": None,
+        "aliases": [],
+        "writes": False,
+        "embeds": False,
+        "fills_masks": False,
+        "retrieves": False,
+        "task": None,
+        "labels": [],
+        "chats": False,
+        "max_model_len": None,
     }

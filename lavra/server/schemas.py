@@ -107,6 +107,21 @@ class Tool(BaseModel):
     function: Function
 
 
+Groups = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)]
+
+
+class RetrievalOptions(BaseModel):
+    """How an index answers; a chat request to a model has no use for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: Annotated[int, Field(ge=1, le=100)] = Field(default=8, description="most passages that are looked at")
+    where: dict[str, Any] = Field(default_factory=dict, description='conditions: {"year": {"gte": 2020}}')
+    groups: Groups | None = Field(default=None, description="read for these groups of the key only")
+    mode: Literal["extractive", "generated"] | None = None
+    unsupported: Literal["mark", "remove"] = "mark"
+
+
 class ChatBody(Sampled):
     """`POST /v1/chat/completions`."""
 
@@ -118,6 +133,16 @@ class ChatBody(Sampled):
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
+
+
+class SearchBody(Body):
+    """`POST /v1/search`; `model` names an index."""
+
+    query: Annotated[str, Field(min_length=1)]
+    k: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="most passages")
+    where: dict[str, Any] = Field(default_factory=dict, description='conditions: {"year": {"gte": 2020}}')
+    groups: Groups | None = Field(default=None, description="read for these groups of the key only")
 
 
 class EmbeddingBody(Body):

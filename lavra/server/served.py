@@ -11,6 +11,7 @@ from lavra.base.errors import InputError, LavraError, nearest
 from lavra.base.ports import Embedder, MaskFiller, Predictor
 from lavra.engine import Engine
 from lavra.engine.batching import Batcher
+from lavra.server.search.served_index import ServedIndex
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_named
 from lavra.tokens.tokenizer import Tokenizer
@@ -148,22 +149,32 @@ class ServedModel:
 
 
 class ModelTable:
-    """Models by name and alias; the first one answers to requests that name none.
+    """Models by name and alias, and indexes by name; the first one answers to requests that name none.
 
     Args:
-        models: at least one; names and aliases differ.
+        models: names and aliases differ.
+        indexes: that answer as a model would; their names differ from those of models.
+
+    Raises:
+        InputError: two have one name, or there is neither a model nor an index.
     """
 
-    def __init__(self, models: Sequence[ServedModel]) -> None:
-        if not models:
-            raise InputError("there is no model to serve; name at least one")
-        self._by_name: dict[str, ServedModel] = {}
+    def __init__(self, models: Sequence[ServedModel], indexes: Sequence[ServedIndex] = ()) -> None:
+        if not models and not indexes:
+            raise InputError("there is no model to serve; name at least one, or an index")
+        self._by_name: dict[str, ServedModel | ServedIndex] = {}
         for model in models:
             for name in (model.name, *model.aliases):
-                if name in self._by_name:
-                    raise InputError(f"two models are called {name!r}; give one of them another name")
-                self._by_name[name] = model
+                self._add(name, model)
+        for index in indexes:
+            self._add(index.name, index)
         self._models = tuple(models)
+        self.indexes = tuple(indexes)
+
+    def _add(self, name: str, served: ServedModel | ServedIndex) -> None:
+        if name in self._by_name:
+            raise InputError(f"two models are called {name!r}; give one of them another name")
+        self._by_name[name] = served
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models)
@@ -173,18 +184,51 @@ class ModelTable:
 
         Raises:
             UnknownModelError: there is none.
+            InputError: it is an index, which does not do what models do.
         """
+        found = self._found(name)
+        if isinstance(found, ServedIndex):
+            raise InputError(
+                f"{found.name} is an index and no model; ask /v1/search or /v1/chat/completions, or name a model"
+            )
+        return found
+
+    def index_named(self, name: str | None) -> ServedIndex:
+        """The index of a name; where none is named, the first.
+
+        Raises:
+            UnknownModelError: there is none.
+            InputError: it is a model.
+        """
+        if not self.indexes:
+            raise UnknownModelError("no index is served here; start the server with --index NAME")
+        found = self.indexes[0] if name is None else self._found(name)
+        if isinstance(found, ServedIndex):
+            return found
+        indexes = ", ".join(index.name for index in self.indexes)
+        raise InputError(f"{found.name} is a model and no index; the indexes here are {indexes}")
+
+    def answering_index(self, name: str | None) -> ServedIndex | None:
+        """The index that a chat request is for; `None` where it is for a model."""
         if name is None:
-            return self._models[0]
+            return None if self._models else self.indexes[0]
+        found = self._by_name.get(name)
+        return found if isinstance(found, ServedIndex) else None
+
+    def _found(self, name: str | None) -> ServedModel | ServedIndex:
+        if name is None:
+            return self._models[0] if self._models else self.indexes[0]
         if name not in self._by_name:
             raise UnknownModelError(f"model {name!r} is not served here{nearest(name, self._by_name)}")
         return self._by_name[name]
 
     def close(self) -> None:
-        """Close everything that has a thread of its own."""
+        """Close everything that has a thread of its own, and every index."""
         for model in self._models:
             if model.engine is not None and model.parent is None:  # an adapter's is its base's
                 model.engine.close()
             for worker in (model.embedder, model.filler, model.predictor):
                 if isinstance(worker, Batcher):
                     worker.close()
+        for index in self.indexes:
+            index.close()

@@ -17,9 +17,10 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from lavra.base.errors import ConfigError
@@ -100,7 +101,7 @@ def cut(blocks: Iterable[str], config: CutConfig, identity: str = "") -> Iterato
             rest += block or ""
         start = 0
         while start < len(rest) and (is_last or len(rest) - start >= need):
-            end = _end(rest, start, config)
+            end = section_end(rest, start, partial(_reach, rest, config=config), at=config.at)
             number += 1
             yield TextSection(id=f"{identity}#{number}", text=rest[start:end], start=before + start, end=before + end)
             start = end
@@ -108,6 +109,9 @@ def cut(blocks: Iterable[str], config: CutConfig, identity: str = "") -> Iterato
         if is_last:
             return
 
+
+Reach = Callable[[int], int]
+"""For a place in a text the end of the longest section that may begin there."""
 
 _CONTEXT = 24  # characters on each side of a place, of which its neighbouring words are taken
 _NEIGHBOURS = 12  # of these, without spaces
@@ -123,19 +127,33 @@ _RANKS = (
 _SENTENCES, _LINES, _SPACES = _RANKS[4], _RANKS[3], _RANKS[5]
 
 
-def _end(text: str, start: int, config: CutConfig) -> int:
-    """Where the section that begins at `start` ends."""
-    limit, following = _reach(text, start, config), len(text) - start
+def section_end(text: str, start: int, reach: Reach, *, at: CutAt = CutAt.STRUCTURE, behind: int | None = None) -> int:
+    """Where the section of a text that begins at `start` ends.
+
+    Args:
+        text: to be cut.
+        start: of the section.
+        reach: gives for a place the end of the longest section that may begin there; never less than the place.
+        at: how the end is chosen.
+        behind: the section ends behind this place, where one of its length can: the end of a section before it that
+            it overlaps.
+    """
+    limit, following = reach(start), len(text) - start
     if limit == len(text):
         return limit
-    middle = start + (limit - start) // (2 if config.at is CutAt.STRUCTURE else 4)  # more places: more cuts in common
-    if _reach(text, middle, config) == len(text):  # two sections are left: neither gets short
-        middle, limit = start + following // 3, min(limit, start + following - following // 3)
-    place = _by_structure(text, middle, limit) if config.at is CutAt.STRUCTURE else _by_words(text, middle, limit)
-    return _outside_characters(text, place, start + 1)
+    least = start if behind is None else min(behind, limit)
+    middle = start + (limit - start) // (2 if at is CutAt.STRUCTURE else 4)  # more places: more cuts in common
+    if reach(middle) == len(text):  # two sections are left: neither gets short
+        middle, limit = start + following // 3, min(limit, max(least + 1, start + following - following // 3))
+    middle = max(middle, least)
+    place = _by_structure(text, middle, limit) if at is CutAt.STRUCTURE else _by_words(text, middle, limit)
+    place = outside_characters(text, place, least + 1)
+    if is_inside_character(text, place):  # one that is long: it may end behind the place that was sought
+        place = outside_characters(text, reach(start), least + 1)
+    return place
 
 
-def _reach(text: str, start: int, config: CutConfig) -> int:
+def _reach(text: str, start: int, *, config: CutConfig) -> int:
     """The end of the longest section that may begin at `start`."""
     end = min(len(text), start + config.size)
     if config.measure is Measure.CHARACTERS:
@@ -172,34 +190,86 @@ def _neighbours(text: str, place: int) -> int:
     return zlib.crc32((left + right).encode("utf-8", "surrogatepass"))
 
 
-# Vowels of Thai and Lao that are letters by category, and yet belong to the character before them (UAX 29).
-_BELONGS = frozenset("\u0e33\u0eb3\u200d")
+# Vowels of Thai and Lao that are letters by category, and yet belong to the character before them; joiners; the sound
+# marks of narrow Katakana.
+_BELONGS = frozenset("\u0e33\u0eb3\u200c\u200d\uff9e\uff9f")
+# Signs that belong to the character behind them, such as the number signs of Arabic.
+_PREPENDED = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\U000110bd\U000110cd\U000111c2\U000111c3"
+)
+# Viramas that bind two consonants (Indic_Conjunct_Break = Linker, Unicode 16).
+_BINDING = frozenset(
+    "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d\u1039\u17d2\u1a60\u1b44\u1bab\ua9c0\uaaf6\U00010a3f\U00011133\U000113d0"
+    "\U0001193e\U00011a47\U00011a99\U00011f42"
+)
 
 
-def _outside_characters(text: str, place: int, least: int) -> int:
-    """The nearest place at or before `place` that is not inside a character as people see it."""
+def outside_characters(text: str, place: int, least: int) -> int:
+    """The nearest place at or before `place`, and not before `least`, that is not inside a character as people see it.
+
+    A character that goes on from `least` to `place`, such as a letter with hundreds of accents, is cut at `place`.
+    """
     for found in range(place, least - 1, -1):
-        if not _is_inside(text, found):
+        if not is_inside_character(text, found):
             return found
     return place
 
 
-def _is_inside(text: str, place: int) -> bool:
+def is_inside_character(text: str, place: int) -> bool:
     """Whether a character goes on over a place (the rules of Unicode Standard Annex 29 that text meets)."""
     if not 0 < place < len(text):
         return False
     left, right = text[place - 1], text[place]
     if left == "\r" and right == "\n":
         return True
+    if left == "\u200d" or left in _PREPENDED:
+        return not right.isspace()
     if right < "\u0300":
-        return left == "\u200d" and not right.isspace()
+        return False
     return (
         right in _BELONGS
-        or left == "\u200d"
         or unicodedata.category(right)[0] == "M"
         or "\U0001f3fb" <= right <= "\U0001f3ff"  # the colour of a skin
+        or "\U000e0020" <= right <= "\U000e007f"  # the letters of a flag of a region
+        or (unicodedata.category(right) == "Lo" and _is_bound(text, place))
+        or ("\u1100" <= left <= "\ud7fb" and _is_in_syllable(left, right))
         or ("\U0001f1e6" <= right <= "\U0001f1ff" and _is_second_of_flag(text, place))
     )
+
+
+def _is_bound(text: str, place: int) -> bool:
+    """Whether a virama, perhaps with other marks, stands before a place."""
+    before = place - 1
+    while before >= 0 and unicodedata.category(text[before])[0] == "M":
+        if text[before] in _BINDING:
+            return True
+        before -= 1
+    return False
+
+
+def _is_in_syllable(left: str, right: str) -> bool:
+    """Whether two letters of Hangul are parts of one syllable: first consonants, vowels, last consonants, in order."""
+    first, second = _jamo(left), _jamo(right)
+    return bool(first and second) and (
+        (first == "L" and second != "T") or (first[-1] == "V" and second in "VT") or (first[-1] == second == "T")
+    )
+
+
+def _jamo(letter: str) -> str:
+    """`L`, `V` or `T`; `LV` or `LVT` for a whole syllable; empty for what is no letter of Hangul."""
+    if "\uac00" <= letter <= "\ud7a3":
+        return "LV" if (ord(letter) - 0xAC00) % 28 == 0 else "LVT"
+    for kind, ranges in _JAMO:
+        if any(low <= letter <= high for low, high in ranges):
+            return kind
+    return ""
+
+
+_JAMO = (
+    ("L", (("\u1100", "\u115f"), ("\ua960", "\ua97c"))),
+    ("V", (("\u1160", "\u11a7"), ("\ud7b0", "\ud7c6"))),
+    ("T", (("\u11a8", "\u11ff"), ("\ud7cb", "\ud7fb"))),
+)
 
 
 def _is_second_of_flag(text: str, place: int) -> bool:

@@ -115,3 +115,16 @@ def test_glue_is_scored_twice_in_one_table(place: Path, evaluate: Evaluate, fami
     assert layout["results"]["sst2"]["accuracy,none"] is not None
     assert (layout["prompted"] is None) == (family == "bert")
     assert "Both ways" in (place / "out.html").read_text()
+
+
+@pytest.mark.slow
+def test_scores_of_heads_are_shown_though_asking_fails_and_stand_on_the_card(place: Path, evaluate: Evaluate) -> None:
+    data = write_glue(place / "data")
+    base_folder(place / "model", "llama")
+    (place / "no-ledger").write_text("a text\n" * 1000)  # so that asking fails
+    told = ["--ledger", "no-ledger", "--card", "on"]
+    out, _ = evaluate("model", "--tasks", "sst2", "--finetune", "--data", data, "--limit", 6, *told)
+    assert "accuracy" in out
+    assert "not asked" in out
+    known = json.loads((place / "model" / "evaluation.json").read_text())
+    assert "sst2 (finetuned)" in json.dumps(known)

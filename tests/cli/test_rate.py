@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import httpx2
 import pytest
@@ -135,3 +139,33 @@ def test_models_write_the_answers_now(files, capsys, lavra_data) -> None:
     assert written["The dog"].reference == "R"
     assert len({item.question_id for item in store.items.values() if not item.is_check}) == 5
     store.close()
+
+
+@contextmanager
+def served(study):
+    """`lavra rate serve` in a process of its own, which never outlives the test; what it says of itself."""
+    command = [sys.executable, "-m", "lavra", "rate", "serve", study, "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_judgements_outlive_a_killed_server_and_control_c_ends_it(files) -> None:
+    assert new("--scales", "fluency") == 0
+    judgement = {"ratings": {"fluency": 4}, "seconds": 1.0, "done": True}
+    with served("a.study") as (process, said):
+        token = next(iter(said["links"].values())).partition("#")[2]
+        page = httpx2.Client(base_url=said["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        items = [page.get(f"/api/items/{place}").json() for place in range(1, 9)]
+        place = next(item["place"] for item in items if item["kind"] == "rating")
+        assert page.put(f"/api/items/{place}", json=judgement).status_code == 200
+        process.kill()
+    with served("a.study") as (process, said):
+        page = httpx2.Client(base_url=said["url"], headers=page.headers, timeout=30)
+        assert page.get(f"/api/items/{place}").json()["judgement"]["ratings"] == {"fluency": 4}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) in (0, -signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()

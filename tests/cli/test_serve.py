@@ -53,11 +53,20 @@ def test_it_says_where_it_listens_and_ends_when_told(folder, how):
 def test_keys_come_from_a_file_and_the_environment_only(tmp_path, monkeypatch):
     (tmp_path / "keys").write_text("one\n\n two \n")
     monkeypatch.setenv("LAVRA_API_KEYS", "three, four")
-    assert serve.read_keys(tmp_path / "keys") == ("three", "four", "one", "two")
+    assert list(serve.read_keys(tmp_path / "keys")) == ["three", "four", "one", "two"]
     monkeypatch.delenv("LAVRA_API_KEYS")
-    assert serve.read_keys(None) == ()
+    assert serve.read_keys(None) == {}
     with pytest.raises(InputError, match="one key a line"):
         serve.read_keys(tmp_path / "nowhere")
+
+
+def test_a_key_has_groups_behind_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAVRA_API_KEYS", "three")
+    (tmp_path / "keys").write_text("one crew,press\n  two\t*\nfour\n")
+    assert serve.read_keys(tmp_path / "keys") == {"three": (), "one": ("crew", "press"), "two": ("*",), "four": ()}
+    (tmp_path / "keys").write_text("\none crew, press\n")
+    with pytest.raises(InputError, match=":2: a line is a key"):
+        serve.read_keys(tmp_path / "keys")
 
 
 def test_a_key_cannot_be_typed_where_others_read_it(folder, capsys):

@@ -92,6 +92,27 @@ def test_a_score_of_all_items_together_is_tested_by_swapping():
     assert compared(first, first, aggregate=f1).verdict is BetterModel.UNDECIDED
 
 
+def of_group(equal_weights):
+    """Two models on a group of a large and a small task; they differ on the small one alone."""
+    first = {"large": scored([1, 0] * 40, task="large"), "small": scored([0] * 10, task="small")}
+    second = {"large": scored([1, 0] * 40, task="large"), "small": scored([1] * 9 + [0], task="small")}
+    group = ComparedMetric(task="both", name="acc", members=("large", "small"), equal_weights=equal_weights)
+    return compare_models({"A": first, "B": second}, [group], resamples=50)[0].tasks[0]
+
+
+def test_items_of_a_group_are_tested_together():
+    found = of_group(equal_weights=False)
+    assert found.num_items == 90
+    assert (found.first, found.second) == (pytest.approx(40 / 90), pytest.approx(49 / 90))
+    assert found.p == pytest.approx(scipy.stats.binomtest(0, 9).pvalue)
+
+
+def test_tasks_of_a_group_may_count_alike():
+    found = of_group(equal_weights=True)
+    assert (found.first, found.second) == (pytest.approx((0.5 + 0) / 2), pytest.approx((0.5 + 0.9) / 2))
+    assert found.verdict is BetterModel.SECOND
+
+
 def test_one_model_is_no_comparison():
     with pytest.raises(InputError, match="at least 2"):
         compare_models({"A": {}}, [])

@@ -11,12 +11,14 @@ from lavra.cli.serve import ServeSettings, open_model
 from lavra.server import ModelTable, ServeConfig, build_app
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.server.conftest import served
+from tests.server.search.toy_index import toy_index
 from tests.tasks.heads import head_folder
 
 OPERATIONS = {
     "GET /", "GET /health", "GET /metrics", "GET /ready", "GET /v1/models", "GET /v1/models/{name}",
     "POST /apply-template", "POST /detokenize", "POST /score", "POST /tokenize", "POST /v1/chat/completions",
     "POST /v1/completions", "POST /v1/embeddings", "POST /v1/fill-mask",
+    "POST /v1/search", "GET /v1/search", "GET /v1/search/documents", "GET /v1/search/documents/{identity}",
     "POST /v1/answer", "POST /v1/choose", "POST /v1/classify", "POST /v1/rerank", "POST /v1/tag",
 }  # fmt: skip
 
@@ -38,7 +40,8 @@ def test_no_question_to_a_head_is_a_server_error(endpoint, tmp_path):
 
 @pytest.mark.slow
 def test_no_request_is_a_server_error():
-    models = ModelTable([served("talker", template=DEFAULT_CHAT_TEMPLATE), served("embedder", "bert")])
+    writers = [served("talker", template=DEFAULT_CHAT_TEMPLATE), served("embedder", "bert")]
+    models = ModelTable(writers, [toy_index()])
     schema = described("/openapi.json", build_app(models, ServeConfig(queue_seconds=5)))
     operations = [one.ok() for one in schema.get_all_operations()]
     assert {operation.label for operation in operations} == OPERATIONS
@@ -46,6 +49,7 @@ def test_no_request_is_a_server_error():
     assert 200 in statuses["POST /tokenize"]
     assert 400 in statuses["POST /v1/completions"]
     assert 400 in statuses["POST /v1/fill-mask"]
+    assert 400 in statuses["POST /v1/search"]
     engine = models.named("talker").engine
     models.close()
     assert engine.stats().free_blocks == engine.stats().num_blocks

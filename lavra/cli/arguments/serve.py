@@ -13,6 +13,9 @@ from lavra.server.config import ServeConfig
 
 HELP = """Serve models over HTTP: OpenAI's endpoints, tokens and scores, Prometheus metrics, and a chat page at /.
 
+--index adds an index that `lavra index` made: /v1/search, answers with citations under its name on
+/v1/chat/completions, and a search page at /search. It needs no model.
+
 Listens on this machine only unless --host says otherwise. Stops with Ctrl-C, after the running requests."""
 
 EXAMPLES = """
@@ -20,6 +23,8 @@ lavra serve lavra-workspace/models/mine
 lavra serve chat=models/mine embed=models/minilm --port 8080
 LAVRA_API_KEYS=secret lavra serve models/mine --host 0.0.0.0
 lavra serve models/mine --traces http://127.0.0.1:4318
+lavra serve --index docs
+lavra serve --index handbook=indexes/docs SmolLM2-135M-Instruct.gguf --key-file keys.txt
 lavra serve models/mine --adapter poems=adapters/poems --adapter letters=adapters/letters
 """
 
@@ -29,7 +34,11 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
     """Settings of `lavra serve`: the server's, the engine's and the cache's.
 
     Attributes:
-        key_file: file with one API key a line; LAVRA_API_KEYS, separated by commas, is read too.
+        key_file: file with one API key a line, and behind a space the groups whose documents it reads in an index
+            (`KEY group,group`; `*` for all); LAVRA_API_KEYS, separated by commas, is read too.
+        index: indexes that are served beside the models, each a model name of its own.
+        answer_model: model that may write the indexes' answers, as `lavra ask --model` takes it; the first served one
+            unless given, and `none` always quotes.
         adapter: adapters over the one model that is served, each a model name of its own.
         draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
         draft_tokens: tokens it guesses at once.
@@ -41,6 +50,8 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
     """
 
     key_file: Path | None = None
+    index: tuple[str, ...] = ()
+    answer_model: str | None = None
     adapter: tuple[str, ...] = ()
     draft: str | None = None
     draft_tokens: int = 4
@@ -55,8 +66,15 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Models by place, everything else by flag; keys never on the command line, where others can read them."""
-    parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
+    parser.add_argument("models", nargs="*", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
     add_json(parser)
+    parser.add_argument(
+        "--index",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="[NAME=]INDEX",
+        help="an index by name or folder, which chat requests choose by its name; may be given several times",
+    )
     parser.add_argument(
         "--adapter",
         action="append",
@@ -64,4 +82,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FOLDER",
         help="an adapter over the model, which requests choose by its name; may be given several times",
     )
-    add_settings(parser, ServeSettings, exclude=("api_keys", "adapter"))
+    add_settings(parser, ServeSettings, exclude=("api_keys", "key_groups", "adapter", "index"))

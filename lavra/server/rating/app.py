@@ -22,7 +22,7 @@ from lavra.evaluation.human.store import StudyClosedError, StudyStore
 from lavra.server.config import ServeConfig
 from lavra.server.errors import error_body, install_handlers
 from lavra.server.gate import Gate
-from lavra.server.rating.headers import SecurityHeaders
+from lavra.server.headers import SecurityHeaders
 from lavra.server.rating.schemas import ItemBody, JudgementBody, SavedBody, StudyBody, item_body, scale_body
 
 HERE: Final = Path(__file__).parent

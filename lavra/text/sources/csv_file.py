@@ -12,6 +12,7 @@ from typing import Literal
 
 from lavra.base.types import Document
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, open_text, text_documents
+from lavra.text.sources.rows import TableRow, number_or_word, row_facts
 from lavra.text.tally import Tally
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -25,10 +26,21 @@ def read_csv(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]
     Raises:
         UnreadableError: no column has that name, or a row cannot be parsed.
     """
+    for row in csv_rows(file, config, tally):
+        yield from text_documents(file, row.text, str(row.number), config, tally)
+
+
+def csv_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRow]:
+    """The rows of a `.csv` or `.tsv` file that have text; the others are counted.
+
+    Raises:
+        UnreadableError: no column has that name, or a row cannot be parsed.
+    """
     csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
     with open_text(file, tally) as stream:
         header = stream.readline()
         delimiter, column = _find_column(header, config.text_field)
+        names = _columns(header, delimiter)
         rows = csv.reader(stream, delimiter=delimiter, quoting=_quoting(delimiter))
         number = 1
         try:
@@ -38,7 +50,8 @@ def read_csv(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]
                 if column >= len(row) or not row[column]:
                     tally.rows_skipped["no text in the row"] += 1
                     continue
-                yield from text_documents(file, row[column], str(number), config, tally)
+                fields = {name: number_or_word(field) for name, field in zip(names, row, strict=False) if name}
+                yield TableRow(number=number, text=row[column], facts=row_facts(fields, config.text_field))
         except csv.Error as error:
             raise UnreadableError("damaged csv", f"row {number + 1}: {error}") from error
 

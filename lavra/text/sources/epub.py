@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -29,6 +29,21 @@ _ENCODING = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([-\w]+)["']""")
 PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    """A page of a book.
+
+    Attributes:
+        page: its name in the zip file.
+        text: headings as Markdown's.
+        title: by the table of contents; empty where that does not list it.
+    """
+
+    page: str
+    text: str
+    title: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Package:
     """What the package file says.
@@ -36,14 +51,27 @@ class _Package:
     Attributes:
         pages: names of the pages in the zip file, in reading order, the table of contents left out.
         facts: title and language of the book.
+        titles: of pages, by the table of contents.
     """
 
     pages: tuple[str, ...]
     facts: dict[str, str]
+    titles: dict[str, str]
 
 
 def read_epub(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
     """The documents of an `.epub` file.
+
+    Raises:
+        UnreadableError: it is damaged, encrypted, or without pages.
+    """
+    for chapter in read_chapters(file, tally):
+        name, facts = posixpath.basename(chapter.page), dict(tally.facts)
+        yield from prose_documents(file, f"{chapter.text}\n", name, config, tally, facts)
+
+
+def read_chapters(file: File, tally: Tally) -> Iterator[Chapter]:
+    """The pages of an `.epub` file that have text, in reading order.
 
     Raises:
         UnreadableError: it is damaged, encrypted, or without pages.
@@ -65,7 +93,7 @@ def read_epub(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
             if not text:
                 tally.rows_skipped["page of a book without text"] += 1
                 continue
-            yield from prose_documents(file, f"{text}\n", posixpath.basename(name), config, tally, package.facts)
+            yield Chapter(page=name, text=text, title=package.titles.get(name, ""))
 
 
 def _package(archive: zipfile.ZipFile, tally: Tally) -> _Package:
@@ -89,7 +117,37 @@ def _package(archive: zipfile.ZipFile, tally: Tally) -> _Package:
         raise UnreadableError("damaged epub", "its spine names no pages")
     found = {name: package.findtext(f"{{*}}metadata/{{http://purl.org/dc/elements/1.1/}}{name}") for name in FACTS}
     facts = {name: " ".join(value.split()) for name, value in found.items() if value and value.strip()}
-    return _Package(pages=tuple(dict.fromkeys(pages)), facts=facts)
+    titles = _titles(archive, [posixpath.join(folder, unquote(name)) for name in _contents(items.values())])
+    return _Package(pages=tuple(dict.fromkeys(pages)), facts=facts, titles=titles)
+
+
+def _contents(items: Iterable[etree._Element]) -> Iterator[str]:
+    """The file of the table of contents, as EPUB 3 and as EPUB 2 has it, in this order."""
+    found = [(item.get("href", ""), item) for item in items if item is not None]
+    yield from (name for name, item in found if "nav" in item.get("properties", "").split())
+    yield from (name for name, item in found if item.get("media-type") == "application/x-dtbncx+xml")
+
+
+def _titles(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, str]:
+    """The title of each page that a table of contents lists; the first one where it lists several places of a page."""
+    titles: dict[str, str] = {}
+    for name in names:
+        try:
+            root = _xml(archive, posixpath.normpath(name))
+        except UnreadableError:  # the pages are there without it
+            continue
+        links = [(each.get("href", ""), "".join(each.itertext())) for each in root.iterfind(".//{*}nav//{*}a")]
+        points = root.iterfind(".//{*}navPoint")
+        links += [
+            (each.find("{*}content").get("src", ""), each.findtext("{*}navLabel/{*}text") or "")
+            for each in points
+            if each.find("{*}content") is not None
+        ]
+        for target, title in links:
+            page = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(target.partition("#")[0])))
+            if title.strip():
+                titles.setdefault(page, " ".join(title.split()))
+    return titles
 
 
 def _why_not(item: etree._Element | None) -> str:

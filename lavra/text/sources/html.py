@@ -5,7 +5,12 @@ Extraction is trafilatura's (Barbaresi 2021, ACL demo): heuristics on the elemen
 
 from __future__ import annotations
 
+import html
+import re
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import trafilatura
 from lxml import etree  # type: ignore[import-untyped]
@@ -15,7 +20,26 @@ from lavra.text.encoding import html_charset
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, open_text, text_documents
 from lavra.text.tally import Tally
 
+HEAD_CHARS = 100_000  # where a page's title is
 MAX_CHARS = 20_000_000  # trafilatura refuses more, and says nothing
+
+
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What is read of a page.
+
+    Attributes:
+        text: the main text.
+        title: of the page, as a browser shows it; may be empty.
+        headings: level, from 1, and text of each heading in the main text, in order.
+    """
+
+    text: str
+    title: str
+    headings: tuple[tuple[int, str], ...]
 
 
 def read_html(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
@@ -24,13 +48,30 @@ def read_html(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
     Raises:
         UnreadableError: it is empty or too large, or has no main text.
     """
+    yield from text_documents(file, open_page(file, tally).text, "", config, tally)
+
+
+def open_page(file: File, tally: Tally) -> Page:
+    """The main text of an `.html` file, with its title and headings.
+
+    Raises:
+        UnreadableError: it is empty or too large, or has no main text.
+    """
     with open_text(file, tally, html_charset(file.head())) as stream:
-        page = stream.read(MAX_CHARS + 1)
-    yield from text_documents(file, main_text(page), "", config, tally)
+        return read_page(stream.read(MAX_CHARS + 1))
 
 
 def main_text(page: str) -> str:
     """The main text of a page.
+
+    Raises:
+        UnreadableError: it is empty or too large, or has no main text.
+    """
+    return read_page(page).text
+
+
+def read_page(page: str) -> Page:
+    """The main text of a page, with its title and headings.
 
     Raises:
         UnreadableError: it is empty or too large, or has no main text.
@@ -40,9 +81,24 @@ def main_text(page: str) -> str:
     if len(page) > MAX_CHARS:
         raise UnreadableError("page too large", f"over {MAX_CHARS:,} characters")
     try:
-        text = trafilatura.extract(page, include_comments=False)
+        found = trafilatura.bare_extraction(page, include_comments=False)
     except (ValueError, RecursionError, etree.LxmlError) as error:
         raise UnreadableError("damaged page", str(error)) from error
+    text = unicodedata.normalize("NFC", getattr(found, "text", "") or "").strip()
     if not text:
         raise UnreadableError("no main text in the page")
-    return str(text)
+    return Page(text=text, title=_title(page), headings=tuple(_headings(getattr(found, "body", None))))
+
+
+def _headings(body: Any) -> Iterator[tuple[int, str]]:
+    """The level and the text of each heading that is in the main text."""
+    for head in body.iter("head") if body is not None else ():
+        level = (head.get("rend") or "h2")[-1]
+        title = " ".join(unicodedata.normalize("NFC", "".join(head.itertext())).split())
+        if title:
+            yield (int(level) if level.isdigit() else 2), title
+
+
+def _title(page: str) -> str:
+    found = _TITLE.search(page, 0, HEAD_CHARS)
+    return " ".join(html.unescape(found[1]).split()) if found else ""

@@ -29,6 +29,7 @@ READERS = {
     "epub": "lavra.text.sources.epub:read_epub",
     "pdf": "lavra.text.sources.pdf:read_pdf",
     "docx": "lavra.text.sources.docx:read_docx",
+    "mail": "lavra.text.sources.mail:read_mail",
     "warc": "lavra.text.sources.warc:read_warc",
     "wikipedia": "lavra.text.sources.wikipedia:read_wikipedia",
 }
@@ -37,6 +38,7 @@ READERS = {
 KINDS = {"epub": "markdown", "pdf": "text", "docx": "markdown", "warc": "html", "wikipedia": "markdown"} | {
     "parquet": "record",
     "html": "html",
+    "mail": "text",
 }
 
 _PROSE = ".txt .text"
@@ -56,6 +58,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     **dict.fromkeys((".csv", ".tsv"), ("csv", "record")),
     **dict.fromkeys((".parquet", ".pq"), ("parquet", "record")),
     **dict.fromkeys((".html", ".htm", ".xhtml"), ("html", "html")),
+    **dict.fromkeys((".eml", ".mbox"), ("mail", KINDS["mail"])),
     **dict.fromkeys((".warc", ".wet", ".arc"), ("warc", KINDS["warc"])),
     **{f".{name}": (name, KINDS[name]) for name in ("epub", "pdf", "docx")},
 }
@@ -65,7 +68,8 @@ NAMES: dict[str, tuple[str, str]] = {
 }
 
 DATA_EXTENSIONS = (
-    *(".csv", ".docx", ".epub", ".html", ".jsonl", ".md", ".parquet", ".pdf", ".tsv", ".txt", ".warc", ".wet"),
+    *(".csv", ".docx", ".eml", ".epub", ".html", ".jsonl", ".mbox", ".md", ".parquet", ".pdf", ".tsv", ".txt"),
+    *(".warc", ".wet"),
     ".xml.bz2 of Wikipedia",
 )
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".bz2": "bz2"}

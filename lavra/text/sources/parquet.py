@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from lavra.base.types import Document
 from lavra.text.encoding import REPLACED
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, text_documents
+from lavra.text.sources.rows import TableRow, row_facts
 from lavra.text.tally import Tally
 
 BATCH_ROWS = 256
@@ -21,19 +22,38 @@ def read_parquet(file: File, config: ReadConfig, tally: Tally) -> Iterator[Docum
     Raises:
         UnreadableError: it is damaged or compressed, or has no such text column.
     """
+    for row in parquet_rows(file, config, tally, with_facts=False):
+        yield from text_documents(file, row.text, str(row.number), config, tally)
+
+
+def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bool = True) -> Iterator[TableRow]:
+    """The rows of a `.parquet` file that have text; the others are counted.
+
+    Args:
+        file: to read.
+        config: names the column of the text.
+        tally: counts.
+        with_facts: whether the other columns are read.
+
+    Raises:
+        UnreadableError: it is damaged or compressed, or has no such text column.
+    """
     if file.compression:
         raise UnreadableError("compressed parquet", "parquet compresses itself: unpack it first")
     number = 0
     try:
         with pq.ParquetFile(file.path) as table:
             _check_column(table.schema_arrow, config.text_field)
-            for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=[config.text_field]):
-                for value in _as_bytes(batch.column(0)):
+            others = _fact_columns(table.schema_arrow, config.text_field) if with_facts else []
+            for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=[config.text_field, *others]):
+                columns = {name: _values(batch.column(name)) for name in others}
+                for place, value in enumerate(_as_bytes(batch.column(config.text_field))):
                     number += 1
                     if not value:
                         tally.rows_skipped["no text in the row"] += 1
                         continue
-                    yield from text_documents(file, _decode(value, tally), str(number), config, tally)
+                    facts = row_facts({name: column[place] for name, column in columns.items()}, config.text_field)
+                    yield TableRow(number=number, text=_decode(value, tally), facts=facts)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableError("damaged parquet", f"after row {number}: {error}") from error
 
@@ -47,6 +67,30 @@ def _check_column(schema: pa.Schema, name: str) -> None:
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     if "string" not in str(value) and "binary" not in str(value):
         raise UnreadableError(f"no text in {name!r}", f"the column holds {kind}, not strings")
+
+
+def _fact_columns(schema: pa.Schema, text_field: str) -> list[str]:
+    """Columns of words, numbers and dates besides the text."""
+    return [field.name for field in schema if field.name != text_field and _holds_facts(field.type)]
+
+
+def _holds_facts(kind: pa.DataType) -> bool:
+    types = pa.types
+    if types.is_list(kind) or types.is_large_list(kind):
+        return bool(types.is_string(kind.value_type) or types.is_large_string(kind.value_type))
+    value = kind.value_type if types.is_dictionary(kind) else kind
+    words = types.is_string(value) or types.is_large_string(value)
+    numbers = types.is_integer(value) or types.is_floating(value) or types.is_boolean(value)
+    return bool(words or numbers or types.is_date(value) or types.is_timestamp(value))
+
+
+def _values(column: pa.Array) -> list[object]:
+    """The column's values; invalid UTF-8 is replaced, which the text's own column counts and facts do not."""
+    try:
+        values: list[object] = column.to_pylist()
+    except UnicodeDecodeError:
+        values = [value.decode(errors="replace") if value is not None else None for value in _as_bytes(column)]
+    return values
 
 
 def _as_bytes(column: pa.Array) -> list[bytes | None]:

@@ -45,8 +45,7 @@ class _Run:
 
     def add(self, number: int, text: str) -> None:
         """Put a page behind the others."""
-        gap = "\n\n" if _SENTENCE_END.search(self.text) else "\n" if self.text else ""
-        self.text += gap + text
+        self.text += page_gap(self.text) + text
         self.first = self.first or number
         self.last = number
 
@@ -61,17 +60,30 @@ def read_pdf(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]
     Raises:
         UnreadableError: it is damaged or encrypted, or its pages are pictures.
     """
+    run = _Run()
+    for number, text in read_pages(file, tally):
+        run.add(number, text)
+        if config.page_documents or run.is_full(config.piece_chars):
+            yield from _documents(file, run, config, tally)
+            run = _Run()
+    yield from _documents(file, run, config, tally)
+
+
+def read_pages(file: File, tally: Tally) -> Iterator[tuple[int, str]]:
+    """The number, from 1, and the text of each page that has some; divided words are not joined yet.
+
+    Raises:
+        UnreadableError: it is damaged or encrypted, or its pages are pictures.
+    """
     if file.compression:
         raise UnreadableError("compressed pdf", "pdf compresses itself: unpack it first")
     with file.path.open("rb") as stream:
-        reader = _open(stream, tally)
-        run = _Run()
-        for number, text in _pages(reader, tally):
-            run.add(number, text)
-            if config.page_documents or run.is_full(config.piece_chars):
-                yield from _documents(file, run, config, tally)
-                run = _Run()
-        yield from _documents(file, run, config, tally)
+        yield from _pages(_open(stream, tally), tally)
+
+
+def page_gap(before: str) -> str:
+    """What stands between a page and the next: a blank line where the page ends with a sentence, else a line break."""
+    return "\n\n" if _SENTENCE_END.search(before) else "\n" if before else ""
 
 
 def _documents(file: File, run: _Run, config: ReadConfig, tally: Tally) -> Iterator[Document]:

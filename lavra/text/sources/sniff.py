@@ -102,6 +102,9 @@ _PDF = re.compile(rb"\A%PDF-\d|[\r\n]%PDF-\d\.\d[ \t]*[\r\n]")  # some producers
 _BEFORE_ROOT = rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*)*"
 _DUMP = re.compile(_BEFORE_ROOT + rb"<mediawiki[\s>]", re.DOTALL)
 _HTML = re.compile(_BEFORE_ROOT + rb"(?:<!doctype html|<html)[\s>]", re.DOTALL | re.IGNORECASE)
+_BOX = re.compile(
+    rb"\AFrom (?:\S+|[^\r\n]*@[^\r\n]*) [^\r\n]*\d\d:\d\d[^\r\n]*\r?\n[!-9;-~]+:"
+)  # of mail: its first line
 _ZIPPED = (
     ("word/document.xml", "docx"),
     ("META-INF/container.xml", "epub"),
@@ -145,7 +148,8 @@ def sniff(path: Path, named: Compression) -> Sniffed:
     found = _marked(head)
     if found:
         return Sniffed(format=found, compression=compression)
-    return Sniffed(format="html" if _HTML.match(head) else "", compression=compression, is_certain=False)
+    likely = "html" if _HTML.match(head) else "mail" if _BOX.match(head) else ""
+    return Sniffed(format=likely, compression=compression, is_certain=False)
 
 
 def _marked(head: bytes) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.files import hash_json
@@ -26,6 +26,7 @@ from lavra.text.tally import Tally
 # A compressed file that ends early or is not one at all shows as one of these, in the middle of reading.
 _DAMAGED = (EOFError, zlib.error)
 _TROUBLES = (UnreadableError, BombError, MissingDependencyError, OSError, *_DAMAGED)
+_Item = TypeVar("_Item")
 
 
 class Source(Protocol):
@@ -70,7 +71,7 @@ class FileSource:
         if isinstance(file, NotText):
             raise unreadable_type_error(self.path, file)
         try:
-            yield from _read(file, config, tally)
+            yield from accounted(file, _documents_of(file, config, tally), tally)
         except MissingDependencyError:
             raise
         except _TROUBLES as error:
@@ -108,7 +109,7 @@ class FolderSource:
     def documents(self, config: ReadConfig, tally: Tally) -> Iterator[Document]:
         """The documents of all files, in sorted order."""
         for file in self.files(tally):
-            yield from _read_or_count(file, config, tally)
+            yield from read_or_skip(file, _documents_of(file, config, tally), tally)
 
     def files(self, tally: Tally) -> Iterator[File]:
         """The files with a reader, in sorted order; the others are counted."""
@@ -173,12 +174,21 @@ def as_source(given: Source | Path | str) -> Source:
     raise InputError(f"{path} does not exist; name a folder or a file of text")
 
 
-def _read(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
-    """The documents of a file; what was read is accounted for, also when reading ends with an error."""
+def accounted(file: File, read: Iterator[_Item], tally: Tally) -> Iterator[_Item]:
+    """What a file gives, its reading accounted for in the tally, also when reading ends with an error.
+
+    Args:
+        file: the file.
+        read: what is made of it; whoever makes an item counts it among the tally's documents.
+        tally: gets the account.
+
+    Raises:
+        UnreadableError: nothing came of it, or its reader says so.
+    """
     tally.open_file()
     before, rows = _state(file.path), tally.rows_skipped.copy()
     try:
-        yield from reader_for(file)(file, config, tally)
+        yield from read
         if not tally.file_documents:
             raise UnreadableError("no text in it", _counted(tally.rows_skipped - rows))
     except _TROUBLES:
@@ -192,14 +202,18 @@ def _read(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
     tally.files_read += 1
 
 
-def _read_or_count(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
-    """The documents of a file in a folder; if it cannot be read (to its end) it is counted."""
+def read_or_skip(file: File, read: Iterator[_Item], tally: Tally) -> Iterator[_Item]:
+    """As `accounted`; a file that cannot be read (to its end) is counted as skipped, with its name and the reason."""
     try:
-        yield from _read(file, config, tally)
+        yield from accounted(file, read, tally)
     except _TROUBLES as error:
         reason, detail = _why(error, file)
-        read = tally.file_documents
-        tally.skip_file(file.source, reason, f"{detail} after {read} documents".strip() if read else detail)
+        done = tally.file_documents
+        tally.skip_file(file.source, reason, f"{detail} after {done} documents".strip() if done else detail)
+
+
+def _documents_of(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
+    yield from reader_for(file)(file, config, tally)
 
 
 def _why(error: Exception, file: File) -> tuple[str, str]:

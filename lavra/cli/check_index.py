@@ -1,0 +1,27 @@
+"""`lavra index --check`: whether an index is whole, and how well its vector store finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lavra.base.checks import Check
+from lavra.cli.console import print_json, print_rows
+from lavra.rag.index.check import check_index
+
+
+def check(folder: Path, *, as_json: bool) -> int:
+    """Look, and print; 1 where something is wrong."""
+    checks = check_index(folder)
+    if as_json:
+        print_json({"path": str(folder), "checks": [_plain(one) for one in checks]})
+    else:
+        print_rows([("index", str(folder)), *((one.name, _said(one)) for one in checks)])
+    return int(any(one.failed for one in checks))
+
+
+def _plain(one: Check) -> dict[str, str]:
+    return {"name": one.name, "state": one.state.value, "detail": one.detail, "remedy": one.remedy}
+
+
+def _said(one: Check) -> str:
+    return f"{one.state.value}: {one.detail}" + (f"; {one.remedy}" if one.remedy else "")

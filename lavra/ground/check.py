@@ -1,0 +1,184 @@
+"""Whether a sentence is supported by its evidence: words, numbers, names, negations and order.
+
+The sentences of the evidence that share most with the claim are read together.  The claim is supported where enough of
+its content words stand there and nothing speaks against it: a number or name that is not there, a word that one side
+denies and the other affirms, an opposite, two parts exchanged.  Each check is a plain rule, so that a person sees why.
+
+An entailment head may be handed in (Dagan et al. 2006 have the task: does a text entail a sentence); it can only judge
+what the rules leave open.  `lavra.ground.entailment` says whether a head is good enough for that.
+
+Deliberately absent: knowledge of the world, and inference over several steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lavra.base.ports import Predictor
+from lavra.base.predictions import ClassifyRequest
+from lavra.ground.config import GroundConfig
+from lavra.ground.evidence import EvidenceSentence, choose_sentences, read_evidence
+from lavra.ground.exchange import exchanged_numbers, exchanged_words
+from lavra.ground.names import missing_names
+from lavra.ground.numbers import missing_numbers
+from lavra.ground.polarity import flipped_words, opposite_words
+from lavra.ground.statement import Statement, read_statement
+from lavra.ground.substitution import find_substitutions, is_contradiction
+from lavra.ground.words import Language, Word, language_of, read_words
+
+ENTAILMENT: Final = "entailment"
+"""The label of an entailment head for pairs whose second text follows from the first."""
+NOTHING_TO_CHECK: Final = "the sentence says nothing that could be checked"
+"""The reason of a sentence without content words."""
+
+_OPENING: Final = re.compile(
+    r"^(?:according to|based on|as (?:stated|mentioned|described) in|de acordo com|segundo|conforme|com base em|n)\s*"
+    r"(?:the |this |these |[oa]s? )?(?:provided |given |above )?"
+    r"(?:text|passage|document|context|source|article|excerpt|texto|documento|passagem|trecho|contexto|fonte|artigo)s?,\s*",
+    re.IGNORECASE,
+)  # how language models begin
+Weights = Callable[[str], float]
+"""How much a word in small letters without accents counts; more for rare ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """What evidence says about a sentence.
+
+    Attributes:
+        supported: whether it says so.
+        score: share of the sentence's content words that it has, from 0 to 1; 0 where something speaks against it.
+        reason: why it is not supported, in a few words; empty where it is.
+        evidence: which piece of evidence has most of it; `None` where none has anything.
+    """
+
+    supported: bool
+    score: float
+    reason: str = ""
+    evidence: int | None = None
+
+
+_DEFAULT: Final = GroundConfig()
+
+
+def check_sentence(
+    sentence: str,
+    evidence: Sequence[str],
+    *,
+    entailment: Predictor | None = None,
+    config: GroundConfig = _DEFAULT,
+    weights: Weights | None = None,
+) -> Support:
+    """Whether pieces of evidence support a sentence.
+
+    Args:
+        sentence: the claim.
+        evidence: passages or sentences it is said to rest on.
+        entailment: a head of the task `classify` on pairs with the label `entailment`; it is not asked unless given.
+        config: when a sentence counts as supported.
+        weights: how much a word counts; all the same unless given.
+    """
+    language = language_of("\n".join((sentence, *evidence)))
+    claim = read_statement(_OPENING.sub("", sentence), language)
+    wanted = _wanted(claim.words, weights)
+    if not wanted:
+        return Support(supported=False, score=0.0, reason=NOTHING_TO_CHECK)
+    chosen = choose_sentences(read_evidence(evidence, language), wanted, config.sentences)
+    if not chosen:
+        return Support(supported=False, score=0.0, reason="no word of it is in the evidence")
+    against = _lacking(claim, chosen, language) or _contrary(claim, chosen, language)
+    if against:
+        return Support(supported=False, score=0.0, reason=against, evidence=chosen[0].piece)
+    score, missing = _coverage(claim, wanted, chosen)
+    head = entailment if language in config.head_languages else None
+    probability = None if head is None else _entailed(head, chosen, claim.text)
+    reason = _verdict(score, missing, probability, config)
+    return Support(supported=not reason, score=score, reason=reason, evidence=chosen[0].piece)
+
+
+def best_evidence(sentence: str, spans: Sequence[str], *, weights: Weights | None = None) -> tuple[int, float] | None:
+    """Which span has most of a sentence, and what share of its content words; nothing where none has any.
+
+    Of spans with equal shares the shortest is taken, then the first.
+    """
+    language = language_of("\n".join((sentence, *spans)))
+    wanted = _wanted(read_words(sentence, language), weights)
+    if not wanted or not spans:
+        return None
+    shares = [_share(wanted, {word.stem for word in read_words(span, language)}) for span in spans]
+    best = max(range(len(spans)), key=lambda index: (shares[index], -len(spans[index]), -index))
+    return (best, shares[best]) if shares[best] > 0 else None
+
+
+def _wanted(claim: Sequence[Word], weights: Weights | None) -> dict[str, float]:
+    """Stems of a claim's content words with what each counts."""
+    return {word.stem: 1.0 if weights is None else weights(word.plain) for word in claim if not word.ties}
+
+
+def _share(wanted: Mapping[str, float], stems: Collection[str]) -> float:
+    whole = sum(wanted.values())
+    return sum(weight for stem, weight in wanted.items() if stem in stems) / whole if whole else 0.0
+
+
+def _lacking(claim: Statement, chosen: Sequence[EvidenceSentence], language: Language) -> str:
+    """Which number or name of a claim the evidence lacks, in a few words; empty where it has all."""
+    around = "\n".join(one.around for one in chosen)
+    if numbers := missing_numbers(claim.numbers, around):
+        return f"the evidence does not have the number {numbers[0]}"
+    if names := missing_names(claim.text, around, language):
+        return f"the evidence does not have the name {names[0]}"
+    return ""
+
+
+def _contrary(claim: Statement, chosen: Sequence[EvidenceSentence], language: Language) -> str:
+    """What the evidence says otherwise, in a few words; empty where nothing was found."""
+    best = chosen[0].statement
+    for one in find_substitutions(claim.words, best.words):
+        if is_contradiction(one, claim, best):
+            return f"it says {_first(one.claimed)!r} where the evidence says {_first(one.given)!r}"
+    words = [word for one in chosen for word in one.statement.words]
+    if flipped := flipped_words(claim.words, words, language):
+        return f"the evidence says the contrary about {flipped[0]!r}"
+    if opposites := opposite_words(claim.words, best.words):
+        return f"it says {opposites[0][0]!r} where the evidence says {opposites[0][1]!r}"
+    if exchanged := exchanged_words(claim.words, best.words) or exchanged_numbers(claim, best):
+        return f"it exchanges {exchanged[0]!r} and {exchanged[1]!r}"
+    return ""
+
+
+def _first(words: Sequence[Word]) -> str:
+    """The first content word."""
+    return next(word.text for word in words if not word.ties)
+
+
+def _coverage(
+    claim: Statement, wanted: Mapping[str, float], chosen: Sequence[EvidenceSentence]
+) -> tuple[float, list[str]]:
+    """The share of a claim's content words that sentences have, and the words they lack, as written.
+
+    Numbers count as words they have, however they are written: those that differ are found before.
+    """
+    counted = {word.stem for number in claim.numbers for word in claim.words_in(number)}
+    stems = {stem for one in chosen for stem in one.stems} | counted
+    return _share(wanted, stems), [word.text for word in claim.words if not word.ties and word.stem not in stems]
+
+
+def _entailed(head: Predictor, chosen: Sequence[EvidenceSentence], sentence: str) -> float:
+    """The probability that the chosen sentences entail the claim."""
+    premise = " ".join(one.text for one in chosen)
+    answer = head.predict([ClassifyRequest(text=(premise, sentence), truncate=True)])[0]
+    return float(answer.value.scores[ENTAILMENT])
+
+
+def _verdict(score: float, missing: Sequence[str], probability: float | None, config: GroundConfig) -> str:
+    """Why a claim is not supported that nothing speaks against; empty where it is."""
+    if score >= config.coverage:
+        if probability is not None and probability < config.contradicted:
+            return f"an entailment head gives it {probability:.0%}"
+        return ""
+    if probability is not None and probability >= config.entailed:
+        return ""
+    return f"the evidence has {score:.0%} of its words, and not {', '.join(missing[:3])}"

@@ -1,0 +1,427 @@
+"""Questions answered from indexed documents: the port `Answerer`.
+
+The life of a question: it is made understandable alone, passages are found, their sentences ranked, and it is decided
+whether the documents have an answer at all.  Then the best sentences are quoted, or a model writes from the passages
+and each of its sentences is checked against them before it is shown.  `answer` and `submit` go the same way, sentence
+by sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lavra.base.errors import InputError
+from lavra.base.ports import Embedder, Predictor, Retriever
+from lavra.base.retrieval import (
+    Answer,
+    AnswerDelta,
+    AnswerMode,
+    Citation,
+    CitedSentence,
+    LeftOut,
+    Passage,
+    Question,
+    SearchRequest,
+    Unsupported,
+)
+from lavra.base.types import Completion, GenerateRequest
+from lavra.ground.check import Support, check_sentence
+from lavra.rag.answering.abstaining import (
+    AbstentionRule,
+    Fit,
+    abstains,
+    abstention,
+    measure_fit,
+    usual_rule,
+)
+from lavra.rag.answering.citing import (
+    CitationList,
+    SentenceReader,
+    WrittenSentence,
+    cite_sentence,
+    marked,
+    shown_text,
+)
+from lavra.rag.answering.config import MOST_CHARACTERS, AnswerConfig
+from lavra.rag.answering.packing import INSTRUCTIONS, Packed, PackedPassage, pack_passages
+from lavra.rag.answering.quoting import Quotation, quote
+from lavra.rag.answering.ranking import RankedSentence, SentenceVectors, rank_sentences
+from lavra.rag.answering.rarity import Rarities, Rarity, asked_words
+from lavra.rag.answering.short_answers import short_span
+from lavra.rag.answering.source_sentences import Sources, SourceSentence
+from lavra.rag.answering.untrusted import speaks_to_a_model
+from lavra.rag.answering.writer import AnswerWriter
+from lavra.rag.chunk_table import ChunkTable, readable_by
+from lavra.rag.rewriting import standalone_question
+from lavra.rag.words import Analyzer
+
+WhatBecame = Callable[[Sequence[str]], Mapping[str, str]]
+"""What became of the files of documents that are no longer as they were indexed: `deleted` or `changed`, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What is known of a question before it is answered.
+
+    Attributes:
+        question: as it was asked.
+        text: understandable without its history.
+        passages: that were found.
+        ranked: their sentences, the best first.
+        fit: how well they fit.
+        rarity: weights of words among the chunks that may be seen.
+        sources: texts of their documents.
+        warnings: so far.
+    """
+
+    question: Question
+    text: str
+    passages: tuple[Passage, ...]
+    ranked: tuple[RankedSentence, ...]
+    fit: Fit
+    rarity: Rarity
+    sources: Sources
+    warnings: tuple[str, ...]
+
+
+class DocumentAnswerer:
+    """Answers from the passages that a retriever finds.
+
+    Args:
+        retriever: finds them.
+        table: of the same index, for the documents' texts.
+        analyzer: the index's own, for words of questions and sentences.
+        embedder: compares meanings of sentences, if there is one.
+        span_head: finds short answers in passages, if there is one: a `Predictor` of the task `answer`.
+        entailment: a head that was found good enough to judge what rules leave open.
+        writer: writes answers, if there is one.
+        mode: how questions are answered that do not say it; generated where there is a writer unless given.
+        mode_reason: why, in a sentence; it is told with every answer.
+        abstention_rule: when an answer is held back; the usual one unless given.
+        what_became: says which documents' files are no longer as they were indexed, and what became of them.
+        config: settings.
+
+    Raises:
+        InputError: answers are to be generated and there is no writer, or the head is of another task.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        table: ChunkTable,
+        *,
+        analyzer: Analyzer | None = None,
+        embedder: Embedder | None = None,
+        span_head: Predictor | None = None,
+        entailment: Predictor | None = None,
+        writer: AnswerWriter | None = None,
+        mode: AnswerMode | None = None,
+        mode_reason: str = "",
+        abstention_rule: AbstentionRule | None = None,
+        what_became: WhatBecame | None = None,
+        config: AnswerConfig | None = None,
+    ) -> None:
+        self._retriever, self._table = retriever, table
+        self._analyzer = analyzer or Analyzer()
+        self._rarities = Rarities(table, self._analyzer)
+        self._vectors = None if embedder is None else SentenceVectors(embedder)
+        self._span_head, self._entailment = span_head, entailment
+        self._writer, self._mode_reason = writer, mode_reason
+        self._rule = abstention_rule or usual_rule(has_meaning=embedder is not None)
+        self._config, self._what_became = config or AnswerConfig(), what_became
+        self._mode = mode or (AnswerMode.EXTRACTIVE if writer is None else AnswerMode.GENERATED)
+        self._check_mode(self._mode)
+        if span_head is not None and span_head.task != "answer":
+            raise InputError(f"the head that finds short answers is of the task {span_head.task!r}, not `answer`")
+
+    def answer(self, question: Question) -> Answer:
+        """See `Answerer.answer`; raises as `submit`."""
+        last = None
+        for delta in self.submit(question):
+            last = delta.answer
+        assert last is not None
+        return last
+
+    def submit(self, question: Question) -> Iterator[AnswerDelta]:
+        """See `Answerer.submit`; the passages are found before it returns.
+
+        Raises:
+            InputError: the question is empty or longer than 10,000 characters, a condition names an unknown field, or
+            an
+                answer is to be generated and there is no model.
+        """
+        check_question(question.text)
+        mode = question.mode or self._mode
+        self._check_mode(mode)
+        prepared = self.prepare(question)
+        if mode is AnswerMode.GENERATED:
+            return self._generated(prepared)
+        return self._extracted(prepared)
+
+    def prepare(self, question: Question) -> Prepared:
+        """Find passages, rank their sentences and see how well they fit."""
+        where = (*question.where, *readable_by(question.groups))
+        text = standalone_question(question.text, question.history)
+        found = self._retriever.search(
+            SearchRequest(query=text, k=question.k, where=question.where, groups=question.groups)
+        )
+        rarity, sources = self._rarities.of(where), Sources(self._table)
+        return self.look_at(
+            Prepared(
+                question=question,
+                text=text,
+                passages=found.passages,
+                ranked=(),
+                fit=Fit(sentence=0.0, passages=0.0, words=0.0, meaning=0.0),
+                rarity=rarity,
+                sources=sources,
+                warnings=(*found.warnings, *self._told(question, text)),
+            )
+        )
+
+    def look_at(self, prepared: Prepared) -> Prepared:
+        """Rank the sentences of the passages, and see how well they fit."""
+        ranked = rank_sentences(
+            prepared.text,
+            prepared.passages,
+            prepared.sources.sentences(prepared.passages),
+            analyzer=self._analyzer,
+            rarity=prepared.rarity,
+            vectors=self._vectors,
+        )
+        asked = asked_words(prepared.text, self._analyzer)
+        fit = measure_fit(asked, prepared.passages, ranked, analyzer=self._analyzer, rarity=prepared.rarity)
+        return replace(prepared, ranked=tuple(ranked), fit=fit)
+
+    def quotations(self, prepared: Prepared) -> list[Quotation]:
+        """The sentences that would be quoted, whether or not the answer is held back."""
+        return quote(
+            prepared.text,
+            prepared.passages,
+            prepared.ranked,
+            sources=prepared.sources,
+            analyzer=self._analyzer,
+            rarity=prepared.rarity,
+            head=self._span_head,
+            config=self._config,
+        )
+
+    def shortened(self, question: str, sentence: str) -> str:
+        """The few words of a sentence that have the shape of what is asked for, by rule; empty where there are none."""
+        asked, rarity = asked_words(question, self._analyzer), self._rarities.of(readable_by(frozenset()))
+        span = short_span(question, sentence, asked, analyzer=self._analyzer, rarity=rarity)
+        return "" if span is None else sentence[span[0] : span[1]]
+
+    def _told(self, question: Question, text: str) -> Iterator[str]:
+        if question.mode is None and self._mode_reason:
+            yield self._mode_reason
+        if text != question.text:
+            yield f"the question was understood as: {text}"
+
+    def _check_mode(self, mode: AnswerMode) -> None:
+        if mode is AnswerMode.GENERATED and self._writer is None:
+            raise InputError("an answer is to be generated and there is no model; name one, or ask for mode extractive")
+
+    def _extracted(self, prepared: Prepared) -> Iterator[AnswerDelta]:
+        if not prepared.ranked or self._rule.holds_back(prepared.fit):
+            yield _held_back(prepared, AnswerMode.EXTRACTIVE)
+            return
+        draft = _Draft(prepared, AnswerMode.EXTRACTIVE)
+        short = None
+        for quotation in self.quotations(prepared):
+            short = short or quotation.short
+            number = draft.citations.add(quotation.sentence.citation())
+            yield draft.add(
+                CitedSentence(text=shown_text(quotation.sentence.text), supported=True, citations=(number,))
+            )
+        self._tell_changes(draft)
+        yield draft.end(short=short)
+
+    def _generated(self, prepared: Prepared) -> Iterator[AnswerDelta]:
+        writer = self._writer
+        assert writer is not None
+        if not prepared.ranked or self._rule.holds_back(prepared.fit):
+            yield _held_back(prepared, AnswerMode.GENERATED)
+            return
+        question = prepared.question
+        packed = self._packed(prepared, writer)
+        by_passage = _sentences_of(packed.passages, prepared)
+        draft = _Draft(prepared, AnswerMode.GENERATED, left_out=packed.left_out)
+        request = GenerateRequest(
+            prompt=writer.prompt(prepared.text, packed.passages),
+            max_tokens=question.max_tokens,
+            sampling=question.sampling,
+            logprobs=False,
+        )
+        stream = writer.model.submit(request)
+        reader, completion = SentenceReader(), None
+        try:
+            for delta in stream:
+                completion = delta.completion or completion
+                for sentence in reader.add(delta.text):
+                    yield from self._shown(sentence, by_passage, draft)
+                if draft.has_abstained:
+                    break
+        finally:
+            stream.cancel()  # the reader may have gone away
+        for sentence in reader.end():
+            yield from self._shown(sentence, by_passage, draft)
+        self._tell_changes(draft)
+        yield draft.end(completion=completion)
+
+    def _packed(self, prepared: Prepared, writer: AnswerWriter) -> Packed:
+        room = writer.room(prepared.text, self._config.context_tokens, prepared.question.max_tokens)
+        packed = pack_passages(
+            prepared.passages,
+            prepared.sources,
+            budget=room,
+            cost=writer.passage_cost,
+            duplicate=self._config.duplicate,
+        )
+        if not packed.passages:
+            raise InputError(
+                f"{writer.name} has no room for a passage beside {prepared.question.max_tokens} tokens of an answer; "
+                "ask for fewer with max_tokens, or for mode extractive"
+            )
+        return packed
+
+    def _shown(
+        self, written: WrittenSentence, by_passage: Sequence[Sequence[SourceSentence]], draft: _Draft
+    ) -> Iterator[AnswerDelta]:
+        """One sentence that was written, checked; nothing where it is removed or says that there is no answer."""
+        if draft.has_abstained:
+            return
+        if not draft.sentences and abstains(written.text):
+            draft.has_abstained = True
+            return
+        cited = cite_sentence(
+            written, by_passage, draft.prepared.sources, draft.citations, self._check, self._config.evidence
+        )
+        unknown = [number for number in written.named if not 0 < number <= len(by_passage)]
+        if unknown:
+            draft.warn(f"the model cited passages that it was not given: {', '.join(map(str, unknown))}")
+        if cited.supported or draft.prepared.question.unsupported is Unsupported.MARK:
+            yield draft.add(cited)
+        else:
+            draft.num_removed += 1
+
+    def _tell_changes(self, draft: _Draft) -> None:
+        """Cited documents whose files have changed: the citation is of the text that was indexed."""
+        names = list(dict.fromkeys(one.document for one in draft.citations.citations))
+        for name, became in (self._what_became(names) if self._what_became and names else {}).items():
+            draft.warn(f"{name} was {became} after it was indexed; run `lavra index` again to answer from it as it is")
+
+    def _check(self, sentence: str, evidence: Sequence[str]) -> Support:
+        return check_sentence(sentence, evidence, entailment=self._entailment)
+
+
+class _Draft:
+    """An answer being made."""
+
+    def __init__(self, prepared: Prepared, mode: AnswerMode, left_out: tuple[LeftOut, ...] = ()) -> None:
+        self.prepared = prepared
+        self.citations = CitationList()
+        self.sentences: list[CitedSentence] = []
+        self.has_abstained = False
+        self.num_removed = 0
+        self._mode, self._left_out = mode, left_out
+        self._text = ""
+        self._warnings = list(prepared.warnings)
+
+    def warn(self, warning: str) -> None:
+        """Tell something with the answer, once."""
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+    def add(self, sentence: CitedSentence) -> AnswerDelta:
+        """One more sentence."""
+        self.sentences.append(sentence)
+        piece = f"{' ' if self._text else ''}{marked(sentence)}"
+        self._text += piece
+        return AnswerDelta(text=piece, citations=self.citations.new())
+
+    def end(self, completion: Completion | None = None, short: Citation | None = None) -> AnswerDelta:
+        """The whole answer."""
+        if self.num_removed:
+            self.warn(f"{self.num_removed} sentences that no passage supports were removed")
+        suspicious = _suspicious(self.prepared)
+        if suspicious and self._mode is AnswerMode.GENERATED:
+            names = ", ".join(sorted({one.document for one in suspicious}))
+            self.warn(f"sentences that look like instructions to a model were kept from it: in {names}")
+        if completion is not None:
+            for warning in completion.warnings:
+                self.warn(warning)
+        if not self.sentences:
+            return _held_back(self.prepared, self._mode, completion, tuple(self._warnings), self._left_out)
+        answer = Answer(
+            text=self._text,
+            mode=self._mode,
+            sentences=tuple(self.sentences),
+            citations=tuple(self.citations.citations),
+            passages=self.prepared.passages,
+            left_out=(*self._left_out, *(suspicious if self._mode is AnswerMode.GENERATED else ())),
+            warnings=tuple(self._warnings),
+            prompt_tokens=0 if completion is None else completion.usage.prompt_tokens,
+            completion_tokens=0 if completion is None else completion.usage.completion_tokens,
+            short=short,
+        )
+        return AnswerDelta(text="", answer=answer)
+
+
+def check_question(text: str) -> None:
+    """Refuse what is no question.
+
+    Raises:
+        InputError: it is blank or too long.
+    """
+    if not text.strip():
+        raise InputError("the question is empty; write what you want to know")
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(
+            f"the question has {len(text):,} characters and at most {MOST_CHARACTERS:,} are read; ask in fewer words, "
+            "and put documents into the index"
+        )
+
+
+def _held_back(
+    prepared: Prepared,
+    mode: AnswerMode,
+    completion: Completion | None = None,
+    warnings: tuple[str, ...] | None = None,
+    left_out: tuple[LeftOut, ...] = (),
+) -> AnswerDelta:
+    text = abstention(prepared.question.text)
+    answer = Answer(
+        text=text,
+        mode=mode,
+        abstained=True,
+        sentences=(CitedSentence(text=text, supported=None),),
+        passages=prepared.passages,
+        left_out=left_out,
+        warnings=prepared.warnings if warnings is None else warnings,
+        prompt_tokens=0 if completion is None else completion.usage.prompt_tokens,
+        completion_tokens=0 if completion is None else completion.usage.completion_tokens,
+    )
+    return AnswerDelta(text=text, answer=answer)
+
+
+def _sentences_of(packed: Sequence[PackedPassage], prepared: Prepared) -> list[list[SourceSentence]]:
+    """The sentences of each passage of the prompt that a model may rest on."""
+    every = [one.sentence for one in prepared.ranked if not speaks_to_a_model(one.sentence.text)]
+    return [
+        [
+            one
+            for one in every
+            if one.document == passage.document and one.start < passage.end and passage.start < one.end
+        ]
+        for passage in packed
+    ]
+
+
+def _suspicious(prepared: Prepared) -> list[LeftOut]:
+    return [
+        LeftOut(document=one.document, start=one.start, end=one.end, reason=INSTRUCTIONS)
+        for one in (ranked.sentence for ranked in prepared.ranked)
+        if speaks_to_a_model(one.text)
+    ]

@@ -1,0 +1,135 @@
+"""What a question asks for: a person, a time, a place, a number, a reason, and in which language.
+
+A sentence that has a thing of the kind that is asked for answers more often than one without (Li and Roth 2002,
+"Learning question classifiers").  Rules for English and Portuguese; a question in another language asks for anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+
+class Wanted(Enum):
+    """The kind of thing that answers a question."""
+
+    PERSON = "person"
+    TIME = "time"
+    PLACE = "place"
+    NUMBER = "number"
+    REASON = "reason"
+    DEFINITION = "definition"
+    NAME = "name"  # which, what is it called: some name
+    ANYTHING = "anything"
+
+
+_QUESTIONS: Final[Mapping[Wanted, re.Pattern[str]]] = {
+    kind: re.compile(pattern, re.IGNORECASE)
+    for kind, pattern in {
+        Wanted.TIME: r"\bwhen\b|\b(?:what|which|in what|in which) (?:year|date|day|month|century|decade|time)\b"
+        r"|\bhow (?:long ago|old)\b|\bquando\b"
+        r"|\b(?:que|qual) (?:\w+ )?(?:ano|data|dia|m[êe]s|s[ée]culo|d[ée]cada|hora)\b",
+        Wanted.NUMBER: r"\bhow (?:many|much|long|far|tall|high|deep|large|big|often|fast|heavy)\b"
+        r"|\bwhat (?:\w+ )?(?:percent\w*|number|amount|population|price|cost|size|rate)\b|\bquant[oa]s?\b"
+        r"|\bqual (?:\w+ )?(?:n[úu]mero|percentual|porcentagem|popula[çc][ãa]o|pre[çc]o|custo|taxa|valor|quantidade)\b",
+        Wanted.PERSON: r"\bwho(?:m|se)?\b|\bquem\b",
+        Wanted.PLACE: r"\bwhere\b"
+        r"|\b(?:what|which) (?:\w+ )?(?:city|country|state|place|location|town|river|continent)\b"
+        r"|\b(?:a?onde|donde)\b"
+        r"|\b(?:que|qual) (?:\w+ )?(?:cidade|pa[íi]s|estado|lugar|local|rio|munic[íi]pio|regi[ãa]o)\b",
+        Wanted.REASON: r"\bwhy\b|\bfor what reason\b|\bpor ?qu[eê]\b"
+        r"|\bqual (?:o|a|é o|é a) (?:motivo|raz[ãa]o|causa)\b",
+        Wanted.NAME: r"\b(?:which|what (?:is|was) the name)\b|\bqual (?:é|era|foi) o nome\b|\bcomo se chama\b",
+        Wanted.DEFINITION: r"^\W*(?:what (?:is|are|was|were) (?:an? |the )?[\w'’-]+(?: [\w'’-]+)?|define .*)\W*$"
+        r"|^\W*(?:o que (?:é|são|foi|eram?|significa) (?:uma? |o |a |os |as )?[\w'’-]+(?: [\w'’-]+)?|defina .*)\W*$",
+    }.items()
+}
+_MONTHS: Final = (
+    "january|february|march|april|may|june|july|august|september|october|november|december|"
+    "janeiro|fevereiro|março|abril|maio|junho|julho|agosto|setembro|outubro|novembro|dezembro"
+)
+NUMERAL: Final = (
+    r"\d+(?:[.,]\d+)*|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|hundred|thousand|"
+    r"million|billion|half|duas|dois|três|quatro|cinco|seis|sete|oito|nove|dez|onze|doze|vinte|trinta|cem|mil|milhão|"
+    r"milhões|bilhão|bilhões|metade)\b"
+)
+TIME: Final = (
+    rf"\b(?:\d{{1,2}}(?:st|nd|rd|th|º)?,? (?:de |of )?)?(?:{_MONTHS})\b(?:,? (?:de )?\d{{1,2}}(?:st|nd|rd|th)?\b)?"
+    r"(?:,? (?:de |of )?[12]\d{3})?|\b[12]\d{3}s?(?:[-–/]\d{2,4})?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
+    r"|\b(?:\d{1,2}(?:st|nd|rd|th)|early|late) centur(?:y|ies)\b|\bs[ée]culos? [IVXL]+\b|\banos \d{2,4}\b"
+)
+PROPER: Final = (
+    r"\b[A-ZÀ-Þ][\w’'.-]*(?:\s+(?:(?:of|the|and|de|da|do|das|dos|e|von|van|del|di|la)\s+){0,2}[A-ZÀ-Þ][\w’'.-]*)*"
+)
+_SHAPES: Final[Mapping[Wanted, re.Pattern[str]]] = {
+    Wanted.TIME: re.compile(TIME, re.IGNORECASE),
+    Wanted.NUMBER: re.compile(NUMERAL, re.IGNORECASE),
+    Wanted.PERSON: re.compile(PROPER),
+    Wanted.PLACE: re.compile(PROPER),
+    Wanted.NAME: re.compile(PROPER),
+    Wanted.REASON: re.compile(
+        r"\b(?:because|since|due to|as a result|so that|in order to|caused?|reason|therefore|porque|pois|devido|"
+        r"por causa|por isso|a fim de|para que|causad[oa]s?|motivo|raz[ãa]o)\b",
+        re.IGNORECASE,
+    ),
+    Wanted.DEFINITION: re.compile(
+        r"\b(?:is|are|was|were) (?:an?|the|any|one)\b|\brefers? to\b|\bknown as\b|\bdefined\b|\bmeans\b"
+        r"|\b(?:é|são|foi|eram?) (?:uma?|o|a|os|as)\b|\brefere-se\b|\bconhecid[oa]s?\b"
+        r"|\bdefin(?:e|ido|ida)\b|\bsignifica\b",
+        re.IGNORECASE,
+    ),
+}
+_PORTUGUESE: Final = re.compile(
+    r"\b(?:qual|quais|quem|quando|onde|quant[oa]s?|por que|porque|porquê|o que|que|são|foi|não|é|uma?|d[oa]s?|n[oa]s?|"
+    r"para|como|seu|sua|com)\b|[ãõç]",
+    re.IGNORECASE,
+)
+_ENGLISH: Final = re.compile(
+    r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|did|does|do|the|of|an|in|to|many|much)\b",
+    re.IGNORECASE,
+)
+_COMMON: Final = """
+    a about after all also am an and any are as at be been before being but by can could did do does doing during each
+    else for from had has have having he her here him his how i if in into is it its just many may me might more most
+    much must my name named no nor not of off on once only or other our out over own please same shall she should so
+    some such tell than that the their them then there these they this those through to too under until up us very was
+    we were what when where which while who whom whose why will with would you your
+    a ao aos as à às até com como da das de dela dele deles depois do dos e é ela elas ele eles em entre era eram essa
+    esse esta está este eu foi foram há isso isto já lhe mais mas me mesmo muito na nas não nem no nome nos nós num numa
+    o onde os ou para pela pelas pelo pelos por porque porquê pra qual quais qualquer quando quanta quantas quanto
+    quantos que quê quem são se sem ser será seu seus sido sobre só sua suas também te tem têm ter teu tinha um uma você
+    vocês
+"""
+COMMON_WORDS: Final = frozenset(_COMMON.split())
+"""Words of questions that say nothing of what is asked, in English and Portuguese."""
+
+
+def wanted(question: str) -> Wanted:
+    """The kind of thing a question asks for."""
+    return next((kind for kind, pattern in _QUESTIONS.items() if pattern.search(question)), Wanted.ANYTHING)
+
+
+def shapes_of(kind: Wanted) -> tuple[re.Pattern[str], ...]:
+    """What a short answer of a kind looks like; nothing where it is no matter of a few words."""
+    if kind in (Wanted.REASON, Wanted.DEFINITION):
+        return ()
+    if kind is Wanted.ANYTHING:
+        return (_SHAPES[Wanted.NAME], _SHAPES[Wanted.NUMBER])
+    return (_SHAPES[kind],)
+
+
+def has_wanted(sentence: str, kind: Wanted, asked: str = "") -> bool:
+    """Whether a sentence has a thing of a kind that the question does not name itself."""
+    shape = _SHAPES.get(kind)
+    if shape is None:
+        return False
+    if kind in (Wanted.REASON, Wanted.DEFINITION):
+        return shape.search(sentence) is not None
+    return any(found[0].casefold() not in asked.casefold() for found in shape.finditer(sentence))
+
+
+def is_portuguese(text: str) -> bool:
+    """Whether a question is in Portuguese rather than English, by its small words."""
+    return len(_PORTUGUESE.findall(text)) > len(_ENGLISH.findall(text))

@@ -1,0 +1,170 @@
+"""Sentences of an answer, and the exact stretches of documents that they rest on.
+
+What a model writes is read sentence by sentence.  `[2]` behind a sentence names a passage of the prompt; within it, and
+where nothing is named within all passages, the sentences are looked for that support what is said.  A citation is these
+sentences, never the whole passage.  A sentence that nothing supports cites nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lavra.base.retrieval import Citation, CitedSentence
+from lavra.ground.check import Support, best_evidence
+from lavra.rag.answering.source_sentences import Sources, SourceSentence, merged, text_sentences
+
+NUMBERS: Final = re.compile(r"\s*[\[【]((?:\d{1,3}|\^)(?:\s*[,;]\s*\d{1,3})*)[\]】]")
+UNSUPPORTED_MARK: Final = "[?]"
+"""Stands behind a sentence that no document supports."""
+_SOME_WORD: Final = re.compile(r"\w")
+_OPEN_MARK: Final = re.compile(r"\s*[\[【][\d\s,;]*$")
+
+Check = Callable[[str, Sequence[str]], Support]
+"""Whether pieces of evidence support a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenSentence:
+    """A sentence that a model wrote.
+
+    Attributes:
+        text: without marks.
+        named: numbers of the passages that it names, from 1.
+    """
+
+    text: str
+    named: tuple[int, ...]
+
+
+class SentenceReader:
+    """Finds the sentences of a text that is still being written."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def add(self, text: str) -> list[WrittenSentence]:
+        """More of the text; the sentences that are whole now."""
+        self._text += text
+        found = []
+        while (border := self._border()) is not None:
+            found.append(self._text[:border])
+            self._text = self._text[border:]
+        return [one for one in map(read_written, found) if one.text]
+
+    def end(self) -> list[WrittenSentence]:
+        """What is left when nothing more comes."""
+        rest, self._text = self._text, ""
+        return [one for one in [read_written(rest)] if one.text]
+
+    def _border(self) -> int | None:
+        """Where the first sentence and its marks end; `None` while that is not known."""
+        spans = text_sentences(self._text)
+        if len(spans) < 2:
+            return None
+        place = spans[0].end
+        while found := NUMBERS.match(self._text, place):
+            place = found.end()
+        rest = self._text[place:]
+        if not _SOME_WORD.search(rest) or _OPEN_MARK.match(rest):
+            return None  # a mark may still come
+        return place
+
+
+def read_written(text: str) -> WrittenSentence:
+    """A sentence and the passages it names."""
+    named = [int(number) for found in NUMBERS.finditer(text) for number in re.findall(r"\d+", found[1])]
+    return WrittenSentence(text=" ".join(NUMBERS.sub("", text).split()), named=tuple(dict.fromkeys(named)))
+
+
+def shown_text(text: str) -> str:
+    """A sentence of a document as an answer shows it: in one line, and `[12]` as `(12)`, for it is no mark of ours."""
+    return " ".join(re.sub(r"\[(\d{1,3}|\?)\]", r"(\1)", text).split())
+
+
+class CitationList:
+    """The citations of one answer, each once, in the order of their marks."""
+
+    def __init__(self) -> None:
+        self.citations: list[Citation] = []
+        self._told = 0
+
+    def add(self, citation: Citation) -> int:
+        """Its number, from 0."""
+        if citation not in self.citations:
+            self.citations.append(citation)
+        return self.citations.index(citation)
+
+    def new(self) -> tuple[tuple[int, Citation], ...]:
+        """Those added since the last call, with their numbers."""
+        first, self._told = self._told, len(self.citations)
+        return tuple(enumerate(self.citations[first:], start=first))
+
+
+def marked(sentence: CitedSentence) -> str:
+    """A sentence with its marks behind it."""
+    marks = "".join(f"[{number + 1}]" for number in sentence.citations)
+    if sentence.supported is False:
+        marks += UNSUPPORTED_MARK
+    return f"{sentence.text} {marks}" if marks else sentence.text
+
+
+def cite_sentence(
+    written: WrittenSentence,
+    by_passage: Sequence[Sequence[SourceSentence]],
+    sources: Sources,
+    citations: CitationList,
+    check: Check,
+    most: int,
+) -> CitedSentence:
+    """What a sentence rests on.
+
+    Args:
+        written: the sentence, and the passages it names.
+        by_passage: sentences of the passages in the order of the prompt.
+        sources: texts of their documents.
+        citations: of the answer so far; new ones are added.
+        check: whether evidence supports a sentence.
+        most: sentences of evidence.
+    """
+    named = [one for number in written.named if 0 < number <= len(by_passage) for one in by_passage[number - 1]]
+    every = [one for sentences in by_passage for one in sentences]
+    support = Support(supported=False, score=0.0, reason="no passage has a word of it")
+    for pool in (named, every):
+        chosen, found = _evidence(written.text, pool, check, most)
+        if found is not None and found.supported:
+            stretches = merged(chosen, sources)
+            numbers = tuple(citations.add(one.citation()) for one in stretches)
+            return CitedSentence(text=written.text, supported=True, citations=numbers)
+        support = found or support
+    return CitedSentence(text=written.text, supported=False, reason=support.reason)
+
+
+def _evidence(
+    text: str, pool: Sequence[SourceSentence], check: Check, most: int
+) -> tuple[list[SourceSentence], Support | None]:
+    """The fewest sentences, each the best of those left, that support a sentence; else the last support tried."""
+    chosen: list[SourceSentence] = []
+    support: Support | None = None
+    for _ in range(most):
+        best = _next(text, pool, chosen)
+        if best is None:
+            break
+        chosen.append(best)
+        support = check(text, [one.text for one in chosen])
+        if support.supported:
+            break
+    return chosen, support
+
+
+def _next(text: str, pool: Sequence[SourceSentence], chosen: Sequence[SourceSentence]) -> SourceSentence | None:
+    """The sentence with which those chosen have most of a text."""
+    left = [one for one in pool if one not in chosen]
+    so_far = " ".join(one.text for one in chosen)
+    known = best_evidence(text, [so_far]) if chosen else None
+    found = best_evidence(text, [f"{so_far} {one.text}" for one in left])
+    if found is None or (known is not None and found[1] <= known[1]):
+        return None
+    return left[found[0]]

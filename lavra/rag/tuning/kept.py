@@ -1,0 +1,71 @@
+"""The choice of a tuning run on the card of an index: written by `lavra index --tune`, read by all that search it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lavra.base.card import CARD_FILE, add_metrics, read_card
+from lavra.base.convert import from_mapping
+from lavra.base.errors import InputError
+from lavra.rag.retrievers.config import RetrievalConfig
+from lavra.text.chunking.config import ChunkConfig
+
+_METRIC: Final = "tuning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptChoice:
+    """How an index is to be searched.
+
+    Attributes:
+        retrieval: the settings.
+        reranker: what to open the reranker by; empty where none is used.
+    """
+
+    retrieval: RetrievalConfig
+    reranker: str
+
+
+def keep_choice(folder: Path, result: Mapping[str, Any], encoder: str) -> None:
+    """Write the result of a run onto the card of an index, in place of an earlier one.
+
+    Args:
+        folder: of the index.
+        result: as `to_data` gives it.
+        encoder: hash of the encoder that it was measured with; empty where there is none.
+
+    Raises:
+        InputError: the index has no card.
+    """
+    add_metrics(folder, {_METRIC: {**result, "encoder": encoder}})
+
+
+def read_choice(folder: Path, chunking: ChunkConfig, encoder: str) -> KeptChoice | None:
+    """What tuning chose for an index, where it was tuned as it is now.
+
+    Args:
+        folder: of the index.
+        chunking: how its documents are cut.
+        encoder: hash of its encoder; empty where there is none.
+
+    Raises:
+        InputError: the card cannot be read, or holds settings of another version.
+    """
+    if not (folder / CARD_FILE).exists():
+        return None
+    kept = read_card(folder).metrics.get(_METRIC)
+    if not isinstance(kept, Mapping) or kept.get("encoder") != encoder:
+        return None
+    for choice in (kept["choice"], kept["here"]):
+        try:
+            if from_mapping(ChunkConfig, choice["chunking"]) == chunking:
+                retrieval = from_mapping(RetrievalConfig, choice["retrieval"])
+                return KeptChoice(retrieval=retrieval, reranker=kept["reranker"] if retrieval.rerank_depth else "")
+        except InputError as error:
+            raise InputError(
+                f"{folder} was tuned by another version ({error}); tune it again: lavra index --tune"
+            ) from None
+    return None

@@ -1,0 +1,188 @@
+"""`POST /v1/chat/completions` where `model` names an index: the last message is the question, earlier ones its history.
+
+The answer is OpenAI's object; a message has `citations` and OpenAI's `annotations` besides, and beside the choices
+stands `retrieval`: how the answer was made, whether it abstained, its sentences, the passages and what was left out.
+In a stream, a chunk that brings new marks brings their citations, and the last one the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from lavra.base.errors import InputError
+from lavra.base.retrieval import Answer, AnswerDelta, AnswerMode, Question, Turn, Unsupported
+from lavra.base.types import Completion, FinishReason, SamplingConfig, Usage
+from lavra.server import answers, traces
+from lavra.server.edge import Edge
+from lavra.server.fields import idle_fields
+from lavra.server.requests import plain_messages
+from lavra.server.schemas import ChatBody, RetrievalOptions
+from lavra.server.search.access import readable_groups
+from lavra.server.search.objects import citation_object, retrieval_object, url_citations
+from lavra.server.search.served_index import ServedIndex
+from lavra.server.search.where import read_where
+from lavra.server.search.writing import AnswerPlaces, AnswerWriting, read_whole
+
+_SAMPLING: Final = tuple(one.name for one in fields(SamplingConfig))
+_WRITING: Final = ("max_tokens", "max_completion_tokens", *_SAMPLING)  # act on what a model writes, not on quotations
+_IDLE: Final = (
+    "stop", "logit_bias", "min_tokens", "truncate_prompt", "priority", "logprobs", "top_logprobs", "tools",
+    "chat_template_kwargs",
+)  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class _Asked:
+    """A question on its way."""
+
+    index: ServedIndex
+    body: ChatBody
+    warnings: list[str]
+    base_url: str
+    identity: str = field(default_factory=lambda: answers.new_id("chatcmpl"))
+
+
+async def answer_chat(
+    edge: Edge, places: AnswerPlaces, index: ServedIndex, body: ChatBody, request: Request
+) -> Response:
+    """Answer a chat request from an index."""
+    asked = _Asked(index=index, body=body, warnings=_warnings(edge, index, body), base_url=str(request.base_url))
+    options = body.retrieval or RetrievalOptions()
+    question = _question(body, options, readable_groups(edge.config, request, options.groups))
+    trace = traces.current()
+    if trace is not None:
+        trace.asked(index.name, body)
+    writing = await places.start(index, question)
+    if body.stream:
+        return answers.streamed(_events(edge, asked, writing), [writing])
+    answer = await read_whole(request, writing)
+    edge.metrics.finished(index.name, [_completion(answer)])
+    return JSONResponse(_whole(asked, answer))
+
+
+def _warnings(edge: Edge, index: ServedIndex, body: ChatBody) -> list[str]:
+    """What has no effect on an answer from an index.
+
+    Raises:
+        InputError: the answer would have to obey, and cannot.
+    """
+    warnings = idle_fields(body, strict=edge.config.strict)
+    if body.response_format is not None and body.response_format.type != "text":
+        raise InputError(f"response_format: {index.name} is an index, whose answers are text; leave it out")
+    if body.tool_choice not in (None, "none", "auto"):
+        raise InputError(f"tool_choice: {index.name} is an index and calls no functions; leave it out")
+    if body.n is not None and body.n > 1:
+        raise InputError(
+            f"n is {body.n}, and {index.name} is an index, which has one answer to a question; leave n out"
+        )
+    idle = [name for name in _IDLE if getattr(body, name) not in (None, False, [], {})]
+    warnings += [f"{name} has no effect: {index.name} is an index" for name in idle]
+    if any(message.role in ("system", "developer") for message in body.messages):
+        warnings.append(f"system messages have no effect: {index.name} is an index, which answers from its documents")
+    return warnings
+
+
+def _question(body: ChatBody, options: RetrievalOptions, groups: frozenset[str] | None) -> Question:
+    """The last message with what was said before it."""
+    spoken = [message for message in plain_messages(body.messages) if message["role"] in ("user", "assistant")]
+    if not spoken or spoken[-1]["role"] != "user":
+        raise InputError("the last message is no question; end messages with one of role user")
+    given = {name: value for name in _SAMPLING if (value := getattr(body, name)) is not None}
+    if body.seed is not None:
+        given["seed"] = body.seed % 2**64
+    most = body.max_completion_tokens or body.max_tokens
+    return Question(
+        text=spoken[-1]["content"],
+        history=_turns(spoken[:-1]),
+        k=options.k,
+        where=read_where(options.where),
+        groups=groups,
+        mode=None if options.mode is None else AnswerMode(options.mode),
+        unsupported=Unsupported(options.unsupported),
+        sampling=SamplingConfig(**given),
+        **({} if most is None else {"max_tokens": most}),
+    )
+
+
+def _turns(spoken: Sequence[dict[str, Any]]) -> tuple[Turn, ...]:
+    """Questions with their answers; what was asked twice without an answer is one question."""
+    turns: list[Turn] = []
+    for message in spoken:
+        if message["role"] == "user":
+            before = turns.pop().question + "\n" if turns and not turns[-1].answer else ""
+            turns.append(Turn(question=before + message["content"], answer=""))
+        elif turns:
+            turns[-1] = Turn(question=turns[-1].question, answer=message["content"])
+    return tuple(turns)
+
+
+def _completion(answer: Answer) -> Completion:
+    """An answer as meters count completions."""
+    return Completion(text=answer.text, finish_reason=FinishReason.STOP, usage=_usage(answer))
+
+
+def _usage(answer: Answer) -> Usage:
+    return Usage(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens)
+
+
+def _all_warnings(asked: _Asked, answer: Answer) -> list[str]:
+    idle = []
+    if answer.mode is AnswerMode.EXTRACTIVE:
+        named = [name for name in _WRITING if getattr(asked.body, name) is not None]
+        idle = [f"{name} has no effect: the answer is quoted, and no model wrote it" for name in named]
+    return list(dict.fromkeys([*asked.warnings, *answer.warnings, *idle]))
+
+
+def _citations(asked: _Asked, answer: Answer) -> list[dict[str, Any]]:
+    return [citation_object(asked.index, number, one) for number, one in enumerate(answer.citations, start=1)]
+
+
+def _whole(asked: _Asked, answer: Answer) -> dict[str, Any]:
+    message = {
+        "role": "assistant",
+        "content": answer.text,
+        "refusal": None,
+        "annotations": url_citations(asked.index, answer, asked.base_url),
+        "citations": _citations(asked, answer),
+    }
+    return {
+        **answers.head("chat.completion", asked.identity, asked.index.name),
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": answers.usage_object([_usage(answer)], [_usage(answer)]),
+        "retrieval": retrieval_object(asked.index, answer),
+        "warnings": _all_warnings(asked, answer),
+    }
+
+
+async def _events(edge: Edge, asked: _Asked, writing: AnswerWriting) -> AsyncIterator[str]:
+    """The stream: a first chunk with the role, text with its citations as it comes, and at the end the rest."""
+    begin = answers.head("chat.completion.chunk", asked.identity, asked.index.name)
+
+    def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+        return {**begin, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
+
+    yield answers.event(chunk({"role": "assistant", "content": ""}))
+    answer: Answer | None = None
+    async for piece in writing.read():
+        answer = piece.answer or answer
+        if piece.text or piece.citations:
+            yield answers.event(chunk(_delta(asked, piece)))
+    assert answer is not None, "an answer ended without its last piece"
+    edge.metrics.finished(asked.index.name, [_completion(answer)])
+    told = {"annotations": url_citations(asked.index, answer, asked.base_url), "citations": _citations(asked, answer)}
+    rest = {"retrieval": retrieval_object(asked.index, answer), "warnings": _all_warnings(asked, answer)}
+    yield answers.event({**chunk(told, "stop"), **rest})
+    if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
+        usage = answers.usage_object([_usage(answer)], [_usage(answer)])
+        yield answers.event({**begin, "choices": [], "usage": usage})
+    yield answers.DONE
+
+
+def _delta(asked: _Asked, piece: AnswerDelta) -> dict[str, Any]:
+    found = [citation_object(asked.index, number + 1, citation) for number, citation in piece.citations]
+    return {"content": piece.text, **({"citations": found} if found else {})}

@@ -1,0 +1,38 @@
+"""The search page: three files, and a strict policy on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from lavra.server.edge import Edge
+from lavra.server.errors import error_body
+from lavra.server.headers import HEADERS
+
+HERE: Final = Path(__file__).parent
+PAGE_FILES: Final = {"/search": "search.html", "/search/search.css": "search.css", "/search/search.js": "search.js"}
+
+
+def page_router(edge: Edge) -> APIRouter:
+    """The page, where an index is served; without one it says how to get one."""
+    router = APIRouter(include_in_schema=False)
+    for path, name in PAGE_FILES.items():
+        send = _sender(HERE / name) if edge.models.indexes else _missing
+        router.add_api_route(path, send, methods=["GET", "HEAD"], response_model=None)
+    return router
+
+
+def _sender(path: Path) -> Callable[[], Response]:
+    def send() -> Response:
+        return FileResponse(path, headers=dict(HEADERS))
+
+    return send
+
+
+def _missing() -> Response:
+    told = error_body("no index is served here; start the server with --index NAME (lavra index FOLDER makes one)")
+    return JSONResponse(told, status_code=404)

@@ -1,0 +1,85 @@
+"""An index that a server offers: what searches it, what answers from it, and the texts of its documents.
+
+The server knows ports alone.  Whoever starts it (the command line) opens the index and hands in what implements them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lavra.base.errors import UnknownDocumentError
+from lavra.base.ports import Answerer, Retriever
+from lavra.base.retrieval import IndexedDocument, MetaValue
+
+
+class DocumentTexts(Protocol):
+    """The documents of an index, for readers who may not see all of them.
+
+    `groups` are whose documents may be read besides everyone's; `None` reads everything.
+    """
+
+    def names(self, groups: frozenset[str] | None) -> list[str]:
+        """Names of the documents, in the order of the alphabet."""
+        ...
+
+    def document(self, name: str, groups: frozenset[str] | None) -> IndexedDocument:
+        """One document.
+
+        Raises UnknownDocumentError where there is none of that name, or it may not be read.
+        """
+        ...
+
+    def facts(self, groups: frozenset[str] | None) -> Mapping[str, tuple[MetaValue, ...]]:
+        """The facts that conditions may ask for, each with values that it has, the most frequent first."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedIndex:
+    """One index and what can be asked of it.
+
+    Attributes:
+        name: as requests give it, in place of a model's.
+        retriever: finds passages.
+        answerer: answers questions.
+        texts: its documents.
+        at_once: most answers that are made at the same time; later questions wait.
+        close: gives back what was opened; called once, when the server stops.
+        created: Unix seconds.
+    """
+
+    name: str
+    retriever: Retriever
+    answerer: Answerer
+    texts: DocumentTexts
+    at_once: int = 4
+    close: Callable[[], None] = lambda: None
+    created: int = field(default_factory=lambda: int(time.time()))
+    _names: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def document_id(self, name: str) -> str:
+        """What stands for a document in addresses: 24 hex digits that say nothing of where its file is."""
+        return hashlib.blake2b(f"{self.name}\0{name}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+    def document(self, identity: str, groups: frozenset[str] | None) -> IndexedDocument:
+        """The document of an id.
+
+        Raises:
+            UnknownDocumentError: there is none, or these groups may not read it; which of the two is not said.
+        """
+        if identity not in self._names:
+            self._names.update({self.document_id(name): name for name in self.texts.names(None)})
+        gone = UnknownDocumentError(
+            f"{self.name} has no document {identity!r} for you: it may have been deleted after it was indexed, or your "
+            "key does not read it; search again"
+        )
+        if identity not in self._names:
+            raise gone
+        try:
+            return self.texts.document(self._names[identity], groups)
+        except UnknownDocumentError:
+            raise gone from None

@@ -1,0 +1,61 @@
+"""How documents are divided into chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from lavra.base.errors import ConfigError
+
+LEAST_SIZE: Final = 8
+"""Tokens that a chunk may have at the least: the bytes of one character are up to four tokens of some tokenizers."""
+
+
+class ChunkMethod(Enum):
+    """Where chunks end."""
+
+    TOKENS = "tokens"  # after so many tokens
+    SENTENCE = "sentence"  # where a sentence does
+    RECURSIVE = "recursive"  # at the last place of the highest rank: heading, paragraph, line, sentence, space
+    HEADING = "heading"  # where a section of the document does
+    CODE = "code"  # where a definition does
+    SEMANTIC = "semantic"  # where the meaning of neighbouring sentences changes most
+
+
+class SentenceRule(Enum):
+    """Who says where sentences end."""
+
+    LAVRA = "lavra"  # `lavra.text.sentences`: marks of every script, titles and initials known
+    SPACY = "spacy"  # spaCy's sentencizer, a rule without a model
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkConfig:
+    """How documents are divided into chunks.
+
+    Attributes:
+        method: where chunks end; `None` takes `CODE` for source code, `HEADING` for a document with headings and
+            `RECURSIVE` for the others.
+        size: tokens of a chunk, at most.
+        overlap: tokens at the end of a chunk that the next one repeats, at most.
+        sentences: who says where sentences end, for the methods that ask.
+        breakpoint_percentile: of `SEMANTIC`: neighbouring sentences whose distance is over this percentile of all
+            distances of the document are divided.
+    """
+
+    method: ChunkMethod | None = None
+    size: int = 200
+    overlap: int = 32
+    sentences: SentenceRule = SentenceRule.LAVRA
+    breakpoint_percentile: float = 90.0
+
+    def __post_init__(self) -> None:
+        if self.size < LEAST_SIZE:
+            raise ConfigError(f"size is {self.size} tokens; it must be at least {LEAST_SIZE}")
+        if not 0 <= self.overlap <= self.size // 2:
+            raise ConfigError(
+                f"overlap is {self.overlap} tokens; it must be between 0 and half of size ({self.size // 2})"
+            )
+        if not 0 < self.breakpoint_percentile < 100:
+            raise ConfigError(f"breakpoint_percentile is {self.breakpoint_percentile}; it must lie between 0 and 100")

@@ -1,0 +1,64 @@
+"""A row of a table, whatever format the table has: its text and what its other fields say."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from lavra.base.retrieval import MetaValue
+
+MAX_FACT_CHARS: Final = 1000
+"""A longer field is another text of the row, and no fact about it."""
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?P<fraction>\.\d{1,17})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """A row that has text.
+
+    Attributes:
+        number: of its line or row in the file, from 1.
+        text: from the field that holds it.
+        facts: its other fields, those that are words, numbers, yes or no, or lists of words.
+    """
+
+    number: int
+    text: str
+    facts: Mapping[str, MetaValue]
+
+
+def row_facts(fields: Mapping[str, object], text_field: str) -> dict[str, MetaValue]:
+    """The fields of a row that are facts about its text; the others (nested, empty or long ones) are left out."""
+    found = ((str(name), _fact(value)) for name, value in fields.items() if name != text_field)
+    return {name: value for name, value in found if value is not None}
+
+
+def number_or_word(field: str) -> MetaValue:
+    """What a field of a file without types means: a number where it is written as one, so that it can be compared.
+
+    >>> number_or_word("2020"), number_or_word("0.5"), number_or_word("007"), number_or_word("1e5")
+    (2020, 0.5, '007', '1e5')
+    """
+    match = _NUMBER.fullmatch(field)
+    if match is None:
+        return field
+    return float(field) if match["fraction"] else int(field)
+
+
+def _fact(value: object) -> MetaValue | None:
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, str):
+        return value if value and len(value) <= MAX_FACT_CHARS else None
+    if isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        words = tuple(each for each in value if isinstance(each, str))
+        return words if words and len(words) == len(value) and sum(map(len, words)) <= MAX_FACT_CHARS else None
+    return None

@@ -1,0 +1,102 @@
+"""What holds for every chunker, on random Unicode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lavra.text.chunking.chunk import chunk_spans
+from lavra.text.chunking.config import ChunkConfig, ChunkMethod
+from lavra.text.chunking.tokens import word_tokens
+from lavra.text.whole import ChunkSpan, Heading, WholeText
+
+LATIN = ["a", "Z", "ção ", "é", "e\u0301", "o\u0302\u0323", "ß", "0", "3.14 ", "-", "_"]
+EMOJI = ["👩‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇧🇷", "🇵🇹", "❤️", "1️⃣", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"]
+EASTERN = ["世界", "。", "こんにちは", "が", "か\u3099", "ﾊﾞ", "สวัสดี", "กำ", "ខ្មែរ", "ລາວ", "한국", "\u1112\u1161\u11ab"]
+OTHERS = ["क्षि", "नमस्ते", "עִבְ", "السَّلام", "\u0600\u0661", "می\u200cخواهم", "\U0001d11e", "\ufffd", "\x00", "\u200b"]
+SPACES = [" ", "  ", "\t", "\n", "\n\n", "\r\n", "\r\n\r\n", "\r", "\u00a0", "\u2028", "\u3000", "\x0c"]
+MARKUP = [
+    "# A\n",
+    "## B b\n",
+    "### \n",
+    "```\n",
+    "def f(x):\n",
+    "    return x\n",
+    "class A:\n",
+    "  def g(self): pass\n",
+]
+SENTENCES = ["Sim. ", "Não! ", "Why? ", "Dr. Who ", "...", "»", ") ", "função f() {\n", "}\n"]
+CHARACTERS = [*LATIN, *EMOJI, *EASTERN, *OTHERS, *SPACES, *MARKUP, *SENTENCES]
+TEXTS = st.lists(st.sampled_from(CHARACTERS) | st.characters(exclude_categories=["Cs"]), max_size=60).map("".join)
+
+
+def byte_tokens(text: str) -> list[tuple[int, int]]:
+    """A token a byte of UTF-8, as byte-level tokenizers have for what they do not know."""
+    return [(place, place + 1) for place, letter in enumerate(text) for _ in letter.encode("utf-8", "surrogatepass")]
+
+
+def long_tokens(text: str) -> list[tuple[int, int]]:
+    """Tokens of five characters, spaces among them: other ones in a part of a text than in the whole."""
+    return [(place, min(len(text), place + 5)) for place in range(0, len(text), 5)]
+
+
+TOKENIZERS = {"words": word_tokens, "bytes": byte_tokens, "long": long_tokens}
+
+
+def toy_vectors(texts):
+    return np.array([[len(text) % 7, text.count("a"), 1.0] for text in texts])
+
+
+def make_whole(text: str, kind: str) -> WholeText:
+    headings = tuple(
+        Heading(level=len(match[1]), start=match.start(), title=match[2].strip())
+        for match in regex.finditer(r"^(#{1,6}) (.*)$", text, regex.MULTILINE)
+    )
+    return WholeText(name="folder/name.py", text=text, kind=kind, headings=headings)
+
+
+def check(text: str, spans: list[ChunkSpan], tokenize, size: int) -> None:
+    borders = {match.start() for match in regex.finditer(r"\X", text)} | {len(text)}
+    covered = np.zeros(len(text), dtype=bool)
+    previous = ChunkSpan(start=-1, end=-1)
+    for span in spans:
+        own = text[span.start : span.end]
+        assert own
+        assert own == own.strip()
+        assert len(tokenize(own)) <= size
+        assert span.start > previous.start
+        assert span.end > previous.end
+        covered[span.start : span.end] = True
+        previous = span
+    assert all(covered[place] or letter.isspace() for place, letter in enumerate(text))
+    for span in spans:
+        for place in (span.start, span.end):
+            is_cut = place not in borders and not text[place - 1].isspace()
+            assert not is_cut or is_in_a_long_character(text, place, tokenize, size), (
+                span,
+                text[place - 3 : place + 3],
+            )
+
+
+def is_in_a_long_character(text: str, place: int, tokenize, size: int) -> bool:
+    """Whether the character around a place alone has more tokens than a chunk may."""
+    match = next(match for match in regex.finditer(r"\X", text) if match.start() < place < match.end())
+    return len(tokenize(match.group())) > size
+
+
+@pytest.mark.parametrize("method", [None, *ChunkMethod])
+@settings(max_examples=20)
+@given(
+    text=TEXTS,
+    size=st.sampled_from([8, 13, 40]),
+    overlap=st.sampled_from([0, 2, 4]),
+    tokenizer=st.sampled_from(sorted(TOKENIZERS)),
+    kind=st.sampled_from(["text", "markdown", "code"]),
+)
+def test_chunks_cover_the_text_and_fit(method, text, size, overlap, tokenizer, kind) -> None:
+    config = ChunkConfig(method=method, size=size, overlap=overlap)
+    tokenize = TOKENIZERS[tokenizer]
+    check(text, chunk_spans(make_whole(text, kind), config, tokenize, toy_vectors), tokenize, size)
