@@ -6,7 +6,7 @@ import operator
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lavra.base.errors import InputError
@@ -81,6 +81,7 @@ def test_no_sign_of_a_language_stays_in_a_key_or_text(facts, where):
 
 @settings(max_examples=60, deadline=None)
 @given(st.sets(st.text("f_2e.é", min_size=1, max_size=6), max_size=40))
+@example({"f.g", "f_2e_g", "f__", "f_"})
 def test_different_fields_never_share_a_key(fields):
     keys = typed(dict.fromkeys(fields, 1) | {ACCESS: ("a",)}, order_texts=True)
     assert len(keys) == 3 * len(fields) + 2
