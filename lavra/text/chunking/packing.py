@@ -109,7 +109,7 @@ def begin_at_token(text: str, earliest: int, stop: int) -> int:
 
 
 def begin_at_sentence(text: str, earliest: int, stop: int) -> int:
-    """At the first sentence or line that begins there, or at a word where a sentence was cut; never across a heading."""
+    """At the first sentence or line that begins there, or at a word where a sentence was cut; behind any heading."""
     if _HEADING.match(text, stop):
         return stop
     if text[earliest - 1] == "\n":
