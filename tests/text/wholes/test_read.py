@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import trafilatura
-from pypdf import PdfReader
+from pypdf import PdfReader, PdfWriter
 
 from lavra.base.types import Document
 from lavra.text.sources import MemorySource
@@ -80,6 +80,26 @@ def test_each_page_of_a_pdf_has_the_words_that_pypdf_finds_on_it(tmp_path: Path)
     assert "divided" in whole.text
     assert whole.page(whole.text.index("Page four")) == 4
     assert whole.page_starts[0] == 0
+
+
+def test_the_outline_of_a_pdf_gives_its_headings(tmp_path: Path) -> None:
+    pages = [["Contents", "Second part"], ["1 First part", ENGLISH, "Deep", ENGLISH], ["Second part", ENGLISH]]
+    writer = PdfWriter(clone_from=make_pdf(tmp_path / "plain.pdf", pages))
+    first = writer.add_outline_item(title="First  part", page_number=1)
+    writer.add_outline_item(title="Deep", page_number=1, parent=first)
+    writer.add_outline_item(title="Nowhere on its page", page_number=2)
+    writer.add_outline_item(title="Second part", page_number=2)
+    writer.write(tmp_path / "outlined.pdf")
+    whole = only(tmp_path / "outlined.pdf")
+    found = [(each.level, each.title, whole.text[each.start :].partition("\n")[0]) for each in whole.headings]
+    assert found == [
+        (1, "First part", "1 First part"),
+        (2, "Deep", "Deep"),
+        (1, "Nowhere on its page", "Second part"),
+        (1, "Second part", "Second part"),
+    ]
+    assert whole.page(whole.headings[-1].start) == 3
+    assert only(tmp_path / "plain.pdf").headings == ()
 
 
 def test_a_text_over_the_bound_is_read_in_parts_with_the_right_pages(tmp_path: Path) -> None:
