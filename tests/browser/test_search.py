@@ -1,4 +1,4 @@
-"""The search page as people meet it: asked by keyboard, on a phone, in the dark, by a screen reader; hostile documents."""
+"""The search page as people meet it: by keyboard, on a phone, in the dark, by a screen reader; hostile documents."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def ask(page, question):
     before = page.locator("article .how").count()
     page.locator("#question").fill(question)
     page.keyboard.press("Enter")
-    wait_until(page, f"document.querySelectorAll('article .how').length > {before} && !document.querySelector('#send').hidden")
+    wait_until(
+        page, f"document.querySelectorAll('article .how').length > {before} && !document.querySelector('#send').hidden"
+    )
 
 
 def highlighted(page):
