@@ -24,7 +24,8 @@ def url():
 
 def pages():
     """What would be a book of seven pages."""
-    return "".join(f"Página {number} fala de capivaras e tucanos. ".ljust(400) for number in range(1, 8))
+    animals = ("antas", "bugios", "capivaras", "emas", "garças", "onças", "tucanos")
+    return "".join(f"A página {number} fala de {one}. ".ljust(400) for number, one in enumerate(animals, start=1))
 
 
 def asked(visit, url, question=QUESTION, **settings):
@@ -100,14 +101,14 @@ def test_more_of_a_long_document_comes_when_asked_for(visit, url) -> None:
 
 
 def test_the_page_of_a_passage_is_named_and_shown(visit, url) -> None:
-    page = asked(visit, url, "Página 5 capivaras")
+    page = asked(visit, url, "Onde estão as garças?")
     assert page.locator(".source .where").first.inner_text() == "livros/paginas.txt page 5, line 1"
     page.locator(".cite").first.click()
-    assert "Página 5" in highlighted(page)
+    assert "página 5" in highlighted(page)
     assert page.locator(".page-name").all_inner_texts() == [f"page {number}" for number in range(1, 8)]
     assert page.locator(".page-name.current").inner_text() == "page 5"
     assert page.locator("#viewer-place").inner_text() == "page 5, line 1"
-    assert "Página 5" in page.locator(".page-name.current + .sheet mark").inner_text()
+    assert "página 5" in page.locator(".page-name.current + .sheet mark").inner_text()
 
 
 def test_hostile_documents_are_text(visit, url) -> None:
