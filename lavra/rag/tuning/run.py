@@ -1,8 +1,8 @@
 """Tuning: setups of chunking and search are compared on questions with known answers, and one is taken.
 
-Every trial is kept under the hash of its setup, and every vector under the hash of its text, in a folder named by the
-hash of all that decides the results.  So a run that was stopped, or ran out of its time, goes on when the same command
-is given again, and gives the table that it would have given in one go (times of searches aside).
+Every trial is kept under the hash of its setup, in a folder named by the hash of all that decides the results, and
+every vector under the hash of its text. So a run that was stopped, or ran out of its time, goes on when the same
+command is given again, and gives the table that it would have given in one go (times of searches aside).
 
 Order: every way of cutting with every search; then the reranker, on the best ways of cutting first.
 """
@@ -87,9 +87,9 @@ class _Run:
         self._scratch, self._deadline, self._progress = scratch, deadline, progress
         self._embedder = self._queries = None
         if corpus.embedder is not None:
-            self._embedder = self._queries = VectorShelf(folder / "vectors", corpus.embedder, deadline)
+            self._embedder = self._queries = VectorShelf(_shelf(folder, corpus, "documents"), corpus.embedder, deadline)
         if corpus.query_embedder is not None:
-            self._queries = VectorShelf(folder / "query-vectors", corpus.query_embedder, deadline)
+            self._queries = VectorShelf(_shelf(folder, corpus, "questions"), corpus.query_embedder, deadline)
         self._reranker = None if corpus.reranker is None else RememberingReranker(corpus.reranker, deadline)
         self._done = 0
         self._all = 0
@@ -168,6 +168,11 @@ class _Run:
                 rerank_depth=self._config.rerank_depth,
                 seed=self._config.seed,
             )
+
+
+def _shelf(folder: Path, corpus: TunedCorpus, what: str) -> Path:
+    """Where vectors of an encoder are kept, for all plans of an index."""
+    return folder.parent / f"vectors-of-{what}-{hash_json(corpus.encoder)}"
 
 
 def _key(

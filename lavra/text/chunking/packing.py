@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lavra.base.errors import ConfigError
-from lavra.text.chunking.tokens import TokenPlaces, TokenSpans
+from lavra.text.chunking.tokens import PlacedTokens, TokenSpans
 from lavra.text.cutting import Reach, outside_characters, section_end
 from lavra.text.sentences import SENTENCE_END
 from lavra.text.whole import ChunkSpan
@@ -43,7 +43,7 @@ class Packer:
     """
 
     text: str
-    tokens: TokenPlaces
+    tokens: PlacedTokens
     size: int
     overlap: int
     end: EndRule
@@ -150,7 +150,7 @@ def fitting(text: str, span: ChunkSpan, tokenize: TokenSpans, size: int) -> Iter
         return
     if len(own) == 1:
         raise ConfigError(f"size is {size} tokens, and the character {own!r} alone has {found}; make it at least that")
-    tokens = TokenPlaces(own, tokenize)
+    tokens = PlacedTokens(own, tokenize)
     most = max(1, size * len(own) // found)
 
     def reach(place: int) -> int:

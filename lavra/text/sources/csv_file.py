@@ -12,7 +12,7 @@ from typing import Literal
 
 from lavra.base.types import Document
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, open_text, text_documents
-from lavra.text.sources.rows import Row, number_or_word, row_facts
+from lavra.text.sources.rows import TableRow, number_or_word, row_facts
 from lavra.text.tally import Tally
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -30,7 +30,7 @@ def read_csv(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]
         yield from text_documents(file, row.text, str(row.number), config, tally)
 
 
-def csv_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[Row]:
+def csv_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRow]:
     """The rows of a `.csv` or `.tsv` file that have text; the others are counted.
 
     Raises:
@@ -51,7 +51,7 @@ def csv_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[Row]:
                     tally.rows_skipped["no text in the row"] += 1
                     continue
                 fields = {name: number_or_word(field) for name, field in zip(names, row, strict=False) if name}
-                yield Row(number=number, text=row[column], facts=row_facts(fields, config.text_field))
+                yield TableRow(number=number, text=row[column], facts=row_facts(fields, config.text_field))
         except csv.Error as error:
             raise UnreadableError("damaged csv", f"row {number + 1}: {error}") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lavra.base.types import Document
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, open_text, text_documents
-from lavra.text.sources.rows import Row, row_facts
+from lavra.text.sources.rows import TableRow, row_facts
 from lavra.text.tally import Tally
 
 
@@ -22,7 +22,7 @@ def read_jsonl(file: File, config: ReadConfig, tally: Tally) -> Iterator[Documen
         yield from text_documents(file, row.text, str(row.number), config, tally)
 
 
-def jsonl_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[Row]:
+def jsonl_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRow]:
     """The rows of a `.jsonl` file that have text; lines that give none are counted by reason.
 
     Raises:
@@ -39,7 +39,7 @@ def jsonl_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[Row]:
                 tally.rows_skipped[reason] += 1
                 continue
             found = True
-            yield Row(number=number, text=row[config.text_field], facts=row_facts(row, config.text_field))
+            yield TableRow(number=number, text=row[config.text_field], facts=row_facts(row, config.text_field))
     if not found:
         known = f"its fields are {', '.join(sorted(fields))}" if fields else "no line is a JSON object"
         raise UnreadableError(f"no field {config.text_field!r}", f"{known}; name the right one with text_field")

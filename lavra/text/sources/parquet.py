@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from lavra.base.types import Document
 from lavra.text.encoding import REPLACED
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, text_documents
-from lavra.text.sources.rows import Row, row_facts
+from lavra.text.sources.rows import TableRow, row_facts
 from lavra.text.tally import Tally
 
 BATCH_ROWS = 256
@@ -26,7 +26,7 @@ def read_parquet(file: File, config: ReadConfig, tally: Tally) -> Iterator[Docum
         yield from text_documents(file, row.text, str(row.number), config, tally)
 
 
-def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bool = True) -> Iterator[Row]:
+def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bool = True) -> Iterator[TableRow]:
     """The rows of a `.parquet` file that have text; the others are counted.
 
     Args:
@@ -53,7 +53,7 @@ def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bo
                         tally.rows_skipped["no text in the row"] += 1
                         continue
                     facts = row_facts({name: column[place] for name, column in columns.items()}, config.text_field)
-                    yield Row(number=number, text=_decode(value, tally), facts=facts)
+                    yield TableRow(number=number, text=_decode(value, tally), facts=facts)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableError("damaged parquet", f"after row {number}: {error}") from error
 

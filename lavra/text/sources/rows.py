@@ -17,7 +17,7 @@ _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?P<fraction>\.\d{1,17})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """A row that has text.
 
     Attributes:

@@ -66,7 +66,7 @@ def test_a_store_that_lost_a_chunk_is_seen(index):
 def test_vectors_that_are_cut_off_are_an_error_that_names_the_file(index):
     with (index / "vectors-1-1.f32").open("r+b") as file:
         file.truncate(50)
-    with pytest.raises(InputError, match="vectors-1-1.f32 is missing or shorter"):
+    with pytest.raises(InputError, match=r"vectors-1-1\.f32 is missing or shorter"):
         check_index(index)
 
 

@@ -51,7 +51,7 @@ def test_meaning_wins_where_questions_have_other_words(tmp_path):
     table, questions = corpus(same_words=False)
     result = tune(corpus_of(table, TopicEmbedder()), tmp_path, CONFIG, given=questions)
     assert gain(result, Search.DENSE) > 0.99
-    assert gain(result, Search.WORDS) < 0.7
+    assert gain(result, Search.WORDS) < 0.8
     assert result.choice.trial.retrieval(20).arms in (Arms.DENSE, Arms.HYBRID)
     assert result.choice.trial.gains().mean() > 0.97
 
@@ -121,7 +121,7 @@ def test_a_second_run_computes_nothing(tmp_path):
     assert again.num_texts == 0
     assert second.trials == first.trials
     other = tune(replace(corpus_of(table, again), key="new documents"), tmp_path, CONFIG, given=questions)
-    assert again.num_texts > 0
+    assert 0 < again.num_texts <= 32  # the probe of the time: vectors are kept by their texts
     assert without_times(other) == without_times(first)
 
 
