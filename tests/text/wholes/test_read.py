@@ -217,6 +217,25 @@ def test_code_is_headed_by_its_definitions(tmp_path: Path) -> None:
     }
 
 
+def test_a_table_without_a_column_of_texts_gives_whole_rows(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Where?", "answer": "Here, there.", "year": 2020},
+        {"question": "Who?", "answer": "Me.", "year": 1},
+    ]
+    (tmp_path / "faq.csv").write_text("question;answer;year\nWhere?;Here, there.;2020\nWho?;Me.;1\n")
+    (tmp_path / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "faq.parquet")
+    for name in ("faq.csv", "faq.jsonl", "faq.parquet"):
+        tally = Tally()
+        found = list(read_wholes(tmp_path / name, WholeConfig(), tally))
+        assert [each.text for each in found] == [
+            "question: Where?\nanswer: Here, there.\nyear: 2020",
+            "question: Who?\nanswer: Me.\nyear: 1",
+        ]
+        assert found[0].meta["year"] == 2020
+        assert tally.file_troubles == {"no field 'text', rows read whole": 1}
+
+
 def test_broken_and_encrypted_files_are_told_and_the_others_read(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
@@ -224,7 +243,7 @@ def test_broken_and_encrypted_files_are_told_and_the_others_read(tmp_path: Path)
     (folder / "b.txt").write_text("fine")
     (folder / "c.epub").write_bytes(b"PK\x03\x04 broken")
     (folder / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (folder / "e.jsonl").write_text('{"body": 1}\n')
+    (folder / "e.jsonl").write_text('{"body": null}\n')
     (folder / "f.txt.gz").write_bytes(gzip.compress(b"words " * 5000)[:-20])
     skipped: list[tuple[str, str]] = []
     tally = Tally(on_skip=lambda name, reason, _: skipped.append((name, reason)))
