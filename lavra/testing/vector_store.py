@@ -10,7 +10,7 @@ store that cannot put texts in order says so, and must then refuse to compare th
 Deliberately absent: speed, memory and what a kill leaves behind, which the tests of each store have.
 """
 
-# ruff: noqa: D102 - the names of the tests say what they hold
+# ruff: noqa: D102 - the names of the tests say what they hold; pytest is no dependency of this package
 
 from __future__ import annotations
 
