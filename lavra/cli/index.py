@@ -10,12 +10,20 @@ from pathlib import Path
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.workspace import Workspace
-from lavra.cli.arguments.index import AUTO, NO_ENCODER, IndexSettings, read_index_settings, settings_of
+from lavra.cli.arguments.index import (
+    AUTO,
+    NO_ENCODER,
+    IndexSettings,
+    read_index_settings,
+    read_tune_settings,
+    settings_of,
+)
 from lavra.cli.check_index import check
 from lavra.cli.console import meter, print_json, print_rows
 from lavra.cli.flags import read_workspace, safe_name
 from lavra.cli.next_step import command
 from lavra.cli.retrieval import find_index, open_embedder, usual_encoder
+from lavra.cli.tune_index import tune_index
 from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.open import UnfinishedError, open_index
@@ -29,8 +37,8 @@ LANGUAGES_SHOWN = 5
 
 
 def run(args: argparse.Namespace) -> int:
-    """Update the index and say what became of the files; or check it."""
-    workspace = read_workspace(args)
+    """Update the index and say what became of the files, or tune it; or check it."""
+    workspace, tuning = read_workspace(args), read_tune_settings(args)
     if args.check:
         return check(find_index(args.index, workspace), as_json=args.json)
     folder = _folder(args, workspace)
@@ -45,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         print_rows([("index", str(folder)), *(("", note) for note in notes if note)])
     with meter() as progress:
         report = update_index(folder, sources, config, embedder, progress=progress, wait=args.wait)
+    if tuning is not None:
+        return tune_index(folder, tuning, name=args.index, as_json=args.json)
     if args.json:
         print_json(
             {"path": str(folder), "encoder": None if embedder is None else embedder.identity.name, **asdict(report)}
