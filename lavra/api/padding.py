@@ -15,6 +15,19 @@ def batches_by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterato
         yield order[first : first + batch_size]
 
 
+def batches_of_tokens(rows: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
+    """Indices of rows, shortest first, at most so many tokens at a time with what fills them up; always one row."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    batch: list[int] = []
+    for index in order:
+        if batch and (len(batch) + 1) * len(rows[index]) > most:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """(B,T) ids padded on the right with 0, and (B,T) True on the real ones.
 

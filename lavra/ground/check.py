@@ -93,7 +93,8 @@ def check_sentence(
     if against:
         return Support(supported=False, score=0.0, reason=against, evidence=chosen[0].piece)
     score, missing = _coverage(claim, wanted, chosen)
-    probability = None if entailment is None else _entailed(entailment, chosen, sentence)
+    head = entailment if language in config.head_languages else None
+    probability = None if head is None else _entailed(head, chosen, claim.text)
     reason = _verdict(score, missing, probability, config)
     return Support(supported=not reason, score=score, reason=reason, evidence=chosen[0].piece)
 

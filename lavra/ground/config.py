@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lavra.base.errors import ConfigError
+from lavra.ground.words import Language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +17,14 @@ class GroundConfig:
         sentences: of the evidence that are read together, at most.
         entailed: probability of an entailment head from which a sentence with too few words in common is supported.
         contradicted: probability under which a sentence with enough words in common is not.
+        head_languages: in which an entailment head is asked, where one is handed in (`judge_head` says which).
     """
 
     coverage: float = 0.7
     sentences: int = 3
     entailed: float = 0.9
     contradicted: float = 0.1
+    head_languages: tuple[Language, ...] = tuple(Language)
 
     def __post_init__(self) -> None:
         for name in ("coverage", "entailed", "contradicted"):

@@ -61,9 +61,9 @@ class Trained:
     held_out: list[PairSample]
     learnt: list[PairSample]
 
-    def embed(self, texts, batch_size=32):
+    def embed(self, texts, batch_tokens=None):
         port = InProcessModel(self.model.backbone, self.model.config, self.tokenizer)
-        return TorchEmbedder(port.model, port.reading, EmbeddingConfig(), batch_size=batch_size).embed(texts)
+        return TorchEmbedder(port.model, port.reading, EmbeddingConfig(), batch_tokens=batch_tokens).embed(texts)
 
 
 def tokenizer_of_words():
@@ -114,7 +114,7 @@ def test_an_untrained_model_finds_little(trained):
 
 def test_what_stands_beside_a_text_does_not_change_its_vector(trained):
     texts = [*(pair.anchor for pair in trained.held_out), " ".join(QUERY_WORDS[:12])]
-    np.testing.assert_allclose(trained.embed(texts), trained.embed(texts, batch_size=1), atol=1e-5)
+    np.testing.assert_allclose(trained.embed(texts), trained.embed(texts, batch_tokens=1), atol=1e-5)
 
 
 def test_the_saved_folder_gives_the_same_vectors(trained, tmp_path):

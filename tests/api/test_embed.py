@@ -12,6 +12,7 @@ import torch
 import lavra
 from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config
 from lavra.api.embed import TorchEmbedder
+from lavra.api.padding import batches_of_tokens
 from lavra.base.errors import CheckpointError, ConfigError, ContextLengthError, InputError
 from lavra.model.pooling import Pooling
 from lavra.testing.embedder import EmbedderConformance
@@ -58,7 +59,7 @@ class TestEncoder(EmbedderConformance):
 
     def make_embedder(self):
         model = tiny_in_process(self.family)
-        return TorchEmbedder(model.model, model.reading, EmbeddingConfig(), batch_size=2)
+        return TorchEmbedder(model.model, model.reading, EmbeddingConfig(), batch_tokens=12)
 
 
 class TestDecoder(TestEncoder):
@@ -264,3 +265,10 @@ def test_fill_mask_equals_transformers(tmp_path):
         fill_mask(port, "no gap")
     with pytest.raises(InputError, match="encoders"):
         fill_mask(tiny_in_process(), "a [MASK]")
+
+
+def test_batches_hold_so_many_tokens_with_what_fills_them_up():
+    rows = [[0] * length for length in (5, 1, 9, 2, 2, 30)]
+    batches = list(batches_of_tokens(rows, 10))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(rows)))
+    assert batches == [[1, 3, 4], [0], [2], [5]]  # 3 rows of 2 tokens; the longest row is alone, though it is too long
