@@ -1,6 +1,6 @@
-"""Answers from all paragraphs of XQuAD, or of FaQuAD, at once: whether they are right, cited right, and held back right.
+"""Answers from all paragraphs of XQuAD, or of FaQuAD, at once: are they right, cited right, and held back right?
 
-Beside lavra's quoting stands the sliding window of MCTest (Richardson et al. 2013; SQuAD's first baseline): the sentence
+Beside quoting stands the sliding window of MCTest (Richardson et al. 2013; SQuAD's first baseline): the sentence
 of the best paragraph that shares most words with the question.  Both are measured too with the right paragraph given.
 Held back are questions of the other set, and questions whose paragraph is hidden.
 
