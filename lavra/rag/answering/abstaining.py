@@ -103,19 +103,17 @@ def usual_rule(*, has_meaning: bool) -> AbstentionRule:
     """The rule of an index that was not calibrated.
 
     Fitted to 150 questions each of XQuAD (English) and FaQuAD (Portuguese), drawn from every second one, with their
-    documents and with these hidden, and to questions of the other set.  `benchmarks/retrieval_answers.py` measures it on
-    the other questions.
+    documents and with these hidden, and to questions of the other set.  The other half of the questions is measured
+    by `benchmarks/retrieval_answers.py`.
 
     Args:
         has_meaning: whether there is an embedder.
     """
     if has_meaning:
-        return AbstentionRule(
-            weights={"sentence": 4.37, "passages": 0.57, "words": 1.77, "meaning": 4.97}, bias=-6.2, threshold=0.25
-        )
-    return AbstentionRule(
-        weights={"sentence": 5.01, "passages": 1.17, "words": 3.96, "meaning": 0.0}, bias=-4.49, threshold=0.2
-    )
+        weights = {"sentence": 4.37, "passages": 0.57, "words": 1.77, "meaning": 4.97}
+        return AbstentionRule(weights=weights, bias=-6.2, threshold=0.25)
+    weights = {"sentence": 5.01, "passages": 1.17, "words": 3.96, "meaning": 0.0}
+    return AbstentionRule(weights=weights, bias=-4.49, threshold=0.2)
 
 
 def measure_fit(
