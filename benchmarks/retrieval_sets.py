@@ -3,7 +3,7 @@
 | set | language | passages | questions | what fits |
 |---|---|---|---|---|
 | Cranfield | English | 1,398 abstracts | 225 | judged by aeronautical engineers |
-| Quati | Portuguese | 239 | 24 | the median of three annotators, 0 to 3; a closed pool: only judged passages are searched |
+| Quati | Portuguese | 239 | 24 | the median of three people's grades, 0 to 3; a closed pool: only judged passages |
 | XQuAD | English | 240 paragraphs | 1,190 | the paragraph that a question was written for |
 | FaQuAD | Portuguese | 249 paragraphs | 900 | likewise |
 """
@@ -17,7 +17,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,9 @@ class RetrievalSet:
         passages: text by name.
         queries: text by name.
         judgements: for each query the grade of each judged passage; 0 does not fit.
+        groups: what queries are about, such as an article; those of one group are learnt from together or not at all.
+            A query without one is a group of its own.
+        answers: of queries that have one, as they stand in their passages.
     """
 
     name: str
@@ -39,6 +42,8 @@ class RetrievalSet:
     passages: Mapping[str, str]
     queries: Mapping[str, str]
     judgements: Mapping[str, Mapping[str, float]]
+    groups: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     def small(self, queries: int) -> RetrievalSet:
         """The first so many questions, over all passages."""
@@ -82,7 +87,9 @@ def read_quati(data: Path) -> RetrievalSet:
         name: {passage: float(statistics.median(given)) for passage, given in judged.items()}
         for name, judged in grades.items()
     }
-    return RetrievalSet(name="Quati", language="pt", passages=passages, queries=queries, judgements=judgements)
+    return RetrievalSet(
+        name="Quati", language="pt", passages=passages, queries=queries, judgements=judgements, groups=queries
+    )
 
 
 def read_xquad(data: Path) -> RetrievalSet:
@@ -99,6 +106,8 @@ def _read_squad(path: Path, name: str, language: str) -> RetrievalSet:
     passages: dict[str, str] = {}
     queries: dict[str, str] = {}
     judgements: dict[str, dict[str, float]] = {}
+    groups: dict[str, str] = {}
+    answers: dict[str, str] = {}
     for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             passage = str(len(passages))
@@ -106,8 +115,17 @@ def _read_squad(path: Path, name: str, language: str) -> RetrievalSet:
             for question in paragraph["qas"]:
                 query = str(len(queries))
                 queries[query] = question["question"]
-                judgements[query] = {passage: 1.0}
-    return RetrievalSet(name=name, language=language, passages=passages, queries=queries, judgements=judgements)
+                judgements[query], groups[query] = {passage: 1.0}, article["title"]
+                answers[query] = question["answers"][0]["text"]
+    return RetrievalSet(
+        name=name,
+        language=language,
+        passages=passages,
+        queries=queries,
+        judgements=judgements,
+        groups=groups,
+        answers=answers,
+    )
 
 
 SETS: Final[Mapping[str, Callable[[Path], RetrievalSet]]] = {

@@ -5,17 +5,25 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.workspace import Workspace
-from lavra.cli.arguments.index import AUTO, NO_ENCODER, IndexSettings, read_index_settings, settings_of
+from lavra.cli.arguments.index import (
+    AUTO,
+    NO_ENCODER,
+    IndexSettings,
+    read_index_settings,
+    read_tune_settings,
+    settings_of,
+)
 from lavra.cli.check_index import check
 from lavra.cli.console import meter, print_json, print_rows
 from lavra.cli.flags import read_workspace, safe_name
 from lavra.cli.next_step import command
 from lavra.cli.retrieval import find_index, open_embedder, usual_encoder
+from lavra.cli.tune_index import tune_index
 from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.open import UnfinishedError, open_index
@@ -29,8 +37,8 @@ LANGUAGES_SHOWN = 5
 
 
 def run(args: argparse.Namespace) -> int:
-    """Update the index and say what became of the files; or check it."""
-    workspace = read_workspace(args)
+    """Update the index and say what became of the files, or tune it; or check it."""
+    workspace, tuning = read_workspace(args), read_tune_settings(args)
     if args.check:
         return check(find_index(args.index, workspace), as_json=args.json)
     folder = _folder(args, workspace)
@@ -38,12 +46,15 @@ def run(args: argparse.Namespace) -> int:
     settings = read_index_settings(args, None if kept is None else settings_of(kept))
     sources = _sources(args.sources, args.forget, known)
     embedder, said = _embedder(settings, workspace)
+    settings, cut = _fitting(settings, embedder, is_typed=hasattr(args, "chunking.size"))
     config = settings.config(None if embedder is None else embedder.identity)
-    notes = [said, _migrates(kept, config)]
+    notes = [said, cut, _migrates(kept, config)]
     if not args.json:
         print_rows([("index", str(folder)), *(("", note) for note in notes if note)])
     with meter() as progress:
         report = update_index(folder, sources, config, embedder, progress=progress, wait=args.wait)
+    if tuning is not None:
+        return tune_index(folder, tuning, name=args.index, as_json=args.json)
     if args.json:
         print_json(
             {"path": str(folder), "encoder": None if embedder is None else embedder.identity.name, **asdict(report)}
@@ -110,6 +121,15 @@ def _embedder(settings: IndexSettings, workspace: Workspace) -> tuple[NamedEmbed
         return open_embedder(settings.encoder), f"encoder: {settings.encoder}"
     chosen = usual_encoder(workspace)
     return (open_embedder(chosen.name) if chosen.name else None), f"encoder: {chosen.why}"
+
+
+def _fitting(settings: IndexSettings, embedder: NamedEmbedder | None, *, is_typed: bool) -> tuple[IndexSettings, str]:
+    """Settings whose chunks the encoder can read, and what is said of the change; a size that was typed is kept."""
+    chunking, most = settings.chunking, None if embedder is None else embedder.max_tokens
+    if most is None or chunking.size <= most or is_typed:
+        return settings, ""
+    shorter = replace(chunking, size=most, overlap=min(chunking.overlap, most // 4))
+    return replace(settings, chunking=shorter), f"chunks: of {most} tokens, the most that this encoder reads"
 
 
 def _migrates(before: IndexConfig | None, now: IndexConfig) -> str:

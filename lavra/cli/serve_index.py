@@ -57,7 +57,7 @@ class _State:
 
 
 class LiveIndex:
-    """An index as a server reads it: a `Retriever`, an `Answerer` and the texts of its documents, all of its newest state.
+    """An index as a server reads it: `Retriever`, `Answerer` and `DocumentTexts`, all of its newest state.
 
     Used by many threads.
 

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from lavra.base.names import ModelNames, check_name, kind_of
@@ -14,12 +15,19 @@ from lavra.base.units import format_duration
 from lavra.base.workspace import Workspace
 from lavra.cli.console import Unit, meter, print_json, stages_shown
 from lavra.cli.flags import read_settings, read_workspace
-from lavra.cli.next_step import after_writing
+from lavra.cli.next_step import after_writing, command
+from lavra.cli.retrieval import MINILM_PACKAGE, open_embedder, packaged_folder
 from lavra.model.config import Kind
 from lavra.pipeline.crew import Crew
+from lavra.pipeline.index_encoders import Encoders
 from lavra.pipeline.settings import UpConfig
+from lavra.pipeline.stages.index import IndexResult
 from lavra.pipeline.training import take_part
 from lavra.pipeline.up import UpResult, run_up
+
+INDEX_NAME = "documents"
+"""What the server calls the index of the run."""
+NO_MODEL = "none"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         check_name(args.name)  # before hours are spent
     began = time.monotonic()
     with stages_shown(), meter(Unit.THINGS) as progress:
-        result = run_up(config, workspace, progress, crew, allow_drift=args.allow_drift)
+        result = run_up(config, workspace, progress, crew, allow_drift=args.allow_drift, encoders=_encoders())
     if args.name is not None:
         _give_names(args.name, result, workspace)
     if args.json:
@@ -44,6 +52,12 @@ def run(args: argparse.Namespace) -> int:
     if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
         _serve(result)
     return 0
+
+
+def _encoders() -> Encoders:
+    """MiniLM beside the encoder that is taught, where it is installed."""
+    packaged = packaged_folder(MINILM_PACKAGE)
+    return Encoders(open=open_embedder, others=() if packaged is None else (str(packaged),))
 
 
 def _give_names(name: str, result: UpResult, workspace: Workspace) -> None:
@@ -61,19 +75,22 @@ def _give_names(name: str, result: UpResult, workspace: Workspace) -> None:
 
 
 def _serve(result: UpResult) -> None:
-    """The model, and what it was taught, behind a URL until Ctrl-C, which stops the server and nothing else."""
+    """What was made, behind a URL until Ctrl-C, which stops the server and nothing else."""
     if importlib.util.find_spec("fastapi") is None:
         print("serve    needs: pip install 'lavra[serve]'", file=sys.stderr)
         return
     run_verb = importlib.import_module("lavra.cli.serve")  # heavy, and not everybody's
     taught = () if result.adapter is None else (str(result.adapter),)
-    run_verb.serve_folders([str(result.model)], run_verb.on_a_free_port(taught))
+    index = () if result.index is None else (f"{INDEX_NAME}={result.index}",)
+    settings = replace(run_verb.on_a_free_port(taught, index), answer_model=NO_MODEL)  # too small to write answers
+    run_verb.serve_folders([str(result.model)], settings)
 
 
 def _plain(result: UpResult) -> dict[str, object]:
     return {
         "model": str(result.model),
         "adapter": None if result.adapter is None else str(result.adapter),
+        "index": None if result.index is None else str(result.index),
         "report": str(result.report),
         "verdict": result.verdict,
         "beginning": result.beginning,
@@ -90,7 +107,18 @@ def _show(result: UpResult, config: UpConfig, seconds: float, name: str | None) 
     print(f"model    {result.model}")
     if result.adapter is not None:
         print(f"taught   {result.adapter}")
+    if result.index is not None:
+        print(f"index    {result.index}")
     print(f"report   {result.report}")
     print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
     writes = config.kind is not Kind.ENCODER
     print(f"next     {after_writing(Path(name) if name else result.model, result.beginning, writes=writes)}")
+    if result.index is not None:
+        print(f"ask      {command('ask', _question(result), '--index', result.index)}")
+
+
+def _question(result: UpResult) -> str:
+    """A question that the index answers, where the stage found one."""
+    stage = next((one.result for one in result.stages if one.stage == "index"), None)
+    shown = stage.examples if isinstance(stage, IndexResult) else ()
+    return shown[0].question if shown else "your question"

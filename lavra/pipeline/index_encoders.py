@@ -98,9 +98,7 @@ def choose_encoder(
         return _words_alone("there is no encoder")
     pairs = _heldout(lessons)
     if len(pairs) < _LEAST_PAIRS:
-        return _words_alone(
-            f"the text gave {len(pairs)} held-out pairs to choose an encoder by, {_LEAST_PAIRS} at least are needed"
-        )
+        return _words_alone(f"an encoder is chosen by {_LEAST_PAIRS} held-out pairs, and the text gave {len(pairs)}")
     words = Bm25Scores([pair.positive for pair in pairs])
     alone = _recall(pairs, words)
     opened, trials = {}, []
@@ -127,13 +125,16 @@ def _words_alone(why: str) -> ChosenArms:
 def _reason(best: EncoderTrial | None, trials: Sequence[EncoderTrial], alone: float) -> str:
     if best is not None:
         return (
-            f"Words and meaning are searched together: with {best.name} they find {best.found:.1%} of held-out passages "
-            f"among the first {CUTOFF}, and words alone {alone:.1%}."
+            f"Words and meaning are searched together: with {best.name} they find {best.found:.1%} of held-out "
+            f"passages among the first {CUTOFF}, and words alone {alone:.1%}."
         )
     measured = [trial for trial in trials if trial.found is not None]
     if not measured:
         return "Words alone are searched: there was no time for vectors."
-    return f"Words alone are searched: they find {alone:.1%} of held-out passages, and no encoder adds to that."
+    return (
+        f"Words alone are searched: they find {alone:.1%} of held-out passages among the first {CUTOFF}, and no "
+        "encoder that there was time for adds to that."
+    )
 
 
 def _try(

@@ -2,6 +2,15 @@
 
 from lavra.remote.config import RemoteConfig
 from lavra.remote.connection import RemoteError
+from lavra.remote.embeddings import EmbeddingApi, Purpose, RemoteEmbedder, RemoteEmbeddingConfig
 from lavra.remote.model import RemoteModel
 
-__all__ = ["RemoteConfig", "RemoteError", "RemoteModel"]
+__all__ = [
+    "EmbeddingApi",
+    "Purpose",
+    "RemoteConfig",
+    "RemoteEmbedder",
+    "RemoteEmbeddingConfig",
+    "RemoteError",
+    "RemoteModel",
+]

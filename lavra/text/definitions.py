@@ -22,7 +22,7 @@ _MOST_PARSED: Final = 2_000_000  # characters; the tree takes a hundred times th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
+class CodeDefinition:
     """A class, a function or the like.
 
     Attributes:
@@ -38,7 +38,7 @@ class Definition:
     end: int
 
 
-def find_definitions(text: str, extension: str) -> list[Definition]:
+def find_definitions(text: str, extension: str) -> list[CodeDefinition]:
     """The definitions of a source file, in the order they begin; each lies within those it is nested in.
 
     Args:
@@ -90,13 +90,13 @@ def _parsed(text: str) -> ast.Module | None:
         return None
 
 
-def _of_tree(node: ast.AST, lines: _Lines, within: str) -> Iterator[Definition]:
+def _of_tree(node: ast.AST, lines: _Lines, within: str) -> Iterator[CodeDefinition]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             name = f"{within}.{child.name}" if within else child.name
             first = min([child.lineno, *(each.lineno for each in child.decorator_list)]) - 1
             start, end = lines.start(lines.with_comment(first)), lines.start(child.end_lineno or child.lineno)
-            yield Definition(name=name, level=1 + name.count("."), start=start, end=end)
+            yield CodeDefinition(name=name, level=1 + name.count("."), start=start, end=end)
             yield from _of_tree(child, lines, name)
         elif isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
             yield from _of_tree(child, lines, within)
@@ -129,11 +129,11 @@ _NO_HEAD: Final = re.compile(
     r"[ \t}]*(?:if|else|elif|elsif|for|foreach|while|until|switch|match|case|when|return|throw|new|do|try|catch|except"
     r"|with|using|lock|await|yield|delete|print|echo|import|from|package|require|include)\b"
 )
-_CLOSER: Final = re.compile(r"[ \t]*(?:\}|end\b|\);?\s*$)")
+_CLOSER: Final = re.compile(r"[ \t]*(?:\}|end\b|\);)")
 _CONTINUES: Final = re.compile(r"[ \t]*(?:[{)\]]|#|//|/\*|\*|--|\w+:\s*$|where\b)")
 
 
-def _by_lines(lines: _Lines) -> Iterator[Definition]:
+def _by_lines(lines: _Lines) -> Iterator[CodeDefinition]:
     within: list[tuple[str, int]] = []  # names around a line and where they end
     for number in range(len(lines.starts)):
         name = _name(lines.line(number))
@@ -144,7 +144,7 @@ def _by_lines(lines: _Lines) -> Iterator[Definition]:
             within.pop()
         qualified = f"{within[-1][0]}.{name}" if within else name
         within.append((qualified, end))
-        yield Definition(name=qualified, level=len(within), start=first, end=end)
+        yield CodeDefinition(name=qualified, level=len(within), start=first, end=end)
 
 
 def _name(line: str) -> str:
@@ -166,7 +166,7 @@ def _last_line(lines: _Lines, head: int) -> int:
         if _indent(line) > indent:
             last = number
         elif _indent(line) == indent and _CLOSER.match(line):
-            return number if not line.strip().startswith(")") else last
+            return number
         elif not _CONTINUES.match(line):
             return last
     return last
@@ -177,10 +177,10 @@ def _indent(line: str) -> int:
     return len(line[: len(line) - len(line.lstrip(" \t"))].expandtabs(8))
 
 
-def _nested(found: list[Definition]) -> list[Definition]:
+def _nested(found: list[CodeDefinition]) -> list[CodeDefinition]:
     """The definitions that begin behind one another and end within those around them."""
-    kept: list[Definition] = []
-    around: list[Definition] = []
+    kept: list[CodeDefinition] = []
+    around: list[CodeDefinition] = []
     for one in sorted(found, key=lambda each: (each.start, -each.end)):
         while around and around[-1].end <= one.start:
             around.pop()

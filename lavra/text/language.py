@@ -13,12 +13,14 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 MIN_LETTERS: Final = 24
 """A text with fewer letters has no language."""
-MIN_CONFIDENCE: Final = 0.8
+MIN_CONFIDENCE: Final = 0.7
+"""At which all of 249 FaQuAD and 238 of 240 XQuAD contexts have their language and none a wrong one; of 1,500 sentences
+of ASSIN 2 it is 93 %, and none wrong."""
 _SAMPLES: Final = 4
 _SAMPLE_CHARS: Final = 2000
 
 
-class Language(NamedTuple):
+class DetectedLanguage(NamedTuple):
     """A language and how sure it is.
 
     Attributes:
@@ -30,7 +32,7 @@ class Language(NamedTuple):
     confidence: float
 
 
-def detect_language(text: str) -> Language | None:
+def detect_language(text: str) -> DetectedLanguage | None:
     """The language of a text, by samples from all of it; `None` where it is too short or none is likely.
 
     >>> detect_language("O modelo aprende com o texto que lhe damos, e nada mais.").code
@@ -42,7 +44,7 @@ def detect_language(text: str) -> Language | None:
     if sum(map(str.isalpha, sample)) < MIN_LETTERS:
         return None
     code, confidence = _identifier().classify(sample)
-    return Language(str(code), float(confidence)) if confidence >= MIN_CONFIDENCE else None
+    return DetectedLanguage(str(code), float(confidence)) if confidence >= MIN_CONFIDENCE else None
 
 
 def language_of_tag(tag: str) -> str:

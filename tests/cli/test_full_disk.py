@@ -65,6 +65,7 @@ VERBS = {
     "answers": "answers {llama} --data {prompts} --max-tokens 8 --out {disk}/made",
     "predict": "predict {head} --input {known} --out {disk}/made",
     "up": "up --text {texts} --budget 30s --workspace {disk}/made",
+    "index": "index {texts} --encoder none --index {disk}/made",
     "inspect-batch": "inspect-batch --text {texts} --workspace {disk}/made",
 }
 
@@ -88,5 +89,5 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     half = [path for path in small_disk.rglob("*") if ".tmp-" in path.name]
     assert not half
     assert not (small_disk / "made" / "config.json").exists()
-    if verb not in ("up", "inspect-batch"):  # a workspace keeps the stages that were finished
+    if verb not in ("up", "inspect-batch", "index"):  # a workspace keeps finished stages, an index finished documents
         assert not (small_disk / "made").exists()

@@ -73,10 +73,13 @@ def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.Monkey
     adapt = next(stage for stage in result.stages if stage.stage == "adapt")
     assert result.adapter == (None if "skipped" in adapt.card.metrics else adapt.folder)
     served = []
-    monkeypatch.setattr(serve, "serve_folders", lambda models, settings: served.append((models, settings.adapter)))
+    monkeypatch.setattr(
+        serve, "serve_folders", lambda models, settings: served.append((models, settings.adapter, settings.index))
+    )
     up._serve(replace(result, adapter=adapt.folder))
-    up._serve(replace(result, adapter=None))
-    assert served == [([str(result.model)], (str(adapt.folder),)), ([str(result.model)], ())]
+    up._serve(replace(result, adapter=None, index=None))
+    index = (f"documents={result.index}",)
+    assert served == [([str(result.model)], (str(adapt.folder),), index), ([str(result.model)], (), ())]
 
 
 def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path, capsys: pytest.CaptureFixture[str]):

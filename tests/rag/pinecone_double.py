@@ -1,4 +1,4 @@
-"""A double of Pinecone's data plane: the wire format of API 2026-07, its limits, and its late sight of what was written.
+"""A double of Pinecone's data plane: the wire format of API 2026-07, its limits, and its late sight of writes.
 
 It holds vectors in memory and compares all of them.  It was written from the client's requests and the service's
 documentation; it is not the service.
@@ -17,7 +17,7 @@ VERSION = "2026-07"
 KEY = "key-of-the-double"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     def __init__(self, status, message):
         super().__init__(message)
         self.status = status
@@ -48,7 +48,7 @@ class Pinecone:
             "/describe_index_stats": self.stats,
         }
         if path not in routes:
-            raise Refused(404, f"no such path {path}")
+            raise RefusedError(404, f"no such path {path}")
         return routes[path](body)
 
     def write(self):
@@ -72,7 +72,7 @@ class Pinecone:
     def upsert(self, body):
         records = body["vectors"]
         if not 1 <= len(records) <= 1000:
-            raise Refused(400, f"{len(records)} vectors; at most 1000")
+            raise RefusedError(400, f"{len(records)} vectors; at most 1000")
         for record in records:
             check_record(record, self.dimension)
         space = self.spaces.setdefault(body.get("namespace", "__default__"), {})
@@ -82,7 +82,7 @@ class Pinecone:
 
     def delete(self, body):
         if len(body["ids"]) > 1000:
-            raise Refused(400, "at most 1000 ids")
+            raise RefusedError(400, "at most 1000 ids")
         space = self.spaces.get(body.get("namespace", "__default__"), {})
         for id in body["ids"]:
             space.pop(id, None)
@@ -90,9 +90,9 @@ class Pinecone:
 
     def query(self, body):
         if not 1 <= body["topK"] <= 10_000:
-            raise Refused(400, "topK is 1 to 10000")
+            raise RefusedError(400, "topK is 1 to 10000")
         if len(body["vector"]) != self.dimension:
-            raise Refused(400, "another dimension")
+            raise RefusedError(400, "another dimension")
         headers, name = self.read(), body.get("namespace", "__default__")
         allowed = [one for one in self.shown.get(name, {}).values() if matches(one["metadata"], body.get("filter"))]
         values = np.array([one["values"] for one in allowed], dtype=np.float64).reshape(-1, self.dimension)
@@ -103,7 +103,7 @@ class Pinecone:
 
     def fetch(self, body):
         if not body["filter"]:
-            raise Refused(400, "empty filter")
+            raise RefusedError(400, "empty filter")
         headers, name, start = self.read(), body.get("namespace", "__default__"), int(body.get("paginationToken", 0))
         found = [one for one in self.shown.get(name, {}).values() if matches(one["metadata"], body["filter"])]
         limit = body.get("limit", 100)
@@ -114,7 +114,7 @@ class Pinecone:
 
     def stats(self, body):
         if body.get("filter"):
-            raise Refused(400, "stats take no filter")
+            raise RefusedError(400, "stats take no filter")
         spaces = {name: {"vectorCount": len(space)} for name, space in self.shown.items() if space}
         total = sum(len(space) for space in self.shown.values())
         stats = {"namespaces": spaces, "dimension": self.dimension, "metric": self.metric, "indexFullness": 0.0}
@@ -123,16 +123,16 @@ class Pinecone:
 
 def check_record(record, dimension):
     if len(record["values"]) != dimension:
-        raise Refused(400, "another dimension")
+        raise RefusedError(400, "another dimension")
     if not any(record["values"]):
-        raise Refused(400, "a vector of zeros")
+        raise RefusedError(400, "a vector of zeros")
     metadata = record.get("metadata", {})
     if len(json.dumps(metadata, ensure_ascii=False).encode()) > 40_960:
-        raise Refused(400, "metadata over 40 KB")
+        raise RefusedError(400, "metadata over 40 KB")
     for name, value in metadata.items():
         words = isinstance(value, list) and all(isinstance(word, str) for word in value)
         if name.startswith("$") or not (words or isinstance(value, str | int | float)):
-            raise Refused(400, f"metadata {name}={value!r}")
+            raise RefusedError(400, f"metadata {name}={value!r}")
 
 
 def matches(metadata, condition):
@@ -158,7 +158,7 @@ def one_matches(metadata, name, value):
     if operator in ("$ne", "$nin"):
         return not one_matches(metadata, name, {"$in": wanted if isinstance(wanted, list) else [wanted]})
     if not isinstance(wanted, int | float):
-        raise Refused(400, f"{operator} takes a number")
+        raise RefusedError(400, f"{operator} takes a number")
     compare = {"$gt": float.__gt__, "$gte": float.__ge__, "$lt": float.__lt__, "$lte": float.__le__}[operator]
     return any(isinstance(word, int | float) and compare(float(word), float(wanted)) for word in words)
 
@@ -179,19 +179,19 @@ def serving(index):
                     self.check(raw)
                     body, headers = index.answer(self.path, json.loads(raw))
                     self.reply(200, body, headers)
-                except Refused as refused:
+                except RefusedError as refused:
                     body = {"code": refused.status, "message": str(refused), "details": []}
                     self.reply(refused.status, body, {})
 
         def check(self, raw):
             if index.failures:
-                raise Refused(index.failures.pop(0), "not now")
+                raise RefusedError(index.failures.pop(0), "not now")
             if self.headers["X-Pinecone-Api-Version"] != VERSION:
-                raise Refused(400, f"version {self.headers['X-Pinecone-Api-Version']}")
+                raise RefusedError(400, f"version {self.headers['X-Pinecone-Api-Version']}")
             if self.headers["Api-Key"] != KEY:
-                raise Refused(401, "Invalid API Key")
+                raise RefusedError(401, "Invalid API Key")
             if len(raw) > 2 * 1024 * 1024:
-                raise Refused(413, "more than 2 MB")
+                raise RefusedError(413, "more than 2 MB")
 
         def reply(self, status, body, headers):
             data = json.dumps(body).encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.config import add_flags, from_flags
-from lavra.base.convert import to_mapping
+from lavra.base.convert import field_docs, to_mapping
 from lavra.base.errors import ConfigError
 from lavra.cli.flags import add_json, add_workspace
 from lavra.rag.index.access import parse_access
@@ -33,6 +33,7 @@ lavra index reports/ faq.csv --index company --read.text-field answer
 lavra index ~/documents --encoder my-encoder
 lavra index ~/documents --access 'documents/hr/*=hr,board' --meta year=2026
 lavra index --index documents --check
+lavra index --index documents --tune --minutes 5 --questions mine.jsonl
 """
 
 RESUME = "what was read and embedded is kept; the same command goes on from there, and the index answers as before"
@@ -83,6 +84,48 @@ class IndexSettings:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings:
+    """How `lavra index --tune` compares ways of cutting and searching.
+
+    Attributes:
+        minutes: that it may take; the same command goes on where it stopped.
+        questions: a JSONL or CSV file of your own, with question, and document or answer.
+        num_questions: compared in all; those that the file does not give are made from the documents.
+        reranker: a model that `lavra finetune --task rerank` made, to see whether it helps.
+        question_model: writes questions; without one they are made by rule, which favours a search by words.
+        seed: of what is drawn.
+    """
+
+    minutes: float = 10.0
+    questions: Path | None = None
+    num_questions: int = 100
+    reranker: str | None = None
+    question_model: str | None = None
+    seed: int = 0
+
+
+def read_tune_settings(args: argparse.Namespace) -> TuneSettings | None:
+    """The settings that were typed, over the defaults; `None` where nothing is to be tuned.
+
+    Raises:
+        ConfigError: one was typed without `--tune`.
+    """
+    settings = TuneSettings(
+        minutes=args.minutes,
+        questions=args.questions,
+        num_questions=args.num_questions,
+        reranker=args.reranker,
+        question_model=args.question_model,
+        seed=args.seed,
+    )
+    if not args.tune and settings != TuneSettings():
+        usual, given = to_mapping(TuneSettings()), to_mapping(settings)
+        name = next(one for one in given if given[one] != usual[one])
+        raise ConfigError(f"{name} is for --tune, which is not given; add --tune, or leave it out")
+    return settings if args.tune else None
+
+
 def _parse_fact(written: str) -> tuple[str, str]:
     name, equals, value = written.partition("=")
     if not equals or not value:
@@ -123,8 +166,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files and folders to take out of it",
     )
     parser.add_argument("--check", action="store_true", help="check the index instead, and how well its store finds")
+    parser.add_argument("--tune", action="store_true", help="compare ways of cutting and searching, and take one")
+    _add_tuning(parser)
     add_workspace(parser)
     add_json(parser)
     parser.add_argument("--config", type=Path, metavar="FILE", help="read settings from a YAML file; flags win over it")
     add_flags(parser, IndexSettings)
     parser.set_defaults(settings_reader=read_index_settings)
+
+
+def _add_tuning(parser: argparse.ArgumentParser) -> None:
+    """What `--tune` takes."""
+    told, usual = field_docs(TuneSettings), TuneSettings()
+    group = parser.add_argument_group("with --tune")
+    for name, kind, shown in (
+        ("minutes", float, "X"),
+        ("questions", Path, "FILE"),
+        ("num_questions", int, "N"),
+        ("reranker", str, "MODEL"),
+        ("question_model", str, "MODEL"),
+        ("seed", int, "N"),
+    ):
+        value = getattr(usual, name)
+        default = "none" if value is None else f"{value:g}"
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, type=kind, default=value, metavar=shown, help=f"{told[name]} (default: {default})")

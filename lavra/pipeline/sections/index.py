@@ -57,7 +57,7 @@ def _trials(result: IndexResult) -> Table:
             ("words alone", "" if result.words_found is None else f"{result.words_found:.1%}", "", ""),
             *(_row(trial) for trial in result.trials),
         ),
-        caption=f"Share of {result.pairs} held-out passages among the first {CUTOFF}; words and meaning are fused by rank",
+        caption=f"{result.pairs} held-out passages, found among the first {CUTOFF}; words and meaning fused by rank",
     )
 
 

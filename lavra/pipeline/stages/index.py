@@ -1,4 +1,4 @@
-"""The index stage: the documents of the corpus become searchable, so that questions are answered from them with citations.
+"""The index stage: the documents of the corpus become searchable, and questions are answered from them with citations.
 
 The files are read again, each in one piece: a place in a document can be cited only where the document is whole, and
 the corpus is cleaned, cut and partly held out.  Which encoder makes the vectors is measured (`index_encoders`); where
@@ -37,7 +37,7 @@ SHARE: Final = 0.05  # of the budget, beside it: no training stage has less for 
 _SECONDS_ALWAYS: Final = 10.0  # for vectors, however small the share
 _BYTES_A_SECOND: Final = 1e6  # are read and counted, on a busy machine; 2e6 on two free cores
 _SECONDS_MOST: Final = 120.0  # for words, where a quarter of the budget is less
-_BYTES_A_CHUNK: Final = 800
+_BYTES_A_CHUNK: Final = 600
 _ASKED: Final = 12  # questions made of the documents
 _SHOWN: Final = 3
 _KINDS: Final = (QuestionKind.DEFINITION, QuestionKind.HEADING, QuestionKind.TOPIC, QuestionKind.BLANK)

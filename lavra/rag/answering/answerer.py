@@ -46,7 +46,7 @@ from lavra.rag.answering.citing import (
 from lavra.rag.answering.config import MOST_CHARACTERS, AnswerConfig
 from lavra.rag.answering.packing import INSTRUCTIONS, Packed, PackedPassage, pack_passages
 from lavra.rag.answering.quoting import Quotation, quote
-from lavra.rag.answering.ranking import RankedSentence, rank_sentences
+from lavra.rag.answering.ranking import RankedSentence, SentenceVectors, rank_sentences
 from lavra.rag.answering.rarity import Rarities, Rarity, asked_words
 from lavra.rag.answering.short_answers import short_span
 from lavra.rag.answering.source_sentences import Sources, SourceSentence
@@ -125,7 +125,8 @@ class DocumentAnswerer:
         self._retriever, self._table = retriever, table
         self._analyzer = analyzer or Analyzer()
         self._rarities = Rarities(table, self._analyzer)
-        self._embedder, self._span_head, self._entailment = embedder, span_head, entailment
+        self._vectors = None if embedder is None else SentenceVectors(embedder)
+        self._span_head, self._entailment = span_head, entailment
         self._writer, self._mode_reason = writer, mode_reason
         self._rule = abstention_rule or usual_rule(has_meaning=embedder is not None)
         self._config, self._what_became = config or AnswerConfig(), what_became
@@ -187,7 +188,7 @@ class DocumentAnswerer:
             prepared.sources.sentences(prepared.passages),
             analyzer=self._analyzer,
             rarity=prepared.rarity,
-            embedder=self._embedder,
+            vectors=self._vectors,
         )
         asked = asked_words(prepared.text, self._analyzer)
         fit = measure_fit(asked, prepared.passages, ranked, analyzer=self._analyzer, rarity=prepared.rarity)

@@ -12,6 +12,7 @@ towards what is peculiar to made questions.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -28,7 +29,7 @@ from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.questions import MadeQuestion, make_questions
 from lavra.rag.words import runs
 
-NUM_QUESTIONS: Final = 60
+NUM_QUESTIONS: Final = 40
 FEWEST: Final = 10
 """Questions with which a threshold is worth calibrating; with fewer the usual one stays."""
 _REPLACED: Final = 0.25  # share of a made question's words
@@ -51,6 +52,7 @@ def calibrate_abstention(
     *,
     seed: int = 0,
     count: int = NUM_QUESTIONS,
+    seconds: float = 60.0,
     progress: Progress = silent,
 ) -> AbstentionRule:
     """A rule with the threshold of this index, and how well it does; the same rule where too few questions can be made.
@@ -61,6 +63,7 @@ def calibrate_abstention(
         rule: whose weights are used.
         seed: of what is drawn.
         count: questions wanted.
+        seconds: from which no further question is asked, once there are enough.
         progress: is shown how far it is.
     """
     public = PublicChunks(table)
@@ -68,9 +71,12 @@ def calibrate_abstention(
     draw = random.Random(seed)
     words = _vocabulary(made)
     found: list[_Probabilities] = []
+    ends = time.monotonic() + seconds
     for number, one in enumerate(made, start=1):
         found += _looked_at(answerer, one, _blurred(one.question, words, draw), rule)
         progress("calibrating", number, len(made))
+        if len(found) >= 2 * FEWEST and time.monotonic() > ends:
+            break
     if len(found) < FEWEST:
         return rule
     precision, recall = _measured(found)

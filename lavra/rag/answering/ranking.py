@@ -11,8 +11,10 @@ and looked at on the other half: the best sentence has the answer for 0.78 and 0
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -27,7 +29,8 @@ from lavra.rag.answering.untrusted import speaks_to_a_model
 from lavra.rag.words import Analyzer
 
 _INSTRUCTION: Final = 0.5  # a sentence that speaks to a model counts this much of its score
-_EMBEDDED: Final = 24  # sentences, the best by words, that are embedded
+_EMBEDDED: Final = 16  # sentences, the best by words, that are embedded
+_KEPT: Final = 4096  # sentences whose vectors are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,39 @@ class RankedSentence:
 _WEIGHTS: Final = SentenceWeights()
 
 
+class SentenceVectors:
+    """Vectors of sentences, of unit length; the last few thousand are kept, since questions meet the same sentences.
+
+    Used by many threads.
+
+    Args:
+        embedder: computes them.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._kept: OrderedDict[str, Float64s] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, texts: Sequence[str]) -> Float64s:
+        """(N, D) one row a text."""
+        with self._lock:
+            known = {text: self._kept[text] for text in texts if text in self._kept}
+        fresh = [text for text in dict.fromkeys(texts) if text not in known]
+        if fresh:
+            rows = self._embedder.embed(fresh).astype(np.float64)
+            rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+            known.update(zip(fresh, rows, strict=True))
+            self._keep(fresh, rows)
+        return np.stack([known[text] for text in texts])
+
+    def _keep(self, texts: Sequence[str], rows: Float64s) -> None:
+        with self._lock:
+            self._kept.update(zip(texts, rows, strict=True))
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+
+
 def rank_sentences(
     question: str,
     passages: Sequence[Passage],
@@ -76,7 +112,7 @@ def rank_sentences(
     *,
     analyzer: Analyzer,
     rarity: Rarity,
-    embedder: Embedder | None = None,
+    vectors: SentenceVectors | None = None,
     weights: SentenceWeights = _WEIGHTS,
 ) -> list[RankedSentence]:
     """Sentences, the best first; equal ones in the order of their passages.
@@ -87,7 +123,7 @@ def rank_sentences(
         sentences: of these passages.
         analyzer: turns texts into terms.
         rarity: weights of words.
-        embedder: compares meanings, if there is one.
+        vectors: compares meanings, if there is an embedder.
         weights: of the features.
     """
     if not sentences:
@@ -106,7 +142,7 @@ def rank_sentences(
     score = weights.around * around + weights.words * np.array([rarity.coverage(asked, found) for found in words])
     score += weights.passage * passage_shares(passages)[[one.passage for one in sentences]]
     score += weights.kind * np.array([float(has_wanted(one.text, kind, question)) for one in sentences])
-    meaning = np.zeros(len(sentences)) if embedder is None else _cosines(question, sentences, score, embedder)
+    meaning = np.zeros(len(sentences)) if vectors is None else _cosines(question, sentences, score, vectors)
     score += weights.meaning * meaning
     score *= np.array([_INSTRUCTION if speaks_to_a_model(one.text) else 1.0 for one in sentences])
     return [
@@ -140,15 +176,16 @@ def passage_shares(passages: Sequence[Passage]) -> Float64s:
         scores = np.array([one.score for one in passages])
     if not scores.max(initial=0.0) > 0:
         return 1 / (1 + np.arange(len(passages), dtype=np.float64))
-    return np.clip(scores / scores.max(), 0.0, 1.0)
+    shares: Float64s = np.clip(scores / scores.max(), 0.0, 1.0)
+    return shares
 
 
-def _cosines(question: str, sentences: Sequence[SourceSentence], score: Float64s, embedder: Embedder) -> Float64s:
+def _cosines(question: str, sentences: Sequence[SourceSentence], score: Float64s, vectors: SentenceVectors) -> Float64s:
     """(N,) cosines of the sentences that are best so far; the others have the least of these."""
     taken = np.argsort(-score, kind="stable")[:_EMBEDDED]
-    vectors = embedder.embed([question, *(sentences[place].text for place in taken)]).astype(np.float64)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    near = vectors[1:] @ vectors[0]
+    rows = vectors.of([question, *(sentences[place].text for place in taken)])
+    near = rows[1:] @ rows[0]
     found = np.full(len(sentences), float(near.min()))
     found[taken] = near
-    return np.clip(found, 0.0, 1.0)
+    cosines: Float64s = np.clip(found, 0.0, 1.0)
+    return cosines

@@ -18,7 +18,9 @@ from lavra.text.sentences import SentenceSpan, sentence_spans
 
 _AROUND: Final = 400  # characters beside a chunk in which the rest of its first and last sentence is looked for
 _LONGEST: Final = 600  # characters of a sentence; longer ones are tables or lists without marks
-_BLOCK_END: Final = re.compile(r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*•+–]|\d{1,3}[.)]|#{1,6})\s)|(?<=\n)(?=#{1,6}\s)")
+_BLOCK_END: Final = re.compile(
+    r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:(?:[-*•+–]|\d{1,3}[.)]|#{1,6})\s|\|))|(?<=\n)(?=#{1,6}\s)"
+)
 _HEADING_LINE: Final = re.compile(r"[^\S\n]*#{1,6}\s[^\n]*\n")
 
 

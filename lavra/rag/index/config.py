@@ -40,7 +40,7 @@ class IndexConfig:
         for name in self.meta:
             if name in (ACCESS, DOCUMENT) or not name.isidentifier():
                 raise ConfigError(
-                    f"meta names a fact {name!r}; a name is a word of letters, digits and _, and neither {ACCESS!r}, "
+                    f"meta has a fact called {name!r}; a name has letters, digits and _, and is neither {ACCESS!r}, "
                     f"which access rules give, nor {DOCUMENT!r}, the document's own name"
                 )
 

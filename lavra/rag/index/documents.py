@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lavra.base.convert import to_mapping
-from lavra.base.files import hash_json
+from lavra.base.files import hash_json, hash_text
 from lavra.base.retrieval import MetaValue
 from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.encoder import NamedEmbedder
@@ -27,6 +27,10 @@ from lavra.text.whole import ChunkSpan, WholeText
 
 CHUNKING_VERSION = 1
 """Raised by hand when chunkers give other chunks for the same settings."""
+
+MODIFIED = "modified"
+"""The fact that says when a document's file was changed."""
+_CHUNK = "start, stop, line, page, headings, content"
 
 Chunker = Callable[[WholeText], list[ChunkSpan]]
 
@@ -76,42 +80,53 @@ class DocumentWriter:
 
     def key(self, whole: WholeText, meta: Mapping[str, MetaValue]) -> str:
         """Hash of all that decides a document's chunks and what is known of them."""
-        return hash_json(
-            [text_hash(whole.text).hex(), whole.kind, layout_of(whole), facts_text(meta), self._chunking.key]
-        )
+        chunks = hash_json([text_hash(whole.text).hex(), whole.kind, layout_of(whole), self._chunking.key])
+        return f"{chunks}-{hash_text(facts_text(meta))}"
 
     def add(self, whole: WholeText, file: str, meta: Mapping[str, MetaValue], key: str) -> None:
         """Write a document and its chunks."""
-        cursor = self._connection.execute(
-            "INSERT INTO documents (name, file, text, kind, pages, meta, key, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                whole.name,
-                file,
-                keep_text(self._connection, whole.text),
-                whole.kind,
-                json.dumps(whole.page_starts),
-                facts_text(meta),
-                key,
-                self._generation,
-            ),
-        )
-        number = int(cursor.lastrowid or 0)
+        text = keep_text(self._connection, whole.text)
+        document = (whole.name, file, text, whole.kind, json.dumps(whole.page_starts), facts_text(meta), key)
         lines = line_starts(whole.text)
-        self._connection.executemany(
-            "INSERT INTO chunks (document, start, stop, line, page, headings, content) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [self._chunk_row(number, whole, span, lines) for span in self._chunking.cut(whole)],
-        )
+        self._insert(document, [self._chunk_row(whole, span, lines) for span in self._chunking.cut(whole)])
 
-    def _chunk_row(self, document: int, whole: WholeText, span: ChunkSpan, lines: Sequence[int]) -> tuple[Any, ...]:
+    def _chunk_row(self, whole: WholeText, span: ChunkSpan, lines: Sequence[int]) -> tuple[Any, ...]:
         content = self._content(whole.text[span.start : span.end])
         headings = json.dumps(whole.heading_path(span.start), ensure_ascii=False)
         line = bisect_right(lines, span.start)
-        return document, span.start, span.end, line, whole.page(span.start), headings, content
+        return span.start, span.end, line, whole.page(span.start), headings, content
 
     def _content(self, text: str) -> int:
         digest = text_hash(text)
         self._connection.execute("INSERT OR IGNORE INTO contents (hash) VALUES (?)", (digest,))
         return int(self._connection.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()[0])
+
+    def restamp(self, file: str, old: str, new: str) -> None:
+        """Give the documents of a file that was touched its new time; the file is the same, so their chunks stay."""
+        for number, _ in self.alive_in(file).values():
+            name, text, kind, pages, written, key = self._connection.execute(
+                "SELECT name, text, kind, pages, meta, key FROM documents WHERE id = ?", (number,)
+            ).fetchone()
+            meta = meta_of(written)
+            if meta.get(MODIFIED) != old:
+                continue
+            chunks = self._connection.execute(
+                f"SELECT {_CHUNK} FROM chunks WHERE document = ? ORDER BY id", (number,)
+            ).fetchall()
+            self.retire(number)
+            facts = facts_text({**meta, MODIFIED: new})
+            keyed = f"{key.partition('-')[0]}-{hash_text(facts)}"
+            self._insert((name, file, text, kind, pages, facts, keyed), chunks)
+
+    def _insert(self, document: tuple[Any, ...], chunks: Sequence[tuple[Any, ...]]) -> None:
+        cursor = self._connection.execute(
+            "INSERT INTO documents (name, file, text, kind, pages, meta, key, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*document, self._generation),
+        )
+        self._connection.executemany(
+            f"INSERT INTO chunks (document, {_CHUNK}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((cursor.lastrowid, *chunk) for chunk in chunks),
+        )
 
     def retire(self, document: int) -> None:
         """A document is no longer part of the index; one that no reader ever saw goes at once."""

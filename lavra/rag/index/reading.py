@@ -25,6 +25,7 @@ from lavra.rag.index.access import ACCESS_FILE, AccessRule, NoAccessError, group
 from lavra.rag.index.config import DOCUMENT, IndexConfig
 from lavra.rag.index.documents import Chunking, DocumentWriter
 from lavra.rag.index.report import SkippedFile
+from lavra.text.moment import iso_time
 from lavra.text.sources import FileSource, FolderSource, Source
 from lavra.text.tally import Tally
 from lavra.text.whole import WholeText
@@ -159,12 +160,18 @@ class DocumentReader:
             return
         if known is not None and known[3] == digest:
             self._recall(known[4], known[5])
+            self._restamp(file, known[1])
             row = (file.size, file.modified_ns, looked, str(file.path), file.name)
             self._connection.execute(
                 "UPDATE files SET size = ?, modified_ns = ?, read_ns = ?, path = ? WHERE name = ?", row
             )
             return
         self._parse(source, file, (reading, looked, digest))
+
+    def _restamp(self, file: SourceFile, before_ns: int) -> None:
+        old, new = (iso_time(nanoseconds / 1e9) for nanoseconds in (before_ns, file.modified_ns))
+        if old != new:
+            self._writer.restamp(file.name, old, new)
 
     def _reading(self, file: SourceFile) -> str:
         """Hash of all but its bytes that decides what a file gives."""

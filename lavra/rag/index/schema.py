@@ -14,6 +14,8 @@ from both (`parts.py`).
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from lavra.base.disk import naming_full_disk
+from lavra.base.disk import free_bytes, naming_full_disk
 from lavra.base.errors import InputError
 
 DATABASE: Final = "index.sqlite"
@@ -30,6 +32,7 @@ PIECE: Final = 16_384
 """Characters of a piece of text."""
 
 _WAIT: Final = 30.0  # seconds for another connection's transaction
+_SHARED_MEMORY: Final = 1 << 16  # bytes beside the database that write-ahead mode wants
 _MAPPED: Final = 1 << 40  # bytes of the database that may be mapped; SQLite takes the most it can
 _TABLES: Final = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -110,7 +113,7 @@ def connect_writer(folder: Path) -> sqlite3.Connection:
         DiskFullError: there is no room for it.
     """
     path = folder / DATABASE
-    with naming_full_disk(path):
+    with full_disk_named(path):
         connection = _opened(f"{path.absolute().as_uri()}?mode=rwc", path)
         _prepare(connection, path)
         return connection
@@ -168,7 +171,31 @@ def _opened(uri: str, path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _unusable(path: Path, error: sqlite3.DatabaseError) -> InputError:
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of a full disk into an error that names the path and the room there is.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
+    with naming_full_disk(path):
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if _says_full(path, error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
+
+
+def _says_full(path: Path, error: sqlite3.Error) -> bool:
+    """SQLite has a word for a full disk, and none for one where its shared memory finds no room."""
+    name = getattr(error, "sqlite_errorname", "")
+    return name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and free_bytes(path) < _SHARED_MEMORY)
+
+
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> Exception:
+    if _says_full(path, error):
+        return error
     return InputError(f"{path} cannot be read as an index ({error}); make the index again in another folder")
 
 

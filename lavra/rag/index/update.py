@@ -16,15 +16,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.convert import to_mapping
-from lavra.base.disk import naming_full_disk
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import hash_json
 from lavra.base.lock import locked
@@ -37,7 +36,7 @@ from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.parts import add_to_store, build_postings, fresh_ids, index_store, stemmed_languages, store_name
 from lavra.rag.index.reading import DocumentReader, FilesRead
 from lavra.rag.index.report import IndexCounts, IndexReport
-from lavra.rag.index.schema import DATABASE, connect_writer, published, transaction
+from lavra.rag.index.schema import DATABASE, connect_writer, full_disk_named, published, transaction
 from lavra.rag.index.sweeping import clear_store, sweep
 from lavra.rag.index.table import DiskChunks
 from lavra.rag.index.vectors import find_space
@@ -77,7 +76,7 @@ def update_index(
     if not given:
         raise InputError("no file or folder was named; an index needs at least one")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait=wait, remedy="name another index"), _full_disk_named(folder):
+    with locked(folder, wait=wait, remedy="name another index"), full_disk_named(folder):
         _refuse_other_folder(folder)
         folder.mkdir(exist_ok=True)
         with closing(connect_writer(folder)) as connection:
@@ -101,18 +100,6 @@ def _check_encoder(config: IndexConfig, embedder: NamedEmbedder | None) -> None:
         raise ConfigError(
             f"chunking.size is {config.chunking.size} tokens; the encoder reads at most {most}: make it {most} or less"
         )
-
-
-@contextmanager
-def _full_disk_named(folder: Path) -> Iterator[None]:
-    """SQLite says it in words of its own."""
-    with naming_full_disk(folder):
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "disk is full" in str(error):
-                raise OSError(28, "No space left on device") from error
-            raise
 
 
 class _Update:

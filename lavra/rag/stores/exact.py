@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.stores.checks import Floats, Ids, check_search
 from lavra.rag.stores.config import StoreConfig
@@ -39,9 +37,9 @@ class ExactStore:
 
     def search(self, queries: Floats, k: int, where: Where = ()) -> tuple[Ids, Floats]:
         """See `VectorStore.search`."""
-        rows = self._rows
-        check_search(queries, k, rows.dimension)
-        return nearest(rows.vectors, rows.ids, queries, k, rows.allowed(where))
+        check_search(queries, k, self._rows.dimension)
+        view = self._rows.now
+        return nearest(view.vectors, view.ids, queries, k, self._rows.allowed(view, where))
 
     def delete(self, ids: Ids) -> None:
         """See `VectorStore.delete`; on disk when it returns."""
@@ -49,4 +47,4 @@ class ExactStore:
 
     def count(self, where: Where = ()) -> int:
         """See `VectorStore.count`."""
-        return int(np.count_nonzero(self._rows.allowed(where)))
+        return self._rows.count(where)

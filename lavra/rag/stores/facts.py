@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +33,7 @@ class Facts:
         self._sets: list[dict[str, MetaValue]] = []
         self._codes: dict[str, int] = {}
         self._columns: dict[str, _Column] = {}
+        self._lock = threading.Lock()  # columns grow when they are asked for, and threads of a server ask at once
 
     def __len__(self) -> int:
         return len(self._sets)
@@ -49,16 +51,18 @@ class Facts:
 
     def add(self, texts: Sequence[str]) -> None:
         """Add sets of facts under the next codes."""
-        for text in texts:
-            self._codes[text] = len(self._sets)
-            self._sets.append(_read(text))
+        with self._lock:
+            for text in texts:
+                self._codes[text] = len(self._sets)
+                self._sets.append(_read(text))
 
     def meeting(self, where: Where) -> Bools:
         """(S,) whether each set of facts meets every condition."""
-        met = np.ones(len(self._sets), dtype=np.bool_)
-        for condition in where:
-            met &= self._column(condition.field).meeting(condition)
-        return met
+        with self._lock:
+            met = np.ones(len(self._sets), dtype=np.bool_)
+            for condition in where:
+                met &= self._column(condition.field).meeting(condition)
+            return met
 
     def _column(self, field: str) -> _Column:
         column = self._columns.setdefault(field, _Column(field))

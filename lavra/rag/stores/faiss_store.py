@@ -9,8 +9,9 @@ Conditions become a bitmap of rows that FAISS may return.  In a graph or in list
 of the visited vectors count, and recall would fall; so a search over few allowed rows reads them all
 (`StoreConfig.exact_rows`), and one over many looks the further the fewer are allowed.
 
-Flat needs no file of its own: FAISS reads the vectors where they lie.  IVF and PQ are trained on the vectors; with fewer
-than training wants (39 a list, FAISS' own bound, and as many as PQ has codes) all vectors are read, as `state` tells.
+Flat needs no file of its own: FAISS reads the vectors where they lie.  IVF and PQ are trained on the vectors; with
+fewer than training wants (39 a list, FAISS' own bound, and 39 for each of PQ's 256 codes) all vectors are read, as
+`state` tells.
 
 Deliberately absent: GPUs, and an index that is trained elsewhere.
 """
@@ -20,8 +21,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +38,9 @@ from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.stores.checks import Floats, Ids, check_search, no_results
 from lavra.rag.stores.config import StoreConfig, StoreKind
 from lavra.rag.stores.nearest import nearest
-from lavra.rag.stores.rows import Bools, VectorRows
+from lavra.rag.stores.rows import Bools, RowsView, VectorRows
+
+_faiss: Any = faiss  # its type information lacks half of it
 
 _NOTE: Final = "faiss"
 _PER_LIST: Final = 39  # vectors that FAISS wants to train one list with, or one code of PQ
@@ -45,6 +50,7 @@ _NUMBERS_A_BYTE: Final = 8  # that one byte of PQ stands for
 _LEAST_TAIL: Final = 2_048
 _TAIL: Final = 0.25  # of the covered rows, compared exactly before FAISS' file is written anew
 _REFINED: Final = {StoreKind.FAISS_HNSW: 2, StoreKind.FAISS_IVF: 1, StoreKind.FAISS_PQ: 10}  # candidates a result
+_GROWN: Final = 8  # times as many rows as its lists were made for: trained anew
 _ADDED_ROWS: Final = 1 << 14
 _WIDEST: Final = 64  # times further than without a condition
 
@@ -64,13 +70,12 @@ class FaissStore:
     def __init__(self, config: StoreConfig, folder: Path, dimension: int) -> None:
         self._config = config
         self._rows = VectorRows(folder / config.namespace, dimension)
-        self._index: Any = None
-        self._covered = 0
+        self._made: _Made | None = None
         self._lock = threading.Lock()  # one thread at a time adds; searching needs none
         self._open()
 
     def add(self, ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
-        """See `VectorStore.add`; on disk when it returns.  Now and then FAISS' file is written anew, which takes longer."""
+        """See `VectorStore.add`; on disk when it returns.  Now and then FAISS' file is made anew as well."""
         with self._lock:
             self._rows.add(ids, vectors, metadata)
             self._cover_when_due()
@@ -83,157 +88,136 @@ class FaissStore:
 
     def count(self, where: Where = ()) -> int:
         """See `VectorStore.count`."""
-        return int(np.count_nonzero(self._rows.allowed(where)))
+        return self._rows.count(where)
 
     def search(self, queries: Floats, k: int, where: Where = ()) -> tuple[Ids, Floats]:
         """See `VectorStore.search`."""
-        rows = self._rows
-        check_search(queries, k, rows.dimension)
-        allowed = rows.allowed(where)
+        check_search(queries, k, self._rows.dimension)
+        made, view = self._made, self._rows.now
+        allowed = self._rows.allowed(view, where)
         if not len(queries):
             return no_results(0, k)
         count = int(np.count_nonzero(allowed))
         if self._config.kind is StoreKind.FAISS_FLAT and count > len(allowed) // 4:
-            return self._read_all(queries, k, allowed)
-        if self._index is None or count <= max(self._config.exact_rows, k):
-            return nearest(rows.vectors, rows.ids, queries, k, allowed)
-        return self._approximate(queries, k, allowed, count)
+            return _read_all(view, queries, k, allowed)
+        if made is None or made.vectors != view.file or count <= max(self._config.exact_rows, k):
+            return nearest(view.vectors, view.ids, queries, k, allowed)
+        return self._approximate(made, view, queries, k, allowed)
 
     def state(self) -> str:
         """What a search reads, in a sentence for people."""
-        count = self.count()
+        count, made = self.count(), self._made
         if self._config.kind is StoreKind.FAISS_FLAT:
             return f"FAISS reads all {count} vectors"
-        if self._index is None:
+        if made is None:
             needed = self._least_rows()
-            return f"all {count} vectors are read: {self._config.kind.value} is trained from {needed} on"
-        return f"{self._config.kind.value} covers {self._covered} rows; {len(self._rows.ids) - self._covered} are read"
+            return f"all {count} vectors are read: {self._config.kind.value} begins with {needed} vectors"
+        rest = len(self._rows.now.ids) - made.covered
+        return f"{self._config.kind.value} covers {made.covered} rows; {rest} newer ones are read"
 
     # ------------------------------------------------------------------ searching
 
-    def _read_all(self, queries: Floats, k: int, allowed: Bools) -> tuple[Ids, Floats]:
-        """FAISS' own comparison with every row, over the mapped vectors."""
-        rows = self._rows
-        found, products = no_results(len(queries), k)
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        bitmap, selector = _selector(allowed)
-        faiss.knn_inner_product(
-            faiss.swig_ptr(queries),
-            faiss.swig_ptr(rows.vectors),
-            rows.dimension,
-            len(queries),
-            len(rows.vectors),
-            k,
-            faiss.swig_ptr(products),
-            faiss.swig_ptr(found),
-            selector,
-        )
-        del bitmap  # FAISS reads it until here
-        return _in_order(found, products, rows.ids)
-
-    def _approximate(self, queries: Floats, k: int, allowed: Bools, count: int) -> tuple[Ids, Floats]:
-        rows, covered = self._rows, self._covered
-        head = allowed[:covered]
-        candidates = self._candidates(queries, min(_REFINED[self._config.kind] * k, covered), head)
-        tail = np.flatnonzero(allowed[covered:]) + covered
+    def _approximate(self, made: _Made, view: RowsView, queries: Floats, k: int, allowed: Bools) -> tuple[Ids, Floats]:
+        candidates = self._candidates(made, queries, k, allowed[: made.covered])
+        tail = np.flatnonzero(allowed[made.covered :]) + made.covered
+        least = min(k, int(np.count_nonzero(allowed)) - len(tail))
         found_ids, found = no_results(len(queries), k)
-        least = min(k, count - len(tail))
         for number, query in enumerate(queries):
             near = candidates[number][candidates[number] >= 0]
             # Too few: the allowed vectors lie far from the query, where neither graph nor lists led.
             places = np.flatnonzero(allowed) if len(near) < least else np.concatenate([near, tail])
-            found_ids[number], found[number] = self._exactly(query, k, places)
+            ids, products = nearest(view.vectors[places], view.ids[places], query[None], k)
+            found_ids[number], found[number] = ids[0], products[0]
         return found_ids, found
 
-    def _exactly(self, query: Floats, k: int, places: npt.NDArray[np.int64]) -> tuple[Ids, Floats]:
-        ids, products = nearest(self._rows.vectors[places], self._rows.ids[places], query[None], k)
-        return ids[0], products[0]
-
-    def _candidates(self, queries: Floats, count: int, head: Bools) -> Ids:
-        """(Q, count) rows that FAISS finds among the allowed ones; -1 where it finds fewer."""
+    def _candidates(self, made: _Made, queries: Floats, k: int, head: Bools) -> Ids:
+        """(Q, C) rows that FAISS finds among the allowed ones; -1 where it finds fewer."""
+        count = min(_REFINED[self._config.kind] * k, len(head))
         share = max(1, int(np.count_nonzero(head))) / len(head)
         wider = min(_WIDEST, math.ceil(1 / share))
-        bitmap, selector = _selector(head) if share < 1 else (None, None)
+        bits, selector = _selector(head) if share < 1 else (None, None)
         if self._config.kind is StoreKind.FAISS_HNSW:
             effort = max(self._config.effort, 2 * count) * wider
-            settings = faiss.SearchParametersHNSW(sel=selector, efSearch=min(effort, len(head)))
+            settings = _faiss.SearchParametersHNSW(sel=selector, efSearch=min(effort, len(head)))
         else:
-            settings = faiss.SearchParametersIVF(sel=selector, nprobe=min(self._probes() * wider, self._index.nlist))
-        found = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), count, params=settings)[1]
-        del bitmap  # FAISS reads it until here
+            lists = int(made.index.nlist)
+            probes = (self._config.probes or max(16, lists // 16)) * wider
+            settings = _faiss.SearchParametersIVF(sel=selector, nprobe=min(probes, lists))
+        found = made.index.search(np.ascontiguousarray(queries, dtype=np.float32), count, params=settings)[1]
+        del bits  # FAISS reads them until here
         return np.asarray(found, dtype=np.int64)
-
-    def _probes(self) -> int:
-        return self._config.probes or max(16, int(self._index.nlist) // 16)
 
     # ------------------------------------------------------------------ FAISS' file
 
     def _open(self) -> None:
         """Map FAISS' file, where it was made from these rows with these settings."""
         note = json.loads(self._rows.note(_NOTE) or "{}")
-        self._index, self._covered = None, 0
-        if note.get("made") != self._made():
+        if note.get("settings") != self._settings():
+            self._made = None
             return
         file = self._rows.folder / note["file"]
         try:
-            index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+            index = _faiss.read_index(str(file), _faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
+            self._made = None  # gone with rows that moved; all are read
             if file.exists():
                 raise InputError(
                     f"{file} is damaged; delete it, and all vectors are read until it is made anew"
                 ) from error
             return
-        self._index, self._covered = index, int(note["covered"])
+        self._made = _Made(index=index, covered=int(note["covered"]), vectors=note["vectors"], file=note["file"])
 
-    def _made(self) -> str:
-        """The settings that FAISS' file depends on."""
+    def _settings(self) -> str:
+        """What FAISS' file depends on."""
         links = self._config.links if self._config.kind is StoreKind.FAISS_HNSW else 0
         return f"{self._config.kind.value} {links}"
 
     def _least_rows(self) -> int:
         """Rows below which FAISS' file is not made."""
-        if self._config.kind is StoreKind.FAISS_PQ:
-            return _CODES * _PER_LIST
-        return max(_LEAST_TAIL, _PER_LIST * 16)
+        return _CODES * _PER_LIST if self._config.kind is StoreKind.FAISS_PQ else _LEAST_TAIL + 1
 
     def _cover_when_due(self) -> None:
         if self._config.kind is StoreKind.FAISS_FLAT:
             return
         note = json.loads(self._rows.note(_NOTE) or "{}")
-        if self._index is not None and note.get("covered") != self._covered:
-            self._open()  # another writer wrote it anew, or the rows moved
-        total = len(self._rows.ids)
-        if total >= self._least_rows() and total - self._covered > max(_LEAST_TAIL, int(_TAIL * self._covered)):
+        if self._made is not None and note.get("file") != self._made.file:
+            self._open()  # another writer made it anew, or the rows moved
+        total, covered = len(self._rows.now.ids), self._made.covered if self._made else 0
+        if total >= self._least_rows() and total - covered > max(_LEAST_TAIL, int(_TAIL * covered)):
             self._cover()
 
     def _cover(self) -> None:
         """Write FAISS' file over all rows, and note it in the commit that makes it count."""
-        rows, total = self._rows, len(self._rows.ids)
-        old = json.loads(rows.note(_NOTE) or "{}").get("file")
-        index = self._trained(total)
+        rows, view = self._rows, self._rows.now
+        total = len(view.ids)
+        index = self._trained(view)
         for start in range(int(index.ntotal), total, _ADDED_ROWS):
-            index.add(np.ascontiguousarray(rows.vectors[start : min(start + _ADDED_ROWS, total)]))
-        file = rows.folder / f"faiss-{total}-{os.getpid()}.index"
+            index.add(np.ascontiguousarray(view.vectors[start : min(start + _ADDED_ROWS, total)]))
+        file = rows.folder / f"faiss-{secrets.token_hex(6)}.index"  # never a name that somebody has mapped
         with naming_full_disk(file):
-            faiss.write_index(index, str(file))
+            _faiss.write_index(index, str(file))
             with file.open("rb") as written:
                 os.fsync(written.fileno())
-        rows.set_notes({_NOTE: json.dumps({"file": file.name, "covered": total, "made": self._made()})})
+        note = {"file": file.name, "covered": total, "vectors": view.file, "settings": self._settings()}
+        rows.set_notes({_NOTE: json.dumps(note)})
         self._open()
-        if old is not None and old != file.name:
-            (rows.folder / old).unlink(missing_ok=True)
+        for other in rows.folder.glob("faiss-*.index"):  # the one before, and what a killed writer left
+            if other.name != file.name:
+                other.unlink(missing_ok=True)
 
-    def _trained(self, total: int) -> Any:
+    def _trained(self, view: RowsView) -> Any:
         """An index to add rows to: the one on disk, or a new one where it was trained on few of today's rows."""
-        kind, dimension = self._config.kind, self._rows.dimension
-        if self._index is not None and (kind is StoreKind.FAISS_HNSW or total < 4 * self._index.nlist**2 // 16):
-            return faiss.clone_index(self._index)
+        kind, total, dimension = self._config.kind, len(view.ids), self._rows.dimension
+        if self._made is not None:
+            few = kind is not StoreKind.FAISS_HNSW and total > _GROWN * int(self._made.index.nlist) ** 2 / 16
+            if not few:
+                return _faiss.read_index(str(self._rows.folder / self._made.file))
         if kind is StoreKind.FAISS_HNSW:
-            graph = faiss.IndexHNSWFlat(dimension, self._config.links, faiss.METRIC_INNER_PRODUCT)
+            graph = _faiss.IndexHNSWFlat(dimension, self._config.links, _faiss.METRIC_INNER_PRODUCT)
             graph.hnsw.efConstruction = max(self._config.effort, 64)
             return graph
-        index = faiss.index_factory(dimension, self._layout(total), faiss.METRIC_INNER_PRODUCT)
-        index.train(self._training_rows())
+        index = _faiss.index_factory(dimension, self._layout(total), _faiss.METRIC_INNER_PRODUCT)
+        index.train(_training_rows(view))
         return index
 
     def _layout(self, total: int) -> str:
@@ -241,14 +225,24 @@ class FaissStore:
         lists = max(1, min(int(4 * math.sqrt(total)), total // _PER_LIST))
         if self._config.kind is StoreKind.FAISS_IVF:
             return f"IVF{lists},Flat"
-        return (
-            f"IVF{lists},PQ{code_bytes(self._rows.dimension)}np"  # np: no polysemous training, minutes for nothing here
-        )
+        return f"IVF{lists},PQ{code_bytes(self._rows.dimension)}np"  # np: no polysemous training, which takes minutes
 
-    def _training_rows(self) -> Floats:
-        alive = np.flatnonzero(self._rows.alive)
-        drawn = np.random.default_rng(0).choice(alive, min(len(alive), _MOST_TRAINING), replace=False)
-        return np.ascontiguousarray(self._rows.vectors[np.sort(drawn)])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """FAISS' file, mapped.
+
+    Attributes:
+        index: of FAISS.
+        covered: rows that it holds.
+        vectors: the file of the rows it was made from.
+        file: its name.
+    """
+
+    index: Any
+    covered: int
+    vectors: str
+    file: str
 
 
 def code_bytes(dimension: int) -> int:
@@ -256,10 +250,36 @@ def code_bytes(dimension: int) -> int:
     return next(n for n in range(-(-dimension // _NUMBERS_A_BYTE), dimension + 1) if dimension % n == 0)
 
 
+def _read_all(view: RowsView, queries: Floats, k: int, allowed: Bools) -> tuple[Ids, Floats]:
+    """FAISS' own comparison with every allowed row, over the mapped vectors."""
+    found, products = no_results(len(queries), k)
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    bits, selector = _selector(allowed)
+    _faiss.knn_inner_product(
+        _faiss.swig_ptr(queries),
+        _faiss.swig_ptr(view.vectors),
+        queries.shape[1],
+        len(queries),
+        len(view.vectors),
+        k,
+        _faiss.swig_ptr(products),
+        _faiss.swig_ptr(found),
+        selector,
+    )
+    del bits  # FAISS reads them until here
+    return _in_order(found, products, view.ids)
+
+
+def _training_rows(view: RowsView) -> Floats:
+    alive = np.flatnonzero(view.alive)
+    drawn = np.random.default_rng(0).choice(alive, min(len(alive), _MOST_TRAINING), replace=False)
+    return np.ascontiguousarray(view.vectors[np.sort(drawn)])
+
+
 def _selector(allowed: Bools) -> tuple[npt.NDArray[np.uint8], Any]:
     """The rows FAISS may return, a bit each; the bits must live as long as the selector."""
     bits = np.packbits(allowed, bitorder="little")
-    return bits, faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
+    return bits, _faiss.IDSelectorBitmap(len(allowed), _faiss.swig_ptr(bits))
 
 
 def _in_order(places: Ids, products: Floats, ids: Ids) -> tuple[Ids, Floats]:

@@ -1,8 +1,8 @@
 """The Milvus store: milvus-lite in this process, or a Milvus server by URI, through the same client (pymilvus 3).
 
-A namespace is a collection of its own (`COLLECTION_NAMESPACE`): ids of one can never replace those of another.  Facts are
-dynamic fields (`typed_facts`), vectors are compared by inner product, and every request asks for strong consistency, so
-that what was added is found at once.
+A namespace is a collection of its own (`COLLECTION_NAMESPACE`): ids of one can never replace those of another.  Facts
+are dynamic fields (`typed_facts`), vectors are compared by inner product, and every request asks for strong
+consistency, so that what was added is found at once.
 
 In this process the index is FLAT: milvus-lite walks every row in Python whatever the index is, so that a graph gains
 little there and loses recall.  A server gets HNSW; a search with a condition first asks how many vectors meet it, and

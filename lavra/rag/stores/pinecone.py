@@ -1,14 +1,14 @@
 """The Pinecone store: an index of the service, through its client (version 10, API 2026-07).
 
-Facts are metadata under typed keys (`typed_facts`); a namespace is Pinecone's.  Requests stay within the service's limits:
-1,000 records and 2 MB an upsert, 1,000 ids a deletion, 10,000 results a query, 40 kB of facts a vector.  The client
+Facts are metadata under typed keys (`typed_facts`); a namespace is Pinecone's.  Requests stay within its limits: 1,000
+records and 2 MB an upsert, 1,000 ids a deletion, 10,000 results a query, 40 kB of facts a vector.  The client
 repeats requests that failed for a moment.  The service shows what was written after a while: a search waits until the
 log position of this store's last write is indexed.
 
 It is tested against a local double that speaks the wire format, not against the service.
 
-Deliberately absent: creating an index, since that chooses a cloud and costs money; and the order of texts, which Pinecone
-does not have.
+Deliberately absent: creating an index, since that chooses a cloud and costs money; and the order of texts, which
+Pinecone does not have.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ class PineconeStore:
         remedy = f"create one of dimension {self._dimension} and metric dotproduct, and name it"
         if stats.dimension is not None and stats.dimension != self._dimension:
             raise InputError(
-                f"the Pinecone index {name} keeps vectors of {stats.dimension} numbers, not of {self._dimension}; {remedy}"
+                f"the Pinecone index {name} keeps vectors of {stats.dimension} numbers, not of {self._dimension}; "
+                f"{remedy}"
             )
         if stats.metric not in (None, "dotproduct", "cosine"):  # the cosine of unit vectors is their product
             raise InputError(f"the Pinecone index {name} compares by {stats.metric}, not by dotproduct; {remedy}")

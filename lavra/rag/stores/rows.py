@@ -16,14 +16,15 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.disk import naming_full_disk
-from lavra.base.errors import InputError
+from lavra.base.disk import full_disk_message, naming_full_disk
+from lavra.base.errors import DiskFullError, InputError
 from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.stores.checks import Floats, Ids, check_entries
 from lavra.rag.stores.facts import Facts, check_conditions, facts_text
@@ -44,14 +45,31 @@ create table if not exists batches (
 Bools = npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsView:
+    """The rows at one moment; what is added later is in another view.
+
+    Attributes:
+        file: name of the file of the vectors; rows of the same number are the same in all views of one file.
+        vectors: (N, D) all rows, dead ones too; mapped.
+        ids: (N,) their ids.
+        codes: (N,) codes of their facts.
+        alive: (N,) which rows count.
+    """
+
+    file: str
+    vectors: Floats
+    ids: Ids
+    codes: npt.NDArray[np.int32]
+    alive: Bools
+
+
 class VectorRows:
     """Vectors, their ids and facts in a folder.
 
     Attributes:
         dimension: D, numbers of a vector.
-        vectors: (N, D) all rows, dead ones too; mapped.
-        ids: (N,) their ids.
-        alive: (N,) which rows count.
+        now: the rows as they are; threads that search take it once.
     """
 
     def __init__(self, folder: Path, dimension: int) -> None:
@@ -71,10 +89,14 @@ class VectorRows:
 
     # ------------------------------------------------------------------ reading
 
-    def allowed(self, where: Where = ()) -> Bools:
-        """(N,) rows that count and whose facts meet every condition."""
+    def allowed(self, view: RowsView, where: Where = ()) -> Bools:
+        """(N,) rows of a view that count and whose facts meet every condition."""
         check_conditions(where)
-        return self.alive & self._facts.meeting(where)[self._codes] if where else self.alive
+        return view.alive & self._facts.meeting(where)[view.codes] if where else view.alive
+
+    def count(self, where: Where = ()) -> int:
+        """Rows that count and whose facts meet every condition."""
+        return int(np.count_nonzero(self.allowed(self.now, where)))
 
     def note(self, name: str) -> str | None:
         """A text kept with the rows under a name."""
@@ -118,21 +140,23 @@ class VectorRows:
         self._load()
 
     def _compact_when_due(self) -> None:
-        dead = len(self.alive) - int(np.count_nonzero(self.alive))
-        if dead > max(_LEAST_DEAD, len(self.alive) // 2):
+        alive = self.now.alive
+        dead = len(alive) - int(np.count_nonzero(alive))
+        if dead > max(_LEAST_DEAD, len(alive) // 2):
             self._compact()
 
     def _compact(self) -> None:
         """Copy the living rows to the next file; what was noted about the old rows is dropped."""
         with self._writing() as database:
-            old, rows = self._file(), np.flatnonzero(self.alive)
+            view, old = self.now, self._file()
+            rows = np.flatnonzero(view.alive)
             name = f"vectors-{int(old.stem.partition('-')[2]) + 1}.f32"
             with (self.folder / name).open("wb") as file:
                 for start in range(0, len(rows), _COPIED_ROWS):
-                    file.write(self.vectors[rows[start : start + _COPIED_ROWS]].tobytes())
+                    file.write(view.vectors[rows[start : start + _COPIED_ROWS]].tobytes())
                 file.flush()
                 os.fsync(file.fileno())
-            ids, codes = self.ids[rows], self._codes[rows]
+            ids, codes = view.ids[rows], view.codes[rows]
             database.execute("delete from batches")
             kept = [("format", _FORMAT), ("dimension", str(self.dimension)), ("vectors", name)]
             database.execute("delete from about")
@@ -175,6 +199,8 @@ class VectorRows:
                 yield database
                 database.execute("commit")
             except sqlite3.OperationalError as error:
+                if "disk is full" in str(error):
+                    raise DiskFullError(full_disk_message(self.folder, "the disk is full")) from error
                 if "locked" in str(error):
                     raise InputError(
                         f"another process has been writing to {self.folder} for {_WAIT:.0f} seconds; wait for it to end"
@@ -184,13 +210,13 @@ class VectorRows:
     def _insert(
         self, database: sqlite3.Connection, ids: Ids, codes: npt.NDArray[np.int32], dead: Ids, start: int | None = None
     ) -> None:
-        values = (len(self.ids) if start is None else start, ids.tobytes(), codes.tobytes(), dead.tobytes())
+        values = (len(self.now.ids) if start is None else start, ids.tobytes(), codes.tobytes(), dead.tobytes())
         database.execute("insert into batches (start, ids, codes, dead) values (?, ?, ?, ?)", values)
 
     def _append(self, vectors: Floats) -> None:
         """Write vectors behind the last row that counts."""
         with self._file().open("r+b") as file:
-            file.truncate(len(self.ids) * self.dimension * 4)
+            file.truncate(len(self.now.ids) * self.dimension * 4)
             file.seek(0, os.SEEK_END)
             file.write(np.ascontiguousarray(vectors, dtype=np.float32).data)
             file.flush()
@@ -205,10 +231,13 @@ class VectorRows:
         self._seen = 0  # number of the last batch that was read
         self._about: dict[str, str] = {}
         self._facts = Facts()
-        self.ids: Ids = np.empty(0, dtype=np.int64)
-        self._codes: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self.alive: Bools = np.empty(0, dtype=np.bool_)
-        self.vectors: Floats = np.empty((0, self.dimension), dtype=np.float32)
+        self.now = RowsView(
+            file="",
+            vectors=np.empty((0, self.dimension), dtype=np.float32),
+            ids=np.empty(0, dtype=np.int64),
+            codes=np.empty(0, dtype=np.int32),
+            alive=np.empty(0, dtype=np.bool_),
+        )
 
     def _load(self) -> None:
         with self._reading() as database:
@@ -228,19 +257,25 @@ class VectorRows:
         ).fetchall()
         if batches:
             self._take(batches)
-            self.vectors = self._mapped()
 
     def _take(self, batches: Sequence[tuple[int, bytes, bytes, bytes]]) -> None:
         self._seen = batches[-1][0]
         ids = np.frombuffer(b"".join(batch[1] for batch in batches), dtype=np.int64)
         codes = np.frombuffer(b"".join(batch[2] for batch in batches), dtype=np.int32)
         dead = np.frombuffer(b"".join(batch[3] for batch in batches), dtype=np.int64)
-        self.ids, self._codes = np.concatenate([self.ids, ids]), np.concatenate([self._codes, codes])
-        self.alive = np.concatenate([self.alive, np.ones(len(ids), dtype=np.bool_)])
-        self.alive[dead] = False  # a row is dead for good, so the order of the batches does not matter
+        view = self.now
+        alive = np.concatenate([view.alive, np.ones(len(ids), dtype=np.bool_)])
+        alive[dead] = False  # a row is dead for good, so the order of the batches does not matter
+        self.now = RowsView(
+            file=self._about["vectors"],
+            vectors=self._mapped(len(alive)),
+            ids=np.concatenate([view.ids, ids]),
+            codes=np.concatenate([view.codes, codes]),
+            alive=alive,
+        )
 
-    def _mapped(self) -> Floats:
-        count, file = len(self.ids), self._file()
+    def _mapped(self, count: int) -> Floats:
+        file = self._file()
         if not count:
             return np.empty((0, self.dimension), dtype=np.float32)
         if not file.exists() or file.stat().st_size < count * self.dimension * 4:
@@ -258,6 +293,7 @@ class VectorRows:
 
     def _rows_of(self, ids: Ids) -> Ids:
         """Living rows of ids."""
-        if not len(ids) or not len(self.ids) or int(ids.min()) > int(self.ids.max()):
+        known = self.now.ids
+        if not len(ids) or not len(known) or int(ids.min()) > int(known.max()):
             return np.empty(0, dtype=np.int64)  # numbers that rise, the usual case
-        return np.flatnonzero(self.alive & np.isin(self.ids, ids)).astype(np.int64)
+        return np.flatnonzero(self.now.alive & np.isin(known, ids)).astype(np.int64)

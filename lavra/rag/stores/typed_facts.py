@@ -9,8 +9,8 @@ comparison is the same everywhere, and each condition a comparison of one such k
     num_FIELD  a number                                                                   order of numbers
     ord_FIELD  text whose order is that of the characters (UTF-8 in hexadecimal digits)   order of texts
 
-Keys and texts are written with letters, digits and a few harmless signs, everything else as `%XX`; no quote or backslash
-of a document ever stands in a database's expression.
+Keys and texts are written with letters, digits and a few harmless signs, everything else as `%XX`; no quote or
+backslash of a document ever stands in a database's expression.
 """
 
 from __future__ import annotations

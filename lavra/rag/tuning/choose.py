@@ -6,7 +6,7 @@ question.  Simplest means: the index's own way of cutting before others, and bot
 
 Questions made by rule share words with their answers.  They cannot tell how much a search by meaning is worth to
 people, who use other words; so where all questions are such, both arms stay on unless one is clearly worse, by two
-standard errors.
+standard errors.  A point is within the error in any case: nobody cuts an index anew for less.
 
 A reranker costs far more time than the rest of a search.  It is taken where it likely adds two points of nDCG@10: where
 the mean difference less its standard error is at least 0.02.
@@ -28,12 +28,13 @@ from lavra.rag.tuning.trial import Trial
 from lavra.text.chunking.config import ChunkConfig
 
 LEAST_RERANK_GAIN: Final = 0.02
+_POINT: Final = 0.01
 _BY_RULE: Final = {QuestionKind.BLANK, QuestionKind.DEFINITION, QuestionKind.HEADING, QuestionKind.TOPIC}
 _SIMPLE_FIRST: Final = (Search.HYBRID, Search.WEIGHTED, Search.WORDS, Search.DENSE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class SetupChoice:
     """The setup that is taken, and why.
 
     Attributes:
@@ -47,7 +48,7 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[QuestionKind]) -> Choice:
+def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[QuestionKind]) -> SetupChoice:
     """The setup to take.
 
     Args:
@@ -75,7 +76,7 @@ def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[Questi
             f"{100 * error:.1f}), and {100 * LEAST_RERANK_GAIN:.0f} beyond the error are asked for"
         )
         taken = reranked[0] if on else taken
-    return Choice(trial=taken, best=best, reasons=tuple(reasons))
+    return SetupChoice(trial=taken, best=best, reasons=tuple(reasons))
 
 
 def _has_both(trial: Trial) -> bool:
@@ -95,7 +96,7 @@ def _cost(trial: Trial, current: ChunkConfig, best: Trial) -> tuple[object, ...]
 
 def _is_near(trial: Trial, best: Trial, errors: float) -> bool:
     mean, error = _difference(best, trial)
-    return mean <= errors * error
+    return mean <= max(errors * error, _POINT)
 
 
 def _difference(first: Trial, second: Trial) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """Tuning: setups of chunking and search are compared on questions with known answers, and one is taken.
 
-Every trial is kept under the hash of its setup, and every vector under the hash of its text, in a folder named by the
-hash of all that decides the results.  So a run that was stopped, or ran out of its time, goes on when the same command
-is given again, and gives the table that it would have given in one go (times of searches aside).
+Every trial is kept under the hash of its setup, in a folder named by the hash of all that decides the results, and
+every vector under the hash of its text. So a run that was stopped, or ran out of its time, goes on when the same
+command is given again, and gives the table that it would have given in one go (times of searches aside).
 
 Order: every way of cutting with every search; then the reranker, on the best ways of cutting first.
 """
@@ -22,9 +22,9 @@ from lavra.base.files import hash_json
 from lavra.base.ports import Progress, silent
 from lavra.rag.questions.given import JudgedQuestion
 from lavra.rag.tuning.choose import choose
-from lavra.rag.tuning.config import Search, Setup, TuneConfig, chunking_name, usual_chunkings
+from lavra.rag.tuning.config import Search, Setup, TuningConfig, chunking_name, usual_chunkings
 from lavra.rag.tuning.corpus import TunedCorpus, cut_sample
-from lavra.rag.tuning.plan import Plan, plan_run
+from lavra.rag.tuning.plan import TuningPlan, plan_run
 from lavra.rag.tuning.results import TuningResult, keep_trial, kept_trial, question_counts
 from lavra.rag.tuning.shelf import Deadline, OutOfTimeError, VectorShelf
 from lavra.rag.tuning.trial import LEAST_TO_LEARN, Bench, RememberingReranker, Trial
@@ -37,7 +37,7 @@ VERSION = 1
 def tune(
     corpus: TunedCorpus,
     folder: Path,
-    config: TuneConfig | None = None,
+    config: TuningConfig | None = None,
     *,
     given: Sequence[JudgedQuestion] = (),
     left_out: Sequence[str] = (),
@@ -56,7 +56,7 @@ def tune(
     Raises:
         InputError: the documents give too few questions, or the time does not suffice for one setup.
     """
-    config = config or TuneConfig()
+    config = config or TuningConfig()
     deadline, start = Deadline(60 * config.minutes), time.monotonic()
     others = config.chunkings or usual_chunkings(
         corpus.chunking, longest=corpus.longest, meaning=corpus.embedder is not None
@@ -76,8 +76,8 @@ class _Run:
     def __init__(
         self,
         corpus: TunedCorpus,
-        config: TuneConfig,
-        plan: Plan,
+        config: TuningConfig,
+        plan: TuningPlan,
         folder: Path,
         scratch: Path,
         deadline: Deadline,
@@ -87,9 +87,9 @@ class _Run:
         self._scratch, self._deadline, self._progress = scratch, deadline, progress
         self._embedder = self._queries = None
         if corpus.embedder is not None:
-            self._embedder = self._queries = VectorShelf(folder / "vectors", corpus.embedder, deadline)
+            self._embedder = self._queries = VectorShelf(_shelf(folder, corpus, "documents"), corpus.embedder, deadline)
         if corpus.query_embedder is not None:
-            self._queries = VectorShelf(folder / "query-vectors", corpus.query_embedder, deadline)
+            self._queries = VectorShelf(_shelf(folder, corpus, "questions"), corpus.query_embedder, deadline)
         self._reranker = None if corpus.reranker is None else RememberingReranker(corpus.reranker, deadline)
         self._done = 0
         self._all = 0
@@ -170,8 +170,13 @@ class _Run:
             )
 
 
+def _shelf(folder: Path, corpus: TunedCorpus, what: str) -> Path:
+    """Where vectors of an encoder are kept, for all plans of an index."""
+    return folder.parent / f"vectors-of-{what}-{hash_json(corpus.encoder)}"
+
+
 def _key(
-    corpus: TunedCorpus, config: TuneConfig, chunkings: Sequence[ChunkConfig], given: Sequence[JudgedQuestion]
+    corpus: TunedCorpus, config: TuningConfig, chunkings: Sequence[ChunkConfig], given: Sequence[JudgedQuestion]
 ) -> str:
     """Hash of all that decides what is measured."""
     return hash_json(
@@ -189,7 +194,7 @@ def _key(
 
 
 def _result(
-    corpus: TunedCorpus, plan: Plan, trials: Sequence[Trial], missing: Sequence[Setup], seconds: float
+    corpus: TunedCorpus, plan: TuningPlan, trials: Sequence[Trial], missing: Sequence[Setup], seconds: float
 ) -> TuningResult:
     kinds = [one.kind for one in plan.questions]
     as_now = [trial for trial in trials if trial.setup.chunking == corpus.chunking]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from lavra.base.errors import ConfigError
 from lavra.text.chunking.breakpoints import EmbedTexts, meaning_parts
 from lavra.text.chunking.config import ChunkConfig, ChunkMethod
-from lavra.text.chunking.outline import Section, code_outline, heading_outline, outline_parts
+from lavra.text.chunking.outline import OutlinePart, code_outline, heading_outline, outline_parts
 from lavra.text.chunking.packing import (
     BeginRule,
     EndRule,
@@ -27,7 +27,7 @@ from lavra.text.chunking.packing import (
     trimmed,
 )
 from lavra.text.chunking.sentence_starts import sentence_starts
-from lavra.text.chunking.tokens import TokenPlaces, TokenSpans, word_tokens
+from lavra.text.chunking.tokens import PlacedTokens, TokenSpans, word_tokens
 from lavra.text.cutting import is_inside_character
 from lavra.text.whole import ChunkSpan, WholeText
 
@@ -47,7 +47,7 @@ def chunk_spans(
         ConfigError: `SEMANTIC` without `embed`, or one character has more tokens than a chunk may.
         MissingDependencyError: spaCy's rule is asked for and spaCy is not installed.
     """
-    tokens = TokenPlaces(whole.text, tokenize)
+    tokens = PlacedTokens(whole.text, tokenize)
     method = config.method or default_method(whole)
     found = _starts(whole, config) if method in _BY_SENTENCES else ()
     packer = _packer(whole, config, method, tokens, found)
@@ -85,7 +85,7 @@ def _starts(whole: WholeText, config: ChunkConfig) -> list[int]:
 
 
 def _packer(
-    whole: WholeText, config: ChunkConfig, method: ChunkMethod, tokens: TokenPlaces, starts: Sequence[int]
+    whole: WholeText, config: ChunkConfig, method: ChunkMethod, tokens: PlacedTokens, starts: Sequence[int]
 ) -> Packer:
     end: EndRule = end_by_structure
     begin: BeginRule = begin_at_sentence
@@ -100,7 +100,7 @@ def _parts(
     whole: WholeText,
     config: ChunkConfig,
     method: ChunkMethod,
-    tokens: TokenPlaces,
+    tokens: PlacedTokens,
     starts: Sequence[int],
     embed: EmbedTexts | None,
 ) -> Iterable[tuple[int, int]]:
@@ -119,6 +119,6 @@ def _parts(
 
 
 def _of_outline(
-    outline: Section, whole: WholeText, config: ChunkConfig, tokens: TokenPlaces
+    outline: OutlinePart, whole: WholeText, config: ChunkConfig, tokens: PlacedTokens
 ) -> Iterable[tuple[int, int]]:
     return outline_parts(outline, whole.text, lambda start, end: tokens.count(start, end) <= config.size)

@@ -12,7 +12,7 @@ from lavra.text.whole import Heading, WholeText
 
 
 @dataclass(slots=True, kw_only=True)
-class Section:
+class OutlinePart:
     """A part of a text with the parts nested in it.
 
     Attributes:
@@ -23,16 +23,16 @@ class Section:
 
     start: int
     end: int
-    children: list[Section] = field(default_factory=list)
+    children: list[OutlinePart] = field(default_factory=list)
 
 
-def heading_outline(whole: WholeText) -> Section:
+def heading_outline(whole: WholeText) -> OutlinePart:
     """The sections that a document's headings begin; one ends where the next of its level or above begins."""
     ends = _ends(whole.headings, len(whole.text))
     return _outline([(each.start, end) for each, end in zip(whole.headings, ends, strict=True)], len(whole.text))
 
 
-def code_outline(whole: WholeText) -> Section:
+def code_outline(whole: WholeText) -> OutlinePart:
     """The definitions of a source file, nested as in the file."""
     found = find_definitions(whole.text, extension_of_name(whole.name))
     return _outline([(each.start, each.end) for each in found], len(whole.text))
@@ -48,7 +48,7 @@ def extension_of_name(name: str) -> str:
     return f".{file.rpartition('.')[2]}" if "." in file else ""
 
 
-def outline_parts(section: Section, text: str, fits: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
+def outline_parts(section: OutlinePart, text: str, fits: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
     """The parts of a section, in order; together they are the section.
 
     Args:
@@ -82,14 +82,14 @@ def _ends(headings: Sequence[Heading], length: int) -> list[int]:
     return ends
 
 
-def _outline(spans: Sequence[tuple[int, int]], length: int) -> Section:
+def _outline(spans: Sequence[tuple[int, int]], length: int) -> OutlinePart:
     """The tree of spans, which are in the order they begin; each lies within or behind the ones before it."""
-    root = Section(start=0, end=length)
+    root = OutlinePart(start=0, end=length)
     around = [root]
     for start, end in spans:
         while len(around) > 1 and around[-1].end <= start:
             around.pop()
-        section = Section(start=start, end=min(end, around[-1].end))
+        section = OutlinePart(start=start, end=min(end, around[-1].end))
         around[-1].children.append(section)
         around.append(section)
     return root

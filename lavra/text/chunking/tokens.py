@@ -31,7 +31,7 @@ def word_tokens(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _WORD.finditer(text)]
 
 
-class TokenPlaces:
+class PlacedTokens:
     """The tokens of a text by number.
 
     Args:

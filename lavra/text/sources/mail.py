@@ -131,7 +131,7 @@ def _letter(message: EmailMessage, number: int, tally: Tally) -> Letter | None:
     return Letter(
         number=number,
         subject=_header(message, "subject"),
-        sender=_header(message, "from"),
+        sender=", ".join(_addresses(message, "from")) or _header(message, "from"),
         recipients=_addresses(message, "to") + _addresses(message, "cc"),
         date=_date(message),
         body=body,

@@ -9,16 +9,16 @@ from lavra.text.sources.epub import read_chapters
 from lavra.text.sources.reading import File, ReadConfig
 from lavra.text.tally import Tally
 from lavra.text.whole import Heading
-from lavra.text.wholes.draft import Draft, Joined
+from lavra.text.wholes.draft import Joined, WholeDraft
 from lavra.text.wholes.headings import markdown_headings
 
 
-def read_book(file: File, config: ReadConfig, tally: Tally) -> Iterator[Draft]:
+def read_book(file: File, config: ReadConfig, tally: Tally) -> Iterator[WholeDraft]:
     """The document of an `.epub` file."""
     joined, headings = Joined(file, config, tally), list[Heading]()
     for chapter in read_chapters(file, tally):
         if joined.is_full(chapter.text):
-            yield Draft(document=joined.document(is_last=False), kind=file.kind, headings=tuple(headings))
+            yield WholeDraft(document=joined.document(is_last=False), kind=file.kind, headings=tuple(headings))
             headings = []
         joined.text += "\n\n" if joined.text else ""
         start = len(joined.text)
@@ -28,4 +28,4 @@ def read_book(file: File, config: ReadConfig, tally: Tally) -> Iterator[Draft]:
         headings += [replace(heading, start=start + heading.start) for heading in own]
         joined.text += chapter.text
     if joined.text:
-        yield Draft(document=joined.document(is_last=True), kind=file.kind, headings=tuple(headings))
+        yield WholeDraft(document=joined.document(is_last=True), kind=file.kind, headings=tuple(headings))

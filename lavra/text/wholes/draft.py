@@ -13,7 +13,7 @@ from lavra.text.whole import Heading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class WholeDraft:
     """A document and what its format says about places in it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Draft:
     facts: Mapping[str, MetaValue] = field(default_factory=dict)
 
 
-DraftReader = Callable[[File, ReadConfig, Tally], Iterator[Draft]]
+DraftReader = Callable[[File, ReadConfig, Tally], Iterator[WholeDraft]]
 """Makes drafts from one file."""
 
 

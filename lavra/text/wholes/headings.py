@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from lavra.text.definitions import Definition, find_definitions
+from lavra.text.definitions import CodeDefinition, find_definitions
 from lavra.text.whole import Heading
 
 MODULE: Final = "module"
@@ -32,9 +32,9 @@ def find_headings(text: str, kind: str, extension: str) -> tuple[Heading, ...]:
     return tuple(_MARKUPS.get(extension, markdown_headings)(text))
 
 
-def definition_headings(text: str, definitions: list[Definition]) -> Iterator[Heading]:
+def definition_headings(text: str, definitions: list[CodeDefinition]) -> Iterator[Heading]:
     """A heading where each definition begins, and where what is around it goes on behind it."""
-    around: list[Definition] = []
+    around: list[CodeDefinition] = []
     for one in definitions:
         yield from _closed(text, around, one.start)
         around.append(one)
@@ -42,7 +42,7 @@ def definition_headings(text: str, definitions: list[Definition]) -> Iterator[He
     yield from _closed(text, around, len(text))
 
 
-def _closed(text: str, around: list[Definition], place: int) -> Iterator[Heading]:
+def _closed(text: str, around: list[CodeDefinition], place: int) -> Iterator[Heading]:
     """The headings of what goes on behind definitions that end before a place; these are taken off the list."""
     while around and around[-1].end <= place:
         ended = around.pop()
@@ -56,8 +56,15 @@ _LINE: Final = re.compile(r"(?P<bare>[^\r\n]*)(?:\r\n?|\n|\Z)")
 _FENCE: Final = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})(?P<info>.*)")
 _ATX: Final = re.compile(r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<title>.*?))?(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE: Final = re.compile(r" {0,3}(?P<mark>=+|-+)[ \t]*$")
-_NO_PARAGRAPH: Final = re.compile(
-    r" {0,3}(?:>|[-+*](?:[ \t]|$)|\d{1,9}[.)][ \t]|\||<[!?/a-zA-Z]|\[[^\]]+\]:|([-*_])(?:[ \t]*\1){2,}[ \t]*$)| {4}|\t"
+_RULE: Final = r"([-*_])(?:[ \t]*\1){2,}[ \t]*$"
+_CONTAINER: Final = re.compile(r" {0,3}(?:>|[-+*](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$)|\|)")
+_ENDS_PARAGRAPH: Final = re.compile(rf" {{0,3}}(?:>|[-+*][ \t]+\S|1[.)][ \t]+\S|{_RULE})")
+_NO_PARAGRAPH: Final = re.compile(rf" {{0,3}}(?:\[[^\]]+\]:|{_RULE})| {{4}}|\t")
+_HTML_BLOCK: Final = re.compile(
+    r" {0,3}</?(?:address|article|aside|blockquote|body|center|dd|details|dialog|dir|div|dl|dt|fieldset|figcaption"
+    r"|figure|footer|form|h[1-6]|head|header|hr|html|iframe|li|link|main|menu|nav|ol|p|section|summary|table|tbody|td|tfoot|th"
+    r"|thead|title|tr|ul)(?:[\s>]|/>|$)",
+    re.IGNORECASE,
 )
 _LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _EMPHASIS: Final = re.compile(r"(\*{1,3}|_{2,3}|`+)(?=\S)(.+?)(?<=\S)\1")
@@ -65,30 +72,68 @@ _FRONT_MATTER: Final = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(
 
 
 def markdown_headings(text: str) -> list[Heading]:
-    """The headings of a Markdown text, outside code, lists, quotes and front matter; empty ones are left out."""
+    """The headings of a Markdown text, outside code, lists, quotes, HTML and front matter; empty ones are left out."""
     front = _FRONT_MATTER.match(text)
-    place, fence, paragraph = front.end() if front else 0, "", list[tuple[int, str]]()
-    found: list[Heading] = []
-    for line in _LINE.finditer(text, place):
-        start, bare = line.start(), line["bare"]
-        opened = _FENCE.match(bare)
-        if fence:
-            is_end = opened is not None and opened["mark"].startswith(fence) and not opened["info"].strip()
-            fence = "" if is_end else fence
+    lines = _MarkdownLines()
+    for line in _LINE.finditer(text, front.end() if front else 0):
+        lines.read(line.start(), line["bare"])
+    return lines.headings
+
+
+class _MarkdownLines:
+    """Reads a Markdown text line by line and keeps what it needs to know of the lines before."""
+
+    def __init__(self) -> None:
+        self.headings: list[Heading] = []
+        self._fence = ""  # that is open
+        self._is_comment = self._is_html = self._is_nested = False  # until its end or a blank line
+        self._paragraph: list[tuple[int, str]] = []  # its lines so far, by where they start
+
+    def read(self, start: int, line: str) -> None:
+        """The next line, without its end."""
+        if self._is_inside(line):
+            return
+        atx, under = _ATX.match(line), _UNDERLINE.match(line)
+        if atx is not None:
+            self._close()
+            self.headings += _heading(len(atx["marks"]), start, atx["title"] or "")
+        elif self._paragraph and under is not None:
+            title = " ".join(part.strip() for _, part in self._paragraph)
+            self.headings += _heading(1 if under["mark"][0] == "=" else 2, self._paragraph[0][0], title)
+            self._close()
+        elif not line.strip():
+            self._close()
+        elif self._paragraph and not _ENDS_PARAGRAPH.match(line):
+            self._paragraph.append((start, line))
+        elif _CONTAINER.match(line) and not re.match(rf" {{0,3}}{_RULE}", line):
+            self._close()
+            self._is_nested = True  # lines without a mark go on with it, up to a blank one
+        elif _NO_PARAGRAPH.match(line):
+            self._close()
+        elif not self._is_nested:
+            self._paragraph.append((start, line))
+
+    def _close(self) -> None:
+        self._paragraph, self._is_nested = [], False
+
+    def _is_inside(self, line: str) -> bool:
+        """Whether a line is part of code, of a comment or of HTML."""
+        opened = _FENCE.match(line)
+        if self._fence:
+            is_end = opened is not None and opened["mark"].startswith(self._fence) and not opened["info"].strip()
+            self._fence = "" if is_end else self._fence
+        elif self._is_comment or line.lstrip(" ").startswith("<!--"):
+            self._is_comment = "-->" not in line
+            self._close()
+        elif self._is_html or _HTML_BLOCK.match(line):
+            self._is_html = bool(line.strip())
+            self._close()
         elif opened is not None and not (opened["mark"][0] == "`" and "`" in opened["info"]):
-            fence, paragraph = opened["mark"], []
-        elif (atx := _ATX.match(bare)) is not None:
-            found += _heading(len(atx["marks"]), start, atx["title"] or "")
-            paragraph = []
-        elif paragraph and (under := _UNDERLINE.match(bare)) is not None:
-            title = " ".join(part.strip() for _, part in paragraph)
-            found += _heading(1 if under["mark"][0] == "=" else 2, paragraph[0][0], title)
-            paragraph = []
-        elif not bare.strip() or (not paragraph and _NO_PARAGRAPH.match(bare)):
-            paragraph = []
+            self._fence = opened["mark"]
+            self._close()
         else:
-            paragraph.append((start, bare))
-    return found
+            return False
+        return True
 
 
 def _heading(level: int, start: int, marked: str) -> list[Heading]:

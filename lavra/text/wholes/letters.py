@@ -9,16 +9,16 @@ from lavra.text.sources.mail import Letter, read_letters
 from lavra.text.sources.reading import File, ReadConfig, text_documents
 from lavra.text.tally import Tally
 from lavra.text.whole import Heading
-from lavra.text.wholes.draft import Draft
+from lavra.text.wholes.draft import WholeDraft
 
 
-def read_mailbox(file: File, config: ReadConfig, tally: Tally) -> Iterator[Draft]:
+def read_mailbox(file: File, config: ReadConfig, tally: Tally) -> Iterator[WholeDraft]:
     """The documents of an `.eml` or `.mbox` file."""
     for letter in read_letters(file, tally):
         text = f"{_head(letter)}\n\n{letter.body}\n"
         headings = (Heading(level=1, start=0, title=letter.subject),) if letter.subject else ()
         for document in text_documents(file, text, str(letter.number or ""), config, tally):
-            yield Draft(document=document, kind="mail", headings=headings, facts=_facts(letter))
+            yield WholeDraft(document=document, kind="mail", headings=headings, facts=_facts(letter))
 
 
 def _head(letter: Letter) -> str:

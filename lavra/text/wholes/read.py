@@ -25,7 +25,7 @@ from lavra.text.sources.source import read_or_skip
 from lavra.text.tally import Tally
 from lavra.text.whole import WholeText
 from lavra.text.wholes.config import WholeConfig
-from lavra.text.wholes.draft import Draft, DraftReader
+from lavra.text.wholes.draft import DraftReader, WholeDraft
 from lavra.text.wholes.headings import find_headings
 
 _import_module: Callable[[str], object] = importlib.import_module
@@ -95,7 +95,7 @@ def read_wholes(source: Source | Path | str, config: WholeConfig, tally: Tally) 
     for document in given.documents(config.reading(), tally):
         name = document.source or document.id
         names[name] += 1
-        draft = Draft(document=replace(document, source=name), kind=document.kind)
+        draft = WholeDraft(document=replace(document, source=name), kind=document.kind)
         yield _whole(draft, extension_of(Path(name))[0], {}, names[name])
 
 
@@ -119,17 +119,17 @@ def _wholes(file: File, config: WholeConfig, tally: Tally) -> Iterator[WholeText
         yield _whole(draft, file.extension, facts, names[draft.document.source])
 
 
-def _drafts(file: File, config: ReadConfig, tally: Tally) -> Iterator[Draft]:
+def _drafts(file: File, config: ReadConfig, tally: Tally) -> Iterator[WholeDraft]:
     if file.reader in _READERS:
         module, name = _READERS[file.reader].split(":")
         reader = cast(DraftReader, getattr(_import_module(module), name))
         yield from reader(file, config, tally)
         return
     for document in reader_for(file)(file, config, tally):
-        yield Draft(document=document, kind=document.kind)
+        yield WholeDraft(document=document, kind=document.kind)
 
 
-def _whole(draft: Draft, extension: str, facts: Mapping[str, MetaValue], occurrence: int) -> WholeText:
+def _whole(draft: WholeDraft, extension: str, facts: Mapping[str, MetaValue], occurrence: int) -> WholeText:
     """The document with what every format has: headings, title, language.
 
     Args:

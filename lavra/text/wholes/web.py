@@ -8,16 +8,16 @@ from lavra.text.sources.html import Page, open_page
 from lavra.text.sources.reading import File, ReadConfig, text_documents
 from lavra.text.tally import Tally
 from lavra.text.whole import Heading
-from lavra.text.wholes.draft import Draft
+from lavra.text.wholes.draft import WholeDraft
 
 
-def read_web_page(file: File, config: ReadConfig, tally: Tally) -> Iterator[Draft]:
+def read_web_page(file: File, config: ReadConfig, tally: Tally) -> Iterator[WholeDraft]:
     """The document of an `.html` file."""
     page: Page = open_page(file, tally)
     facts = {"title": page.title} if page.title else {}
     for document in text_documents(file, page.text, "", config, tally):
         headings = tuple(_places(document.text, page.headings))
-        yield Draft(document=document, kind=file.kind, headings=headings, facts=facts)
+        yield WholeDraft(document=document, kind=file.kind, headings=headings, facts=facts)
 
 
 def _places(text: str, headings: Sequence[tuple[int, str]]) -> Iterator[Heading]:

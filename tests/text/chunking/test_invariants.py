@@ -88,7 +88,7 @@ def is_in_a_long_character(text: str, place: int, tokenize, size: int) -> bool:
 
 
 @pytest.mark.parametrize("method", [None, *ChunkMethod])
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(
     text=TEXTS,
     size=st.sampled_from([8, 13, 40]),

@@ -1,0 +1,84 @@
+"""Halves of the sets of questions, and rows that a reranker learns from.
+
+Questions of one group (an article's) stand in one half, so that no passage of the half that is measured was learnt
+from. Of a half, two thirds are learnt from, and the others decide whether the reranker is on. A row's passage is the
+part that has the answer, or shares most words with the question; negatives are passages that BM25 ranks high and that
+do not fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retrieval_sets import RetrievalSet
+
+from lavra.rag.bm25 import Postings
+
+WINDOW = 45  # words of a passage that training reads
+_FITTING, _HARD = 3, 10  # passages of a question that are learnt from at most; ranks that negatives are drawn from
+_LEAST_GRADE = {"Quati": 1.5}  # from which a passage is learnt as one that fits; elsewhere every grade above 0
+
+
+def halves(judged: RetrievalSet) -> tuple[list[str], list[str]]:
+    """The questions that have a fitting passage, in two halves."""
+    known = [query for query in judged.queries if any(grade > 0 for grade in judged.judgements[query].values())]
+    return tuple([query for query in known if _drawn("half", judged, query) % 2 == number] for number in (0, 1))  # type: ignore[return-value]
+
+
+def parts(judged: RetrievalSet, half: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Questions of a half that are learnt from, and those that decide."""
+    decides = {query: _drawn("part", judged, query) % 3 == 0 for query in half}
+    return [query for query in half if not decides[query]], [query for query in half if decides[query]]
+
+
+def training_rows(
+    judged: RetrievalSet, queries: Sequence[str], postings: Postings, *, negatives: int, seed: int
+) -> list[dict[str, Any]]:
+    """Rows of `lavra finetune --task rerank`, `negatives` that do not fit for each one that does.
+
+    Args:
+        judged: the set.
+        queries: those that are learnt from.
+        postings: of its passages, numbered in their order.
+        negatives: for each fitting passage.
+        seed: of what is drawn.
+    """
+    draw, names = random.Random(seed), list(judged.passages)
+    rows: list[dict[str, Any]] = []
+    for query in queries:
+        text, grades = judged.queries[query], judged.judgements[query]
+        fitting = [name for name, grade in grades.items() if grade > _LEAST_GRADE.get(judged.name, 0)]
+        draw.shuffle(fitting)
+        ranked = [names[number] for number in postings.search(text, 2 * _HARD)[0]]
+        hard = [name for name in ranked if grades.get(name, 0) <= 0][:_HARD]
+        for name in fitting[:_FITTING]:
+            chosen = draw.sample(hard, min(negatives, len(hard)))
+            rows.append(_row(judged.passages, text, name, judged.answers.get(query, ""), 1))
+            rows += [_row(judged.passages, text, other, "", 0) for other in chosen]
+    return rows
+
+
+def _row(passages: Mapping[str, str], query: str, name: str, answer: str, label: int) -> dict[str, Any]:
+    return {"query": query, "passage": _part(passages[name], query, answer), "label": label}
+
+
+def _part(passage: str, query: str, answer: str) -> str:
+    words = passage.split()
+    if len(words) <= WINDOW:
+        return passage
+    at = passage.find(answer) if answer else -1
+    if at >= 0:
+        start = max(0, min(len(passage[:at].split()) - WINDOW // 2, len(words) - WINDOW))
+        return " ".join(words[start : start + WINDOW])
+    asked, starts = set(re.findall(r"\w{3,}", query.lower())), range(0, len(words) - WINDOW + 1, WINDOW // 3)
+    texts = {start: " ".join(words[start : start + WINDOW]) for start in starts}
+    return texts[max(starts, key=lambda start: len(asked & set(re.findall(r"\w+", texts[start].lower()))))]
+
+
+def _drawn(what: str, judged: RetrievalSet, query: str) -> int:
+    text = f"{what} {judged.groups.get(query, query)}"
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)

@@ -1,0 +1,190 @@
+"""`lavra ask` on an index of a few documents, searched by words alone."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lavra.base.card import read_card
+from lavra.base.retrieval import Answer, AnswerMode, Citation
+from lavra.cli import answering
+from lavra.cli.ask import source_lines
+from lavra.cli.main import main
+from lavra.rag.answering.writer import AnswerWriter
+from tests.rag.answering.library import TEXTS
+from tests.rag.answering.models import Scripted, lay_out
+
+BRIDGE = "When was the Tyne Bridge opened?"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A workspace with an index, and the folder it was made of."""
+    folder = tmp_path_factory.mktemp("asked")
+    for name, text in TEXTS.items():
+        path = folder / "docs" / name.replace(".pdf", ".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (folder / "docs" / "secret.txt").write_text("The Tyne Bridge was sold to a baker.\n")
+    workspace = folder / "workspace"
+    access = "docs/secret.txt=board"
+    command = ["index", str(folder / "docs"), "--workspace", str(workspace), "--encoder", "none", "--access", access]
+    assert main(command) == 0
+    return SimpleNamespace(docs=folder / "docs", workspace=workspace, folder=workspace / "indexes" / "docs")
+
+
+@pytest.fixture
+def ask(place, capsys):
+    def run(*words, model="none"):
+        status = main(["ask", *words, "--workspace", str(place.workspace), "--model", model])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_an_answer_and_its_sources(ask):
+    status, said, _ = ask(BRIDGE)
+    answer, _, sources = said.partition("\n\n")
+    assert status == 0
+    assert answer.startswith("The Tyne Bridge was opened in 1928 by King George V.")
+    assert answer.endswith("[1]")
+    assert sources.startswith('[1] docs/history/bridges.txt, line 3: "The Tyne Bridge was opened in 1928')
+
+
+def test_json_has_what_was_promised(ask, place):
+    status, said, _ = ask(BRIDGE, "--json")
+    found = json.loads(said)
+    assert status == 0
+    assert list(found) == [
+        "answer",
+        "mode",
+        "abstained",
+        "short",
+        "sentences",
+        "citations",
+        "passages",
+        "left_out",
+        "warnings",
+    ]
+    assert (found["mode"], found["abstained"], found["short"]["text"]) == ("extractive", False, "1928")
+    (sentence,) = found["sentences"]
+    assert (sentence["supported"], sentence["citations"]) == (True, [0])
+    (citation,) = found["citations"]
+    text = TEXTS["history/bridges.txt"]
+    assert citation["text"] == text[citation["start"] : citation["end"]]
+    assert (citation["document"], citation["page"], citation["line"]) == ("docs/history/bridges.txt", None, 3)
+    assert found["passages"][0]["scores"]["bm25"] > 0
+
+
+def test_no_answer_says_so(ask):
+    status, said, _ = ask("Which enzyme digests lactose in infants?")
+    assert (status, said) == (0, "The documents do not say.\n")
+
+
+def test_conditions_and_groups(ask):
+    everything = json.loads(ask(BRIDGE, "--json")[1])
+    stranger = json.loads(ask(BRIDGE, "--group", "nobody", "--json")[1])
+    member = json.loads(ask(BRIDGE, "--group", "board", "--json")[1])
+    seen = [{one["document"] for one in found["passages"]} for found in (everything, stranger, member)]
+    assert ["docs/secret.txt" in names for names in seen] == [True, False, True]
+    elsewhere = json.loads(ask(BRIDGE, "--where", "document=docs/report.txt", "--json")[1])
+    assert {one["document"] for one in elsewhere["passages"]} <= {"docs/report.txt"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([" "], "the question is empty"),
+        (["why " * 12_500], "the question has 50,000 characters"),
+        ([BRIDGE, "--where", "colour=red"], "no document has a field 'colour'"),
+        ([BRIDGE, "--where", "red"], "is no condition"),
+        ([BRIDGE, "--k", "0"], "it must be at least 1"),
+        ([BRIDGE, "--index", "dogs"], "lavra index FOLDER --index dogs"),
+        ([BRIDGE, "--mode", "generated"], "there is no model"),
+        ([BRIDGE, "--mode", "guessed"], "guessed"),
+        (["--json"], "none is given"),
+    ],
+)
+def test_what_is_refused(ask, words, told):
+    status, said, complaint = ask(*words)
+    assert (status, said) == (2, "")
+    assert told in complaint
+    assert "Traceback" not in complaint
+
+
+def test_no_index_names_the_command(tmp_path, capsys):
+    assert main(["ask", BRIDGE, "--workspace", str(tmp_path / "empty")]) == 2
+    assert "lavra index FOLDER" in capsys.readouterr().err
+
+
+def test_a_file_that_is_gone_is_told(ask, place):
+    path = place.docs / "history" / "bridges.txt"
+    path.rename(place.docs / "kept")
+    try:
+        status, said, notes = ask(BRIDGE)
+        assert status == 0
+        assert "1928" in said
+        assert "docs/history/bridges.txt was deleted after it was indexed" in notes
+    finally:
+        (place.docs / "kept").rename(path)
+
+
+def test_a_conversation(ask, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{BRIDGE}\n\nAnd who designed it?\n/clear\n/help\n/exit\nnever\n"))
+    status, said, notes = ask()
+    assert status == 0
+    assert said.count("[1] docs/history/bridges.txt") == 2
+    assert "understood as" in notes
+    assert "never" not in said
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """A model that writes what it is told, wherever a model is opened."""
+    models = []
+
+    def use(says):
+        def opened(place, held):
+            models.append(Scripted(says))
+            return AnswerWriter(
+                model=models[-1], name=place.name, lay_out=lay_out, count=lambda text: len(text.split())
+            )
+
+        monkeypatch.setattr(answering, "_open_writer", opened)
+        return models
+
+    return use
+
+
+def test_the_mode_is_decided_once(ask, place, scripted):
+    models = scripted(lambda prompt: "It is all green cheese.")
+    status, said, notes = ask(BRIDGE, model="cheese")
+    assert status == 0
+    assert "1928" in said
+    assert "extractive: cheese scored 0.0" in notes
+    (kept,) = read_card(place.folder).metrics["answer_modes"].values()
+    assert (kept["model"], kept["generated"]) == ("cheese", 0.0)
+    assert len(models) == 1
+    _, again, notes_again = ask(BRIDGE, model="cheese")
+    assert len(models) == 1  # the card said that it would not be asked
+    assert again == said
+    assert "cheese scored" in notes_again
+
+
+def test_a_model_writes_where_it_is_asked_to(ask, scripted):
+    scripted(lambda prompt: "The Tyne Bridge was opened in 1928. Elon Musk bought it.")
+    status, said, _ = ask(BRIDGE, "--mode", "generated", model="writer")
+    assert status == 0
+    assert said.startswith("The Tyne Bridge was opened in 1928. [1] Elon Musk bought it. [?]\n")
+    _, said, _ = ask(BRIDGE, "--mode", "generated", "--unsupported", "remove", model="writer")
+    assert "Musk" not in said
+
+
+def test_sources_steer_no_terminal():
+    one = Citation(document="a.txt", start=0, end=20, text="red \x1b[31m\nin 1928 so", line=1, page=3)
+    short = Citation(document="a.txt", start=13, end=17, text="1928", line=2, page=3)
+    answer = Answer(text="", mode=AnswerMode.EXTRACTIVE, citations=(one,), short=short)
+    assert list(source_lines(answer)) == ["", '[1] a.txt, page 3, line 1: "red [31m in 1928 so"']
+    assert "\x1b[1m1928\x1b[0m" in list(source_lines(answer, bold=True))[1]

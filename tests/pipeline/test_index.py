@@ -1,0 +1,159 @@
+"""The index stage: what is indexed is found and cited; encoders are chosen by what they add; time is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lavra.base.errors import InputError
+from lavra.base.retrieval import Question
+from lavra.pipeline import index_encoders
+from lavra.pipeline.index_encoders import Encoders, FusedScores, choose_encoder
+from lavra.pipeline.results import Skipped
+from lavra.pipeline.sections.index import index_section
+from lavra.pipeline.settings import UpConfig
+from lavra.pipeline.stage import StageContext
+from lavra.pipeline.stages import index as index_module
+from lavra.pipeline.stages.index import index_stage
+from lavra.rag.answering.answerer import DocumentAnswerer
+from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
+from lavra.rag.index.open import open_index
+from lavra.rag.retrievers.build import build_retriever
+from lavra.text import Corpus
+from tests.pipeline.taught import silent
+
+FACTS = {
+    "rivers.txt": "The Amazon is the largest river of the world. It was named by Francisco de Orellana in 1541.",
+    "honey.txt": "Honey is a sweet food that bees make from nectar. A hive of bees makes 30 kilograms in a year.",
+    "oaks.txt": "An oak is a tree that lives for centuries. The oldest oak of Bulgaria was planted in the year 345.",
+}
+
+
+class Pairs:
+    """Lessons with held-out pairs whose texts share no word: only meaning finds them."""
+
+    no_pairs = ""
+
+    def __init__(self, count: int = 40) -> None:
+        from lavra.pipeline.samples.sample import PAIR_KINDS, Pair
+
+        kind = next(iter(PAIR_KINDS))
+        self._pairs = [
+            Pair(anchor=f"question{number}", positive=f"passage{number} x", source="a.txt", kind=kind)
+            for number in range(count)
+        ]
+
+    def pairs(self, split: str):
+        assert split == "heldout"
+        return self._pairs
+
+
+class Meanings:
+    """An encoder that knows which question belongs to which passage; or, blind, nothing."""
+
+    def __init__(self, *, blind: bool = False) -> None:
+        self.blind = blind
+
+    def embed(self, texts):
+        draw = np.random.default_rng(0)
+        table = draw.normal(size=(1000, 32)).astype(np.float32)
+        numbers = ["".join(filter(str.isdigit, text)) for text in texts]
+        rows = [table[-1] if self.blind else table[int(number) if number else -1] for number in numbers]
+        return np.stack(rows)
+
+
+def opening(**kinds):
+    def open_encoder(folder: str) -> NamedEmbedder:
+        if kinds[folder] is None:
+            raise InputError(f"{folder} is broken")
+        return NamedEmbedder(kinds[folder], EncoderIdentity(name=folder, hash=folder))
+
+    return Encoders(open=open_encoder)
+
+
+def test_the_encoder_with_which_more_is_found_is_chosen_and_a_broken_one_is_told() -> None:
+    encoders = opening(blind=Meanings(blind=True), seeing=Meanings(), broken=None)
+    chosen = choose_encoder(["broken", "blind", "seeing"], encoders, Pairs(), 100, 60.0)
+    assert chosen.embedder.identity.name == "seeing"
+    assert "is broken" in chosen.trials[0].trouble
+    assert chosen.trials[2].found > chosen.trials[1].found
+    assert "seeing" in chosen.why
+
+
+def test_words_alone_where_no_encoder_helps_or_there_is_no_time_or_nothing_to_choose_by() -> None:
+    blind = choose_encoder(["blind"], opening(blind=Meanings(blind=True)), Pairs(), 100, 60.0)
+    assert blind.embedder is None
+    assert "no encoder that there was time for" in blind.why
+    late = choose_encoder(["seeing"], opening(seeing=Meanings()), Pairs(), 10**12, 60.0)
+    assert late.embedder is None
+    assert late.trials[0].found is None
+    assert late.trials[0].seconds > 60
+    few = choose_encoder(["seeing"], opening(seeing=Meanings()), Pairs(5), 100, 60.0)
+    assert "20 held-out pairs, and the text gave 5" in few.why
+    assert "no encoder" in choose_encoder([], None, Pairs(), 100, 60.0).why
+
+
+def test_fused_scores_are_those_of_a_naive_fusion() -> None:
+    class Fixed:
+        def __init__(self, rows) -> None:
+            self.passages, self.rows = ("a", "b", "c"), np.array(rows, dtype=np.float64)
+
+        def scores(self, queries):
+            return self.rows
+
+    fused = FusedScores(Fixed([[3, 1, 2]]), Fixed([[0, 0, 5]])).scores(["q"])
+    assert np.allclose(fused, [[1 / 61 + 1 / 62, 1 / 63 + 1 / 62, 1 / 62 + 1 / 61]])
+
+
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes):
+    text = tmp_path / "text"
+    text.mkdir()
+    for name, words in FACTS.items():
+        (text / name).write_text(words, encoding="utf-8")
+    monkeypatch.setattr(Corpus, "open", classmethod(lambda cls, folder: _Sized()))
+    monkeypatch.setattr(index_module.Lessons, "open", classmethod(lambda cls, folder: Pairs()))
+    stage = index_stage(UpConfig(text=text, **changes), None, silent)
+    parents = dict.fromkeys(stage.needs, tmp_path)
+    folder = tmp_path / "index"
+    return stage.run(StageContext(folder=folder, scratch=None, parents=parents)), folder
+
+
+class _Sized:
+    def num_bytes(self, split: str) -> int:
+        return 1000
+
+
+def test_what_is_indexed_answers_with_exact_citations_after_it_was_moved(tmp_path, monkeypatch) -> None:
+    result, folder = run(tmp_path, monkeypatch)
+    assert (result.documents, result.encoder) == (3, "")
+    assert result.asked >= result.answered >= result.right_document > 0
+    assert 0 < len(result.examples) <= 3
+    assert all(one.sources for one in result.examples)
+    moved = folder.rename(tmp_path / "moved")
+    with open_index(moved) as index:
+        retriever = build_retriever(index.table, index.postings, index.store, None)
+        answer = DocumentAnswerer(retriever, index.table, analyzer=index.postings.analyzer).answer(
+            Question(text="When was the oldest oak of Bulgaria planted?")
+        )
+        assert "345" in answer.text
+        for one in answer.citations:
+            assert index.table.document_text(one.document)[one.start : one.end] == one.text
+    section = index_section(result)
+    assert "3 documents are indexed" in section.summary
+    assert "Words alone" in repr(section.blocks)
+
+
+def test_a_text_that_takes_too_long_is_left_to_the_user(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(_Sized, "num_bytes", lambda self, split: 10**12)
+    result, _ = run(tmp_path, monkeypatch)
+    assert isinstance(result, Skipped)
+    assert "lavra index FOLDER" in result.why
+    assert "Skipped" in index_section(result).summary
+
+
+def test_an_encoder_that_reads_little_reads_the_beginnings_of_chunks() -> None:
+    named = NamedEmbedder(Meanings(), EncoderIdentity(name="a", hash="a"), max_tokens=48)
+    assert index_encoders._whole(named).max_tokens is None
+    assert index_encoders._whole(NamedEmbedder(Meanings(), named.identity, max_tokens=256)).max_tokens == 256
