@@ -20,7 +20,7 @@ class Search(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TuneConfig:
+class TuningConfig:
     """How an index is tuned.
 
     Attributes:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from lavra.base.arrays import Bools, Float64s
+from lavra.base.arrays import Float64s
 from lavra.base.ports import Embedder, Reranker, Retriever
 from lavra.base.predictions import Ranked
 from lavra.base.retrieval import Passage, SearchRequest
@@ -123,7 +124,7 @@ class Bench:
     ) -> None:
         self._cut, self._questions, self._embedder = cut, questions, embedder
         self._reranker, self._depth = reranker, rerank_depth
-        self._half: Bools = np.random.default_rng(seed).permutation(len(questions)) % 2 == 0
+        self._half: npt.NDArray[np.bool_] = np.random.default_rng(seed).permutation(len(questions)) % 2 == 0
 
     def measure(self, setup: Setup) -> Trial:
         """Ask all questions.
@@ -168,7 +169,7 @@ class Bench:
     def _built(self, config: RetrievalConfig) -> Retriever:
         return build_retriever(self._cut.table, self._cut.postings, self._cut.store, self._embedder, config)
 
-    def _learned(self, chosen: Bools) -> float:
+    def _learned(self, chosen: npt.NDArray[np.bool_]) -> float:
         assert self._cut.store is not None
         assert self._embedder is not None
         queries = {str(place): self._questions[place].question for place in np.flatnonzero(chosen).tolist()}

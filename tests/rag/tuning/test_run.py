@@ -15,13 +15,13 @@ from lavra.base.predictions import Ranked
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
 from lavra.rag.retrievers.config import Arms, Fusion
-from lavra.rag.tuning import TuneConfig, TunedCorpus, table_rows, to_data, tune
+from lavra.rag.tuning import TunedCorpus, TuningConfig, table_rows, to_data, tune
 from lavra.rag.tuning.config import Search
 from lavra.text.chunking.config import ChunkConfig
 from tests.rag.tuning.planted import WORDS, TopicEmbedder, corpus
 
 CURRENT, OTHER = ChunkConfig(size=64, overlap=8), ChunkConfig(size=24, overlap=4)
-CONFIG = TuneConfig(questions=10, chunkings=(OTHER,))
+CONFIG = TuningConfig(questions=10, chunkings=(OTHER,))
 
 
 def corpus_of(table, embedder, **more):
@@ -174,7 +174,7 @@ def test_the_table_and_the_data_say_the_same(tmp_path):
 )
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(ConfigError, match=name):
-        TuneConfig(**{name: value})
+        TuningConfig(**{name: value})
 
 
 def test_documents_without_questions_are_refused(tmp_path):
