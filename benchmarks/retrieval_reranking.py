@@ -78,7 +78,7 @@ class Size:
     depth: int
 
 
-FULL = Size(rows=3000, epochs=2.0, negatives=2, decides=50, measured=80, passages=10_000, depth=10)
+FULL = Size(rows=3000, epochs=2.0, negatives=2, decides=40, measured=60, passages=10_000, depth=10)
 SMOKE = Size(rows=32, epochs=1.0, negatives=1, decides=2, measured=2, passages=40, depth=2)
 
 

@@ -92,7 +92,7 @@ class Bm25Scores:
 
     def __init__(self, passages: Sequence[str], *, k1: float = 1.5, b: float = 0.75) -> None:
         self.passages = _distinct(passages)
-        import bm25s
+        import bm25s  # noqa: PLC0415 - brings scipy, which nothing else here needs
 
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for DEBUG itself, and tells of every index
         self._index = bm25s.BM25(method="lucene", k1=k1, b=b)

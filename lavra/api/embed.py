@@ -28,8 +28,8 @@ from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 logger = logging.getLogger(__name__)
 
-# Of MiniLM's 6 layers of 384 channels, 2,048 tokens of activations stay in a core's cache; 32 rows of 150 tokens took 6%
-# longer on a CPU, 64 of them 25%.  A GPU wants large matrices.
+# Of MiniLM's 6 layers of 384 channels, 2,048 tokens of activations stay in a core's cache; 32 rows of 150 tokens took
+# 6 % longer on a CPU, 64 of them 25 %.  A GPU wants large matrices.
 _CPU_TOKENS: Final = 2048
 _GPU_TOKENS: Final = 32_768
 

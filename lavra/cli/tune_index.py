@@ -20,7 +20,7 @@ from lavra.cli.next_step import command
 from lavra.cli.reranking import OpenedReranker, open_reranker
 from lavra.cli.retrieval import OpenedIndex, open_embedder, open_for_search
 from lavra.rag.questions import JudgedQuestion, judge_questions, read_questions
-from lavra.rag.tuning import TuneConfig, TunedCorpus, TuningResult, keep_choice, table_rows, to_data, tune
+from lavra.rag.tuning import TunedCorpus, TuningConfig, TuningResult, keep_choice, table_rows, to_data, tune
 from lavra.text.chunking.config import ChunkConfig
 from lavra.text.chunking.tokens import word_tokens
 
@@ -38,7 +38,7 @@ def tune_index(folder: Path, settings: TuneSettings, *, name: str | None, as_jso
         name: of the index as it was typed, for the command that comes next.
         as_json: print one JSON object instead.
     """
-    config = TuneConfig(minutes=settings.minutes, questions=settings.num_questions, seed=settings.seed)
+    config = TuningConfig(minutes=settings.minutes, questions=settings.num_questions, seed=settings.seed)
     reranker = None if settings.reranker is None else open_reranker(settings.reranker)
     opened = open_for_search(folder)
     with opened.index as index, meter() as progress:

@@ -13,7 +13,9 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 MIN_LETTERS: Final = 24
 """A text with fewer letters has no language."""
-MIN_CONFIDENCE: Final = 0.8
+MIN_CONFIDENCE: Final = 0.7
+"""At which all of 249 FaQuAD and 238 of 240 XQuAD contexts have their language and none a wrong one; of 1,500 sentences
+of ASSIN 2 it is 93 %, and none wrong."""
 _SAMPLES: Final = 4
 _SAMPLE_CHARS: Final = 2000
 

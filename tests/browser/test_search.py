@@ -24,7 +24,8 @@ def url():
 
 def pages():
     """What would be a book of seven pages."""
-    return "".join(f"Página {number} fala de capivaras e tucanos. ".ljust(400) for number in range(1, 8))
+    animals = ("antas", "bugios", "capivaras", "emas", "garças", "onças", "tucanos")
+    return "".join(f"A página {number} fala de {one}. ".ljust(400) for number, one in enumerate(animals, start=1))
 
 
 def asked(visit, url, question=QUESTION, **settings):
@@ -99,6 +100,17 @@ def test_more_of_a_long_document_comes_when_asked_for(visit, url) -> None:
     assert "Foc-Foc" in highlighted(page)
 
 
+def test_the_page_of_a_passage_is_named_and_shown(visit, url) -> None:
+    page = asked(visit, url, "Onde estão as garças?")
+    assert page.locator(".source .where").first.inner_text() == "livros/paginas.txt page 5, line 1"
+    page.locator(".cite").first.click()
+    assert "página 5" in highlighted(page)
+    assert page.locator(".page-name").all_inner_texts() == [f"page {number}" for number in range(1, 8)]
+    assert page.locator(".page-name.current").inner_text() == "page 5"
+    assert page.locator("#viewer-place").inner_text() == "page 5, line 1"
+    assert "página 5" in page.locator(".page-name.current + .sheet mark").inner_text()
+
+
 def test_hostile_documents_are_text(visit, url) -> None:
     page = asked(visit, url, "What do bees make from nectar and pollen?")
     page.locator(".cite").first.click()
@@ -112,6 +124,7 @@ def test_what_is_not_supported_is_marked_in_words(visit, url) -> None:
     page = asked(visit, url)
     assert page.locator(".unsupported").count() == 1
     assert page.locator(".flag").inner_text() == "not supported: toy"
+    assert page.locator(".answer strong").all_inner_texts() == ["centuries"]
 
 
 def test_abstaining_is_said(visit, url) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from lavra.base.card import read_card
 from lavra.cli.main import main
-from lavra.cli.reranking import open_reranker, open_retriever
+from lavra.cli.reranking import open_reranker
 from lavra.cli.retrieval import open_for_search
-from lavra.rag.retrievers.words import WordRetriever
+from lavra.rag.retrievers.config import Arms
 from lavra.rag.tuning import keep_choice, read_choice
 
 TOPICS = {
@@ -63,8 +63,7 @@ def test_the_table_is_shown_and_the_choice_stands_on_the_card(workspace, capsys)
     with open_for_search(folder).index as opened:
         choice = read_choice(folder, opened.config.chunking, "")
         assert choice is not None
-        assert choice.retrieval.arms is not None
-        assert isinstance(open_retriever(open_for_search(folder)), WordRetriever)
+        assert choice.retrieval.arms is Arms.WORDS
     assert index(workspace, *words, "--questions", str(questions), "--num-questions", "12", "--json") == 0
     assert json.loads(capsys.readouterr().out)["trials"] == kept["trials"]  # measured once
 
@@ -74,11 +73,11 @@ def test_a_choice_for_another_index_is_passed_over(workspace, capsys):
     (folder,) = (workspace / "ws" / "indexes").iterdir()
     with open_for_search(folder).index as opened:
         chunking = opened.config.chunking
-    assert read_choice(folder, chunking, "") is not None
+    assert read_choice(folder, chunking, "").retrieval.arms is Arms.WORDS
     assert read_choice(folder, chunking, "another encoder") is None
     kept = dict(read_card(folder).metrics["tuning"])
-    other = {"method": None, "size": 33, "overlap": 0}
-    keep_choice(folder, {**kept, "choice": {**kept["choice"], "chunking": other}, "here": kept["choice"]}, "")
+    other = {**kept["here"]["chunking"], "size": 133}
+    keep_choice(folder, {**kept, "choice": {**kept["choice"], "chunking": other}}, "")
     assert read_choice(folder, chunking, "") is not None
     keep_choice(folder, {name: {**kept[name], "chunking": other} for name in ("choice", "here")} | {"reranker": ""}, "")
     assert read_choice(folder, chunking, "") is None

@@ -18,6 +18,7 @@ HELP = """Read text, clean it, remove duplicates and split it into training and 
 Reads folders that mix files of any of these kinds, which are known by name and content:
   texts          txt, md, rst, tex, and source code of some 90 languages
   documents      pdf, docx, epub, html
+  mail           eml, mbox: one document a message
   rows           jsonl, csv, tsv, parquet: one document a row, from the field that --read.text-field names
   web archives   warc, wet, arc, as Common Crawl publishes them
   Wikipedia      dumps of pages-articles (xml)

@@ -13,7 +13,8 @@ from lavra.base.checks import Check
 from lavra.rag.index.open import Index, open_index
 from lavra.rag.index.schema import connect_reader
 from lavra.rag.index.texts import text_hash
-from lavra.rag.index.vectors import checksum, find_space, open_rows
+from lavra.rag.index.vectors import checksum, find_space, open_rows, rows_of
+from lavra.rag.stores.recall import RecallTable, measure_recall
 
 _REMEDY: Final = "make the index again in another folder; its files are all it needs"
 _SOME: Final = 1000
@@ -39,6 +40,29 @@ def check_index(folder: Path) -> list[Check]:
             ]
         finally:
             connection.close()
+
+
+def store_recall(folder: Path, *, k: int = 10, queries: int = 100, seed: int = 0) -> RecallTable | None:
+    """How many of the nearest chunks the index's store finds; `None` where the index has no vectors.
+
+    Args:
+        folder: of the index.
+        k: nearest chunks asked for.
+        queries: how many are made of the vectors.
+        seed: of the queries.
+    """
+    with open_index(folder) as index:
+        if index.space is None or index.store is None:
+            return None
+        connection = connect_reader(folder)
+        try:
+            space = find_space(connection, folder, index.space)
+            assert space is not None
+            ids = index.table.ids()
+            rows = rows_of(connection, space, index.table.contents(ids))
+        finally:
+            connection.close()
+        return measure_recall(index.store, rows, ids, index.table.facts(ids), k=k, queries=queries, seed=seed)
 
 
 def _found(name: str, wrong: list[str], detail: str) -> Check:

@@ -41,7 +41,7 @@ class GivenQuestion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class AnswerPlace:
     """A part of a document.
 
     Attributes:
@@ -66,7 +66,7 @@ class JudgedQuestion:
     """
 
     question: str
-    places: tuple[Place, ...]
+    places: tuple[AnswerPlace, ...]
     kind: QuestionKind
 
 
@@ -94,7 +94,7 @@ def judge_questions(given: Sequence[GivenQuestion], table: ChunkTable) -> tuple[
     """
     names = table.documents()
     wanted = {one.line: _document(one, names) for one in given}
-    places: dict[int, list[Place]] = {one.line: [] for one in given}
+    places: dict[int, list[AnswerPlace]] = {one.line: [] for one in given}
     for name in names:
         asked = [one for one in given if wanted[one.line] in (None, name)]
         text = table.document_text(name) if asked else ""
@@ -115,7 +115,7 @@ def judged(made: Sequence[MadeQuestion]) -> list[JudgedQuestion]:
     return [
         JudgedQuestion(
             question=one.question,
-            places=(Place(document=one.document, start=one.start, end=one.end),),
+            places=(AnswerPlace(document=one.document, start=one.start, end=one.end),),
             kind=one.kind,
         )
         for one in made
@@ -162,15 +162,15 @@ def _document(given: GivenQuestion, names: Sequence[str]) -> str | None:
     return ends[0]
 
 
-def _places(given: GivenQuestion, name: str, text: str) -> list[Place]:
+def _places(given: GivenQuestion, name: str, text: str) -> list[AnswerPlace]:
     if given.answer is None:
-        return [Place(document=name, start=0, end=len(text))]
+        return [AnswerPlace(document=name, start=0, end=len(text))]
     if given.document is None and len(given.answer) < _SHORTEST_ANSWER:
         return []
     words = r"\s+".join(re.escape(word) for word in given.answer.split())
     bounds = (r"(?<!\w)" if given.answer[0].isalnum() else "", r"(?!\w)" if given.answer[-1].isalnum() else "")
     found = re.finditer(bounds[0] + words + bounds[1], text, re.IGNORECASE)
-    return [Place(document=name, start=one.start(), end=one.end()) for one in found]
+    return [AnswerPlace(document=name, start=one.start(), end=one.end()) for one in found]
 
 
 def _trouble(given: GivenQuestion, number: int) -> str:

@@ -32,7 +32,7 @@ _JUNK: Final = re.compile(r"https?://|\[\w*\]|[|{}<>=\\_*#`]|\.{3,}|\s{4,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class QuestionDraft:
     """A question of one sentence.
 
     Attributes:
@@ -58,7 +58,7 @@ def is_askable(sentence: str, language: str) -> bool:
 
 def draft_question(
     sentence: str, language: str, kind: QuestionKind, draw: random.Random, counts: Mapping[str, int]
-) -> Draft | None:
+) -> QuestionDraft | None:
     """A question of a kind about a sentence, or nothing where the kind does not fit it.
 
     Args:
@@ -81,7 +81,7 @@ def word_counts(text: str) -> Counter[str]:
     return Counter(word.lower() for word in WORD.findall(text))
 
 
-def _definition(sentence: str, phrases: Phrases) -> Draft | None:
+def _definition(sentence: str, phrases: Phrases) -> QuestionDraft | None:
     found = phrases.definition.match(sentence)
     if found is None:
         return None
@@ -94,10 +94,12 @@ def _definition(sentence: str, phrases: Phrases) -> Draft | None:
     if all(word.lower() in phrases.function_words for word in words):
         return None
     form = phrases.what_are if found["verb"] in phrases.plural_verbs else phrases.what_is
-    return Draft(question=form.format(subject), answer=found["meaning"].rstrip(" .;:!?"), kind=QuestionKind.DEFINITION)
+    return QuestionDraft(
+        question=form.format(subject), answer=found["meaning"].rstrip(" .;:!?"), kind=QuestionKind.DEFINITION
+    )
 
 
-def _blank(sentence: str, phrases: Phrases, draw: random.Random) -> Draft | None:
+def _blank(sentence: str, phrases: Phrases, draw: random.Random) -> QuestionDraft | None:
     dates = [(one, phrases.when) for one in phrases.date.finditer(sentence)]
     taken = [one.span() for one, _ in dates]
     numbers = [(one, phrases.how_many) for one in _NUMBER.finditer(sentence) if _is_apart(one, taken)]
@@ -115,7 +117,7 @@ def _blank(sentence: str, phrases: Phrases, draw: random.Random) -> Draft | None
     answer, topic = place.group(), [word for word in kept if word.lower() not in phrases.function_words]
     if len(topic) < _LEAST_TOPIC or answer.lower() in " ".join(kept).lower():
         return None
-    return Draft(question=f"{asks} {' '.join(kept)}?", answer=answer, kind=QuestionKind.BLANK)
+    return QuestionDraft(question=f"{asks} {' '.join(kept)}?", answer=answer, kind=QuestionKind.BLANK)
 
 
 def _kept_words(sentence: str, place: re.Match[str], phrases: Phrases, draw: random.Random) -> list[str]:
@@ -132,13 +134,13 @@ def _kept_words(sentence: str, place: re.Match[str], phrases: Phrases, draw: ran
     return kept
 
 
-def _topic(sentence: str, language: str, counts: Mapping[str, int]) -> Draft | None:
+def _topic(sentence: str, language: str, counts: Mapping[str, int]) -> QuestionDraft | None:
     words = list(dict.fromkeys(word for word in content_words(sentence, language) if not word.isdigit()))
     if len(words) < _LEAST_TOPIC + 1:
         return None
     rarest = sorted(words, key=lambda word: (counts.get(word.lower(), 0), -len(word), word))[:_MOST_TOPIC]
     asked = [word for word in words if word in rarest]
-    return Draft(question=" ".join(asked), answer=_plain(sentence), kind=QuestionKind.TOPIC)
+    return QuestionDraft(question=" ".join(asked), answer=_plain(sentence), kind=QuestionKind.TOPIC)
 
 
 def _is_apart(found: re.Match[str], taken: list[tuple[int, int]]) -> bool:

@@ -39,8 +39,8 @@ class RetrievalConfig:
         arms: which look; `None` is both where the index has vectors, else words alone.
         fusion: of two arms.  Ranks lose much where one arm is blind (FaQuAD, nDCG@10: words 91.1, ranks 72.7).
         dense_weight: of meaning beside words, from 0 to 1, for `WEIGHTS`; an arm of weight 0 is not asked.  The default
-            is below neither arm by more than 0.2 points of nDCG@10 on the sets of `benchmarks/retrieval_quality.py`;
-            `learn_weights` finds a better one where there are questions with known passages.
+            is better than either arm on the four sets of `benchmarks/retrieval_quality.py`, English and Portuguese;
+            `learn_weights` finds the best one where there are questions with known passages.
         rank_constant: of reciprocal rank fusion; the larger, the less the first ranks stand out.
         depth: passages that each arm gives to a fusion.
         rerank_depth: passages that a reranker reads; 0 leaves it off.

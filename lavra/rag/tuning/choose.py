@@ -34,7 +34,7 @@ _SIMPLE_FIRST: Final = (Search.HYBRID, Search.WEIGHTED, Search.WORDS, Search.DEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class SetupChoice:
     """The setup that is taken, and why.
 
     Attributes:
@@ -48,7 +48,7 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[QuestionKind]) -> Choice:
+def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[QuestionKind]) -> SetupChoice:
     """The setup to take.
 
     Args:
@@ -76,7 +76,7 @@ def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[Questi
             f"{100 * error:.1f}), and {100 * LEAST_RERANK_GAIN:.0f} beyond the error are asked for"
         )
         taken = reranked[0] if on else taken
-    return Choice(trial=taken, best=best, reasons=tuple(reasons))
+    return SetupChoice(trial=taken, best=best, reasons=tuple(reasons))
 
 
 def _has_both(trial: Trial) -> bool:

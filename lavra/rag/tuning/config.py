@@ -15,12 +15,12 @@ class Search(Enum):
 
     WORDS = "bm25"
     DENSE = "dense"
-    HYBRID = "hybrid"  # reciprocal rank fusion
+    HYBRID = "hybrid"  # both, fused as an index is that was not tuned
     WEIGHTED = "hybrid, weighted"  # by a weight learned from the questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TuneConfig:
+class TuningConfig:
     """How an index is tuned.
 
     Attributes:

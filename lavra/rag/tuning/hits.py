@@ -18,7 +18,7 @@ from typing import Final
 
 from lavra.base.retrieval import Chunk, Passage
 from lavra.metrics.ranking import RankingScores, ranking_scores
-from lavra.rag.questions.given import JudgedQuestion, Place
+from lavra.rag.questions.given import AnswerPlace, JudgedQuestion
 
 DEPTH: Final = 50
 """Passages of a question that are looked at."""
@@ -40,7 +40,7 @@ class Hit:
     characters: int
 
 
-def covers(chunk: Chunk, place: Place) -> bool:
+def covers(chunk: Chunk, place: AnswerPlace) -> bool:
     """Whether a chunk has a place, or a place the chunk, by at least half of the shorter one."""
     if chunk.document != place.document:
         return False

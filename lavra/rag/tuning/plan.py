@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.base.files import read_json, write_json
-from lavra.rag.questions.given import JudgedQuestion, Place, judged
+from lavra.rag.questions.given import AnswerPlace, JudgedQuestion, judged
 from lavra.rag.questions.make import make_questions
 from lavra.rag.questions.question import QuestionKind
-from lavra.rag.tuning.config import TuneConfig
+from lavra.rag.tuning.config import TuningConfig
 from lavra.rag.tuning.corpus import SampledTable, TunedCorpus, sample_documents
 from lavra.text.chunking.config import ChunkConfig, ChunkMethod
 
@@ -29,7 +29,7 @@ _PLAN: Final = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TuningPlan:
     """What is asked, and of which documents.
 
     Attributes:
@@ -45,12 +45,12 @@ class Plan:
 
 def plan_run(
     corpus: TunedCorpus,
-    config: TuneConfig,
+    config: TuningConfig,
     chunkings: Sequence[ChunkConfig],
     given: Sequence[JudgedQuestion],
     left_out: Sequence[str],
     folder: Path,
-) -> Plan:
+) -> TuningPlan:
     """The plan of a run, as it was kept, or made and kept.
 
     Raises:
@@ -72,12 +72,12 @@ def plan_run(
             f"the documents give {len(questions)} questions and at least {_LEAST_QUESTIONS} are needed to compare "
             "anything; index more text, or give questions of your own with --questions FILE"
         )
-    plan = Plan(documents=tuple(sample), questions=tuple(questions), left_out=tuple(left_out))
+    plan = TuningPlan(documents=tuple(sample), questions=tuple(questions), left_out=tuple(left_out))
     write_json(folder / _PLAN, _to_data(plan))
     return plan
 
 
-def _affordable(corpus: TunedCorpus, config: TuneConfig, chunkings: Sequence[ChunkConfig]) -> int:
+def _affordable(corpus: TunedCorpus, config: TuningConfig, chunkings: Sequence[ChunkConfig]) -> int:
     """Characters that can be embedded in every way of cutting within the share of the time that is for it."""
     if corpus.embedder is None:
         return _MOST_CHARACTERS
@@ -100,7 +100,7 @@ def _probe_texts(corpus: TunedCorpus) -> list[str]:
     return [text for text in found if text.strip()][:_PROBE] or ["-"]
 
 
-def _to_data(plan: Plan) -> dict[str, Any]:
+def _to_data(plan: TuningPlan) -> dict[str, Any]:
     questions = [
         {
             "question": one.question,
@@ -112,13 +112,13 @@ def _to_data(plan: Plan) -> dict[str, Any]:
     return {"documents": list(plan.documents), "questions": questions, "left_out": list(plan.left_out)}
 
 
-def _from_data(raw: dict[str, Any]) -> Plan:
+def _from_data(raw: dict[str, Any]) -> TuningPlan:
     questions = tuple(
         JudgedQuestion(
             question=one["question"],
             kind=QuestionKind(one["kind"]),
-            places=tuple(Place(document=name, start=start, end=end) for name, start, end in one["places"]),
+            places=tuple(AnswerPlace(document=name, start=start, end=end) for name, start, end in one["places"]),
         )
         for one in raw["questions"]
     )
-    return Plan(documents=tuple(raw["documents"]), questions=questions, left_out=tuple(raw["left_out"]))
+    return TuningPlan(documents=tuple(raw["documents"]), questions=questions, left_out=tuple(raw["left_out"]))

@@ -11,7 +11,7 @@ from lavra.base.convert import to_mapping
 from lavra.base.files import hash_json, read_json, write_json
 from lavra.metrics.intervals import mean_interval
 from lavra.metrics.ranking import ranking_intervals
-from lavra.rag.tuning.choose import Choice
+from lavra.rag.tuning.choose import SetupChoice
 from lavra.rag.tuning.config import Setup, chunking_name
 from lavra.rag.tuning.hits import Hit, hit_scores
 from lavra.rag.tuning.trial import Trial
@@ -37,8 +37,8 @@ class TuningResult:
 
     trials: tuple[Trial, ...]
     missing: tuple[Setup, ...]
-    choice: Choice
-    here: Choice
+    choice: SetupChoice
+    here: SetupChoice
     questions: Mapping[str, int]
     left_out: tuple[str, ...]
     documents: int
@@ -124,7 +124,7 @@ def _setup_data(setup: Setup) -> dict[str, Any]:
     return {"chunking": to_mapping(setup.chunking), "search": setup.search.value, "reranked": setup.reranked}
 
 
-def _choice_data(choice: Choice, rerank_depth: int) -> dict[str, Any]:
+def _choice_data(choice: SetupChoice, rerank_depth: int) -> dict[str, Any]:
     return {
         "chunking": to_mapping(choice.trial.setup.chunking),
         "retrieval": to_mapping(choice.trial.retrieval(rerank_depth)),

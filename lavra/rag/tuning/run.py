@@ -22,9 +22,9 @@ from lavra.base.files import hash_json
 from lavra.base.ports import Progress, silent
 from lavra.rag.questions.given import JudgedQuestion
 from lavra.rag.tuning.choose import choose
-from lavra.rag.tuning.config import Search, Setup, TuneConfig, chunking_name, usual_chunkings
+from lavra.rag.tuning.config import Search, Setup, TuningConfig, chunking_name, usual_chunkings
 from lavra.rag.tuning.corpus import TunedCorpus, cut_sample
-from lavra.rag.tuning.plan import Plan, plan_run
+from lavra.rag.tuning.plan import TuningPlan, plan_run
 from lavra.rag.tuning.results import TuningResult, keep_trial, kept_trial, question_counts
 from lavra.rag.tuning.shelf import Deadline, OutOfTimeError, VectorShelf
 from lavra.rag.tuning.trial import LEAST_TO_LEARN, Bench, RememberingReranker, Trial
@@ -37,7 +37,7 @@ VERSION = 1
 def tune(
     corpus: TunedCorpus,
     folder: Path,
-    config: TuneConfig | None = None,
+    config: TuningConfig | None = None,
     *,
     given: Sequence[JudgedQuestion] = (),
     left_out: Sequence[str] = (),
@@ -56,7 +56,7 @@ def tune(
     Raises:
         InputError: the documents give too few questions, or the time does not suffice for one setup.
     """
-    config = config or TuneConfig()
+    config = config or TuningConfig()
     deadline, start = Deadline(60 * config.minutes), time.monotonic()
     others = config.chunkings or usual_chunkings(
         corpus.chunking, longest=corpus.longest, meaning=corpus.embedder is not None
@@ -76,8 +76,8 @@ class _Run:
     def __init__(
         self,
         corpus: TunedCorpus,
-        config: TuneConfig,
-        plan: Plan,
+        config: TuningConfig,
+        plan: TuningPlan,
         folder: Path,
         scratch: Path,
         deadline: Deadline,
@@ -176,7 +176,7 @@ def _shelf(folder: Path, corpus: TunedCorpus, what: str) -> Path:
 
 
 def _key(
-    corpus: TunedCorpus, config: TuneConfig, chunkings: Sequence[ChunkConfig], given: Sequence[JudgedQuestion]
+    corpus: TunedCorpus, config: TuningConfig, chunkings: Sequence[ChunkConfig], given: Sequence[JudgedQuestion]
 ) -> str:
     """Hash of all that decides what is measured."""
     return hash_json(
@@ -194,7 +194,7 @@ def _key(
 
 
 def _result(
-    corpus: TunedCorpus, plan: Plan, trials: Sequence[Trial], missing: Sequence[Setup], seconds: float
+    corpus: TunedCorpus, plan: TuningPlan, trials: Sequence[Trial], missing: Sequence[Setup], seconds: float
 ) -> TuningResult:
     kinds = [one.kind for one in plan.questions]
     as_now = [trial for trial in trials if trial.setup.chunking == corpus.chunking]

@@ -37,9 +37,13 @@ def citation_object(index: ServedIndex, number: int, citation: Citation) -> dict
 
 def retrieval_object(index: ServedIndex, answer: Answer) -> dict[str, Any]:
     """How an answer came about; citations of sentences are numbers of their marks, from 1."""
+    short = answer.short
     return {
         "mode": answer.mode.value,
         "abstained": answer.abstained,
+        "short": None
+        if short is None
+        else {**_place(index, short.document, short.start, short.end), "text": short.text},
         "sentences": [_sentence(one) for one in answer.sentences],
         "passages": [passage_object(index, one) for one in answer.passages],
         "left_out": [_left_out(index, one) for one in answer.left_out],

@@ -227,27 +227,37 @@ function marked(turn, text) {
   });
 }
 
-/* The whole answer, sentence by sentence: a mark is looked for behind its sentence, for a quotation may hold `[1]` itself. */
+/* The whole answer, sentence by sentence: a mark is looked for behind its sentence, for a quotation may hold `[1]` itself.
+   Quotations stand apart, for they come from different places. */
 function judged(turn) {
-  const parts = [], text = turn.text;
-  let place = 0;
+  const parts = [], text = turn.text, quotes = turn.retrieval.mode === "extractive";
+  let place = 0, short = turn.retrieval.short?.text;
   for (const sentence of turn.retrieval.sentences) {
     const at = text.indexOf(sentence.text, place);
     if (at < 0) continue;
-    parts.push(text.slice(place, at));
+    const before = text.slice(place, at), shown = [];
     place = at + sentence.text.length;
-    const doubted = sentence.supported === false;
-    parts.push(doubted ? element("span", {className: "unsupported", textContent: sentence.text}) : sentence.text);
+    const doubted = sentence.supported === false, wording = short && sentence.text.includes(short) ? emphasised(sentence.text, short) : [sentence.text];
+    if (wording.length > 1) short = null; // once, in the first sentence that has it
+    shown.push(...(doubted ? [element("span", {className: "unsupported"}, ...wording)] : wording));
     for (const cited of sentence.citations) {
       const sign = `[${cited}]`, found = text.indexOf(sign, place), known = turn.citations.get(cited);
       if (found < 0 || !known || text.slice(place, found).trim()) continue;
-      parts.push(text.slice(place, found), mark(turn, known));
+      shown.push(text.slice(place, found), mark(turn, known));
       place = found + sign.length;
     }
-    if (doubted) parts.push(element("span", {className: "flag", textContent: words.unsupported + (sentence.reason ? ": " + sentence.reason : "")}));
+    if (doubted) shown.push(element("span", {className: "flag", textContent: words.unsupported + (sentence.reason ? ": " + sentence.reason : "")}));
+    if (quotes) parts.push(before.trim() ? before : "", element("p", {}, ...shown));
+    else parts.push(before, ...shown);
   }
-  parts.push(text.slice(place));
+  const rest = text.slice(place);
+  parts.push(rest.trim() ? rest : "");
   return parts;
+}
+
+function emphasised(text, short) {
+  const at = text.indexOf(short);
+  return [text.slice(0, at), element("strong", {textContent: short}), text.slice(at + short.length)];
 }
 
 function placeOf(one) {

@@ -26,6 +26,7 @@ BeginRule = Callable[[str, int, int], int]
 MOST_CHARS_A_TOKEN: Final = 32
 """A chunk has at most this many characters a token: some tokenizers make one token of any word they do not know."""
 _BEGINNING: Final = re.compile(rf"\n\s*|{SENTENCE_END.pattern}")
+_HEADING: Final = re.compile(r"#{1,6} ")
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -108,14 +109,16 @@ def begin_at_token(text: str, earliest: int, stop: int) -> int:
 
 
 def begin_at_sentence(text: str, earliest: int, stop: int) -> int:
-    """At the first sentence, line or else word that begins there."""
-    if earliest and text[earliest - 1] == "\n":
+    """At the first sentence or line that begins there, or at a word where a sentence was cut; behind any heading."""
+    if _HEADING.match(text, stop):
+        return stop
+    if text[earliest - 1] == "\n":
         return earliest
-    for pattern in (_BEGINNING, _SPACE):
-        found = pattern.search(text, max(0, earliest - 1), stop)
-        if found is not None and earliest <= found.end() < stop:
-            return outside_characters(text, found.end(), earliest)
-    return outside_characters(text, earliest, 0)
+    ends = [match.end() for match in _BEGINNING.finditer(text, earliest - 1, stop)]
+    if not ends:
+        ends = [match.end() for match in _SPACE.finditer(text, earliest - 1, stop)]
+    first = next((end for end in ends if earliest <= end), earliest)
+    return outside_characters(text, first, 0)
 
 
 def begin_by_sentences(starts: Sequence[int]) -> BeginRule:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from lavra.base.types import Document
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, open_text, text_documents
-from lavra.text.sources.rows import TableRow, number_or_word, row_facts
+from lavra.text.sources.rows import TableRow, number_or_word, row_facts, row_text, whole_rows_note
 from lavra.text.tally import Tally
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -39,30 +39,44 @@ def csv_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRow]
     csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
     with open_text(file, tally) as stream:
         header = stream.readline()
-        delimiter, column = _find_column(header, config.text_field)
+        delimiter, column = _find_column(header, config)
         names = _columns(header, delimiter)
+        if column is None:
+            tally.file_troubles[whole_rows_note(config.text_field)] += 1
         rows = csv.reader(stream, delimiter=delimiter, quoting=_quoting(delimiter))
         number = 1
         try:
             for number, row in enumerate(rows, start=2):
                 if not row:
                     continue
-                if column >= len(row) or not row[column]:
+                text = _text(row, names, column)
+                if not text:
                     tally.rows_skipped["no text in the row"] += 1
                     continue
                 fields = {name: number_or_word(field) for name, field in zip(names, row, strict=False) if name}
-                yield TableRow(number=number, text=row[column], facts=row_facts(fields, config.text_field))
+                yield TableRow(number=number, text=text, facts=row_facts(fields, config.text_field))
         except csv.Error as error:
             raise UnreadableError("damaged csv", f"row {number + 1}: {error}") from error
 
 
-def _find_column(header: str, name: str) -> tuple[str, int]:
-    """The delimiter of the file and the index of the text column."""
+def _text(row: list[str], names: list[str], column: int | None) -> str:
+    """The text of a row: its column's, or all of it."""
+    if column is None:
+        return row_text(dict(zip(names, row, strict=False)))
+    return row[column] if column < len(row) else ""
+
+
+def _find_column(header: str, config: ReadConfig) -> tuple[str, int | None]:
+    """The delimiter of the file and the index of the text column; None where whole rows are read."""
+    name = config.text_field
     for delimiter in DELIMITERS:
         columns = _columns(header, delimiter)
         if name in columns:
             return delimiter, columns.index(name)
-    shown = max((_columns(header, delimiter) for delimiter in DELIMITERS), key=len)
+    delimiter = max(DELIMITERS, key=lambda one: len(_columns(header, one)))
+    shown = _columns(header, delimiter)
+    if config.whole_rows and any(map(str.strip, shown)):
+        return delimiter, None
     raise UnreadableError(
         f"no field {name!r}", f"its columns are {', '.join(shown)}; name the right one with text_field"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from lavra.base.types import Document
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, open_text, text_documents
-from lavra.text.sources.rows import TableRow, row_facts
+from lavra.text.sources.rows import TableRow, row_facts, row_text, whole_rows_note
 from lavra.text.tally import Tally
 
 
@@ -34,19 +34,30 @@ def jsonl_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRo
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
-            row, reason = _row_of(line, config.text_field, fields)
-            if row is None:
+            row, reason = _row_of(line, fields)
+            text = None if row is None else _text(row, config)
+            if row is None or text is None:
                 tally.rows_skipped[reason] += 1
                 continue
+            if config.text_field not in row and not found:
+                tally.file_troubles[whole_rows_note(config.text_field)] += 1
             found = True
-            yield TableRow(number=number, text=row[config.text_field], facts=row_facts(row, config.text_field))
+            yield TableRow(number=number, text=text, facts=row_facts(row, config.text_field))
     if not found:
         known = f"its fields are {', '.join(sorted(fields))}" if fields else "no line is a JSON object"
         raise UnreadableError(f"no field {config.text_field!r}", f"{known}; name the right one with text_field")
 
 
-def _row_of(line: str, field: str, fields: set[str]) -> tuple[dict[str, Any] | None, str]:
-    """The object of one line that has text, or None and the reason; the names of its fields are added to `fields`."""
+def _text(row: dict[str, Any], config: ReadConfig) -> str | None:
+    """The text of a row; `None` where it has none."""
+    if config.whole_rows and config.text_field not in row:
+        return row_text(row) or None
+    text = row.get(config.text_field)
+    return text if isinstance(text, str) else None
+
+
+def _row_of(line: str, fields: set[str]) -> tuple[dict[str, Any] | None, str]:
+    """The object of one line, or None, and why it may give no document; its fields' names are added to `fields`."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -55,6 +66,4 @@ def _row_of(line: str, field: str, fields: set[str]) -> tuple[dict[str, Any] | N
         return None, "not a JSON object"
     if len(fields) < 50:
         fields.update(row)
-    if not isinstance(row.get(field), str):
-        return None, "no text in the row"
-    return row, ""
+    return row, "no text in the row"

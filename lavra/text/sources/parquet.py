@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from lavra.base.types import Document
 from lavra.text.encoding import REPLACED
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, text_documents
-from lavra.text.sources.rows import TableRow, row_facts
+from lavra.text.sources.rows import TableRow, row_facts, row_text, whole_rows_note
 from lavra.text.tally import Tally
 
 BATCH_ROWS = 256
@@ -43,6 +43,10 @@ def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bo
     number = 0
     try:
         with pq.ParquetFile(file.path) as table:
+            if config.whole_rows and config.text_field not in table.schema_arrow.names:
+                tally.file_troubles[whole_rows_note(config.text_field)] += 1
+                yield from _whole_rows(table, tally)
+                return
             _check_column(table.schema_arrow, config.text_field)
             others = _fact_columns(table.schema_arrow, config.text_field) if with_facts else []
             for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=[config.text_field, *others]):
@@ -56,6 +60,22 @@ def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bo
                     yield TableRow(number=number, text=_decode(value, tally), facts=facts)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableError("damaged parquet", f"after row {number}: {error}") from error
+
+
+def _whole_rows(table: pq.ParquetFile, tally: Tally) -> Iterator[TableRow]:
+    """The rows of a table without a column of texts: all their words, numbers and dates."""
+    names = [field.name for field in table.schema_arrow if _holds_facts(field.type)]
+    number = 0
+    for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=names):
+        columns = [_values(batch.column(name)) for name in names]
+        for values in zip(*columns, strict=True):
+            number += 1
+            fields = dict(zip(names, values, strict=True))
+            text = row_text(fields)
+            if text:
+                yield TableRow(number=number, text=text, facts=row_facts(fields, ""))
+            else:
+                tally.rows_skipped["no text in the row"] += 1
 
 
 def _check_column(schema: pa.Schema, name: str) -> None:

@@ -81,6 +81,44 @@ def read_pages(file: File, tally: Tally) -> Iterator[tuple[int, str]]:
         yield from _pages(_open(stream, tally), tally)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bookmark:
+    """An entry of a file's outline.
+
+    Attributes:
+        level: from 1, the outermost.
+        page: that it leads to, from 1.
+        title: of the part of the document that begins there.
+    """
+
+    level: int
+    page: int
+    title: str
+
+
+def read_bookmarks(file: File) -> list[Bookmark]:
+    """The outline of a `.pdf` file, in its order; nothing where it has none or it is damaged."""
+    with file.path.open("rb") as stream, _repairs_counted(Tally()):
+        try:
+            reader = PdfReader(stream)
+            if reader.is_encrypted:
+                reader.decrypt("")
+            return list(_bookmarks(reader, reader.outline, 1))
+        except (DependencyError, *_DAMAGES):
+            return []
+
+
+def _bookmarks(reader: PdfReader, entries: Any, level: int) -> Iterator[Bookmark]:
+    for entry in entries:
+        if isinstance(entry, list):
+            yield from _bookmarks(reader, entry, level + 1)
+            continue
+        page = reader.get_destination_page_number(entry)
+        title = " ".join(str(entry.title or "").split())
+        if page is not None and page >= 0 and title:
+            yield Bookmark(level=level, page=page + 1, title=title)
+
+
 def page_gap(before: str) -> str:
     """What stands between a page and the next: a blank line where the page ends with a sentence, else a line break."""
     return "\n\n" if _SENTENCE_END.search(before) else "\n" if before else ""

@@ -34,6 +34,8 @@ class ReadConfig:
         piece_chars: prose files longer than this are read in parts of about this many characters, cut at headings or
             blank lines where there are some.
         max_chars: code files, pages and rows stay whole up to this many characters; longer ones are cut like prose.
+        whole_rows: a table without that field gives whole rows, every field with its name on a line of its own, as
+            retrieval needs them.  Otherwise it is not read.
         page_documents: make each page of a PDF a document of its own, as retrieval needs them.  Otherwise pages run
             on, and a document's source says from which to which it goes.
     """
@@ -41,6 +43,7 @@ class ReadConfig:
     text_field: str = "text"
     piece_chars: int = 65_536
     max_chars: int = 1_000_000
+    whole_rows: bool = False
     page_documents: bool = False
 
     def __post_init__(self) -> None:

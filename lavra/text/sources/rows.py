@@ -37,6 +37,26 @@ def row_facts(fields: Mapping[str, object], text_field: str) -> dict[str, MetaVa
     return {name: value for name, value in found if value is not None}
 
 
+def row_text(fields: Mapping[str, object]) -> str:
+    r"""A row without a field that holds the text: every field that says something, a line each.
+
+    >>> row_text({"question": "Why?", "answer": "So.", "notes": ""})
+    'question: Why?\nanswer: So.'
+    """
+    return "\n".join(f"{name}: {said}" for name, value in fields.items() if (said := _said(value)))
+
+
+def _said(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(filter(None, map(_said, value)))
+    return str(value).strip() if isinstance(value, (str, bool, int, float, date)) else ""
+
+
+def whole_rows_note(field: str) -> str:
+    """What the tally says of a table whose rows are read whole."""
+    return f"no field {field!r}, rows read whole"
+
+
 def number_or_word(field: str) -> MetaValue:
     """What a field of a file without types means: a number where it is written as one, so that it can be compared.
 

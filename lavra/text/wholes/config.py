@@ -14,7 +14,7 @@ class WholeConfig:
 
     Attributes:
         text_field: the field of jsonl, or the column of csv and parquet, that holds the text; the other fields become
-            facts of the document.
+            facts of the document.  A table without it gives whole rows, every field with its name on a line of its own.
         max_chars: a document longer than this is read in parts (`folder/log.txt#2`), so that memory stays bounded.
     """
 
@@ -28,4 +28,6 @@ class WholeConfig:
 
     def reading(self) -> ReadConfig:
         """The settings of the readers that give whole documents."""
-        return ReadConfig(text_field=self.text_field, piece_chars=self.max_chars, max_chars=self.max_chars)
+        return ReadConfig(
+            text_field=self.text_field, whole_rows=True, piece_chars=self.max_chars, max_chars=self.max_chars
+        )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lavra.base.errors import InputError
-from lavra.rag.index.check import check_index
+from lavra.rag.index.check import check_index, store_recall
 from lavra.rag.index.open import open_index
 from tests.rag.index.toys import toy_encoder, update, write
 
@@ -34,10 +34,19 @@ def test_a_whole_index_passes(index):
     assert all(one.tested for one in check_index(index))
 
 
+def test_recall_is_that_of_the_store_beside_exact_search(index):
+    table = store_recall(index, k=1, queries=5)
+    assert (table.least(), table.rows[0].allowed) == (1.0, 2)
+    with open_index(index) as opened:
+        opened.raw_store.delete(np.array([1]))
+    assert store_recall(index, k=1, queries=20).least() < 1
+
+
 def test_an_index_without_encoder_has_nothing_to_test_of_vectors(tmp_path):
     (tmp_path / "docs").mkdir()
     update(tmp_path / "index", write(tmp_path / "docs", {"a.txt": "red\n"}))
     assert [one.name for one in check_index(tmp_path / "index") if not one.tested] == ["vectors", "vector store"]
+    assert store_recall(tmp_path / "index") is None
 
 
 def test_a_text_that_changed_is_seen(index):

@@ -9,7 +9,7 @@ import pytest
 from lavra.base.errors import InputError
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.questions import Place, QuestionKind, judge_questions, read_questions
+from lavra.rag.questions import AnswerPlace, QuestionKind, judge_questions, read_questions
 
 TEXTS = {
     "docs/a.txt": "The bridge was opened in 1998.\nIt is 340\nmetres long.",
@@ -58,7 +58,7 @@ def test_answers_are_found_in_every_document_or_in_the_one_named(tmp_path, table
 def test_tables_are_read_too(tmp_path, table, name, mark):
     path = written(tmp_path, [f"question{mark}answer", f"When?{mark}1998"], name)
     questions, _ = judge_questions(read_questions(path), table)
-    assert questions[0].places[0] == Place(document="docs/a.txt", start=25, end=29)
+    assert questions[0].places[0] == AnswerPlace(document="docs/a.txt", start=25, end=29)
 
 
 def test_what_cannot_be_used_is_said(tmp_path, table):

@@ -8,7 +8,7 @@ import numpy as np
 
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.questions import JudgedQuestion, Place, QuestionKind
+from lavra.rag.questions import AnswerPlace, JudgedQuestion, QuestionKind
 
 NUM_TOPICS = 16
 WORDS = {f"{'bcdfghjklmnpqrst'[topic]}{'aeiouy'[number]}r": topic for topic in range(NUM_TOPICS) for number in range(6)}
@@ -54,7 +54,7 @@ def corpus(*, same_words, seed=0):
         ]
         name = f"d{topic}.txt"
         texts[name] = "\n\n".join(paragraphs)
-        places = (Place(document=name, start=0, end=len(texts[name])),)
+        places = (AnswerPlace(document=name, start=0, end=len(texts[name])),)
         questions.append(
             JudgedQuestion(
                 question=" ".join([*asked, *draw.choices(FILLER, k=2)]), places=places, kind=QuestionKind.GIVEN

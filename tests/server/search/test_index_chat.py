@@ -53,6 +53,8 @@ def test_an_answer_cites_exact_slices(client, url):
     assert (told["mode"], told["abstained"]) == ("extractive", False)
     assert [one["supported"] for one in told["sentences"]] == [True, False]
     assert [one["citations"] for one in told["sentences"]] == [[1], [2]]
+    short = told["short"]
+    assert TEXTS[short["document"]][short["start"] : short["end"]] == short["text"] == "centuries"
     assert len(told["passages"]) == 8
     assert len(told["left_out"]) == 6
     assert answer.usage.total_tokens == 0  # nothing was written by a model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from lavra.base.errors import InputError
 from lavra.base.retrieval import (
@@ -59,7 +60,7 @@ def table(texts=TEXTS) -> MemoryChunks:
                     start=start,
                     end=end,
                     line=text.count("\n", 0, start) + 1,
-                    page=start // 400 + 1 if name.endswith("rios.txt") else None,
+                    page=start // 400 + 1 if name.startswith("livros/") else None,
                     headings=("Trees",) if name == "garden/trees.txt" else (),
                     meta={**META.get(name, {}), "document": name},
                 )
@@ -69,6 +70,14 @@ def table(texts=TEXTS) -> MemoryChunks:
 
 def words(text: str) -> set[str]:
     return set(re.findall(r"\w{3,}", text.casefold()))
+
+
+def short_of(citation: Citation) -> Citation:
+    """The last word of a citation, as the few words that answer."""
+    match = re.search(r"\w+(?=\W*$)", citation.text)
+    start, end = match.span()
+    text = citation.text[start:end]
+    return replace(citation, start=citation.start + start, end=citation.start + end, text=text)
 
 
 class WordCounts:
@@ -150,6 +159,7 @@ class Quoting:
                     for one in passages[2:]
                 ),
                 warnings=("extractive: a toy quotes",),
+                short=short_of(citations[0]),
                 prompt_tokens=11 if written else 0,
                 completion_tokens=7 if written else 0,
             ),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import trafilatura
-from pypdf import PdfReader
+from pypdf import PdfReader, PdfWriter
 
 from lavra.base.types import Document
 from lavra.text.sources import MemorySource
@@ -80,6 +80,26 @@ def test_each_page_of_a_pdf_has_the_words_that_pypdf_finds_on_it(tmp_path: Path)
     assert "divided" in whole.text
     assert whole.page(whole.text.index("Page four")) == 4
     assert whole.page_starts[0] == 0
+
+
+def test_the_outline_of_a_pdf_gives_its_headings(tmp_path: Path) -> None:
+    pages = [["Contents", "Second part"], ["1 First part", ENGLISH, "Deep", ENGLISH], ["Second part", ENGLISH]]
+    writer = PdfWriter(clone_from=make_pdf(tmp_path / "plain.pdf", pages))
+    first = writer.add_outline_item(title="First  part", page_number=1)
+    writer.add_outline_item(title="Deep", page_number=1, parent=first)
+    writer.add_outline_item(title="Nowhere on its page", page_number=2)
+    writer.add_outline_item(title="Second part", page_number=2)
+    writer.write(tmp_path / "outlined.pdf")
+    whole = only(tmp_path / "outlined.pdf")
+    found = [(each.level, each.title, whole.text[each.start :].partition("\n")[0]) for each in whole.headings]
+    assert found == [
+        (1, "First part", "1 First part"),
+        (2, "Deep", "Deep"),
+        (1, "Nowhere on its page", "Second part"),
+        (1, "Second part", "Second part"),
+    ]
+    assert whole.page(whole.headings[-1].start) == 3
+    assert only(tmp_path / "plain.pdf").headings == ()
 
 
 def test_a_text_over_the_bound_is_read_in_parts_with_the_right_pages(tmp_path: Path) -> None:
@@ -197,6 +217,25 @@ def test_code_is_headed_by_its_definitions(tmp_path: Path) -> None:
     }
 
 
+def test_a_table_without_a_column_of_texts_gives_whole_rows(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Where?", "answer": "Here, there.", "year": 2020},
+        {"question": "Who?", "answer": "Me.", "year": 1},
+    ]
+    (tmp_path / "faq.csv").write_text("question;answer;year\nWhere?;Here, there.;2020\nWho?;Me.;1\n")
+    (tmp_path / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "faq.parquet")
+    for name in ("faq.csv", "faq.jsonl", "faq.parquet"):
+        tally = Tally()
+        found = list(read_wholes(tmp_path / name, WholeConfig(), tally))
+        assert [each.text for each in found] == [
+            "question: Where?\nanswer: Here, there.\nyear: 2020",
+            "question: Who?\nanswer: Me.\nyear: 1",
+        ]
+        assert found[0].meta["year"] == 2020
+        assert tally.file_troubles == {"no field 'text', rows read whole": 1}
+
+
 def test_broken_and_encrypted_files_are_told_and_the_others_read(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
@@ -204,7 +243,7 @@ def test_broken_and_encrypted_files_are_told_and_the_others_read(tmp_path: Path)
     (folder / "b.txt").write_text("fine")
     (folder / "c.epub").write_bytes(b"PK\x03\x04 broken")
     (folder / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (folder / "e.jsonl").write_text('{"body": 1}\n')
+    (folder / "e.jsonl").write_text('{"body": null}\n')
     (folder / "f.txt.gz").write_bytes(gzip.compress(b"words " * 5000)[:-20])
     skipped: list[tuple[str, str]] = []
     tally = Tally(on_skip=lambda name, reason, _: skipped.append((name, reason)))
