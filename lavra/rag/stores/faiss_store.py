@@ -45,7 +45,7 @@ _faiss: Any = faiss  # its type information lacks half of it
 _NOTE: Final = "faiss"
 _PER_LIST: Final = 39  # vectors that FAISS wants to train one list with, or one code of PQ
 _CODES: Final = 256  # values of one byte
-_MOST_TRAINING: Final = 256 * _PER_LIST * 16  # more vectors only make training longer
+_TRAINED_WITH: Final = 64  # vectors a list; more only make training longer
 _NUMBERS_A_BYTE: Final = 8  # that one byte of PQ stands for
 _LEAST_TAIL: Final = 2_048
 _TAIL: Final = 0.25  # of the covered rows, compared exactly before FAISS' file is written anew
@@ -219,7 +219,7 @@ class FaissStore:
             graph.hnsw.efConstruction = _BUILDING
             return graph
         index = _faiss.index_factory(dimension, self._layout(total), _faiss.METRIC_INNER_PRODUCT)
-        index.train(_training_rows(view))
+        index.train(_training_rows(view, max(_CODES * _PER_LIST, _TRAINED_WITH * int(index.nlist))))
         return index
 
     def _layout(self, total: int) -> str:
@@ -272,9 +272,9 @@ def _read_all(view: RowsView, queries: Floats, k: int, allowed: Bools) -> tuple[
     return _in_order(found, products, view.ids)
 
 
-def _training_rows(view: RowsView) -> Floats:
+def _training_rows(view: RowsView, most: int) -> Floats:
     alive = np.flatnonzero(view.alive)
-    drawn = np.random.default_rng(0).choice(alive, min(len(alive), _MOST_TRAINING), replace=False)
+    drawn = np.random.default_rng(0).choice(alive, min(len(alive), most), replace=False)
     return np.ascontiguousarray(view.vectors[np.sort(drawn)])
 
 
