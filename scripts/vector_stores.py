@@ -2,7 +2,7 @@
 
 The time of a query is CPU time, which a busy machine changes less than a clock; wall times go to standard error.
 
-    python scripts/vector_stores.py FOLDER [--kinds exact,faiss-hnsw] [--exact-rows 1000] [--uri http://127.0.0.1:19530]
+    python scripts/vector_stores.py FOLDER [--kinds exact,faiss-hnsw] [--exact-rows 1000] [--uri ADDRESS]
 
 FOLDER holds `vectors.npy` ((N, D) float32 of unit length) and `texts.jsonl` (a line for each vector; every key but `id`
 and `text` is a fact).  A store is filled in one process and searched in another, so that the memory is what a search
