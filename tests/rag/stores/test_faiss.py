@@ -32,11 +32,13 @@ class TestHnsw(Approximate):
     recall = 0.97
 
 
+@pytest.mark.slow
 class TestIvf(Approximate):
     config = StoreConfig(kind=StoreKind.FAISS_IVF, exact_rows=20)
     recall = 0.97
 
 
+@pytest.mark.slow
 class TestPq(Approximate):
     config = StoreConfig(kind=StoreKind.FAISS_PQ, exact_rows=20)
     recall = 0.97
