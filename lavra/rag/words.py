@@ -98,8 +98,8 @@ class Analyzer:
             if language not in STEMMERS:
                 raise ConfigError(f"no stemmer is known for the language {language!r}{nearest(language, STEMMERS)}")
         self.languages = tuple(dict.fromkeys(languages))
-        self._terms = {language: lru_cache(maxsize=1 << 17)(_term_maker(language)) for language in self.languages}
-        self._plain = lru_cache(maxsize=1 << 17)(_term_maker(""))
+        self._terms = {language: lru_cache(maxsize=1 << 14)(_term_maker(language)) for language in self.languages}
+        self._plain = lru_cache(maxsize=1 << 14)(_term_maker(""))
 
     def words(self, text: str, language: str = "") -> list[str]:
         """The terms of a document in the order of its text; one of an unknown language is read in the first one.
