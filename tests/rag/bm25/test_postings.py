@@ -149,6 +149,14 @@ def test_merging_gives_the_files_of_writing_anew(tmp_path_factory, data, texts):
     }
 
 
+def test_new_chunks_may_have_lower_numbers(tmp_path):
+    old = written(tmp_path / "old", {5: "a cat", 9: "a cat and a dog"})
+    merge_postings(tmp_path / "p", old, [9, 5], [7, 2], ["a dog", "the cat"])
+    rows = Postings.open(tmp_path / "p").columns
+    for start, end in zip(rows.starts[:-1], rows.starts[1:], strict=True):
+        assert (np.diff(rows.rows[start:end]) > 0).all()
+
+
 def test_a_chunk_that_is_to_stay_must_be_there(tmp_path):
     with pytest.raises(InputError, match="chunk 7"):
         merge_postings(tmp_path / "m", written(tmp_path / "p", {1: "a"}), [1, 7], [], [])
