@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lavra.base.card import add_metrics, read_card
@@ -30,6 +30,7 @@ def as_files(state):
 
 
 @settings(max_examples=8)
+@example(states=[{"rows.jsonl": "red\n\nlamp", "a.txt": "wind"}, {"rows.jsonl": "lamp", "b.md": "wind"}])
 @given(states=st.lists(FILES, min_size=2, max_size=4))
 def test_any_changes_give_the_index_that_building_from_scratch_gives(tmp_path_factory, states):
     folder = tmp_path_factory.mktemp("changes")
