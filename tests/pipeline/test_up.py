@@ -92,8 +92,9 @@ def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path
         ("bert", ["lavra", "serve", str(result.model)]),
     ):
         up._show(result, settings(text, family=family), 1.0, None)
-        last = capsys.readouterr().out.splitlines()[-1]
+        *_, ask, last = capsys.readouterr().out.splitlines()
         assert shlex.split(last.removeprefix("next")) == wanted
+        assert shlex.split(ask)[1:3] + shlex.split(ask)[4:] == ["lavra", "ask", "--index", str(result.index)]
 
 
 def test_the_model_is_one_transformers_opens_with_equal_logits(made):
