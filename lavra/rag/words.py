@@ -26,6 +26,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
+from threading import Lock
 from typing import Final
 
 import Stemmer
@@ -184,7 +185,13 @@ def _stemmer(language: str) -> Callable[[str], str]:
     """Casefolds, stems and takes accents off one part."""
     if not language:
         return lambda part: fold(part.casefold())
-    stem = Stemmer.Stemmer(STEMMERS[language], 0).stemWord  # without a cache of its own: `Analyzer` has one
+    stemmer = Stemmer.Stemmer(STEMMERS[language], 0)  # without a cache of its own: `Analyzer` has one
+    lock = Lock()  # a stemmer keeps the word it works on
+
+    def stem(word: str) -> str:
+        with lock:
+            return str(stemmer.stemWord(word))
+
     if language == "pt":
         return lambda part: fold(stem(restore_portuguese(fold(part.casefold()))))
     return lambda part: fold(stem(part.casefold()))
