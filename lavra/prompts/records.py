@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lavra.prompts.answer import PromptAnswer
 from lavra.prompts.budget import Fitted, LeftOutShot
 from lavra.prompts.compare import PromptResult
 from lavra.prompts.cost import Price

@@ -49,9 +49,7 @@ class Peak:
 
 def within(folder, docs):
     encoder = NamedEmbedder(DrawnEmbedder(), EncoderIdentity(name="drawn", hash="drawn"))
-    update_index(
-        folder.with_name("small"), [docs / "0.txt"], toy_config(encoder), encoder
-    )  # loads what is loaded once
+    update_index(folder.with_name("small"), [docs / "0.txt"], toy_config(encoder), encoder)  # loads what is loaded once
     with Peak() as peak:
         report = update_index(folder, [docs], toy_config(encoder), encoder)
     vectors = report.counts.distinct * WIDTH * 4
