@@ -23,8 +23,8 @@ def test_few_faithful_claims_are_accused_and_most_corrupted_ones_noticed(monkeyp
 
     folder = Path(os.environ["LAVRA_DATA"]) / "qa"
     claims = [
-        *plant(read_paragraphs(folder / "xquad" / "xquad.en.json", portuguese=False)[:120], 6, 1),
-        *plant(read_paragraphs(folder / "faquad" / "dataset.json", portuguese=True)[:120], 6, 1),
+        *plant(read_paragraphs(folder / "xquad" / "xquad.en.json", portuguese=False)[:80], 4, 1),
+        *plant(read_paragraphs(folder / "faquad" / "dataset.json", portuguese=True)[:80], 4, 1),
     ]
     assert all(claim.sentence in claim.evidence for claim in claims if claim.kind == "verbatim")
     assert not any(claim.sentence in claim.evidence for claim in claims if not claim.faithful)
