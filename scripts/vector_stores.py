@@ -1,4 +1,4 @@
-"""Measure every vector store on one's own vectors: recall, time of a query, memory and disk; prints a table in Markdown.
+"""Measure every vector store on one's own vectors: recall, time of a query, memory and disk, as a table in Markdown.
 
     python scripts/vector_stores.py FOLDER [--kinds exact,faiss-hnsw] [--exact-rows 1000] [--uri http://127.0.0.1:19530]
 

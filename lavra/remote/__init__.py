@@ -2,12 +2,12 @@
 
 from lavra.remote.config import RemoteConfig
 from lavra.remote.connection import RemoteError
-from lavra.remote.embeddings import EmbeddingApi, Purpose, RemoteEmbedder, RemoteEmbeddingConfig
+from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedder, RemoteEmbeddingConfig
 from lavra.remote.model import RemoteModel
 
 __all__ = [
     "EmbeddingApi",
-    "Purpose",
+    "EmbeddingPurpose",
     "RemoteConfig",
     "RemoteEmbedder",
     "RemoteEmbeddingConfig",

@@ -39,7 +39,7 @@ class EmbeddingApi(Enum):
     COHERE = "cohere"
 
 
-class Purpose(Enum):
+class EmbeddingPurpose(Enum):
     """What a text is; Cohere's models embed questions and documents differently."""
 
     DOCUMENT = "search_document"
@@ -63,7 +63,7 @@ class RemoteEmbeddingConfig:
 
     server: RemoteConfig
     api: EmbeddingApi = EmbeddingApi.OPENAI
-    purpose: Purpose = Purpose.DOCUMENT
+    purpose: EmbeddingPurpose = EmbeddingPurpose.DOCUMENT
     dimensions: int | None = None
     truncate: bool = False
     batch_size: int = 64

@@ -11,6 +11,7 @@ from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.cli.retrieval import find_index, open_for_search, packaged_folder, usual_encoder
 from lavra.rag.index.open import open_index
+from tests.remote.test_embeddings import double
 from tests.rag.index.toys import write
 from tests.runs.tasks import base_folder
 
@@ -109,6 +110,25 @@ def test_an_index_is_searched_with_the_encoder_it_was_made_with(docs, capsys, tm
     said(capsys, "--index", "docs", "--encoder", "none")
     with pytest.raises(InputError, match="has no vectors"):
         open_for_search(folder, encoder=str(second))
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_encoder_behind_a_url_is_asked_for_documents_and_for_questions(docs, capsys, monkeypatch, version):
+    monkeypatch.setenv("MY_KEY", "sk-123")
+    with double() as (address, asked):
+        encoder = f"{address}/{version}#small"
+        said(capsys, "docs", "--encoder", encoder, "--encoder-key", "MY_KEY")
+        opened = open_for_search(docs.parent / "ws/indexes/docs")
+        opened.embedder.embed(["where?"])
+        opened.index.close()
+        assert "lavra: error: " in refused(capsys, "docs", "--encoder", f"{address}/{version}")
+    assert all(headers["authorization"] == "Bearer sk-123" for _, headers, _ in asked)
+    assert [body.get("input_type") for _, _, body in asked] == (
+        [None, None] if version == "v1" else ["search_document", "search_query"]
+    )
+    card = (docs.parent / "ws/indexes/docs/lavra.json").read_text()
+    assert "sk-123" not in card
+    assert "MY_KEY" in card
 
 
 def test_minilm_is_the_usual_encoder_where_it_is_installed(tmp_path):

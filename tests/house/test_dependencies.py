@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-IMPORT_NAMES = {"PyYAML": "yaml", "python-docx": "docx"}
+IMPORT_NAMES = {"PyStemmer": "Stemmer", "PyYAML": "yaml", "faiss-cpu": "faiss", "python-docx": "docx"}
 IN_PARTS = ("opentelemetry",)  # packages that install parts of one name
 # Parts of what is declared, that it hands out: a type of jinja2's sandbox, and what fastapi is made of.
 GIVEN = {"markupsafe", "pydantic", "starlette"}

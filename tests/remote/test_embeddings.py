@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from lavra.base.errors import ConfigError, InputError, OverloadedError
-from lavra.remote import EmbeddingApi, Purpose, RemoteConfig, RemoteEmbedder, RemoteEmbeddingConfig, RemoteError
+from lavra.remote import (
+    EmbeddingApi,
+    EmbeddingPurpose,
+    RemoteConfig,
+    RemoteEmbedder,
+    RemoteEmbeddingConfig,
+    RemoteError,
+)
 from lavra.testing.embedder import EmbedderConformance
 from tests.server.conftest import running, served
 
@@ -102,7 +109,7 @@ def test_openai_is_asked_as_its_client_asks(key):
     np.testing.assert_array_equal(ours, np.array(expected, dtype=np.float32))
 
 
-@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize("purpose", list(EmbeddingPurpose))
 @pytest.mark.parametrize("truncate", [False, True])
 def test_cohere_is_asked_as_its_client_asks(key, purpose, truncate):
     cohere = pytest.importorskip("cohere")

@@ -1,73 +1,97 @@
-"""The suite of retrievers: counting words passes, and each way of breaking it fails."""
+"""The suite of retrievers: shared words pass, and each way of breaking them fails."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
-from lavra.base.retrieval import Found
-from lavra.rag.chunk_table import MemoryChunks
-from lavra.testing.retriever import RetrieverConformance
-from tests.server.search.toy_index import WordCounts
+from lavra.base.errors import InputError
+from lavra.base.retrieval import ACCESS, EVERYONE, Found, Operator, Passage
+from lavra.testing.retriever import RetrieverConformance, chunks
 from tests.testing.suites import check
 
 
-class WithRetriever(RetrieverConformance):
-    def __init__(self, change=lambda found: found, ask=lambda request: request):
-        self.change, self.ask = change, ask
+class ToyRetriever:
+    """The share of the question's words that a chunk has."""
 
-    def make_retriever(self, chunks):
-        retriever = WordCounts(MemoryChunks(chunks, {one.document: one.text for one in chunks}))
-        right = retriever.search
-        retriever.search = lambda request: Found(passages=self.change(right(self.ask(request)).passages))
-        return retriever
+    def __init__(self, limit=10_000):
+        self.limit = limit
+
+    def search(self, request):
+        wanted = set(request.query.lower().split())
+        if not wanted or request.k < 1 or len(request.query) > self.limit:
+            raise InputError("ask something short")
+        if any(condition.field != "year" for condition in request.where):
+            raise InputError("no such field")
+        allowed = [chunk for chunk in chunks() if self.meets(chunk, request) and self.reads(chunk, request)]
+        passages = [
+            Passage(chunk=chunk, score=len(wanted & set(chunk.text.lower().split())) / len(wanted)) for chunk in allowed
+        ]
+        passages.sort(key=lambda one: -one.score)
+        return Found(passages=tuple(passages[: request.k]), warnings=() if allowed else ("nothing meets these",))
+
+    def meets(self, chunk, request):
+        compare = {Operator.AT_LEAST: int.__ge__, Operator.OVER: int.__gt__}
+        return all(compare[one.operator](chunk.meta["year"], one.value) for one in request.where)
+
+    def reads(self, chunk, request):
+        groups = chunk.meta.get(ACCESS, (EVERYONE,))
+        return request.groups is None or EVERYONE in groups or bool(request.groups & set(groups))
+
+
+class WithRetriever(RetrieverConformance):
+    def __init__(self, make=ToyRetriever, change=lambda found: found):
+        self.retriever = make()
+        right = self.retriever.search
+        self.retriever.search = lambda request: change(right(request))
+
+    def make_retriever(self):
+        return self.retriever
 
 
 class NoRetriever(WithRetriever):
-    def make_retriever(self, chunks):
+    def make_retriever(self):
         return sorted
 
 
-class BlindToEmptiness(WithRetriever):
-    def __init__(self):
-        super().__init__(ask=lambda request: replace(request, query=request.query.strip() or "river"))
+class ReadsAll(ToyRetriever):
+    def reads(self, chunk, request):
+        return True
 
 
-class Whole(WithRetriever):
-    """Scores depend on how many chunks there are, those that may not be seen among them."""
-
-    def make_retriever(self, chunks):
-        self.change = lambda found: tuple(replace(one, score=one.score / len(chunks)) for one in found)
-        return super().make_retriever(chunks)
-
-
-def shifted(found):
-    return tuple(replace(one, chunk=replace(one.chunk, start=1)) for one in found)
+class MeetsAll(ToyRetriever):
+    def meets(self, chunk, request):
+        return True
 
 
 def test_retrievers():
-    everything = {"what_a_reader_may_not_see_changes_nothing"}
+    count = itertools.count()
+
+    def passages(change):
+        return lambda: WithRetriever(change=lambda found: replace(found, passages=tuple(change(found.passages))))
+
+    def moved(one):
+        return replace(one, chunk=replace(one.chunk, start=one.chunk.start + 1))
+
     broken = {
         "no protocol": (NoRetriever, {"satisfies_the_protocol"}),
-        "worst first": (lambda: WithRetriever(lambda found: found[::-1]), {"the_best_stand_first"}),
-        "best lost": (
-            lambda: WithRetriever(lambda found: found[1:]),
-            {"what_is_looked_for_word_for_word_comes_first"},
+        "nothing found": (passages(lambda found: ()), {"a_passage_is_found_by_its_own_words"}),
+        "worst first": (passages(lambda found: found[::-1]), {"no_more_than_wanted_the_best_first"}),
+        "too many": (passages(lambda found: found * 60), {"no_more_than_wanted_the_best_first", "no_chunk_twice"}),
+        "moved": (passages(lambda found: map(moved, found)), {"a_passage_is_a_slice_of_its_document"}),
+        "chance": (
+            passages(lambda found: [replace(one, score=one.score - next(count)) for one in found]),
+            {"the_same_question_finds_the_same"},
         ),
-        "one twice": (
-            lambda: WithRetriever(lambda found: found + found),
-            {"there_are_no_more_than_were_wanted_and_none_twice"},
+        "conditions ignored": (lambda: WithRetriever(MeetsAll), {"conditions_hold_for_every_passage"}),
+        "nothing told": (
+            lambda: WithRetriever(change=lambda found: replace(found, warnings=())),
+            {"conditions_that_nothing_meets_are_told"},
         ),
-        "shifted": (lambda: WithRetriever(shifted), {"passages_are_slices_of_their_documents"}),
-        "no conditions": (
-            lambda: WithRetriever(ask=lambda request: replace(request, where=())),
-            {"conditions_hold", "an_unknown_field_is_refused"},
+        "groups ignored": (
+            lambda: WithRetriever(ReadsAll),
+            {"a_user_sees_the_documents_of_everyone_and_of_the_own_groups"},
         ),
-        "empty is taken": (BlindToEmptiness, {"an_empty_query_is_refused"}),
-        "reads all": (lambda: WithRetriever(ask=lambda request: replace(request, groups=None)), everything),
-        "counts all": (Whole, everything),
-        "no groups": (
-            lambda: WithRetriever(ask=lambda request: replace(request, groups=request.groups and frozenset())),
-            {"members_of_a_group_see_its_documents_and_everyones"},
-        ),
+        "any length": (lambda: WithRetriever(lambda: ToyRetriever(10**9)), {"what_cannot_be_searched_is_an_error"}),
     }
     check(WithRetriever(), broken)

@@ -31,6 +31,7 @@ EXAMPLES = """
 lavra index ~/documents
 lavra index reports/ faq.csv --index company --read.text-field answer
 lavra index ~/documents --encoder my-encoder
+lavra index ~/documents --encoder https://api.openai.com/v1#text-embedding-3-small --encoder-key OPENAI_API_KEY
 lavra index ~/documents --access 'documents/hr/*=hr,board' --meta year=2026
 lavra index --index documents --check
 lavra index --index documents --tune --minutes 5 --questions mine.jsonl
@@ -48,7 +49,9 @@ class IndexSettings:
 
     Attributes:
         encoder: makes the vectors: a folder, a name in the workspace, or a hub id; `none` searches words alone, `auto`
-            takes the index's own, or for a new one what is there.
+            takes the index's own, or for a new one what is there. Of an API: its URL, `#` and the model's name; one
+            that ends in /v2 speaks Cohere's protocol, any other OpenAI's.
+        encoder_key: environment variable with the key of that API.
         languages: of which words are stemmed, such as pt and en; those of the documents unless named.
         access: who may read which files, each PATTERN=GROUP,GROUP; the last one that fits a file holds, and a file that
             none fits is everyone's.
@@ -59,6 +62,7 @@ class IndexSettings:
     """
 
     encoder: str = AUTO
+    encoder_key: str = ""
     languages: tuple[str, ...] = ()
     access: tuple[str, ...] = ()
     meta: tuple[str, ...] = ()
@@ -138,6 +142,7 @@ def settings_of(config: IndexConfig) -> dict[str, Any]:
     return to_mapping(
         IndexSettings(
             encoder=NO_ENCODER if config.encoder is None else config.encoder.name,
+            encoder_key="" if config.encoder is None else config.encoder.key_variable,
             languages=config.languages,
             access=tuple(f"{rule.pattern}={','.join(rule.groups)}" for rule in config.access),
             meta=tuple(f"{name}={value}" for name, value in config.meta.items()),

@@ -26,8 +26,8 @@ from lavra.rag.bm25.config import Bm25Config, Weighting
 from lavra.rag.bm25.files import Columns, open_columns
 from lavra.rag.words import Analyzer
 
-Counts = npt.NDArray[np.uint16] | Int32s
-_Term = tuple[float, Int32s, Counts]
+TermCounts = npt.NDArray[np.uint16] | Int32s
+_Term = tuple[float, Int32s, TermCounts]
 """The weight of a term, the rows of its chunks, and how often each has it."""
 _FEW: Final = 8  # times k chunks: fewer are not worth looking through for those that can be left out
 _OFTEN: Final = 16  # a term in more than a sixteenth of the chunks is worth it
@@ -120,7 +120,7 @@ class Postings:
                 found.append((factor * times * idf, rows, tf))
         return sorted(found, key=lambda term: -term[0])
 
-    def _term(self, term: str, mask: npt.NDArray[np.bool_] | None) -> tuple[Int32s, Counts]:
+    def _term(self, term: str, mask: npt.NDArray[np.bool_] | None) -> tuple[Int32s, TermCounts]:
         """Rows of the allowed chunks that have a term, rising, and how often each has it."""
         number = self.columns.find(term)
         span = slice(0, 0)

@@ -24,13 +24,15 @@ class EncoderIdentity:
     """What tells one encoder from another.
 
     Attributes:
-        name: a folder, a hub id, or a model's name and the URL of the API that serves it; a key is never part of it.
-        hash: of the files that decide its vectors, or of what is known of an API; two encoders of one hash are equal,
-            whatever they are called.
+        name: a folder, a hub id, or the URL of an API and the model's name behind `#`; a key is never part of it.
+        hash: of the files that decide its vectors, or of URL and model; encoders of one hash are equal, whatever their
+            names.
+        key_variable: environment variable with the key of an API.
     """
 
     name: str
     hash: str
+    key_variable: str = ""
 
 
 class NamedEmbedder:

@@ -1,41 +1,61 @@
-"""Retrievers over the parts of an index, each stage by itself, pass the suite of retrievers."""
+"""Every arm, fusion and stage is held to the port's suite."""
 
-from collections.abc import Sequence
-
+import numpy as np
 import pytest
 
-from lavra.base.retrieval import ACCESS, Chunk
+from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.chunk_table import MemoryChunks
 from lavra.rag.retrievers import Arms, Expansion, Fusion, RetrievalConfig, build_retriever
-from lavra.testing.retriever import RetrieverConformance
-from tests.rag.retrievers.toy import Overlap, Parts
-
-CONFIGS = {
-    "words": RetrievalConfig(arms=Arms.WORDS),
-    "meaning": RetrievalConfig(arms=Arms.DENSE),
-    "ranks": RetrievalConfig(arms=Arms.HYBRID, fusion=Fusion.RANKS),
-    "weights": RetrievalConfig(arms=Arms.HYBRID, fusion=Fusion.WEIGHTS),
-    "reranked": RetrievalConfig(rerank_depth=5),
-    "diverse": RetrievalConfig(relevance=0.9),
-    "expanded": RetrievalConfig(expansion=Expansion.NEIGHBOURS),
-}
+from lavra.rag.words import Analyzer
+from lavra.testing.retriever import TEXTS, RetrieverConformance, chunks
+from tests.rag.retrievers.toy import HashEmbedder, NaiveStore, Overlap
 
 
-@pytest.fixture(scope="class", params=CONFIGS)
-def config(request, tmp_path_factory):
-    request.cls.folder = tmp_path_factory.mktemp("parts")
-    request.cls.config = CONFIGS[request.param]
-    request.cls.made = {}
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    every = chunks()
+    texts = [chunk.text for chunk in every]
+    folder = tmp_path_factory.mktemp("p") / "postings"
+    write_postings(folder, [chunk.id for chunk in every], texts, Analyzer(("en",)))
+    store = NaiveStore()
+    store.add(np.array([chunk.id for chunk in every]), HashEmbedder().embed(texts), [chunk.meta for chunk in every])
+    return MemoryChunks(every, TEXTS), Postings.open(folder), store, HashEmbedder()
 
 
-@pytest.mark.usefixtures("config")
-class TestRetrievers(RetrieverConformance):
-    def make_retriever(self, chunks: Sequence[Chunk]):
-        if len(chunks) not in self.made:
-            meta = {one.document: {key: value for key, value in one.meta.items() if key != ACCESS} for one in chunks}
-            groups = {one.document: one.meta[ACCESS] for one in chunks if ACCESS in one.meta}
-            texts = {one.document: one.text for one in chunks}
-            parts = Parts(self.folder / str(len(chunks)), texts, groups=groups, meta=meta)
-            self.made[len(chunks)] = build_retriever(
-                parts.table, parts.postings, parts.store, parts.embedder, self.config, Overlap()
-            )
-        return self.made[len(chunks)]
+class TestWords(RetrieverConformance):
+    config = RetrievalConfig(arms=Arms.WORDS)
+
+    @pytest.fixture(autouse=True)
+    def _retriever(self, parts):
+        self.retriever = build_retriever(*parts, self.config, Overlap())
+
+    def make_retriever(self):
+        return self.retriever
+
+
+class TestDense(TestWords):
+    config = RetrievalConfig(arms=Arms.DENSE)
+
+
+class TestRanks(TestWords):
+    config = RetrievalConfig(fusion=Fusion.RANKS)
+
+
+class TestWeights(TestWords):
+    config = RetrievalConfig(fusion=Fusion.WEIGHTS, dense_weight=0.5)
+
+
+class TestReranked(TestWords):
+    config = RetrievalConfig(rerank_depth=5, rerank_weight=0.5)
+
+
+class TestDiverse(TestWords):
+    config = RetrievalConfig(relevance=0.8)
+
+
+class TestWithNeighbours(TestWords):
+    config = RetrievalConfig(expansion=Expansion.NEIGHBOURS)
+
+
+class TestWithSection(TestWords):
+    config = RetrievalConfig(expansion=Expansion.SECTION)

@@ -14,7 +14,7 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.predictions import Ranked
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.retrievers.config import Arms, Fusion
+from lavra.rag.retrievers.config import Arms
 from lavra.rag.tuning import TunedCorpus, TuningConfig, table_rows, to_data, tune
 from lavra.rag.tuning.config import Search
 from lavra.text.chunking.config import ChunkConfig
@@ -43,8 +43,10 @@ def test_words_win_where_the_encoder_is_blind(tmp_path):
     result = tune(corpus_of(table, TopicEmbedder(blind=True)), tmp_path, CONFIG, given=questions)
     assert gain(result, Search.WORDS) > 0.99
     assert gain(result, Search.DENSE) < 0.7
-    config = result.choice.trial.retrieval(20)
-    assert config.arms is Arms.WORDS or (config.fusion is Fusion.WEIGHTS and config.dense_weight <= 0.2)
+    weights = [trial.dense_weight for trial in result.trials if trial.setup.search is Search.WEIGHTED]
+    assert max(weights) <= 0.3
+    assert result.choice.trial.gains().mean() > 0.97
+    assert result.choice.trial.retrieval(20).arms is not Arms.DENSE
 
 
 def test_meaning_wins_where_questions_have_other_words(tmp_path):
