@@ -1,6 +1,6 @@
-"""Questions over all paragraphs of XQuAD (English) and FaQuAD (Portuguese) at once, and an index in memory to ask.
+"""Questions over all paragraphs of XQuAD (English) and of FaQuAD (Portuguese), and an index in memory to ask.
 
-Every paragraph is a document.  The weights of lavra's extractive answers were fitted to every second question, beginning
+Every paragraph is a document.  The weights of extractive answers were fitted to every second question, beginning
 with the first; the others are measured.
 """
 

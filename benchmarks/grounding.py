@@ -15,13 +15,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from claim_sources import read_paragraphs
+from corrupted_claims import CORRUPTED
+from faithful_claims import FAITHFUL
 from labelled_tasks import NOT_MEASURED, AbsentDataError, public_data
-from planted_claims import CORRUPTED, FAITHFUL, Claim, plant, read_paragraphs
+from planted_claims import Claim, plant
 from result import Result, print_table
 
 from lavra.api.load import load
-from lavra.base.ports import Predictor
 from lavra.ground.check import check_sentence
+from lavra.ground.config import GroundConfig
+from lavra.ground.entailment import judge_head
 from lavra.ground.words import language_of, read_words
 
 MOST, MOST_SMOKE = 200, 12  # claims of a kind and language
@@ -75,9 +79,20 @@ def best_overlap(claims: Sequence[Claim]) -> tuple[float, dict[str, float]]:
     return best, tried[best]
 
 
-def checked(claims: Sequence[Claim], head: Predictor | None) -> list[bool]:
-    """Whether each claim is supported."""
-    return [check_sentence(claim.sentence, [claim.evidence], entailment=head).supported for claim in claims]
+def checked(claims: Sequence[Claim], folder: Path | None) -> list[bool]:
+    """Whether each claim is supported, by the rules and, where a folder is named, its entailment head.
+
+    Raises:
+        InputError: the folder has no head, or nothing says how good it is.
+    """
+    head, config = None, GroundConfig()
+    if folder is not None:
+        verdict = judge_head(folder)
+        print(verdict)
+        head, config = load(folder).predictor, GroundConfig(head_languages=tuple(verdict.languages))
+    return [
+        check_sentence(claim.sentence, [claim.evidence], entailment=head, config=config).supported for claim in claims
+    ]
 
 
 def table(claims: Sequence[Claim], columns: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
@@ -90,13 +105,6 @@ def table(claims: Sequence[Claim], columns: Mapping[str, Mapping[str, float]]) -
                 [kind, str(count), *(f"{right[kind]:.3f}" if kind in right else "-" for right in columns.values())]
             )
     return [*rows, ["macro average", str(len(claims)), *(f"{macro(right):.3f}" for right in columns.values())]]
-
-
-def _head(folder: Path) -> Predictor:
-    head = load(str(folder)).predictor
-    if head is None:
-        raise SystemExit(f"{folder} has no head that classifies; make one with scripts/entailment_head.py")
-    return head
 
 
 def main() -> int:
@@ -117,7 +125,7 @@ def main() -> int:
     threshold, peer = best_overlap(claims)
     columns = {"rules": ours, f"words >= {threshold:.2f}": peer}
     if args.head:
-        columns["rules and head"] = by_kind(claims, checked(claims, _head(args.head)))
+        columns["rules and head"] = by_kind(claims, checked(claims, args.head))
     for portuguese, language in ((False, "XQuAD, English"), (True, "FaQuAD, Portuguese")):
         some = [place for place, claim in enumerate(claims) if claim.portuguese == portuguese]
         columns[language] = by_kind([claims[place] for place in some], [supported[place] for place in some])

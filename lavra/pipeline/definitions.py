@@ -12,16 +12,15 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+
+from lavra.text.definitions import DefinitionNode, nested_definitions, parse_python
 
 LEAST_WORDS: Final = 3  # of a description; "Constructor." says nothing that could be looked for
 
 _LIKELY: Final = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+\w+", re.MULTILINE)
 _SENTENCE: Final = re.compile(r"(.+?[.!?])(?:\s|$)")
-_Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,29 +70,16 @@ def read_definitions(text: str) -> Definitions | None:
     """The documented functions and classes of a Python source; None where the text is not one that defines any."""
     if _LIKELY.search(text) is None:
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the parser has to say about others' code
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_python(text)
+    if tree is None:
         return None
     lines = re.split(r"\r\n|\r|\n", text)  # as the parser counts them
-    read = [_read(node, inside, lines) for node, inside in _definitions(tree, "")]
+    read = [_read(node, name, lines) for node, name in nested_definitions(tree)]
     found = tuple(one for one in read if one is not None)
     return Definitions(found=found, undocumented=len(read) - len(found)) if read else None
 
 
-def _definitions(node: ast.AST, inside: str) -> Iterator[tuple[_Node, str]]:
-    """Every definition and the name of what it stands in, whatever `if` or `try` is between."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, _Node):
-            yield child, inside
-            yield from _definitions(child, f"{inside}{child.name}.")
-        elif isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
-            yield from _definitions(child, inside)
-
-
-def _read(node: _Node, inside: str, lines: list[str]) -> CodeDefinition | None:
+def _read(node: DefinitionNode, qualified: str, lines: list[str]) -> CodeDefinition | None:
     docstring = inspect.cleandoc(ast.get_docstring(node, clean=False) or "").strip()
     first, _, rest = docstring.partition("\n\n")
     description = " ".join(first.split())
@@ -101,7 +87,7 @@ def _read(node: _Node, inside: str, lines: list[str]) -> CodeDefinition | None:
         return None
     return CodeDefinition(
         name=node.name,
-        qualified=f"{inside}{node.name}",
+        qualified=qualified,
         signature=_signature(node),
         description=description,
         rest=rest.strip(),
@@ -110,7 +96,7 @@ def _read(node: _Node, inside: str, lines: list[str]) -> CodeDefinition | None:
     )
 
 
-def _signature(node: _Node) -> str:
+def _signature(node: DefinitionNode) -> str:
     if isinstance(node, ast.ClassDef):
         given = ", ".join(ast.unparse(one) for one in (*node.bases, *node.keywords))
         return f"class {node.name}({given})" if given else f"class {node.name}"

@@ -177,17 +177,13 @@ def run_up(
     finally:
         crew.dismiss()
     by_name = {outcome.stage: outcome for outcome in outcomes}
-    plan, pretrain, adapt = Plan.load(by_name["plan"].folder), by_name["pretrain"], by_name["adapt"]
-    index = by_name["index"]
+    plan, pretrain = Plan.load(by_name["plan"].folder), by_name["pretrain"]
     verdict = _verdict(by_name["evaluate"])
     benchmarks = by_name["benchmarks"].result if "benchmarks" in by_name else None
     if isinstance(benchmarks, BenchmarksResult):
         write_model_card(pretrain.folder, benchmarks.evaluation)
     report = workspace.path / f"report{name.removeprefix('up')}.html"
-    compiling = {
-        "plan": plan.compile_seconds,
-        "pretrain": pretrain.result_as(PretrainFigures).compile_seconds,
-    }
+    compiling = {"plan": plan.compile_seconds, "pretrain": pretrain.result_as(PretrainFigures).compile_seconds}
     facts = (
         _model_fact(config, plan),
         _headline(by_name["evaluate"]),
@@ -196,14 +192,19 @@ def run_up(
     _report(verdict, facts, by_name, sections).write(report)
     return UpResult(
         model=pretrain.folder,
-        adapter=None if isinstance(adapt.result, Skipped) else adapt.folder,
-        index=None if isinstance(index.result, Skipped) else index.folder,
+        adapter=_made(by_name["adapt"]),
+        index=_made(by_name["index"]),
         report=report,
         verdict=verdict,
         beginning=choose_beginning(Corpus.open(by_name["corpus"].folder).documents("heldout")),
         stages=tuple(outcomes),
         compile_seconds=sum(seconds for stage, seconds in compiling.items() if not by_name[stage].reused),
     )
+
+
+def _made(outcome: StageOutcome) -> Path | None:
+    """The folder of a stage that was not skipped."""
+    return None if isinstance(outcome.result, Skipped) else outcome.folder
 
 
 def _report_name(config: UpConfig, start: Start | None) -> str:

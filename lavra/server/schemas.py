@@ -107,7 +107,7 @@ class Tool(BaseModel):
     function: Function
 
 
-Groups = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)]
+GroupNames = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)]
 
 
 class RetrievalOptions(BaseModel):
@@ -117,7 +117,7 @@ class RetrievalOptions(BaseModel):
 
     k: Annotated[int, Field(ge=1, le=100)] = Field(default=8, description="most passages that are looked at")
     where: dict[str, Any] = Field(default_factory=dict, description='conditions: {"year": {"gte": 2020}}')
-    groups: Groups | None = Field(default=None, description="read for these groups of the key only")
+    groups: GroupNames | None = Field(default=None, description="read for these groups of the key only")
     mode: Literal["extractive", "generated"] | None = None
     unsupported: Literal["mark", "remove"] = "mark"
 
@@ -142,7 +142,7 @@ class SearchBody(Body):
     query: Annotated[str, Field(min_length=1)]
     k: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="most passages")
     where: dict[str, Any] = Field(default_factory=dict, description='conditions: {"year": {"gte": 2020}}')
-    groups: Groups | None = Field(default=None, description="read for these groups of the key only")
+    groups: GroupNames | None = Field(default=None, description="read for these groups of the key only")
 
 
 class EmbeddingBody(Body):
@@ -192,7 +192,7 @@ class TagBody(Body):
     )
 
 
-class Question(BaseModel):
+class PassageQuestion(BaseModel):
     """A question about a passage."""
 
     model_config = ConfigDict(extra="forbid")
@@ -204,7 +204,7 @@ class Question(BaseModel):
 class AnswerBody(Body):
     """`POST /v1/answer`; long passages are read in windows, nothing is cut."""
 
-    input: Question | Annotated[list[Question], Field(min_length=1, max_length=2048)]
+    input: PassageQuestion | Annotated[list[PassageQuestion], Field(min_length=1, max_length=2048)]
     allow_none: bool = Field(default=False, description="whether a passage may have no answer")
 
 

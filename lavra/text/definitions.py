@@ -21,8 +21,11 @@ PYTHON: Final = frozenset({".py", ".pyi", ".pyw"})
 _MOST_PARSED: Final = 2_000_000  # characters; the tree takes a hundred times that
 
 
+DefinitionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodeDefinition:
+class DefinitionSpan:
     """A class, a function or the like.
 
     Attributes:
@@ -38,7 +41,7 @@ class CodeDefinition:
     end: int
 
 
-def find_definitions(text: str, extension: str) -> list[CodeDefinition]:
+def find_definitions(text: str, extension: str) -> list[DefinitionSpan]:
     """The definitions of a source file, in the order they begin; each lies within those it is nested in.
 
     Args:
@@ -47,9 +50,9 @@ def find_definitions(text: str, extension: str) -> list[CodeDefinition]:
     """
     lines = _Lines(text)
     if extension in PYTHON and len(text) <= _MOST_PARSED:
-        tree = _parsed(text)
+        tree = parse_python(text)
         if tree is not None:
-            return _nested(list(_of_tree(tree, lines, "")))
+            return _nested(list(_of_tree(tree, lines)))
     return _nested(list(_by_lines(lines)))
 
 
@@ -81,7 +84,8 @@ _LINE_END: Final = re.compile(r"\r\n?|\n")
 _ABOVE: Final = re.compile(r"[ \t]*(?:#(?!!)|//|/\*|\*|--|;;|@\w|\[\w)")
 
 
-def _parsed(text: str) -> ast.Module | None:
+def parse_python(text: str) -> ast.Module | None:
+    """The tree of a Python source; `None` where it does not parse."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd escapes, which are the author's
@@ -90,16 +94,22 @@ def _parsed(text: str) -> ast.Module | None:
         return None
 
 
-def _of_tree(node: ast.AST, lines: _Lines, within: str) -> Iterator[CodeDefinition]:
+def nested_definitions(node: ast.AST, within: str = "") -> Iterator[tuple[DefinitionNode, str]]:
+    """Every definition in a tree, and its name with those around it, whatever `if` or `try` is between."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(child, DefinitionNode):
             name = f"{within}.{child.name}" if within else child.name
-            first = min([child.lineno, *(each.lineno for each in child.decorator_list)]) - 1
-            start, end = lines.start(lines.with_comment(first)), lines.start(child.end_lineno or child.lineno)
-            yield CodeDefinition(name=name, level=1 + name.count("."), start=start, end=end)
-            yield from _of_tree(child, lines, name)
-        elif isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
-            yield from _of_tree(child, lines, within)
+            yield child, name
+            yield from nested_definitions(child, name)
+        elif isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from nested_definitions(child, within)
+
+
+def _of_tree(tree: ast.Module, lines: _Lines) -> Iterator[DefinitionSpan]:
+    for node, name in nested_definitions(tree):
+        first = min([node.lineno, *(each.lineno for each in node.decorator_list)]) - 1
+        start, end = lines.start(lines.with_comment(first)), lines.start(node.end_lineno or node.lineno)
+        yield DefinitionSpan(name=name, level=1 + name.count("."), start=start, end=end)
 
 
 _MODIFIER: Final = (
@@ -133,7 +143,7 @@ _CLOSER: Final = re.compile(r"[ \t]*(?:\}|end\b|\);)")
 _CONTINUES: Final = re.compile(r"[ \t]*(?:[{)\]]|#|//|/\*|\*|--|\w+:\s*$|where\b)")
 
 
-def _by_lines(lines: _Lines) -> Iterator[CodeDefinition]:
+def _by_lines(lines: _Lines) -> Iterator[DefinitionSpan]:
     within: list[tuple[str, int]] = []  # names around a line and where they end
     for number in range(len(lines.starts)):
         name = _name(lines.line(number))
@@ -144,7 +154,7 @@ def _by_lines(lines: _Lines) -> Iterator[CodeDefinition]:
             within.pop()
         qualified = f"{within[-1][0]}.{name}" if within else name
         within.append((qualified, end))
-        yield CodeDefinition(name=qualified, level=len(within), start=first, end=end)
+        yield DefinitionSpan(name=qualified, level=len(within), start=first, end=end)
 
 
 def _name(line: str) -> str:
@@ -177,10 +187,10 @@ def _indent(line: str) -> int:
     return len(line[: len(line) - len(line.lstrip(" \t"))].expandtabs(8))
 
 
-def _nested(found: list[CodeDefinition]) -> list[CodeDefinition]:
+def _nested(found: list[DefinitionSpan]) -> list[DefinitionSpan]:
     """The definitions that begin behind one another and end within those around them."""
-    kept: list[CodeDefinition] = []
-    around: list[CodeDefinition] = []
+    kept: list[DefinitionSpan] = []
+    around: list[DefinitionSpan] = []
     for one in sorted(found, key=lambda each: (each.start, -each.end)):
         while around and around[-1].end <= one.start:
             around.pop()

@@ -24,6 +24,7 @@ from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.open import open_index
 from lavra.rag.index.update import update_index
 from lavra.rag.retrievers.build import build_retriever
+from tests.text.made import make_pdf
 
 OAK = "An oak is a tree that lives for centuries. The oldest oak of Bulgaria was planted in the year 345."
 QUESTION = "When was the oldest oak of Bulgaria planted?"
@@ -84,6 +85,24 @@ def test_a_newer_state_is_served_while_an_older_one_is_still_read(folders):
     assert live.document("texts/rain.txt", None).text.endswith("1966.")
     live.close()
     assert closed == [1, 2]
+
+
+def test_pages_of_a_pdf_begin_where_its_text_does(tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    animals = ("antas", "bugios", "capivaras")
+    make_pdf(texts / "livro.pdf", [[f"Na mata vivem {one}.", "Elas dormem de dia."] for one in animals])
+    folder = tmp_path / "index"
+    update_index(folder, [texts], IndexConfig())
+    live = LiveIndex(folder, opening(folder, []))
+    document = live.document("texts/livro.pdf", None)
+    ends = (*document.page_starts[1:], len(document.text))
+    assert len(document.page_starts) == 3
+    for start, end, animal in zip(document.page_starts, ends, animals, strict=True):
+        assert document.text[start:end].count(animal) == 1
+    found = live.search(SearchRequest(query="capivaras")).passages[0].chunk
+    assert document.page_starts[found.page - 1] <= found.start
+    live.close()
 
 
 def test_questions_on_many_threads_while_the_index_changes(folders):

@@ -73,11 +73,11 @@ def test_a_choice_for_another_index_is_passed_over(workspace, capsys):
     (folder,) = (workspace / "ws" / "indexes").iterdir()
     with open_for_search(folder).index as opened:
         chunking = opened.config.chunking
-    assert read_choice(folder, chunking, "") is not None
+    assert read_choice(folder, chunking, "").retrieval.arms is Arms.WORDS
     assert read_choice(folder, chunking, "another encoder") is None
     kept = dict(read_card(folder).metrics["tuning"])
-    other = {"method": None, "size": 33, "overlap": 0}
-    keep_choice(folder, {**kept, "choice": {**kept["choice"], "chunking": other}, "here": kept["choice"]}, "")
+    other = {**kept["here"]["chunking"], "size": 133}
+    keep_choice(folder, {**kept, "choice": {**kept["choice"], "chunking": other}}, "")
     assert read_choice(folder, chunking, "") is not None
     keep_choice(folder, {name: {**kept[name], "chunking": other} for name in ("choice", "here")} | {"reranker": ""}, "")
     assert read_choice(folder, chunking, "") is None

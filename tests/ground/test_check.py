@@ -9,6 +9,7 @@ from lavra.base.ports import Predictor
 from lavra.base.predictions import Classification, Prediction
 from lavra.ground.check import NOTHING_TO_CHECK, best_evidence, check_sentence
 from lavra.ground.config import GroundConfig
+from lavra.ground.words import Language
 
 ENGLISH = (
     "The World Health Organization was founded in 1948. It did not close its office in Geneva. "
@@ -126,10 +127,22 @@ def test_a_head_judges_what_the_rules_leave_open() -> None:
     assert isinstance(ToyHead(0.5), Predictor)
     assert not check_sentence(open_claim, ENGLISH).supported
     assert check_sentence(open_claim, ENGLISH, entailment=ToyHead(0.95)).supported
-    assert not check_sentence("Lisbon lies on the Tagus.", ENGLISH, entailment=ToyHead(0.02)).supported
+    other_verb = "The World Health Organization was dissolved in 1948."
+    assert check_sentence(other_verb, ENGLISH).supported  # the rules alone cannot see it
+    assert not check_sentence(other_verb, ENGLISH, entailment=ToyHead(0.02)).supported
+    assert check_sentence("Lisbon lies on the Tagus.", ENGLISH, entailment=ToyHead(0.02)).supported  # word for word
     head = ToyHead(0.99)
     assert not check_sentence("Ana Silva sued Rui Costa in 2001.", ENGLISH, entailment=head).supported
     assert head.asked == []  # a number that is not there is no matter of opinion
+
+
+def test_a_head_is_asked_in_its_languages_alone() -> None:
+    head = ToyHead(0.99)
+    config = GroundConfig(head_languages=(Language.PORTUGUESE,))
+    assert not check_sentence(
+        "The organization started work in Geneva.", ENGLISH, entailment=head, config=config
+    ).supported
+    assert head.asked == []
 
 
 def test_settings_out_of_range_are_refused() -> None:

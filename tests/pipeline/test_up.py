@@ -31,6 +31,7 @@ from lavra.pipeline.stage import SECTION_FILE
 from lavra.pipeline.stages import planning
 from lavra.pipeline.stages.planning import draft, read_at_most
 from lavra.pipeline.up import run_up, up_stages
+from lavra.rag.index.open import open_index
 from lavra.text import Corpus
 from lavra.train import Parallel
 from tests.compression.quality import read_quality
@@ -82,6 +83,14 @@ def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.Monkey
     assert served == [([str(result.model)], (str(adapt.folder),), index), ([str(result.model)], (), ())]
 
 
+def test_its_documents_can_be_asked(made):
+    _, result = made
+    with open_index(result.index) as index:
+        assert index.report().documents == NUM_FILES
+        assert index.sources().keys() == {"text0"}
+    assert "Questions answered from the documents" in result.report.read_text(encoding="utf-8")
+
+
 def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path, capsys: pytest.CaptureFixture[str]):
     _, result = made
     corpus = Corpus.open(next(stage.folder for stage in result.stages if stage.stage == "corpus"))
@@ -92,8 +101,9 @@ def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path
         ("bert", ["lavra", "serve", str(result.model)]),
     ):
         up._show(result, settings(text, family=family), 1.0, None)
-        last = capsys.readouterr().out.splitlines()[-1]
+        *_, ask, last = capsys.readouterr().out.splitlines()
         assert shlex.split(last.removeprefix("next")) == wanted
+        assert shlex.split(ask)[1:3] + shlex.split(ask)[4:] == ["lavra", "ask", "--index", str(result.index)]
 
 
 def test_the_model_is_one_transformers_opens_with_equal_logits(made):

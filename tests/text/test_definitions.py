@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from lavra.text.definitions import CodeDefinition, find_definitions
+from lavra.text.definitions import DefinitionSpan, find_definitions
 
 
 def shown(text: str, extension: str) -> dict[str, str]:
@@ -21,8 +21,8 @@ def shown(text: str, extension: str) -> dict[str, str]:
     return {name: f"{own[0].strip()} … {own[-1].strip()}" for name, own in lines.items()}
 
 
-def check_nested(found: list[CodeDefinition], text: str) -> None:
-    around: list[CodeDefinition] = []
+def check_nested(found: list[DefinitionSpan], text: str) -> None:
+    around: list[DefinitionSpan] = []
     for one in found:
         while around and around[-1].end <= one.start:
             around.pop()

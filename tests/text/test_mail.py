@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
 from email.message import EmailMessage
 from email.mime.text import MIMEText
 from pathlib import Path
@@ -12,7 +14,7 @@ from lavra.base.errors import InputError
 from lavra.text.sources import FolderSource, ReadConfig
 from lavra.text.sources.kinds import as_file
 from lavra.text.sources.mail import Letter, read_letters
-from lavra.text.sources.reading import File
+from lavra.text.sources.reading import File, UnreadableError
 from lavra.text.tally import Tally
 from tests.text.made import read
 
@@ -132,6 +134,31 @@ def test_malformed_messages_are_counted_and_the_others_read(tmp_path: Path) -> N
     assert [each.body for each in found[:2]] == ["odd headers", "lost text"]
     assert (found[0].date, found[-1].body) == ("", "a good one")
     assert tally.rows_skipped == {"mail without headers": 1, "encrypted mail": 1, "mail without text": 1}
+
+
+@pytest.mark.slow
+def test_parts_nested_without_end_are_counted(tmp_path: Path) -> None:
+    deep = "".join(f'Content-Type: multipart/mixed; boundary="{n}"\n\n--{n}\n' for n in range(1500))
+    (tmp_path / "a.eml").write_text(f"Subject: deep\n{deep}\nhello\n")
+    found, tally = letters(tmp_path / "a.eml")
+    assert (found, tally.rows_skipped) == ([], {"mail nested too deep": 1})
+
+
+def test_a_message_with_random_damage_is_read_or_refused(tmp_path: Path) -> None:
+    made, draw = message(), random.Random(0)
+    made.add_alternative("<p>x</p>", subtype="html")
+    made.add_attachment(b"abc", maintype="application", subtype="pdf", filename="ç.pdf")
+    read_ones = 0
+    for _ in range(50):
+        data = bytearray(bytes(made))
+        for _ in range(draw.randint(1, 12)):
+            place = draw.randrange(len(data))
+            new = bytes(draw.choices(b'\n:;=?"<>@,()\\ \xe7-', k=3))
+            data[place : place + draw.choice([0, 1, 20])] = new if draw.random() < 0.6 else b""
+        (tmp_path / "a.eml").write_bytes(bytes(data))
+        with suppress(UnreadableError):  # a name of every header is damaged
+            read_ones += bool(letters(tmp_path / "a.eml")[0])
+    assert read_ones > 30
 
 
 def test_a_file_that_is_no_mail_says_so_and_does_not_stop_a_folder(tmp_path: Path) -> None:

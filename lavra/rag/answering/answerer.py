@@ -9,7 +9,7 @@ by sentence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lavra.base.errors import InputError
 from lavra.base.ports import Embedder, Predictor, Retriever
@@ -17,37 +17,32 @@ from lavra.base.retrieval import (
     Answer,
     AnswerDelta,
     AnswerMode,
-    Citation,
     CitedSentence,
-    LeftOut,
-    Passage,
     Question,
     SearchRequest,
     Unsupported,
 )
-from lavra.base.types import Completion, GenerateRequest
+from lavra.base.types import GenerateRequest
 from lavra.ground.check import Support, check_sentence
 from lavra.rag.answering.abstaining import (
     AbstentionRule,
     Fit,
     abstains,
-    abstention,
     measure_fit,
     usual_rule,
 )
 from lavra.rag.answering.citing import (
-    CitationList,
     SentenceReader,
     WrittenSentence,
     cite_sentence,
-    marked,
     shown_text,
 )
-from lavra.rag.answering.config import MOST_CHARACTERS, AnswerConfig
-from lavra.rag.answering.packing import INSTRUCTIONS, Packed, PackedPassage, pack_passages
+from lavra.rag.answering.config import MOST_CHARACTERS, DocumentAnswerConfig
+from lavra.rag.answering.drafting import AnswerDraft, PreparedQuestion, held_back
+from lavra.rag.answering.packing import Packed, PackedPassage, pack_passages
 from lavra.rag.answering.quoting import Quotation, quote
-from lavra.rag.answering.ranking import RankedSentence, SentenceVectors, rank_sentences
-from lavra.rag.answering.rarity import Rarities, Rarity, asked_words
+from lavra.rag.answering.ranking import SentenceVectors, rank_sentences
+from lavra.rag.answering.rarity import Rarities, asked_words
 from lavra.rag.answering.short_answers import short_span
 from lavra.rag.answering.source_sentences import Sources, SourceSentence
 from lavra.rag.answering.untrusted import speaks_to_a_model
@@ -58,31 +53,6 @@ from lavra.rag.words import Analyzer
 
 WhatBecame = Callable[[Sequence[str]], Mapping[str, str]]
 """What became of the files of documents that are no longer as they were indexed: `deleted` or `changed`, by name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What is known of a question before it is answered.
-
-    Attributes:
-        question: as it was asked.
-        text: understandable without its history.
-        passages: that were found.
-        ranked: their sentences, the best first.
-        fit: how well they fit.
-        rarity: weights of words among the chunks that may be seen.
-        sources: texts of their documents.
-        warnings: so far.
-    """
-
-    question: Question
-    text: str
-    passages: tuple[Passage, ...]
-    ranked: tuple[RankedSentence, ...]
-    fit: Fit
-    rarity: Rarity
-    sources: Sources
-    warnings: tuple[str, ...]
 
 
 class DocumentAnswerer:
@@ -120,7 +90,7 @@ class DocumentAnswerer:
         mode_reason: str = "",
         abstention_rule: AbstentionRule | None = None,
         what_became: WhatBecame | None = None,
-        config: AnswerConfig | None = None,
+        config: DocumentAnswerConfig | None = None,
     ) -> None:
         self._retriever, self._table = retriever, table
         self._analyzer = analyzer or Analyzer()
@@ -129,7 +99,7 @@ class DocumentAnswerer:
         self._span_head, self._entailment = span_head, entailment
         self._writer, self._mode_reason = writer, mode_reason
         self._rule = abstention_rule or usual_rule(has_meaning=embedder is not None)
-        self._config, self._what_became = config or AnswerConfig(), what_became
+        self._config, self._what_became = config or DocumentAnswerConfig(), what_became
         self._mode = mode or (AnswerMode.EXTRACTIVE if writer is None else AnswerMode.GENERATED)
         self._check_mode(self._mode)
         if span_head is not None and span_head.task != "answer":
@@ -159,7 +129,7 @@ class DocumentAnswerer:
             return self._generated(prepared)
         return self._extracted(prepared)
 
-    def prepare(self, question: Question) -> Prepared:
+    def prepare(self, question: Question) -> PreparedQuestion:
         """Find passages, rank their sentences and see how well they fit."""
         where = (*question.where, *readable_by(question.groups))
         text = standalone_question(question.text, question.history)
@@ -168,7 +138,7 @@ class DocumentAnswerer:
         )
         rarity, sources = self._rarities.of(where), Sources(self._table)
         return self.look_at(
-            Prepared(
+            PreparedQuestion(
                 question=question,
                 text=text,
                 passages=found.passages,
@@ -180,7 +150,7 @@ class DocumentAnswerer:
             )
         )
 
-    def look_at(self, prepared: Prepared) -> Prepared:
+    def look_at(self, prepared: PreparedQuestion) -> PreparedQuestion:
         """Rank the sentences of the passages, and see how well they fit."""
         ranked = rank_sentences(
             prepared.text,
@@ -194,7 +164,7 @@ class DocumentAnswerer:
         fit = measure_fit(asked, prepared.passages, ranked, analyzer=self._analyzer, rarity=prepared.rarity)
         return replace(prepared, ranked=tuple(ranked), fit=fit)
 
-    def quotations(self, prepared: Prepared) -> list[Quotation]:
+    def quotations(self, prepared: PreparedQuestion) -> list[Quotation]:
         """The sentences that would be quoted, whether or not the answer is held back."""
         return quote(
             prepared.text,
@@ -223,11 +193,11 @@ class DocumentAnswerer:
         if mode is AnswerMode.GENERATED and self._writer is None:
             raise InputError("an answer is to be generated and there is no model; name one, or ask for mode extractive")
 
-    def _extracted(self, prepared: Prepared) -> Iterator[AnswerDelta]:
+    def _extracted(self, prepared: PreparedQuestion) -> Iterator[AnswerDelta]:
         if not prepared.ranked or self._rule.holds_back(prepared.fit):
-            yield _held_back(prepared, AnswerMode.EXTRACTIVE)
+            yield held_back(prepared, AnswerMode.EXTRACTIVE)
             return
-        draft = _Draft(prepared, AnswerMode.EXTRACTIVE)
+        draft = AnswerDraft(prepared, AnswerMode.EXTRACTIVE)
         short = None
         for quotation in self.quotations(prepared):
             short = short or quotation.short
@@ -238,16 +208,16 @@ class DocumentAnswerer:
         self._tell_changes(draft)
         yield draft.end(short=short)
 
-    def _generated(self, prepared: Prepared) -> Iterator[AnswerDelta]:
+    def _generated(self, prepared: PreparedQuestion) -> Iterator[AnswerDelta]:
         writer = self._writer
         assert writer is not None
         if not prepared.ranked or self._rule.holds_back(prepared.fit):
-            yield _held_back(prepared, AnswerMode.GENERATED)
+            yield held_back(prepared, AnswerMode.GENERATED)
             return
         question = prepared.question
         packed = self._packed(prepared, writer)
         by_passage = _sentences_of(packed.passages, prepared)
-        draft = _Draft(prepared, AnswerMode.GENERATED, left_out=packed.left_out)
+        draft = AnswerDraft(prepared, AnswerMode.GENERATED, left_out=packed.left_out)
         request = GenerateRequest(
             prompt=writer.prompt(prepared.text, packed.passages),
             max_tokens=question.max_tokens,
@@ -270,7 +240,7 @@ class DocumentAnswerer:
         self._tell_changes(draft)
         yield draft.end(completion=completion)
 
-    def _packed(self, prepared: Prepared, writer: AnswerWriter) -> Packed:
+    def _packed(self, prepared: PreparedQuestion, writer: AnswerWriter) -> Packed:
         room = writer.room(prepared.text, self._config.context_tokens, prepared.question.max_tokens)
         packed = pack_passages(
             prepared.passages,
@@ -287,7 +257,7 @@ class DocumentAnswerer:
         return packed
 
     def _shown(
-        self, written: WrittenSentence, by_passage: Sequence[Sequence[SourceSentence]], draft: _Draft
+        self, written: WrittenSentence, by_passage: Sequence[Sequence[SourceSentence]], draft: AnswerDraft
     ) -> Iterator[AnswerDelta]:
         """One sentence that was written, checked; nothing where it is removed or says that there is no answer."""
         if draft.has_abstained:
@@ -306,7 +276,7 @@ class DocumentAnswerer:
         else:
             draft.num_removed += 1
 
-    def _tell_changes(self, draft: _Draft) -> None:
+    def _tell_changes(self, draft: AnswerDraft) -> None:
         """Cited documents whose files have changed: the citation is of the text that was indexed."""
         names = list(dict.fromkeys(one.document for one in draft.citations.citations))
         for name, became in (self._what_became(names) if self._what_became and names else {}).items():
@@ -314,59 +284,6 @@ class DocumentAnswerer:
 
     def _check(self, sentence: str, evidence: Sequence[str]) -> Support:
         return check_sentence(sentence, evidence, entailment=self._entailment)
-
-
-class _Draft:
-    """An answer being made."""
-
-    def __init__(self, prepared: Prepared, mode: AnswerMode, left_out: tuple[LeftOut, ...] = ()) -> None:
-        self.prepared = prepared
-        self.citations = CitationList()
-        self.sentences: list[CitedSentence] = []
-        self.has_abstained = False
-        self.num_removed = 0
-        self._mode, self._left_out = mode, left_out
-        self._text = ""
-        self._warnings = list(prepared.warnings)
-
-    def warn(self, warning: str) -> None:
-        """Tell something with the answer, once."""
-        if warning not in self._warnings:
-            self._warnings.append(warning)
-
-    def add(self, sentence: CitedSentence) -> AnswerDelta:
-        """One more sentence."""
-        self.sentences.append(sentence)
-        piece = f"{' ' if self._text else ''}{marked(sentence)}"
-        self._text += piece
-        return AnswerDelta(text=piece, citations=self.citations.new())
-
-    def end(self, completion: Completion | None = None, short: Citation | None = None) -> AnswerDelta:
-        """The whole answer."""
-        if self.num_removed:
-            self.warn(f"{self.num_removed} sentences that no passage supports were removed")
-        suspicious = _suspicious(self.prepared)
-        if suspicious and self._mode is AnswerMode.GENERATED:
-            names = ", ".join(sorted({one.document for one in suspicious}))
-            self.warn(f"sentences that look like instructions to a model were kept from it: in {names}")
-        if completion is not None:
-            for warning in completion.warnings:
-                self.warn(warning)
-        if not self.sentences:
-            return _held_back(self.prepared, self._mode, completion, tuple(self._warnings), self._left_out)
-        answer = Answer(
-            text=self._text,
-            mode=self._mode,
-            sentences=tuple(self.sentences),
-            citations=tuple(self.citations.citations),
-            passages=self.prepared.passages,
-            left_out=(*self._left_out, *(suspicious if self._mode is AnswerMode.GENERATED else ())),
-            warnings=tuple(self._warnings),
-            prompt_tokens=0 if completion is None else completion.usage.prompt_tokens,
-            completion_tokens=0 if completion is None else completion.usage.completion_tokens,
-            short=short,
-        )
-        return AnswerDelta(text="", answer=answer)
 
 
 def check_question(text: str) -> None:
@@ -384,29 +301,7 @@ def check_question(text: str) -> None:
         )
 
 
-def _held_back(
-    prepared: Prepared,
-    mode: AnswerMode,
-    completion: Completion | None = None,
-    warnings: tuple[str, ...] | None = None,
-    left_out: tuple[LeftOut, ...] = (),
-) -> AnswerDelta:
-    text = abstention(prepared.question.text)
-    answer = Answer(
-        text=text,
-        mode=mode,
-        abstained=True,
-        sentences=(CitedSentence(text=text, supported=None),),
-        passages=prepared.passages,
-        left_out=left_out,
-        warnings=prepared.warnings if warnings is None else warnings,
-        prompt_tokens=0 if completion is None else completion.usage.prompt_tokens,
-        completion_tokens=0 if completion is None else completion.usage.completion_tokens,
-    )
-    return AnswerDelta(text=text, answer=answer)
-
-
-def _sentences_of(packed: Sequence[PackedPassage], prepared: Prepared) -> list[list[SourceSentence]]:
+def _sentences_of(packed: Sequence[PackedPassage], prepared: PreparedQuestion) -> list[list[SourceSentence]]:
     """The sentences of each passage of the prompt that a model may rest on."""
     every = [one.sentence for one in prepared.ranked if not speaks_to_a_model(one.sentence.text)]
     return [
@@ -416,12 +311,4 @@ def _sentences_of(packed: Sequence[PackedPassage], prepared: Prepared) -> list[l
             if one.document == passage.document and one.start < passage.end and passage.start < one.end
         ]
         for passage in packed
-    ]
-
-
-def _suspicious(prepared: Prepared) -> list[LeftOut]:
-    return [
-        LeftOut(document=one.document, start=one.start, end=one.end, reason=INSTRUCTIONS)
-        for one in (ranked.sentence for ranked in prepared.ranked)
-        if speaks_to_a_model(one.text)
     ]

@@ -22,8 +22,9 @@ import numpy as np
 from lavra.base.ports import Progress, silent
 from lavra.base.retrieval import Question
 from lavra.rag.answering.abstaining import AbstentionRule
-from lavra.rag.answering.answerer import DocumentAnswerer, Prepared
+from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.answering.asked import COMMON_WORDS
+from lavra.rag.answering.drafting import PreparedQuestion
 from lavra.rag.answering.public_chunks import NOBODY, PublicChunks
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.questions import MadeQuestion, make_questions
@@ -94,7 +95,7 @@ def _looked_at(
     return [_Probabilities(there=rule.probability(prepared.fit), hidden=rule.probability(answerer.look_at(hidden).fit))]
 
 
-def _without(prepared: Prepared, made: MadeQuestion) -> Prepared:
+def _without(prepared: PreparedQuestion, made: MadeQuestion) -> PreparedQuestion:
     """Without the document that answers; without the chunks that do where nothing else was found."""
     others = tuple(one for one in prepared.passages if one.chunk.document != made.document)
     if not others:

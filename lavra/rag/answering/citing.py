@@ -22,7 +22,7 @@ UNSUPPORTED_MARK: Final = "[?]"
 _SOME_WORD: Final = re.compile(r"\w")
 _OPEN_MARK: Final = re.compile(r"\s*[\[【][\d\s,;]*$")
 
-Check = Callable[[str, Sequence[str]], Support]
+SentenceCheck = Callable[[str, Sequence[str]], Support]
 """Whether pieces of evidence support a sentence."""
 
 
@@ -116,7 +116,7 @@ def cite_sentence(
     by_passage: Sequence[Sequence[SourceSentence]],
     sources: Sources,
     citations: CitationList,
-    check: Check,
+    check: SentenceCheck,
     most: int,
 ) -> CitedSentence:
     """What a sentence rests on.
@@ -143,7 +143,7 @@ def cite_sentence(
 
 
 def _evidence(
-    text: str, pool: Sequence[SourceSentence], check: Check, most: int
+    text: str, pool: Sequence[SourceSentence], check: SentenceCheck, most: int
 ) -> tuple[list[SourceSentence], Support | None]:
     """The fewest sentences, each the best of those left, that support a sentence; else the last support tried."""
     chosen: list[SourceSentence] = []

@@ -11,7 +11,7 @@ MOST_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerConfig:
+class DocumentAnswerConfig:
     """Settings of answers.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Final
 
 from lavra.base.ports import Predictor
 from lavra.base.retrieval import Citation, Passage
-from lavra.rag.answering.config import AnswerConfig
+from lavra.rag.answering.config import DocumentAnswerConfig
 from lavra.rag.answering.ranking import RankedSentence, passage_shares
 from lavra.rag.answering.rarity import Rarity, asked_words
 from lavra.rag.answering.short_answers import short_span, span_by_head
@@ -49,7 +49,7 @@ def quote(
     analyzer: Analyzer,
     rarity: Rarity,
     head: Predictor | None,
-    config: AnswerConfig,
+    config: DocumentAnswerConfig,
 ) -> list[Quotation]:
     """What is quoted, the best first; at least one where there are sentences.
 

@@ -59,7 +59,7 @@ def chunking_of(config: IndexConfig, embedder: NamedEmbedder | None) -> Chunking
     return Chunking(cut=cut, key=hash_json([CHUNKING_VERSION, to_mapping(config.chunking), encoder]))
 
 
-class DocumentWriter:
+class GenerationWriter:
     """Writes the documents of one generation.
 
     Args:

@@ -23,7 +23,7 @@ from lavra.base.ports import Progress
 from lavra.base.retrieval import ACCESS, EVERYONE, MetaValue
 from lavra.rag.index.access import ACCESS_FILE, AccessRule, NoAccessError, groups_of, read_access_file
 from lavra.rag.index.config import DOCUMENT, IndexConfig
-from lavra.rag.index.documents import Chunking, DocumentWriter
+from lavra.rag.index.documents import Chunking, GenerationWriter
 from lavra.rag.index.report import SkippedFile
 from lavra.text.moment import iso_time
 from lavra.text.sources import FileSource, FolderSource, Source
@@ -55,7 +55,7 @@ class FilesRead:
     warnings: list[str] = field(default_factory=list)
 
 
-class DocumentReader:
+class SourceReader:
     """Brings the documents of the database to what the files say.
 
     Args:
@@ -77,7 +77,7 @@ class DocumentReader:
         self._connection = connection
         self._config = config
         self._chunking = chunking
-        self._writer = DocumentWriter(connection, generation, chunking)
+        self._writer = GenerationWriter(connection, generation, chunking)
         self._progress = progress
         self._found = FilesRead()
         self._rules: list[AccessRule] = []

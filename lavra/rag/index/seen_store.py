@@ -13,7 +13,7 @@ from lavra.base.ports import VectorStore
 from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.index.table import DiskChunks
 
-Bools = npt.NDArray[np.bool_]
+_Flags = npt.NDArray[np.bool_]
 
 
 class SeenStore:
@@ -43,11 +43,11 @@ class SeenStore:
                 return _first(ids, products, seen, k)
             wanted *= 2
 
-    def _sees(self, ids: Int64s) -> Bools:
+    def _sees(self, ids: Int64s) -> _Flags:
         if not len(self._ids):
             return np.zeros(ids.shape, dtype=bool)
         places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        seen: Bools = self._ids[places] == ids
+        seen: _Flags = self._ids[places] == ids
         return seen
 
     def count(self, where: Where = ()) -> int:
@@ -63,7 +63,7 @@ class SeenStore:
         raise InputError("an index that was opened is only read; update it with `lavra index`")
 
 
-def _first(ids: Int64s, products: Float32s, seen: Bools, k: int) -> tuple[Int64s, Float32s]:
+def _first(ids: Int64s, products: Float32s, seen: _Flags, k: int) -> tuple[Int64s, Float32s]:
     """The first k seen ones of each row, in their order."""
     found = np.full((len(ids), k), -1, dtype=np.int64)
     scores = np.full((len(ids), k), -np.inf, dtype=np.float32)

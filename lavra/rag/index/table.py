@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from lavra.base.arrays import Int64s
 from lavra.base.errors import InputError, nearest
 from lavra.base.retrieval import ACCESS, Chunk, MetaValue, Where
 from lavra.rag.chunk_table import check_fields
@@ -22,7 +22,6 @@ from lavra.rag.index.report import IndexCounts
 from lavra.rag.index.texts import read_text
 from lavra.rag.stores.facts import Facts, check_conditions
 
-Ids = npt.NDArray[np.int64]
 _ASKED: Final = 500  # numbers a query
 LANGUAGE: Final = "language"
 """The fact that says in which language a document is."""
@@ -64,7 +63,7 @@ class DiskChunks:
             return self._connection.execute(asked, values).fetchall()
 
     @cached_property
-    def _places(self) -> npt.NDArray[np.int64]:
+    def _places(self) -> Int64s:
         """(N, 2): number of each chunk and of its document, in the order of the chunks."""
         found = self._all(
             f"SELECT chunks.id, document FROM chunks JOIN documents ON documents.id = document WHERE {self._seen} "
@@ -73,7 +72,7 @@ class DiskChunks:
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
-    def _facts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Facts, set[str]]:
+    def _facts(self) -> tuple[Int64s, Int64s, Facts, set[str]]:
         """Number of each document and code of its facts, the facts, and the names of all."""
         found = self._all(f"SELECT id, meta FROM documents WHERE {self._seen} ORDER BY id")
         facts = Facts()
@@ -82,7 +81,7 @@ class DiskChunks:
         names = {name for text in fresh for name in json.loads(text)}
         return np.array([id for id, _ in found], dtype=np.int64), np.array(codes, dtype=np.int64), facts, names
 
-    def ids(self, where: Where = ()) -> Ids:
+    def ids(self, where: Where = ()) -> Int64s:
         """See `ChunkTable.ids`."""
         with self._lock:
             places = self._places
@@ -92,7 +91,7 @@ class DiskChunks:
             check_fields(where, names | {ACCESS})
             check_conditions(where)
             allowed = facts.meeting(where)[codes]
-            chosen: Ids = places[allowed[np.searchsorted(documents, places[:, 1])], 0]
+            chosen: Int64s = places[allowed[np.searchsorted(documents, places[:, 1])], 0]
             return chosen
 
     def chunks(self, ids: Sequence[int]) -> list[Chunk]:
@@ -132,7 +131,7 @@ class DiskChunks:
                 meta=metas.setdefault(meta, meta_of(meta)),
             )
 
-    def texts(self, ids: Ids) -> Iterator[str]:
+    def texts(self, ids: Int64s) -> Iterator[str]:
         """Texts of chunks whose numbers rise; one document is held at a time."""
         texts = dict(self._all(f"SELECT id, text FROM documents WHERE {self._seen}"))
         last, whole = -1, ""
@@ -146,7 +145,7 @@ class DiskChunks:
                         last, whole = document, read_text(self._connection, texts[document])
                 yield whole[start:stop]
 
-    def languages(self, ids: Ids) -> list[str]:
+    def languages(self, ids: Int64s) -> list[str]:
         """The language of each chunk; empty where it is not known."""
         of_document = {
             id: language_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
@@ -154,7 +153,7 @@ class DiskChunks:
         places = self._places
         return [of_document[document] for document in places[np.searchsorted(places[:, 0], ids), 1].tolist()]
 
-    def facts(self, ids: Ids) -> list[dict[str, MetaValue]]:
+    def facts(self, ids: Int64s) -> list[dict[str, MetaValue]]:
         """The facts of each chunk's document; chunks of one document share one table."""
         of_document = {
             id: meta_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
@@ -190,7 +189,7 @@ class DiskChunks:
         )
         return self.chunks([id for (id,) in found])
 
-    def contents(self, ids: Ids) -> npt.NDArray[np.int64]:
+    def contents(self, ids: Int64s) -> Int64s:
         """Number of the distinct text of each chunk; the numbers rise."""
         found: list[int] = []
         for first in range(0, len(ids), _ASKED):

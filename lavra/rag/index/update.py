@@ -34,7 +34,7 @@ from lavra.rag.index.documents import chunking_of
 from lavra.rag.index.embedding import Embedded, embed_missing
 from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.parts import add_to_store, build_postings, fresh_ids, index_store, stemmed_languages, store_name
-from lavra.rag.index.reading import DocumentReader, FilesRead
+from lavra.rag.index.reading import FilesRead, SourceReader
 from lavra.rag.index.report import IndexCounts, IndexReport
 from lavra.rag.index.schema import DATABASE, connect_writer, full_disk_named, published, transaction
 from lavra.rag.index.sweeping import clear_store, sweep
@@ -124,7 +124,7 @@ class _Update:
 
     def run(self, sources: Sequence[Source]) -> IndexReport:
         chunking = chunking_of(self._config, self._embedder)
-        reader = DocumentReader(self._connection, self._config, chunking, self._generation, self._progress)
+        reader = SourceReader(self._connection, self._config, chunking, self._generation, self._progress)
         read = reader.read(sources)
         self._refuse_nothing(sources, read)
         embedded = Embedded(space=None, count=0)

@@ -1,7 +1,7 @@
 """The vectors of an index: rows of a file that only grows, mapped into memory.
 
 Each distinct text of a chunk has one row, found by the hash of the text: a chunk that moved, or that stands in ten
-files, is embedded once.  Rows are on the disk before the transaction that names them, so what the database knows is
+files, is embedded once.  Float32s are on the disk before the transaction that names them, so what the database knows is
 always there; what a killed writer left behind the last known row is cut off by the next one.
 """
 
@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from lavra.base.arrays import Int64s
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.disk import naming_full_disk
 from lavra.base.errors import InputError
 from lavra.rag.index.encoder import EncoderIdentity
 from lavra.rag.index.schema import transaction
 
-Rows = npt.NDArray[np.float32]
 _BLOCK: Final = 4096  # rows copied at once
 
 
@@ -66,7 +64,7 @@ def make_space(connection: sqlite3.Connection, folder: Path, encoder: EncoderIde
     return Space(id=number, name=encoder.name, dimension=dimension, path=folder / file)
 
 
-def open_rows(space: Space, count: int) -> Rows:
+def open_rows(space: Space, count: int) -> Float32s:
     """The first rows of a file, mapped; (count, D)."""
     if not count:
         return np.zeros((0, space.dimension), dtype=np.float32)
@@ -78,7 +76,7 @@ def open_rows(space: Space, count: int) -> Rows:
     return np.memmap(space.path, dtype=np.float32, mode="r", shape=(count, space.dimension))
 
 
-def rows_of(connection: sqlite3.Connection, space: Space, contents: Int64s) -> Rows:
+def rows_of(connection: sqlite3.Connection, space: Space, contents: Int64s) -> Float32s:
     """(N, D) the vector of each text, by its number."""
     asked = "SELECT content, row FROM vectors WHERE space = ? AND content BETWEEN ? AND ?"
     known = dict(connection.execute(asked, (space.id, int(contents.min(initial=0)), int(contents.max(initial=0)))))
@@ -86,7 +84,7 @@ def rows_of(connection: sqlite3.Connection, space: Space, contents: Int64s) -> R
     return np.asarray(open_rows(space, max(places, default=-1) + 1)[places])
 
 
-def checksum(row: Rows) -> int:
+def checksum(row: Float32s) -> int:
     """CRC-32 of a row's bytes."""
     return zlib.crc32(row.tobytes())
 
@@ -110,7 +108,7 @@ class VectorWriter:
         with naming_full_disk(space.path), space.path.open("ab") as file:
             file.truncate(self._count * self._width)
 
-    def append(self, contents: list[int], rows: Rows) -> None:
+    def append(self, contents: list[int], rows: Float32s) -> None:
         """Keep one row a content, all of them or none."""
         if rows.shape[1] != self._space.dimension:
             raise InputError(
@@ -163,6 +161,6 @@ def compact(connection: sqlite3.Connection, folder: Path, space: Space) -> None:
     space.path.unlink(missing_ok=True)
 
 
-def _blocks(rows: Rows, wanted: list[int]) -> Iterator[Rows]:
+def _blocks(rows: Float32s, wanted: list[int]) -> Iterator[Float32s]:
     for first in range(0, len(wanted), _BLOCK):
         yield rows[wanted[first : first + _BLOCK]]

@@ -15,7 +15,7 @@ class Search(Enum):
 
     WORDS = "bm25"
     DENSE = "dense"
-    HYBRID = "hybrid"  # reciprocal rank fusion
+    HYBRID = "hybrid"  # both, fused as an index is that was not tuned
     WEIGHTED = "hybrid, weighted"  # by a weight learned from the questions
 
 

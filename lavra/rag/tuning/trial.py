@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,12 +62,9 @@ class Trial:
 
     def retrieval(self, rerank_depth: int) -> RetrievalConfig:
         """The settings with which an index is searched in this way."""
-        arms = {Search.WORDS: Arms.WORDS, Search.DENSE: Arms.DENSE}.get(self.setup.search, Arms.HYBRID)
-        by_weight = self.setup.search is Search.WEIGHTED and self.dense_weight is not None
-        return RetrievalConfig(
-            arms=arms,
-            fusion=Fusion.WEIGHTS if by_weight else Fusion.RANKS,
-            dense_weight=0.5 if self.dense_weight is None else self.dense_weight,
+        weight = self.dense_weight
+        return replace(
+            _plain(self.setup.search) if weight is None else _weighted(weight),
             rerank_depth=rerank_depth if self.setup.reranked else 0,
             rerank_weight=1.0 if self.rerank_weight is None else self.rerank_weight,
         )
@@ -159,8 +156,7 @@ class Bench:
     def _retrievers(self, search: Search) -> tuple[list[Retriever], float | None]:
         """A retriever for each question; and the weight learned on all of them, where one is learned."""
         if search is not Search.WEIGHTED:
-            arms = {Search.WORDS: Arms.WORDS, Search.DENSE: Arms.DENSE}.get(search, Arms.HYBRID)
-            return [self._built(RetrievalConfig(arms=arms))] * len(self._questions), None
+            return [self._built(_plain(search))] * len(self._questions), None
         everyone = np.ones(len(self._questions), dtype=np.bool_)
         first, second, whole = (self._learned(chosen) for chosen in (self._half, ~self._half, everyone))
         halves = [self._built(_weighted(weight)) for weight in (second, first)]  # each by what the other half says
@@ -206,6 +202,11 @@ class Bench:
         best = [int(scores[:, chosen].mean(axis=1).argmax()) for chosen in (~self._half, self._half)]
         own = [by_weight[best[0 if inside else 1]][place] for place, inside in enumerate(self._half)]
         return own, RERANK_WEIGHTS[int(scores.mean(axis=1).argmax())]
+
+
+def _plain(search: Search) -> RetrievalConfig:
+    """The settings of a search for which nothing is learned."""
+    return RetrievalConfig(arms={Search.WORDS: Arms.WORDS, Search.DENSE: Arms.DENSE}.get(search, Arms.HYBRID))
 
 
 def _weighted(weight: float) -> RetrievalConfig:

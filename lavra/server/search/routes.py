@@ -28,7 +28,7 @@ MOST_NAMES: Final = 200
 _MOST_VALUES: Final = 50  # of a fact, told to the page for its filters
 _KEEP_NOTHING: Final = {"Cache-Control": "no-store"}
 
-Place = Annotated[int, Query(ge=0, le=2**53)]
+Characters = Annotated[int, Query(ge=0, le=2**53)]
 
 
 def search_router(edge: Edge) -> APIRouter:
@@ -57,7 +57,7 @@ def search_router(edge: Edge) -> APIRouter:
 
     @router.get("/v1/search/documents/{identity}")
     async def document(
-        identity: str, request: Request, model: str | None = None, start: Place = 0, end: Place | None = None
+        identity: str, request: Request, model: str | None = None, start: Characters = 0, end: Characters | None = None
     ) -> Response:
         groups = readable_groups(edge.config, request, None)
         return await _told(_window, edge.models.index_named(model), identity, groups, start, end)

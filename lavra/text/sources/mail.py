@@ -79,7 +79,11 @@ def read_letters(file: File, tally: Tally) -> Iterator[Letter]:
     """
     with file.open() as stream:
         for number, data in _messages(stream, tally):
-            message = email.message_from_bytes(data, policy=email.policy.default)
+            try:
+                message = email.message_from_bytes(data, policy=email.policy.default)
+            except RecursionError:  # of parts within parts, hundreds deep
+                tally.rows_skipped["mail nested too deep"] += 1
+                continue
             if not any(name in message for name in _HEADERS):
                 if not number:
                     raise UnreadableError("not a mail", "it has no headers such as From and Subject")

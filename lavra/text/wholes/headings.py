@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from lavra.text.definitions import CodeDefinition, find_definitions
+from lavra.text.definitions import DefinitionSpan, find_definitions
 from lavra.text.whole import Heading
 
 MODULE: Final = "module"
@@ -32,9 +32,9 @@ def find_headings(text: str, kind: str, extension: str) -> tuple[Heading, ...]:
     return tuple(_MARKUPS.get(extension, markdown_headings)(text))
 
 
-def definition_headings(text: str, definitions: list[CodeDefinition]) -> Iterator[Heading]:
+def definition_headings(text: str, definitions: list[DefinitionSpan]) -> Iterator[Heading]:
     """A heading where each definition begins, and where what is around it goes on behind it."""
-    around: list[CodeDefinition] = []
+    around: list[DefinitionSpan] = []
     for one in definitions:
         yield from _closed(text, around, one.start)
         around.append(one)
@@ -42,7 +42,7 @@ def definition_headings(text: str, definitions: list[CodeDefinition]) -> Iterato
     yield from _closed(text, around, len(text))
 
 
-def _closed(text: str, around: list[CodeDefinition], place: int) -> Iterator[Heading]:
+def _closed(text: str, around: list[DefinitionSpan], place: int) -> Iterator[Heading]:
     """The headings of what goes on behind definitions that end before a place; these are taken off the list."""
     while around and around[-1].end <= place:
         ended = around.pop()

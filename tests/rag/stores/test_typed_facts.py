@@ -6,7 +6,7 @@ import operator
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lavra.base.errors import InputError
@@ -20,7 +20,7 @@ TEXTS = st.one_of(
     st.sampled_from(["a", "b", "ab", "", "1", "é", "日本", "q\"uo\\te'", "a|b", "%41"]), st.text(max_size=3)
 )
 WORDS = st.lists(TEXTS, max_size=3).map(tuple)
-FIELDS = st.sampled_from(["f", "f_", "f.g", "é", ACCESS])
+FIELDS = st.sampled_from(["f", "f_", "f.g", "f_2e_g", "é", ACCESS])
 FACTS = st.dictionaries(FIELDS, st.one_of(NUMBERS, TEXTS, WORDS), max_size=4)
 ORDERED = (Operator.AT_LEAST, Operator.AT_MOST, Operator.OVER, Operator.UNDER)
 ORDER = {
@@ -77,6 +77,15 @@ def test_no_sign_of_a_language_stays_in_a_key_or_text(facts, where):
     texts = list(typed(facts, order_texts=True))
     texts += [value for one in comparisons(where) or () for value in one.values if isinstance(value, str)]
     assert not [text for text in texts if re.search(r"[\"'\\$(){}\[\]\x00-\x1f;=<>]", text)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.text("f_2e.é", min_size=1, max_size=6), max_size=40))
+@example({"f.g", "f_2e_g", "f__", "f_"})
+def test_different_fields_never_share_a_key(fields):
+    keys = typed(dict.fromkeys(fields, 1) | {ACCESS: ("a",)}, order_texts=True)
+    assert len(keys) == 3 * len(fields) + 2
+    assert all(re.fullmatch(r"[a-z]{2,3}_[A-Za-z0-9_]*", key) for key in keys)
 
 
 def test_facts_that_cannot_be_compared_are_refused():

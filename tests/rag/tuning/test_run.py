@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.predictions import Ranked
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.retrievers.config import Arms, Fusion
+from lavra.rag.retrievers.config import Arms
 from lavra.rag.tuning import TunedCorpus, TuningConfig, table_rows, to_data, tune
 from lavra.rag.tuning.config import Search
 from lavra.text.chunking.config import ChunkConfig
@@ -43,8 +44,10 @@ def test_words_win_where_the_encoder_is_blind(tmp_path):
     result = tune(corpus_of(table, TopicEmbedder(blind=True)), tmp_path, CONFIG, given=questions)
     assert gain(result, Search.WORDS) > 0.99
     assert gain(result, Search.DENSE) < 0.7
-    config = result.choice.trial.retrieval(20)
-    assert config.arms is Arms.WORDS or (config.fusion is Fusion.WEIGHTS and config.dense_weight <= 0.2)
+    weights = [trial.dense_weight for trial in result.trials if trial.setup.search is Search.WEIGHTED]
+    assert max(weights) <= 0.3
+    assert result.choice.trial.gains().mean() > 0.97
+    assert result.choice.trial.retrieval(20).arms is not Arms.DENSE
 
 
 def test_meaning_wins_where_questions_have_other_words(tmp_path):
@@ -182,3 +185,23 @@ def test_documents_without_questions_are_refused(tmp_path):
     table = MemoryChunks([Chunk(id=0, document="d", text=text, start=0, end=len(text), line=1)], {"d": text})
     with pytest.raises(InputError, match="give 0 questions"):
         tune(corpus_of(table, TopicEmbedder()), tmp_path, CONFIG)
+
+
+def test_no_question_is_searched_with_a_weight_that_it_taught(tmp_path, monkeypatch):
+    table, questions = corpus(same_words=True)
+    taught = []
+
+    def learn(table, words, dense, queries, judgements):
+        taught.append({int(name) for name in queries})
+        return SimpleNamespace(dense_weight=float(len(taught) == 2))  # the second half says: meaning alone
+
+    monkeypatch.setattr("lavra.rag.tuning.trial.learn_weights", learn)
+    one = corpus_of(table, TopicEmbedder(blind=True))
+    result = tune(one, tmp_path, replace(CONFIG, chunkings=(CURRENT,)), given=questions)
+    (trial,) = [trial for trial in result.trials if trial.setup.search is Search.WEIGHTED]
+    first, second, everyone = taught
+    assert first | second == everyone == set(range(len(questions)))
+    assert not first & second
+    ranks = [hit.rank if hit else 99 for hit in trial.hits]
+    assert all(ranks[place] == 1 for place in second)  # by the words that the first half taught
+    assert sum(ranks[place] > 3 for place in first) > len(first) / 2  # by the blind arm

@@ -38,12 +38,12 @@ def byte_tokens(text: str) -> list[tuple[int, int]]:
     return [(place, place + 1) for place, letter in enumerate(text) for _ in letter.encode("utf-8", "surrogatepass")]
 
 
-def long_tokens(text: str) -> list[tuple[int, int]]:
-    """Tokens of five characters, spaces among them: other ones in a part of a text than in the whole."""
-    return [(place, min(len(text), place + 5)) for place in range(0, len(text), 5)]
+def spaced_tokens(text: str) -> list[tuple[int, int]]:
+    """A word is one token behind a space and a token a letter elsewhere: a part has more than it had in the whole."""
+    return [match.span() for match in regex.finditer(r"\s\w+|\S", text)]
 
 
-TOKENIZERS = {"words": word_tokens, "bytes": byte_tokens, "long": long_tokens}
+TOKENIZERS = {"words": word_tokens, "bytes": byte_tokens, "spaced": spaced_tokens}
 
 
 def toy_vectors(texts):
@@ -100,3 +100,20 @@ def test_chunks_cover_the_text_and_fit(method, text, size, overlap, tokenizer, k
     config = ChunkConfig(method=method, size=size, overlap=overlap)
     tokenize = TOKENIZERS[tokenizer]
     check(text, chunk_spans(make_whole(text, kind), config, tokenize, toy_vectors), tokenize, size)
+
+
+@pytest.mark.parametrize("letter", [*LATIN, *EMOJI, *EASTERN, *OTHERS])
+def test_no_character_is_cut(letter: str) -> None:
+    size = max(8, len(byte_tokens(letter)) + 2)
+    for text in (letter * 12, f"a{letter * 12}", f"{letter}b" * 9):
+        for overlap in (0, 3):
+            config = ChunkConfig(method=ChunkMethod.TOKENS, size=size, overlap=overlap)
+            check(text, chunk_spans(make_whole(text, "text"), config, byte_tokens), byte_tokens, size)
+
+
+def test_a_chunk_fits_where_it_has_more_tokens_by_itself() -> None:
+    text = "begin " + " ".join(f"extraordinary{place}" for place in range(40))
+    config = ChunkConfig(method=ChunkMethod.RECURSIVE, size=20, overlap=0)
+    spans = chunk_spans(make_whole(text, "text"), config, spaced_tokens)
+    assert any(len(spaced_tokens(text[span.start : span.end])) > 10 for span in spans)
+    check(text, spans, spaced_tokens, 20)

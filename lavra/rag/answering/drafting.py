@@ -1,0 +1,132 @@
+"""An answer while it is being made: its sentences and citations so far, and the whole at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lavra.base.retrieval import Answer, AnswerDelta, AnswerMode, Citation, CitedSentence, LeftOut, Passage, Question
+from lavra.base.types import Completion
+from lavra.rag.answering.abstaining import Fit, abstention
+from lavra.rag.answering.citing import CitationList, marked
+from lavra.rag.answering.packing import INSTRUCTIONS
+from lavra.rag.answering.ranking import RankedSentence
+from lavra.rag.answering.rarity import Rarity
+from lavra.rag.answering.source_sentences import Sources
+from lavra.rag.answering.untrusted import speaks_to_a_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedQuestion:
+    """What is known of a question before it is answered.
+
+    Attributes:
+        question: as it was asked.
+        text: understandable without its history.
+        passages: that were found.
+        ranked: their sentences, the best first.
+        fit: how well they fit.
+        rarity: weights of words among the chunks that may be seen.
+        sources: texts of their documents.
+        warnings: so far.
+    """
+
+    question: Question
+    text: str
+    passages: tuple[Passage, ...]
+    ranked: tuple[RankedSentence, ...]
+    fit: Fit
+    rarity: Rarity
+    sources: Sources
+    warnings: tuple[str, ...]
+
+
+class AnswerDraft:
+    """An answer being made."""
+
+    def __init__(self, prepared: PreparedQuestion, mode: AnswerMode, left_out: tuple[LeftOut, ...] = ()) -> None:
+        self.prepared = prepared
+        self.citations = CitationList()
+        self.sentences: list[CitedSentence] = []
+        self.has_abstained = False
+        self.num_removed = 0
+        self._mode, self._left_out = mode, left_out
+        self._text = ""
+        self._warnings = list(prepared.warnings)
+
+    def warn(self, warning: str) -> None:
+        """Tell something with the answer, once."""
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+    def add(self, sentence: CitedSentence) -> AnswerDelta:
+        """One more sentence."""
+        self.sentences.append(sentence)
+        piece = f"{' ' if self._text else ''}{marked(sentence)}"
+        self._text += piece
+        return AnswerDelta(text=piece, citations=self.citations.new())
+
+    def end(self, completion: Completion | None = None, short: Citation | None = None) -> AnswerDelta:
+        """The whole answer."""
+        if self.num_removed:
+            self.warn(f"{self.num_removed} sentences that no passage supports were removed")
+        suspicious = _suspicious(self.prepared)
+        if suspicious and self._mode is AnswerMode.GENERATED:
+            names = ", ".join(sorted({one.document for one in suspicious}))
+            self.warn(f"sentences that look like instructions to a model were kept from it: in {names}")
+        if completion is not None:
+            for warning in completion.warnings:
+                self.warn(warning)
+        if not self.sentences:
+            return held_back(self.prepared, self._mode, completion, tuple(self._warnings), self._left_out)
+        answer = Answer(
+            text=self._text,
+            mode=self._mode,
+            sentences=tuple(self.sentences),
+            citations=tuple(self.citations.citations),
+            passages=self.prepared.passages,
+            left_out=(*self._left_out, *(suspicious if self._mode is AnswerMode.GENERATED else ())),
+            warnings=tuple(self._warnings),
+            prompt_tokens=0 if completion is None else completion.usage.prompt_tokens,
+            completion_tokens=0 if completion is None else completion.usage.completion_tokens,
+            short=short,
+        )
+        return AnswerDelta(text="", answer=answer)
+
+
+def held_back(
+    prepared: PreparedQuestion,
+    mode: AnswerMode,
+    completion: Completion | None = None,
+    warnings: tuple[str, ...] | None = None,
+    left_out: tuple[LeftOut, ...] = (),
+) -> AnswerDelta:
+    """The answer that says that the documents have none.
+
+    Args:
+        prepared: the question.
+        mode: how it would have been answered.
+        completion: what a model wrote nevertheless, for its tokens.
+        warnings: instead of those known before.
+        left_out: passages that were not used.
+    """
+    text = abstention(prepared.question.text)
+    answer = Answer(
+        text=text,
+        mode=mode,
+        abstained=True,
+        sentences=(CitedSentence(text=text, supported=None),),
+        passages=prepared.passages,
+        left_out=left_out,
+        warnings=prepared.warnings if warnings is None else warnings,
+        prompt_tokens=0 if completion is None else completion.usage.prompt_tokens,
+        completion_tokens=0 if completion is None else completion.usage.completion_tokens,
+    )
+    return AnswerDelta(text=text, answer=answer)
+
+
+def _suspicious(prepared: PreparedQuestion) -> list[LeftOut]:
+    return [
+        LeftOut(document=one.document, start=one.start, end=one.end, reason=INSTRUCTIONS)
+        for one in (ranked.sentence for ranked in prepared.ranked)
+        if speaks_to_a_model(one.text)
+    ]
