@@ -19,14 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import InputError
 from lavra.base.ports import VectorStore
 from lavra.base.retrieval import ACCESS, Condition, MetaValue, Operator, Where
 
-Floats = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.int64]
 Facts = Mapping[str, MetaValue]
 
 _NUMBERS = (-2, -1, 0, 1, 2, 0.5, 1.0, True, False, 1e9)
@@ -70,21 +68,21 @@ class VectorStoreConformance:
     def fresh(self) -> VectorStore:
         return self.open_store(f"t{next(_namespaces)}", self.dimension)
 
-    def vectors(self, seed: int, count: int) -> Floats:
+    def vectors(self, seed: int, count: int) -> Float32s:
         """(count, D) vectors of unit length around some centres, as embeddings lie."""
         rng = np.random.default_rng(seed)
         centres = rng.normal(size=(12, self.dimension))
         found = centres[rng.integers(0, 12, count)] + 0.6 * rng.normal(size=(count, self.dimension))
         return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), dtype=np.float32)
 
-    def filled(self, seed: int, count: int) -> tuple[VectorStore, Ids, Floats]:
+    def filled(self, seed: int, count: int) -> tuple[VectorStore, Int64s, Float32s]:
         """A store with vectors under ids that have gaps and are in no order, with the fact `number`."""
         store, vectors = self.fresh(), self.vectors(seed, count)
         ids = np.random.default_rng(seed).permutation(3 * count)[:count].astype(np.int64)
         store.add(ids, vectors, [{"number": int(id)} for id in ids])
         return store, ids, vectors
 
-    def same(self, store: VectorStore, ids: Ids, vectors: Floats, where: Where = (), k: int = 7) -> None:
+    def same(self, store: VectorStore, ids: Int64s, vectors: Float32s, where: Where = (), k: int = 7) -> None:
         """A search finds the nearest of these vectors, in order, with their products."""
         queries = self.vectors(99, 5)
         found_ids, found = store.search(queries, k, where)

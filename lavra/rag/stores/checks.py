@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import InputError
 from lavra.base.retrieval import MetaValue
 
-Ids = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
-
-def check_entries(ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]], dimension: int) -> None:
+def check_entries(ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str, MetaValue]], dimension: int) -> None:
     """Refuse entries that cannot be added.
 
     Raises:
@@ -32,7 +29,7 @@ def check_entries(ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, Met
         raise InputError(f"the id {int(values[counts > 1][0])} is given twice; give every vector an id of its own")
 
 
-def check_search(queries: Floats, k: int, dimension: int) -> None:
+def check_search(queries: Float32s, k: int, dimension: int) -> None:
     """Refuse queries that cannot be searched for.
 
     Raises:
@@ -43,7 +40,7 @@ def check_search(queries: Floats, k: int, dimension: int) -> None:
     check_vectors(queries, dimension, "queries")
 
 
-def check_vectors(vectors: Floats, dimension: int, name: str) -> None:
+def check_vectors(vectors: Float32s, dimension: int, name: str) -> None:
     """Refuse vectors of another shape, or that hold infinities or what is not a number.
 
     Raises:
@@ -59,6 +56,6 @@ def check_vectors(vectors: Floats, dimension: int, name: str) -> None:
         raise InputError(f"row {int(np.flatnonzero(~finite)[0])} of the {name} holds a number that is not finite")
 
 
-def no_results(num_queries: int, k: int) -> tuple[Ids, Floats]:
+def no_results(num_queries: int, k: int) -> tuple[Int64s, Float32s]:
     """Results (Q, k) that hold nothing: ids -1, products minus infinity."""
     return np.full((num_queries, k), -1, dtype=np.int64), np.full((num_queries, k), -np.inf, dtype=np.float32)

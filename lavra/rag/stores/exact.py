@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.retrieval import MetaValue, Where
-from lavra.rag.stores.checks import Floats, Ids, check_search
+from lavra.rag.stores.checks import check_search
 from lavra.rag.stores.config import StoreConfig
 from lavra.rag.stores.nearest import nearest
 from lavra.rag.stores.rows import VectorRows
@@ -31,17 +32,17 @@ class ExactStore:
     def __init__(self, config: StoreConfig, folder: Path, dimension: int) -> None:
         self._rows = VectorRows(folder / config.namespace, dimension)
 
-    def add(self, ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
+    def add(self, ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
         """See `VectorStore.add`; on disk when it returns."""
         self._rows.add(ids, vectors, metadata)
 
-    def search(self, queries: Floats, k: int, where: Where = ()) -> tuple[Ids, Floats]:
+    def search(self, queries: Float32s, k: int, where: Where = ()) -> tuple[Int64s, Float32s]:
         """See `VectorStore.search`."""
         check_search(queries, k, self._rows.dimension)
         view = self._rows.now
         return nearest(view.vectors, view.ids, queries, k, self._rows.allowed(view, where))
 
-    def delete(self, ids: Ids) -> None:
+    def delete(self, ids: Int64s) -> None:
         """See `VectorStore.delete`; on disk when it returns."""
         self._rows.delete(ids)
 

@@ -23,8 +23,6 @@ import numpy.typing as npt
 from lavra.base.errors import InputError
 from lavra.base.retrieval import ACCESS, EVERYONE, Condition, MetaValue, Operator, Where
 
-Bools = npt.NDArray[np.bool_]
-
 
 class Facts:
     """Distinct sets of facts, each with a code from 0 in the order they were added."""
@@ -56,7 +54,7 @@ class Facts:
                 self._codes[text] = len(self._sets)
                 self._sets.append(_read(text))
 
-    def meeting(self, where: Where) -> Bools:
+    def meeting(self, where: Where) -> npt.NDArray[np.bool_]:
         """(S,) whether each set of facts meets every condition."""
         with self._lock:
             met = np.ones(len(self._sets), dtype=np.bool_)
@@ -101,7 +99,7 @@ class _Column:
                 self._words.setdefault(word, []).append(place)
         return place
 
-    def meeting(self, condition: Condition) -> Bools:
+    def meeting(self, condition: Condition) -> npt.NDArray[np.bool_]:
         """(S,) whether each set of facts meets a condition."""
         table = np.zeros(len(self._values) + 1, dtype=np.bool_)  # the last is that of sets without a value
         match condition.operator:

@@ -32,13 +32,14 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.disk import naming_full_disk
 from lavra.base.errors import InputError
 from lavra.base.retrieval import MetaValue, Where
-from lavra.rag.stores.checks import Floats, Ids, check_search, no_results
+from lavra.rag.stores.checks import check_search, no_results
 from lavra.rag.stores.config import StoreConfig, StoreKind
 from lavra.rag.stores.nearest import nearest
-from lavra.rag.stores.rows import Bools, RowsView, VectorRows
+from lavra.rag.stores.rows import RowsView, VectorRows
 
 _faiss: Any = faiss  # its type information lacks half of it
 
@@ -78,13 +79,13 @@ class FaissStore:
         self._lock = threading.Lock()  # one thread at a time adds; searching needs none
         self._open()
 
-    def add(self, ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
+    def add(self, ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
         """See `VectorStore.add`; on disk when it returns.  Now and then FAISS' file is made anew as well."""
         with self._lock:
             self._rows.add(ids, vectors, metadata)
             self._cover_when_due()
 
-    def delete(self, ids: Ids) -> None:
+    def delete(self, ids: Int64s) -> None:
         """See `VectorStore.delete`; on disk when it returns."""
         with self._lock:
             self._rows.delete(ids)
@@ -94,7 +95,7 @@ class FaissStore:
         """See `VectorStore.count`."""
         return self._rows.count(where)
 
-    def search(self, queries: Floats, k: int, where: Where = ()) -> tuple[Ids, Floats]:
+    def search(self, queries: Float32s, k: int, where: Where = ()) -> tuple[Int64s, Float32s]:
         """See `VectorStore.search`."""
         check_search(queries, k, self._rows.dimension)
         made, view = self._made, self._rows.now
@@ -122,7 +123,9 @@ class FaissStore:
 
     # ------------------------------------------------------------------ searching
 
-    def _approximate(self, made: _Made, view: RowsView, queries: Floats, k: int, allowed: Bools) -> tuple[Ids, Floats]:
+    def _approximate(
+        self, made: _Made, view: RowsView, queries: Float32s, k: int, allowed: npt.NDArray[np.bool_]
+    ) -> tuple[Int64s, Float32s]:
         candidates = self._candidates(made, queries, k, allowed[: made.covered])
         tail = np.flatnonzero(allowed[made.covered :]) + made.covered
         least = min(k, int(np.count_nonzero(allowed)) - len(tail))
@@ -135,7 +138,7 @@ class FaissStore:
             found_ids[number], found[number] = ids[0], products[0]
         return found_ids, found
 
-    def _candidates(self, made: _Made, queries: Floats, k: int, head: Bools) -> Ids:
+    def _candidates(self, made: _Made, queries: Float32s, k: int, head: npt.NDArray[np.bool_]) -> Int64s:
         """(Q, C) rows that FAISS finds among the allowed ones; -1 where it finds fewer."""
         count = min(_REFINED[self._config.kind] * k, len(head))
         share = max(1, int(np.count_nonzero(head))) / len(head)
@@ -267,7 +270,7 @@ def code_bytes(dimension: int) -> int:
     return next(n for n in range(-(-dimension // _NUMBERS_A_BYTE), dimension + 1) if dimension % n == 0)
 
 
-def _read_all(view: RowsView, queries: Floats, k: int, allowed: Bools) -> tuple[Ids, Floats]:
+def _read_all(view: RowsView, queries: Float32s, k: int, allowed: npt.NDArray[np.bool_]) -> tuple[Int64s, Float32s]:
     """FAISS' own comparison with every allowed row, over the mapped vectors."""
     found, products = no_results(len(queries), k)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
@@ -287,19 +290,19 @@ def _read_all(view: RowsView, queries: Floats, k: int, allowed: Bools) -> tuple[
     return _in_order(found, products, view.ids)
 
 
-def _training_rows(view: RowsView, most: int) -> Floats:
+def _training_rows(view: RowsView, most: int) -> Float32s:
     alive = np.flatnonzero(view.alive)
     drawn = np.random.default_rng(0).choice(alive, min(len(alive), most), replace=False)
     return np.ascontiguousarray(view.vectors[np.sort(drawn)])
 
 
-def _selector(allowed: Bools) -> tuple[npt.NDArray[np.uint8], Any]:
+def _selector(allowed: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8], Any]:
     """The rows FAISS may return, a bit each; the bits must live as long as the selector."""
     bits = np.packbits(allowed, bitorder="little")
     return bits, _faiss.IDSelectorBitmap(len(allowed), _faiss.swig_ptr(bits))
 
 
-def _in_order(places: Ids, products: Floats, ids: Ids) -> tuple[Ids, Floats]:
+def _in_order(places: Int64s, products: Float32s, ids: Int64s) -> tuple[Int64s, Float32s]:
     """Rows by their ids; among equal products the smaller id first."""
     found = np.where(places >= 0, ids[np.maximum(places, 0)], -1)
     products = np.where(places >= 0, products, -np.inf).astype(np.float32)

@@ -19,9 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.retrieval import MetaValue, Where
-from lavra.rag.stores.checks import Floats, Ids, check_entries, check_search, no_results
+from lavra.rag.stores.checks import check_entries, check_search, no_results
 from lavra.rag.stores.config import StoreConfig
 from lavra.rag.stores.errors import StoreError, read_key
 from lavra.rag.stores.typed_facts import Comparison, Relation, comparisons, typed
@@ -63,7 +64,7 @@ class MilvusStore:
                 self._check()
             self._client.load_collection(self._collection)
 
-    def add(self, ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
+    def add(self, ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
         """See `VectorStore.add`.
 
         Raises:
@@ -77,7 +78,7 @@ class MilvusStore:
             for start in range(0, len(rows), _ADDED_ROWS):
                 self._client.upsert(self._collection, rows[start : start + _ADDED_ROWS])
 
-    def search(self, queries: Floats, k: int, where: Where = ()) -> tuple[Ids, Floats]:
+    def search(self, queries: Float32s, k: int, where: Where = ()) -> tuple[Int64s, Float32s]:
         """See `VectorStore.search`.
 
         Raises:
@@ -100,7 +101,7 @@ class MilvusStore:
                     products[number, : len(hits)] = [hit["distance"] for hit in hits]
         return ids, products
 
-    def delete(self, ids: Ids) -> None:
+    def delete(self, ids: Int64s) -> None:
         """See `VectorStore.delete`."""
         with self._telling():
             for start in range(0, len(ids), _DELETED_IDS):
@@ -128,7 +129,7 @@ class MilvusStore:
         return int(rows[0]["count(*)"])
 
     def _hits(
-        self, queries: Floats, k: int, compared: tuple[Comparison, ...], settings: dict[str, Any]
+        self, queries: Float32s, k: int, compared: tuple[Comparison, ...], settings: dict[str, Any]
     ) -> list[list[dict[str, Any]]]:
         found = self._client.search(
             self._collection,

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from lavra.rag.stores.checks import Floats, Ids, no_results
+from lavra.base.arrays import Float32s, Int64s
+from lavra.rag.stores.checks import no_results
 
 _PRODUCTS: Final = 1 << 22  # 16 MiB of products at once
 _MOST_ROWS: Final = 1 << 16
@@ -22,8 +23,8 @@ _GATHER_BELOW: Final = 0.25  # measured: above, multiplying with everything is f
 
 
 def nearest(
-    vectors: Floats, ids: Ids, queries: Floats, k: int, allowed: npt.NDArray[np.bool_] | None = None
-) -> tuple[Ids, Floats]:
+    vectors: Float32s, ids: Int64s, queries: Float32s, k: int, allowed: npt.NDArray[np.bool_] | None = None
+) -> tuple[Int64s, Float32s]:
     """The k vectors nearest to each query.
 
     Args:
@@ -34,7 +35,7 @@ def nearest(
         allowed: (N,) which vectors may be found; `None` is all of them.
 
     Returns:
-        Ids (Q, k) and products (Q, k), the greatest first; -1 and minus infinity where there are fewer.
+        Int64s (Q, k) and products (Q, k), the greatest first; -1 and minus infinity where there are fewer.
     """
     found_ids, found = no_results(len(queries), k)
     if not len(queries):
@@ -49,8 +50,8 @@ def nearest(
 
 
 def _blocks(
-    vectors: Floats, num_queries: int, allowed: npt.NDArray[np.bool_] | None
-) -> Iterator[tuple[slice | npt.NDArray[np.intp], Floats]]:
+    vectors: Float32s, num_queries: int, allowed: npt.NDArray[np.bool_] | None
+) -> Iterator[tuple[slice | npt.NDArray[np.intp], Float32s]]:
     """Rows and their vectors (B, D): gathered ones where few are allowed, stretches of all rows otherwise."""
     size = max(1, min(_MOST_ROWS, _PRODUCTS // num_queries))
     if allowed is not None and (count := int(np.count_nonzero(allowed))) < _GATHER_BELOW * len(vectors):
@@ -63,7 +64,7 @@ def _blocks(
         yield slice(start, start + size), vectors[start : start + size]
 
 
-def _best(ids: Ids, products: Floats, k: int, mask: npt.NDArray[np.bool_] | None) -> tuple[Ids, Floats]:
+def _best(ids: Int64s, products: Float32s, k: int, mask: npt.NDArray[np.bool_] | None) -> tuple[Int64s, Float32s]:
     """The k greatest products and their ids, in order."""
     if mask is not None:
         ids, products = ids[mask], products[mask]
@@ -75,7 +76,7 @@ def _best(ids: Ids, products: Floats, k: int, mask: npt.NDArray[np.bool_] | None
     return ids[order], products[order]
 
 
-def _merge(found_ids: Ids, found: Floats, ids: Ids, products: Floats) -> None:
+def _merge(found_ids: Int64s, found: Float32s, ids: Int64s, products: Float32s) -> None:
     """Put results of one block among those of earlier ones, in place; both are in order."""
     all_ids, all_products = np.concatenate([found_ids, ids]), np.concatenate([found, products])
     order = np.lexsort((all_ids, -all_products))[: len(found)]

@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.retrieval import MetaValue, Where
-from lavra.rag.stores.checks import Floats, Ids, check_entries, check_search, no_results
+from lavra.rag.stores.checks import check_entries, check_search, no_results
 from lavra.rag.stores.config import StoreConfig
 from lavra.rag.stores.errors import StoreError, read_key
 from lavra.rag.stores.typed_facts import Comparison, Relation, comparisons, typed
@@ -61,7 +62,7 @@ class PineconeStore:
             self._index = self._connect(key)
             self._check(self._index.describe_index_stats())
 
-    def add(self, ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
+    def add(self, ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
         """See `VectorStore.add`.
 
         Raises:
@@ -76,7 +77,7 @@ class PineconeStore:
             for batch in _batches(records):
                 self._note(self._index.upsert(vectors=batch, namespace=self._config.namespace))
 
-    def search(self, queries: Floats, k: int, where: Where = ()) -> tuple[Ids, Floats]:
+    def search(self, queries: Float32s, k: int, where: Where = ()) -> tuple[Int64s, Float32s]:
         """See `VectorStore.search`.
 
         Raises:
@@ -98,7 +99,7 @@ class PineconeStore:
                 products[number, : len(matches)] = [match.score for match in matches]
         return ids, products
 
-    def delete(self, ids: Ids) -> None:
+    def delete(self, ids: Int64s) -> None:
         """See `VectorStore.delete`."""
         with self._telling():
             for start in range(0, len(ids), _MOST_IDS):
@@ -222,7 +223,7 @@ def _facts(id: int, facts: Mapping[str, MetaValue]) -> dict[str, Any]:
     return found
 
 
-def _numbers(vector: Floats) -> list[float]:
+def _numbers(vector: Float32s) -> list[float]:
     """A vector in nine digits, which are enough for float32 and half as long to send."""
     return [float(f"{number:.9g}") for number in vector.tolist()]
 

@@ -20,10 +20,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import InputError
 from lavra.base.ports import VectorStore
 from lavra.base.retrieval import Condition, MetaValue, Operator, Where
-from lavra.rag.stores.checks import Floats, Ids, no_results
+from lavra.rag.stores.checks import no_results
 from lavra.rag.stores.facts import Facts, facts_text
 from lavra.rag.stores.nearest import nearest
 
@@ -84,8 +85,8 @@ class RecallTable:
 
 def measure_recall(
     store: VectorStore,
-    vectors: Floats,
-    ids: Ids,
+    vectors: Float32s,
+    ids: Int64s,
     metadata: Sequence[Mapping[str, MetaValue]],
     *,
     k: int = 10,
@@ -123,10 +124,10 @@ def measure_recall(
 
 def _measure(
     store: VectorStore,
-    vectors: Floats,
-    ids: Ids,
+    vectors: Float32s,
+    ids: Int64s,
     allowed: npt.NDArray[np.bool_],
-    queries: Floats,
+    queries: Float32s,
     k: int,
     name: str,
     where: Where,
@@ -152,7 +153,7 @@ def _measure(
     )
 
 
-def _queries(vectors: Floats, count: int, seed: int) -> Floats:
+def _queries(vectors: Float32s, count: int, seed: int) -> Float32s:
     rng = np.random.default_rng(seed)
     near, far = (vectors[rng.integers(0, len(vectors), count)] for _ in range(2))
     made = (1 - _TOWARDS) * near + _TOWARDS * far

@@ -23,10 +23,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Float32s, Int64s
 from lavra.base.disk import full_disk_message, naming_full_disk
 from lavra.base.errors import DiskFullError, InputError
 from lavra.base.retrieval import MetaValue, Where
-from lavra.rag.stores.checks import Floats, Ids, check_entries
+from lavra.rag.stores.checks import check_entries
 from lavra.rag.stores.facts import Facts, check_conditions, facts_text
 
 _FORMAT: Final = "1"
@@ -42,8 +43,6 @@ create table if not exists batches (
 );
 """
 
-Bools = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsView:
@@ -58,10 +57,10 @@ class RowsView:
     """
 
     file: str
-    vectors: Floats
-    ids: Ids
+    vectors: Float32s
+    ids: Int64s
     codes: npt.NDArray[np.int32]
-    alive: Bools
+    alive: npt.NDArray[np.bool_]
 
 
 class VectorRows:
@@ -89,7 +88,7 @@ class VectorRows:
 
     # ------------------------------------------------------------------ reading
 
-    def allowed(self, view: RowsView, where: Where = ()) -> Bools:
+    def allowed(self, view: RowsView, where: Where = ()) -> npt.NDArray[np.bool_]:
         """(N,) rows of a view that count and whose facts meet every condition."""
         check_conditions(where)
         return view.alive & self._facts.meeting(where)[view.codes] if where else view.alive
@@ -104,7 +103,7 @@ class VectorRows:
 
     # ------------------------------------------------------------------ writing
 
-    def add(self, ids: Ids, vectors: Floats, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
+    def add(self, ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
         """Add rows, or replace those of ids that are there, in one commit.
 
         Raises:
@@ -123,7 +122,7 @@ class VectorRows:
         self._load()
         self._compact_when_due()
 
-    def delete(self, ids: Ids) -> None:
+    def delete(self, ids: Int64s) -> None:
         """Remove rows by id, in one commit; ids that are not there are passed over."""
         with self._writing() as database:
             dead = self._rows_of(ids)
@@ -208,12 +207,17 @@ class VectorRows:
                 raise
 
     def _insert(
-        self, database: sqlite3.Connection, ids: Ids, codes: npt.NDArray[np.int32], dead: Ids, start: int | None = None
+        self,
+        database: sqlite3.Connection,
+        ids: Int64s,
+        codes: npt.NDArray[np.int32],
+        dead: Int64s,
+        start: int | None = None,
     ) -> None:
         values = (len(self.now.ids) if start is None else start, ids.tobytes(), codes.tobytes(), dead.tobytes())
         database.execute("insert into batches (start, ids, codes, dead) values (?, ?, ?, ?)", values)
 
-    def _append(self, vectors: Floats) -> None:
+    def _append(self, vectors: Float32s) -> None:
         """Write vectors behind the last row that counts."""
         with self._file().open("r+b") as file:
             file.truncate(len(self.now.ids) * self.dimension * 4)
@@ -274,7 +278,7 @@ class VectorRows:
             alive=alive,
         )
 
-    def _mapped(self, count: int) -> Floats:
+    def _mapped(self, count: int) -> Float32s:
         file = self._file()
         if not count:
             return np.empty((0, self.dimension), dtype=np.float32)
@@ -291,7 +295,7 @@ class VectorRows:
                 "use the encoder that the index was made with, or index anew"
             )
 
-    def _rows_of(self, ids: Ids) -> Ids:
+    def _rows_of(self, ids: Int64s) -> Int64s:
         """Living rows of ids."""
         known = self.now.ids
         if not len(ids) or not len(known) or int(ids.min()) > int(known.max()):
