@@ -43,7 +43,7 @@ class StoreConfig:
         key_file: file with the key, instead of the variable.
         links: neighbours that a vector has in the graph of `faiss-hnsw` and of Milvus' HNSW.
         effort: vectors that a search in the graph keeps in sight; the more, the better the recall and the slower.
-        probes: lists that `faiss-ivf` and `faiss-pq` read; 0 is a sixteenth of them, at least 16.
+        probes: lists that `faiss-ivf` and `faiss-pq` read; 0 is an eighth of them, at least 64.
         exact_rows: a search over at most so many allowed vectors reads them all.
     """
 
@@ -54,9 +54,9 @@ class StoreConfig:
     key_variable: str = ""
     key_file: Path | None = None
     links: int = 32
-    effort: int = 128
+    effort: int = 256
     probes: int = 0
-    exact_rows: int = 20_000
+    exact_rows: int = 50_000
 
     def __post_init__(self) -> None:
         for name, value in (("namespace", self.namespace), ("collection", self.collection)):

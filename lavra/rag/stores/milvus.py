@@ -31,6 +31,7 @@ _WIDEST: Final = 32_768  # Milvus' limit of ef
 _ADDED_ROWS: Final = 2_000  # some megabytes a request; Milvus takes 64
 _DELETED_IDS: Final = 5_000
 _QUERIES: Final = 64
+_BUILDING: Final = 200  # efConstruction: vectors in sight while the graph is made
 _SECONDS: Final = 30.0
 
 
@@ -146,7 +147,7 @@ class MilvusStore:
             return {}
         effort = max(self._config.effort, 2 * k)
         if compared:
-            effort *= math.ceil(self._count(()) / max(1, self._count(compared)))
+            effort *= 4 * math.ceil(self._count(()) / max(1, self._count(compared)))
         return {"ef": min(effort, _WIDEST)}
 
     # ------------------------------------------------------------------ the collection
@@ -167,7 +168,7 @@ class MilvusStore:
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self._dimension)
         index = MilvusClient.prepare_index_params()
-        graph = {"M": self._config.links, "efConstruction": max(self._config.effort, 64)}
+        graph = {"M": self._config.links, "efConstruction": _BUILDING}
         kind, settings = ("HNSW", graph) if self._config.uri else ("FLAT", {})
         index.add_index("vector", index_type=kind, metric_type="IP", params=settings)
         self._client.create_collection(self._collection, schema=schema, index_params=index, consistency_level="Strong")

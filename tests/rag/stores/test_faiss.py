@@ -20,6 +20,7 @@ class Approximate(EmbeddedStore):
     def _small(self, monkeypatch):
         monkeypatch.setattr(faiss_store, "_LEAST_TAIL", 256)
         monkeypatch.setattr(faiss_store, "_CODES", 16)
+        monkeypatch.setattr(faiss_store, "_ROWS_A_STEP", 0)
 
     def test_the_search_is_approximate(self):
         store = self.filled(30, self.many)[0]
@@ -31,11 +32,13 @@ class TestHnsw(Approximate):
     recall = 0.97
 
 
+@pytest.mark.slow
 class TestIvf(Approximate):
     config = StoreConfig(kind=StoreKind.FAISS_IVF, exact_rows=20)
     recall = 0.97
 
 
+@pytest.mark.slow
 class TestPq(Approximate):
     config = StoreConfig(kind=StoreKind.FAISS_PQ, exact_rows=20)
     recall = 0.97

@@ -40,6 +40,7 @@ def store(address, tmp_path):
     return open_store(StoreConfig(kind=StoreKind.PINECONE, uri=address), tmp_path, 16)
 
 
+@pytest.mark.slow
 class TestPinecone(VectorStoreConformance):
     orders_texts = False
     many = 400
