@@ -15,8 +15,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from claim_sources import read_paragraphs
+from corrupted_claims import CORRUPTED
+from faithful_claims import FAITHFUL
 from labelled_tasks import NOT_MEASURED, AbsentDataError, public_data
-from planted_claims import CORRUPTED, FAITHFUL, Claim, plant, read_paragraphs
+from planted_claims import Claim, plant
 from result import Result, print_table
 
 from lavra.api.load import load

@@ -79,7 +79,8 @@ class Size:
 
 
 FULL = Size(rows=3000, epochs=2.0, negatives=2, decides=40, measured=60, passages=10_000, depth=10)
-SMOKE = Size(rows=32, epochs=1.0, negatives=1, decides=2, measured=2, passages=40, depth=2)
+SMOKE = Size(rows=16, epochs=1.0, negatives=1, decides=2, measured=2, passages=20, depth=2)
+_TO_LEARN = 100  # questions that the weight of the hybrid search is learned on, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +174,15 @@ def train(rows: Sequence[dict[str, Any]], size: Size, folder: Path) -> Path:
 
 
 def measure(
-    one: Searched, decides: Sequence[str], asked: Sequence[str], reranker: RememberingReranker, depth: int
+    one: Searched,
+    learnt: Sequence[str],
+    decides: Sequence[str],
+    asked: Sequence[str],
+    reranker: RememberingReranker,
+    depth: int,
 ) -> Outcome:
-    """Decide on some questions and measure on others."""
-    config = RetrievalConfig(fusion=Fusion.WEIGHTS, dense_weight=_dense_weight(one, decides))
+    """Learn the hybrid search's weight and decide on some questions, and measure on others."""
+    config = RetrievalConfig(fusion=Fusion.WEIGHTS, dense_weight=_dense_weight(one, learnt))
     base = build_retriever(one.table, one.postings, one.store, one.embedder, config)
     before = _gains(one, base, decides, depth)
     by_weight = {
@@ -205,6 +211,8 @@ def measure(
 
 
 def _dense_weight(one: Searched, queries: Sequence[str]) -> float:
+    if len(queries) < 2:
+        return RetrievalConfig().dense_weight
     numbers = {name: number for number, name in enumerate(one.judged.passages)}
     judgements = {
         query: {numbers[name]: grade for name, grade in one.judged.judgements[query].items() if name in numbers}
@@ -262,7 +270,10 @@ def outcomes(data: Path, size: Size, folder: Path, folds: Sequence[int]) -> list
             halved = halves(one.judged)
             _, decides = parts(one.judged, halved[fold])
             decides, asked = _some(decides or halved[fold], size.decides), _some(halved[1 - fold], size.measured)
-            found.append(measure(one, decides, asked, reranker, size.depth))
+            if not asked:
+                continue  # a small run may leave one half empty
+            learnt = _some(halved[fold], _TO_LEARN)
+            found.append(measure(one, learnt, decides, asked, reranker, size.depth))
     return found
 
 
@@ -318,9 +329,10 @@ def main() -> int:
     if data is None:
         print("LAVRA_DATA names no folder of data", file=sys.stderr)
         return NOT_MEASURED
+    folds = args.folds[:1] if args.smoke else args.folds
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            found = outcomes(Path(data), SMOKE if args.smoke else FULL, args.models or Path(scratch), args.folds)
+            found = outcomes(Path(data), SMOKE if args.smoke else FULL, args.models or Path(scratch), folds)
         except DataError as error:
             print(error, file=sys.stderr)
             return NOT_MEASURED

@@ -25,8 +25,8 @@ from lavra.cli.console import Unit, meter, print_json, print_rows
 from lavra.cli.flags import read_settings
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Decoder
-from lavra.prompts.answer import AnswerConfig, Answerer
-from lavra.prompts.budget import Budget, LeftOut, fit_shots
+from lavra.prompts.answer import AnswerConfig, PromptAnswerer
+from lavra.prompts.budget import Budget, LeftOutShot, fit_shots
 from lavra.prompts.compare import PairResult, PromptComparison, compare
 from lavra.prompts.cost import Price
 from lavra.prompts.expectations import run_tests
@@ -123,9 +123,9 @@ def _pool(
 
 def _answerer(
     prompt: Prompt, settings: PromptSettings, model: TextModel, layout: PromptLayout, progress: Progress
-) -> Answerer:
+) -> PromptAnswerer:
     pool = _pool(prompt, settings, model, progress)
-    return Answerer(prompt, model.port, layout, pool=pool, config=_part(settings, AnswerConfig))
+    return PromptAnswerer(prompt, model.port, layout, pool=pool, config=_part(settings, AnswerConfig))
 
 
 def _part(settings: PromptSettings, cls: type[T]) -> T:
@@ -142,7 +142,7 @@ def _note_counts(what: str, counts: Mapping[str, int]) -> None:
         _note(f"{what}{text}" + (f" ({times} times)" if times > 1 else ""))
 
 
-def _note_left_out(left_out: Iterable[LeftOut]) -> None:
+def _note_left_out(left_out: Iterable[LeftOutShot]) -> None:
     for one in left_out:
         _note(f"shot {one.index + 1} was left out: {one.why}")
 

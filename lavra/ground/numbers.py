@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from lavra.ground.units import Measure, find_unit
+from lavra.ground.units import UnitOfMeasure, find_unit
 from lavra.ground.words import fold, listed
 
 _DIGITS: Final = r"\d+(?:[.,\u00a0\u202f ]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?"
@@ -81,7 +81,7 @@ class Number:
     start: int
     end: int
     values: tuple[Fraction, ...]
-    measure: Measure | None = None
+    measure: UnitOfMeasure | None = None
     loose: bool = False
     in_date: bool = False
     is_month: bool = False
@@ -142,7 +142,7 @@ def _number_at(text: str, tokens: Sequence[re.Match[str]], place: int, dates: fr
     )
 
 
-def _sign_before(text: str, start: int) -> Measure | None:
+def _sign_before(text: str, start: int) -> UnitOfMeasure | None:
     """The currency whose sign stands before a number."""
     behind = text[:start].rstrip()
     for sign in ("R$", "US$", "$", "€", "£"):

@@ -15,7 +15,7 @@ from lavra.ground.words import fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class UnitOfMeasure:
     """A unit.
 
     Attributes:
@@ -76,7 +76,7 @@ _TABLE: Final = (
     ("sterling", "1", False, "£ gbp"),
 )
 _UNITS: Final = {
-    spelling: Measure(
+    spelling: UnitOfMeasure(
         name=spellings.split()[0],
         kind=kind,
         factor=Fraction(size),
@@ -85,8 +85,8 @@ _UNITS: Final = {
     for kind, size, american, spellings in _TABLE
     for spelling in spellings.split()
 } | {
-    "°c": Measure(name="celsius", kind="temperature"),
-    "°f": Measure(
+    "°c": UnitOfMeasure(name="celsius", kind="temperature"),
+    "°f": UnitOfMeasure(
         name="fahrenheit", kind="temperature", factor=Fraction(5, 9), shift=Fraction(-160, 9), slack=_ROUNDED
     ),
 }
@@ -99,7 +99,7 @@ _PHRASES: Final = (
 _BEHIND: Final = re.compile(r"[\s-]?(R\$|US\$|%|€|£|\$|km/h|[km]m?²|[^\W\d_]+[2²]?)")
 
 
-def find_unit(text: str, start: int) -> tuple[Measure | None, int]:
+def find_unit(text: str, start: int) -> tuple[UnitOfMeasure | None, int]:
     """The unit that stands at a place of a text, if there is one, and where it ends."""
     for phrase, name in _PHRASES:
         if match := phrase.match(text, start):

@@ -1,7 +1,7 @@
 """Floor 3: prompts as files, filled in, spent within a budget, compared and tested. No torch: models come as ports."""
 
-from lavra.prompts.answer import Answer, AnswerConfig, Answerer, Answering
-from lavra.prompts.budget import Budget, Fitted, LeftOut, fit_shots
+from lavra.prompts.answer import AnswerConfig, Answering, PromptAnswer, PromptAnswerer
+from lavra.prompts.budget import Budget, Fitted, LeftOutShot, fit_shots
 from lavra.prompts.calibrate import LabelClassifier, LabelScorer, LabelScoring, calibrated
 from lavra.prompts.compare import PairResult, PromptComparison, PromptResult, compare
 from lavra.prompts.cost import Price
@@ -11,7 +11,7 @@ from lavra.prompts.inspection import Inspection, inspect_prompt
 from lavra.prompts.layout import PromptLayout, PromptTokenizer
 from lavra.prompts.prompt import Generation, MessageTemplate, Prompt
 from lavra.prompts.prompt_file import read_examples, read_prompt
-from lavra.prompts.render import Rendered, Turn, render
+from lavra.prompts.render import PromptTurn, Rendered, render
 from lavra.prompts.select import (
     ExampleSelection,
     ShotOrder,
@@ -26,9 +26,7 @@ from lavra.prompts.template import PromptError
 from lavra.prompts.variables import Variable, VariableType
 
 __all__ = [
-    "Answer",
     "AnswerConfig",
-    "Answerer",
     "Answering",
     "Budget",
     "Example",
@@ -41,21 +39,23 @@ __all__ = [
     "LabelClassifier",
     "LabelScorer",
     "LabelScoring",
-    "LeftOut",
+    "LeftOutShot",
     "MessageTemplate",
     "PairResult",
     "Price",
     "Prompt",
+    "PromptAnswer",
+    "PromptAnswerer",
     "PromptComparison",
     "PromptError",
     "PromptLayout",
     "PromptResult",
     "PromptTokenizer",
+    "PromptTurn",
     "Rendered",
     "ShotConfig",
     "ShotOrder",
     "ShotPool",
-    "Turn",
     "Variable",
     "VariableType",
     "Verdict",

@@ -15,7 +15,7 @@ from typing import Any
 from lavra.base.errors import ConfigError, LavraError
 from lavra.base.ports import LanguageModel, Progress
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
-from lavra.prompts.budget import Budget, Fitted, LeftOut, fit_shots
+from lavra.prompts.budget import Budget, Fitted, LeftOutShot, fit_shots
 from lavra.prompts.calibrate import LabelClassifier, LabelScorer, LabelScoring
 from lavra.prompts.layout import PromptLayout
 from lavra.prompts.prompt import Prompt
@@ -68,7 +68,7 @@ class AnswerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class PromptAnswer:
     """What came of one input.
 
     Attributes:
@@ -86,11 +86,11 @@ class Answer:
     num_read: int = 0
     num_written: int = 0
     num_shots: int = 0
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[LeftOutShot, ...] = ()
     probabilities: Mapping[str, float] | None = None
 
 
-class Answerer:
+class PromptAnswerer:
     """Puts one prompt to one model.
 
     Args:
@@ -143,29 +143,29 @@ class Answerer:
         order = self.pool.config.order if self.pool else ShotOrder.BEST_LAST
         return fit_shots(self.prompt, given, shots, count=self._layout.num_tokens, budget=self.budget, order=order)
 
-    def answers(self, inputs: Sequence[Mapping[str, Any]], progress: Progress | None = None) -> list[Answer]:
+    def answers(self, inputs: Sequence[Mapping[str, Any]], progress: Progress | None = None) -> list[PromptAnswer]:
         """An answer for each input, in their order."""
-        found: list[Answer] = []
+        found: list[PromptAnswer] = []
         for first in range(0, len(inputs), _BATCH):
             found += self._batch(inputs[first : first + _BATCH])
             if progress is not None:
                 progress(str(self.prompt), len(found), len(inputs))
         return found
 
-    def _batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        answers: list[Answer] = [Answer()] * len(inputs)
+    def _batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[PromptAnswer]:
+        answers: list[PromptAnswer] = [PromptAnswer()] * len(inputs)
         ready: list[tuple[int, Fitted]] = []
         for place, given in enumerate(inputs):
             try:
                 ready.append((place, self.fit(given)))
             except LavraError as error:
-                answers[place] = Answer(failure=str(error))
+                answers[place] = PromptAnswer(failure=str(error))
         places, fitted = [place for place, _ in ready], [one for _, one in ready]
         for place, answer in zip(places, self._ask([inputs[place] for place in places], fitted), strict=True):
             answers[place] = answer
         return answers
 
-    def _ask(self, inputs: Sequence[Mapping[str, Any]], fitted: Sequence[Fitted]) -> list[Answer]:
+    def _ask(self, inputs: Sequence[Mapping[str, Any]], fitted: Sequence[Fitted]) -> list[PromptAnswer]:
         """Together; where the model refuses, one by one, so that one bad input fails by itself."""
         if not fitted:
             return []
@@ -177,7 +177,7 @@ class Answerer:
         alone = zip(inputs, fitted, strict=True)
         return [answer for given, one in alone for answer in self._ask([given], [one])]
 
-    def _score(self, inputs: Sequence[Mapping[str, Any]], fitted: Sequence[Fitted]) -> list[Answer]:
+    def _score(self, inputs: Sequence[Mapping[str, Any]], fitted: Sequence[Fitted]) -> list[PromptAnswer]:
         assert self._classifier is not None
         cases = [(given, one.shots) for given, one in zip(inputs, fitted, strict=True)]
         answers = []
@@ -193,7 +193,7 @@ class Answerer:
             )
         return answers
 
-    def _write(self, fitted: Sequence[Fitted]) -> list[Answer]:
+    def _write(self, fitted: Sequence[Fitted]) -> list[PromptAnswer]:
         settings = self.prompt.generation
         hot = settings.temperature > 0
         sampling = SamplingConfig(temperature=settings.temperature, seed=self.config.answer_seed if hot else None)
@@ -210,11 +210,11 @@ class Answerer:
         completions = self._model.generate(requests)
         return [self._written(one, found[0]) for one, found in zip(fitted, completions, strict=True)]
 
-    def _written(self, fitted: Fitted, completion: Completion) -> Answer:
+    def _written(self, fitted: Fitted, completion: Completion) -> PromptAnswer:
         self.warnings.update(completion.warnings)
         return replace(_begun(fitted), text=completion.text, num_written=len(completion.tokens))
 
 
-def _begun(fitted: Fitted) -> Answer:
+def _begun(fitted: Fitted) -> PromptAnswer:
     """What is known of an answer before the model is asked."""
-    return Answer(num_read=fitted.num_tokens, num_shots=len(fitted.shots), left_out=fitted.left_out)
+    return PromptAnswer(num_read=fitted.num_tokens, num_shots=len(fitted.shots), left_out=fitted.left_out)

@@ -46,7 +46,7 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class LeftOutShot:
     """A shot that did not fit.
 
     Attributes:
@@ -75,7 +75,7 @@ class Fitted:
     rendered: Rendered
     shots: tuple[Example, ...]
     kept: tuple[int, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOutShot, ...]
     num_tokens: int
 
 
@@ -116,19 +116,19 @@ def fit_shots(
         raise ContextLengthError(
             f"{prompt} has {fitted.num_tokens} tokens without any shots, over {_bound(budget)}; shorten it"
         )
-    left_out: list[LeftOut] = []
+    left_out: list[LeftOutShot] = []
     for index, shot in enumerate(shots):
         tried = attempt((*fitted.kept, index))
         if tried.num_tokens <= room:
             fitted = tried
         else:
             why = f"with it the prompt has {tried.num_tokens} tokens, over {_bound(budget)}"
-            left_out.append(LeftOut(index=index, example=shot, why=why))
+            left_out.append(LeftOutShot(index=index, example=shot, why=why))
     _refuse_strictly(left_out, len(shots), budget)
     return replace(fitted, left_out=tuple(left_out))
 
 
-def _refuse_strictly(left_out: Sequence[LeftOut], offered: int, budget: Budget) -> None:
+def _refuse_strictly(left_out: Sequence[LeftOutShot], offered: int, budget: Budget) -> None:
     if budget.strict and left_out:
         numbers = ", ".join(str(one.index + 1) for one in left_out)
         raise ContextLengthError(

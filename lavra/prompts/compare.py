@@ -17,7 +17,7 @@ from lavra.metrics.calibration import log_loss
 from lavra.metrics.classification import macro_f1
 from lavra.metrics.intervals import wilson_interval
 from lavra.metrics.paired import holm, mcnemar_exact
-from lavra.prompts.answer import Answer, Answerer
+from lavra.prompts.answer import PromptAnswer, PromptAnswerer
 from lavra.prompts.cost import Price
 from lavra.prompts.example import Example
 from lavra.prompts.expectations import verdict_of
@@ -62,7 +62,7 @@ class PromptResult:
     num_met: int
     warnings: Mapping[str, int]
     right: tuple[bool, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[PromptAnswer, ...]
 
     @property
     def accuracy(self) -> float:
@@ -112,7 +112,7 @@ class PromptComparison:
 
 
 def compare(
-    answerers: Sequence[Answerer],
+    answerers: Sequence[PromptAnswerer],
     samples: Sequence[Example],
     *,
     titles: Sequence[str] | None = None,
@@ -159,7 +159,7 @@ def _asked(prompt: Prompt, samples: Sequence[Example]) -> list[Example]:
 
 
 def _result(
-    title: str, answerer: Answerer, samples: Sequence[Example], price: Price, progress: Progress | None
+    title: str, answerer: PromptAnswerer, samples: Sequence[Example], price: Price, progress: Progress | None
 ) -> PromptResult:
     answers = answerer.answers([sample.input for sample in samples], progress)
     right = tuple(verdict_of(sample, answer).passed for sample, answer in zip(samples, answers, strict=True))
@@ -189,12 +189,12 @@ def _result(
     )
 
 
-def _label(answer: Answer, labels: Sequence[str]) -> str | None:
+def _label(answer: PromptAnswer, labels: Sequence[str]) -> str | None:
     text = None if answer.text is None else answer.text.strip()
     return text if text in labels else None
 
 
-def _log_loss(samples: Sequence[Example], answers: Sequence[Answer]) -> float | None:
+def _log_loss(samples: Sequence[Example], answers: Sequence[PromptAnswer]) -> float | None:
     chances = [answer.probabilities for answer in answers if answer.probabilities is not None]
     if len(chances) < len(answers):
         return None  # a mean over the others would flatter a prompt that fails

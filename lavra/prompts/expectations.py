@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lavra.base.errors import InputError
 from lavra.base.ports import Progress
-from lavra.prompts.answer import Answer, Answerer
+from lavra.prompts.answer import PromptAnswer, PromptAnswerer
 from lavra.prompts.example import Example, Verdict, judge
 
 
@@ -26,11 +26,11 @@ class ExampleResult:
 
     number: int
     example: Example
-    answer: Answer
+    answer: PromptAnswer
     verdict: Verdict
 
 
-def run_tests(answerer: Answerer, progress: Progress | None = None) -> tuple[ExampleResult, ...]:
+def run_tests(answerer: PromptAnswerer, progress: Progress | None = None) -> tuple[ExampleResult, ...]:
     """Put every example of a prompt to its model, in the order of the file; one that gets no answer has not passed.
 
     Raises:
@@ -46,6 +46,6 @@ def run_tests(answerer: Answerer, progress: Progress | None = None) -> tuple[Exa
     )
 
 
-def verdict_of(example: Example, answer: Answer) -> Verdict:
+def verdict_of(example: Example, answer: PromptAnswer) -> Verdict:
     """Whether an answer is what was expected; none is not."""
     return Verdict(passed=False, why=answer.failure) if answer.text is None else judge(example, answer.text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from lavra.prompts.answer import Answerer
+from lavra.prompts.answer import PromptAnswerer
 from lavra.prompts.budget import Fitted
 from lavra.prompts.cost import Price
 from lavra.prompts.layout import PromptLayout
@@ -37,7 +37,9 @@ class Inspection:
     cost: float
 
 
-def inspect_prompt(answerer: Answerer, layout: PromptLayout, given: Mapping[str, Any], price: Price) -> Inspection:
+def inspect_prompt(
+    answerer: PromptAnswerer, layout: PromptLayout, given: Mapping[str, Any], price: Price
+) -> Inspection:
     """Count the tokens of a prompt for one input.
 
     Raises:

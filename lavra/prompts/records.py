@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lavra.prompts.answer import Answer
-from lavra.prompts.budget import Fitted, LeftOut
+from lavra.prompts.answer import PromptAnswer
+from lavra.prompts.budget import Fitted, LeftOutShot
 from lavra.prompts.compare import PromptResult
 from lavra.prompts.cost import Price
 from lavra.prompts.expectations import ExampleResult
@@ -86,7 +86,7 @@ def _named(prompt: Prompt) -> dict[str, Any]:
     return {"name": prompt.name, "version": prompt.version, "fingerprint": prompt.fingerprint}
 
 
-def _left_out(one: LeftOut) -> dict[str, Any]:
+def _left_out(one: LeftOutShot) -> dict[str, Any]:
     return {"number": one.index + 1, "input": dict(one.example.input), "why": one.why}
 
 
@@ -107,7 +107,7 @@ def _tested(result: ExampleResult) -> dict[str, Any]:
     }
 
 
-def _answered(answer: Answer) -> dict[str, Any]:
+def _answered(answer: PromptAnswer) -> dict[str, Any]:
     return {
         "actual": answer.text,
         "failure": answer.failure or None,

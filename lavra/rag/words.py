@@ -26,6 +26,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
+from threading import Lock
 from typing import Final
 
 import Stemmer
@@ -97,8 +98,8 @@ class Analyzer:
             if language not in STEMMERS:
                 raise ConfigError(f"no stemmer is known for the language {language!r}{nearest(language, STEMMERS)}")
         self.languages = tuple(dict.fromkeys(languages))
-        self._terms = {language: lru_cache(maxsize=1 << 17)(_term_maker(language)) for language in self.languages}
-        self._plain = lru_cache(maxsize=1 << 17)(_term_maker(""))
+        self._terms = {language: lru_cache(maxsize=1 << 14)(_term_maker(language)) for language in self.languages}
+        self._plain = lru_cache(maxsize=1 << 14)(_term_maker(""))
 
     def words(self, text: str, language: str = "") -> list[str]:
         """The terms of a document in the order of its text; one of an unknown language is read in the first one.
@@ -184,7 +185,13 @@ def _stemmer(language: str) -> Callable[[str], str]:
     """Casefolds, stems and takes accents off one part."""
     if not language:
         return lambda part: fold(part.casefold())
-    stem = Stemmer.Stemmer(STEMMERS[language], 0).stemWord  # without a cache of its own: `Analyzer` has one
+    stemmer = Stemmer.Stemmer(STEMMERS[language], 0)  # without a cache of its own: `Analyzer` has one
+    lock = Lock()  # a stemmer keeps the word it works on
+
+    def stem(word: str) -> str:
+        with lock:
+            return str(stemmer.stemWord(word))
+
     if language == "pt":
         return lambda part: fold(stem(restore_portuguese(fold(part.casefold()))))
     return lambda part: fold(stem(part.casefold()))

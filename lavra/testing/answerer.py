@@ -85,7 +85,7 @@ class AnswererConformance:
                 assert (one.supported is False) == bool(one.reason)
 
     def test_pieces_make_the_answer(self) -> None:
-        for question in self.questions:
+        for question in self._asked():
             pieces = list(self.make_answerer().submit(Question(text=question)))
             *before, last = pieces
             assert all(one.answer is None for one in before)
@@ -120,8 +120,13 @@ class AnswererConformance:
         answer = answerer.answer(Question(text=second, history=(Turn(question=first, answer="So it is."),)))
         assert answer.text
 
+    def _asked(self) -> Sequence[str]:
+        if len(self.questions) < 2:
+            raise NotImplementedError("a conformance suite says at least two questions that its documents answer")
+        return self.questions
+
     def _answers(self) -> list[Answer]:
-        answers = [self.make_answerer().answer(Question(text=text)) for text in self.questions]
+        answers = [self.make_answerer().answer(Question(text=text)) for text in self._asked()]
         assert not any(answer.abstained for answer in answers)
         return answers
 

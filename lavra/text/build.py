@@ -23,6 +23,7 @@ from lavra.base.types import Document
 from lavra.text.config import CorpusConfig
 from lavra.text.cutting import PART, PART_OF
 from lavra.text.dedup import Clusters, DuplicateIndex, Remove
+from lavra.text.encoding import printable_name
 from lavra.text.files import FileLedger, write_row
 from lavra.text.filters import Drop, filtered
 from lavra.text.normalize import Normalizer
@@ -364,7 +365,7 @@ def _dropped(identity: str, source: str, reason: str, value: float, bound: float
 
 def _skip_logger(file: TextIO) -> Callable[[str, str, str], None]:
     def on_skip(source: str, reason: str, detail: str) -> None:
-        printable = source.encode("utf-8", "replace").decode()
+        printable = printable_name(source)
         write_row(file, {"source": printable, "reason": reason, "detail": detail})
 
     return on_skip

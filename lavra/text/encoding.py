@@ -116,6 +116,15 @@ def valid_unicode(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def printable_name(name: str) -> str:
+    r"""A file's name as valid Unicode; bytes in it that are no UTF-8 are written out, so that two names stay two.
+
+    >>> printable_name("caf\udce9.txt")
+    'caf\\xed\\xb3\\xa9.txt'
+    """
+    return name.encode("utf-8", "surrogatepass").decode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True)
 class _Survey:
     num_invalid: int  # sequences the codec cannot decode

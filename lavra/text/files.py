@@ -17,6 +17,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
+from lavra.text.encoding import printable_name
 from lavra.text.tally import FileRead
 
 MAX_REASONS = 100  # of which a table keeps names
@@ -99,7 +100,7 @@ class FileLedger:
     def close_file(self, file: FileRead, num_clean: int) -> None:
         """First pass: a file was read; `num_clean` documents of all files so far have passed."""
         row = {
-            "source": file.source.encode("utf-8", "replace").decode(),
+            "source": printable_name(file.source),
             "reader": file.reader,
             "read": {"documents": file.num_documents, "bytes": file.num_bytes},
             "kept": {"documents": 0, "bytes": 0},

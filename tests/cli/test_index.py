@@ -11,8 +11,8 @@ from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.cli.retrieval import find_index, open_for_search, packaged_folder, usual_encoder
 from lavra.rag.index.open import open_index
-from tests.remote.test_embeddings import double
 from tests.rag.index.toys import write
+from tests.remote.test_embeddings import double
 from tests.runs.tasks import base_folder
 
 

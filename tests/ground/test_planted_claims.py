@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -17,12 +16,15 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.mark.data
 def test_few_faithful_claims_are_accused_and_most_corrupted_ones_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from planted_claims import CORRUPTED, FAITHFUL, plant, read_paragraphs
+    from claim_sources import read_paragraphs
+    from corrupted_claims import CORRUPTED
+    from faithful_claims import FAITHFUL
+    from planted_claims import plant
 
     folder = Path(os.environ["LAVRA_DATA"]) / "qa"
     claims = [
-        *plant(read_paragraphs(folder / "xquad" / "xquad.en.json", portuguese=False)[:120], 6, 1),
-        *plant(read_paragraphs(folder / "faquad" / "dataset.json", portuguese=True)[:120], 6, 1),
+        *plant(read_paragraphs(folder / "xquad" / "xquad.en.json", portuguese=False)[:80], 4, 1),
+        *plant(read_paragraphs(folder / "faquad" / "dataset.json", portuguese=True)[:80], 4, 1),
     ]
     assert all(claim.sentence in claim.evidence for claim in claims if claim.kind == "verbatim")
     assert not any(claim.sentence in claim.evidence for claim in claims if not claim.faithful)
@@ -33,4 +35,3 @@ def test_few_faithful_claims_are_accused_and_most_corrupted_ones_noticed(monkeyp
     assert sum(right[kind] for kind in FAITHFUL) >= 0.95 * sum(whole[kind] for kind in FAITHFUL)
     seen = [kind for kind in CORRUPTED if kind not in ("another verb", "opposite they do not know")]
     assert sum(right[kind] for kind in seen) >= 0.9 * sum(whole[kind] for kind in seen)
-    sys.modules.pop("planted_claims", None)

@@ -31,6 +31,7 @@ from lavra.pipeline.stage import SECTION_FILE
 from lavra.pipeline.stages import planning
 from lavra.pipeline.stages.planning import draft, read_at_most
 from lavra.pipeline.up import run_up, up_stages
+from lavra.rag.index.open import open_index
 from lavra.text import Corpus
 from lavra.train import Parallel
 from tests.compression.quality import read_quality
@@ -80,6 +81,14 @@ def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.Monkey
     up._serve(replace(result, adapter=None, index=None))
     index = (f"documents={result.index}",)
     assert served == [([str(result.model)], (str(adapt.folder),), index), ([str(result.model)], (), ())]
+
+
+def test_its_documents_can_be_asked(made):
+    _, result = made
+    with open_index(result.index) as index:
+        assert index.report().documents == NUM_FILES
+        assert index.sources().keys() == {"text0"}
+    assert "Questions answered from the documents" in result.report.read_text(encoding="utf-8")
 
 
 def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path, capsys: pytest.CaptureFixture[str]):

@@ -10,7 +10,7 @@ import scipy.stats
 import sklearn.metrics
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.prompts.answer import AnswerConfig, Answerer, Answering
+from lavra.prompts.answer import AnswerConfig, Answering, PromptAnswerer
 from lavra.prompts.compare import compare
 from lavra.prompts.cost import Price
 from lavra.prompts.layout import PromptLayout
@@ -34,7 +34,9 @@ def knows(share: float, seed: int) -> KnownModel:
 
 
 def test_the_numbers_are_those_of_scikit_learn_and_scipy() -> None:
-    answerers = [Answerer(sentiment(), knows(share, seed), LAYOUT) for share, seed in ((0.5, 1), (0.9, 2), (0.7, 3))]
+    answerers = [
+        PromptAnswerer(sentiment(), knows(share, seed), LAYOUT) for share, seed in ((0.5, 1), (0.9, 2), (0.7, 3))
+    ]
     found = compare(answerers, SAMPLES, titles=["a", "b", "c"], price=Price(input=1.0, output=2.0))
     truth = [sample.expected for sample in SAMPLES]
     for result in found.results:
@@ -64,7 +66,7 @@ def test_what_fails_is_wrong_and_counted() -> None:
     layout = PromptLayout(tokenizer=Characters(), context=40)
     samples = [example("a", "good"), example("b" * 50, "good"), example("c" * 50, "bad"), example("d", "bad")]
     model = KnownModel(lambda given, text: -1.0 if text == " good" else -2.0)
-    (result,) = compare([Answerer(sentiment(), model, layout)], samples).results
+    (result,) = compare([PromptAnswerer(sentiment(), model, layout)], samples).results
     assert (result.num_samples, result.num_right, result.num_failed) == (4, 1, 2)
     assert sorted(result.failures.values()) == [2]
     assert result.right == (True, False, False, False)
@@ -78,7 +80,7 @@ def test_what_fails_is_wrong_and_counted() -> None:
 def test_a_written_answer_that_is_no_label_is_wrong_and_counted() -> None:
     model = KnownModel(lambda *_: 0.0, written=lambda prompt: " good\n" if "a" in prompt else " so-so")
     config = AnswerConfig(answer=Answering.WRITE)
-    answerer = Answerer(sentiment(template="{{ shots }}{{ review }}"), model, LAYOUT, config=config)
+    answerer = PromptAnswerer(sentiment(template="{{ shots }}{{ review }}"), model, LAYOUT, config=config)
     (result,) = compare([answerer], [example("a", "good"), example("b", "good")]).results
     assert (result.num_right, result.num_no_label, result.num_failed) == (1, 1, 0)
     assert result.log_loss is None
@@ -90,7 +92,7 @@ def test_means_are_over_what_was_asked_and_samples_among_the_examples_are_told()
     pool = ShotPool(sentiment(), examples, ShotConfig(shots=1))
     model = KnownModel(lambda given, text: -1.0 if text == " good" else -2.0)
     samples = [example("a", "good"), example("b" * 99, "good")]
-    (result,) = compare([Answerer(sentiment(), model, layout, pool=pool)], samples).results
+    (result,) = compare([PromptAnswerer(sentiment(), model, layout, pool=pool)], samples).results
     assert result.mean_read == len("Review: c\nSentiment: bad\n\nReview: a\nSentiment:")
     assert result.mean_written == len(" good")
     assert result.num_met == 1
@@ -101,13 +103,13 @@ def test_each_prompt_is_given_the_variables_it_declares() -> None:
     both = sentiment(variables=(REVIEW, other), template="{{ shots }}{{ topic }} {{ review }}:")
     samples = [example("a", "good").__class__(input={"review": "a", "topic": "film"}, expected="good")]
     model = KnownModel(lambda *_: -1.0)
-    compare([Answerer(sentiment(), model, LAYOUT), Answerer(both, model, LAYOUT)], samples)
+    compare([PromptAnswerer(sentiment(), model, LAYOUT), PromptAnswerer(both, model, LAYOUT)], samples)
     assert {given for given, _ in model.scored} == {"Review: a\nSentiment:", "film a:"}
 
 
 def test_a_sample_that_does_not_fit_a_prompt_is_refused_before_anything_is_asked() -> None:
     model = KnownModel(lambda *_: -1.0)
-    answerer = Answerer(sentiment(), model, LAYOUT)
+    answerer = PromptAnswerer(sentiment(), model, LAYOUT)
     with pytest.raises(ConfigError, match=r"sentiment@1.0.0: sample 2.expected: 'god' is no label"):
         compare([answerer], [example("a", "good"), example("b", "god")])
     with pytest.raises(InputError, match="no samples"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lavra.base.errors import InputError
-from lavra.prompts.answer import Answerer
+from lavra.prompts.answer import PromptAnswerer
 from lavra.prompts.example import Expect
 from lavra.prompts.expectations import run_tests
 from lavra.prompts.shots import ShotConfig, ShotPool
@@ -25,7 +25,7 @@ def test_each_example_passes_or_not_with_its_answer() -> None:
         example("refuse", "refuse"),
     )
     prompt = sentiment(labels=(), examples=examples)
-    results = run_tests(Answerer(prompt, KnownModel(lambda *_: 0.0, written=echo), LAYOUT))
+    results = run_tests(PromptAnswerer(prompt, KnownModel(lambda *_: 0.0, written=echo), LAYOUT))
     assert [result.verdict.passed for result in results] == [True, False, True, False]
     assert [result.number for result in results] == [1, 2, 3, 4]
     assert results[1].answer.text == " other"
@@ -38,7 +38,7 @@ def test_an_example_is_never_among_its_own_shots() -> None:
     prompt = sentiment(examples=examples)
     model = KnownModel(lambda *_: -1.0)
     pool = ShotPool(prompt, examples, ShotConfig(shots=3))
-    run_tests(Answerer(prompt, model, LAYOUT, pool=pool))
+    run_tests(PromptAnswerer(prompt, model, LAYOUT, pool=pool))
     prompts = {given for given, _ in model.scored}
     assert len(prompts) == 4
     for given in prompts:
@@ -47,4 +47,4 @@ def test_an_example_is_never_among_its_own_shots() -> None:
 
 def test_a_prompt_without_examples_has_no_tests() -> None:
     with pytest.raises(InputError, match="has no examples to test"):
-        run_tests(Answerer(sentiment(), KnownModel(lambda *_: -1.0), LAYOUT))
+        run_tests(PromptAnswerer(sentiment(), KnownModel(lambda *_: -1.0), LAYOUT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lavra.prompts.answer import Answerer
+from lavra.prompts.answer import PromptAnswerer
 from lavra.prompts.cost import Price
 from lavra.prompts.inspection import inspect_prompt
 from lavra.prompts.layout import PromptLayout
@@ -19,7 +19,7 @@ def test_the_parts_make_the_whole() -> None:
     layout = PromptLayout(tokenizer=Characters(), num_special=2, context=200)
     prompt = sentiment(labels=(), generation=Generation(max_tokens=20))
     pool = ShotPool(prompt, EXAMPLES, ShotConfig(shots=3))
-    answerer = Answerer(prompt, KnownModel(lambda *_: 0.0), layout, pool=pool)
+    answerer = PromptAnswerer(prompt, KnownModel(lambda *_: 0.0), layout, pool=pool)
     found = inspect_prompt(answerer, layout, {"review": "what?"}, Price(input=10.0, output=100.0))
     assert found.num_plain == 2 + len("Review: what?\nSentiment:")
     assert found.variables == {"review": 5}
@@ -36,7 +36,7 @@ def test_the_parts_make_the_whole() -> None:
 
 def test_a_context_without_a_bound_has_nothing_left_to_tell() -> None:
     layout = PromptLayout(tokenizer=Characters())
-    answerer = Answerer(sentiment(), KnownModel(lambda *_: 0.0), layout)
+    answerer = PromptAnswerer(sentiment(), KnownModel(lambda *_: 0.0), layout)
     found = inspect_prompt(answerer, layout, {"review": "x"}, Price())
     assert (found.num_left, found.cost, found.shots) == (None, 0.0, ())
     assert found.num_answer == len(" good")

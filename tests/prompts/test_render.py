@@ -7,7 +7,7 @@ import pytest
 
 from lavra.base.errors import InputError
 from lavra.prompts.example import Expect
-from lavra.prompts.render import Rendered, Turn, render
+from lavra.prompts.render import PromptTurn, Rendered, render
 from tests.prompts.fakes import conversation, example, sentiment
 
 SHOTS = [example("Fine.", "good"), example("Dull {{ x }}.", "bad")]
@@ -33,12 +33,12 @@ def test_the_separator_follows_each_shot() -> None:
 def test_shots_of_a_conversation_are_turns_before_the_last() -> None:
     found = render(conversation(), {"review": "x"}, SHOTS)
     assert found.turns == (
-        Turn(role="system", content="Good or bad?"),
-        Turn(role="user", content="Fine."),
-        Turn(role="assistant", content="good"),
-        Turn(role="user", content="Dull {{ x }}."),
-        Turn(role="assistant", content="bad"),
-        Turn(role="user", content="x"),
+        PromptTurn(role="system", content="Good or bad?"),
+        PromptTurn(role="user", content="Fine."),
+        PromptTurn(role="assistant", content="good"),
+        PromptTurn(role="user", content="Dull {{ x }}."),
+        PromptTurn(role="assistant", content="bad"),
+        PromptTurn(role="user", content="x"),
     )
     assert found.messages[0] == {"role": "system", "content": "Good or bad?"}
     assert render(conversation(), {"review": "x"}).turns == (found.turns[0], found.turns[-1])

@@ -2,6 +2,7 @@
 
 import random
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import Stemmer
@@ -85,6 +86,14 @@ def test_portuguese_without_accents_gives_the_same_words(text):
 def test_english_words_are_snowballs():
     words = ["connections", "connected", "nationally", "generously", "relational", "dogs", "running", "happily"]
     assert ENGLISH.words(" ".join(words)) == Stemmer.Stemmer("english").stemWords(words)
+
+
+def test_many_threads_may_ask():
+    words = [f"{start}{end}" for start in ("nation", "connect", "gener") for end in ("al", "ed", "ing", "ally", "s")]
+    expected = [Analyzer(("en",)).words(word) for word in words]
+    analyzer = Analyzer(("en",))
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(analyzer.words, words * 20)) == expected * 20
 
 
 def test_documents_of_two_languages_are_found_by_one_question():

@@ -14,7 +14,8 @@ Everything but the JSON is opened memory-mapped, so that a reader's own memory d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -75,22 +76,21 @@ class Columns:
 _ARRAYS: Final = ("ids", "lengths", "term_ends", "starts", "rows", "counts")
 
 
-def save_columns(folder: Path, columns: Columns, config: Bm25Config, languages: Sequence[str]) -> None:
-    """Write the files of a folder, which appears whole or not at all."""
+@contextmanager
+def new_folder(folder: Path, config: Bm25Config, languages: Sequence[str]) -> Iterator[Path]:
+    """A folder to write the arrays and terms into; it becomes `folder` whole, or not at all."""
     head = {
         "version": VERSION,
         "languages": list(languages),
         "bm25": {**asdict(config), "weighting": config.weighting.value},
     }
     with atomic_folder(folder) as work:
-        for name in _ARRAYS:
-            np.save(work / f"{name}.npy", getattr(columns, name))
-        (work / TERMS).write_bytes(columns.terms.tobytes())
+        yield work
         (work / HEAD).write_text(json_text(head), encoding="utf-8")
 
 
 def open_columns(folder: Path) -> tuple[Columns, Bm25Config, tuple[str, ...]]:
-    """What `save_columns` wrote, memory-mapped; the settings; the languages.
+    """The postings of a folder, memory-mapped; the settings; the languages.
 
     Raises:
         InputError: the folder has no postings, or ones of another version, or damaged ones.

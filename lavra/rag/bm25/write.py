@@ -1,25 +1,29 @@
 """Postings made of texts, or of earlier postings and the texts that are new.
 
-Each distinct run of characters is analysed once; the postings are sorted by term in NumPy.  `merge_postings` gives the
-files that `write_postings` would give for all the texts, without reading those that stay.
+Each distinct run of characters is analysed once, as long as it is remembered; the postings go to files as they are
+made (`lavra.rag.bm25.sorting`).  `merge_postings` gives the files that `write_postings` would give for all the texts,
+without reading those that stay.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from lavra.base.arrays import Int32s, Int64s
 from lavra.base.errors import InputError
 from lavra.rag.bm25.config import Bm25Config
-from lavra.rag.bm25.files import Columns, save_columns
+from lavra.rag.bm25.files import Columns, new_folder
 from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.sorting import BLOCK, PostingSorter
 from lavra.rag.words import Analyzer, runs
+
+_REMEMBERED: Final = 1 << 16  # runs, some fifteen megabytes; frequent ones soon come again
 
 
 def write_postings(
@@ -36,7 +40,7 @@ def write_postings(
     Args:
         folder: to write.
         ids: numbers of the chunks, in any order.
-        texts: of the chunks, in the order of the ids.
+        texts: of the chunks, in the order of the ids; read once.
         analyzer: makes terms of them.
         config: of BM25.
         languages: ISO 639-1 code of each chunk, empty where it is not known; by default none is known.
@@ -44,8 +48,12 @@ def write_postings(
     Raises:
         InputError: two chunks have one number, or there are not as many texts as numbers.
     """
-    columns = _sorted(_checked(ids), _read(texts, len(ids), analyzer, languages))
-    save_columns(folder, columns, config or Bm25Config(), analyzer.languages)
+    every = _checked(ids)
+    rows = _rows(every)
+    with new_folder(folder, config or Bm25Config(), analyzer.languages) as work, closing(PostingSorter(work)) as sorter:
+        lengths = np.zeros(len(every), dtype=np.int32)
+        _read(sorter, lengths, rows, texts, analyzer, languages)
+        _finish(sorter, work, every, lengths)
 
 
 def merge_postings(
@@ -70,31 +78,18 @@ def merge_postings(
     Raises:
         InputError: as `write_postings`; or the old postings do not have a chunk that is to stay.
     """
-    kept = np.asarray(keep, dtype=np.int64)
+    kept = np.sort(np.asarray(keep, dtype=np.int64))
     missing = np.setdiff1d(kept, old.columns.ids)
     if len(missing):
         raise InputError(f"chunk {missing[0]} is to stay and the earlier postings do not have it; index again")
     every = _checked(np.concatenate([kept, np.asarray(ids, dtype=np.int64)]))
-    fresh = _read(texts, len(ids), old.analyzer, languages)
-    columns = _sorted(every, _joined(_taken(old.columns, kept), fresh))
-    save_columns(folder, columns, old.config, old.analyzer.languages)
-
-
-class _Unsorted:
-    """Postings in the order of the texts.
-
-    Attributes:
-        vocabulary: the terms by their numbers, in any order.
-        terms: (P,) number of each posting's term.
-        rows: (P,) which text.
-        counts: (P,) how often.
-        lengths: (N,) terms of each text.
-    """
-
-    def __init__(
-        self, vocabulary: Sequence[bytes], terms: Int32s, rows: Int32s, counts: Int32s, lengths: Int32s
-    ) -> None:
-        self.vocabulary, self.terms, self.rows, self.counts, self.lengths = vocabulary, terms, rows, counts, lengths
+    rows = _rows(every)
+    with new_folder(folder, old.config, old.analyzer.languages) as work, closing(PostingSorter(work)) as sorter:
+        lengths = np.zeros(len(every), dtype=np.int32)
+        lengths[rows[: len(kept)]] = old.columns.lengths[np.searchsorted(old.columns.ids, kept)]
+        _take(sorter, old.columns, kept, rows[: len(kept)])
+        _read(sorter, lengths, rows[len(kept) :], texts, old.analyzer, languages)
+        _finish(sorter, work, every, lengths)
 
 
 def _checked(ids: Sequence[int] | Int64s) -> Int64s:
@@ -104,27 +99,42 @@ def _checked(ids: Sequence[int] | Int64s) -> Int64s:
     return numbers
 
 
-def _read(texts: Iterable[str], count: int, analyzer: Analyzer, languages: Iterable[str] | None) -> _Unsorted:
-    vocabulary: dict[str, int] = {}
+def _rows(ids: Int64s) -> Int32s:
+    """(N,) the place of each number among the sorted ones."""
+    rows = np.empty(len(ids), dtype=np.int32)
+    rows[np.argsort(ids)] = np.arange(len(ids), dtype=np.int32)
+    return rows
+
+
+def _finish(sorter: PostingSorter, work: Path, ids: Int64s, lengths: Int32s) -> None:
+    sorter.write(rising=bool((ids[1:] > ids[:-1]).all()))
+    np.save(work / "ids.npy", np.sort(ids))
+    np.save(work / "lengths.npy", lengths)
+
+
+def _read(
+    sorter: PostingSorter,
+    lengths: Int32s,
+    rows: Int32s,
+    texts: Iterable[str],
+    analyzer: Analyzer,
+    languages: Iterable[str] | None,
+) -> None:
+    """Count the terms of texts, and note the lengths of their chunks."""
     numbers: dict[str, Callable[[str], tuple[int, ...]]] = {}
-    terms, counts, sizes = array("i"), array("i"), array("i")
-    told = iter(languages) if languages is not None else None
+    told: Iterator[str] | None = iter(languages) if languages is not None else None
+    count = 0
     for text in texts:
         language = next(told, "") if told is not None else ""
         if language not in numbers:
-            numbers[language] = _numbering(analyzer, language, vocabulary)
-        found = _count_terms(text, numbers[language])
-        terms.extend(found.keys())
-        counts.extend(found.values())
-        sizes.append(len(found))
-    if len(sizes) != count:
-        raise InputError(f"{count} chunks have numbers and {len(sizes)} have texts; give one of both for each chunk")
-    rows = np.repeat(np.arange(count, dtype=np.int32), np.asarray(sizes, dtype=np.int32))
-    frequencies = np.asarray(counts, dtype=np.int32)
-    lengths = np.bincount(rows, weights=frequencies, minlength=count).astype(np.int32)
-    return _Unsorted(
-        [term.encode() for term in vocabulary], np.asarray(terms, dtype=np.int32), rows, frequencies, lengths
-    )
+            numbers[language] = _numbering(analyzer, language, sorter.vocabulary)
+        if count < len(rows):
+            found = _count_terms(text, numbers[language])
+            sorter.add(int(rows[count]), found)
+            lengths[rows[count]] = sum(found.values())
+        count += 1
+    if count != len(rows):
+        raise InputError(f"{len(rows)} chunks have numbers and {count} have texts; give one of both for each chunk")
 
 
 def _count_terms(text: str, numbers: Callable[[str], tuple[int, ...]]) -> dict[int, int]:
@@ -136,12 +146,14 @@ def _count_terms(text: str, numbers: Callable[[str], tuple[int, ...]]) -> dict[i
 
 
 def _numbering(analyzer: Analyzer, language: str, vocabulary: dict[str, int]) -> Callable[[str], tuple[int, ...]]:
-    """Numbers of the terms of a run, each distinct run looked at once."""
+    """Numbers of the terms of a run; runs are remembered, and forgotten all at once when they are many."""
     known: dict[str, tuple[int, ...]] = {}
 
     def numbers(run: str) -> tuple[int, ...]:
         found = known.get(run)
         if found is None:
+            if len(known) >= _REMEMBERED:
+                known.clear()
             terms = analyzer.run_terms(run, language)
             found = known[run] = tuple(vocabulary.setdefault(term, len(vocabulary)) for term in terms)
         return found
@@ -149,59 +161,23 @@ def _numbering(analyzer: Analyzer, language: str, vocabulary: dict[str, int]) ->
     return numbers
 
 
-def _taken(old: Columns, kept: Int64s) -> _Unsorted:
-    """The postings of some chunks, with rows that follow the order of `kept`."""
-    old_rows = np.searchsorted(old.ids, kept)
+def _take(sorter: PostingSorter, old: Columns, kept: Int64s, rows: Int32s) -> None:
+    """Hand on the postings of some chunks, in the order of their terms.
+
+    Args:
+        sorter: takes them; it has taken nothing yet.
+        old: has them.
+        kept: numbers of the chunks.
+        rows: their new places.
+    """
+    for number in range(len(old.term_ends)):
+        sorter.vocabulary[old.term(number).decode()] = number
     new_row = np.full(len(old.ids), -1, dtype=np.int32)
-    new_row[old_rows] = np.arange(len(kept), dtype=np.int32)
-    rows = new_row[old.rows]
-    stays = rows >= 0
-    terms = np.repeat(np.arange(len(old.term_ends), dtype=np.int32), np.diff(old.starts))
-    return _Unsorted(
-        [old.term(number) for number in range(len(old.term_ends))],
-        terms[stays],
-        rows[stays],
-        np.asarray(old.counts, dtype=np.int32)[stays],
-        np.asarray(old.lengths)[old_rows],
-    )
-
-
-def _joined(first: _Unsorted, second: _Unsorted) -> _Unsorted:
-    vocabulary = {term: number for number, term in enumerate(first.vocabulary)}
-    renumbered = np.array([vocabulary.setdefault(term, len(vocabulary)) for term in second.vocabulary], dtype=np.int32)
-    return _Unsorted(
-        list(vocabulary),
-        np.concatenate([first.terms, renumbered[second.terms] if len(renumbered) else second.terms]),
-        np.concatenate([first.rows, second.rows + np.int32(len(first.lengths))]),
-        np.concatenate([first.counts, second.counts]),
-        np.concatenate([first.lengths, second.lengths]),
-    )
-
-
-def _sorted(ids: Int64s, unsorted: _Unsorted) -> Columns:
-    """Postings by term in the order of its bytes, then by chunk; terms without postings are left out."""
-    used = np.bincount(unsorted.terms, minlength=len(unsorted.vocabulary)) > 0
-    spelled = sorted((term, number) for number, term in enumerate(unsorted.vocabulary) if used[number])
-    places = np.zeros(len(unsorted.vocabulary), dtype=np.int32)
-    places[[number for _, number in spelled]] = np.arange(len(spelled), dtype=np.int32)
-    by_id = np.argsort(ids)
-    row_of = np.empty(len(ids), dtype=np.int32)
-    row_of[by_id] = np.arange(len(ids), dtype=np.int32)
-    terms = places[unsorted.terms] if len(spelled) else unsorted.terms
-    rows = row_of[unsorted.rows] if len(ids) else unsorted.rows
-    order = np.argsort(terms.astype(np.int64) * max(1, len(ids)) + rows, kind="stable")
-    encoded = b"".join(term for term, _ in spelled)
-    return Columns(
-        ids=ids[by_id],
-        lengths=unsorted.lengths[by_id],
-        terms=np.frombuffer(encoded, dtype=np.uint8),
-        term_ends=np.cumsum([len(term) for term, _ in spelled], dtype=np.int64),
-        starts=np.concatenate([[0], np.cumsum(np.bincount(terms, minlength=len(spelled)))]).astype(np.int64),
-        rows=rows[order],
-        counts=_small(unsorted.counts[order]),
-    )
-
-
-def _small(counts: Int32s) -> npt.NDArray[np.uint16] | Int32s:
-    """Half the bytes where no chunk has a term more than 65,535 times."""
-    return counts.astype(np.uint16) if counts.max(initial=0) <= np.iinfo(np.uint16).max else counts
+    new_row[np.searchsorted(old.ids, kept)] = rows
+    for start in range(0, len(old.rows), BLOCK):
+        end = min(start + BLOCK, len(old.rows))
+        block_rows = new_row[old.rows[start:end]]
+        stays = block_rows >= 0
+        terms = np.searchsorted(old.starts, np.arange(start, end), side="right") - 1
+        counts = np.asarray(old.counts[start:end], dtype=np.int32)
+        sorter.add_block(terms[stays].astype(np.int32), block_rows[stays], counts[stays])

@@ -19,6 +19,7 @@ from lavra.base.ports import LanguageModel, Retriever
 from lavra.base.retrieval import Found, Passage, SearchRequest
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
 from lavra.rag.questions.phrases import WORD, guess_language
+from lavra.rag.retrievers.arm import check_request
 
 _RANK_CONSTANT: Final = 60  # Cormack, Clarke and Büttcher 2009
 _WORDING_TOKENS, _PASSAGE_TOKENS = 40, 120
@@ -74,7 +75,12 @@ class MultiQuery:
         self._inner, self._generator, self._wordings, self._seed = inner, generator, wordings, seed
 
     def search(self, request: SearchRequest) -> Found:
-        """See `Retriever.search`."""
+        """See `Retriever.search`.
+
+        Raises:
+            InputError: the question is empty or too long, or k below 1; nothing is generated then.
+        """
+        check_request(request)
         prompt = _prompt(_WORDING, request.query)
         greedy = GenerateRequest(
             prompt=prompt, max_tokens=_WORDING_TOKENS, stop=("\n",), logprobs=False, truncate_prompt=True
@@ -99,7 +105,12 @@ class Hypothetical:
         self._inner, self._generator = inner, generator
 
     def search(self, request: SearchRequest) -> Found:
-        """See `Retriever.search`."""
+        """See `Retriever.search`.
+
+        Raises:
+            InputError: the question is empty or too long, or k below 1; nothing is generated then.
+        """
+        check_request(request)
         asked = GenerateRequest(
             prompt=_prompt(_PASSAGE, request.query),
             max_tokens=_PASSAGE_TOKENS,

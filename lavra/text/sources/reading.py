@@ -18,7 +18,7 @@ from typing import BinaryIO, TextIO
 from lavra.base.errors import ConfigError
 from lavra.base.types import Document
 from lavra.text.cutting import PART, PART_OF, CutConfig, cut
-from lavra.text.encoding import HEAD_BYTES, REPLACED, Opener, detect_encoding, valid_unicode
+from lavra.text.encoding import HEAD_BYTES, REPLACED, Opener, detect_encoding, printable_name, valid_unicode
 from lavra.text.sources.compressed import Compression, open_compressed
 from lavra.text.tally import Tally
 
@@ -175,12 +175,8 @@ def make_document(
     tally.documents_read += 1
     tally.bytes_read += len(encoded)
     identity = hashlib.sha256(source.encode("utf-8", "surrogateescape") + b"\0" + encoded).hexdigest()[:16]
-    meta = dict(meta or {}) if part is None else {**(meta or {}), PART_OF: _printable(whole), PART: str(part)}
-    return Document(id=identity, text=text, source=_printable(source), kind=file.kind, meta=meta)
-
-
-def _printable(source: str) -> str:
-    return source.encode("utf-8", "replace").decode()
+    meta = dict(meta or {}) if part is None else {**(meta or {}), PART_OF: printable_name(whole), PART: str(part)}
+    return Document(id=identity, text=text, source=printable_name(source), kind=file.kind, meta=meta)
 
 
 def documents_of(

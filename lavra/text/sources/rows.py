@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Final
 
 from lavra.base.retrieval import MetaValue
+from lavra.text.encoding import valid_unicode
 
 MAX_FACT_CHARS: Final = 1000
 """A longer field is another text of the row, and no fact about it."""
@@ -33,7 +34,7 @@ class TableRow:
 
 def row_facts(fields: Mapping[str, object], text_field: str) -> dict[str, MetaValue]:
     """The fields of a row that are facts about its text; the others (nested, empty or long ones) are left out."""
-    found = ((str(name), _fact(value)) for name, value in fields.items() if name != text_field)
+    found = ((valid_unicode(str(name)), _fact(value)) for name, value in fields.items() if name != text_field)
     return {name: value for name, value in found if value is not None}
 
 
@@ -73,12 +74,12 @@ def _fact(value: object) -> MetaValue | None:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, str):
-        return value if value and len(value) <= MAX_FACT_CHARS else None
+        return valid_unicode(value) if value and len(value) <= MAX_FACT_CHARS else None
     if isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
-        words = tuple(each for each in value if isinstance(each, str))
+        words = tuple(valid_unicode(each) for each in value if isinstance(each, str))
         return words if words and len(words) == len(value) and sum(map(len, words)) <= MAX_FACT_CHARS else None
     return None

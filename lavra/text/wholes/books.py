@@ -20,12 +20,10 @@ def read_book(file: File, config: ReadConfig, tally: Tally) -> Iterator[WholeDra
         if joined.is_full(chapter.text):
             yield WholeDraft(document=joined.document(is_last=False), kind=file.kind, headings=tuple(headings))
             headings = []
-        joined.text += "\n\n" if joined.text else ""
-        start = len(joined.text)
+        start = joined.add("\n\n" if joined.length else "", chapter.text)
         own = markdown_headings(chapter.text)
         if chapter.title and not (own and not chapter.text[: own[0].start].strip()):
             headings.append(Heading(level=1, start=start, title=chapter.title))
         headings += [replace(heading, start=start + heading.start) for heading in own]
-        joined.text += chapter.text
-    if joined.text:
+    if joined.length:
         yield WholeDraft(document=joined.document(is_last=True), kind=file.kind, headings=tuple(headings))

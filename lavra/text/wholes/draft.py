@@ -42,20 +42,38 @@ class Joined:
         file: they are of.
         config: says how long a text may be.
         tally: counts.
+
+    Attributes:
+        last: the last part.
+        length: of the text so far.
     """
 
     def __init__(self, file: File, config: ReadConfig, tally: Tally) -> None:
-        self.text = ""
-        self.number = 1
+        self.last = ""
+        self.length = 0
+        self._parts: list[str] = []
+        self._number = 1
         self._file, self._most, self._tally = file, config.max_chars, tally
+
+    @property
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self._parts)
+
+    def add(self, gap: str, part: str) -> int:
+        """Put a part behind the others, and something between; returns where it begins."""
+        start = self.length + len(gap)
+        self._parts += [gap, part]
+        self.last, self.length = part, start + len(part)
+        return start
 
     def is_full(self, part: str) -> bool:
         """Whether another part would make the text longer than it may be."""
-        return bool(self.text) and len(self.text) + len(part) > self._most
+        return bool(self.length) and self.length + len(part) > self._most
 
     def document(self, *, is_last: bool) -> Document:
         """The text so far as a document; the next part begins another one."""
-        part = None if is_last and self.number == 1 else self.number
+        part = None if is_last and self._number == 1 else self._number
         document = make_document(self._file, f"{self.text}\n", "", self._tally, dict(self._tally.facts), part=part)
-        self.text, self.number = "", self.number + 1
+        self.last, self.length, self._parts, self._number = "", 0, [], self._number + 1
         return document

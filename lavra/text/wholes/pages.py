@@ -22,10 +22,9 @@ def read_paged(file: File, config: ReadConfig, tally: Tally) -> Iterator[WholeDr
         if joined.is_full(text):
             yield _draft(joined, file, starts, _between(bookmarks, done, number - 1), is_last=False)
             starts, done = [], number - 1
-        joined.text += page_gap(joined.text)
-        starts += [len(joined.text)] * (number - len(starts))
-        joined.text += text
-    if joined.text:
+        start = joined.add(page_gap(joined.last), text)
+        starts += [start] * (number - len(starts))
+    if joined.length:
         yield _draft(joined, file, starts, _between(bookmarks or [], done, len(starts)), is_last=True)
 
 

@@ -16,6 +16,7 @@ from typing import Final, cast
 
 from lavra.base.retrieval import MetaValue
 from lavra.text.cutting import PART, PART_OF
+from lavra.text.encoding import printable_name
 from lavra.text.language import detect_language, language_of_tag
 from lavra.text.moment import iso_time
 from lavra.text.sources import FileSource, FolderSource, ReadConfig, Source, as_source
@@ -67,7 +68,9 @@ def list_files(source: Source | Path | str, tally: Tally) -> list[SourceFile]:
         except OSError as error:
             tally.skip_file(name, "unreadable", str(error.strerror))
             continue
-        found.append(SourceFile(name=name, path=path, size=status.st_size, modified_ns=status.st_mtime_ns))
+        found.append(
+            SourceFile(name=printable_name(name), path=path, size=status.st_size, modified_ns=status.st_mtime_ns)
+        )
     return found
 
 

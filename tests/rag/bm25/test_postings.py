@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.rag.bm25 import Bm25Config, Postings, Weighting, merge_postings, write_postings
+from lavra.rag.bm25 import Bm25Config, Postings, Weighting, merge_postings, sorting, write, write_postings
 from lavra.rag.words import Analyzer
 
 ANALYZER = Analyzer(("en",))
@@ -34,6 +34,16 @@ def naive(query, texts, k1, b):
         if total > 0:
             scores[id] = total
     return scores
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_blocks():
+    """Blocks so small that a few texts fill several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sorting, "BLOCK", 7)
+        patch.setattr(write, "BLOCK", 5)
+        patch.setattr(write, "_REMEMBERED", 3)
+        yield
 
 
 def written(folder, texts, config=None, **options):
@@ -119,11 +129,32 @@ def test_merging_gives_the_files_of_writing_anew(tmp_path_factory, data, texts):
     old = data.draw(st.sets(st.sampled_from(sorted(every))) if every else st.just(set()))
     keep = data.draw(st.sets(st.sampled_from(sorted(old))) if old else st.just(set()))
     new = [id for id in every if id not in old]
+    new = data.draw(st.permutations(new))
     postings = written(folder / "old", {id: every[id] for id in sorted(old)})
     merge_postings(folder / "merged", postings, sorted(keep), new, [every[id] for id in new])
     written(folder / "anew", {id: every[id] for id in [*keep, *new]})
     for path in sorted((folder / "anew").iterdir()):
         assert path.read_bytes() == (folder / "merged" / path.name).read_bytes(), path.name
+    assert {path.name for path in (folder / "anew").iterdir()} == {
+        *(
+            "postings.json",
+            "ids.npy",
+            "lengths.npy",
+            "terms.bin",
+            "term_ends.npy",
+            "starts.npy",
+            "rows.npy",
+            "counts.npy",
+        )
+    }
+
+
+def test_new_chunks_may_have_lower_numbers(tmp_path):
+    old = written(tmp_path / "old", {5: "a cat", 9: "a cat and a dog"})
+    merge_postings(tmp_path / "p", old, [9, 5], [7, 2], ["a dog", "the cat"])
+    rows = Postings.open(tmp_path / "p").columns
+    for start, end in zip(rows.starts[:-1], rows.starts[1:], strict=True):
+        assert (np.diff(rows.rows[start:end]) > 0).all()
 
 
 def test_a_chunk_that_is_to_stay_must_be_there(tmp_path):

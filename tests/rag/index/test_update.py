@@ -1,10 +1,11 @@
 """An index after any changes of its files is the index that building from scratch gives."""
 
+import json
 import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lavra.base.card import add_metrics, read_card
@@ -19,17 +20,24 @@ from tests.rag.index.toys import content, toy_config, toy_encoder, update, write
 WORDS = ("lagoon", "harbour", "red", "the", "lamp", "eleições", "água", "north", "wind", "stone")
 PARAGRAPH = st.lists(st.sampled_from(WORDS), min_size=1, max_size=25).map(" ".join)
 TEXT = st.lists(PARAGRAPH, min_size=1, max_size=4).map("\n\n".join)
-FILES = st.dictionaries(st.sampled_from(["a.txt", "b.md", "sub/c.txt", "sub/d.txt"]), TEXT, min_size=1, max_size=4)
+FILES = st.dictionaries(st.sampled_from(["a.txt", "b.md", "sub/c.txt", "rows.jsonl"]), TEXT, min_size=1, max_size=4)
 
 
-@settings(max_examples=12)
+def as_files(state):
+    """The paragraphs of a table are its rows."""
+    rows = "\n".join(json.dumps({"text": text}) for text in state.get("rows.jsonl", "").split("\n\n"))
+    return state | ({"rows.jsonl": rows} if "rows.jsonl" in state else {})
+
+
+@settings(max_examples=8)
+@example(states=[{"rows.jsonl": "red\n\nlamp", "a.txt": "wind"}, {"rows.jsonl": "lamp", "b.md": "wind"}])
 @given(states=st.lists(FILES, min_size=2, max_size=4))
 def test_any_changes_give_the_index_that_building_from_scratch_gives(tmp_path_factory, states):
     folder = tmp_path_factory.mktemp("changes")
     (folder / "docs").mkdir()
     encoder = toy_encoder()
     for state in states:
-        update(folder / "index", write(folder / "docs", state), encoder)
+        update(folder / "index", write(folder / "docs", as_files(state)), encoder)
     update(folder / "fresh", folder / "docs", encoder)
     assert content(folder / "index", encoder) == content(folder / "fresh", encoder)
 

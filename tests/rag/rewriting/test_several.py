@@ -8,8 +8,13 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import Retriever
 from lavra.base.retrieval import Chunk, Found, Passage, SearchRequest
 from lavra.base.types import Completion
+from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.chunk_table import MemoryChunks
+from lavra.rag.retrievers import build_retriever
 from lavra.rag.rewriting import Hypothetical, MultiQuery
 from lavra.rag.rewriting.several import fuse_found
+from lavra.rag.words import Analyzer
+from lavra.testing.retriever import TEXTS, RetrieverConformance, chunks
 
 
 def passage(number):
@@ -43,6 +48,34 @@ class Writer:
 
 def ids(found):
     return [one.chunk.id for one in found.passages]
+
+
+class Wordy:
+    """Always writes the same."""
+
+    def generate(self, requests):
+        return [[Completion(text="When do trains leave the museum?")] for _ in requests]
+
+
+class TestMultiQuery(RetrieverConformance):
+    def wrap(self, inner):
+        return MultiQuery(inner, Wordy(), wordings=1)
+
+    @pytest.fixture(autouse=True)
+    def _retriever(self, tmp_path):
+        every = chunks()
+        texts = [chunk.text for chunk in every]
+        write_postings(tmp_path / "p", [chunk.id for chunk in every], texts, Analyzer(("en",)))
+        table = MemoryChunks(every, TEXTS)
+        self.retriever = self.wrap(build_retriever(table, Postings.open(tmp_path / "p"), None, None))
+
+    def make_retriever(self):
+        return self.retriever
+
+
+class TestHypothetical(TestMultiQuery):
+    def wrap(self, inner):
+        return Hypothetical(inner, Wordy())
 
 
 def test_fusion_is_reciprocal_ranks():

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,3 +185,23 @@ def test_documents_without_questions_are_refused(tmp_path):
     table = MemoryChunks([Chunk(id=0, document="d", text=text, start=0, end=len(text), line=1)], {"d": text})
     with pytest.raises(InputError, match="give 0 questions"):
         tune(corpus_of(table, TopicEmbedder()), tmp_path, CONFIG)
+
+
+def test_no_question_is_searched_with_a_weight_that_it_taught(tmp_path, monkeypatch):
+    table, questions = corpus(same_words=True)
+    taught = []
+
+    def learn(table, words, dense, queries, judgements):
+        taught.append({int(name) for name in queries})
+        return SimpleNamespace(dense_weight=float(len(taught) == 2))  # the second half says: meaning alone
+
+    monkeypatch.setattr("lavra.rag.tuning.trial.learn_weights", learn)
+    one = corpus_of(table, TopicEmbedder(blind=True))
+    result = tune(one, tmp_path, replace(CONFIG, chunkings=(CURRENT,)), given=questions)
+    (trial,) = [trial for trial in result.trials if trial.setup.search is Search.WEIGHTED]
+    first, second, everyone = taught
+    assert first | second == everyone == set(range(len(questions)))
+    assert not first & second
+    ranks = [hit.rank if hit else 99 for hit in trial.hits]
+    assert all(ranks[place] == 1 for place in second)  # by the words that the first half taught
+    assert sum(ranks[place] > 3 for place in first) > len(first) / 2  # by the blind arm

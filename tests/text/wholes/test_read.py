@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import sys
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -273,6 +275,19 @@ def test_files_are_listed_without_being_read_and_then_read_one_by_one(tmp_path: 
     files[0].path.unlink()
     assert list(read_file(files[0], WholeConfig(), tally)) == []
     assert tally.files_skipped == {"vanished before it was read": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux")
+def test_names_that_are_no_unicode_are_written_out_and_differ(tmp_path: Path) -> None:
+    for byte in (b"\xe9", b"\xe8"):
+        with open(os.fsencode(tmp_path) + b"/caf" + byte + b".txt", "w") as file:
+            file.write("text")
+    found = [each.name for each in wholes(tmp_path)]
+    assert len(set(found)) == 2
+    assert all(name.encode() for name in found)
+    (tmp_path / "rows.jsonl").write_text('{"text": "a\\ud800", "by": "x\\udfff", "of": ["\\ud800"]}\n')
+    whole = only(tmp_path / "rows.jsonl")
+    assert (whole.text, whole.meta["by"], whole.meta["of"]) == ("a\ufffd", "x\ufffd", ("\ufffd",))
 
 
 def test_documents_in_memory_have_names_of_their_own() -> None:

@@ -1,0 +1,73 @@
+"""Memory of the process, not mapped files: an index takes no more of it than 1.3 times its vectors."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
+from lavra.rag.index.open import open_index
+from lavra.rag.index.update import update_index
+from tests.rag.index.test_kills import in_child, status_of
+from tests.rag.index.toys import toy_config
+
+CHUNKS, WIDTH = 40_000, 384
+
+
+class DrawnEmbedder:
+    rng = np.random.default_rng(0)
+
+    def embed(self, texts):
+        return self.rng.normal(size=(len(texts), WIDTH)).astype(np.float32)
+
+
+def anonymous():
+    """Bytes of this process that no file backs."""
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+
+
+class Peak:
+    """The most anonymous memory seen beyond that at the beginning, looked at twenty times a second."""
+
+    def __enter__(self):
+        self.least, self.most, self.ended = anonymous(), 0, threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def watch(self):
+        while not self.ended.is_set():
+            self.most = max(self.most, anonymous() - self.least)
+            time.sleep(0.05)
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+
+def within(folder, docs):
+    encoder = NamedEmbedder(DrawnEmbedder(), EncoderIdentity(name="drawn", hash="drawn"))
+    update_index(folder.with_name("small"), [docs / "0.txt"], toy_config(encoder), encoder)  # loads what is loaded once
+    with Peak() as peak:
+        report = update_index(folder, [docs], toy_config(encoder), encoder)
+    vectors = report.counts.distinct * WIDTH * 4
+    assert report.counts.chunks >= CHUNKS
+    assert peak.most <= 1.3 * vectors, f"{peak.most:,} bytes while indexing, and the vectors have {vectors:,}"
+    with Peak() as peak, open_index(folder) as index:
+        for _ in range(20):
+            ids, _ = index.store.search(encoder.embed(["x"]), 20)
+            index.table.chunks(ids[0])
+            index.postings.search("word17 word40 word1", 20)
+    assert peak.most <= 0.3 * vectors, f"{peak.most:,} bytes while searching, and the vectors have {vectors:,}"
+
+
+@pytest.mark.slow
+def test_indexing_and_searching_take_little_memory_beside_the_vectors(tmp_path):
+    (tmp_path / "docs").mkdir()
+    draw = np.random.default_rng(0)
+    for number in range(60):
+        words = draw.zipf(1.3, size=16 * CHUNKS // 60 + 200) % 50_000
+        (tmp_path / "docs" / f"{number}.txt").write_text(" ".join(f"word{word}" for word in words))
+    assert status_of(in_child(lambda: within(tmp_path / "index", tmp_path / "docs"))) == 0
