@@ -201,7 +201,7 @@ class ModelTable:
             InputError: it is a model.
         """
         if not self.indexes:
-            raise UnknownModelError("no index is served here; start the server with --index NAME")
+            raise UnknownModelError("no index is served here; `lavra serve --index NAME` serves one")
         found = self.indexes[0] if name is None else self._found(name)
         if isinstance(found, ServedIndex):
             return found

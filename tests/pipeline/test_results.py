@@ -62,6 +62,7 @@ def test_what_cards_say_stays_as_it_was_written_before(tmp_path: Path) -> None:
         "benchmarks": "scores items verdict",
         "adapt": "nats_before nats_after chosen_before chosen_after measured steps left_out",
         "encoder": "recall_before recall_after recall_bm25 pairs cutoff steps texts_cut",
+        "index": "documents chunks encoder asked answered right_document",
         "compress": "holds bytes mean_kl",
     }
     assert keys == {(stage, key) for stage, names in written.items() for key in names.split()}

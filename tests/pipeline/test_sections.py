@@ -12,6 +12,7 @@ import pytest
 from lavra.compression.card import BARS, QualityCard
 from lavra.compression.measure import Comparison
 from lavra.evaluation.baselines.heldout import Baseline, compare
+from lavra.pipeline.index_encoders import EncoderTrial
 from lavra.pipeline.instructions import Account
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.pupil import Marks
@@ -23,6 +24,7 @@ from lavra.pipeline.sections.corpus import corpus_section
 from lavra.pipeline.sections.encoder import encoder_section
 from lavra.pipeline.sections.evaluate import bits_fact, evaluate_section
 from lavra.pipeline.sections.evaluate_holes import evaluate_holes_section, nats_fact
+from lavra.pipeline.sections.index import index_section
 from lavra.pipeline.sections.instructions import instructions_section
 from lavra.pipeline.sections.plan import plan_section
 from lavra.pipeline.sections.pretrain import pretrain_section
@@ -33,6 +35,7 @@ from lavra.pipeline.stages.compress import CompressResult
 from lavra.pipeline.stages.encoder import EncoderResult
 from lavra.pipeline.stages.evaluate import EvaluateResult, HeldoutCompletion, LineScore
 from lavra.pipeline.stages.evaluate_holes import EvaluateHolesResult
+from lavra.pipeline.stages.index import IndexResult, ShownAnswer
 from lavra.pipeline.stages.instructions import InstructionsResult
 from lavra.pipeline.stages.planning import PlanResult
 from lavra.pipeline.stages.prepare import (
@@ -205,6 +208,25 @@ ASKED = BenchmarksResult(
     scores={"arc_easy": 0.58}, items={"arc_easy": 200}, verdict="above guessing at arc_easy", evaluation=made_result()
 )
 
+INDEXED = IndexResult(
+    documents=12,
+    chunks=340,
+    encoder="encoder",
+    asked=3,
+    answered=2,
+    right_document=1,
+    skipped={"binary": 2},
+    words_found=0.5,
+    pairs=40,
+    trials=(
+        EncoderTrial(name="encoder", found=0.625, texts_per_second=200.0, seconds=1.7),
+        EncoderTrial(name="other", trouble="no time"),
+    ),
+    why="words and meaning together find more",
+    examples=(ShownAnswer(question="When?", answer="In May. [1]", sources=("[1] t/book.txt, line 3",)),),
+    seconds=2.5,
+)
+
 RENDERED: dict[str, tuple[Callable[[Any], Section], object]] = {
     "corpus": (corpus_section, CORPUS),
     "tokenizer": (tokenizer_section, TOKENIZER),
@@ -216,6 +238,7 @@ RENDERED: dict[str, tuple[Callable[[Any], Section], object]] = {
     "benchmarks": (up_benchmarks_section, ASKED),
     "adapt": (adapt_section, TAUGHT),
     "encoder": (encoder_section, ENCODED),
+    "index": (index_section, INDEXED),
     "compress": (compress_section, SMALLER),
 }
 

@@ -83,11 +83,11 @@ def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.Monkey
     assert served == [([str(result.model)], (str(adapt.folder),), index), ([str(result.model)], (), ())]
 
 
-def test_its_documents_can_be_asked(made):
+def test_its_documents_can_be_asked(made, text: Path):
     _, result = made
     with open_index(result.index) as index:
         assert index.report().documents == NUM_FILES
-        assert index.sources().keys() == {"text0"}
+        assert index.sources().keys() == {text.name}
     assert "Questions answered from the documents" in result.report.read_text(encoding="utf-8")
 
 
