@@ -102,7 +102,7 @@ def build_index(
     texts: dict[str, str], languages: Sequence[str], embedder: Embedder | None, folder: Path
 ) -> MemoryIndex:
     """Postings in a folder, vectors in memory."""
-    chunks = []
+    chunks: list[Chunk] = []
     for name, text in texts.items():
         start = len(text) - len(text.lstrip())
         body = text.strip()

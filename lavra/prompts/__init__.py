@@ -11,7 +11,7 @@ from lavra.prompts.inspection import Inspection, inspect_prompt
 from lavra.prompts.layout import PromptLayout, PromptTokenizer
 from lavra.prompts.prompt import Generation, MessageTemplate, Prompt
 from lavra.prompts.prompt_file import read_examples, read_prompt
-from lavra.prompts.render import PromptTurn, Rendered, render
+from lavra.prompts.render import Rendered, RenderedTurn, render
 from lavra.prompts.select import (
     ExampleSelection,
     ShotOrder,
@@ -51,8 +51,8 @@ __all__ = [
     "PromptLayout",
     "PromptResult",
     "PromptTokenizer",
-    "PromptTurn",
     "Rendered",
+    "RenderedTurn",
     "ShotConfig",
     "ShotOrder",
     "ShotPool",

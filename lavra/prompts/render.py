@@ -14,7 +14,7 @@ from lavra.prompts.variables import EXPECTED, SHOTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptTurn:
+class RenderedTurn:
     """What one side says in a conversation."""
 
     role: str
@@ -31,7 +31,7 @@ class Rendered:
     """
 
     text: str = ""
-    turns: tuple[PromptTurn, ...] = ()
+    turns: tuple[RenderedTurn, ...] = ()
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -66,9 +66,9 @@ def render(prompt: Prompt, given: Mapping[str, Any], shots: Sequence[Example] = 
     return Rendered(turns=tuple(turns))
 
 
-def _turns(messages: Sequence[MessageTemplate], seen: Mapping[str, Any], path: str) -> list[PromptTurn]:
+def _turns(messages: Sequence[MessageTemplate], seen: Mapping[str, Any], path: str) -> list[RenderedTurn]:
     return [
-        PromptTurn(role=message.role, content=render_template(message.template, seen, f"{path}[{index}].template"))
+        RenderedTurn(role=message.role, content=render_template(message.template, seen, f"{path}[{index}].template"))
         for index, message in enumerate(messages)
     ]
 
@@ -78,7 +78,7 @@ def _written(prompt: Prompt, shot: Example) -> str:
     return render_template(prompt.example_template, _shown(prompt, shot), "example_template") + prompt.shot_separator
 
 
-def _shot_turns(prompt: Prompt, shot: Example) -> list[PromptTurn]:
+def _shot_turns(prompt: Prompt, shot: Example) -> list[RenderedTurn]:
     return _turns(prompt.example_messages, _shown(prompt, shot), "example_messages")
 
 

@@ -25,7 +25,7 @@ from lavra.base.errors import InputError
 from lavra.base.ports import VectorStore
 from lavra.base.retrieval import ACCESS, Condition, MetaValue, Operator, Where
 
-Facts = Mapping[str, MetaValue]
+_Facts = Mapping[str, MetaValue]
 
 _NUMBERS = (-2, -1, 0, 1, 2, 0.5, 1.0, True, False, 1e9)
 _TEXTS = ("", "a", "b", "B", "ab", "1", "ção", "2024-05-01", 'it\'s "so"', "back\\slash", "%_{}$[0]\n", "日本")
@@ -59,7 +59,7 @@ class VectorStoreConformance:
     def close_store(self, store: VectorStore) -> None:
         """Close a store, where another may not be opened beside it."""
 
-    def meets(self, facts: Facts, where: Where) -> bool:
+    def meets(self, facts: _Facts, where: Where) -> bool:
         """Whether facts meet every condition: the meaning that the store must give them."""
         raise NotImplementedError("a conformance suite says what a condition means")
 

@@ -12,7 +12,7 @@ from lavra.cli.arguments.evaluate import EvaluateSettings
 from lavra.cli.judge_answers import chat_layout, judge_answers
 from lavra.evaluation.human.votes import read_votes
 from lavra.evaluation.judging.judge import plain_text
-from lavra.prompts.render import PromptTurn, Rendered
+from lavra.prompts.render import Rendered, RenderedTurn
 from tests.evaluation.judging.judges import ScriptedJudge, first_shown, longer, parts
 
 
@@ -82,6 +82,6 @@ def test_prompts_go_through_the_chat_template() -> None:
         lambda messages: "|".join(one["role"] + one["content"] for one in messages), lambda t: t.encode()
     )
     assert bytes(lay_out(Rendered(text="hi"))) == b"userhi"  # type: ignore[arg-type]
-    turns = (PromptTurn(role="system", content="s"), PromptTurn(role="user", content="u"))
+    turns = (RenderedTurn(role="system", content="s"), RenderedTurn(role="user", content="u"))
     assert bytes(lay_out(Rendered(turns=turns))) == b"systems|useru"  # type: ignore[arg-type]
     assert plain_text(Rendered(turns=turns)) == "s\n\nu"

@@ -22,8 +22,6 @@ ALLOWED = {
     "classification_intervals": "comparisons of evaluations need it next",
     "entity_intervals": "comparisons of evaluations need it next",
     "multi_label_intervals": "comparisons of evaluations need it next",
-    "ranking_intervals": "retrieval needs it next",
-    "ranking_scores": "retrieval needs it next",
     "regression_intervals": "comparisons of evaluations need it next",
     "extra_repr": "torch asks modules for it",
     "tokenizer_name": "lm-evaluation-harness asks models for it",

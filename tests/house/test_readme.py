@@ -107,7 +107,7 @@ def test_a_name_that_is_not_there_is_found() -> None:
 
 def test_every_package_has_a_page() -> None:
     packages = {path.name for path in (ROOT / "lavra").iterdir() if (path / "__init__.py").exists()}
-    pages = {"adapt": "adapters.md"}
+    pages = {"adapt": "adapters.md", "ground": "grounding.md"}
     assert [name for name in sorted(packages) if pages.get(name, f"{name}.md") not in PAGES] == []
 
 

@@ -8,7 +8,7 @@ from lavra.base.errors import InputError
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.model.transformer import Decoder
 from lavra.prompts.layout import PromptLayout
-from lavra.prompts.render import PromptTurn, Rendered, render
+from lavra.prompts.render import Rendered, RenderedTurn, render
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 from tests.prompts.fakes import LAYOUT, conversation, example, sentiment
@@ -46,7 +46,7 @@ def test_a_conversation_goes_through_the_chat_template() -> None:
 
 def test_continuations() -> None:
     assert LAYOUT.continuation(Rendered(text="ab"), " c") == (ScoreRequest(text=" c", given="ab"), None)
-    request, last = LAYOUT.continuation(Rendered(turns=(PromptTurn(role="user", content="ab"),)), "cd")
+    request, last = LAYOUT.continuation(Rendered(turns=(RenderedTurn(role="user", content="ab"),)), "cd")
     assert request == ScoreRequest(text=tuple(map(ord, "<user>ab<assistant>cd")))
     assert last == 2
 

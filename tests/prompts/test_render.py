@@ -7,7 +7,7 @@ import pytest
 
 from lavra.base.errors import InputError
 from lavra.prompts.example import Expect
-from lavra.prompts.render import PromptTurn, Rendered, render
+from lavra.prompts.render import Rendered, RenderedTurn, render
 from tests.prompts.fakes import conversation, example, sentiment
 
 SHOTS = [example("Fine.", "good"), example("Dull {{ x }}.", "bad")]
@@ -33,12 +33,12 @@ def test_the_separator_follows_each_shot() -> None:
 def test_shots_of_a_conversation_are_turns_before_the_last() -> None:
     found = render(conversation(), {"review": "x"}, SHOTS)
     assert found.turns == (
-        PromptTurn(role="system", content="Good or bad?"),
-        PromptTurn(role="user", content="Fine."),
-        PromptTurn(role="assistant", content="good"),
-        PromptTurn(role="user", content="Dull {{ x }}."),
-        PromptTurn(role="assistant", content="bad"),
-        PromptTurn(role="user", content="x"),
+        RenderedTurn(role="system", content="Good or bad?"),
+        RenderedTurn(role="user", content="Fine."),
+        RenderedTurn(role="assistant", content="good"),
+        RenderedTurn(role="user", content="Dull {{ x }}."),
+        RenderedTurn(role="assistant", content="bad"),
+        RenderedTurn(role="user", content="x"),
     )
     assert found.messages[0] == {"role": "system", "content": "Good or bad?"}
     assert render(conversation(), {"review": "x"}).turns == (found.turns[0], found.turns[-1])

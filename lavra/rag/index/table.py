@@ -21,7 +21,7 @@ from lavra.rag.chunk_table import check_fields
 from lavra.rag.index.documents import meta_of
 from lavra.rag.index.report import IndexCounts
 from lavra.rag.index.texts import read_text
-from lavra.rag.stores.facts import Facts, check_conditions
+from lavra.rag.stores.facts import FactColumns, check_conditions
 
 _Read = TypeVar("_Read")
 _ASKED: Final = 500  # numbers a query
@@ -76,10 +76,10 @@ class DiskChunks:
             return np.fromiter(numbers, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
-    def _facts(self) -> tuple[Int64s, Int64s, Facts, set[str]]:
+    def _facts(self) -> tuple[Int64s, Int64s, FactColumns, set[str]]:
         """Number of each document and code of its facts, the facts, and the names of all."""
         found = self._all(f"SELECT id, meta FROM documents WHERE {self._seen} ORDER BY id")
-        facts = Facts()
+        facts = FactColumns()
         codes, fresh = facts.codes([meta for _, meta in found])
         facts.add(fresh)
         names = {name for text in fresh for name in json.loads(text)}

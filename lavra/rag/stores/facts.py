@@ -24,7 +24,7 @@ from lavra.base.errors import InputError
 from lavra.base.retrieval import ACCESS, EVERYONE, Condition, MetaValue, Operator, Where
 
 
-class Facts:
+class FactColumns:
     """Distinct sets of facts, each with a code from 0 in the order they were added."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.stores.checks import check_entries, check_search, no_results
 from lavra.rag.stores.config import StoreConfig
 from lavra.rag.stores.errors import StoreError, read_key
-from lavra.rag.stores.typed_facts import Comparison, Relation, comparisons, typed
+from lavra.rag.stores.typed_facts import KeyComparison, Relation, comparisons, typed
 
 _MOST_RESULTS: Final = 16_384  # Milvus' limit of k, and of ids in one answer
 _WIDEST: Final = 32_768  # Milvus' limit of ef
@@ -119,7 +119,7 @@ class MilvusStore:
         """End the connection; milvus-lite itself ends with this process."""
         self._client.close()
 
-    def _count(self, compared: tuple[Comparison, ...]) -> int:
+    def _count(self, compared: tuple[KeyComparison, ...]) -> int:
         rows = self._client.query(
             self._collection,
             filter=_expression(compared),
@@ -129,7 +129,7 @@ class MilvusStore:
         return int(rows[0]["count(*)"])
 
     def _hits(
-        self, queries: Float32s, k: int, compared: tuple[Comparison, ...], settings: dict[str, Any]
+        self, queries: Float32s, k: int, compared: tuple[KeyComparison, ...], settings: dict[str, Any]
     ) -> list[list[dict[str, Any]]]:
         found = self._client.search(
             self._collection,
@@ -142,7 +142,7 @@ class MilvusStore:
         )
         return [list(hits) for hits in found]
 
-    def _effort(self, k: int, compared: tuple[Comparison, ...]) -> dict[str, Any]:
+    def _effort(self, k: int, compared: tuple[KeyComparison, ...]) -> dict[str, Any]:
         """Settings of a search in a graph: the fewer vectors are allowed, the further it looks."""
         if not self._config.uri:
             return {}
@@ -213,12 +213,12 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "message", "") or error).splitlines()[0]
 
 
-def _expression(compared: tuple[Comparison, ...]) -> str:
+def _expression(compared: tuple[KeyComparison, ...]) -> str:
     """Comparisons in Milvus' language; texts in them have neither quotes nor backslashes."""
     return " and ".join(map(_one_expression, compared))
 
 
-def _one_expression(one: Comparison) -> str:
+def _one_expression(one: KeyComparison) -> str:
     values = ", ".join(f'"{value}"' if isinstance(value, str) else repr(value) for value in one.values)
     match one.relation:
         case Relation.ONE_OF:

@@ -26,7 +26,7 @@ from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.stores.checks import check_entries, check_search, no_results
 from lavra.rag.stores.config import StoreConfig
 from lavra.rag.stores.errors import StoreError, read_key
-from lavra.rag.stores.typed_facts import Comparison, Relation, comparisons, typed
+from lavra.rag.stores.typed_facts import KeyComparison, Relation, comparisons, typed
 
 _MOST_RESULTS: Final = 10_000
 _MOST_RECORDS: Final = 1_000
@@ -242,7 +242,7 @@ def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _filter(compared: tuple[Comparison, ...]) -> dict[str, Any] | None:
+def _filter(compared: tuple[KeyComparison, ...]) -> dict[str, Any] | None:
     """Comparisons in Pinecone's language; none where there are none.
 
     Raises:
@@ -251,7 +251,7 @@ def _filter(compared: tuple[Comparison, ...]) -> dict[str, Any] | None:
     return {"$and": [_one_filter(one) for one in compared]} if compared else None
 
 
-def _one_filter(one: Comparison) -> dict[str, Any]:
+def _one_filter(one: KeyComparison) -> dict[str, Any]:
     match one.relation:
         case Relation.ONE_OF | Relation.ANY_OF:  # of a list, `$in` asks whether it has one of them
             return {one.key: {"$in": list(one.values)}}

@@ -25,7 +25,7 @@ from lavra.base.errors import InputError
 from lavra.base.ports import VectorStore
 from lavra.base.retrieval import Condition, MetaValue, Operator, Where
 from lavra.rag.stores.checks import no_results
-from lavra.rag.stores.facts import Facts, facts_text
+from lavra.rag.stores.facts import FactColumns, facts_text
 from lavra.rag.stores.nearest import nearest
 
 _WIDTHS: Final = (0.5, 0.05, 0.005)
@@ -161,8 +161,8 @@ def _queries(vectors: Float32s, count: int, seed: int) -> Float32s:
     return np.asarray(made / np.maximum(length, 1e-12), dtype=np.float32)
 
 
-def _coded(metadata: Sequence[Mapping[str, MetaValue]]) -> tuple[Facts, npt.NDArray[np.int64]]:
-    facts = Facts()
+def _coded(metadata: Sequence[Mapping[str, MetaValue]]) -> tuple[FactColumns, npt.NDArray[np.int64]]:
+    facts = FactColumns()
     codes, fresh = facts.codes([facts_text(one) for one in metadata])
     facts.add(fresh)
     return facts, np.array(codes, dtype=np.int64)

@@ -28,7 +28,7 @@ from lavra.base.disk import full_disk_message, naming_full_disk
 from lavra.base.errors import DiskFullError, InputError
 from lavra.base.retrieval import MetaValue, Where
 from lavra.rag.stores.checks import check_entries
-from lavra.rag.stores.facts import Facts, check_conditions, facts_text
+from lavra.rag.stores.facts import FactColumns, check_conditions, facts_text
 
 _FORMAT: Final = "1"
 _WAIT: Final = 60.0  # seconds for which a writer waits for another
@@ -234,7 +234,7 @@ class VectorRows:
     def _forget(self) -> None:
         self._seen = 0  # number of the last batch that was read
         self._about: dict[str, str] = {}
-        self._facts = Facts()
+        self._facts = FactColumns()
         self.now = RowsView(
             file="",
             vectors=np.empty((0, self.dimension), dtype=np.float32),

@@ -42,7 +42,7 @@ class Relation(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class KeyComparison:
     """A condition on one typed key.
 
     Attributes:
@@ -85,7 +85,7 @@ def typed(facts: Mapping[str, MetaValue], *, order_texts: bool) -> dict[str, Any
     return found
 
 
-def comparisons(where: Where) -> tuple[Comparison, ...] | None:
+def comparisons(where: Where) -> tuple[KeyComparison, ...] | None:
     """Comparisons that all hold where every condition is met; `None` where nothing can meet them.
 
     Raises:
@@ -98,27 +98,27 @@ def comparisons(where: Where) -> tuple[Comparison, ...] | None:
     return tuple(one for one in found if one is not None)
 
 
-def _comparison(condition: Condition) -> Comparison | None:
+def _comparison(condition: Condition) -> KeyComparison | None:
     field, value = _name(condition.field), condition.value
     several = value if isinstance(value, tuple) else (value,)
     match condition.operator:
         case Operator.EQUAL | Operator.NOT_EQUAL:
             relation = Relation.ONE_OF if condition.operator is Operator.EQUAL else Relation.NONE_OF
-            return Comparison(key=f"is_{field}", relation=relation, values=(_text(value),))
+            return KeyComparison(key=f"is_{field}", relation=relation, values=(_text(value),))
         case Operator.NOT_IN:
-            return Comparison(key=f"is_{field}", relation=Relation.NONE_OF, values=tuple(map(_text, several)))
+            return KeyComparison(key=f"is_{field}", relation=Relation.NONE_OF, values=tuple(map(_text, several)))
         case Operator.IN | Operator.HAS_ANY:
             if not several:
                 return None
             key, relation = ("is", Relation.ONE_OF) if condition.operator is Operator.IN else ("has", Relation.ANY_OF)
-            return Comparison(key=f"{key}_{field}", relation=relation, values=tuple(map(_text, several)))
+            return KeyComparison(key=f"{key}_{field}", relation=relation, values=tuple(map(_text, several)))
     if isinstance(value, tuple):
         return None  # nothing is greater than a list
     relation = _ORDER[condition.operator]
     if isinstance(value, str):
-        return Comparison(key=f"ord_{field}", relation=relation, values=(_ordered(value),))
+        return KeyComparison(key=f"ord_{field}", relation=relation, values=(_ordered(value),))
     most = sys.float_info.max  # no fact is infinite
-    return Comparison(key=f"num_{field}", relation=relation, values=(min(max(float(value), -most), most),))
+    return KeyComparison(key=f"num_{field}", relation=relation, values=(min(max(float(value), -most), most),))
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lavra.base.errors import InputError
 from lavra.base.retrieval import ACCESS, Condition, Operator
 from lavra.rag.chunk_table import meets
-from lavra.rag.stores.facts import Facts, facts_text
+from lavra.rag.stores.facts import FactColumns, facts_text
 from lavra.rag.stores.typed_facts import Relation, comparisons, typed
 
 NUMBERS = st.one_of(st.integers(-3, 3), st.booleans(), st.sampled_from([0.5, -1.0, 1e9, 3.0]))
@@ -64,7 +64,7 @@ def test_typed_keys_mean_what_meets_says(facts, where):
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(FACTS, st.lists(conditions(), max_size=2).map(tuple)), min_size=1, max_size=6))
 def test_columns_mean_what_meets_says_while_they_grow(rounds):
-    columns, seen = Facts(), []
+    columns, seen = FactColumns(), []
     for facts, where in rounds:
         columns.add(columns.codes([facts_text(facts)])[1])
         seen += [facts] if facts_text(facts) not in map(facts_text, seen) else []
