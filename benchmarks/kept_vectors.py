@@ -30,11 +30,13 @@ class Kept:
         texts: N passages, distinct.
         vectors: (N, D) float32, memory-mapped.
         embedder: gives the kept vectors of these passages, and computes those of others.
+        encoder: computes all vectors.
     """
 
     texts: list[str]
     vectors: npt.NDArray[np.float32]
     embedder: NamedEmbedder
+    encoder: NamedEmbedder
 
 
 def kept_passages(count: int, folder: Path) -> Kept:
@@ -49,7 +51,7 @@ def kept_passages(count: int, folder: Path) -> Kept:
     embedder = NamedEmbedder(
         _FromFolder(rows, vectors, real), real.identity, tokens=real.tokens, max_tokens=real.max_tokens
     )
-    return Kept(texts=texts, vectors=vectors[:count], embedder=embedder)
+    return Kept(texts=texts, vectors=vectors[:count], embedder=embedder, encoder=real)
 
 
 def write_documents(texts: Sequence[str], path: Path) -> Path:
@@ -76,7 +78,9 @@ class _FromFolder:
         self._rows, self._vectors, self._real = rows, vectors, real
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        known = [self._rows.get(hash(text), -1) for text in texts]
-        if all(row >= 0 for row in known):
-            return np.asarray(self._vectors[known])
-        return self._real.embed(texts)
+        places = [self._rows.get(hash(text), -1) for text in texts]
+        found = np.asarray(self._vectors[places])
+        others = [number for number, row in enumerate(places) if row < 0]
+        if others:  # pieces of a passage that the encoder does not read whole, and questions
+            found[others] = self._real.embed([texts[number] for number in others])
+        return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept_vectors import Kept, kept_passages, write_documents
+from kept_vectors import kept_passages, write_documents
 from labelled_tasks import public_data
 from real_texts import questions
 from result import Result
@@ -15,6 +15,7 @@ from result import Result
 from lavra.base.ports import Retriever
 from lavra.base.retrieval import SearchRequest
 from lavra.rag.index.config import IndexConfig
+from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.open import open_index
 from lavra.rag.index.update import update_index
 from lavra.rag.retrievers import Arms, RetrievalConfig, build_retriever
@@ -22,13 +23,13 @@ from lavra.rag.retrievers import Arms, RetrievalConfig, build_retriever
 BAR = 30.0  # milliseconds
 ASKED, WARM = 300, 20
 K = 10
+PASSAGES = "passages.jsonl"
 
 
-def build(kept: Kept, scratch: Path) -> Path:
-    """An index of the passages."""
-    path = write_documents(kept.texts, scratch / "passages.jsonl")
-    config = IndexConfig(encoder=kept.embedder.identity)
-    update_index(scratch / "index", [path], config, kept.embedder)
+def index_passages(scratch: Path, embedder: NamedEmbedder) -> Path:
+    """An index of the passages in a folder's file."""
+    config = IndexConfig(encoder=embedder.identity)
+    update_index(scratch / "index", [scratch / PASSAGES], config, embedder)
     return scratch / "index"
 
 
@@ -48,8 +49,9 @@ def measure_queries(count: int, scratch: Path, vectors: Path | None) -> Result:
     """Build an index of kept vectors, and ask it real questions."""
     torch.set_num_threads(2)
     kept = kept_passages(count, vectors or scratch / "vectors")
+    write_documents(kept.texts, scratch / PASSAGES)
     start = time.perf_counter()
-    folder = build(kept, scratch)
+    folder = index_passages(scratch, kept.embedder)
     built = time.perf_counter() - start
     asked = questions(public_data())[:ASKED]
     with open_index(folder) as index:

@@ -9,7 +9,8 @@ Every passage is real text and distinct (`real_texts.py`), and a document by its
 same texts.  Indexing is everything from the file to an index that answers: lavra's has a database, words and vectors,
 committed to disk; the peer's is LangChain's splitter, its Hugging Face embeddings and its FAISS store in memory, with
 the batch size that suits it best.  The two take turns.  `--vectors` keeps vectors, or takes those that a run before
-kept: a run over 100,000 passages computes them for a quarter of an hour.
+kept: a run over 100,000 passages computes them for a quarter of an hour.  Memory is growth beyond what a process loads
+once (libraries, the encoder's weights, py3langid's model) and without the encoder's matrices (`retrieval_memory.py`).
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ class Analyzer:
             if language not in STEMMERS:
                 raise ConfigError(f"no stemmer is known for the language {language!r}{nearest(language, STEMMERS)}")
         self.languages = tuple(dict.fromkeys(languages))
-        self._terms = {language: lru_cache(maxsize=1 << 14)(_term_maker(language)) for language in self.languages}
-        self._plain = lru_cache(maxsize=1 << 14)(_term_maker(""))
+        self._makers = {language: _term_maker(language) for language in self.languages or ("",)}
+        self._terms = {language: lru_cache(maxsize=1 << 14)(make) for language, make in self._makers.items()}
 
     def words(self, text: str, language: str = "") -> list[str]:
         """The terms of a document in the order of its text; one of an unknown language is read in the first one.
@@ -107,7 +107,7 @@ class Analyzer:
         >>> Analyzer(("pt",)).words("As eleições da ISO-9001")
         ['as', 'eleica', 'da', 'iso', '9001', 'iso9001']
         """
-        terms = self._terms.get(language) or self._first()
+        terms = self._terms.get(language) or self._terms[self._first]
         return [term for run in runs(text) for term in terms(run)]
 
     def query_words(self, text: str) -> list[str]:
@@ -126,11 +126,12 @@ class Analyzer:
         return found
 
     def run_terms(self, run: str, language: str = "") -> tuple[str, ...]:
-        """The terms of one run, as `runs` gives it."""
-        return (self._terms.get(language) or self._first())(run)
+        """The terms of one run, as `runs` gives it; they are not remembered, unlike those of whole texts."""
+        return (self._makers.get(language) or self._makers[self._first])(run)
 
-    def _first(self) -> Callable[[str], tuple[str, ...]]:
-        return self._terms[self.languages[0]] if self.languages else self._plain
+    @property
+    def _first(self) -> str:
+        return self.languages[0] if self.languages else ""
 
 
 def runs(text: str) -> list[str]:

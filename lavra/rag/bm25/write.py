@@ -23,7 +23,7 @@ from lavra.rag.bm25.postings import Postings
 from lavra.rag.bm25.sorting import BLOCK, PostingSorter
 from lavra.rag.words import Analyzer, runs
 
-_REMEMBERED: Final = 1 << 16  # runs, some fifteen megabytes; frequent ones soon come again
+_REMEMBERED: Final = 1 << 15  # runs, some seven megabytes; frequent ones soon come again
 
 
 def write_postings(

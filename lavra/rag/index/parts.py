@@ -34,7 +34,7 @@ STORES: Final = "stores"
 POSTINGS: Final = "postings"
 SERVED: Final = frozenset({StoreKind.MILVUS, StoreKind.PINECONE})
 """Stores whose vectors may lie outside the index's folder."""
-_ADDED: Final = 8192  # vectors at once
+_ADDED: Final = 4096  # vectors at once: with the facts of as many documents, some ten megabytes
 _STEMMED_SHARE: Final = 0.05  # of the documents that a language needs for its words to be stemmed
 
 

@@ -6,10 +6,11 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from lavra.rag.index.report import IndexCounts
 from lavra.rag.index.texts import read_text
 from lavra.rag.stores.facts import FactColumns, check_conditions
 
+_Read = TypeVar("_Read")
 _ASKED: Final = 500  # numbers a query
 LANGUAGE: Final = "language"
 """The fact that says in which language a document is."""
@@ -65,11 +67,13 @@ class DiskChunks:
     @cached_property
     def _places(self) -> Int64s:
         """(N, 2): number of each chunk and of its document, in the order of the chunks."""
-        found = self._all(
+        asked = (
             f"SELECT chunks.id, document FROM chunks JOIN documents ON documents.id = document WHERE {self._seen} "
             "ORDER BY chunks.id"
         )
-        return np.array(found, dtype=np.int64).reshape(-1, 2)
+        with self._lock:  # row by row: a list of tuples would be ten times the array
+            numbers = chain.from_iterable(self._connection.execute(asked))
+            return np.fromiter(numbers, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
     def _facts(self) -> tuple[Int64s, Int64s, FactColumns, set[str]]:
@@ -133,33 +137,43 @@ class DiskChunks:
 
     def texts(self, ids: Int64s) -> Iterator[str]:
         """Texts of chunks whose numbers rise; one document is held at a time."""
-        texts = dict(self._all(f"SELECT id, text FROM documents WHERE {self._seen}"))
         last, whole = -1, ""
         for first in range(0, len(ids), _ASKED):
             some = ids[first : first + _ASKED].tolist()
             marks = ",".join("?" * len(some))
-            rows = self._all(f"SELECT document, start, stop FROM chunks WHERE id IN ({marks}) ORDER BY id", some)
-            for document, start, stop in rows:
+            rows = self._all(
+                "SELECT document, text, start, stop FROM chunks JOIN documents ON documents.id = document "
+                f"WHERE chunks.id IN ({marks}) ORDER BY chunks.id",
+                some,
+            )
+            for document, text, start, stop in rows:
                 if document != last:
                     with self._lock:
-                        last, whole = document, read_text(self._connection, texts[document])
+                        last, whole = document, read_text(self._connection, text)
                 yield whole[start:stop]
 
-    def languages(self, ids: Int64s) -> list[str]:
+    def languages(self, ids: Int64s) -> Iterator[str]:
         """The language of each chunk; empty where it is not known."""
-        of_document = {
-            id: language_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
-        }
-        places = self._places
-        return [of_document[document] for document in places[np.searchsorted(places[:, 0], ids), 1].tolist()]
+        for first in range(0, len(ids), _ASKED):
+            yield from self._of_documents(ids[first : first + _ASKED], language_of)
 
     def facts(self, ids: Int64s) -> list[dict[str, MetaValue]]:
         """The facts of each chunk's document; chunks of one document share one table."""
-        of_document = {
-            id: meta_of(meta) for id, meta in self._all(f"SELECT id, meta FROM documents WHERE {self._seen}")
-        }
-        places = self._places
-        return [of_document[document] for document in places[np.searchsorted(places[:, 0], ids), 1].tolist()]
+        return self._of_documents(ids, meta_of)
+
+    def _of_documents(self, ids: Int64s, read: Callable[[str], _Read]) -> list[_Read]:
+        """What is read from the written facts of each chunk's document; no other document's facts are held."""
+        with self._lock:
+            places = self._places
+        documents = places[np.searchsorted(places[:, 0], ids), 1].tolist()
+        distinct = list(dict.fromkeys(documents))
+        found: dict[int, _Read] = {}
+        for first in range(0, len(distinct), _ASKED):
+            some = distinct[first : first + _ASKED]
+            marks = ",".join("?" * len(some))
+            rows = self._all(f"SELECT id, meta FROM documents WHERE id IN ({marks})", some)
+            found.update((id, read(meta)) for id, meta in rows)
+        return [found[document] for document in documents]
 
     def counts(self) -> IndexCounts:
         """How much there is."""
@@ -170,8 +184,9 @@ class DiskChunks:
             "SELECT count(*), count(DISTINCT content) FROM chunks JOIN documents ON documents.id = document "
             f"WHERE {self._seen}"
         )[0]
-        metas = self._all(f"SELECT meta FROM documents WHERE {self._seen}")
-        languages = Counter(language_of(meta) for (meta,) in metas)
+        with self._lock:
+            metas = self._connection.execute(f"SELECT meta FROM documents WHERE {self._seen}")
+            languages = Counter(language_of(meta) for (meta,) in metas)
         return IndexCounts(
             documents=documents,
             chunks=chunks,

@@ -28,13 +28,13 @@ class FactColumns:
     """Distinct sets of facts, each with a code from 0 in the order they were added."""
 
     def __init__(self) -> None:
-        self._sets: list[dict[str, MetaValue]] = []
+        self._texts: list[str] = []  # as JSON: tables of values would be three times as large
         self._codes: dict[str, int] = {}
         self._columns: dict[str, _Column] = {}
         self._lock = threading.Lock()  # columns grow when they are asked for, and threads of a server ask at once
 
     def __len__(self) -> int:
-        return len(self._sets)
+        return len(self._texts)
 
     def codes(self, texts: Sequence[str]) -> tuple[list[int], list[str]]:
         """Codes of sets of facts, as `facts_text` writes them, and the sets that are new; nothing is added yet."""
@@ -43,7 +43,7 @@ class FactColumns:
         for text in texts:
             code = self._codes.get(text)
             if code is None:
-                code = fresh.setdefault(text, len(self._sets) + len(fresh))
+                code = fresh.setdefault(text, len(self._texts) + len(fresh))
             codes.append(code)
         return codes, list(fresh)
 
@@ -51,20 +51,20 @@ class FactColumns:
         """Add sets of facts under the next codes."""
         with self._lock:
             for text in texts:
-                self._codes[text] = len(self._sets)
-                self._sets.append(_read(text))
+                self._codes[text] = len(self._texts)
+                self._texts.append(text)
 
     def meeting(self, where: Where) -> npt.NDArray[np.bool_]:
         """(S,) whether each set of facts meets every condition."""
         with self._lock:
-            met = np.ones(len(self._sets), dtype=np.bool_)
+            met = np.ones(len(self._texts), dtype=np.bool_)
             for condition in where:
                 met &= self._column(condition.field).meeting(condition)
             return met
 
     def _column(self, field: str) -> _Column:
         column = self._columns.setdefault(field, _Column(field))
-        column.extend(self._sets)
+        column.extend(self._texts)
         return column
 
 
@@ -79,12 +79,12 @@ class _Column:
         self._ordered: dict[bool, tuple[list[Any], list[int]]] = {}  # of numbers, and of strings
         self._codes = np.empty(0, dtype=np.int32)  # place of a set's value, -1 where it has none
 
-    def extend(self, sets: Sequence[Mapping[str, MetaValue]]) -> None:
+    def extend(self, texts: Sequence[str]) -> None:
         """Read the sets that were added since."""
-        if len(self._codes) == len(sets):
+        if len(self._codes) == len(texts):
             return
         default = (EVERYONE,) if self._field == ACCESS else None
-        fresh = [self._place(facts.get(self._field, default)) for facts in sets[len(self._codes) :]]
+        fresh = [self._place(_read(text).get(self._field, default)) for text in texts[len(self._codes) :]]
         self._codes = np.concatenate([self._codes, np.array(fresh, dtype=np.int32)])
 
     def _place(self, value: MetaValue | None) -> int:
