@@ -70,7 +70,7 @@ def plan_run(
     if len(questions) < _LEAST_QUESTIONS:
         raise InputError(
             f"the documents give {len(questions)} questions and at least {_LEAST_QUESTIONS} are needed to compare "
-            "anything; index more text, or give questions of your own with --questions FILE"
+            "anything; index more text, or give questions of your own with `questions`"
         )
     plan = TuningPlan(documents=tuple(sample), questions=tuple(questions), left_out=tuple(left_out))
     write_json(folder / _PLAN, _to_data(plan))
