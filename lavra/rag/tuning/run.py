@@ -201,7 +201,7 @@ def _result(
     if not as_now:
         raise InputError(
             "the time did not suffice to measure one setup; what is embedded is kept: give the same command again, "
-            "or --minutes a larger number"
+            "or more `minutes`"
         )
     return TuningResult(
         trials=tuple(trials),
