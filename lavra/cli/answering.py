@@ -7,6 +7,7 @@ threshold of "the documents do not say" is found; both are kept in the index's c
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lavra.api.identity import model_files
-from lavra.api.load import load
+from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
 from lavra.base.card import Card, add_metrics, read_card
 from lavra.base.errors import InputError
@@ -25,6 +26,9 @@ from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.answering import AnsweringConfig
 from lavra.cli.retrieval import OpenedIndex, find_index, open_for_search
+from lavra.ground.config import GroundConfig
+from lavra.ground.entailment import judge_head
+from lavra.ground.words import Language
 from lavra.rag.answering.abstaining import AbstentionRule, usual_rule
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.answering.calibrating import calibrate_abstention
@@ -119,10 +123,33 @@ def open_answerer(config: AnsweringConfig, workspace: Workspace, *, progress: Pr
             opened=opened,
             retriever=_retriever(opened),
             reader=None if config.reader is None else _head(config.reader, "answer"),
-            entailment=None if config.entailment is None else _head(config.entailment, "classify"),
+            entailment=None if config.entailment is None else _entailment_head(config.entailment),
             rule=usual_rule(has_meaning=opened.embedder is not None),
         )
         return _opened(config, folder, place, parts, held.pop_all(), progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EntailmentHead:
+    """A head that is good enough, and the languages in which it is.
+
+    Attributes:
+        head: of the task `classify`.
+        ground: with its languages.
+    """
+
+    head: Predictor
+    ground: GroundConfig
+
+
+def _entailment_head(name: str) -> _EntailmentHead | None:
+    """The head, where its card shows that it is good enough in some language; what the card shows is said."""
+    verdict = judge_head(find_folder(name))
+    print(f"note: {verdict}", file=sys.stderr)
+    if not verdict.languages:
+        return None
+    languages = tuple(one for one in Language if one in verdict.languages)
+    return _EntailmentHead(head=_head(name, "classify"), ground=GroundConfig(head_languages=languages))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +157,7 @@ class _Parts:
     opened: OpenedIndex
     retriever: Retriever
     reader: Predictor | None
-    entailment: Predictor | None
+    entailment: _EntailmentHead | None
     rule: AbstentionRule
 
     def answerer(self, writer: AnswerWriter | None = None, **chosen: Any) -> DocumentAnswerer:
@@ -141,7 +168,8 @@ class _Parts:
             analyzer=index.postings.analyzer,
             embedder=self.opened.embedder,
             span_head=self.reader,
-            entailment=self.entailment,
+            entailment=None if self.entailment is None else self.entailment.head,
+            ground=None if self.entailment is None else self.entailment.ground,
             writer=writer,
             what_became=index.stale,
             **chosen,

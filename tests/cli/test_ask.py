@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from lavra.base.card import read_card
+from lavra.base.card import add_metrics, read_card, write_card
 from lavra.base.retrieval import Answer, AnswerMode, Citation
 from lavra.cli import answering
 from lavra.cli.ask import source_lines
 from lavra.cli.main import main
+from lavra.ground.entailment import METRIC
 from lavra.rag.answering.writer import AnswerWriter
 from tests.rag.answering.library import TEXTS
 from tests.rag.answering.models import Scripted, lay_out
@@ -188,3 +189,24 @@ def test_sources_steer_no_terminal():
     answer = Answer(text="", mode=AnswerMode.EXTRACTIVE, citations=(one,), short=short)
     assert list(source_lines(answer)) == ["", '[1] a.txt, page 3, line 1: "red [31m in 1928 so"']
     assert "\x1b[1m1928\x1b[0m" in list(source_lines(answer, bold=True))[1]
+
+
+def test_an_entailment_head_is_asked_where_its_card_says_so_alone(ask, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(answering, "_head", lambda name, task: asked.append(name) or SimpleNamespace(task=task))
+    for measured, opened in (
+        ({"english": 0.7, "portuguese": 0.74}, False),
+        ({"english": 0.76, "portuguese": 0.6}, True),
+    ):
+        head = tmp_path / f"head-{opened}"
+        head.mkdir()
+        write_card(head, kind="model", parents={}, config={})
+        add_metrics(head, {METRIC: measured})
+        status, _, told = ask(BRIDGE, "--entailment", str(head))
+        assert status == 0
+        assert f"asked in {'english' if opened else 'no language'}" in told
+        assert asked == ([str(head)] if opened else [])
+    (tmp_path / "unmeasured").mkdir()
+    write_card(tmp_path / "unmeasured", kind="model", parents={}, config={})
+    status, _, told = ask(BRIDGE, "--entailment", str(tmp_path / "unmeasured"))
+    assert (status, "was not measured" in told) == (2, True)

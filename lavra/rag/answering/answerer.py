@@ -24,6 +24,7 @@ from lavra.base.retrieval import (
 )
 from lavra.base.types import GenerateRequest
 from lavra.ground.check import Support, check_sentence
+from lavra.ground.config import GroundConfig
 from lavra.rag.answering.abstaining import (
     AbstentionRule,
     Fit,
@@ -64,7 +65,8 @@ class DocumentAnswerer:
         analyzer: the index's own, for words of questions and sentences.
         embedder: compares meanings of sentences, if there is one.
         span_head: finds short answers in passages, if there is one: a `Predictor` of the task `answer`.
-        entailment: a head that was found good enough to judge what rules leave open.
+        entailment: a head that judges what rules leave open.
+        ground: when a sentence is supported, and in which languages the head was found good enough to be asked.
         writer: writes answers, if there is one.
         mode: how questions are answered that do not say it; generated where there is a writer unless given.
         mode_reason: why, in a sentence; it is told with every answer.
@@ -85,6 +87,7 @@ class DocumentAnswerer:
         embedder: Embedder | None = None,
         span_head: Predictor | None = None,
         entailment: Predictor | None = None,
+        ground: GroundConfig | None = None,
         writer: AnswerWriter | None = None,
         mode: AnswerMode | None = None,
         mode_reason: str = "",
@@ -97,6 +100,7 @@ class DocumentAnswerer:
         self._rarities = Rarities(table, self._analyzer)
         self._vectors = None if embedder is None else SentenceVectors(embedder)
         self._span_head, self._entailment = span_head, entailment
+        self._ground = ground or GroundConfig()
         self._writer, self._mode_reason = writer, mode_reason
         self._rule = abstention_rule or usual_rule(has_meaning=embedder is not None)
         self._config, self._what_became = config or DocumentAnswerConfig(), what_became
@@ -283,7 +287,7 @@ class DocumentAnswerer:
             draft.warn(f"{name} was {became} after it was indexed; run `lavra index` again to answer from it as it is")
 
     def _check(self, sentence: str, evidence: Sequence[str]) -> Support:
-        return check_sentence(sentence, evidence, entailment=self._entailment)
+        return check_sentence(sentence, evidence, entailment=self._entailment, config=self._ground)
 
 
 def check_question(text: str) -> None:
