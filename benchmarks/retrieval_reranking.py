@@ -79,7 +79,6 @@ class Size:
 
 
 FULL = Size(rows=3000, epochs=2.0, negatives=2, decides=40, measured=60, passages=10_000, depth=10)
-SMOKE = Size(rows=16, epochs=1.0, negatives=1, decides=2, measured=2, passages=20, depth=2)
 _TO_LEARN = 100  # questions that the weight of the hybrid search is learned on, at most
 
 
@@ -321,18 +320,20 @@ def main() -> int:
     """Train, decide, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--smoke", action="store_true", help="nothing: a reranker learns for minutes")
     parser.add_argument("--models", type=Path, help="folder that keeps what is made")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1], choices=[0, 1])
     args = parser.parse_args()
+    if args.smoke:
+        print("retrieval_reranking: there is no small run; a reranker learns for minutes")
+        return NOT_MEASURED
     data = os.environ.get("LAVRA_DATA")
     if data is None:
         print("LAVRA_DATA names no folder of data", file=sys.stderr)
         return NOT_MEASURED
-    folds = args.folds[:1] if args.smoke else args.folds
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            found = outcomes(Path(data), SMOKE if args.smoke else FULL, args.models or Path(scratch), folds)
+            found = outcomes(Path(data), FULL, args.models or Path(scratch), args.folds)
         except DataError as error:
             print(error, file=sys.stderr)
             return NOT_MEASURED
