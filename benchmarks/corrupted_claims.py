@@ -12,7 +12,8 @@ from typing import Final
 from claim_sources import Paragraph, Rule
 
 from lavra.ground.polarity import are_opposites
-from lavra.ground.words import fold, listed
+from lavra.ground.words import fold
+from lavra.text.function_words import word_set
 
 _NUMBER: Final = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w])")
 
@@ -193,7 +194,7 @@ def _exchanged(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph],
 _NAME_ANYWHERE: Final = re.compile(r"(?<![\w-])[A-ZÁÉÍÓÚÂÊÔÃÕÇ][a-zà-ÿ]{2,}(?: [A-ZÁÉÍÓÚÂÊÔÃÕÇ][\w'-]+)*")
 
 
-_NO_NAMES: Final = listed("""
+_NO_NAMES: Final = word_set("""
 The This These That Those It In On At By As An For And But While When After Before During From With Some Many Most One
 Two Three Its His Her Their All Each Both Under Since Once Although Because However If He She They There O A Os As Um
 Uma Em No Na Nos Nas De Da Do Por Para Com Ao Foi Se Este Esta Esse Essa Seu Sua Todos Tais Alguns

@@ -197,7 +197,7 @@ def ask_ours(model: InProcessModel, items: Sequence[Item]) -> Scores:
 
 
 def request(model: InProcessModel, context: str, choice: str) -> ScoreRequest:
-    """Of a whole document the harness scores the token that begins it too, after another one, where there is one."""
+    """A request that scores the tokens that the harness scores: of a whole document the first token too."""
     if context or not model.reading.frame.before:
         return ScoreRequest(text=choice, given=context, overlap=0)
     begin = model.reading.frame.before

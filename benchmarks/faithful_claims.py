@@ -9,7 +9,7 @@ from typing import Final
 
 from claim_sources import Paragraph, Rule
 
-from lavra.ground.words import listed
+from lavra.text.function_words import word_set
 
 
 def _verbatim(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
@@ -24,7 +24,7 @@ def _reordered(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph],
     return f"{parts[1][0].upper()}{parts[1][1:]}, {parts[0][0].lower()}{parts[0][1:]}."
 
 
-_LEADS: Final = listed("in on at by after before during since from em no na nos nas após durante desde até")
+_LEADS: Final = word_set("in on at by after before during since from em no na nos nas após durante desde até")
 
 _SAME_ENGLISH: Final = {
     "began": "started",
@@ -91,14 +91,14 @@ def _paraphrased(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph
 
 
 def _introduced(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """As language models begin."""
+    """The sentence behind an opening that language models like."""
     opening = "De acordo com o texto," if paragraph.portuguese else "According to the text,"
     first = sentence.split()[0]
     lower = first.lower() in _OPENERS
     return f"{opening} {sentence[0].lower() if lower else sentence[0]}{sentence[1:]}"
 
 
-_OPENERS: Final = listed("the a an in it this these they there on o a os as um uma em no na ele ela esse essa")
+_OPENERS: Final = word_set("the a an in it this these they there on o a os as um uma em no na ele ela esse essa")
 
 
 def _shortened(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:

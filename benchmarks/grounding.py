@@ -64,7 +64,7 @@ def by_kind(claims: Sequence[Claim], supported: Sequence[bool]) -> dict[str, flo
 
 
 def precision_and_recall(claims: Sequence[Claim], supported: Sequence[bool]) -> tuple[float, float]:
-    """Of what was called unsupported, the share that is corrupted; of what is corrupted, the share called so."""
+    """Precision and recall of the verdict `unsupported`, where corrupted claims are right."""
     pairs = list(zip(claims, supported, strict=True))
     called = [claim for claim, said in pairs if not said]
     corrupted = [said for claim, said in pairs if not claim.faithful]

@@ -40,7 +40,7 @@ BAR = 1.3  # times the sliding window's F1
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Of one way of answering one set, each a share from 0 to 1.
+    """Scores of one way of answering one set, each a share from 0 to 1.
 
     Attributes:
         exact: exact match of the few words.
@@ -66,7 +66,7 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What was said to one question: a few words, the text, and its citations; none of them where it was held back."""
+    """The answer to one question: a few words, the text and its citations; all empty where it was held back."""
 
     short: str = ""
     text: str = ""
@@ -106,7 +106,7 @@ def measured(asked: Sequence[AskedQuestion], answered: Sequence[Answered], langu
 
 
 def quoted(answerer: DocumentAnswerer, asked: Sequence[AskedQuestion], given: Given | None = None) -> list[Answered]:
-    """What quoting says."""
+    """Answers by quoting."""
     found = []
     for one in asked:
         if given is not None:
@@ -135,7 +135,7 @@ def window(index: MemoryIndex, asked: AskedQuestion, document: str) -> Answered:
 
 
 def windows(index: MemoryIndex, asked: Sequence[AskedQuestion], *, given: bool) -> list[Answered]:
-    """What the sliding window says, of the best paragraph by the same search or of the right one."""
+    """Answers by a sliding window over the best paragraph of the same search, or over the right one."""
     found = []
     for one in asked:
         passages = index.retriever.search(SearchRequest(query=one.text, k=1)).passages
@@ -183,7 +183,7 @@ def held_back(
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What a model wrote.
+    """Scores of answers that a model wrote.
 
     Attributes:
         scores: as of quoting.
@@ -211,7 +211,7 @@ def written(answerer: DocumentAnswerer, asked: Sequence[AskedQuestion], language
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """What answers are made with."""
+    """Models that answers are made with."""
 
     embedder: Embedder | None
     reader: Predictor | None

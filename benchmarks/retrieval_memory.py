@@ -65,7 +65,7 @@ class AnonymousGrowth:
 
 
 def anonymous_bytes() -> int:
-    """Of this process."""
+    """Bytes of anonymous memory that this process holds."""
     line = next(one for one in STATUS.read_text(encoding="utf-8").splitlines() if one.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
 

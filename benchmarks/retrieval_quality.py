@@ -68,7 +68,7 @@ class Searched:
     arms: tuple[Arm, Arm]
 
     def rank(self, config: RetrievalConfig, queries: Sequence[str]) -> Ranking:
-        """What a fusion finds."""
+        """The passages that a fusion finds for each query."""
         retriever = HybridRetriever(self.table, *self.arms, config)
         found = {}
         for query in queries:

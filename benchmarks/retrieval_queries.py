@@ -34,7 +34,7 @@ def index_passages(scratch: Path, embedder: NamedEmbedder) -> Path:
 
 
 def milliseconds(retriever: Retriever, asked: list[str]) -> list[float]:
-    """Of each question, one after another."""
+    """Milliseconds that each search takes, one after another."""
     for question in asked[:WARM]:
         retriever.search(SearchRequest(query=question, k=K))
     found = []

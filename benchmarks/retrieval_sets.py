@@ -17,7 +17,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -44,15 +44,6 @@ class RetrievalSet:
     judgements: Mapping[str, Mapping[str, float]]
     groups: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
-
-    def small(self, queries: int) -> RetrievalSet:
-        """The first so many questions, over all passages."""
-        names = list(self.queries)[:queries]
-        return replace(
-            self,
-            queries={name: self.queries[name] for name in names},
-            judgements={name: self.judgements[name] for name in names},
-        )
 
 
 def read_cranfield(data: Path) -> RetrievalSet:

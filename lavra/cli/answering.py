@@ -219,7 +219,7 @@ def _opened(
 
 
 def _retriever(opened: OpenedIndex) -> Retriever:
-    """As `lavra index --tune` chose for the index as it is now; the usual one where it was not tuned."""
+    """The retriever that `lavra index --tune` chose for the index as it is now, or else the usual one."""
     index = opened.index
     encoder = index.config.encoder
     kept = read_choice(index.folder, index.config.chunking, "" if encoder is None else encoder.hash)

@@ -108,7 +108,7 @@ def open_embedder(name: str, *, for_queries: bool = False, key_variable: str = "
     return NamedEmbedder(
         _Prompted(model.embedder, _prompt(model.embedder, for_queries)),
         encoder_identity(model, name),
-        tokens=_TokenPlaces(model),
+        tokens=_TokenSpans(model),
         max_tokens=model.embedder.max_tokens(_prompt(model.embedder, for_queries)),
     )
 
@@ -155,7 +155,7 @@ class _Prompted:
         return self._embedder.embed(texts, prompt=self._prompt, truncate=True)
 
 
-class _TokenPlaces:
+class _TokenSpans:
     """Where the tokens of a text stand, in characters."""
 
     def __init__(self, model: TextModel) -> None:

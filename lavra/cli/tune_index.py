@@ -115,5 +115,5 @@ def _next(result: TuningResult, current: ChunkConfig, name: str | None) -> str:
 
 
 def _console() -> Console:
-    """As wide as the table needs where nobody watches, so that no cell is cut."""
+    """A console as wide as the table needs where nobody watches, so that no cell is cut."""
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)

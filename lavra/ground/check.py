@@ -35,9 +35,10 @@ NOTHING_TO_CHECK: Final = "the sentence says nothing that could be checked"
 """The reason of a sentence without content words."""
 
 _OPENING: Final = re.compile(
-    r"^(?:according to|based on|as (?:stated|mentioned|described) in|de acordo com|segundo|conforme|com base em|n)\s*"
+    r"^(?:(?:the|a) (?:answer|resposta)(?: to (?:the|your) question| à pergunta)? (?:is|é)(?: that| que)?\b:?\s*"
+    r"|(?:according to|based on|as (?:stated|mentioned|described) in|de acordo com|segundo|conforme|com base em|n)\s*"
     r"(?:the |this |these |[oa]s? )?(?:provided |given |above )?"
-    r"(?:text|passage|document|context|source|article|excerpt|texto|documento|passagem|trecho|contexto|fonte|artigo)s?,\s*",
+    r"(?:text|passage|document|context|source|article|excerpt|texto|documento|passagem|trecho|contexto|fonte|artigo)s?,\s*)",
     re.IGNORECASE,
 )  # how language models begin
 Weights = Callable[[str], float]
@@ -108,7 +109,7 @@ def best_evidence(sentence: str, spans: Sequence[str], *, weights: Weights | Non
     Of spans with equal shares the shortest is taken, then the first.
     """
     language = language_of("\n".join((sentence, *spans)))
-    wanted = _wanted(read_words(sentence, language), weights)
+    wanted = _wanted(read_words(_OPENING.sub("", sentence), language), weights)
     if not wanted or not spans:
         return None
     shares = [_share(wanted, {word.stem for word in read_words(span, language)}) for span in spans]

@@ -17,11 +17,12 @@ from typing import Final, NamedTuple
 
 from lavra.ground.numbers import Number, agrees
 from lavra.ground.statement import Statement
-from lavra.ground.words import Word, listed
+from lavra.ground.words import Word
+from lavra.text.function_words import word_set
 
-_PASSIVE: Final = listed("by por pelo pela pelos pelas")
+_PASSIVE: Final = word_set("by por pelo pela pelos pelas")
 _ITEM_WORDS: Final = 3  # content words from one item of a list to the next but one
-_AND: Final = listed("and or e ou nor nem")
+_AND: Final = word_set("and or e ou nor nem")
 
 
 def exchanged_words(claim: Sequence[Word], evidence: Sequence[Word]) -> tuple[str, str] | None:

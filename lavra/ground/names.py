@@ -15,9 +15,10 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from lavra.ground.words import Language, Word, listed, read_words
+from lavra.ground.words import Language, Word, read_words
+from lavra.text.function_words import word_set
 
-_TITLES: Final = listed("mr mrs ms dr dra sr sra prof dom dona sir st")
+_TITLES: Final = word_set("mr mrs ms dr dra sr sra prof dom dona sir st")
 _SENTENCE_END: Final = re.compile(r"[.!?:;…][\s\"'“”«»)\]]*$")
 _SHORTEST_ACRONYM, _LONGEST_ACRONYM = 3, 6
 

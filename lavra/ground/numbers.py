@@ -17,7 +17,8 @@ from fractions import Fraction
 from typing import Final
 
 from lavra.ground.units import UnitOfMeasure, find_unit
-from lavra.ground.words import fold, listed
+from lavra.ground.words import fold
+from lavra.text.function_words import word_set
 
 _DIGITS: Final = r"\d+(?:[.,\u00a0\u202f ]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?"
 _ENGLISH: Final = """
@@ -56,7 +57,9 @@ january|janeiro february|fevereiro march|marco april|abril may|maio june|junho j
 september|setembro october|outubro november|novembro december|dezembro
 """
 _MONTH_NUMBERS: Final = {name: place for place, names in enumerate(_MONTHS.split(), 1) for name in names.split("|")}
-_ABOUT: Final = listed("about around approximately roughly nearly almost circa cerca aproximadamente quase perto torno")
+_ABOUT: Final = word_set(
+    "about around approximately roughly nearly almost circa cerca aproximadamente quase perto torno"
+)
 _DATE: Final = re.compile(r"(?<!\d)\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}(?!\d)")
 _TOKEN: Final = re.compile(rf"(?P<number>{_DIGITS})|(?P<word>[^\W\d_]+)")
 
@@ -167,7 +170,7 @@ def _written(word: str) -> tuple[Fraction, ...]:
 
 
 def _readings(digits: str) -> tuple[Fraction, ...]:
-    """What digits and separators may mean."""
+    """The numbers that digits and separators may mean."""
     bare = re.sub(r"[\u00a0\u202f ]", "", digits)
     marks = [mark for mark in bare if mark in ".,"]
     if not marks:

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
-from lavra.ground.words import Language, Word, fold, listed
+from lavra.ground.words import Language, Word, fold
+from lavra.text.function_words import word_set
 
 _NEGATIONS: Final = {
-    Language.ENGLISH: listed("not no never none nobody nothing neither nor without cannot"),
-    Language.PORTUGUESE: listed("nao nunca jamais nenhum nenhuma nem ninguem nada sem tampouco"),
+    Language.ENGLISH: word_set("not no never none nobody nothing neither nor without cannot"),
+    Language.PORTUGUESE: word_set("nao nunca jamais nenhum nenhuma nem ninguem nada sem tampouco"),
 }
-_ADDING: Final = listed("only just merely apenas somente so")  # "not only" denies nothing
+_ADDING: Final = word_set("only just merely apenas somente so")  # "not only" denies nothing
 _SCOPE: Final = 2  # content words behind a negation that it denies
 _SHORTEST: Final = 4  # letters of a word that a prefix turns round
 _PREFIXES: Final = ("un", "in", "im", "ir", "il", "dis", "non", "des", "anti")

@@ -199,7 +199,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
 
 
 def _parts(run: str) -> list[str]:
-    """What one run is made of: its parts, and the whole where it is more than them."""
+    """The parts of a run, and the whole where it is more than them."""
     if run.isalpha() and (run.islower() or run[1:].islower()) and not _UNSPACED_RUN.search(run):
         return [run]
     if _AMOUNT.fullmatch(run):

@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lavra.server.config import ServeConfig
 from lavra.server.errors import describe, error_body
+from lavra.server.search.page import PAGE_FILES
 
 logger = logging.getLogger(__name__)
 
 # No secret there: pages, and whether the process lives.
-OPEN_PATHS = frozenset({"/health", "/ready", "/", "/search", "/search/search.css", "/search/search.js"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/", *PAGE_FILES})
 
 
 class Gate:

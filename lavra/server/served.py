@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from lavra.base.errors import InputError, LavraError, nearest
 from lavra.base.ports import Embedder, MaskFiller, Predictor
@@ -15,6 +15,8 @@ from lavra.server.search.served_index import ServedIndex
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_named
 from lavra.tokens.tokenizer import Tokenizer
+
+NO_INDEX: Final = "no index is served here; `lavra serve --index NAME` serves one, which `lavra index FOLDER` makes"
 
 
 class UnknownModelError(LavraError):
@@ -201,7 +203,7 @@ class ModelTable:
             InputError: it is a model.
         """
         if not self.indexes:
-            raise UnknownModelError("no index is served here; `lavra serve --index NAME` serves one")
+            raise UnknownModelError(NO_INDEX)
         found = self.indexes[0] if name is None else self._found(name)
         if isinstance(found, ServedIndex):
             return found

@@ -27,6 +27,8 @@ PORTUGUESE = (
     [
         (ENGLISH[0].split(". ")[0] + ".", ENGLISH),
         ("According to the text, the WHO was founded in 1948.", ENGLISH),
+        ("The answer is that the WHO was founded in 1948.", ENGLISH),
+        ("A resposta é: 12.000 alunos.", PORTUGUESE),
         ("In 1999, Ana Silva sued Rui Costa.", ENGLISH),
         ("Rui Costa was sued by Ana Silva.", ENGLISH),
         ("Prices rose by twelve percent over 10,000 meters of road.", ENGLISH),
@@ -78,6 +80,12 @@ def test_the_piece_of_evidence_is_named() -> None:
     assert best_evidence("Where does Lisbon lie?", ENGLISH) == (1, 1.0)
     assert best_evidence("Elephants drink milk.", ENGLISH) is None
     assert best_evidence("Lisbon", ()) is None
+
+
+def test_an_opening_of_the_model_asks_for_no_evidence() -> None:
+    spans = ["Best Answer: nobody knows what the answer is.", "Every employee has 25 days of paid leave."]
+    assert best_evidence("The answer is: 25 days.", spans) == (1, 1.0)
+    assert best_evidence("The answer is clear to employees.", spans) is not None
 
 
 def test_two_sentences_may_support_a_claim_together() -> None:

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.base.retrieval import Passage
-from lavra.rag.answering.asked import is_portuguese
 from lavra.rag.answering.ranking import RankedSentence
 from lavra.rag.answering.rarity import AskedWord, Rarity
 from lavra.rag.words import Analyzer
+from lavra.text.function_words import english_or_portuguese
 
 _BEST: Final = 3  # ranked sentences whose best feature counts
 
@@ -149,7 +149,7 @@ def measure_fit(
 
 def abstention(question: str) -> str:
     """What is said where the documents have no answer, in the question's language."""
-    return "Os documentos não dizem." if is_portuguese(question) else "The documents do not say."
+    return "Os documentos não dizem." if english_or_portuguese(question) == "pt" else "The documents do not say."
 
 
 def abstains(text: str) -> bool:

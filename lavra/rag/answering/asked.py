@@ -1,4 +1,4 @@
-"""What a question asks for: a person, a time, a place, a number, a reason, and in which language.
+"""What a question asks for: a person, a time, a place, a number or a reason.
 
 A sentence that has a thing of the kind that is asked for answers more often than one without (Li and Roth 2002,
 "Learning question classifiers").  Rules for English and Portuguese; a question in another language asks for anything.
@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Final
+
+from lavra.text.function_words import FUNCTION_WORDS, word_set
 
 
 class Wanted(Enum):
@@ -81,28 +83,14 @@ _SHAPES: Final[Mapping[Wanted, re.Pattern[str]]] = {
         re.IGNORECASE,
     ),
 }
-_PORTUGUESE: Final = re.compile(
-    r"\b(?:qual|quais|quem|quando|onde|quant[oa]s?|por que|porque|porquê|o que|que|são|foi|não|é|uma?|d[oa]s?|n[oa]s?|"
-    r"para|como|seu|sua|com)\b|[ãõç]",
-    re.IGNORECASE,
+COMMON_WORDS: Final = (
+    FUNCTION_WORDS["en"]
+    | FUNCTION_WORDS["pt"]
+    | word_set("""
+        many name named no nor not please tell
+        depois nem nome não pra qualquer quanta quantas quantos sem só teu
+    """)
 )
-_ENGLISH: Final = re.compile(
-    r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|did|does|do|the|of|an|in|to|many|much)\b",
-    re.IGNORECASE,
-)
-_COMMON: Final = """
-    a about after all also am an and any are as at be been before being but by can could did do does doing during each
-    else for from had has have having he her here him his how i if in into is it its just many may me might more most
-    much must my name named no nor not of off on once only or other our out over own please same shall she should so
-    some such tell than that the their them then there these they this those through to too under until up us very was
-    we were what when where which while who whom whose why will with would you your
-    a ao aos as à às até com como da das de dela dele deles depois do dos e é ela elas ele eles em entre era eram essa
-    esse esta está este eu foi foram há isso isto já lhe mais mas me mesmo muito na nas não nem no nome nos nós num numa
-    o onde os ou para pela pelas pelo pelos por porque porquê pra qual quais qualquer quando quanta quantas quanto
-    quantos que quê quem são se sem ser será seu seus sido sobre só sua suas também te tem têm ter teu tinha um uma você
-    vocês
-"""
-COMMON_WORDS: Final = frozenset(_COMMON.split())
 """Words of questions that say nothing of what is asked, in English and Portuguese."""
 
 
@@ -128,8 +116,3 @@ def has_wanted(sentence: str, kind: Wanted, asked: str = "") -> bool:
     if kind in (Wanted.REASON, Wanted.DEFINITION):
         return shape.search(sentence) is not None
     return any(found[0].casefold() not in asked.casefold() for found in shape.finditer(sentence))
-
-
-def is_portuguese(text: str) -> bool:
-    """Whether a question is in Portuguese rather than English, by its small words."""
-    return len(_PORTUGUESE.findall(text)) > len(_ENGLISH.findall(text))

@@ -40,7 +40,7 @@ _LOWEST, _HIGHEST = 0.1, 0.5  # thresholds outside say more of the made question
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Probabilities:
-    """Of one question: how likely the documents have its answer, by the rule, as they are and without those that do."""
+    """How likely the documents answer one question, by the rule: all documents, and those without the answer."""
 
     there: float
     hidden: float
@@ -87,7 +87,7 @@ def calibrate_abstention(
 def _looked_at(
     answerer: DocumentAnswerer, made: MadeQuestion, question: str, rule: AbstentionRule
 ) -> list[_Probabilities]:
-    """Nothing where the passage that answers is not found: the rule is no better than the search."""
+    """Both probabilities of a question; empty where the search does not find its passage."""
     prepared = answerer.prepare(Question(text=question, groups=NOBODY))
     hidden = _without(prepared, made)
     if len(hidden.passages) == len(prepared.passages):
@@ -96,7 +96,7 @@ def _looked_at(
 
 
 def _without(prepared: PreparedQuestion, made: MadeQuestion) -> PreparedQuestion:
-    """Without the document that answers; without the chunks that do where nothing else was found."""
+    """The question without the document that answers; without its answering chunks where no other was found."""
     others = tuple(one for one in prepared.passages if one.chunk.document != made.document)
     if not others:
         others = tuple(one for one in prepared.passages if one.chunk.end <= made.start or made.end <= one.chunk.start)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lavra.base.errors import ConfigError
 
 MOST_CHARACTERS = 10_000
-"""Of a question; a longer one is a document, and is refused."""
+"""Most characters of a question; a longer one is a document, and is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

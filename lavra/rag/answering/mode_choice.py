@@ -20,10 +20,10 @@ from lavra.base.ports import Progress, silent
 from lavra.base.retrieval import Answer, AnswerMode, Question
 from lavra.metrics.answers import answer_f1
 from lavra.rag.answering.answerer import DocumentAnswerer
-from lavra.rag.answering.asked import is_portuguese
 from lavra.rag.answering.public_chunks import NOBODY, PublicChunks
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.questions import MadeQuestion, QuestionKind, make_questions
+from lavra.text.function_words import english_or_portuguese
 
 NUM_QUESTIONS: Final = 40
 _FEWEST: Final = 8  # questions, before which nothing is decided
@@ -50,7 +50,7 @@ class ModeChoice:
 
     @property
     def mode(self) -> AnswerMode:
-        """Of the better one."""
+        """The mode that scored better."""
         return AnswerMode.GENERATED if self.generated > self.quoted else AnswerMode.EXTRACTIVE
 
     @property
@@ -125,7 +125,7 @@ def choose_mode(
 
 def _f1(answerer: DocumentAnswerer, made: MadeQuestion, mode: AnswerMode) -> float:
     answer = answerer.answer(Question(text=made.question, groups=NOBODY, mode=mode, max_tokens=_MAX_TOKENS))
-    language = "pt" if is_portuguese(made.question) else "en"
+    language = english_or_portuguese(made.question) or "en"
     return 0.0 if answer.abstained else answer_f1(_few_words(answerer, made, answer), made.answer, language)
 
 

@@ -122,7 +122,7 @@ def _is_duplicate(one: PackedPassage, taken: Sequence[PackedPassage], share: flo
 
 
 def _beginning(one: PackedPassage, room: int, cost: Callable[[str], int]) -> PackedPassage | None:
-    """As many of its first sentences as there is room for."""
+    """The passage cut to as many of its first sentences as there is room for."""
     best = None
     for span in text_sentences(one.text):
         text = one.text[: span.end]

@@ -107,7 +107,7 @@ class Sources:
         )
 
     def stretch(self, first: SourceSentence, last: SourceSentence) -> SourceSentence:
-        """From the beginning of one sentence to the end of another one of the same document."""
+        """The stretch from the beginning of one sentence to the end of another one of the same document."""
         end = max(first.end, last.end)
         return replace(first, end=end, text=self.text(first.document)[first.start : end])
 

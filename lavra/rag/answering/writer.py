@@ -12,10 +12,10 @@ from lavra.base.ports import LanguageModel
 from lavra.prompts.prompt import Prompt
 from lavra.prompts.prompt_file import read_prompt
 from lavra.prompts.render import render
-from lavra.rag.answering.asked import is_portuguese
 from lavra.rag.answering.packing import PackedPassage
 from lavra.rag.answering.source_sentences import text_sentences
 from lavra.rag.answering.untrusted import neutral_line, quoted_block, speaks_to_a_model
+from lavra.text.function_words import english_or_portuguese
 
 PROMPT_FILE: Final = Path(__file__).with_name("answer.yaml")
 _FRAME: Final = 64  # tokens for the names of passages and the chat template's own marks, besides what is counted
@@ -59,12 +59,12 @@ class AnswerWriter:
         return max(0, min(most, self.context - max_tokens - frame))
 
     def prompt(self, question: str, packed: Sequence[PackedPassage]) -> str | tuple[int, ...]:
-        """What the model reads."""
+        """The prompt that the model reads."""
         return self.lay_out(self._messages(question, self._passages(packed)))
 
     def _messages(self, question: str, passages: str) -> list[dict[str, str]]:
         asked = neutral_line(question, self.special_tokens)
-        language = "Portuguese" if is_portuguese(question) else "English"
+        language = "Portuguese" if english_or_portuguese(question) == "pt" else "English"
         given = {"passages": passages, "question": asked, "language": language}
         return render(_prompt(), given).messages
 

@@ -6,7 +6,7 @@ another.  The retrieval packages ask models through ports and open none: whoever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,7 @@ import numpy.typing as npt
 
 from lavra.base.errors import InputError
 from lavra.base.ports import Embedder
-
-TokenPlaces = Callable[[str], Sequence[tuple[int, int]]]
-"""The characters of each token of a text, from `start` to behind its last."""
+from lavra.text.chunking.tokens import TokenSpans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ class NamedEmbedder:
         embedder: Embedder,
         identity: EncoderIdentity,
         *,
-        tokens: TokenPlaces | None = None,
+        tokens: TokenSpans | None = None,
         max_tokens: int | None = None,
     ) -> None:
         self._embedder = embedder

@@ -83,7 +83,7 @@ class Index:
 
     @property
     def postings(self) -> Postings:
-        """What BM25 searches."""
+        """The words of the chunks, which BM25 searches."""
         return self._opened.postings
 
     @property

@@ -20,10 +20,10 @@ from lavra.base.files import hash_json
 from lavra.base.ports import LanguageModel
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import ChunkTable
-from lavra.rag.questions.phrases import guess_language
 from lavra.rag.questions.question import MadeQuestion, QuestionKind
 from lavra.rag.questions.rules import draft_question, is_askable, word_counts
 from lavra.rag.questions.written import ShownPassage, write_questions
+from lavra.text.function_words import english_or_portuguese
 from lavra.text.sentences import SentenceSpan, sentence_spans
 
 _WINDOW = 4000  # characters of a document that are cut into sentences at once
@@ -89,7 +89,7 @@ def _shown(table: ChunkTable, count: int, seed: int) -> list[ShownPassage]:
             document=chunk.document,
             text=chunk.text[:_LONGEST_SHOWN],
             start=chunk.start,
-            language=guess_language(chunk.text),
+            language=english_or_portuguese(chunk.text),
         )
         for chunk in table.chunks(ids[:count])
         if sum(one.isalpha() for one in chunk.text) > _LEAST_LETTERS
@@ -99,7 +99,7 @@ def _shown(table: ChunkTable, count: int, seed: int) -> list[ShownPassage]:
 def _of_document(table: ChunkTable, name: str, seed: int) -> Iterator[MadeQuestion]:
     text = table.document_text(name)
     draw = random.Random(hash_json([seed, name]))
-    language, counts = guess_language(text[: 4 * _WINDOW]), word_counts(text)
+    language, counts = english_or_portuguese(text[: 4 * _WINDOW]), word_counts(text)
     turn, tries = draw.randrange(len(_TURNS)), 0
     for span in _sentences(text, draw):
         tries += 1

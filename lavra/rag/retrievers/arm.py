@@ -111,7 +111,7 @@ def passages(
 
 
 def search_one(table: ChunkTable, arm: Arm, request: SearchRequest) -> Found:
-    """What one arm alone finds."""
+    """Search with one arm alone."""
     lookup = Lookup.of(table, request, request.k)
     if not len(lookup.allowed):
         return Found(passages=(), warnings=(NOTHING_ALLOWED,))

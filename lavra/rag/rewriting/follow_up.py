@@ -18,7 +18,8 @@ from typing import Final
 from lavra.base.ports import LanguageModel
 from lavra.base.retrieval import Turn
 from lavra.base.types import GenerateRequest
-from lavra.rag.questions.phrases import PHRASES, WORD, content_words, guess_language
+from lavra.rag.questions.phrases import PHRASES, WORD, content_words
+from lavra.text.function_words import english_or_portuguese
 
 _ENOUGH = 3  # words that carry a topic; older turns are looked at until there are so many
 _MOST_ADDED = 10  # words of earlier turns
@@ -121,5 +122,5 @@ def _stems(text: str, language: str) -> set[str]:
 
 
 def _language(question: str, history: Sequence[Turn]) -> str:
-    """Of the question, or of the conversation where the question is too short to tell; else English."""
-    return guess_language(question) or guess_language(" ".join(turn.question for turn in history)) or "en"
+    """The language of the question, or of the conversation where the question is too short to tell; else English."""
+    return english_or_portuguese(question) or english_or_portuguese(" ".join(turn.question for turn in history)) or "en"

@@ -18,8 +18,9 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import LanguageModel, Retriever
 from lavra.base.retrieval import Found, Passage, SearchRequest
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
-from lavra.rag.questions.phrases import WORD, guess_language
+from lavra.rag.questions.phrases import WORD
 from lavra.rag.retrievers.arm import check_request
+from lavra.text.function_words import english_or_portuguese
 
 _RANK_CONSTANT: Final = 60  # Cormack, Clarke and Büttcher 2009
 _WORDING_TOKENS, _PASSAGE_TOKENS = 40, 120
@@ -135,7 +136,7 @@ def fuse_found(found: Sequence[Found], k: int) -> tuple[Passage, ...]:
 
 
 def _prompt(prompts: dict[str, str], query: str) -> str:
-    return prompts["pt" if guess_language(query) == "pt" else "en"].format(" ".join(query.split()))
+    return prompts["pt" if english_or_portuguese(query) == "pt" else "en"].format(" ".join(query.split()))
 
 
 def _usable(query: str, written: Sequence[Completion]) -> list[str]:

@@ -61,7 +61,7 @@ def first_hit(passages: Sequence[Passage], question: JudgedQuestion) -> Hit | No
 
 
 def gain_by_text(hit: Hit | None) -> float:
-    """From 0, not found, to 1, found in the first 1,000 characters."""
+    """The gain of a result: 0 where the answer is not found, 1 where it stands in the first 1,000 characters."""
     if hit is None or hit.characters > _MOST:
         return 0.0
     return 1.0 / math.log2(1.0 + max(1.0, hit.characters / _UNIT))

@@ -26,7 +26,7 @@ from lavra.rag.tuning.hits import DEPTH, Hit, covers, first_hit, gain_by_rank, g
 from lavra.rag.tuning.shelf import Deadline
 
 RERANK_WEIGHTS = (0.25, 0.5, 0.75, 1.0)
-"""Of a reranker's score beside the order before it, among which one is learned."""
+"""Weights of a reranker's score beside the order before it; one of them is learned."""
 _FOLDS = 2  # of learning a weight
 LEAST_TO_LEARN = 8
 """Questions from which a weight is learned at all."""

@@ -26,7 +26,12 @@ from lavra.server.headers import SecurityHeaders
 from lavra.server.rating.schemas import ItemBody, JudgementBody, SavedBody, StudyBody, item_body, scale_body
 
 HERE: Final = Path(__file__).parent
-FILES: Final = {"/": "rating.html", "/rating.css": "rating.css", "/rating.js": "rating.js"}
+FILES: Final = {
+    "/": HERE / "rating.html",
+    "/palette.css": HERE.parent / "palette.css",
+    "/rating.css": HERE / "rating.css",
+    "/rating.js": HERE / "rating.js",
+}
 MOST_BYTES: Final = 64_000
 """Of a request: a judgement with the longest comment, each of whose characters takes several bytes."""
 
@@ -57,8 +62,8 @@ async def _closed(_: Request, error: Exception) -> JSONResponse:
 
 def _page_router() -> APIRouter:
     router = APIRouter()
-    for path, name in FILES.items():
-        router.add_api_route(path, _sender(HERE / name), methods=["GET", "HEAD"], response_class=FileResponse)
+    for path, file in FILES.items():
+        router.add_api_route(path, _sender(file), methods=["GET", "HEAD"], response_class=FileResponse)
     return router
 
 

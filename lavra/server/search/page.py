@@ -1,4 +1,4 @@
-"""The search page: three files, and a strict policy on each."""
+"""The search page: four files, and a strict policy on each."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from lavra.server.edge import Edge
 from lavra.server.errors import error_body
 from lavra.server.headers import HEADERS
+from lavra.server.served import NO_INDEX
 
 HERE: Final = Path(__file__).parent
-PAGE_FILES: Final = {"/search": "search.html", "/search/search.css": "search.css", "/search/search.js": "search.js"}
+PAGE_FILES: Final = {
+    "/search": HERE / "search.html",
+    "/search/palette.css": HERE.parent / "palette.css",
+    "/search/search.css": HERE / "search.css",
+    "/search/search.js": HERE / "search.js",
+}
 
 
 def page_router(edge: Edge) -> APIRouter:
     """The page, where an index is served; without one it says how to get one."""
     router = APIRouter(include_in_schema=False)
-    for path, name in PAGE_FILES.items():
-        send = _sender(HERE / name) if edge.models.indexes else _missing
+    for path, file in PAGE_FILES.items():
+        send = _sender(file) if edge.models.indexes else _missing
         router.add_api_route(path, send, methods=["GET", "HEAD"], response_model=None)
     return router
 
@@ -34,5 +40,4 @@ def _sender(path: Path) -> Callable[[], Response]:
 
 
 def _missing() -> Response:
-    told = error_body("no index is served here; start the server with --index NAME (lavra index FOLDER makes one)")
-    return JSONResponse(told, status_code=404)
+    return JSONResponse(error_body(NO_INDEX), status_code=404)

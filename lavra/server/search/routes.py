@@ -22,7 +22,7 @@ from lavra.server.search.served_index import ServedIndex
 from lavra.server.search.where import read_where
 
 MOST_CHARACTERS: Final = 200_000
-"""Of a document's text in one answer."""
+"""Most characters of a document's text in one answer."""
 MOST_NAMES: Final = 200
 """Documents listed in one answer."""
 _MOST_VALUES: Final = 50  # of a fact, told to the page for its filters

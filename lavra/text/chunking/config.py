@@ -24,7 +24,7 @@ class ChunkMethod(Enum):
 
 
 class SentenceRule(Enum):
-    """Who says where sentences end."""
+    """The rule by which sentences end."""
 
     LAVRA = "lavra"  # `lavra.text.sentences`: marks of every script, titles and initials known
     SPACY = "spacy"  # spaCy's sentencizer, a rule without a model

@@ -15,7 +15,7 @@ from lavra.base.retrieval import Chunk
 from lavra.base.types import Completion
 from lavra.rag.chunk_table import MemoryChunks
 from lavra.rag.questions import QuestionKind, make_questions
-from lavra.rag.questions.phrases import guess_language
+from lavra.text.function_words import english_or_portuguese
 
 TEXTS = {
     "basalt.md": (
@@ -158,8 +158,8 @@ def test_a_model_that_writes_nothing_usable_leaves_it_to_the_rules(table):
 
 
 def test_languages_are_told_apart():
-    assert [guess_language(TEXTS[name]) for name in ("basalt.md", "mar.txt")] == ["en", "pt"]
-    assert guess_language("東京都は日本の首都である") == guess_language("") == ""
+    assert [english_or_portuguese(TEXTS[name]) for name in ("basalt.md", "mar.txt")] == ["en", "pt"]
+    assert english_or_portuguese("東京都は日本の首都である") == english_or_portuguese("") == ""
 
 
 @pytest.mark.data
