@@ -190,11 +190,11 @@ def _opened(
         choice = None
         writer = None
         if place is not None and config.mode is not AnswerMode.EXTRACTIVE:
-            key = _settings_hash(read_card(folder), _model_hash(place))
-            choice = None if config.mode else _kept_choice(folder, key)
-            if config.mode or choice is None or choice.mode is AnswerMode.GENERATED:
+            key = "" if config.mode else _settings_hash(read_card(folder), _model_hash(place))
+            choice = _kept_choice(folder, key) if key else None
+            if choice is None or choice.mode is AnswerMode.GENERATED:
                 writer = _open_writer(place, held)
-            if config.mode is None and choice is None:
+            if key and choice is None:
                 choice = choose_mode(
                     parts.answerer(writer, abstention_rule=rule), table, place.name, seconds=_SECONDS, progress=progress
                 )
@@ -291,9 +291,9 @@ def packaged_smollm2() -> Path | None:
 
 
 def _model_hash(place: _ModelPlace) -> str:
-    if place.is_remote or not Path(place.place).exists():
+    if place.is_remote:
         return hash_json([place.name, place.place])
-    return hash_json(model_files(Path(place.place)))
+    return hash_json(model_files(find_folder(place.place)))  # a name such as `latest` is another model tomorrow
 
 
 def _open_writer(place: _ModelPlace, held: ExitStack) -> AnswerWriter:

@@ -154,6 +154,7 @@ def scripted(monkeypatch):
             )
 
         monkeypatch.setattr(answering, "_open_writer", opened)
+        monkeypatch.setattr(answering, "_model_hash", lambda place: place.name)
         return models
 
     return use
@@ -189,6 +190,17 @@ def test_sources_steer_no_terminal():
     answer = Answer(text="", mode=AnswerMode.EXTRACTIVE, citations=(one,), short=short)
     assert list(source_lines(answer)) == ["", '[1] a.txt, page 3, line 1: "red [31m in 1928 so"']
     assert "\x1b[1m1928\x1b[0m" in list(source_lines(answer, bold=True))[1]
+
+
+def test_a_name_that_means_another_model_is_decided_anew(tmp_path, monkeypatch):
+    keys = []
+    for number in (1, 2):
+        folder = tmp_path / f"model-{number}"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"number": number}))
+        monkeypatch.setattr(answering, "find_folder", lambda name, folder=folder: folder)
+        keys.append(answering._model_hash(answering._ModelPlace(name="latest", place="latest")))
+    assert keys[0] != keys[1]
 
 
 def test_an_entailment_head_is_asked_where_its_card_says_so_alone(ask, tmp_path, monkeypatch):
