@@ -13,33 +13,35 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
-from lavra.server.chat import chat_router
-from lavra.server.completions import completion_router
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
-from lavra.server.embeddings import embedding_router
 from lavra.server.errors import install_handlers
 from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
 from lavra.server.heads import head_router
+from lavra.server.openai.chat import chat_router
+from lavra.server.openai.completions import completion_router
+from lavra.server.openai.embeddings import embedding_router
 from lavra.server.plain import status_router, token_router
+from lavra.server.protocol import Protocol, error_shape
 from lavra.server.rerank import rerank_router
 from lavra.server.search.page import page_router
 from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
 
-ROUTERS: Final = (
-    chat_router,
-    completion_router,
-    embedding_router,
-    fill_mask_router,
-    head_router,
-    rerank_router,
-    search_router,
-    page_router,
-    token_router,
-    status_router,
+OPENAI: Final = Protocol(routers=(chat_router, completion_router, embedding_router))
+OWN: Final = Protocol(
+    routers=(
+        fill_mask_router,
+        head_router,
+        rerank_router,
+        search_router,
+        page_router,
+        token_router,
+        status_router,
+    )
 )
+PROTOCOLS: Final = (OPENAI, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
@@ -66,16 +68,17 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
 
     app = FastAPI(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.edge = edge
-    for make in ROUTERS:
+    for make in (make for protocol in PROTOCOLS for make in protocol.routers):
         app.include_router(make(edge))
-    install_handlers(app)
+    shape = error_shape(PROTOCOLS)
+    install_handlers(app, shape)
     if config.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(config.cors_origins), allow_methods=["*"], allow_headers=["*"]
         )
     if spans is not None:
         app.add_middleware(spans.Spans, provider=provider)
-    app.add_middleware(Gate, config=config, answered=edge.metrics.answered)
+    app.add_middleware(Gate, config=config, answered=edge.metrics.answered, shape=shape)
     return app
 
 

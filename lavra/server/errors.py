@@ -6,6 +6,7 @@ Nothing that a client sends may become a 500: one is logged with its traceback u
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,6 +17,9 @@ from starlette.exceptions import HTTPException
 from lavra.base.errors import ContextLengthError, InputError, OverloadedError, UnknownDocumentError
 from lavra.server import traces
 from lavra.server.served import UnknownModelError
+
+# Writes the error of a path (path, status, OpenAI's error object) as the protocol of the path does.
+ErrorShape = Callable[[str, int, dict[str, Any]], dict[str, Any]]
 
 
 def error_body(
@@ -53,13 +57,18 @@ def _invalid(error: RequestValidationError) -> dict[str, Any]:
     return error_body(f"{place or 'the body'}: {first['msg']}", param=place or None)
 
 
-def install_handlers(app: FastAPI) -> None:
-    """Give every error its shape; faults of ours are the gate's."""
+def openai_shape(_path: str, _status: int, error: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's error object as it is."""
+    return error
 
-    async def handle(_: Request, error: Exception) -> JSONResponse:
+
+def install_handlers(app: FastAPI, shape: ErrorShape = openai_shape) -> None:
+    """Give every error the shape of its path's protocol; faults of ours are the gate's."""
+
+    async def handle(request: Request, error: Exception) -> JSONResponse:
         status, body, headers = describe(error)
         traces.failed(error)
-        return JSONResponse(body, status_code=status, headers=headers)
+        return JSONResponse(shape(request.url.path, status, body), status_code=status, headers=headers)
 
     for kind in (InputError, OverloadedError, UnknownModelError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lavra.server.config import ServeConfig
-from lavra.server.errors import describe, error_body
+from lavra.server.errors import ErrorShape, describe, error_body, openai_shape
 from lavra.server.search.page import PAGE_FILES
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,17 @@ class Gate:
         app: what it protects.
         config: keys and sizes.
         answered: is told path and status of every response.
+        shape: writes errors as the protocol of their path does.
     """
 
-    def __init__(self, app: ASGIApp, config: ServeConfig, answered: Callable[[str, int], None]) -> None:
-        self._app, self._config, self._answered = app, config, answered
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: ServeConfig,
+        answered: Callable[[str, int], None],
+        shape: ErrorShape = openai_shape,
+    ) -> None:
+        self._app, self._config, self._answered, self._shape = app, config, answered, shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -59,12 +66,15 @@ class Gate:
                 self._answered(getattr(route, "path", "unknown"), message["status"])
             await send(message)
 
+        async def refuse(status: int, answer: dict[str, Any]) -> None:
+            await _refuse(sending, status, self._shape(scope["path"], status, answer))
+
         if scope["path"] not in OPEN_PATHS and not self._may_enter(scope):
             message = "a key is needed: send Authorization: Bearer KEY"
-            await _refuse(sending, 401, error_body(message, code="invalid_api_key"))
+            await refuse(401, error_body(message, code="invalid_api_key"))
             return
         if _declared_length(scope) > self._config.max_body_bytes:
-            await _refuse(sending, 413, error_body(self._too_large(), code="body_too_large"))
+            await refuse(413, error_body(self._too_large(), code="body_too_large"))
             return
         try:
             await self._app(scope, self._counting(receive), sending)
@@ -72,7 +82,7 @@ class Gate:
             logger.exception("request %s failed", identity)
             if begun:
                 raise
-            await _refuse(sending, *describe(error)[:2])
+            await refuse(*describe(error)[:2])
 
     def _counting(self, receive: Receive) -> Receive:
         """Count the body as it comes: a client may not have said, or not truly, how long it is."""

@@ -13,7 +13,7 @@ from lavra.api.usual import usual_settings, with_usual
 from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.cli.main import main
 from lavra.model.checkpoint import save_checkpoint
-from lavra.server.requests import sampling_of
+from lavra.server.conversation.requests import sampling_of
 from lavra.server.schemas import CompletionBody
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 

@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.server import ModelTable, ServeConfig, build_app, completions
+from lavra.server import ModelTable, ServeConfig, build_app
+from lavra.server.openai import completions
 from lavra.server.run import open_socket
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.server.conftest import running, served

@@ -9,7 +9,7 @@ import lavra
 from lavra.api.serving import start_engine
 from lavra.base.types import ScoreRequest
 from lavra.server import ServedModel
-from lavra.server.logprobs import Places, chat_logprobs, completion_logprobs
+from lavra.server.openai.logprobs import Places, chat_logprobs, completion_logprobs
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_tokenizer
 from tests.server.conftest import running

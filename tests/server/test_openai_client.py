@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from lavra.base.types import GenerateRequest, ScoreRequest
-from lavra.server.requests import around_gap
+from lavra.server.conversation.requests import around_gap
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.config import FIM_TOKENS, TokenizerConfig
 from lavra.tokens.train import train_tokenizer

@@ -17,10 +17,11 @@ from fastapi.responses import JSONResponse, Response
 from lavra.base.errors import InputError
 from lavra.base.retrieval import Answer, AnswerDelta, AnswerMode, Question, Turn, Unsupported
 from lavra.base.types import Completion, FinishReason, SamplingConfig, Usage
-from lavra.server import answers, traces
+from lavra.server import streaming, traces
+from lavra.server.conversation.requests import plain_messages
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
-from lavra.server.requests import plain_messages
+from lavra.server.openai import objects
 from lavra.server.schemas import ChatBody, RetrievalOptions
 from lavra.server.search.access import readable_groups
 from lavra.server.search.objects import citation_object, retrieval_object, url_citations
@@ -44,7 +45,7 @@ class _Asked:
     body: ChatBody
     warnings: list[str]
     base_url: str
-    identity: str = field(default_factory=lambda: answers.new_id("chatcmpl"))
+    identity: str = field(default_factory=lambda: objects.new_id("chatcmpl"))
 
 
 async def answer_chat(
@@ -59,7 +60,7 @@ async def answer_chat(
         trace.asked(index.name, body)
     writing = await places.start(index, question)
     if body.stream:
-        return answers.streamed(_events(edge, asked, writing), [writing])
+        return streaming.streamed(_events(edge, asked, writing), [writing], failed=objects.failed)
     answer = await read_whole(request, writing)
     edge.metrics.finished(index.name, [_completion(answer)])
     return JSONResponse(_whole(asked, answer))
@@ -151,9 +152,9 @@ def _whole(asked: _Asked, answer: Answer) -> dict[str, Any]:
         "citations": _citations(asked, answer),
     }
     return {
-        **answers.head("chat.completion", asked.identity, asked.index.name),
+        **objects.head("chat.completion", asked.identity, asked.index.name),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": answers.usage_object([_usage(answer)], [_usage(answer)]),
+        "usage": objects.usage_object([_usage(answer)], [_usage(answer)]),
         "retrieval": retrieval_object(asked.index, answer),
         "warnings": _all_warnings(asked, answer),
     }
@@ -161,26 +162,26 @@ def _whole(asked: _Asked, answer: Answer) -> dict[str, Any]:
 
 async def _events(edge: Edge, asked: _Asked, writing: AnswerWriting) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, text with its citations as it comes, and at the end the rest."""
-    begin = answers.head("chat.completion.chunk", asked.identity, asked.index.name)
+    begin = objects.head("chat.completion.chunk", asked.identity, asked.index.name)
 
     def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         return {**begin, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
 
-    yield answers.event(chunk({"role": "assistant", "content": ""}))
+    yield streaming.event(chunk({"role": "assistant", "content": ""}))
     answer: Answer | None = None
     async for piece in writing.read():
         answer = piece.answer or answer
         if piece.text or piece.citations:
-            yield answers.event(chunk(_delta(asked, piece)))
+            yield streaming.event(chunk(_delta(asked, piece)))
     assert answer is not None, "an answer ended without its last piece"
     edge.metrics.finished(asked.index.name, [_completion(answer)])
     told = {"annotations": url_citations(asked.index, answer, asked.base_url), "citations": _citations(asked, answer)}
     rest = {"retrieval": retrieval_object(asked.index, answer), "warnings": _all_warnings(asked, answer)}
-    yield answers.event({**chunk(told, "stop"), **rest})
+    yield streaming.event({**chunk(told, "stop"), **rest})
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
-        usage = answers.usage_object([_usage(answer)], [_usage(answer)])
-        yield answers.event({**begin, "choices": [], "usage": usage})
-    yield answers.DONE
+        usage = objects.usage_object([_usage(answer)], [_usage(answer)])
+        yield streaming.event({**begin, "choices": [], "usage": usage})
+    yield objects.DONE
 
 
 def _delta(asked: _Asked, piece: AnswerDelta) -> dict[str, Any]:

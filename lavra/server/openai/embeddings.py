@@ -12,9 +12,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
-from lavra.server import answers, traces
+from lavra.server import traces
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
+from lavra.server.openai import objects
 from lavra.server.schemas import EmbeddingBody
 from lavra.server.served import ServedModel
 
@@ -49,7 +50,7 @@ def _embed(edge: Edge, body: EmbeddingBody) -> dict[str, Any]:
             for index, vector in enumerate(vectors)
         ],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        "warnings": answers.all_warnings(warnings, []),
+        "warnings": objects.all_warnings(warnings, []),
     }
 
 

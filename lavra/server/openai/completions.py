@@ -14,12 +14,13 @@ from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine import EngineStream
 from lavra.generate.writing import mean_logprob
-from lavra.server import answers
+from lavra.server import streaming
+from lavra.server.conversation.requests import around_gap, check_samples, generate_request
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
-from lavra.server.logprobs import Places, completion_logprobs
+from lavra.server.openai import objects
+from lavra.server.openai.logprobs import Places, completion_logprobs
 from lavra.server.reading import read_all, read_pieces
-from lavra.server.requests import around_gap, check_samples, generate_request
 from lavra.server.schemas import CompletionBody
 from lavra.server.served import ServedModel
 
@@ -44,7 +45,7 @@ class _Asked:
     streams: list[list[EngineStream]]
     scores: list[Score] | None
     warnings: list[str]
-    identity: str = field(default_factory=lambda: answers.new_id("cmpl"))
+    identity: str = field(default_factory=lambda: objects.new_id("cmpl"))
 
     @property
     def flat(self) -> list[EngineStream]:
@@ -60,7 +61,7 @@ def completion_router(edge: Edge) -> APIRouter:
     async def completions(body: CompletionBody, request: Request) -> Response:
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
-            return answers.streamed(_events(edge, asked), asked.flat)
+            return streaming.streamed(_events(edge, asked), asked.flat, failed=objects.failed)
         flat = await read_all(request, asked.flat)
         found = _regrouped(flat, [len(streams) for streams in asked.streams])
         for group in found:
@@ -160,14 +161,14 @@ def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
         choices.extend(_choice(asked, number, one) for one in ranked)
     flat = [one for group in found for one in group]
     usages = [group[0].usage for group in found if group]
-    usage = answers.usage_object(usages, [one.usage for one in flat])
+    usage = objects.usage_object(usages, [one.usage for one in flat])
     if not usages:
         usage["prompt_tokens"] = usage["total_tokens"] = sum(len(_ids(asked.model, one)) for one in asked.prompts)
     return {
-        **answers.head("text_completion", asked.identity, asked.model.name),
+        **objects.head("text_completion", asked.identity, asked.model.name),
         "choices": [{"index": index, **choice} for index, choice in enumerate(choices)],
         "usage": usage,
-        "warnings": answers.all_warnings(asked.warnings, flat),
+        "warnings": objects.all_warnings(asked.warnings, flat),
     }
 
 
@@ -215,13 +216,13 @@ def _with_own(top: Sequence[tuple[int, float]], token: int, logprob: float) -> l
     return [*top, *([] if any(token == one for one, _ in top) else [(token, logprob)])]
 
 
-def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> answers.TextEvents:
-    return answers.TextEvents(lambda text: chunk(index, text))
+def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.TextEvents:
+    return streaming.TextEvents(lambda text: chunk(index, text))
 
 
 async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     """Text as it comes; each choice ends with its reason."""
-    begin = answers.head("text_completion", asked.identity, asked.model.name)
+    begin = objects.head("text_completion", asked.identity, asked.model.name)
 
     def chunk(index: int, text: str, **more: Any) -> dict[str, Any]:
         return {**begin, "choices": [{"index": index, "text": text, "logprobs": None, "finish_reason": None, **more}]}
@@ -232,7 +233,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
             number, end = (index // asked.n, None) if flat else (index, "length")
             echo = _echo(asked, number)
             logprobs = _logprobs(asked, number, None, echo)
-            yield answers.event(chunk(index, echo, logprobs=logprobs, finish_reason=end))
+            yield streaming.event(chunk(index, echo, logprobs=logprobs, finish_reason=end))
     tells = asked.body.logprobs is not None
     places = [Places(len(_echo(asked, index // asked.n))) for index in range(len(flat) if tells else 0)]
     plain = [_text_events(chunk, index) for index in range(len(flat))]
@@ -249,9 +250,9 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
             more["finish_reason"] = piece.completion.finish_reason.value
         last = {}
         if piece.completion is not None:
-            last["warnings"] = answers.all_warnings(asked.warnings, [*done.values()])
+            last["warnings"] = objects.all_warnings(asked.warnings, [*done.values()])
         if more:
-            yield answers.event({**chunk(index, piece.text, **more), **last})
+            yield streaming.event({**chunk(index, piece.text, **more), **last})
         elif piece.text:
             yield plain[index].event(piece.text)
     ended = [done[index] for index in sorted(done)]  # by prompt, whichever ended first
@@ -259,6 +260,6 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
         edge.metrics.finished(asked.model.name, ended[first : first + asked.n])
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
         prompts = [one.usage for one in ended[:: asked.n]]
-        usage = answers.usage_object(prompts, [one.usage for one in ended])
-        yield answers.event({**begin, "choices": [], "usage": usage})
-    yield answers.DONE
+        usage = objects.usage_object(prompts, [one.usage for one in ended])
+        yield streaming.event({**begin, "choices": [], "usage": usage})
+    yield objects.DONE

@@ -18,6 +18,7 @@ from typing import Any, Final
 from lavra.base.errors import InputError, nearest
 from lavra.base.types import Constraint, ConstraintKind
 from lavra.data.labelled.tool_calls import function_schema
+from lavra.server.conversation.events import ToolCall
 from lavra.server.schemas import ChatBody, Tool
 
 _TAGGED: Final = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
@@ -90,11 +91,11 @@ def _demanded(body: ChatBody, schemas: Mapping[str, Any]) -> tuple[str, ...]:
     return (name,)
 
 
-def find_calls(text: str, tools: Tools) -> tuple[str, list[dict[str, Any]]]:
-    """The text without its calls, and the calls as OpenAI writes them."""
+def find_calls(text: str, tools: Tools) -> tuple[str, list[ToolCall]]:
+    """The text without its calls, and the calls."""
     if tools.offered is None:
         return text, []
-    calls: list[dict[str, Any]] = []
+    calls: list[ToolCall] = []
 
     def taken_out(match: re.Match[str]) -> str:
         call = _call(match[1], tools)
@@ -110,7 +111,7 @@ def find_calls(text: str, tools: Tools) -> tuple[str, list[dict[str, Any]]]:
     return (text, []) if alone is None else ("", [alone])
 
 
-def _call(text: str, tools: Tools) -> dict[str, Any] | None:
+def _call(text: str, tools: Tools) -> ToolCall | None:
     """A call, if that is what the text is: an object with the name of an offered function and its arguments."""
     try:
         value = json.loads(text)
@@ -121,10 +122,6 @@ def _call(text: str, tools: Tools) -> dict[str, Any] | None:
     arguments = value.get("arguments", value.get("parameters"))
     if not isinstance(arguments, dict):
         return None
-    function = {"name": value["name"], "arguments": json.dumps(arguments, ensure_ascii=False)}
-    return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
-
-
-def with_index(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Calls as a stream's chunk has them."""
-    return [{"index": index, **call} for index, call in enumerate(calls)]
+    return ToolCall(
+        id=f"call_{uuid.uuid4().hex[:24]}", name=value["name"], arguments=json.dumps(arguments, ensure_ascii=False)
+    )

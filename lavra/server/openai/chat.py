@@ -1,0 +1,138 @@
+"""`POST /v1/chat/completions`, also where its model is an index, and `POST /apply-template`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from lavra.base.types import Delta
+from lavra.server import streaming
+from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, TextPiece, ToolCall
+from lavra.server.conversation.requests import plain_messages
+from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
+from lavra.server.conversation.tool_calls import offered_tools
+from lavra.server.edge import Edge
+from lavra.server.fields import idle_fields
+from lavra.server.openai import objects
+from lavra.server.openai.logprobs import chat_logprobs
+from lavra.server.schemas import ChatBody, TemplateBody
+from lavra.server.search.chat import answer_chat
+from lavra.server.search.writing import AnswerPlaces
+from lavra.tokens.conversation import rendered_ids
+
+
+@dataclass(kw_only=True)
+class _Answering:
+    """A chat request on its way."""
+
+    run: ChatRun
+    identity: str = field(default_factory=lambda: objects.new_id("chatcmpl"))
+
+
+def chat_router(edge: Edge) -> APIRouter:
+    """The endpoints over a server's models."""
+    router = APIRouter(tags=["chat"])
+    places = AnswerPlaces(edge)
+
+    @router.post("/v1/chat/completions")
+    async def chat(body: ChatBody, request: Request) -> Response:
+        index = edge.models.answering_index(body.model)
+        if index is not None:
+            return await answer_chat(edge, places, index, body, request)
+        answering = _Answering(run=await run_in_threadpool(start_chat, edge, body, request.state.tenant))
+        if body.stream:
+            return streaming.streamed(_events(edge, answering), answering.run.streams, failed=objects.failed)
+        return JSONResponse(_answer(answering, await read_choices(edge, answering.run, request)))
+
+    @router.post("/apply-template")
+    async def apply_template(body: TemplateBody) -> Response:
+        model = edge.models.named(body.model)
+        warnings = idle_fields(body, strict=edge.config.strict)
+        messages = plain_messages(body.messages)
+        offered = None if not body.tools else offered_tools(body.tools)
+        prompt = await run_in_threadpool(model.chat_prompt, messages, offered, body.chat_template_kwargs)
+        tokens = rendered_ids(model.tokenizer, prompt)
+        return JSONResponse({"prompt": prompt, "tokens": tokens, "warnings": warnings})
+
+    return router
+
+
+def _answer(answering: _Answering, choices: Sequence[ChatChoice]) -> dict[str, Any]:
+    run, completions = answering.run, [choice.completion for choice in choices]
+    usages = [one.usage for one in completions]
+    return {
+        **objects.head("chat.completion", answering.identity, run.model.name),
+        "choices": [_choice(run, choice) for choice in choices],
+        "usage": objects.usage_object(usages[:1], usages),
+        "warnings": objects.all_warnings(run.warnings, completions),
+    }
+
+
+def _choice(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+    if choice.calls:
+        message.update(content=choice.text or None, tool_calls=[_call(call) for call in choice.calls])
+    done = choice.completion
+    whole = Delta(
+        text=done.text, tokens=done.tokens, logprobs=done.logprobs, top_logprobs=done.top_logprobs, completion=done
+    )
+    return {
+        "index": choice.index,
+        "message": message,
+        "logprobs": _logprobs(run, whole) if run.body.logprobs else None,
+        "finish_reason": choice.finish_reason,
+    }
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _logprobs(run: ChatRun, piece: Delta) -> dict[str, Any]:
+    return chat_logprobs(run.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text)
+
+
+def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.TextEvents:
+    return streaming.TextEvents(lambda text: chunk(index, {"content": text}))
+
+
+async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
+    """The stream: a first chunk with the role, what comes as it comes, the reason at the end, usage where asked for."""
+    run = answering.run
+    begin = objects.head("chat.completion.chunk", answering.identity, run.model.name)
+
+    def chunk(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {**begin, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}]}
+
+    for index in range(len(run.streams)):
+        yield streaming.event(chunk(index, {"role": "assistant", "content": ""}))
+    plain = [_text_events(chunk, index) for index in range(len(run.streams))]
+    ended: dict[int, ChatChoice] = {}
+    async for event in chat_events(edge, run):
+        if isinstance(event, TextPiece):
+            if run.body.logprobs and event.delta.tokens:
+                more = {"logprobs": _logprobs(run, event.delta)}
+                yield streaming.event(chunk(event.index, {"content": event.text}, **more))
+            elif event.text:
+                yield plain[event.index].event(event.text)
+        elif isinstance(event, CallBegun):
+            function = {"name": event.name, "arguments": ""}
+            call = {"index": event.number, "id": event.id, "type": "function", "function": function}
+            yield streaming.event(chunk(event.index, {"tool_calls": [call]}))
+        elif isinstance(event, CallPiece):
+            call = {"index": event.number, "function": {"arguments": event.text}}
+            yield streaming.event(chunk(event.index, {"tool_calls": [call]}))
+        else:
+            ended[event.choice.index] = event.choice
+            last = chunk(event.choice.index, {}, finish_reason=event.choice.finish_reason)
+            done = [choice.completion for choice in ended.values()]
+            yield streaming.event({**last, "warnings": objects.all_warnings(run.warnings, done)})
+    if run.body.stream_options is not None and run.body.stream_options.include_usage:
+        usages = [ended[index].completion.usage for index in sorted(ended)]  # the first sample read the prompt
+        yield streaming.event({**begin, "choices": [], "usage": objects.usage_object(usages[:1], usages)})
+    yield objects.DONE

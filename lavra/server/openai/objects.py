@@ -1,0 +1,52 @@
+"""From completions to the objects OpenAI's clients read."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lavra.base.types import Completion, Usage
+from lavra.server import traces
+from lavra.server.streaming import event
+
+DONE: Final = "data: [DONE]\n\n"
+
+
+def new_id(prefix: str) -> str:
+    """Unique, and of the form OpenAI's have; the request's trace is told."""
+    identity, trace = f"{prefix}-{uuid.uuid4().hex}", traces.current()
+    if trace is not None:
+        trace.answer_id = identity
+    return identity
+
+
+def head(kind: str, identity: str, model: str) -> dict[str, Any]:
+    """What every answer begins with."""
+    return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
+
+
+def usage_object(prompts: Sequence[Usage], completions: Sequence[Usage]) -> dict[str, Any]:
+    """Tokens read and written; each prompt counts once, however many completions it has."""
+    read = sum(usage.prompt_tokens for usage in prompts)
+    written = sum(usage.completion_tokens for usage in completions)
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+        "prompt_tokens_details": {"cached_tokens": sum(usage.cached_tokens for usage in prompts)},
+        "truncated_tokens": sum(usage.truncated_tokens for usage in prompts),
+        "virtual_tokens": sum(usage.virtual_tokens for usage in prompts),
+        "response_cached": any(usage.response_cached for usage in prompts),
+    }
+
+
+def all_warnings(first: Sequence[str], completions: Sequence[Completion]) -> list[str]:
+    """Every warning once, in order."""
+    return list(dict.fromkeys([*first, *(warning for one in completions for warning in one.warnings)]))
+
+
+def failed(_: int, error: dict[str, Any]) -> str:
+    """The end of a stream that fails: what went wrong, and the mark of the end."""
+    return event(error) + DONE

@@ -1,0 +1,113 @@
+"""Answers that are sent while they are written: server-sent events, or lines of JSON, and how they end.
+
+What a stream looks like is each protocol's: it makes the texts and says how an error is told.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, Protocol
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from lavra.server.errors import describe
+
+logger = logging.getLogger(__name__)
+
+EVENT_STREAM: Final = "text/event-stream"
+NDJSON: Final = "application/x-ndjson"
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_MARK: Final = "\0text\0"  # no name or id has it: headers and models' names hold no NUL
+
+
+def event(data: dict[str, Any], name: str | None = None) -> str:
+    """One server-sent event, with a name where the protocol names its events."""
+    named = "" if name is None else f"event: {name}\n"
+    return f"{named}data: {_ENCODER.encode(data)}\n\n"
+
+
+def line(data: dict[str, Any]) -> str:
+    """One line of JSON."""
+    return f"{_ENCODER.encode(data)}\n"
+
+
+class TextEvents:
+    """Events that differ in one text only, as nearly all of a stream do: the rest is encoded once.
+
+    Args:
+        make: the event's data around a text.
+    """
+
+    def __init__(self, make: Callable[[str], dict[str, Any]]) -> None:
+        self._before, self._after = event(make(_MARK)).split(_ENCODER.encode(_MARK))
+
+    def event(self, text: str) -> str:
+        """As `event` of what is made around the text."""
+        return f"{self._before}{_ENCODER.encode(text)}{self._after}"
+
+
+class Cancellable(Protocol):
+    """Something that is being written."""
+
+    def cancel(self) -> None:
+        """Stop; a second time does nothing."""
+        ...
+
+
+def streamed(
+    events: AsyncIterator[str],
+    streams: Sequence[Cancellable],
+    *,
+    failed: Callable[[int, dict[str, Any]], str],
+    media_type: str = EVENT_STREAM,
+) -> StreamingResponse:
+    """The response that sends events as they come; with it end the streams behind them.
+
+    Args:
+        events: texts that are sent as they are.
+        streams: what is written for them.
+        failed: the last text of a stream that fails, of the status and OpenAI's error object.
+        media_type: what the texts are.
+    """
+    return _Streamed(events, streams, failed, media_type)
+
+
+class _Streamed(StreamingResponse):
+    """Events, and what is written for them.
+
+    A client may be gone before the first event is asked for, or before the first that waits for the engine: then
+    nothing has begun to read the streams, and only the response itself can end them.
+    """
+
+    def __init__(
+        self,
+        events: AsyncIterator[str],
+        streams: Sequence[Cancellable],
+        failed: Callable[[int, dict[str, Any]], str],
+        media_type: str,
+    ) -> None:
+        super().__init__(self._guarded(events), media_type=media_type, headers={"Cache-Control": "no-store"})
+        self._streams, self._failed, self._request = streams, failed, ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        self._request = scope.get("state", {}).get("id", "")
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for stream in self._streams:
+                stream.cancel()
+
+    async def _guarded(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
+        """Events whose last is what went wrong, if something did: the status line has long been sent."""
+        try:
+            async for one in events:
+                yield one
+        except Exception as error:
+            status, told, _ = describe(error)
+            if status >= 500:
+                logger.exception("request %s failed", self._request)
+            yield self._failed(status, told)
