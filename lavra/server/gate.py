@@ -16,6 +16,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lavra.server.chat_page.page import CHAT_FILES
 from lavra.server.config import ServeConfig
 from lavra.server.errors import ErrorShape, describe, error_body, openai_shape
 from lavra.server.search.page import PAGE_FILES
@@ -23,7 +24,7 @@ from lavra.server.search.page import PAGE_FILES
 logger = logging.getLogger(__name__)
 
 # No secret there: pages, and whether the process lives.
-OPEN_PATHS = frozenset({"/health", "/ready", "/", *PAGE_FILES})
+OPEN_PATHS = frozenset({"/health", "/ready", *CHAT_FILES, *PAGE_FILES})
 
 
 class Gate:
