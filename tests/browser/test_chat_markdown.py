@@ -62,8 +62,7 @@ ADVERSARIAL = [
 
 @pytest.fixture(scope="module")
 def server():
-    replies = {"Rich": [RICH], **{f"Attack {n}": [text] for n, text in enumerate(ADVERSARIAL)}}
-    replies["Everything"] = ["\n\n".join(ADVERSARIAL)]
+    replies = {"Rich": [RICH], "Everything": ["\n\n".join(ADVERSARIAL)]}
     with serving({"talker": replies}) as (url, runners):
         yield url, runners["talker"]
 
@@ -107,28 +106,44 @@ def test_code_is_coloured_and_copied_as_it_was_written(server, visit) -> None:
 def test_nothing_that_a_model_writes_runs_or_loads(server, visit) -> None:
     """The fixture fails the test for every request that leaves the server and every error that the page logs."""
     page = opened(visit, server[0])
-    for question in [*(f"Attack {n}" for n in range(len(ADVERSARIAL))), "Everything"]:
-        page.locator("#new").click()
-        send(page, question)
-        until_done(page)
-        answer = page.locator(".answer")
-        dangerous = "script, img, svg, iframe, style, base, form, object, embed, link, details, video"
-        assert answer.locator(dangerous).count() == 0, question
-        for href in answer.locator("a").evaluate_all("all => all.map(one => one.href)"):
-            assert href.startswith(("https://example.org/", "https://evil.example/", "mailto:")), question
-        attributes = answer.locator("*").evaluate_all("all => all.flatMap(one => one.getAttributeNames())")
-        assert not [name for name in attributes if name.startswith("on") or name == "style"], question
-        for link in answer.locator("a:not([href^=https])").all():
-            link.click()
-    page.wait_for_timeout(100)
-    assert "taken" not in page.title()
+    send(page, "Everything")
+    until_done(page)
+    assert harmful(page.locator(".answer")) == []
     text = page.locator(".answer").inner_text()
     assert "<script>document.title='taken'</script>" in text  # shown as it was written
     assert "[click](javascript:document.title='taken')" in text
+    for attack in ADVERSARIAL:
+        page.evaluate(
+            """async text => {
+                const {h, render} = await import("/chat/vendor/htm-preact.js");
+                const {Markdown} = await import("/chat/markdown.js");
+                document.querySelector("#trial")?.remove();
+                const place = Object.assign(document.createElement("div"), {id: "trial"});
+                document.body.append(place);
+                render(h(Markdown, {text}), place);
+            }""",
+            attack,
+        )
+        assert harmful(page.locator("#trial")) == [], attack
+    page.wait_for_timeout(100)
+    assert "taken" not in page.title()
+
+
+def harmful(place):
+    """Elements and attributes that could run or load something, and links that lead where none may."""
+    elements = place.locator("script, img, svg, iframe, style, base, form, object, embed, link, details, video")
+    names = place.locator("*").evaluate_all("all => all.flatMap(one => one.getAttributeNames())")
+    links = place.locator("a").evaluate_all("all => all.map(one => one.href)")
+    good = ("https://example.org/", "https://evil.example/", "mailto:")
+    return [
+        *elements.evaluate_all("all => all.map(one => one.outerHTML)"),
+        *(name for name in names if name.startswith("on") or name in ("style", "src", "srcdoc")),
+        *(link for link in links if not link.startswith(good)),
+    ]
 
 
 def test_the_policy_stops_what_a_slip_would_let_through(server, visit) -> None:
-    page = opened(visit, server[0], expected=("Content Security Policy", "TrustedHTML", "Trusted Type"))
+    page = opened(visit, server[0], expected=("Content Security Policy", "TrustedHTML", "Trusted Type", "asked https://evil"))
     assert page.evaluate(
         """() => { try { document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='document.title=1'>"); return "written" }
                  catch (error) { return error.name } }"""

@@ -127,7 +127,7 @@ def test_a_message_is_edited_and_both_branches_stay(server, page) -> None:
     send(page, "And then?")
     until_done(page)
     page.get_by_role("button", name="Edit").first.click()
-    assert page.evaluate("document.activeElement.value") == "Hello"
+    wait_until(page, "document.activeElement.value === 'Hello'")
     page.keyboard.press("Escape")
     assert said(page) == ["Hello", first, "And then?", "Then nothing."]
     page.get_by_role("button", name="Edit").first.click()

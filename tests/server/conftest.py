@@ -51,7 +51,7 @@ def served(name, family="llama", *, template=None, num_blocks=128, context=64, *
 @contextmanager
 def running(models, *, indexes=(), **settings):
     """The URL of a server that runs for the length of a block."""
-    config = ServeConfig(port=0, **settings)
+    config = ServeConfig(**{"port": 0, **settings})
     app = build_app(ModelTable(models, indexes), config)
     listening = open_socket(config)
     server = Server(app, config)

@@ -114,10 +114,18 @@ export async function rename(conversation, title) {
 }
 
 export async function remove(conversation) {
+  endUndo();
   await storage.changeConversation(conversation.id, { deleted: Date.now() });
-  state.undo = { text: conversation.title, back: () => restore(conversation.id) };
+  state.undo = { text: conversation.title, back: () => restore(conversation.id), end: () => storage.eraseConversation(conversation.id) };
   if (state.open?.conversation.id === conversation.id) startConversation();
   await loadConversations();
+}
+
+// Nothing is left to be undone: what was deleted is erased.
+export function endUndo() {
+  state.undo?.end?.();
+  state.undo = null;
+  changed();
 }
 
 async function restore(id) {

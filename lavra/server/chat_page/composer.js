@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { stopAll } from "./generation.js";
-import { sends } from "./message.js";
+import { sends } from "./keys.js";
 import { state } from "./state.js";
 import { readDraft, writeDraft } from "./storage.js";
 import { Component, html } from "./vendor/htm-preact.js";
