@@ -6,7 +6,7 @@ import { changed, state } from "./state.js";
 import * as storage from "./storage.js";
 import { ROOT, newId, shownPath } from "./tree.js";
 
-export const SETTINGS = { system: "", preset: "own", temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "", logprobs: false };
+export const SETTINGS = { system: "", preset: "own", temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "" };
 
 // ---- models
 
@@ -38,6 +38,13 @@ export function firstModel() {
 export function modelsOf(conversation) {
   const chosen = conversation.models.map((id) => writers().find((one) => one.id === id)).filter(Boolean);
   return chosen.length ? chosen : [firstModel()].filter(Boolean);
+}
+
+// The model that answers; those beside it stay.
+export function chooseModel(id) {
+  const { conversation } = state.open;
+  const others = modelsOf(conversation).slice(1).map((one) => one.id);
+  return changeConversation(conversation, { models: [id, ...others.filter((one) => one !== id)] });
 }
 
 // ---- conversations
@@ -187,6 +194,27 @@ async function answer(parent, models) {
   await Promise.all(answers.map((one, place) => generate(open, one, models[place], settings)));
   await storage.changeConversation(open.conversation.id, { updated: Date.now() });
   await loadConversations();
+}
+
+// What a person says that the functions gave; when every call has its result, the answer goes on.
+export function giveResults(message, results) {
+  return whileBusy(async () => {
+    let parent = message.id;
+    for (const one of results) {
+      const result = node({ role: "tool", parent, ...one });
+      await add([result]);
+      parent = result.id;
+    }
+    await answer(parent, modelsOf(state.open.conversation));
+  });
+}
+
+// The same answer again, in place of the one that failed.
+export function retry(message) {
+  const { open } = state;
+  const model = writers().find((one) => one.id === message.model) || modelsOf(open.conversation)[0];
+  Object.assign(message, { text: "", calls: null, status: "running", error: null, warnings: [], usage: null, seconds: 0, response: null, sequence: null, model: model.id, chats: model.chats });
+  return whileBusy(() => generate(open, message, model, open.conversation.settings));
 }
 
 // Another version of an answer, by the models that are chosen now.

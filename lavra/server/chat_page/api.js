@@ -1,11 +1,12 @@
 // The server over HTTP.  However an answer comes, it is given as the same events:
 //   {kind: "begun", response}            it can be taken up again under this id
-//   {kind: "text", text, tokens}         tokens: [{token, logprob, top: [{token, logprob}]}], where they were asked for
+//   {kind: "text", text}
 //   {kind: "call", number, id, name}     a call of a function begins
 //   {kind: "arguments", number, text}    and its arguments come
 //   {kind: "end", reason, usage, warnings, citations}
 // and every event has `sequence` where it can be taken up after that.
 
+import { readSchema, readTools } from "./pasted.js";
 import { events } from "./sse.js";
 import { state } from "./state.js";
 
@@ -75,25 +76,19 @@ export async function* answer({ model, nodes, settings, signal }) {
 async function* chatAnswer({ model, nodes, settings, signal }) {
   const body = { model: model.id, messages: chatMessages(settings.system, nodes), stream: true, ...sampling(settings) };
   body.stream_options = { include_usage: true };
-  if (settings.schema) body.response_format = { type: "json_schema", json_schema: { name: "answer", schema: JSON.parse(settings.schema) } };
+  if (settings.schema) body.response_format = responseFormat(settings);
   if (settings.tools) body.tools = readTools(settings.tools);
-  if (settings.logprobs && !model.retrieves) Object.assign(body, { logprobs: true, top_logprobs: 5 });
   yield* chunks(await request("/v1/chat/completions", { body, signal }), chatPieces);
 }
 
 async function* completion({ model, prompt, settings, signal }) {
   const body = { model: model.id, prompt, stream: true, max_tokens: 256, ...sampling(settings) };
   body.stream_options = { include_usage: true };
-  if (settings.logprobs) body.logprobs = 5;
-  if (settings.schema) body.response_format = { type: "json_schema", json_schema: { name: "answer", schema: JSON.parse(settings.schema) } };
+  if (settings.schema) body.response_format = responseFormat(settings);
   yield* chunks(await request("/v1/completions", { body, signal }), completionPieces);
 }
 
-// Definitions as a person pastes them: one function or a list, bare or as OpenAI wraps them.
-export function readTools(text) {
-  const given = JSON.parse(text);
-  return [given].flat().map((one) => (one.type === "function" ? one : { type: "function", function: one }));
-}
+const responseFormat = (settings) => ({ type: "json_schema", json_schema: { name: "answer", schema: readSchema(settings.schema) } });
 
 async function* chunks(response, pieces) {
   const end = { kind: "end", reason: null, usage: null, warnings: [], citations: [] };
@@ -110,24 +105,17 @@ async function* chunks(response, pieces) {
   yield end;
 }
 
-function* chatPieces({ delta, logprobs }) {
-  if (delta.content || logprobs?.content) yield { kind: "text", text: delta.content || "", tokens: logprobs?.content?.map(asToken) };
+function* chatPieces({ delta }) {
+  if (delta.content) yield { kind: "text", text: delta.content };
   for (const call of delta.tool_calls || []) {
     if (call.id) yield { kind: "call", number: call.index, id: call.id, name: call.function.name };
     if (call.function?.arguments) yield { kind: "arguments", number: call.index, text: call.function.arguments };
   }
 }
 
-function* completionPieces({ text, logprobs }) {
-  const tokens = logprobs?.tokens?.map((token, place) => ({
-    token,
-    logprob: logprobs.token_logprobs[place],
-    top: Object.entries(logprobs.top_logprobs?.[place] || {}).map(([one, logprob]) => ({ token: one, logprob })),
-  }));
-  if (text || tokens) yield { kind: "text", text: text || "", tokens };
+function* completionPieces({ text }) {
+  if (text) yield { kind: "text", text };
 }
-
-const asToken = ({ token, logprob, top_logprobs }) => ({ token, logprob, top: top_logprobs.map((one) => ({ token: one.token, logprob: one.logprob })) });
 
 function merged(before, more) {
   return [...new Map([...before, ...more].map((one) => [one.number, one])).values()].sort((a, b) => a.number - b.number);

@@ -44,10 +44,8 @@ export async function follow(node, start) {
 function take(node, event) {
   if (event.sequence !== undefined) node.sequence = event.sequence;
   if (event.kind === "begun") node.response = event.response;
-  else if (event.kind === "text") {
-    node.text += event.text;
-    if (event.tokens) node.tokens = [...(node.tokens || []), ...event.tokens];
-  } else if (event.kind === "call") node.calls = [...(node.calls || []), { id: event.id, name: event.name, arguments: "" }];
+  else if (event.kind === "text") node.text += event.text;
+  else if (event.kind === "call") node.calls = [...(node.calls || []), { id: event.id, name: event.name, arguments: "" }];
   else if (event.kind === "arguments") node.calls.at(-1).arguments += event.text;
   else if (event.kind === "end") Object.assign(node, { reason: event.reason, usage: event.usage, warnings: event.warnings, citations: event.citations });
 }
