@@ -20,18 +20,23 @@ IDLE: Final = frozenset(
 )  # fmt: skip
 
 
-def idle_fields(body: Body, *, strict: bool) -> list[str]:
+def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> list[str]:
     """A warning for each field that had no effect.
+
+    Args:
+        body: as the client sent it.
+        strict: whether a field nobody knows is an error.
+        idle: fields of the body's protocol that do nothing here.
 
     Raises:
         InputError: a field nobody knows, where that is an error.
     """
     warnings = []
     for path, name, model in _extras(body):
-        if name in IDLE and not path:
+        if name in idle and not path:
             warnings.append(f"{name} has no effect here")
             continue
-        known = [*type(model).model_fields, *([] if path else IDLE)]
+        known = [*type(model).model_fields, *([] if path else idle)]
         sentence = f"unknown field {path}{name}{nearest(name, known)}"
         if strict:
             raise InputError(sentence)

@@ -39,6 +39,7 @@ class ChatRun:
         streams: one for each answer.
         warnings: about the request.
         tools: that may be called.
+        prompt_tokens: of the conversation as its template wrote it, before anything was cut.
     """
 
     model: ServedModel
@@ -46,6 +47,7 @@ class ChatRun:
     streams: list[EngineStream]
     warnings: list[str]
     tools: Tools
+    prompt_tokens: int
 
 
 def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
@@ -85,7 +87,7 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)
     streams = edge.submit(model, request, body, tenant)
-    return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools)
+    return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools, prompt_tokens=len(prompt))
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:
