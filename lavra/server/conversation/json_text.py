@@ -49,7 +49,7 @@ def read_characters(write: Callable[[str, str], None]) -> Reading:
     high = ""  # the first half of a surrogate pair, as it was written
     char = yield
     while char != '"':
-        written, char = (yield from _read_escape()) if char == "\\" else (_escaped(char), char)
+        written, char = (yield from _read_escape(write)) if char == "\\" else (_escaped(char), char)
         if high and _is_low(char):
             write(high + written, (chr(int(high[2:], 16)) + char).encode("utf-16", "surrogatepass").decode("utf-16"))
             high = ""
@@ -65,19 +65,19 @@ def read_characters(write: Callable[[str, str], None]) -> Reading:
     return ""
 
 
-def _read_escape() -> Generator[None, str, tuple[str, str]]:
+def _read_escape(write: Callable[[str, str], None]) -> Generator[None, str, tuple[str, str]]:
     """An escape behind its backslash: as it was written, and its character or half of one."""
-    kind = yield
+    kind, digits = (yield), ""
     if kind in _ESCAPES:
         return f"\\{kind}", _ESCAPES[kind]
-    if kind != "u":
-        raise NotJson
-    digits = ""
-    while len(digits) < 4:
+    while kind == "u" and len(digits) < 4:
         digit = yield
         if digit not in _HEX:
-            raise NotJson
+            break
         digits += digit
+    if len(digits) < 4:
+        write(f"\\{kind}{digits}" if kind == "u" else "\\", "")  # so that nothing that was read is lost
+        raise NotJson
     return f"\\u{digits}", chr(int(digits, 16))
 
 
@@ -172,21 +172,22 @@ class JsonReader:
 
     def _scalar(self, char: str) -> Reading:
         found: list[str] = []
-        while _SCALAR.fullmatch(char):
+        while _SCALAR.fullmatch(char) and len(found) < _MOST_SCALAR:
             found.append(char)
-            if len(found) > _MOST_SCALAR:
-                raise NotJson
             char = yield
-        self._write(self._plain("".join(found)))
+        text = "".join(found)
+        plain = _plain(text)
+        self._write(text if plain is None else plain)
+        if plain is None:
+            raise NotJson
+        self.lossy |= plain != text
         return char
 
-    def _plain(self, text: str) -> str:
-        """A number or a word of JSON's, as every parser reads it."""
-        if text in ("true", "false", "null"):
-            return text
-        if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
-            return text
-        if text in _NOT_NUMBERS or _NUMBER.fullmatch(text):
-            self.lossy = True
-            return "null"
-        raise NotJson
+
+def _plain(text: str) -> str | None:
+    """A number or a word of JSON's as every parser reads it; `None` where it is neither."""
+    if _NUMBER.fullmatch(text):
+        return text if math.isfinite(float(text)) else "null"
+    if text in _NOT_NUMBERS:
+        return "null"
+    return text if text in ("true", "false", "null") else None
