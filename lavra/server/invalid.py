@@ -7,7 +7,7 @@ counts that the value's kind fits: of a list of 20 stops, the bound of the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -200,8 +200,9 @@ def _best(forms: Sequence[list[Wrong]], own: int) -> list[Wrong]:
     return min(fitting, key=_distance)
 
 
-def _distance(form: Sequence[Wrong]) -> tuple[int, int, int]:
-    """How far a form is from a value: values of another kind in it, then how early the first is, then all errors."""
+def _distance(form: Sequence[Wrong]) -> tuple[int, int, int, int]:
+    """How far a form is from a value: values of another kind in it, how deep and how late the first is, all errors."""
     others = [one.place for one in form if not one.fits]
-    numbers: Iterable[int] = (part for part in (others[0] if others else ()) if isinstance(part, int))
-    return len(set(others)), -max(numbers, default=0), len(form)
+    first = others[0] if others else ()
+    number = max((part for part in first if isinstance(part, int)), default=0)
+    return len(set(others)), -len(first), -number, len(form)
