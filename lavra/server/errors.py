@@ -40,6 +40,19 @@ class BodyError(HTTPException):
         self.code = code
 
 
+class FieldError(InputError):
+    """A field of a request cannot be served.
+
+    Attributes:
+        param: the field, as the client wrote it.
+        code: what programs tell errors apart by.
+    """
+
+    def __init__(self, message: str, param: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param, self.code = param, code
+
+
 def error_body(
     message: str, kind: str = "invalid_request_error", *, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:
@@ -58,6 +71,8 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]
     if isinstance(error, OverloadedError):
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
         return 429, error_body(str(error), "rate_limit_error", code="overloaded"), headers
+    if isinstance(error, FieldError):
+        return 400, error_body(str(error), param=error.param, code=error.code), {}
     if isinstance(error, InputError):
         return 400, error_body(str(error)), {}
     if isinstance(error, RequestValidationError):
