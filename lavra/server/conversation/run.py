@@ -38,6 +38,7 @@ class ChatRun:
         streams: one for each answer.
         warnings: about the request.
         tools: that may be called.
+        prompt_tokens: of the conversation as its template wrote it, before anything was cut.
     """
 
     model: ServedModel
@@ -45,6 +46,7 @@ class ChatRun:
     streams: list[EngineStream]
     warnings: list[str]
     tools: Tools
+    prompt_tokens: int
 
 
 def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
@@ -81,8 +83,14 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     )
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)
-    streams = edge.submit(model, prompt.ended(request), body, tenant)
-    return ChatRun(model=model, body=body, streams=streams, warnings=[*warnings, *prompt.warnings], tools=tools)
+    return ChatRun(
+        model=model,
+        body=body,
+        streams=edge.submit(model, prompt.ended(request), body, tenant),
+        warnings=[*warnings, *prompt.warnings],
+        tools=tools,
+        prompt_tokens=len(prompt.tokens),
+    )
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:
