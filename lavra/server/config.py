@@ -21,6 +21,10 @@ class ServeConfig:
         strict: a field nobody knows is an error instead of a warning.
         max_body_bytes: of a request.
         response_cache: answers kept for requests that come again just the same; 0 keeps none.
+        stored_responses: responses kept so that a later one may continue them; the oldest go first, and 0 keeps none.
+        stored_response_bytes: memory for them, with the events of those that run in the background.
+        tenant_responses: of those, kept for one key.
+        tenant_response_bytes: of that memory, for one key.
         max_samples: `n` and `best_of` of a request.
         queue_seconds: a request that waited so long for its turn is refused.
         drain_seconds: how long running requests may take to end after SIGTERM.
@@ -36,6 +40,10 @@ class ServeConfig:
     strict: bool = False
     max_body_bytes: int = 4_000_000
     response_cache: int = 256
+    stored_responses: int = 1000
+    stored_response_bytes: int = 64_000_000
+    tenant_responses: int = 250
+    tenant_response_bytes: int = 32_000_000
     max_samples: int = 16
     queue_seconds: float = 60.0
     drain_seconds: float = 30.0
@@ -45,11 +53,15 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port is {self.port}; give 0 to 65535")
-        for name in ("max_body_bytes", "max_samples", "queue_seconds", "drain_seconds"):
+        for name in (
+            "max_body_bytes", "stored_response_bytes", "tenant_responses", "tenant_response_bytes", "max_samples",
+            "queue_seconds", "drain_seconds",
+        ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give more than 0")
-        if self.response_cache < 0:
-            raise ConfigError(f"response_cache is {self.response_cache}; give 0 or more")
+        for name in ("response_cache", "stored_responses"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.traces is not None and not self.traces.startswith(("http://", "https://")):
             raise ConfigError(f"traces is {self.traces!r}; give the URL of a collector, as http://127.0.0.1:4318")
         if any(not key.strip() for key in self.api_keys):
