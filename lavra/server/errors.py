@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,8 +18,25 @@ from lavra.base.errors import ContextLengthError, InputError, OverloadedError, U
 from lavra.server import traces
 from lavra.server.served import UnknownModelError
 
+CLIENT_LEFT: Final = 499  # nobody reads it; the log does
+
 # Writes the error of a path (path, status, OpenAI's error object) as the protocol of the path does.
 ErrorShape = Callable[[str, int, dict[str, Any]], dict[str, Any]]
+
+
+class BodyError(HTTPException):
+    """The body of a request cannot be read.
+
+    Args:
+        status: of the answer.
+        message: what is wrong, the bound and the remedy.
+        code: the error's `code`.
+        headers: of the answer.
+    """
+
+    def __init__(self, status: int, message: str, *, code: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, message, headers)
+        self.code = code
 
 
 class FieldError(InputError):
@@ -60,7 +77,8 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]
     if isinstance(error, RequestValidationError):
         return 400, _invalid(error), {}
     if isinstance(error, HTTPException):
-        return error.status_code, error_body(str(error.detail)), dict(error.headers or {})
+        code = error.code if isinstance(error, BodyError) else None
+        return error.status_code, error_body(str(error.detail), code=code), dict(error.headers or {})
     return 500, error_body("the server failed; its log has the reason under this request's id", "server_error"), {}
 
 

@@ -117,7 +117,7 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "task": None if head is None else task_named(head.task).saved_as,
         "labels": [] if head is None else list(head.labels),
         "chats": served.engine is not None and served.tokenizer.chat_template is not None,
-        "max_model_len": None if served.engine is None else served.room,
+        "max_model_len": served.reads,
     }
 
 

@@ -10,8 +10,7 @@ from starlette.exceptions import HTTPException
 
 from lavra.base.types import Completion, Delta
 from lavra.engine import EngineStream
-
-CLIENT_LEFT = 499  # nobody reads it; the log does
+from lavra.server.errors import CLIENT_LEFT
 
 
 async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Completion]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lavra.base.errors import InputError, nearest
+from lavra.base.errors import InputError
 from lavra.server.errors import FieldError
+from lavra.server.fields import idle_fields
 from lavra.server.responses.items import messages_of
 from lavra.server.responses.schemas import FunctionTool, Item, ResponseBody, TextFormat
-from lavra.server.schemas import ChatBody, Message, ResponseFormat, Sampled, Tool
+from lavra.server.schemas import ChatBody, Function, Message, ResponseFormat, Sampled, Tool
 
 LOGPROBS: Final = "message.output_text.logprobs"
 # OpenAI's fields that have no meaning here; absent, they change nothing of what an answer means.
@@ -47,29 +48,23 @@ def check_fields(body: ResponseBody, *, strict: bool) -> list[str]:
     for name, remedy in _ELSEWHERE.items():
         if getattr(body, name) not in (None, 1):
             raise FieldError(f"{name}: {remedy}", name, "unsupported_parameter")
-    warnings = []
-    for name in body.model_extra or {}:
-        if name in _REFUSED and getattr(body, name) is not None:
-            raise FieldError(f"{name}: {_REFUSED[name]}", name, "unsupported_parameter")
-        if name in _IDLE or name in _REFUSED:
-            if getattr(body, name) is not None:
-                warnings.append(f"{name} has no effect here")
-            continue
-        sentence = f"unknown field {name}{nearest(name, [*type(body).model_fields, *_IDLE])}"
-        if strict:
-            raise FieldError(sentence, name, "unknown_parameter")
-        warnings.append(f"{sentence}; it had no effect")
-    return warnings + _idle_inside(body)
+    for name, remedy in _REFUSED.items():
+        if getattr(body, name, None) is not None:
+            raise FieldError(f"{name}: {remedy}", name, "unsupported_parameter")
+    return [*idle_fields(body, strict=strict, idle=_IDLE), *_idle_inside(body)]
 
 
 def _idle_inside(body: ResponseBody) -> list[str]:
     """Parts of known fields that have no effect."""
     warnings = [f"text.{name} has no effect here" for name in (body.text and body.text.model_extra) or {}]
-    if body.stream_options is not None:
-        warnings.append("stream_options has no effect here")
-    for name in body.include or ():
-        if name != LOGPROBS:
-            warnings.append(f"include: {name!r} has no effect here; what may be included is {LOGPROBS!r}")
+    options = body.stream_options
+    for name in ("include_usage", "include_obfuscation"):
+        if getattr(options, name, False):
+            warnings.append(
+                f"stream_options.{name} has no effect here: the last event has the usage, and none is padded"
+            )
+    odd = [name for name in body.include or () if name != LOGPROBS]
+    warnings += [f"include: {name!r} has no effect here; what may be included is {LOGPROBS!r}" for name in odd]
     if body.top_logprobs and not wants_logprobs(body):
         warnings.append(f'top_logprobs has no effect without include: ["{LOGPROBS}"]')
     return warnings
@@ -99,7 +94,7 @@ def chat_body(body: ResponseBody, items: Sequence[Item]) -> ChatBody:
             **named,
             "messages": [Message(**message) for message in messages],
             "max_completion_tokens": body.max_output_tokens,
-            "response_format": _response_format(body.text and body.text.format),
+            "response_format": _response_format(None if body.text is None else body.text.format),
             "tools": None if not body.tools else [_tool(tool) for tool in body.tools],
             "tool_choice": _tool_choice(body.tool_choice),
             "logprobs": wants_logprobs(body) or None,
@@ -133,7 +128,9 @@ def _response_format(wanted: TextFormat | None) -> ResponseFormat | None:
 
 def _tool(tool: FunctionTool) -> Tool:
     given = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
-    return Tool(type="function", function={name: value for name, value in given.items() if value is not None})
+    return Tool(
+        type="function", function=Function(**{name: value for name, value in given.items() if value is not None})
+    )
 
 
 def _tool_choice(choice: str | dict[str, Any] | None) -> Any:

@@ -24,8 +24,6 @@ from lavra.server.responses.schemas import Item, ResponseBody
 from lavra.server.responses.store import KeptResponse, ResponseStore, as_json
 from lavra.server.responses.writing import Event, ResponseWriter
 
-_BODY = {"media_type": "application/json"}
-
 
 def responses_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
@@ -47,7 +45,7 @@ def responses_router(edge: Edge) -> APIRouter:
         if not stream:
             if starting_after is not None:
                 raise FieldError("starting_after needs stream=true", "starting_after")
-            return Response(kept.answer, **_BODY)
+            return _sent(kept)
         return _stream_again(kept, starting_after)
 
     @router.delete("/v1/responses/{identity}")
@@ -62,7 +60,7 @@ def responses_router(edge: Edge) -> APIRouter:
             raise FieldError(f"{identity} does not run in the background; close its connection instead", "response_id")
         kept.cancel()
         await kept.log.wait()
-        return Response(kept.answer, **_BODY)
+        return _sent(kept)
 
     @router.get("/v1/responses/{identity}/input_items")
     async def input_items(
@@ -77,6 +75,10 @@ def responses_router(edge: Edge) -> APIRouter:
         return JSONResponse(_page(items if order == "asc" else items[::-1], after, limit))
 
     return router
+
+
+def _sent(kept: KeptResponse) -> Response:
+    return Response(kept.answer, media_type="application/json")
 
 
 def _page(items: list[Item], after: str | None, limit: int) -> dict[str, Any]:
@@ -144,7 +146,7 @@ async def _create(
     if not body.background and not body.stream:
         (choice,) = await read_choices(edge, run, request)
         running.whole(choice, logprobs=wants_logprobs(body))
-        return Response(record.answer, **_BODY)
+        return _sent(record)
     try:
         running.begin()
     except BaseException:
@@ -152,7 +154,7 @@ async def _create(
         raise
     tasks.start(running, _events(edge, run, writer))
     if not body.stream:
-        return Response(record.answer, **_BODY)
+        return _sent(record)
     return streaming.streamed(record.log.read(), [] if body.background else run.streams, failed=_failed)
 
 

@@ -1,7 +1,5 @@
 """`/v1/responses` through the real client, against what the model says in a chat."""
 
-import openai
-import pytest
 from openai.types.responses import Response
 
 MESSAGES = [{"role": "user", "content": "She loved"}]
