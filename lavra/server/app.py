@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
+from lavra.server.chat_page.page import chat_page_router
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
@@ -38,6 +39,7 @@ OWN: Final = Protocol(
         rerank_router,
         search_router,
         page_router,
+        chat_page_router,
         token_router,
         status_router,
     )

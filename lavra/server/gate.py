@@ -17,6 +17,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lavra.server.bodies import WholeBody, is_json, too_large
+from lavra.server.chat_page.page import CHAT_FILES
 from lavra.server.config import ServeConfig
 from lavra.server.errors import ErrorShape, describe, error_body, openai_shape
 from lavra.server.keys import CHALLENGE, given_key, is_known
@@ -25,7 +26,7 @@ from lavra.server.search.page import PAGE_FILES
 logger = logging.getLogger(__name__)
 
 # No secret there: pages, and whether the process lives.
-OPEN_PATHS = frozenset({"/health", "/ready", "/", *PAGE_FILES})
+OPEN_PATHS = frozenset({"/health", "/ready", *CHAT_FILES, *PAGE_FILES})
 _IDENTITY: Final = re.compile(r"[\x21-\x7e]{1,128}")  # it is written into logs and headers
 
 
