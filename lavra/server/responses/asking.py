@@ -58,11 +58,10 @@ def _idle_inside(body: ResponseBody) -> list[str]:
     """Parts of known fields that have no effect."""
     warnings = [f"text.{name} has no effect here" for name in (body.text and body.text.model_extra) or {}]
     options = body.stream_options
-    for name in ("include_usage", "include_obfuscation"):
-        if getattr(options, name, False):
-            warnings.append(
-                f"stream_options.{name} has no effect here: the last event has the usage, and none is padded"
-            )
+    padded = [name for name in ("include_usage", "include_obfuscation") if getattr(body.stream_options, name, False)]
+    warnings += [
+        f"stream_options.{name} has no effect: the last event has the usage, none is padded" for name in padded
+    ]
     odd = [name for name in body.include or () if name != LOGPROBS]
     warnings += [f"include: {name!r} has no effect here; what may be included is {LOGPROBS!r}" for name in odd]
     if body.top_logprobs and not wants_logprobs(body):
@@ -127,10 +126,8 @@ def _response_format(wanted: TextFormat | None) -> ResponseFormat | None:
 
 
 def _tool(tool: FunctionTool) -> Tool:
-    given = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
-    return Tool(
-        type="function", function=Function(**{name: value for name, value in given.items() if value is not None})
-    )
+    given = tool.model_dump(include={"name", "description", "parameters", "strict"}, exclude_none=True)
+    return Tool(type="function", function=Function(**given))
 
 
 def _tool_choice(choice: str | dict[str, Any] | None) -> Any:
