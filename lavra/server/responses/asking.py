@@ -57,7 +57,6 @@ def check_fields(body: ResponseBody, *, strict: bool) -> list[str]:
 def _idle_inside(body: ResponseBody) -> list[str]:
     """Parts of known fields that have no effect."""
     warnings = [f"text.{name} has no effect here" for name in (body.text and body.text.model_extra) or {}]
-    options = body.stream_options
     padded = [name for name in ("include_usage", "include_obfuscation") if getattr(body.stream_options, name, False)]
     warnings += [
         f"stream_options.{name} has no effect: the last event has the usage, none is padded" for name in padded
