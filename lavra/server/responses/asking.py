@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ _NAMES: Final = {
     "response_format": "text.format",
     "max_completion_tokens": "max_output_tokens",
     "max_tokens": "max_output_tokens",
-    "truncate_prompt": 'truncation: "auto"',
+    "truncate_prompt": "truncation",
 }
 
 
@@ -146,10 +147,16 @@ def _tool_choice(choice: str | dict[str, Any] | None) -> Any:
     )
 
 
-def in_own_words(error: InputError) -> InputError:
-    """An error about a chat request, with the field's name of this protocol where the message begins with one."""
-    told = str(error)
+def own_words(told: str) -> str:
+    """A sentence about a chat request, with this protocol's name of the field with which it begins."""
     for name, own in _NAMES.items():
-        if told.startswith(name):
-            return FieldError(own + told.removeprefix(name), own)
-    return error
+        if re.match(rf"{name}\b", told):
+            return own + told.removeprefix(name)
+    return told
+
+
+def own_error(error: InputError) -> InputError:
+    """An error about a chat request, in this protocol's words."""
+    told = str(error)
+    own = own_words(told)
+    return error if own == told else FieldError(own, own.partition(" ")[0].rstrip(":"))

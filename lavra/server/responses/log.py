@@ -38,6 +38,10 @@ class EventLog:
         self.ended = True
         self._wake()
 
+    def clear(self) -> None:
+        """Drop the events; nobody reads them any more."""
+        self._events, self.num_bytes = [], 0
+
     def _wake(self) -> None:
         # Each waiting reader holds the event it waits for; later ones wait for the next.
         arrived, self._arrived = self._arrived, asyncio.Event()

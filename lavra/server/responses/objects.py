@@ -21,7 +21,6 @@ class ResponseHead:
         id: of the response.
         created: Unix seconds.
         body: the request.
-        items: of the conversation, this request's input last.
         model: name of the served model, or of the index.
         temperature: that was used.
         top_p: that was used.
@@ -32,7 +31,6 @@ class ResponseHead:
     id: str
     created: int = field(default_factory=lambda: int(time.time()))
     body: ResponseBody
-    items: tuple[Item, ...]
     model: str
     temperature: float | None
     top_p: float | None

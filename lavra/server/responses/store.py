@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,6 @@ from lavra.base.errors import OverloadedError
 from lavra.server.config import ServeConfig
 from lavra.server.responses.log import EventLog
 from lavra.server.responses.schemas import Item
-from lavra.server.streaming import Cancellable
 
 _RETRY_SECONDS: Final = 10.0
 _ID_BEGINS: Final = len('{"id": "')
@@ -34,7 +33,7 @@ class KeptResponse:
         tenant: whose it is.
         background: it goes on when its client leaves, and its events are kept.
         items: what it continues, each as JSON.
-        streams: what is being written for it.
+        stop: writes no more of it.
         answer: the response as far as it has come, as JSON.
         output: its items, each as JSON, once it has ended.
         log: its events.
@@ -44,15 +43,14 @@ class KeptResponse:
     tenant: str
     background: bool
     items: tuple[str, ...]
-    streams: Sequence[Cancellable] = ()
+    stop: Callable[[], None] = lambda: None
     answer: str = ""
     output: tuple[str, ...] = ()
     log: EventLog = field(default_factory=EventLog)
 
     def cancel(self) -> None:
-        """Write no more."""
-        for stream in self.streams:
-            stream.cancel()
+        """Write no more; a second time does nothing."""
+        self.stop()
 
     def conversation(self) -> Iterator[Item]:
         """What a response that follows continues; a call that was cut off is no call."""

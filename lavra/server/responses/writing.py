@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from lavra.base.types import Delta
 from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, ChatEvent, ChoiceEnd, TextPiece
@@ -21,8 +21,9 @@ from lavra.tokens.tokenizer import Tokenizer
 
 Event = dict[str, Any]
 
+LAST_EVENTS: Final = ("response.completed", "response.incomplete", "response.failed")
 # How a response ends, by how its answer did.
-_STATUS = {"stop": "completed", "tool_calls": "completed", "length": "incomplete", "cancelled": "cancelled"}
+_STATUS: Final = {"stop": "completed", "tool_calls": "completed", "length": "incomplete", "cancelled": "cancelled"}
 
 
 @dataclass(kw_only=True)
@@ -61,6 +62,7 @@ class ResponseWriter:
 
     Attributes:
         output: items that are written to their end.
+        ended: the last event was written.
     """
 
     def __init__(self, head: ResponseHead, tokenizer: Tokenizer | None = None) -> None:
@@ -70,6 +72,7 @@ class ResponseWriter:
         self._open: _OpenItem | None = None
         self._number = 0
         self._begun = False
+        self.ended = False
 
     def begin(self) -> Iterator[Event]:
         """The first events; a response in the background waits for its turn."""
@@ -107,6 +110,11 @@ class ResponseWriter:
         }
         kind = "response.completed" if status == "completed" else "response.incomplete"
         yield self._lifecycle(kind, status, last)
+
+    def cancelled(self) -> Iterator[Event]:
+        """The last events of a response that nobody waits for any more."""
+        yield from self._close("incomplete")
+        yield self._lifecycle("response.incomplete", "cancelled")
 
     def failed(self, status: int, error: Mapping[str, Any]) -> Iterator[Event]:
         """The last events of a response that fails; the error is OpenAI's error object."""
@@ -191,6 +199,7 @@ class ResponseWriter:
         yield self._event("response.output_item.done", {"output_index": item.index, "item": whole})
 
     def _lifecycle(self, kind: str, status: str, more: Mapping[str, Any] | None = None) -> Event:
+        self.ended = kind in LAST_EVENTS
         response = {**response_object(self._head, status, self.output), **(more or {})}
         return self._event(kind, {"response": response})
 
