@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lavra.base.errors import InputError
+from lavra.base.errors import ContextLengthError, InputError
 from lavra.server.errors import FieldError
 from lavra.server.fields import idle_fields
 from lavra.server.responses.items import messages_of
@@ -158,5 +158,7 @@ def own_words(told: str) -> str:
 def own_error(error: InputError) -> InputError:
     """An error about a chat request, in this protocol's words."""
     told = str(error)
+    if isinstance(error, ContextLengthError):
+        return ContextLengthError(re.sub(r"truncate_prompt\S*", 'truncation: "auto"', told))
     own = own_words(told)
     return error if own == told else FieldError(own, own.partition(" ")[0].rstrip(":"))

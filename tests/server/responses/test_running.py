@@ -1,6 +1,7 @@
 """A response that goes on without its client, resumed at any event, cancelled, bounded."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -39,9 +40,7 @@ def test_events_missed_are_given_again(paced):
     stream.close()
     early = client.responses.retrieve(identity)
     assert early.status == "in_progress"
-    readers = [
-        client.responses.retrieve(identity, stream=True, starting_after=after) for after in (0, len(seen) - 1)
-    ]
+    readers = [client.responses.retrieve(identity, stream=True, starting_after=after) for after in (0, len(seen) - 1)]
     runner.go()
     first, second = (list(reader) for reader in readers)
     whole = list(client.responses.retrieve(identity, stream=True))
@@ -84,11 +83,16 @@ def test_cancelled(paced):
         seen.append(event)
         if event.type == "response.output_text.delta":
             break
+    with ThreadPoolExecutor() as pool:
+        cancelling = pool.submit(client.responses.cancel, identity)
+        while not cancelling.done():
+            runner.step()
+            time.sleep(0.005)
     runner.go()
-    cancelled = client.responses.cancel(identity)
-    last = list(stream)[-1]
-    assert cancelled.status in ("cancelled", "completed")
-    assert last.response.status == cancelled.status
+    cancelled, last = cancelling.result(), list(stream)[-1]
+    assert cancelled.status == last.response.status == "cancelled"
+    assert TEXT.startswith(cancelled.output_text)
+    assert cancelled.output[0].status == "incomplete"
     assert client.responses.cancel(identity).to_dict() == cancelled.to_dict()
 
 
