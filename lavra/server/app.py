@@ -13,6 +13,9 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
+from lavra.server.anthropic.messages import messages_router
+from lavra.server.anthropic.models import listing_router
+from lavra.server.anthropic.objects import write_error as anthropic_error
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
@@ -30,6 +33,9 @@ from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
 
 OPENAI: Final = Protocol(routers=(chat_router, completion_router, embedding_router))
+ANTHROPIC: Final = Protocol(
+    routers=(messages_router, listing_router), paths=("/v1/messages",), write_error=anthropic_error
+)
 OWN: Final = Protocol(
     routers=(
         fill_mask_router,
@@ -41,7 +47,7 @@ OWN: Final = Protocol(
         status_router,
     )
 )
-PROTOCOLS: Final = (OPENAI, OWN)
+PROTOCOLS: Final = (OPENAI, ANTHROPIC, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:

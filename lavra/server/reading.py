@@ -22,9 +22,7 @@ async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Co
     return await while_connected(request, _all(streams), streams)
 
 
-async def while_connected(
-    request: Request, work: Coroutine[Any, Any, Made], streams: Sequence[EngineStream]
-) -> Made:
+async def while_connected(request: Request, work: Coroutine[Any, Any, Made], streams: Sequence[EngineStream]) -> Made:
     """What a coroutine makes of streams; they are cancelled when it ends, and when the client is gone.
 
     Raises:

@@ -85,9 +85,7 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)
     streams = edge.submit(model, request, body, tenant)
-    return ChatRun(
-        model=model, body=body, streams=streams, warnings=warnings, tools=tools, prompt_tokens=len(prompt)
-    )
+    return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools, prompt_tokens=len(prompt))
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:
