@@ -11,10 +11,9 @@ from starlette.exceptions import HTTPException
 
 from lavra.base.types import Completion, Delta
 from lavra.engine import EngineStream
+from lavra.server.errors import CLIENT_LEFT
 
 Made = TypeVar("Made")
-
-CLIENT_LEFT = 499  # nobody reads it; the log does
 
 
 async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Completion]:
