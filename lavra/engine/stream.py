@@ -59,20 +59,20 @@ class EngineStream:
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         """Pieces as they come; those that came while nobody looked are one."""
-        waker, arrived = _Waker.of(asyncio.get_running_loop()), asyncio.Event()
-        self._wake = lambda: waker.wake(arrived)
+        reader = _Reader(asyncio.get_running_loop())
+        self._wake = reader.call
         last = False
         while not last:
             while self._pieces.empty():
-                await arrived.wait()
-                arrived.clear()
+                await reader.called()
             pieces = [self._pieces.get_nowait() for _ in range(self._pieces.qsize())]
-            deltas = [piece for piece in pieces if isinstance(piece, Delta)]
-            if deltas:
-                last = deltas[-1].completion is not None
-                yield _joined(deltas)
-            if len(deltas) < len(pieces):
-                _checked(pieces[-1])
+            failure = pieces.pop() if isinstance(pieces[-1], BaseException) else None  # nothing comes after it
+            if pieces:
+                joined = _joined([_checked(piece) for piece in pieces])
+                last = joined.completion is not None
+                yield joined
+            if failure is not None:
+                raise failure
 
     def completion(self) -> Completion:
         """Wait for its end; the pieces are not looked at before.
@@ -111,7 +111,7 @@ class _Waker:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._arrived: set[asyncio.Event] = set()
+        self._arrived: set[_Reader] = set()
         self._called = False
         self._due = 0.0  # when the next flush may be, on the loop's clock
 
@@ -121,9 +121,9 @@ class _Waker:
         with cls._making:
             return cls._of_loop.setdefault(loop, cls(loop))
 
-    def wake(self, arrived: asyncio.Event) -> None:
-        """Set an event soon; from any thread."""
-        self._arrived.add(arrived)
+    def wake(self, reader: _Reader) -> None:
+        """Wake a reader soon; from any thread."""
+        self._arrived.add(reader)
         if self._called:  # still to come, and then it finds this one too
             return
         loop = self._loop()
@@ -141,11 +141,38 @@ class _Waker:
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._called, began = False, time.thread_time()
         while self._arrived:
-            self._arrived.pop().set()
+            self._arrived.pop().wake()
         loop.call_soon(self._pause, loop, began)  # behind the readers that have just been woken
 
     def _pause(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
         self._due = loop.time() + min(_LONGEST, (time.thread_time() - began) / _SHARE)
+
+
+class _Reader:
+    """Waits in an event loop until something is called out to it from another thread.
+
+    As an `asyncio.Event`, without what several waiting tasks would need.
+    """
+
+    __slots__ = ("_future", "_loop", "_waker")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._waker = loop, _Waker.of(loop)
+        self._future: asyncio.Future[None] | None = None
+
+    def call(self) -> None:
+        """Let it go on soon; from any thread."""
+        self._waker.wake(self)
+
+    def called(self) -> asyncio.Future[None]:
+        """Done with the next flush that has pieces for it; whoever waits must have seen before that there are none."""
+        self._future = self._loop.create_future()
+        return self._future
+
+    def wake(self) -> None:
+        """Let it go on; in the loop's thread."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
 
 def _checked(piece: Piece) -> Delta:
