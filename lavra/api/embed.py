@@ -124,6 +124,21 @@ class TorchEmbedder:
         """Tokens at the beginning of a row that are the prompt's, and those that stand before it."""
         return len(self._virtual) + len(self._reading.frame.before) + len(self._encode([prompt])[0])
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as it is embedded, its prompt and special ones included, before anything is cut."""
+        around = self._num_around()
+        return [around + len(ids) for ids in self._encode([self.config.prompt() + text for text in texts])]
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens that are read, counted as `lengths` does; `None` where nothing says."""
+        room = self._room()
+        return None if room is None else room + self._num_around()
+
+    def _num_around(self) -> int:
+        """Special tokens around a text."""
+        return len(self._reading.frame.before) + len(self._reading.frame.after)
+
     def max_tokens(self, prompt: str = "") -> int | None:
         """Most tokens of a text that are read behind a prompt, special ones not counted; `None` where nothing says."""
         room = self._room()
@@ -135,8 +150,7 @@ class TorchEmbedder:
         behind = None if context is None else context - len(self._virtual)
         stated = self.config.max_tokens or self._reading.tokenizer.max_length
         bounds = [bound for bound in (stated, behind) if bound is not None]
-        frame = self._reading.frame
-        return min(bounds) - len(frame.before) - len(frame.after) if bounds else None
+        return min(bounds) - self._num_around() if bounds else None
 
     def _refuse_unless(self, truncate: bool, index: int, length: int, room: int) -> None:
         if not truncate:

@@ -71,6 +71,7 @@ class Completion:
         top_logprobs: for each token the likeliest ones and their log-probabilities, best first, where asked for.
         warnings: everything done that the caller might not expect, one sentence each.
         citations: sources of the text, when the answer is grounded.
+        stop_string: of the request's stop strings the one that ended the text, if one did.
     """
 
     text: str
@@ -81,6 +82,7 @@ class Completion:
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     warnings: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
+    stop_string: str | None = None
 
     def __str__(self) -> str:
         """The text."""

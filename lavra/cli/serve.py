@@ -120,7 +120,9 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
             draft=draft,
             draft_tokens=settings.draft_tokens,
         )
-    embedder = None if model.embedder is None else BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
+    embedder = None
+    if isinstance(model.embedder, TorchEmbedder):
+        embedder = BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
     filler = mask_filler(model.port)
     return ServedModel(
         name=name or _plain_name(folder),
@@ -129,7 +131,6 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
         usual={} if encodes else opened.usual,
-        prompt=opened.embedder.config.prompt() if isinstance(opened.embedder, TorchEmbedder) else "",
         **_weights(model),
     )
 

@@ -143,7 +143,24 @@ class Batcher(Generic[Item, FoundT]):
                 one.error = error
 
 
-class BatchingEmbedder(Batcher[str, npt.NDArray[np.float32]]):
+class LengthyEmbedder(Protocol):
+    """An `Embedder` that knows how long a text may be, and can read the beginning of a longer one."""
+
+    def embed(self, texts: Sequence[str], *, truncate: bool = False) -> npt.NDArray[np.float32]:
+        """(N, D) float32, one row a text; a text that is too long is an error unless it may be truncated."""
+        ...
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, with everything that is read around it."""
+        ...
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens that are read; `None` where nothing says."""
+        ...
+
+
+class BatchingEmbedder(Batcher[tuple[str, bool], npt.NDArray[np.float32]]):
     """The `Embedder` port over another one, for many callers at once.
 
     Args:
@@ -152,12 +169,26 @@ class BatchingEmbedder(Batcher[str, npt.NDArray[np.float32]]):
         max_queue: requests that may wait.
     """
 
-    def __init__(self, embedder: Embedder, *, most_texts: int = 256, max_queue: int = 256) -> None:
-        super().__init__(embedder.embed, most_items=most_texts, max_queue=max_queue)
+    def __init__(self, embedder: LengthyEmbedder, *, most_texts: int = 256, max_queue: int = 256) -> None:
+        super().__init__(self._embed, most_items=most_texts, max_queue=max_queue)
+        self._embedder = embedder
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], *, truncate: bool = False) -> npt.NDArray[np.float32]:
         """(N, D) float32, one row a text; errors as `answers`."""
-        return self.answers(texts)
+        return self.answers([(text, truncate) for text in texts])
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, with everything that is read around it."""
+        return self._embedder.lengths(texts)
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens that are read; `None` where nothing says."""
+        return self._embedder.max_length
+
+    def _embed(self, items: Sequence[tuple[str, bool]]) -> npt.NDArray[np.float32]:
+        """All texts together: who refuses a long text has it computed alone, for it fails alone."""
+        return self._embedder.embed([text for text, _ in items], truncate=all(truncate for _, truncate in items))
 
 
 class BatchingMaskFiller(Batcher[FillRequest, list[tuple[Gap, ...]]]):

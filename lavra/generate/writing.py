@@ -102,6 +102,7 @@ class Writing:
             warnings=(*done.warnings, *self.warnings),
             top_logprobs=tuple(self.top_logprobs),
             usage=replace(done.usage, cached_tokens=self.cached_tokens),
+            stop_string=self._stream.stop_string,
         )
 
 

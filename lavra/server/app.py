@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
+from lavra.server.chat_page.page import chat_page_router
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
@@ -37,6 +38,7 @@ OWN: Final = Protocol(
         rerank_router,
         search_router,
         page_router,
+        chat_page_router,
         token_router,
         status_router,
     )
@@ -72,13 +74,19 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         app.include_router(make(edge))
     shape = error_shape(PROTOCOLS)
     install_handlers(app, shape)
-    if config.cors_origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=list(config.cors_origins), allow_methods=["*"], allow_headers=["*"]
-        )
     if spans is not None:
         app.add_middleware(spans.Spans, provider=provider)
-    app.add_middleware(Gate, config=config, answered=edge.metrics.answered, shape=shape)
+    any_type = tuple(path for protocol in PROTOCOLS if protocol.any_type for path in protocol.paths)
+    app.add_middleware(Gate, config=config, answered=edge.metrics.answered, shape=shape, any_type=any_type)
+    if config.cors_origins:  # the last one stands outside the others: refusals of the gate have its headers too
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(config.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            allow_private_network=True,  # a page on the network may ask a server on its reader's machine
+            expose_headers=["X-Request-Id", "Retry-After"],
+        )
     return app
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from lavra.base.errors import ConfigError
+
+_POSITIVE: Final = (
+    "max_body_bytes", "body_seconds", "max_header_bytes", "max_headers", "header_seconds", "keep_alive_seconds",
+    "max_samples", "queue_seconds", "drain_seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +25,13 @@ class ServeConfig:
         key_groups: groups whose documents a key reads in an index, by key; `*` reads all of them, and a key without
             groups reads everyone's documents alone.
         strict: a field nobody knows is an error instead of a warning.
-        max_body_bytes: of a request.
+        max_body_bytes: of a request, packed and unpacked.
+        body_seconds: how long a request's body may take to arrive.
+        max_header_bytes: of a request's first line and headers together.
+        max_headers: of a request.
+        header_seconds: how long a request's headers may take to arrive.
+        keep_alive_seconds: a connection without a request is closed after so long; clients' pools keep theirs for 5
+            seconds, and a connection closed under a request is an error there.
         response_cache: answers kept for requests that come again just the same; 0 keeps none.
         max_samples: `n` and `best_of` of a request.
         queue_seconds: a request that waited so long for its turn is refused.
@@ -35,6 +47,11 @@ class ServeConfig:
     key_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     strict: bool = False
     max_body_bytes: int = 4_000_000
+    body_seconds: float = 60.0
+    max_header_bytes: int = 32_768
+    max_headers: int = 128
+    header_seconds: float = 20.0
+    keep_alive_seconds: int = 30
     response_cache: int = 256
     max_samples: int = 16
     queue_seconds: float = 60.0
@@ -45,7 +62,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port is {self.port}; give 0 to 65535")
-        for name in ("max_body_bytes", "max_samples", "queue_seconds", "drain_seconds"):
+        for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give more than 0")
         if self.response_cache < 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,8 +18,38 @@ from lavra.base.errors import ContextLengthError, InputError, OverloadedError, U
 from lavra.server import traces
 from lavra.server.served import UnknownModelError
 
+CLIENT_LEFT: Final = 499  # nobody reads it; the log does
+
 # Writes the error of a path (path, status, OpenAI's error object) as the protocol of the path does.
 ErrorShape = Callable[[str, int, dict[str, Any]], dict[str, Any]]
+
+
+class BodyError(HTTPException):
+    """The body of a request cannot be read.
+
+    Args:
+        status: of the answer.
+        message: what is wrong, the bound and the remedy.
+        code: the error's `code`.
+        headers: of the answer.
+    """
+
+    def __init__(self, status: int, message: str, *, code: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, message, headers)
+        self.code = code
+
+
+class FieldError(InputError):
+    """A field of a request cannot be served.
+
+    Attributes:
+        param: the field, as the client wrote it.
+        code: what programs tell errors apart by.
+    """
+
+    def __init__(self, message: str, param: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param, self.code = param, code
 
 
 def error_body(
@@ -40,12 +70,15 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]
     if isinstance(error, OverloadedError):
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
         return 429, error_body(str(error), "rate_limit_error", code="overloaded"), headers
+    if isinstance(error, FieldError):
+        return 400, error_body(str(error), param=error.param, code=error.code), {}
     if isinstance(error, InputError):
         return 400, error_body(str(error)), {}
     if isinstance(error, RequestValidationError):
         return 400, _invalid(error), {}
     if isinstance(error, HTTPException):
-        return error.status_code, error_body(str(error.detail)), dict(error.headers or {})
+        code = error.code if isinstance(error, BodyError) else None
+        return error.status_code, error_body(str(error.detail), code=code), dict(error.headers or {})
     return 500, error_body("the server failed; its log has the reason under this request's id", "server_error"), {}
 
 

@@ -22,20 +22,25 @@ IDLE: Final = frozenset(
 NEEDED: Final = frozenset({"functions", "function_call"})
 
 
-def idle_fields(body: Body, *, strict: bool) -> list[str]:
+def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> list[str]:
     """A warning for each field that had no effect.
+
+    Args:
+        body: as the client sent it.
+        strict: whether a field nobody knows is an error.
+        idle: fields of the body's protocol that do nothing here.
 
     Raises:
         InputError: a field nobody knows, where that is an error; or one that the answer would have to obey.
     """
     warnings = []
     for path, name, model in _extras(body):
-        if name in IDLE and not path:
+        if name in idle and not path:
             if name in NEEDED and _asks(getattr(body, name)):
                 raise InputError(f"{name} is not served; use tools and tool_choice")
             warnings.append(f"{name} has no effect here")
             continue
-        known = [*type(model).model_fields, *([] if path else IDLE)]
+        known = [*type(model).model_fields, *([] if path else idle)]
         sentence = f"unknown field {path}{name}{nearest(name, known)}"
         if strict:
             raise InputError(sentence)

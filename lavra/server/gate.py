@@ -1,29 +1,33 @@
-"""What every request passes before any endpoint: an id, the size of its body, its key; and what is counted after.
+"""What every request passes before any endpoint: an id, its key, the size of its body; and what is counted after.
 
-Plain ASGI: it must not stand between a stream and its client.
+Plain ASGI: it must not stand between a stream and its client.  `HEAD` is answered as `GET` without the body
+(RFC 9110, section 9.3.2), so that routes need not name it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import logging
+import re
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lavra.server.bodies import WholeBody, is_json, too_large
+from lavra.server.chat_page.page import CHAT_FILES
 from lavra.server.config import ServeConfig
 from lavra.server.errors import ErrorShape, describe, error_body, openai_shape
+from lavra.server.keys import CHALLENGE, given_key, is_known
 from lavra.server.search.page import PAGE_FILES
 
 logger = logging.getLogger(__name__)
 
 # No secret there: pages, and whether the process lives.
-OPEN_PATHS = frozenset({"/health", "/ready", "/", *PAGE_FILES})
+OPEN_PATHS = frozenset({"/health", "/ready", *CHAT_FILES, *PAGE_FILES})
+_IDENTITY: Final = re.compile(r"[\x21-\x7e]{1,128}")  # it is written into logs and headers
 
 
 class Gate:
@@ -34,6 +38,7 @@ class Gate:
         config: keys and sizes.
         answered: is told path and status of every response.
         shape: writes errors as the protocol of their path does.
+        any_type: beginnings of paths whose bodies are JSON whatever their type says, unless a web page sends them.
     """
 
     def __init__(
@@ -42,85 +47,106 @@ class Gate:
         config: ServeConfig,
         answered: Callable[[str, int], None],
         shape: ErrorShape = openai_shape,
+        any_type: tuple[str, ...] = (),
     ) -> None:
         self._app, self._config, self._answered, self._shape = app, config, answered, shape
+        self._any_type = any_type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identity = _header(scope, b"x-request-id")[:128] or uuid.uuid4().hex
-        key = _header(scope, b"authorization").encode()
-        tenant = hashlib.blake2b(key, digest_size=16).hexdigest()  # tells tenants apart, and is no key
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        identity, key = _identity(headers.get("x-request-id", "")), given_key(scope["headers"])
+        tenant = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()  # tells tenants apart, and is no key
         scope.setdefault("state", {}).update(id=identity, tenant=tenant)
-
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                message.setdefault("headers", []).append((b"x-request-id", identity.encode("latin-1", "replace")))
-                route = scope.get("route")
-                self._answered(getattr(route, "path", "unknown"), message["status"])
-            await send(message)
-
-        async def refuse(status: int, answer: dict[str, Any]) -> None:
-            await _refuse(sending, status, self._shape(scope["path"], status, answer))
-
-        if scope["path"] not in OPEN_PATHS and not self._may_enter(scope):
-            message = "a key is needed: send Authorization: Bearer KEY"
-            await refuse(401, error_body(message, code="invalid_api_key"))
-            return
-        if _declared_length(scope) > self._config.max_body_bytes:
-            await refuse(413, error_body(self._too_large(), code="body_too_large"))
-            return
+        inner = self._inner(scope, headers)
+        sending = _Sending(send, identity, self._answered, inner, silent=scope["method"] == "HEAD")
         try:
-            await self._app(scope, self._counting(receive), sending)
+            refusal = self._refusal(scope["path"], headers, key)
+            if refusal is not None:
+                await self._refuse(sending, scope["path"], *refusal)
+                return
+            await self._app(inner, WholeBody(headers, receive, self._config), sending)
         except Exception as error:  # a fault of ours: the framework would answer outside, without the id
             logger.exception("request %s failed", identity)
-            if begun:
+            if sending.begun:
                 raise
-            await refuse(*describe(error)[:2])
+            await self._refuse(sending, scope["path"], *describe(error))
 
-    def _counting(self, receive: Receive) -> Receive:
-        """Count the body as it comes: a client may not have said, or not truly, how long it is."""
-        read = 0
+    def _inner(self, scope: Scope, headers: dict[str, str]) -> Scope:
+        """The scope that the application sees."""
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        if not self._any_type or not scope["path"].startswith(self._any_type) or "origin" in headers:
+            return scope  # a page of another origin may send other types unasked, JSON not (CORS)
+        if is_json(headers.get("content-type", "")):
+            return scope
+        headers["content-type"] = "application/json"
+        kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+        return {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
 
-        async def receiving() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._config.max_body_bytes:
-                raise HTTPException(413, self._too_large())
-            return message
+    def _refusal(
+        self, path: str, headers: Mapping[str, str], key: str
+    ) -> tuple[int, dict[str, Any], dict[str, str]] | None:
+        """Status, OpenAI's error object and headers for a request that no endpoint sees."""
+        keys = self._config.api_keys
+        if keys and path not in OPEN_PATHS and not is_known(key, keys):
+            what = "the key is none of this server's" if key else "a key is needed"
+            message = f"{what}: send Authorization: Bearer KEY, or x-api-key: KEY"
+            return 401, error_body(message, code="invalid_api_key"), {"WWW-Authenticate": CHALLENGE}
+        if _declared_length(headers) > self._config.max_body_bytes:
+            return describe(too_large(self._config.max_body_bytes))
+        return None
 
-        return receiving
-
-    def _may_enter(self, scope: Scope) -> bool:
-        if not self._config.api_keys:
-            return True
-        given = _header(scope, b"authorization").removeprefix("Bearer ").strip().encode()
-        # Every key is compared, in constant time: how long it takes tells nothing.
-        matches = [hmac.compare_digest(given, key.encode()) for key in self._config.api_keys]
-        return True in matches
-
-    def _too_large(self) -> str:
-        return f"the body is over {self._config.max_body_bytes} bytes, the most this server reads; send less"
-
-
-def _header(scope: Scope, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    async def _refuse(
+        self, send: Send, path: str, status: int, answer: dict[str, Any], headers: Mapping[str, str]
+    ) -> None:
+        body = json.dumps(self._shape(path, status, answer)).encode()
+        fields = {**headers, "content-type": "application/json", "content-length": str(len(body))}
+        written = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+        await send({"type": "http.response.start", "status": status, "headers": written})
+        await send({"type": "http.response.body", "body": body})
 
 
-def _declared_length(scope: Scope) -> int:
-    value = _header(scope, b"content-length")
+class _Sending:
+    """`send` of a request: the answer's head gets the request's id and is counted.
+
+    Args:
+        send: the server's.
+        identity: of the request.
+        answered: is told path and status.
+        scope: in which the application notes its route.
+        silent: the answer is sent without its body.
+    """
+
+    def __init__(
+        self, send: Send, identity: str, answered: Callable[[str, int], None], scope: Scope, *, silent: bool
+    ) -> None:
+        self._send, self._identity, self._answered, self._scope = send, identity, answered, scope
+        self._silent, self._ended, self.begun = silent, False, False
+
+    async def __call__(self, message: Message) -> None:
+        """Send a message."""
+        if message["type"] == "http.response.start":
+            self.begun = True
+            message.setdefault("headers", []).append((b"x-request-id", self._identity.encode()))
+            route = self._scope.get("route")
+            self._answered(getattr(route, "path", "unknown"), message["status"])
+        elif self._silent:
+            if not self._ended:
+                self._ended = True
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        await self._send(message)
+
+
+def _identity(given: str) -> str:
+    """The id of a request: the client's, where it can stand in a header and in a line of a log."""
+    return given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex
+
+
+def _declared_length(headers: Mapping[str, str]) -> int:
+    value = headers.get("content-length", "")
     return int(value) if value.isdecimal() and len(value) < 20 else 0
-
-
-async def _refuse(send: Send, status: int, answer: dict[str, Any]) -> None:
-    body = json.dumps(answer).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

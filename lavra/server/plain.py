@@ -1,12 +1,11 @@
-"""Endpoints without a protocol of OpenAI's: tokens, scores, models, health, metrics, and the page."""
+"""Endpoints without a protocol of OpenAI's: tokens, scores, models, health, metrics."""
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import ScoreRequest
@@ -64,15 +63,8 @@ def token_router(edge: Edge) -> APIRouter:
 
 
 def status_router(edge: Edge) -> APIRouter:
-    """What is served, whether it is well, and the page."""
+    """What is served, and whether it is well."""
     router = APIRouter(tags=["server"])
-    page = resources.files("lavra.server").joinpath("chat.html").read_text(encoding="utf-8")
-
-    @router.get("/", response_class=HTMLResponse)
-    async def chat_page() -> Response:
-        if edge.models.indexes and not any(edge.models):
-            return RedirectResponse("/search")
-        return HTMLResponse(page)
 
     @router.get("/v1/models")
     async def models() -> Response:
@@ -117,7 +109,7 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "task": None if head is None else task_named(head.task).saved_as,
         "labels": [] if head is None else list(head.labels),
         "chats": served.engine is not None and served.tokenizer.chat_template is not None,
-        "max_model_len": None if served.engine is None else served.room,
+        "max_model_len": served.reads,
     }
 
 

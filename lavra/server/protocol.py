@@ -23,11 +23,14 @@ class Protocol:
     Attributes:
         routers: make its endpoints over a server.
         paths: beginnings of the paths whose errors it writes; empty where OpenAI's error object is right.
+        any_type: bodies under these paths are JSON whatever their `Content-Type` says, as `curl -d` sends them; a web
+            page of another origin must say so all the same.
         write_error: from the status and OpenAI's error object to its own.
     """
 
     routers: tuple[Callable[[Edge], APIRouter], ...]
     paths: tuple[str, ...] = ()
+    any_type: bool = False
     write_error: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None
 
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from lavra.base.types import Completion, Delta
 from lavra.engine import EngineStream
+from lavra.server.errors import CLIENT_LEFT
 
-CLIENT_LEFT = 499  # nobody reads it; the log does
+Made = TypeVar("Made")
 
 
 async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Completion]:
     """The completions of all streams, or none of them when the client is gone: then nothing is written any more."""
-    reading = asyncio.ensure_future(_all(streams))
+    return await while_connected(request, _all(streams), streams)
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Made], streams: Sequence[EngineStream]) -> Made:
+    """What a coroutine makes of streams; they are cancelled when it ends, and when the client is gone.
+
+    Raises:
+        HTTPException: 499, the client left.
+    """
+    reading = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -151,6 +151,7 @@ class EmbeddingBody(Body):
     input: str | TokenIds | Annotated[list[str | TokenIds], Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None
+    truncate: bool = Field(default=False, description="embed only the beginning of what is too long, and say so")
 
 
 class FillMaskBody(Body):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lavra.base.errors import InputError, LavraError, nearest
-from lavra.base.ports import Embedder, MaskFiller, Predictor
+from lavra.base.ports import MaskFiller, Predictor
 from lavra.engine import Engine
-from lavra.engine.batching import Batcher
+from lavra.engine.batching import Batcher, LengthyEmbedder
 from lavra.server.search.served_index import ServedIndex
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_named
@@ -37,7 +37,6 @@ class ServedModel:
         adapter: of the engine's, which acts; `None` is the engine's usual one.
         parent: name of the model whose engine it shares, where it is an adapter over that.
         usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
-        prompt: what its embedder puts before every text; counted among the tokens read.
         weights: how its weights are held, in words; empty where they are not in this process.
         weights_bytes: memory they take.
         aliases: other names it answers to.
@@ -47,13 +46,12 @@ class ServedModel:
     name: str
     tokenizer: Tokenizer
     engine: Engine | None = None
-    embedder: Embedder | None = None
+    embedder: LengthyEmbedder | None = None
     filler: MaskFiller | None = None
     predictor: Predictor | None = None
     adapter: str | None = None
     parent: str | None = None
     usual: Mapping[str, float] = field(default_factory=dict)
-    prompt: str = ""
     weights: str = ""
     weights_bytes: int = 0
     aliases: tuple[str, ...] = ()
@@ -75,7 +73,7 @@ class ServedModel:
             raise InputError(f"{self.name} is an encoder and writes no text; ask /v1/embeddings or /v1/fill-mask")
         return self.engine
 
-    def vectors(self) -> Embedder:
+    def vectors(self) -> LengthyEmbedder:
         """What embeds.
 
         Raises:
@@ -131,6 +129,13 @@ class ServedModel:
             InputError: there is no template, or it refuses the conversation.
         """
         return self.tokenizer.apply_chat_template(messages, tools=tools, variables=variables)
+
+    @property
+    def reads(self) -> int | None:
+        """Most tokens it reads: prompt and completion together, or a text that is embedded; `None` where unknown."""
+        if self.engine is not None:
+            return self.room
+        return None if self.embedder is None else self.embedder.max_length
 
     @property
     def room(self) -> int:

@@ -29,7 +29,7 @@ class Gated:
     def __init__(self):
         self.gate, self.batches = threading.Event(), []
 
-    def embed(self, texts):
+    def embed(self, texts, *, truncate=False):
         self.gate.wait()
         self.batches.append(list(texts))
         if "bad" in texts:
@@ -43,7 +43,7 @@ def together(embedder, requests):
 
     def ask(number):
         try:
-            found[number] = embedder.answers(requests[number])
+            found[number] = getattr(embedder, "embed", embedder.answers)(requests[number])
         except LavraError as error:
             found[number] = error
 

@@ -87,8 +87,10 @@ def test_the_text_ends_before_the_first_stop_string(text, stops):
     assert last.completion.finish_reason is FinishReason.STOP
     consumed = TOKENIZER.decode([token for token in last.completion.tokens if token != EOS])
     if stopped:
-        assert any(consumed == expected + stop for stop in stops)  # not one token further
+        assert last.completion.stop_string in stops
+        assert consumed == expected + last.completion.stop_string  # not one token further
     else:
+        assert last.completion.stop_string is None
         assert consumed == text
         assert last.completion.tokens[-1] == EOS
 

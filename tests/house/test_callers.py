@@ -25,7 +25,6 @@ ALLOWED = {
     "regression_intervals": "comparisons of evaluations need it next",
     "extra_repr": "torch asks modules for it",
     "tokenizer_name": "lm-evaluation-harness asks models for it",
-    "stop_string": "which of several overlapping stop strings ended a text shows nowhere else",
 }
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

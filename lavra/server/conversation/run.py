@@ -38,6 +38,7 @@ class ChatRun:
         streams: one for each answer.
         warnings: about the request.
         tools: that may be called.
+        prompt_tokens: of the conversation as its template wrote it, before anything was cut.
     """
 
     model: ServedModel
@@ -45,6 +46,7 @@ class ChatRun:
     streams: list[EngineStream]
     warnings: list[str]
     tools: Tools
+    prompt_tokens: int
 
 
 def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
@@ -83,7 +85,7 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)
     streams = edge.submit(model, request, body, tenant)
-    return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools)
+    return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools, prompt_tokens=len(prompt))
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:

@@ -23,6 +23,7 @@ from lavra.server.config import ServeConfig
 from lavra.server.errors import error_body, install_handlers
 from lavra.server.gate import Gate
 from lavra.server.headers import SecurityHeaders
+from lavra.server.keys import bearer_key
 from lavra.server.rating.schemas import ItemBody, JudgementBody, SavedBody, StudyBody, item_body, scale_body
 
 HERE: Final = Path(__file__).parent
@@ -116,7 +117,7 @@ def _study_router(store: StudyStore) -> APIRouter:
 
 
 def _annotator(store: StudyStore, authorization: str) -> int:
-    found = store.holder(authorization.removeprefix("Bearer ").strip())
+    found = store.holder(bearer_key(authorization))
     if found is None:
         raise HTTPException(401, WRONG_LINK)
     return found

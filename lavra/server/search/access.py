@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from lavra.base.retrieval import EVERYONE
 from lavra.server.config import ServeConfig
+from lavra.server.keys import given_key
 
 _LOCAL_NAMES: Final = ("localhost", "")
 
@@ -46,8 +47,7 @@ def readable_groups(config: ServeConfig, request: Request, wanted: Sequence[str]
 
 def _own_groups(config: ServeConfig, request: Request) -> frozenset[str] | None:
     if config.api_keys:
-        key = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        groups = frozenset(config.key_groups.get(key, ()))
+        groups = frozenset(config.key_groups.get(given_key(request.scope["headers"]), ()))
         return None if EVERYONE in groups else groups
     if not is_local(config.host):
         return frozenset()

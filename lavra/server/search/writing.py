@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from lavra.base.errors import OverloadedError
 from lavra.base.retrieval import Answer, AnswerDelta, Question
 from lavra.server.edge import Edge
-from lavra.server.reading import CLIENT_LEFT
+from lavra.server.errors import CLIENT_LEFT
 from lavra.server.search.served_index import ServedIndex
 
 

@@ -1,0 +1,1 @@
+"""The chat page at `/`: static files, ES modules without a build step."""

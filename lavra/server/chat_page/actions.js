@@ -1,0 +1,180 @@
+// What a person can do with conversations.
+
+import { listModels } from "./api.js";
+import { generate, plain } from "./generation.js";
+import { changed, state } from "./state.js";
+import * as storage from "./storage.js";
+import { ROOT, newId, shownPath } from "./tree.js";
+
+export const SETTINGS = { system: "", preset: "own", temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "", logprobs: false };
+
+// ---- models
+
+export async function loadModels() {
+  try {
+    state.models = await listModels();
+    Object.assign(state, { needsKey: false, problem: null });
+  } catch (error) {
+    state.needsKey = error.status === 401;
+    state.problem = state.needsKey ? null : error;
+  }
+  changed();
+}
+
+export function setKey(key) {
+  state.key = key;
+  sessionStorage.setItem("lavra-key", key);
+  return loadModels();
+}
+
+export const writers = () => (state.models || []).filter((one) => one.writes || one.retrieves);
+
+// The model taught here comes first: an adapter over another model of the list; then what talks, then what writes.
+export function firstModel() {
+  const found = writers();
+  return found.find((one) => one.parent && one.chats) || found.find((one) => one.chats && !one.retrieves) || found[0] || null;
+}
+
+export function modelsOf(conversation) {
+  const chosen = conversation.models.map((id) => writers().find((one) => one.id === id)).filter(Boolean);
+  return chosen.length ? chosen : [firstModel()].filter(Boolean);
+}
+
+// ---- conversations
+
+export async function loadConversations() {
+  const found = await storage.listConversations();
+  const gone = found.filter((one) => one.deleted && Date.now() - one.deleted > 60_000);
+  for (const one of gone) await storage.eraseConversation(one.id);
+  state.conversations = found.filter((one) => !one.deleted).sort((a, b) => b.updated - a.updated);
+  changed();
+}
+
+// A new one has its address at once, so that its draft outlives a reload.
+export function startConversation(id = newId()) {
+  const last = state.open?.conversation;
+  const conversation = { id, title: "", named: false, created: Date.now(), updated: Date.now(), deleted: null, models: last ? last.models : [], settings: { ...SETTINGS }, chosen: {}, kept: false };
+  show(conversation, []);
+}
+
+export async function openConversation(id) {
+  const conversation = await storage.readConversation(id);
+  if (!conversation || conversation.deleted) return false;
+  show(conversation, await storage.listNodes(id));
+  return true;
+}
+
+function show(conversation, nodes) {
+  state.open = { conversation, nodes: new Map(nodes.map((one) => [one.id, one])) };
+  Object.assign(state, { editing: null, drawer: false });
+  if (location.hash !== `#${conversation.id}`) history.pushState(null, "", `#${conversation.id}`);
+  document.title = conversation.title ? `${conversation.title} · lavra` : "lavra";
+  changed();
+}
+
+// Another tab changed a conversation: read it again, but not what this tab is writing.
+export async function readAgain(id) {
+  await loadConversations();
+  if (state.open?.conversation.id !== id) return;
+  const stored = await storage.readConversation(id);
+  if (!stored) return;
+  for (const node of await storage.listNodes(id)) {
+    if (!state.running.has(node.id)) state.open.nodes.set(node.id, { ...node, version: (node.version || 0) + 0.5 });
+  }
+  const { chosen } = state.open.conversation; // which version is looked at is each tab's own
+  state.open.conversation = { ...stored, chosen: { ...stored.chosen, ...chosen } };
+  changed();
+}
+
+export async function changeConversation(conversation, change) {
+  Object.assign(conversation, change);
+  changed();
+  if (conversation.kept) await storage.changeConversation(conversation.id, change);
+  await loadConversations();
+}
+
+async function keep(conversation, text) {
+  const title = conversation.title || titleOf(text);
+  if (conversation.kept) return changeConversation(conversation, { title, updated: Date.now(), chosen: conversation.chosen });
+  Object.assign(conversation, { title, updated: Date.now(), kept: true });
+  await storage.saveConversation(plain(conversation));
+  document.title = `${title} · lavra`;
+  await loadConversations();
+}
+
+export function titleOf(text) {
+  const words = text.trim().split(/\s+/).join(" ");
+  return words.length <= 48 ? words : `${words.slice(0, 48).replace(/\s\S*$/, "")} …`;
+}
+
+export async function rename(conversation, title) {
+  const open = state.open?.conversation;
+  const known = open?.id === conversation.id ? open : conversation;
+  if (title.trim()) await changeConversation(known, { title: title.trim(), named: true });
+}
+
+export async function remove(conversation) {
+  await storage.changeConversation(conversation.id, { deleted: Date.now() });
+  state.undo = { text: conversation.title, back: () => restore(conversation.id) };
+  if (state.open?.conversation.id === conversation.id) startConversation();
+  await loadConversations();
+}
+
+async function restore(id) {
+  state.undo = null;
+  await storage.changeConversation(id, { deleted: null });
+  await loadConversations();
+  await openConversation(id);
+}
+
+// ---- messages
+
+export const path = () => shownPath(state.open.nodes, state.open.conversation.chosen);
+
+async function add(nodes) {
+  const { conversation } = state.open;
+  for (const node of nodes) state.open.nodes.set(node.id, node);
+  const [first] = nodes;
+  conversation.chosen = { ...conversation.chosen, [first.parent]: first.id };
+  changed();
+  await storage.saveNodes(nodes.map(plain));
+  if (conversation.kept) await storage.changeConversation(conversation.id, { chosen: conversation.chosen, updated: Date.now() });
+}
+
+const node = (fields) => ({ id: newId(), conversation: state.open.conversation.id, created: Date.now(), text: "", status: "done", ...fields });
+
+// Say something after a message, or in place of its sibling, and have it answered.
+export async function send(text, parent = path().at(-1)?.id || ROOT) {
+  const { conversation } = state.open;
+  await keep(conversation, text);
+  const asked = node({ role: "user", parent, text });
+  await add([asked]);
+  await answerTo(asked.id);
+}
+
+export function edit(message, text) {
+  state.editing = null;
+  return send(text, message.parent);
+}
+
+// Have a message answered by each chosen model; answers that are asked together stand side by side.
+export async function answerTo(parent, models = modelsOf(state.open.conversation)) {
+  const { open } = state;
+  const { settings } = open.conversation;
+  const group = models.length > 1 ? newId() : null;
+  const answers = models.map((model, order) => node({ role: "assistant", parent, model: model.id, chats: model.chats, status: "running", group, order }));
+  await add(answers);
+  await Promise.all(answers.map((one, place) => generate(open, one, models[place], settings)));
+  await storage.changeConversation(open.conversation.id, { updated: Date.now() });
+  await loadConversations();
+}
+
+export function regenerate(message) {
+  const model = writers().find((one) => one.id === message.model);
+  return answerTo(message.parent, state.open.conversation.models.length > 1 || !model ? undefined : modelsOf(state.open.conversation));
+}
+
+export async function choose(message) {
+  const { conversation } = state.open;
+  await changeConversation(conversation, { chosen: { ...conversation.chosen, [message.parent]: message.id } });
+}

@@ -1,0 +1,61 @@
+// Where a message is written: its draft is kept with each key.
+
+import * as actions from "./actions.js";
+import { stopAll } from "./generation.js";
+import { sends } from "./message.js";
+import { state } from "./state.js";
+import { readDraft, writeDraft } from "./storage.js";
+import { Component, html } from "./vendor/htm-preact.js";
+import { say } from "./words.js";
+
+export class Composer extends Component {
+  componentDidMount() {
+    this.load();
+    this.field.focus();
+  }
+
+  componentDidUpdate() {
+    if (this.loaded !== state.open?.conversation.id) this.load();
+  }
+
+  load() {
+    this.loaded = state.open?.conversation.id;
+    this.field.value = this.loaded ? readDraft(this.loaded) : "";
+  }
+
+  key = (event) => {
+    if (!sends(event)) return;
+    event.preventDefault();
+    this.send();
+  };
+
+  send = (event) => {
+    event?.preventDefault();
+    const text = this.field.value;
+    if (!text.trim() || state.running.size || !actions.firstModel()) return;
+    this.field.value = "";
+    writeDraft(this.loaded, "");
+    actions.send(text);
+  };
+
+  render() {
+    const busy = state.running.size > 0;
+    const model = state.open && actions.modelsOf(state.open.conversation)[0];
+    return html`<form id="composer" onSubmit=${this.send}>
+      <textarea
+        id="text"
+        rows="1"
+        ref=${(field) => (this.field = field)}
+        aria-label=${say("message")}
+        aria-describedby="hint"
+        placeholder=${say(model && !model.chats ? "placeholderCompletes" : "placeholder")}
+        onKeyDown=${this.key}
+        onInput=${() => writeDraft(this.loaded, this.field.value)}
+      ></textarea>
+      ${busy
+        ? html`<button id="stop" key="stop" type="button" onClick=${stopAll}>${say("stop")}</button>`
+        : html`<button id="send" key="send" type="submit" class="primary" disabled=${!model}>${say("send")}</button>`}
+      <p id="hint">${say("hint")}</p>
+    </form>`;
+  }
+}

@@ -1,0 +1,36 @@
+// All that the page shows, in one object, and a way to be told that it changed.
+
+export const state = {
+  models: null, // as /v1/models lists them; null until it answered
+  key: sessionStorage.getItem("lavra-key") || "", // kept for this tab only
+  needsKey: false,
+  problem: null, // why no models could be listed
+  conversations: [], // newest first
+  matches: null, // Map from conversation id to what was found in it; null while nothing is searched
+  open: null, // {conversation, nodes}
+  running: new Map(), // message id to how to stop it
+  drawer: false, // the list of conversations, on narrow screens
+  dialog: null, // which dialog is open
+  editing: null, // id of the message that is edited
+  undo: null, // {text, back}
+  status: "", // what a screen reader is told
+};
+
+const listeners = new Set();
+let asked = false;
+
+export function onChange(listener) {
+  listeners.add(listener);
+}
+
+// Many changes make one drawing.  A hidden tab draws no frames, and still has to keep up.
+export function changed() {
+  if (asked) return;
+  asked = true;
+  const draw = () => {
+    asked = false;
+    for (const listener of listeners) listener();
+  };
+  if (document.hidden) setTimeout(draw, 50);
+  else requestAnimationFrame(draw);
+}
