@@ -1,7 +1,7 @@
 // What a person can do with conversations.
 
 import { listModels } from "./api.js";
-import { generate, plain } from "./generation.js";
+import { generate, plain, takeUp } from "./generation.js";
 import { changed, state } from "./state.js";
 import * as storage from "./storage.js";
 import { ROOT, newId, shownPath } from "./tree.js";
@@ -72,11 +72,13 @@ export async function openConversation(id) {
 }
 
 function show(conversation, nodes) {
-  state.open = { conversation, nodes: new Map(nodes.map((one) => [one.id, one])) };
+  state.open = { conversation, nodes: new Map(nodes.map((one) => [one.id, state.running.get(one.id)?.node || one])) };
   Object.assign(state, { editing: null, drawer: false });
   if (location.hash !== `#${conversation.id}`) history.pushState(null, "", `#${conversation.id}`);
   document.title = conversation.title ? `${conversation.title} · lavra` : "lavra";
   changed();
+  const left = nodes.filter((one) => one.status === "running" && !state.running.has(one.id));
+  if (left.length) whileBusy(() => Promise.all(left.map((one) => takeUp(state.open.nodes.get(one.id)))));
 }
 
 // Another tab changed a conversation: read it again, but not what this tab is writing.
@@ -86,7 +88,9 @@ export async function readAgain(id) {
   const stored = await storage.readConversation(id);
   if (!stored) return;
   for (const node of await storage.listNodes(id)) {
-    if (!state.running.has(node.id)) state.open.nodes.set(node.id, { ...node, version: (node.version || 0) + 0.5 });
+    const known = state.open.nodes.get(node.id);
+    if (!known) state.open.nodes.set(node.id, node);
+    else if (!state.running.has(node.id)) Object.assign(known, node, { version: (known.version || 0) + 1 });
   }
   const { chosen } = state.open.conversation; // which version is looked at is each tab's own
   state.open.conversation = { ...stored, chosen: { ...stored.chosen, ...chosen } };

@@ -1,7 +1,8 @@
 // The log-probability of each token of an answer, and what was likeliest in its place: the prompt as the model's template
 // writes it, the answer behind it, and the scores of both (`echo` without a token written).
 
-import { chatMessages, request } from "./api.js";
+import { chatMessages } from "./api.js";
+import { request } from "./http.js";
 import { readTools } from "./pasted.js";
 
 const TOP = 5;
