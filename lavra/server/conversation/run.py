@@ -74,6 +74,7 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
         raise InputError("tool_choice demands a call and response_format another form; leave one of them out")
     warnings += tools.warnings
     text = model.chat_prompt(plain_messages(body.messages), tools.offered, body.chat_template_kwargs)
+    warnings += _unseen(model, tools, text)
     prompt = tuple(rendered_ids(model.tokenizer, text))
     request = generate_request(
         body,
@@ -88,6 +89,16 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
         request = replace(request, constraint=tools.constraint)
     streams = edge.submit(model, request, body, tenant)
     return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools, prompt_tokens=len(prompt))
+
+
+def _unseen(model: ServedModel, tools: Tools, text: str) -> list[str]:
+    """A warning where functions are offered and what the model reads names none of them."""
+    if tools.offered is None or any(name in text for name in tools.schemas):
+        return []
+    return [
+        f"the chat template of {model.name} shows no tools, so the model does not know of them; describe them in a "
+        "system message, or demand a call with tool_choice"
+    ]
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:
