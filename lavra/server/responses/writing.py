@@ -70,6 +70,7 @@ class ResponseWriter:
         self._logprobs = tokenizer is not None and wants_logprobs(head.body)
         self.output: list[Item] = []
         self._open: _OpenItem | None = None
+        self._early: list[Any] = []  # of tokens before any text of theirs came
         self._number = 0
         self._begun = False
         self.ended = False
@@ -138,10 +139,12 @@ class ResponseWriter:
             yield self._lifecycle("response.in_progress", "in_progress")
 
     def _text(self, piece: TextPiece) -> Iterator[Event]:
-        logprobs = self._token_logprobs(piece.text, piece.delta)
-        if not piece.text and not logprobs:
+        logprobs = [*self._early, *self._token_logprobs(piece.text, piece.delta)]
+        within = self._open is not None and self._open.kind == "message"
+        self._early = [] if piece.text or within else logprobs  # a call has no place for them
+        if not piece.text and not (within and logprobs):
             return
-        if self._open is None or self._open.kind != "message":
+        if not within:
             yield from self._open_message()
         assert self._open is not None
         self._open.texts.append(piece.text)
@@ -161,6 +164,7 @@ class ResponseWriter:
 
     def _call(self, call: CallBegun) -> Iterator[Event]:
         named = {"call_id": call.id, "name": call.name}
+        self._early = []
         yield from self._opened(
             _OpenItem(kind="function_call", id=new_item_id("fc"), index=self._next, call=named), arguments=""
         )
