@@ -23,6 +23,7 @@ from lavra.server.heads import head_router
 from lavra.server.openai.chat import chat_router
 from lavra.server.openai.completions import completion_router
 from lavra.server.openai.embeddings import embedding_router
+from lavra.server.paths import KnownPaths
 from lavra.server.plain import status_router, token_router
 from lavra.server.protocol import Protocol, error_shape
 from lavra.server.rerank import rerank_router
@@ -70,10 +71,11 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
 
     app = FastAPI(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.edge = edge
-    for make in (make for protocol in PROTOCOLS for make in protocol.routers):
-        app.include_router(make(edge))
+    routers = [make(edge) for protocol in PROTOCOLS for make in protocol.routers]
+    for router in routers:
+        app.include_router(router)
     shape = error_shape(PROTOCOLS)
-    install_handlers(app, shape)
+    install_handlers(app, shape, KnownPaths(routers))
     if spans is not None:
         app.add_middleware(spans.Spans, provider=provider)
     any_type = tuple(path for protocol in PROTOCOLS if protocol.any_type for path in protocol.paths)
