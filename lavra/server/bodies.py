@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from starlette.types import Message, Receive
 
+from lavra.server.characters import check_characters
 from lavra.server.config import ServeConfig
 from lavra.server.errors import CLIENT_LEFT, RequestError
 
@@ -60,6 +61,7 @@ class WholeBody:
         if body:
             check_type(self._headers.get("content-type", ""))
             check_nesting(body)
+            check_characters(body)
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def _read(self) -> bytes:

@@ -99,6 +99,7 @@ class Function(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class Tool(BaseModel):
@@ -135,6 +136,11 @@ class ChatBody(Sampled):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Function], Field(max_length=128)] | None = Field(
+        default=None, description="the older form of tools; a call is answered as function_call"
+    )
+    function_call: Literal["none", "auto"] | dict[str, Any] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
 

@@ -33,7 +33,7 @@ _SAMPLING: Final = tuple(one.name for one in fields(SamplingConfig))
 _WRITING: Final = ("max_tokens", "max_completion_tokens", *_SAMPLING)  # act on what a model writes, not on quotations
 _IDLE: Final = (
     "stop", "logit_bias", "min_tokens", "truncate_prompt", "priority", "logprobs", "top_logprobs", "tools",
-    "chat_template_kwargs",
+    "functions", "parallel_tool_calls", "chat_template_kwargs",
 )  # fmt: skip
 
 
@@ -75,8 +75,9 @@ def _warnings(edge: Edge, index: ServedIndex, body: ChatBody) -> list[str]:
     warnings = idle_fields(body, strict=edge.config.strict)
     if body.response_format is not None and body.response_format.type != "text":
         raise InputError(f"response_format: {index.name} is an index, whose answers are text; leave it out")
-    if body.tool_choice not in (None, "none", "auto"):
-        raise InputError(f"tool_choice: {index.name} is an index and calls no functions; leave it out")
+    for name in ("tool_choice", "function_call"):
+        if getattr(body, name) not in (None, "none", "auto"):
+            raise InputError(f"{name}: {index.name} is an index and calls no functions; leave it out")
     if body.n is not None and body.n > 1:
         raise InputError(
             f"n is {body.n}, and {index.name} is an index, which has one answer to a question; leave n out"
