@@ -106,15 +106,13 @@ def _unreadable(cause: BaseException | None) -> str:
 def _unknown(request: Request, error: HTTPException, paths: KnownPaths) -> HTTPException:
     """The router's 404 and 405 with a remedy; other errors as they are."""
     method, path = request.method, request.url.path
-    if error.detail != HTTPStatus(error.status_code).phrase:  # an endpoint's own
+    if error.detail not in (HTTPStatus.NOT_FOUND.phrase, HTTPStatus.METHOD_NOT_ALLOWED.phrase):  # an endpoint's own
         return error
     if error.status_code == HTTPStatus.NOT_FOUND:
         return RequestError(404, f"{method} {path} is not served here; {paths.remedy(path)}", code="unknown_url")
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(paths.methods(path))
-        message = f"{path} does not take {method}; it takes {allowed}"
-        return RequestError(405, message, code="method_not_allowed", headers={"Allow": allowed})
-    return error
+    allowed = ", ".join(paths.methods(path))
+    message = f"{path} does not take {method}; it takes {allowed}"
+    return RequestError(405, message, code="method_not_allowed", headers={"Allow": allowed})
 
 
 def openai_shape(_path: str, _status: int, error: dict[str, Any]) -> dict[str, Any]:
