@@ -21,7 +21,7 @@ from starlette.types import Message, Receive
 
 from lavra.server.characters import check_characters
 from lavra.server.config import ServeConfig
-from lavra.server.errors import CLIENT_LEFT, RequestError
+from lavra.server.errors import CLIENT_LEFT, BodyError
 
 MOST_NESTING: Final = 128
 """Lists and objects inside one another in a body."""
@@ -51,7 +51,7 @@ class WholeBody:
         """The body, and what comes after it.
 
         Raises:
-            RequestError: it is too large, too slow, packed in an unknown way, no JSON by its type, or nested too
+            BodyError: it is too large, too slow, packed in an unknown way, no JSON by its type, or nested too
                 deep; or the client left before its end.
         """
         if self._came:
@@ -69,7 +69,7 @@ class WholeBody:
             async with asyncio.timeout(self._config.body_seconds):
                 return await self._pieces()
         except TimeoutError:
-            raise RequestError(
+            raise BodyError(
                 408,
                 f"the body was not here after {self._config.body_seconds:g} seconds, the longest this server waits; "
                 "send it faster, or less of it",
@@ -82,7 +82,7 @@ class WholeBody:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise RequestError(CLIENT_LEFT, "the client left", code="client_left")
+                raise BodyError(CLIENT_LEFT, "the client left", code="client_left")
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
             if size > self._config.max_body_bytes:
@@ -91,9 +91,9 @@ class WholeBody:
                 return b"".join(pieces)
 
 
-def too_large(most: int) -> RequestError:
+def too_large(most: int) -> BodyError:
     """The refusal of a body of more than so many bytes."""
-    return RequestError(
+    return BodyError(
         413, f"the body is over {most} bytes, the most this server reads; send less", code="body_too_large"
     )
 
@@ -102,14 +102,14 @@ def check_type(content_type: str) -> None:
     """Pass JSON.
 
     Raises:
-        RequestError: the type is another one, or none.
+        BodyError: the type is another one, or none.
     """
     kind, _, _ = content_type.partition(";")
     kind = kind.strip().lower()
     if is_json(content_type):
         return
     what = f"Content-Type is {kind[:80]!r}" if kind else "the request has no Content-Type"
-    raise RequestError(
+    raise BodyError(
         415,
         f"{what}; bodies are JSON here: send the header Content-Type: application/json",
         code="unsupported_media_type",
@@ -132,13 +132,13 @@ def unpacked(body: bytes, coding: str, most: int) -> bytes:
         most: bytes it may unpack to.
 
     Raises:
-        RequestError: it unpacks to more, it is damaged, or the coding is none of `CODINGS`.
+        BodyError: it unpacks to more, it is damaged, or the coding is none of `CODINGS`.
     """
     name = coding.strip().lower()
     if name in ("", "identity") or not body:
         return body
     if name not in ("gzip", "x-gzip", "deflate"):
-        raise RequestError(
+        raise BodyError(
             415,
             f"Content-Encoding is {name[:80]!r}; this server unpacks {CODINGS}, or send the body as it is",
             code="unsupported_content_encoding",
@@ -150,12 +150,12 @@ def unpacked(body: bytes, coding: str, most: int) -> bytes:
     try:
         whole = unpacker.decompress(body, most + 1)
     except zlib.error as error:
-        raise RequestError(400, f"the body cannot be unpacked as {name}: {error}", code="invalid_body") from None
+        raise BodyError(400, f"the body cannot be unpacked as {name}: {error}", code="invalid_body") from None
     if len(whole) > most:
         raise too_large(most)
     if not unpacker.eof or unpacker.unused_data:
         what = "has more after its end" if unpacker.eof else "ends too early"
-        raise RequestError(400, f"the body cannot be unpacked as {name}: it {what}", code="invalid_body")
+        raise BodyError(400, f"the body cannot be unpacked as {name}: it {what}", code="invalid_body")
     return whole
 
 
@@ -163,12 +163,12 @@ def check_nesting(body: bytes) -> None:
     """Pass a JSON text of at most `MOST_NESTING` lists and objects inside one another.
 
     Raises:
-        RequestError: it has more.
+        BodyError: it has more.
     """
     if body.count(b"[") + body.count(b"{") <= MOST_NESTING:
         return  # nearly every body
     if nesting(body) > MOST_NESTING:
-        raise RequestError(
+        raise BodyError(
             400,
             f"the body has more than {MOST_NESTING} lists and objects inside one another, the most this server reads; "
             "nest less",

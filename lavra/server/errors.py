@@ -28,7 +28,7 @@ ErrorShape = Callable[[str, int, dict[str, Any]], dict[str, Any]]
 
 
 class RequestError(HTTPException):
-    """A request that no endpoint sees, or whose body none can read.
+    """A request that no endpoint answers.
 
     Args:
         status: of the answer.
@@ -40,6 +40,10 @@ class RequestError(HTTPException):
     def __init__(self, status: int, message: str, *, code: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, message, headers)
         self.code = code
+
+
+class BodyError(RequestError):
+    """The body of a request cannot be read."""
 
 
 class FieldError(InputError):

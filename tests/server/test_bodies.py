@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.server.bodies import MOST_NESTING, check_nesting, check_type, nesting, unpacked
-from lavra.server.errors import RequestError
+from lavra.server.errors import BodyError
 
 TEXT = b'{"prompt": "Once upon a time"}'
 
@@ -46,7 +46,7 @@ def test_both_meanings_of_deflate_are_told_apart(data, pack):
 def test_a_bomb_is_refused_before_it_is_unpacked(pack):
     bomb = pack(b"[" * 20_000_000)
     began = time.process_time()
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(BodyError) as refused:
         unpacked(bomb, "gzip" if pack is gzip.compress else "deflate", 10_000)
     assert refused.value.status_code == 413
     assert time.process_time() - began < 0.05
@@ -65,7 +65,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(pack):
     ids=["cut", "longer", "not packed", "brotli", "packed twice"],
 )
 def test_what_cannot_be_unpacked_is_refused(body, coding, status):
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(BodyError) as refused:
         unpacked(body, coding, 1000)
     assert refused.value.status_code == status
     assert (refused.value.headers or {}).get("Accept-Encoding") == ("gzip, deflate" if status == 415 else None)
@@ -81,7 +81,7 @@ def test_a_type_that_is_no_json_is_named():
         ("application/jsonp", "jsonp"),
         ("image/x+json", "image"),
     ):
-        with pytest.raises(RequestError, match=says) as refused:
+        with pytest.raises(BodyError, match=says) as refused:
             check_type(kind)
         assert refused.value.status_code == 415
         assert "Content-Type: application/json" in refused.value.detail
@@ -109,7 +109,7 @@ def test_only_what_is_nested_too_deep_is_refused():
     check_nesting(b"[" * MOST_NESTING + b"]" * MOST_NESTING)
     check_nesting(b"[" + b"[]," * 5000 + b"[]]")
     check_nesting(json.dumps({"a": "[" * 5000}).encode())
-    with pytest.raises(RequestError, match="more than 128"):
+    with pytest.raises(BodyError, match="more than 128"):
         check_nesting(b"[" * (MOST_NESTING + 1) + b"]" * (MOST_NESTING + 1))
 
 
