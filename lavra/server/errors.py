@@ -102,8 +102,6 @@ def _invalid(error: RequestValidationError) -> dict[str, Any]:
 
 def _unreadable(cause: BaseException | None) -> str:
     """A body that no parser of JSON reads, and why."""
-    if isinstance(cause, UnicodeDecodeError):
-        return f"the body is not UTF-8: byte {cause.start} is {cause.object[cause.start]:#04x}; send UTF-8"
     return f"the body is not JSON that this server reads: {cause}"
 
 
