@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
+from lavra.server.anthropic.protocol import ANTHROPIC
 from lavra.server.chat_page.page import chat_page_router
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
@@ -27,6 +28,7 @@ from lavra.server.paths import KnownPaths
 from lavra.server.plain import status_router, token_router
 from lavra.server.protocol import Protocol, error_shape
 from lavra.server.rerank import rerank_router
+from lavra.server.responses.routes import responses_router
 from lavra.server.search.page import page_router
 from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
@@ -44,7 +46,8 @@ OWN: Final = Protocol(
         status_router,
     )
 )
-PROTOCOLS: Final = (OPENAI, OWN)
+RESPONSES: Final = Protocol(routers=(responses_router,))
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
