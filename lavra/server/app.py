@@ -16,6 +16,7 @@ from lavra.base.version import VERSION
 from lavra.server.anthropic.protocol import ANTHROPIC
 from lavra.server.chat_page.page import chat_page_router
 from lavra.server.config import ServeConfig
+from lavra.server.description import DescribedApp
 from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
 from lavra.server.fill_mask import fill_mask_router
@@ -72,7 +73,8 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         if provider is not None:
             provider.shutdown()  # what is still to be sent is
 
-    app = FastAPI(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DescribedApp(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.protocols, app.keyed = PROTOCOLS, bool(config.api_keys)
     app.state.edge = edge
     routers = [make(edge) for protocol in PROTOCOLS for make in protocol.routers]
     for router in routers:
