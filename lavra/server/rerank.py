@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from lavra.server.answers import Ranking
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.heads import usage_of
@@ -20,7 +21,7 @@ def rerank_router(edge: Edge) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["heads"])
 
-    @router.post("/v1/rerank")
+    @router.post("/v1/rerank", response_model=Ranking)
     async def rerank(body: RerankBody) -> Response:
         return JSONResponse(await run_in_threadpool(_rerank, edge, body))
 

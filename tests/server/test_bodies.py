@@ -62,6 +62,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(pack):
         (TEXT, "br", 415),
         (gzip.compress(gzip.compress(TEXT, mtime=0), mtime=0), "gzip, gzip", 415),
     ],
+    ids=["cut", "longer", "not packed", "brotli", "packed twice"],
 )
 def test_what_cannot_be_unpacked_is_refused(body, coding, status):
     with pytest.raises(BodyError) as refused:
