@@ -14,12 +14,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
 from lavra.server.chat_page.page import chat_page_router
+from lavra.server.cohere.routes import cohere_error, cohere_router
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
 from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
 from lavra.server.heads import head_router
+from lavra.server.inference import inference_router
 from lavra.server.openai.chat import chat_router
 from lavra.server.openai.completions import completion_router
 from lavra.server.openai.embeddings import embedding_router
@@ -35,6 +37,7 @@ OWN: Final = Protocol(
     routers=(
         fill_mask_router,
         head_router,
+        inference_router,
         rerank_router,
         search_router,
         page_router,
@@ -43,7 +46,8 @@ OWN: Final = Protocol(
         status_router,
     )
 )
-PROTOCOLS: Final = (OPENAI, OWN)
+COHERE: Final = Protocol(routers=(cohere_router,), paths=("/v2/",), write_error=cohere_error)
+PROTOCOLS: Final = (OPENAI, COHERE, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
