@@ -74,7 +74,7 @@ class Engine:
         self._passes = Passes(runner, self.config)
         self._arrivals: list[TokenSequence] = []
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = self._cancelled = False
         self._numbers = 0
         self._thread: threading.Thread | None = None
 
@@ -276,7 +276,7 @@ class Engine:
 
     def _cancel(self, sequence: TokenSequence) -> None:
         with self._changed:
-            sequence.cancelled = True
+            sequence.cancelled = self._cancelled = True
             self._changed.notify()
 
     # The engine's own thread.
@@ -298,9 +298,12 @@ class Engine:
                 for sequence in self._arrivals:
                     self._passes.scheduler.add(sequence)
                 self._arrivals.clear()
-                closing = self._closing
+                closing, cancelled = self._closing, self._cancelled
+                self._cancelled = False
             if closing:
                 self._passes.cancel_all()
                 return
-            self._passes.drop_unwanted()
+            if cancelled:
+                self._passes.drop_cancelled()
+            self._passes.drop_late()
             self._passes.step()

@@ -13,8 +13,9 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
+from lavra.server.anthropic.protocol import ANTHROPIC
 from lavra.server.chat_page.page import chat_page_router
-from lavra.server.cohere.routes import cohere_error, cohere_router
+from lavra.server.cohere.routes import COHERE
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
@@ -28,6 +29,7 @@ from lavra.server.openai.embeddings import embedding_router
 from lavra.server.plain import status_router, token_router
 from lavra.server.protocol import Protocol, error_shape
 from lavra.server.rerank import rerank_router
+from lavra.server.responses.routes import responses_router
 from lavra.server.search.page import page_router
 from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
@@ -46,8 +48,8 @@ OWN: Final = Protocol(
         status_router,
     )
 )
-COHERE: Final = Protocol(routers=(cohere_router,), paths=("/v2/",), write_error=cohere_error)
-PROTOCOLS: Final = (OPENAI, COHERE, OWN)
+RESPONSES: Final = Protocol(routers=(responses_router,))
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, COHERE, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:

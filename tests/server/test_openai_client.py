@@ -252,7 +252,7 @@ def test_models_and_aliases(client):
         (lambda c: c.completions.create(model="nobody", prompt="a"), "did you mean|known"),
         (lambda c: c.completions.create(model="writer", prompt="a" * 300, max_tokens=4), "context 64"),
         (lambda c: c.completions.create(model="writer", prompt="a", n=99), "at most 16"),
-        (lambda c: c.completions.create(model="writer", prompt="a", temperature=-1), "greater than or equal to 0"),
+        (lambda c: c.completions.create(model="writer", prompt="a", temperature=-1), "temperature is -1"),
         (lambda c: c.completions.create(model="writer", prompt=[[1, 99999]]), "99999"),
         (lambda c: c.completions.create(model="writer", prompt="a", logit_bias={"x": 1}), "not a token id"),
         (lambda c: c.completions.create(model="embedder", prompt="a"), "is an encoder"),

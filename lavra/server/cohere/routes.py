@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from fastapi import APIRouter
@@ -18,11 +18,12 @@ from starlette.concurrency import run_in_threadpool
 from lavra.server.edge import Edge
 from lavra.server.embedding import EmbeddedTexts, embed_texts
 from lavra.server.fields import idle_fields
+from lavra.server.protocol import Protocol
 from lavra.server.rerank import rank_texts, rerank_object
 from lavra.server.schemas import CohereEmbedBody, RerankBody
 
 
-def cohere_router(edge: Edge) -> APIRouter:
+def _router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["cohere"])
 
@@ -39,7 +40,7 @@ def cohere_router(edge: Edge) -> APIRouter:
     return router
 
 
-def cohere_error(_: int, error: dict[str, Any]) -> dict[str, Any]:
+def _error(_: int, error: dict[str, Any]) -> dict[str, Any]:
     """An error as Cohere's client reads it."""
     return {"id": uuid.uuid4().hex, "message": error["error"]["message"]}
 
@@ -72,3 +73,6 @@ def _by_type(body: CohereEmbedBody, found: EmbeddedTexts) -> dict[str, list[Any]
             base64.b64encode(vector.astype(np.dtype("<f4")).tobytes()).decode() for vector in found.vectors
         ]
     return named
+
+
+COHERE: Final = Protocol(routers=(_router,), paths=("/v2/",), write_error=_error)
