@@ -15,6 +15,7 @@ from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
 from lavra.server.anthropic.protocol import ANTHROPIC
 from lavra.server.chat_page.page import chat_page_router
+from lavra.server.cohere.routes import COHERE
 from lavra.server.config import ServeConfig
 from lavra.server.description import DescribedApp
 from lavra.server.edge import Edge
@@ -22,6 +23,7 @@ from lavra.server.errors import install_handlers
 from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
 from lavra.server.heads import head_router
+from lavra.server.inference import inference_router
 from lavra.server.openai.chat import chat_router
 from lavra.server.openai.completions import completion_router
 from lavra.server.openai.embeddings import embedding_router
@@ -39,6 +41,7 @@ OWN: Final = Protocol(
     routers=(
         fill_mask_router,
         head_router,
+        inference_router,
         rerank_router,
         search_router,
         page_router,
@@ -48,7 +51,7 @@ OWN: Final = Protocol(
     )
 )
 RESPONSES: Final = Protocol(routers=(responses_router,))
-PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OWN)
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, COHERE, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:

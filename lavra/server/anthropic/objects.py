@@ -9,6 +9,7 @@ from typing import Any, Final
 from lavra.base.types import Completion, Usage
 from lavra.server import traces
 from lavra.server.conversation.events import ChatChoice
+from lavra.server.conversation.requests import stops_of
 from lavra.server.conversation.run import ChatRun
 from lavra.server.streaming import event
 
@@ -77,7 +78,13 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 def ending_of(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
     """Why a message ended."""
-    return {"stop_reason": _stop_reason(run, choice), "stop_sequence": choice.completion.stop_string}
+    return {"stop_reason": _stop_reason(run, choice), "stop_sequence": _stop_sequence(run, choice)}
+
+
+def _stop_sequence(run: ChatRun, choice: ChatChoice) -> str | None:
+    """The stop string that ended it, if the client named it; a chat template's end of a turn may be one too."""
+    found = choice.completion.stop_string
+    return found if found in stops_of(run.body.stop) else None
 
 
 def _stop_reason(run: ChatRun, choice: ChatChoice) -> str:
@@ -87,7 +94,7 @@ def _stop_reason(run: ChatRun, choice: ChatChoice) -> str:
     if choice.finish_reason == "length":
         full = done.usage.completion_tokens < (run.body.max_tokens or 0)
         return "model_context_window_exceeded" if full else "max_tokens"
-    return "end_turn" if done.stop_string is None else "stop_sequence"
+    return "end_turn" if _stop_sequence(run, choice) is None else "stop_sequence"
 
 
 def write_error(status: int, error: dict[str, Any]) -> dict[str, Any]:
