@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
+from lavra.server.anthropic.protocol import ANTHROPIC
 from lavra.server.chat_page.page import chat_page_router
 from lavra.server.config import ServeConfig
 from lavra.server.edge import Edge
@@ -45,7 +46,7 @@ OWN: Final = Protocol(
     )
 )
 RESPONSES: Final = Protocol(routers=(responses_router,))
-PROTOCOLS: Final = (OPENAI, RESPONSES, OWN)
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, fail_fast=True)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 Stop = str | Annotated[list[str], Field(max_length=16)] | None
 TextPair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, fail_fast=True)]
@@ -60,6 +61,12 @@ class Sampled(Body):
     logit_bias: dict[str, Annotated[Finite, Field(ge=-1000, le=1000)]] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: Stop = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=1000)] | None = Field(
+        default=None, description="tokens that end the answer, besides the model's own"
+    )
+    ignore_eos: bool | None = Field(default=None, description="write on behind the model's own end of text")
+    include_stop_str_in_output: bool | None = None
+    skip_special_tokens: bool | None = Field(default=None, description="false shows special tokens in the text")
     n: Annotated[int, Field(ge=1)] | None = None
     response_format: ResponseFormat | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
@@ -126,22 +133,33 @@ class RetrievalOptions(BaseModel):
     unsupported: Literal["mark", "remove"] = "mark"
 
 
-class ChatBody(Sampled):
-    """`POST /v1/chat/completions`."""
+class Conversation(BaseModel):
+    """A conversation and how it is laid out; names of the last three are vLLM's."""
 
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = Field(
+        default=None, description="false begins no new turn of the assistant behind the messages"
+    )
+    continue_final_message: bool | None = Field(
+        default=None, description="the answer goes on within the last message, which is an assistant's"
+    )
+
+
+class ChatBody(Conversation, Sampled):
+    """`POST /v1/chat/completions`."""
+
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[Function], Field(max_length=128)] | None = Field(
         default=None, description="the older form of tools; a call is answered as function_call"
     )
     function_call: Literal["none", "auto"] | dict[str, Any] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
 
 
@@ -260,16 +278,12 @@ class TokenizeBody(Body):
 class DetokenizeBody(Body):
     """`POST /detokenize`."""
 
-    tokens: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(fail_fast=True)]
+    tokens: Annotated[list[TokenId], Field(fail_fast=True)]
     skip_special_tokens: bool = False
 
 
-class TemplateBody(Body):
+class TemplateBody(Conversation, Body):
     """`POST /apply-template`."""
-
-    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class ScoreBody(Body):

@@ -256,7 +256,7 @@ def test_models_and_aliases(client):
         (lambda c: c.completions.create(model="writer", prompt=[[1, 99999]]), "99999"),
         (lambda c: c.completions.create(model="writer", prompt="a", logit_bias={"x": 1}), "not a token id"),
         (lambda c: c.completions.create(model="embedder", prompt="a"), "is an encoder"),
-        (lambda c: c.chat.completions.create(model="writer", messages=MESSAGES), "no chat template"),
+        (lambda c: c.chat.completions.create(model="translator", messages=MESSAGES), "no chat template"),
         (lambda c: c.chat.completions.create(model="talker", messages=[{"role": "alien", "content": "x"}]), "alien"),
         (lambda c: c.embeddings.create(model="embedder", input=""), "empty"),
         (lambda c: c.embeddings.create(model="embedder", input="a", dimensions=9999), "9999"),

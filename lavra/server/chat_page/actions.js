@@ -114,10 +114,18 @@ export async function rename(conversation, title) {
 }
 
 export async function remove(conversation) {
+  endUndo();
   await storage.changeConversation(conversation.id, { deleted: Date.now() });
-  state.undo = { text: conversation.title, back: () => restore(conversation.id) };
+  state.undo = { text: conversation.title, back: () => restore(conversation.id), end: () => storage.eraseConversation(conversation.id) };
   if (state.open?.conversation.id === conversation.id) startConversation();
   await loadConversations();
+}
+
+// Nothing is left to be undone: what was deleted is erased.
+export function endUndo() {
+  state.undo?.end?.();
+  state.undo = null;
+  changed();
 }
 
 async function restore(id) {
@@ -143,13 +151,25 @@ async function add(nodes) {
 
 const node = (fields) => ({ id: newId(), conversation: state.open.conversation.id, created: Date.now(), text: "", status: "done", ...fields });
 
+async function whileBusy(work) {
+  state.busy += 1;
+  changed();
+  try {
+    await work();
+  } finally {
+    state.busy -= 1;
+    changed();
+  }
+}
+
 // Say something after a message, or in place of its sibling, and have it answered.
-export async function send(text, parent = path().at(-1)?.id || ROOT) {
-  const { conversation } = state.open;
-  await keep(conversation, text);
-  const asked = node({ role: "user", parent, text });
-  await add([asked]);
-  await answerTo(asked.id);
+export function send(text, parent = path().at(-1)?.id || ROOT) {
+  return whileBusy(async () => {
+    await keep(state.open.conversation, text);
+    const asked = node({ role: "user", parent, text });
+    await add([asked]);
+    await answer(asked.id, modelsOf(state.open.conversation));
+  });
 }
 
 export function edit(message, text) {
@@ -158,7 +178,7 @@ export function edit(message, text) {
 }
 
 // Have a message answered by each chosen model; answers that are asked together stand side by side.
-export async function answerTo(parent, models = modelsOf(state.open.conversation)) {
+async function answer(parent, models) {
   const { open } = state;
   const { settings } = open.conversation;
   const group = models.length > 1 ? newId() : null;
@@ -169,9 +189,9 @@ export async function answerTo(parent, models = modelsOf(state.open.conversation
   await loadConversations();
 }
 
+// Another version of an answer, by the models that are chosen now.
 export function regenerate(message) {
-  const model = writers().find((one) => one.id === message.model);
-  return answerTo(message.parent, state.open.conversation.models.length > 1 || !model ? undefined : modelsOf(state.open.conversation));
+  return whileBusy(() => answer(message.parent, modelsOf(state.open.conversation)));
 }
 
 export async function choose(message) {

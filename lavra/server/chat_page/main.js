@@ -50,13 +50,8 @@ function Undo() {
   return html`<div class="toast" role="status">
     <span>${back ? say("removed", { title: text }) : text}</span>
     ${back && html`<button type="button" id="undo" onClick=${back}>${say("undo")}</button>`}
-    <button type="button" class="quiet" onClick=${forget}>${say("dismiss")}</button>
+    <button type="button" class="quiet" onClick=${actions.endUndo}>${say("dismiss")}</button>
   </div>`;
-}
-
-function forget() {
-  state.undo = null;
-  changed();
 }
 
 function toggleDrawer() {

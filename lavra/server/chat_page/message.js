@@ -2,6 +2,7 @@
 
 import * as actions from "./actions.js";
 import { CopyButton } from "./copying.js";
+import { Editor } from "./editor.js";
 import { Problem } from "./problem.js";
 import { Markdown } from "./markdown.js";
 import { changed, state } from "./state.js";
@@ -85,37 +86,3 @@ function startEditing(node) {
   state.editing = node.id;
   changed();
 }
-
-function Editor({ node }) {
-  const leave = () => {
-    state.editing = null;
-    changed();
-  };
-  const done = (event) => {
-    event.preventDefault();
-    const text = event.target.elements.text.value;
-    if (text.trim()) actions.edit(node, text);
-  };
-  const key = (event) => {
-    if (event.key === "Escape") {
-      event.stopPropagation();
-      leave();
-    } else if (sends(event)) {
-      event.preventDefault();
-      event.target.form.requestSubmit();
-    }
-  };
-  const begin = (field) => {
-    if (!field || field.dataset.begun) return;
-    field.dataset.begun = "yes";
-    field.value = node.text;
-    field.focus();
-  };
-  return html`<form class="message user editor" onSubmit=${done}>
-    <textarea name="text" aria-label=${say("editing")} onKeyDown=${key} ref=${begin}></textarea>
-    <div><button type="submit" class="primary">${say("save")}</button><button type="button" onClick=${leave}>${say("cancel")}</button></div>
-  </form>`;
-}
-
-// Enter sends and Shift+Enter starts a line; Enter that ends a composed character (Japanese, accents) does neither.
-export const sends = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;

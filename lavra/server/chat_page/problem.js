@@ -15,6 +15,6 @@ export function inWords(error) {
 export function Problem({ node }) {
   return html`<div class="problem" role="alert">
     <p>${inWords(node.error)}</p>
-    <button type="button" disabled=${state.running.size > 0} onClick=${() => actions.regenerate(node)}>${say("retry")}</button>
+    <button type="button" disabled=${state.busy > 0} onClick=${() => actions.regenerate(node)}>${say("retry")}</button>
   </div>`;
 }

@@ -45,7 +45,7 @@ export class Thread extends Component {
       count=${all.length}
       editing=${state.editing === node.id}
       language=${locale()}
-      busy=${state.running.size > 0}
+      busy=${state.busy > 0}
     />`;
   }
 }

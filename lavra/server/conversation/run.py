@@ -19,14 +19,14 @@ from lavra.server.conversation.events import (
     ChoiceEnd,
     TextPiece,
 )
-from lavra.server.conversation.requests import check_samples, generate_request, plain_messages, remaining
+from lavra.server.conversation.prompt import chat_prompt
+from lavra.server.conversation.requests import check_samples, generate_request, remaining
 from lavra.server.conversation.tool_calls import Tools, read_tools
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.reading import read_all, read_pieces
 from lavra.server.schemas import ChatBody
 from lavra.server.served import ServedModel
-from lavra.tokens.conversation import rendered_ids
 
 
 @dataclass(kw_only=True)
@@ -73,21 +73,26 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     if tools.demanded and body.response_format is not None and body.response_format.type != "text":
         raise InputError("tool_choice demands a call and response_format another form; leave one of them out")
     warnings += tools.warnings
-    text = model.chat_prompt(plain_messages(body.messages), tools.offered, body.chat_template_kwargs)
-    prompt = tuple(rendered_ids(model.tokenizer, text))
+    prompt = chat_prompt(model, body, tools.offered)
     request = generate_request(
         body,
-        prompt,
+        prompt.tokens,
         usual=model.usual,
-        max_tokens=body.max_completion_tokens or body.max_tokens or remaining(model, prompt),
+        max_tokens=body.max_completion_tokens or body.max_tokens or remaining(model, prompt.tokens),
         n=check_samples("n", body.n, edge.config),
         logprobs=bool(body.logprobs),
         top_logprobs=body.top_logprobs or 0,
     )
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)
-    streams = edge.submit(model, request, body, tenant)
-    return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools, prompt_tokens=len(prompt))
+    return ChatRun(
+        model=model,
+        body=body,
+        streams=edge.submit(model, prompt.ended(request), body, tenant),
+        warnings=[*warnings, *prompt.warnings],
+        tools=tools,
+        prompt_tokens=len(prompt.tokens),
+    )
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:

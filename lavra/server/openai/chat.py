@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from lavra.base.types import Delta
 from lavra.server import streaming
 from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, TextPiece, ToolCall
-from lavra.server.conversation.requests import plain_messages
+from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
 from lavra.server.conversation.tool_calls import offered_tools
 from lavra.server.edge import Edge
@@ -23,7 +23,6 @@ from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.schemas import ChatBody, TemplateBody
 from lavra.server.search.chat import answer_chat
 from lavra.server.search.writing import AnswerPlaces
-from lavra.tokens.conversation import rendered_ids
 
 
 @dataclass(kw_only=True)
@@ -53,11 +52,10 @@ def chat_router(edge: Edge) -> APIRouter:
     async def apply_template(body: TemplateBody) -> Response:
         model = edge.models.named(body.model)
         warnings = idle_fields(body, strict=edge.config.strict)
-        messages = plain_messages(body.messages)
         offered = None if not body.tools else offered_tools(body.tools)
-        prompt = await run_in_threadpool(model.chat_prompt, messages, offered, body.chat_template_kwargs)
-        tokens = rendered_ids(model.tokenizer, prompt)
-        return JSONResponse({"prompt": prompt, "tokens": tokens, "warnings": warnings})
+        prompt = await run_in_threadpool(chat_prompt, model, body, offered)
+        warnings = [*warnings, *prompt.warnings]
+        return JSONResponse({"prompt": prompt.text, "tokens": list(prompt.tokens), "warnings": warnings})
 
     return router
 

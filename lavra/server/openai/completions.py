@@ -239,6 +239,10 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     plain = [_text_events(chunk, index) for index in range(len(flat))]
     done: dict[int, Completion] = {}
     async for index, piece in read_pieces(flat):
+        if piece.completion is None and not tells:  # as nearly all
+            if piece.text:
+                yield plain[index].event(piece.text)
+            continue
         more: dict[str, Any] = {}
         if tells and piece.tokens:
             tops = piece.top_logprobs or [()] * len(piece.tokens)

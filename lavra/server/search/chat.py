@@ -33,7 +33,8 @@ _SAMPLING: Final = tuple(one.name for one in fields(SamplingConfig))
 _WRITING: Final = ("max_tokens", "max_completion_tokens", *_SAMPLING)  # act on what a model writes, not on quotations
 _IDLE: Final = (
     "stop", "logit_bias", "min_tokens", "truncate_prompt", "priority", "logprobs", "top_logprobs", "tools",
-    "functions", "parallel_tool_calls", "chat_template_kwargs",
+    "functions", "parallel_tool_calls", "chat_template_kwargs", "add_generation_prompt", "continue_final_message",
+    "stop_token_ids", "ignore_eos", "include_stop_str_in_output", "skip_special_tokens",
 )  # fmt: skip
 
 
