@@ -129,7 +129,10 @@ def _grammar(llguidance: Any, constraint: Constraint) -> str:
         raise InputError(f"the JSON schema nests deeper than {_MOST_DEPTH} levels; flatten it")
     if not isinstance(schema, dict):
         raise InputError('the JSON schema is not an object; give one such as {"type": "object"}')
-    return str(compiler.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False}))
+    try:
+        return str(compiler.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False}))
+    except ValueError as error:  # such as an integer of more than 64 bits
+        raise InputError(f"the JSON schema cannot be enforced: {str(error)[:300]}") from None
 
 
 def _depth(value: object, level: int = 0) -> int:
