@@ -19,6 +19,7 @@ from lavra.api.serving import add_adapters, fused_model, start_engine
 from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.gguf_file import SUFFIX
+from lavra.base.introduction import read_introduction
 from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
@@ -136,6 +137,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
         template=template,
         usual={} if encodes else opened.usual,
+        introduction=read_introduction(opened.folder),
         **_weights(model),
     )
 
@@ -180,7 +182,8 @@ def with_adapters(model: ServedModel, settings: ServeSettings) -> list[ServedMod
         if (folder / "tokenizer.json").exists()
     }
     chosen = [name for name in model.engine.adapters if name != model.engine.usual_adapter]
-    return [model, *(model.with_adapter(name, templates.get(name)) for name in chosen)]
+    own = {name: read_introduction(folder) for name, folder in folders.items()}
+    return [model, *(model.with_adapter(name, templates.get(name), own.get(name)) for name in chosen)]
 
 
 def version_of(folder: Path | None) -> str:
