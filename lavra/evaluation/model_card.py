@@ -19,9 +19,9 @@ from typing import Any, Final
 import yaml
 
 from lavra.base.card import CARD_FILE, add_metrics
-from lavra.base.introduction import INTRODUCTION
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_text, json_text, read_json, write_text
+from lavra.base.introduction import INTRODUCTION
 from lavra.evaluation.abilities import CAN, CANNOT, Standing, abilities
 from lavra.evaluation.result_file import EVALUATION_FILE, read_evaluation, write_evaluation
 from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult

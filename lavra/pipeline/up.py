@@ -22,10 +22,10 @@ from lavra.evaluation.model_card import write_model_card
 from lavra.model.config import Kind
 from lavra.model.families import DEFAULT_FAMILY
 from lavra.pipeline.beginning import choose_beginning
-from lavra.pipeline.introducing import introduce_model, introduce_taught
-from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.index_encoders import Encoders
+from lavra.pipeline.introducing import introduce_model, introduce_taught
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.adapt import adapt_section
