@@ -21,6 +21,7 @@ from lavra.server.errors import install_handlers
 from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
 from lavra.server.heads import head_router
+from lavra.server.ollama.protocol import OLLAMA
 from lavra.server.openai.chat import chat_router
 from lavra.server.openai.completions import completion_router
 from lavra.server.openai.embeddings import embedding_router
@@ -44,7 +45,7 @@ OWN: Final = Protocol(
         status_router,
     )
 )
-PROTOCOLS: Final = (OPENAI, ANTHROPIC, OWN)
+PROTOCOLS: Final = (OPENAI, ANTHROPIC, OLLAMA, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
