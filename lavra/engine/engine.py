@@ -230,7 +230,7 @@ class Engine:
                 prompt=plan.prompt,
                 logit_bias=request.logit_bias,
                 min_tokens=request.min_tokens,
-                stop_ids=self._stop_ids,
+                stop_ids=plan.stop_ids(self._stop_ids),
                 top_logprobs=request.top_logprobs,
                 logprobs=request.logprobs or request.top_logprobs > 0,
                 matcher=None if request.constraint is None else self._constraints.matcher(request.constraint),

@@ -28,6 +28,7 @@ from lavra.server.openai.embeddings import embedding_router
 from lavra.server.plain import status_router, token_router
 from lavra.server.protocol import Protocol, error_shape
 from lavra.server.rerank import rerank_router
+from lavra.server.responses.routes import responses_router
 from lavra.server.search.page import page_router
 from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
@@ -45,7 +46,8 @@ OWN: Final = Protocol(
         status_router,
     )
 )
-PROTOCOLS: Final = (OPENAI, ANTHROPIC, OLLAMA, OWN)
+RESPONSES: Final = Protocol(routers=(responses_router,))
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from lavra.base.errors import ContextLengthError, InputError, OverloadedError, UnknownDocumentError
 from lavra.server import traces
+from lavra.server.invalid import told, wrong_fields
 from lavra.server.served import UnknownModelError
 
 CLIENT_LEFT: Final = 499  # nobody reads it; the log does
@@ -78,16 +79,26 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]
         return 400, _invalid(error), {}
     if isinstance(error, HTTPException):
         code = error.code if isinstance(error, BodyError) else None
-        return error.status_code, error_body(str(error.detail), code=code), dict(error.headers or {})
+        unread = isinstance(error.__cause__, ValueError)  # FastAPI's, of a body
+        message = _unreadable(error.__cause__) if unread else str(error.detail)
+        return error.status_code, error_body(message, code=code), dict(error.headers or {})
     return 500, error_body("the server failed; its log has the reason under this request's id", "server_error"), {}
 
 
 def _invalid(error: RequestValidationError) -> dict[str, Any]:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
-    if first["type"] == "json_invalid":
-        return error_body(f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
-    return error_body(f"{place or 'the body'}: {first['msg']}", param=place or None)
+    errors = error.errors()
+    if errors[0]["type"] == "json_invalid":
+        place, reason = errors[0]["loc"][-1], errors[0].get("ctx", {}).get("error", errors[0]["msg"])
+        return error_body(f"the body is not JSON: {reason} (character {place})", code="invalid_json")
+    wrong = wrong_fields(errors, error.body)
+    return error_body(told(wrong), param=wrong[0].field or None)
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    """A body that no parser of JSON reads, and why."""
+    if isinstance(cause, UnicodeDecodeError):
+        return f"the body is not UTF-8: byte {cause.start} is {cause.object[cause.start]:#04x}; send UTF-8"
+    return f"the body is not JSON that this server reads: {cause}"
 
 
 def openai_shape(_path: str, _status: int, error: dict[str, Any]) -> dict[str, Any]:

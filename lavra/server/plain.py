@@ -108,7 +108,7 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "fills_masks": served.filler is not None,
         "task": None if head is None else task_named(head.task).saved_as,
         "labels": [] if head is None else list(head.labels),
-        "chats": served.engine is not None and served.tokenizer.chat_template is not None,
+        "chats": served.engine is not None and (served.template or served.tokenizer.chat_template) is not None,
         "max_model_len": served.reads,
     }
 

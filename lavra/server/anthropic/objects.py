@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lavra.base.types import Completion, Usage
+from lavra.base.types import Usage
 from lavra.server import traces
 from lavra.server.conversation.events import ChatChoice, ToolCall
+from lavra.server.conversation.requests import stops_of
 from lavra.server.conversation.run import ChatRun
 from lavra.server.streaming import event
 
@@ -83,18 +84,19 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 
 def ending_of(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
-    """Why a message ended."""
-    return {"stop_reason": _stop_reason(run, choice), "stop_sequence": choice.completion.stop_string}
+    """Why a message ended; a stop string that only the chat template knows is the turn's end."""
+    word = choice.completion.stop_string
+    asked = word if word in stops_of(run.body.stop) else None
+    return {"stop_reason": _stop_reason(run, choice, asked), "stop_sequence": asked}
 
 
-def _stop_reason(run: ChatRun, choice: ChatChoice) -> str:
-    done: Completion = choice.completion
+def _stop_reason(run: ChatRun, choice: ChatChoice, stop: str | None) -> str:
     if choice.calls:
         return "tool_use"
     if choice.finish_reason == "length":
-        full = done.usage.completion_tokens < (run.body.max_tokens or 0)
+        full = choice.completion.usage.completion_tokens < (run.body.max_tokens or 0)
         return "model_context_window_exceeded" if full else "max_tokens"
-    return "end_turn" if done.stop_string is None else "stop_sequence"
+    return "end_turn" if stop is None else "stop_sequence"
 
 
 def write_error(status: int, error: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,14 @@ class ToolCall:
     Attributes:
         id: unique.
         name: of the function.
-        arguments: an object, as JSON text.
+        arguments: an object, as JSON text; a part of one where the text ended before, as written where it is no JSON.
+        whole: the arguments are an object.
     """
 
     id: str
     name: str
     arguments: str
+    whole: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,12 +4,14 @@ import asyncio
 import json
 import time
 
+import httpx2
 import numpy as np
 import ollama
 import pytest
 
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.server.conftest import running, served
+from tests.server.dictated import saying
 
 GREEDY = {"temperature": 0, "num_predict": 12}
 ASKED = [{"role": "user", "content": "She loved"}]
@@ -89,6 +91,15 @@ def test_a_prompt_is_continued_as_it_stands(llama, client, model, raw):
     assert answer.response == text
 
 
+def test_a_last_message_of_the_assistant_is_continued(llama, client):
+    history = [*ASKED, {"role": "assistant", "content": "a red"}]
+    going_on = {"continue_final_message": True, "add_generation_prompt": False}
+    whole = client.chat.completions.create(
+        model="long", messages=history, max_tokens=12, temperature=0, extra_body=going_on
+    )
+    assert llama.chat("long", messages=history, options=GREEDY).message.content == whole.choices[0].message.content
+
+
 def test_options_do_what_openais_fields_do(llama, client):
     fields = {"temperature": 1.5, "top_p": 0.9, "presence_penalty": 0.5, "frequency_penalty": 0.25, "seed": 7}
     ours = {"top_k": 40, "min_p": 0.01, "repetition_penalty": 1.3}
@@ -128,35 +139,32 @@ def test_an_answer_has_its_schemas_form(llama):
     assert text.lstrip().startswith("{")
 
 
-def test_tools_are_offered_called_and_answered(llama, http):
-    call = ollama.Message.ToolCall(
-        function=ollama.Message.ToolCall.Function(name="weather", arguments={"place": "Recife", "days": 2})
-    )
-    history = [
-        *ASKED,
-        ollama.Message(role="assistant", content="", tool_calls=[call]),
-        {"role": "tool", "tool_name": "weather", "content": weather("Recife", 2)},
-    ]
-    offered = llama.chat("talker", messages=history[:1], tools=[weather], options={"num_predict": 1, "temperature": 0})
-    function = {
-        "name": "weather",
-        "description": "The weather of a place.",
-        "parameters": {
-            "type": "object",
-            "required": ["place", "days"],
-            "properties": {
-                "place": {"type": "string", "description": "its name."},
-                "days": {"type": "integer", "description": "how many."},
-            },
+OFFERED = {
+    "name": "weather",
+    "description": "The weather of a place.",
+    "parameters": {
+        "type": "object",
+        "required": ["place", "days"],
+        "properties": {
+            "place": {"type": "string", "description": "its name."},
+            "days": {"type": "integer", "description": "how many."},
         },
-    }
-    shown = http.post(
-        "/apply-template",
-        json={"model": "talker", "messages": ASKED, "tools": [{"type": "function", "function": function}]},
-    ).json()
-    assert offered.prompt_eval_count == len(shown["tokens"])
-    answered = llama.chat("long", messages=history, options=GREEDY)
-    assert answered.done
+    },
+}
+
+
+def test_tools_and_their_results_read_as_openais_do():
+    function = {"name": "weather", "arguments": {"place": "Recife", "days": 2}}
+    result = {"role": "tool", "content": weather("Recife", 2)}
+    history = [*ASKED, {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}]
+    with running([saying("It rains.")]) as url:
+        answer = ollama.Client(host=url).chat(
+            "said", messages=[*history, {**result, "tool_name": "weather"}], tools=[weather], options=GREEDY
+        )
+        body = {"messages": [*history, result], "tools": [{"type": "function", "function": OFFERED}]}
+        shown = httpx2.post(f"{url}/apply-template", json=body).json()
+    assert answer.message.content == "It rains."
+    assert answer.prompt_eval_count == len(shown["tokens"])
 
 
 def test_a_call_that_the_model_writes_is_an_object(url):
