@@ -50,6 +50,7 @@ class TokenSequence:
         published: full blocks that others can find.
         cached: prompt tokens that were not computed for this sequence.
         done: nothing more is wanted of it.
+        failed: it ended with an error.
         cancelled: somebody does not want it any more.
     """
 
@@ -69,6 +70,7 @@ class TokenSequence:
     published: int = 0
     cached: int = 0
     done: bool = False
+    failed: bool = False
     cancelled: bool = False
     drafts: list[int] = field(default_factory=list)
     _hashes: list[bytes] = field(default_factory=list)
@@ -169,7 +171,7 @@ class WrittenSequence(TokenSequence):
 
     def refuse(self, error: BaseException) -> None:
         """It ends here, with an error."""
-        self.done = True
+        self.done = self.failed = True
         self.fail(error)
 
     def _note_if_cut(self) -> None:
@@ -177,7 +179,7 @@ class WrittenSequence(TokenSequence):
         matcher, writing = self.state.matcher, self.writing
         if matcher is None or matcher.satisfied or len(writing.tokens) + 1 < writing.plan.max_tokens:
             return
-        writing.warnings = ("max_tokens cut the text before its constraint was met",)
+        writing.warnings = (*writing.warnings, "max_tokens cut the text before its constraint was met")
 
     def cancel(self) -> None:
         """It ends here, with what was written."""
