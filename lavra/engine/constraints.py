@@ -166,7 +166,7 @@ def _no_number(name: str) -> float:
 
 def _refused(kind: ConstraintKind, reason: str) -> InputError:
     """Why a grammar is not taken: of a schema in its own words, of a notation what is wrong with it."""
-    logger.warning("a %s was refused: %s", kind.value, reason)
+    logger.info("a %s was refused: %s", kind.value, reason)
     first = reason.strip().splitlines()[0] if reason.strip() else ""
     if kind is not ConstraintKind.JSON_SCHEMA:
         return InputError(f"the {kind.value} cannot be enforced: {first[:300]}")

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from lavra.engine.schema.forms import ArrayForm, Key, NumberForm, ObjectForm, TextForm, exactly
-from lavra.engine.schema.formats import LENGTHS, PATTERNS
+from lavra.engine.schema.formats import PATTERNS
 from lavra.engine.schema.keywords import TYPES
 from lavra.engine.schema.patterns import found_in, listed_in, may_be_finite
 from lavra.engine.schema.spots import Spot
@@ -85,7 +85,6 @@ def text_of(spots: Sequence[Spot]) -> TextForm | None:
         name = spot.schema.get("format")
         if name in PATTERNS:
             patterns[PATTERNS[name]] = None
-            most.extend([LENGTHS[name]] if name in LENGTHS else [])
     form = TextForm(least=least, most=min(most, default=None), patterns=tuple(patterns))
     return None if form.most is not None and form.least > form.most else form
 

@@ -17,7 +17,7 @@ _FORBIDDEN: Final[Key] = (Spot("~forbidden", False),)
 
 def apply_names(form: ObjectForm, conjunctions: Conjunctions) -> Form:
     """The same objects, without a word about names; with a hindrance where names cannot be said otherwise."""
-    forms = [one for one in conjunctions.forms(form.names) if isinstance(one, (TextForm, ValueForm))]
+    forms = [one for one in conjunctions.forms(form.names) if _has_strings(one)]
     named = {
         name: key if conjunctions.matches(name, form.names) else _FORBIDDEN for name, key in form.properties.items()
     }
@@ -36,6 +36,12 @@ def apply_names(form: ObjectForm, conjunctions: Conjunctions) -> Form:
     if pattern == "":
         return replace(form, properties=named, names=())
     return replace(form, properties=named, patterns={pattern: form.rest}, rest=_FORBIDDEN, names=())
+
+
+def _has_strings(form: Form) -> bool:
+    return isinstance(form, TextForm) or (
+        isinstance(form, ValueForm) and any(isinstance(one, str) for one in form.values)
+    )
 
 
 def _of_name(form: ObjectForm, name: str) -> Key:

@@ -11,6 +11,7 @@ is given nothing else.  Where it is not exact, less is written than the schema a
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -180,7 +181,7 @@ class SchemaWriter:
         rest = form.rest if has(form.rest) else None
         if rest is None or not form.patterns:
             return {one: key for one, key in form.patterns.items() if has(key)}, rest
-        if all(name_of(key) == name_of(rest) for key in form.patterns.values()):
+        if all(_spelled(key) == _spelled(rest) for key in form.patterns.values()):
             return {}, rest
         self.warnings[f"no properties beside properties and patternProperties are written at {where}"] = None
         return {one: key for one, key in form.patterns.items() if has(key)}, None
@@ -206,6 +207,11 @@ class SchemaWriter:
         if counted.most is not None:
             written["maxProperties"] = counted.most
         return written
+
+
+def _spelled(key: Key) -> set[tuple[str, str]]:
+    """Schemas as they are written; equal ones at several places are the same."""
+    return {(spot.base, json.dumps(spot.schema, sort_keys=True)) for spot in key}
 
 
 def _values(form: ValueForm, where: str) -> dict[str, Any]:
@@ -260,11 +266,11 @@ def _whole_bounds(form: NumberForm, low: Fraction | None, high: Fraction | None,
     written: dict[str, Any] = {}
     if low is not None:
         least = math.ceil(low) + (form.low_open and low == form.low and low.denominator == 1)
-        written["minimum"] = _double(Fraction(least), math.inf)
+        written["minimum"] = _double(max(Fraction(least), Fraction(-_WORD + 1)), math.inf)
     if high is not None:
         most = math.floor(high) - (form.high_open and high.denominator == 1)
-        written["maximum"] = _double(Fraction(most), -math.inf)
-    if written.get("minimum", 0) >= _WORD or written.get("maximum", 0) < -_WORD:
+        written["maximum"] = _double(min(Fraction(most), Fraction(_WORD - 1)), -math.inf)
+    if (low is not None and low >= _WORD) or (high is not None and high <= -_WORD):
         raise InputError(f"the integers at {where} need more than 64 bits; write them as strings")
     return written
 
@@ -275,5 +281,7 @@ def _double(exact: Fraction, inward: float) -> int | float:
         return int(exact)
     near = float(exact)
     beyond = Fraction(near) < exact if inward > 0 else Fraction(near) > exact
-    decimal = Fraction(repr(near)) == exact
-    return math.nextafter(near, inward) if beyond and not decimal else near
+    if beyond and Fraction(repr(near)) != exact:
+        near = math.nextafter(near, inward)
+    # The library reads long decimals inexactly, and whole numbers exactly.
+    return int(near) if near.is_integer() and abs(near) < _WORD else near
