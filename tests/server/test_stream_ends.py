@@ -13,10 +13,8 @@ TOOLS = [{"type": "function", "function": {"name": "f"}}]
 CHAT = {"messages": ASKED, "max_tokens": 40}
 REQUESTS = {
     "chat": ("/v1/chat/completions", CHAT),
-    "choices": ("/v1/chat/completions", {**CHAT, "n": 2}),
-    "tools": ("/v1/chat/completions", {**CHAT, "tools": TOOLS}),
-    "completion": ("/v1/completions", {"prompt": "a", "max_tokens": 40}),
-    "completions": ("/v1/completions", {"prompt": ["a", "b"], "max_tokens": 40, "n": 2}),
+    "choices": ("/v1/chat/completions", {**CHAT, "n": 2, "tools": TOOLS}),
+    "completions": ("/v1/completions", {"prompt": ["a", "b"], "max_tokens": 40}),
     "messages": ("/v1/messages", {"model": "long", "messages": ASKED, "max_tokens": 40}),
     "responses": ("/v1/responses", {"input": "a", "max_output_tokens": 40}),
 }
