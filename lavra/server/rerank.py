@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
 from lavra.base.predictions import RankRequest
+from lavra.server.answers import Ranking
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.heads import usage_of
@@ -49,7 +50,7 @@ def rerank_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["heads"])
 
-    @router.post("/v1/rerank")
+    @router.post("/v1/rerank", response_model=Ranking)
     async def rerank(body: RerankBody) -> Response:
         ranked = await run_in_threadpool(rank_texts, edge, body, body.documents, truncate=body.truncate)
         return JSONResponse(rerank_object(body, ranked))

@@ -193,6 +193,10 @@ class ModelTable:
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a model or an index is called so."""
+        return name in self._by_name
+
     def named(self, name: str | None) -> ServedModel:
         """The model of a name.
 

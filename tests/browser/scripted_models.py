@@ -44,14 +44,18 @@ class ReplyingRunner(ScriptedRunner):
     def __init__(self, tokenizer, replies):
         super().__init__(tokenizer.vocab_size, num_blocks=4096, block_size=16)
         self._tokenizer, self.replies, self.seconds = tokenizer, replies, 0.0
-        self.prompts, self._asked, self._given = [], {}, {}
+        self.prompts, self._asked, self._given, self._scores = [], {}, {}, False
+
+    def after(self, row, end):
+        self._scores = row.num_logits > 1  # of a text that is there, of which nothing is written
+        return super().after(row, end)
 
     def logits(self, tokens):
         time.sleep(self.seconds)
         prompt, _, written = self._tokenizer.decode(tokens, skip_special_tokens=False).rpartition(ANSWER)
-        if not written:
+        if not self._scores and (not written or prompt not in self._given):
             self._begin(prompt)
-        ids = self._given[prompt]
+        ids = self._given.get(prompt, [self._tokenizer.eos_id])
         place = max(n for n in range(len(ids)) if n == 0 or tokens[-n:] == ids[:n])
         row = np.full(self.vocab_size, -9.0, dtype=np.float32)
         row[ids[place]] = 3.0

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import Delta
 from lavra.server import streaming
+from lavra.server.answers import EVENTS, RenderedPrompt
 from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, TextPiece, ToolCall
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
@@ -19,6 +20,7 @@ from lavra.server.conversation.tool_calls import offered_tools
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
+from lavra.server.openai.answers import ChatAnswer
 from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.schemas import ChatBody, TemplateBody
 from lavra.server.search.chat import answer_chat
@@ -38,7 +40,7 @@ def chat_router(edge: Edge) -> APIRouter:
     router = APIRouter(tags=["chat"])
     places = AnswerPlaces(edge)
 
-    @router.post("/v1/chat/completions")
+    @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=EVENTS)
     async def chat(body: ChatBody, request: Request) -> Response:
         index = edge.models.answering_index(body.model)
         if index is not None:
@@ -48,7 +50,7 @@ def chat_router(edge: Edge) -> APIRouter:
             return streaming.streamed(_events(edge, answering), answering.run.streams, failed=objects.failed)
         return JSONResponse(_answer(answering, await read_choices(edge, answering.run, request)))
 
-    @router.post("/apply-template")
+    @router.post("/apply-template", response_model=RenderedPrompt)
     async def apply_template(body: TemplateBody) -> Response:
         model = edge.models.named(body.model)
         warnings = idle_fields(body, strict=edge.config.strict)

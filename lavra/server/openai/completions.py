@@ -15,10 +15,12 @@ from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine import EngineStream
 from lavra.generate.writing import mean_logprob
 from lavra.server import streaming
+from lavra.server.answers import EVENTS
 from lavra.server.conversation.requests import around_gap, check_samples, generate_request
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
+from lavra.server.openai.answers import TextAnswer
 from lavra.server.openai.logprobs import Places, completion_logprobs
 from lavra.server.reading import read_all, read_pieces
 from lavra.server.schemas import CompletionBody
@@ -62,7 +64,7 @@ def completion_router(edge: Edge) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["completions"])
 
-    @router.post("/v1/completions")
+    @router.post("/v1/completions", response_model=TextAnswer, responses=EVENTS)
     async def completions(body: CompletionBody, request: Request) -> Response:
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
