@@ -27,6 +27,7 @@ from lavra.cli.flags import read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
 from lavra.model.transformer import Encoder
+from lavra.tokens.named_templates import find_template
 from lavra.tokens.tokenizer import Tokenizer
 
 try:
@@ -62,6 +63,8 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
         raise InputError(
             f"--adapter with {len(models)} models: nothing says which of them it is for; serve its base by itself"
         )
+    if chosen.chat_template and len(models) != 1:
+        raise InputError(f"--chat-template with {len(models)} models: it is one model's; serve that by itself")
     indexes = open_indexes(models, chosen)
     draft = open_draft(chosen)
     opened = [one for name in models for one in with_adapters(open_model(name, chosen, draft), chosen)]
@@ -102,6 +105,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand)
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
+    template = None if settings.chat_template is None else find_template(settings.chat_template)
     if opened.predictor is not None:
         return _headed(name or _plain_name(folder), opened, settings)
     if settings.adapter:
@@ -130,6 +134,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         engine=engine,
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
+        template=template,
         usual={} if encodes else opened.usual,
         **_weights(model),
     )
@@ -226,7 +231,7 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         return
     for model in models:
         held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
-        print(f"model    {model.name}: {_abilities(model)}{held}", file=sys.stderr)
+        print(f"model    {model.name}: {_abilities(model)}{held}{_template(model)}", file=sys.stderr)
     for index in models.indexes:
         count = len(index.texts.names(None))
         print(f"index    {index.name}: {count:,} documents, search page {url}/search", file=sys.stderr)
@@ -240,6 +245,13 @@ def _abilities(model: ServedModel) -> str:
         labels = f", labels {', '.join(model.predictor.labels)}" if model.predictor.labels else ""
         return f"{model.head_path}{labels}"
     return "embeddings" if model.filler is None else "embeddings, gaps filled"
+
+
+def _template(model: ServedModel) -> str:
+    """What is said of a chat template that is not the model's own."""
+    if model.engine is None or model.engine.reading.decoder_start is not None:
+        return ""
+    return "; no chat template, so ChatML stands in (--chat-template names another)" if model.talker.stands_in else ""
 
 
 def _part(settings: ServeSettings, cls: Any) -> Any:

@@ -155,9 +155,11 @@ def _grammar(llguidance: Any, constraint: Constraint) -> tuple[str, tuple[str, .
     except (ValueError, RecursionError) as error:
         raise InputError(f"the JSON schema is not JSON: {error}") from None
     prepared = prepare_schema(schema)
-    return str(
-        compiler.grammar_from_json_schema(prepared.schema, overrides={"whitespace_flexible": False})
-    ), prepared.warnings
+    try:
+        grammar = compiler.grammar_from_json_schema(prepared.schema, overrides={"whitespace_flexible": False})
+    except ValueError as error:  # such as an integer of more than 64 bits
+        raise InputError(f"the JSON schema cannot be enforced: {str(error)[:300]}") from None
+    return str(grammar), prepared.warnings
 
 
 def _no_number(name: str) -> float:

@@ -74,7 +74,7 @@ class Engine:
         self._passes = Passes(runner, self.config)
         self._arrivals: list[TokenSequence] = []
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = self._cancelled = False
         self._numbers = 0
         self._thread: threading.Thread | None = None
 
@@ -233,7 +233,7 @@ class Engine:
                 prompt=plan.prompt,
                 logit_bias=request.logit_bias,
                 min_tokens=request.min_tokens,
-                stop_ids=self._stop_ids,
+                stop_ids=plan.stop_ids(self._stop_ids),
                 top_logprobs=request.top_logprobs,
                 logprobs=request.logprobs or request.top_logprobs > 0,
                 matcher=matcher,
@@ -279,7 +279,7 @@ class Engine:
 
     def _cancel(self, sequence: TokenSequence) -> None:
         with self._changed:
-            sequence.cancelled = True
+            sequence.cancelled = self._cancelled = True
             self._changed.notify()
 
     # The engine's own thread.
@@ -301,9 +301,12 @@ class Engine:
                 for sequence in self._arrivals:
                     self._passes.scheduler.add(sequence)
                 self._arrivals.clear()
-                closing = self._closing
+                closing, cancelled = self._closing, self._cancelled
+                self._cancelled = False
             if closing:
                 self._passes.cancel_all()
                 return
-            self._passes.drop_unwanted()
+            if cancelled:
+                self._passes.drop_cancelled()
+            self._passes.drop_late()
             self._passes.step()

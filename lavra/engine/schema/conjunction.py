@@ -14,8 +14,8 @@ from itertools import islice, permutations
 from typing import Any, Final
 
 from lavra.base.errors import InputError
-from lavra.engine.schema.forms import ArrayForm, Form, Key, ValueForm, same_as
 from lavra.engine.schema.formats import PATTERNS
+from lavra.engine.schema.forms import ArrayForm, Form, Key, ValueForm, same_as
 from lavra.engine.schema.merging import array_of, number_of, object_of, text_of, types_of
 from lavra.engine.schema.naming import apply_names
 from lavra.engine.schema.parts import Choice, Parts, Taking
@@ -149,7 +149,9 @@ class Conjunctions:
         """A form of each type; where values are listed, only to compare them with."""
         for kind in types_of(spots):
             if kind in ("null", "boolean"):
-                values = [one for one in ((None,) if kind == "null" else (False, True)) if not self._excluded(one, nots)]
+                values = [
+                    one for one in ((None,) if kind == "null" else (False, True)) if not self._excluded(one, nots)
+                ]
                 if values:
                     yield ValueForm(values=tuple(values))
                 continue

@@ -69,7 +69,11 @@ def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where
             "declare the properties, or write an array"
         )
     if not optional:
-        return [Counted(names=names, required=required, open=others, least=need + len(required) if need else 0, most=form.most)]
+        return [
+            Counted(
+                names=names, required=required, open=others, least=need + len(required) if need else 0, most=form.most
+            )
+        ]
     if others:
         raise InputError(
             f"minProperties and maxProperties at {where} cannot be enforced beside properties that are optional; "

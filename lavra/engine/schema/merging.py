@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from lavra.engine.schema.forms import ArrayForm, Key, NumberForm, ObjectForm, TextForm, exactly
 from lavra.engine.schema.formats import PATTERNS
+from lavra.engine.schema.forms import ArrayForm, Key, NumberForm, ObjectForm, TextForm, exactly
 from lavra.engine.schema.keywords import TYPES
 from lavra.engine.schema.patterns import found_in, listed_in, may_be_finite
 from lavra.engine.schema.spots import Spot
@@ -132,7 +132,9 @@ def _unevaluated(spots: Sequence[Spot], what: str) -> str:
     """Why `unevaluated…` cannot be told from the one schema it stands in."""
     for spot in spots:
         schema = spot.schema
-        others = [one for one in ("allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas", "contains") if one in schema]
+        others = [
+            one for one in ("allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas", "contains") if one in schema
+        ]
         if f"unevaluated{what}" in schema and others:
             plain = "additionalProperties" if what == "Properties" else "items"
             return f"unevaluated{what} at {spot.pointer} beside {others[0]}; write {plain} in each schema"

@@ -32,7 +32,9 @@ def apply_names(form: ObjectForm, conjunctions: Conjunctions) -> Form:
         return replace(form, hindrance="propertyNames with alternatives; use patternProperties")
     pattern = _one_pattern(text)
     if pattern is None or form.patterns:
-        return replace(form, hindrance="propertyNames beside patternProperties, or with several bounds; use patternProperties")
+        return replace(
+            form, hindrance="propertyNames beside patternProperties, or with several bounds; use patternProperties"
+        )
     if pattern == "":
         return replace(form, properties=named, names=())
     return replace(form, properties=named, patterns={pattern: form.rest}, rest=_FORBIDDEN, names=())
@@ -45,9 +47,7 @@ def _has_strings(form: Form) -> bool:
 
 
 def _of_name(form: ObjectForm, name: str) -> Key:
-    found = {
-        spot.pointer: spot for pattern, key in form.patterns.items() if found_in(pattern, name) for spot in key
-    }
+    found = {spot.pointer: spot for pattern, key in form.patterns.items() if found_in(pattern, name) for spot in key}
     matched = any(found_in(pattern, name) for pattern in form.patterns)
     return tuple(found.values()) if matched else form.rest
 
@@ -55,7 +55,7 @@ def _of_name(form: ObjectForm, name: str) -> Key:
 def _one_pattern(form: TextForm) -> str | None:
     """A pattern of the same strings; the empty one for all of them."""
     bounded = form.least > 0 or form.most is not None
-    if bounded and form.patterns or len(form.patterns) > 1:
+    if (bounded and form.patterns) or len(form.patterns) > 1:
         return None
     if bounded:
         return rf"^[\s\S]{{{form.least},{'' if form.most is None else form.most}}}$"

@@ -128,9 +128,7 @@ class Taking:
         elif "then" in schema or "else" in schema:
             self._branch(spot, inside, parts)
 
-    def _choose(
-        self, name: str, spot: Spot, options: tuple[Spot, ...], inside: frozenset[str], parts: Parts
-    ) -> None:
+    def _choose(self, name: str, spot: Spot, options: tuple[Spot, ...], inside: frozenset[str], parts: Parts) -> None:
         pointer = f"{spot.pointer}/{name}"
         parts.choices.append(Choice(pointer=pointer, options=options, exclusive=name == "oneOf", inside=inside))
 
@@ -160,7 +158,9 @@ class Taking:
             **schema.get("dependentSchemas", {}),
             **{f"{name}": names for name, names in schema.get("dependentRequired", {}).items()},
         }
-        if len(named) < sum(len(schema.get(one, {})) for one in ("dependencies", "dependentSchemas", "dependentRequired")):
+        if len(named) < sum(
+            len(schema.get(one, {})) for one in ("dependencies", "dependentSchemas", "dependentRequired")
+        ):
             raise InputError(f"several dependencies at {spot.pointer} are of one property; write them as one schema")
         for name, needs in named.items():
             held = {"type": "object", "required": [name]}

@@ -66,7 +66,9 @@ def _prepared(schema: dict[str, Any]) -> PreparedSchema:
     writer = SchemaWriter(conjunctions, satisfiable)
     written = writer.whole()
     formats = [f"the format {name[:80]!r} only describes: it is not enforced" for name in conjunctions.described]
-    return PreparedSchema(schema=written, warnings=tuple(dict.fromkeys([*conjunctions.warnings, *formats, *writer.warnings])))
+    return PreparedSchema(
+        schema=written, warnings=tuple(dict.fromkeys([*conjunctions.warnings, *formats, *writer.warnings]))
+    )
 
 
 def _check_overlaps(conjunctions: Conjunctions) -> None:

@@ -187,7 +187,12 @@ class SchemaWriter:
         return {one: key for one, key in form.patterns.items() if has(key)}, None
 
     def _counted(
-        self, counted: Counted, form: ObjectForm, named: Mapping[str, Key], patterns: Mapping[str, Key], rest: Key | None
+        self,
+        counted: Counted,
+        form: ObjectForm,
+        named: Mapping[str, Key],
+        patterns: Mapping[str, Key],
+        rest: Key | None,
     ) -> dict[str, Any]:
         properties: dict[str, Any] = {
             name: self._of(named[name]) if name in named and name in counted.names else False

@@ -15,10 +15,12 @@ from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine import EngineStream
 from lavra.generate.writing import mean_logprob
 from lavra.server import streaming
+from lavra.server.answers import EVENTS
 from lavra.server.conversation.requests import around_gap, check_samples, generate_request
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
+from lavra.server.openai.answers import TextAnswer
 from lavra.server.openai.logprobs import Places, completion_logprobs
 from lavra.server.reading import read_all, read_pieces
 from lavra.server.schemas import CompletionBody
@@ -57,7 +59,7 @@ def completion_router(edge: Edge) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["completions"])
 
-    @router.post("/v1/completions")
+    @router.post("/v1/completions", response_model=TextAnswer, responses=EVENTS)
     async def completions(body: CompletionBody, request: Request) -> Response:
         asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
         if body.stream:
@@ -239,6 +241,10 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     plain = [_text_events(chunk, index) for index in range(len(flat))]
     done: dict[int, Completion] = {}
     async for index, piece in read_pieces(flat):
+        if piece.completion is None and not tells:  # as nearly all
+            if piece.text:
+                yield plain[index].event(piece.text)
+            continue
         more: dict[str, Any] = {}
         if tells and piece.tokens:
             tops = piece.top_logprobs or [()] * len(piece.tokens)
