@@ -87,9 +87,7 @@ class Writing:
         tops: tuple[tuple[tuple[int, float], ...], ...],
     ) -> Delta:
         completion = self._finish(piece)
-        return Delta(
-            text=self._pieces[-1], tokens=tokens, logprobs=logprobs, top_logprobs=tops, completion=completion
-        )
+        return Delta(text=self._pieces[-1], tokens=tokens, logprobs=logprobs, top_logprobs=tops, completion=completion)
 
     def _finish(self, piece: str) -> Completion:
         piece += self._stream.finish()

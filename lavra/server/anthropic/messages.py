@@ -16,12 +16,11 @@ from lavra.server.anthropic import objects
 from lavra.server.anthropic.requests import chat_body
 from lavra.server.anthropic.schemas import CountTokensBody, MessagesBody
 from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, ChatEvent, ChoiceEnd, TextPiece
-from lavra.server.conversation.requests import plain_messages
+from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
 from lavra.server.conversation.tool_calls import read_tools
 from lavra.server.edge import Edge
 from lavra.server.openai.objects import all_warnings
-from lavra.tokens.conversation import rendered_ids
 
 
 @dataclass(kw_only=True)
@@ -62,8 +61,8 @@ def _start(edge: Edge, body: MessagesBody, tenant: str) -> _Answering:
 def _count(edge: Edge, body: CountTokensBody) -> dict[str, Any]:
     chat, warnings = chat_body(body, strict=edge.config.strict)
     model = edge.models.named(body.model)
-    text = model.chat_prompt(plain_messages(chat.messages), read_tools(chat).offered, chat.chat_template_kwargs)
-    return {"input_tokens": len(rendered_ids(model.tokenizer, text)), "warnings": warnings}
+    prompt = chat_prompt(model, chat, read_tools(chat).offered)
+    return {"input_tokens": len(prompt.tokens), "warnings": [*warnings, *prompt.warnings]}
 
 
 def _whole(answering: _Answering, choice: ChatChoice) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lavra.base.types import Completion, Usage
+from lavra.base.types import Usage
 from lavra.server import traces
-from lavra.server.conversation.events import ChatChoice, ToolCall
+from lavra.server.conversation.events import ChatChoice
+from lavra.server.conversation.requests import stops_of
 from lavra.server.conversation.run import ChatRun
 from lavra.server.streaming import event
 
@@ -52,7 +52,7 @@ def message_object(
 
 def content_of(choice: ChatChoice) -> list[dict[str, Any]]:
     """The blocks of an answer; a text block stands there unless there are calls alone."""
-    calls = [{**call_block(call.id, call.name), "input": arguments_of(call)} for call in choice.calls]
+    calls = [{**call_block(call.id, call.name), "input": call.given} for call in choice.calls]
     return [*([text_block(choice.text)] if choice.text or not calls else []), *calls]
 
 
@@ -66,12 +66,6 @@ def call_block(identity: str, name: str) -> dict[str, Any]:
     return {"type": "tool_use", "id": identity, "name": name, "input": {}}
 
 
-def arguments_of(call: ToolCall) -> dict[str, Any]:
-    """A call's arguments as an object."""
-    found: dict[str, Any] = json.loads(call.arguments)
-    return found
-
-
 def usage_of(usage: Usage) -> dict[str, Any]:
     """Tokens read and written; those found in the cache are not among `input_tokens`."""
     return {
@@ -83,18 +77,19 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 
 def ending_of(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
-    """Why a message ended."""
-    return {"stop_reason": _stop_reason(run, choice), "stop_sequence": choice.completion.stop_string}
+    """Why a message ended; a stop string that only the chat template knows is the turn's end."""
+    word = choice.completion.stop_string
+    asked = word if word in stops_of(run.body.stop) else None
+    return {"stop_reason": _stop_reason(run, choice, asked), "stop_sequence": asked}
 
 
-def _stop_reason(run: ChatRun, choice: ChatChoice) -> str:
-    done: Completion = choice.completion
-    if choice.calls:
+def _stop_reason(run: ChatRun, choice: ChatChoice, stop: str | None) -> str:
+    if choice.finish_reason == "tool_calls":
         return "tool_use"
     if choice.finish_reason == "length":
-        full = done.usage.completion_tokens < (run.body.max_tokens or 0)
+        full = choice.completion.usage.completion_tokens < (run.body.max_tokens or 0)
         return "model_context_window_exceeded" if full else "max_tokens"
-    return "end_turn" if done.stop_string is None else "stop_sequence"
+    return "end_turn" if stop is None else "stop_sequence"
 
 
 def write_error(status: int, error: dict[str, Any]) -> dict[str, Any]:
