@@ -17,6 +17,8 @@ from tests.tasks.heads import head_folder
 OPERATIONS = {
     "GET /", "GET /health", "GET /metrics", "GET /ready", "GET /v1/models", "GET /v1/models/{name}",
     "POST /apply-template", "POST /detokenize", "POST /score", "POST /tokenize", "POST /v1/chat/completions",
+    "POST /v1/responses", "GET /v1/responses/{identity}", "DELETE /v1/responses/{identity}",
+    "POST /v1/responses/{identity}/cancel", "GET /v1/responses/{identity}/input_items",
     "POST /v1/completions", "POST /v1/embeddings", "POST /v1/fill-mask",
     "POST /v1/search", "GET /v1/search", "GET /v1/search/documents", "GET /v1/search/documents/{identity}",
     "POST /v1/answer", "POST /v1/choose", "POST /v1/classify", "POST /v1/rerank", "POST /v1/tag",
@@ -70,7 +72,7 @@ def bombard(operation):
         if isinstance(case.body, dict) and HEADS.get(case.path.removeprefix("/v1/")):
             case.body.pop("model", None)  # the one there is
         if isinstance(case.body, dict):  # what is asked for may be long; only its form is under test
-            for name in ("max_tokens", "max_completion_tokens"):
+            for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
                 if isinstance(case.body.get(name), int) and case.body[name] > 8:
                     case.body[name] = 8
         response = case.call()
