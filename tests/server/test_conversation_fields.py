@@ -93,6 +93,14 @@ def test_chatml_stands_in_for_a_missing_template_and_is_told(http):
     assert http.get("/v1/models/writer").json()["chats"] is False
 
 
+def test_a_message_that_a_template_leaves_out_is_told():
+    deaf = "{% for one in messages if one.role != 'tool' %}{{ one.content }}{% endfor %}"
+    with running([served("deaf", chosen=deaf)]) as url, httpx2.Client(base_url=url, timeout=60) as http:
+        said = [*ASKED, {"role": "tool", "content": "31 degrees", "tool_call_id": "a"}]
+        (warning,) = http.post("/apply-template", json={"messages": said}).json()["warnings"]
+    assert warning == "the chat template left out message 2 (role 'tool'); the model does not read it"
+
+
 # ---- where an answer ends
 
 
