@@ -25,7 +25,7 @@ from lavra.server.openai.objects import all_warnings
 from lavra.server.reading import while_connected
 
 # Puts text and calls where an endpoint's clients look for them.
-Shape = Callable[[str, Sequence[ToolCall]], dict[str, Any]]
+AnswerShape = Callable[[str, Sequence[ToolCall]], dict[str, Any]]
 
 
 @dataclass(kw_only=True)
@@ -41,7 +41,7 @@ class _Answering:
 
     run: ChatRun
     name: str
-    shape: Shape
+    shape: AnswerShape
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -79,7 +79,7 @@ def _as_text(text: str, _: Sequence[ToolCall]) -> dict[str, Any]:
     return {"response": text}
 
 
-def _loaded(edge: Edge, body: WritingBody, shape: Shape) -> Response:
+def _loaded(edge: Edge, body: WritingBody, shape: AnswerShape) -> Response:
     """The answer to a request that asks for no text: the model is there, and stays."""
     model = edge.models.named(plain_name(edge.models, body.model))
     idle = ["keep_alive has no effect here: models stay loaded"] if "keep_alive" in (body.model_extra or {}) else []
