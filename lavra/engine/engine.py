@@ -74,7 +74,7 @@ class Engine:
         self._passes = Passes(runner, self.config)
         self._arrivals: list[TokenSequence] = []
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = self._cancelled = False
         self._numbers = 0
         self._thread: threading.Thread | None = None
 
@@ -210,7 +210,10 @@ class Engine:
         self, variant: Variant, plan: DecodingPlan, sample: int, watch: PieceWatch | None
     ) -> tuple[WrittenSequence, EngineStream]:
         request, source = plan.request, variant.with_front(plan.source)
+        matcher = None if request.constraint is None else self._constraints.matcher(request.constraint)
         stream = EngineStream(lambda: self._cancel(sequence), watch)
+        writing = Writing(plan, sample, self.reading.tokenizer, self._stop_ids)
+        writing.warnings = () if matcher is None else matcher.warnings
         tokens = [*variant.prompt, *plan.prompt]
         sequence = WrittenSequence(
             number=self._next_number(),
@@ -222,7 +225,7 @@ class Engine:
             root=variant.root_of(source),
             adapter=variant.name,
             source=source,
-            writing=Writing(plan, sample, self.reading.tokenizer, self._stop_ids),
+            writing=writing,
             state=SampleState(
                 config=plan.sampling,
                 sample=sample,
@@ -233,7 +236,7 @@ class Engine:
                 stop_ids=plan.stop_ids(self._stop_ids),
                 top_logprobs=request.top_logprobs,
                 logprobs=request.logprobs or request.top_logprobs > 0,
-                matcher=None if request.constraint is None else self._constraints.matcher(request.constraint),
+                matcher=matcher,
             ),
             deliver=stream.deliver,
             guesser=self._guesser(),
@@ -276,7 +279,7 @@ class Engine:
 
     def _cancel(self, sequence: TokenSequence) -> None:
         with self._changed:
-            sequence.cancelled = True
+            sequence.cancelled = self._cancelled = True
             self._changed.notify()
 
     # The engine's own thread.
@@ -298,9 +301,12 @@ class Engine:
                 for sequence in self._arrivals:
                     self._passes.scheduler.add(sequence)
                 self._arrivals.clear()
-                closing = self._closing
+                closing, cancelled = self._closing, self._cancelled
+                self._cancelled = False
             if closing:
                 self._passes.cancel_all()
                 return
-            self._passes.drop_unwanted()
+            if cancelled:
+                self._passes.drop_cancelled()
+            self._passes.drop_late()
             self._passes.step()

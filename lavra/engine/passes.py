@@ -177,7 +177,7 @@ class Passes:
 
     def _finish(self, sequence: TokenSequence) -> None:
         self.scheduler.remove(sequence)
-        self.counts["finished"] += 1
+        self.counts["failed" if sequence.failed else "finished"] += 1
         self.counts["cached"] += sequence.cached
 
     def _fail(self, sequence: TokenSequence, error: BaseException) -> None:
@@ -190,9 +190,15 @@ class Passes:
             sequence.siblings = []
         self.scheduler.remove(sequence)
 
-    def drop_unwanted(self) -> None:
-        """Cancelled ones leave within a pass, late ones without having been started."""
+    def drop_late(self) -> None:
+        """Those leave that have waited until their deadline and were not started."""
         now = time.monotonic()
+        for sequence in list(self.scheduler.waiting):
+            if sequence.deadline is not None and sequence.deadline < now and not sequence.started:
+                self._fail(sequence, OverloadedError("the request waited until its deadline; try again later"))
+
+    def drop_cancelled(self) -> None:
+        """Those leave that nobody wants any more."""
         for sequence in [*self.scheduler.waiting, *self.scheduler.running]:
             siblings = sequence.siblings if isinstance(sequence, WrittenSequence) else []
             for sibling in [one for one in siblings if one.cancelled]:
@@ -201,8 +207,6 @@ class Passes:
             if sequence.cancelled and isinstance(sequence, WrittenSequence):
                 self.scheduler.remove(sequence)
                 sequence.cancel()
-            elif sequence.deadline is not None and sequence.deadline < now and not sequence.started:
-                self._fail(sequence, OverloadedError("the request waited until its deadline; try again later"))
 
     def fail_all(self, arrivals: Sequence[TokenSequence], error: BaseException) -> None:
         """Everything ends here, with an error; nothing is said of blocks, which may be what is wrong."""
@@ -230,11 +234,11 @@ def _rows(logits: Float32s, numbers: list[int]) -> Float32s:
 
 
 def _forward_row(row: ScheduledRow) -> ForwardRow:
-    sequence, end = row.sequence, row.sequence.computed + row.count
-    known = sequence.tokens[sequence.computed : end]
+    sequence, start = row.sequence, row.sequence.computed
+    end = start + row.count
     return ForwardRow(
-        tokens=(*known, *sequence.drafts),
-        start=sequence.computed,
+        tokens=(*sequence.tokens[start:end], *sequence.drafts),
+        start=start,
         blocks=tuple(sequence.blocks),
         num_logits=sequence.num_logits(end),
         source=sequence.source,

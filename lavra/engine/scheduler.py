@@ -11,11 +11,13 @@ Ranks are (priority, arrival): the first never waits for the last, so every sequ
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
 from lavra.engine.sequence import TokenSequence, WrittenSequence
 
+_RANK = attrgetter("priority", "number")  # the first goes first: lower priority numbers, then earlier arrivals
 _MOST_HELD = 128  # sequences looked at that wait for a prefix; those behind them wait too
 
 
@@ -84,9 +86,10 @@ class Scheduler:
         """Decide the next pass; empty when there is nothing to do."""
         schedule = Schedule()
         budget = self.config.max_batch_tokens
-        self.running.sort(key=lambda one: one.rank)
-        writing = [one for one in self.running if one.remaining == 1]
-        reading = [one for one in self.running if one.remaining > 1]
+        self.running.sort(key=_RANK)
+        remaining = [len(one.tokens) - one.computed for one in self.running]
+        writing = [one for one, left in zip(self.running, remaining, strict=True) if left == 1]
+        reading = [one for one, left in zip(self.running, remaining, strict=True) if left > 1]
         left = budget - len(writing)
         for sequence in writing:
             if sequence not in self.running:  # preempted by one that ranks higher
@@ -94,16 +97,17 @@ class Scheduler:
             sequence.guess(max(0, left))
             left -= self._schedule(schedule, sequence, 1 + len(sequence.drafts)) - 1
         for sequence in reading:
-            left -= self._schedule(schedule, sequence, min(sequence.remaining, left))
+            if sequence in self.running:
+                left -= self._schedule(schedule, sequence, min(sequence.remaining, left))
         self._admit(schedule, left)
         return schedule
 
     def _schedule(self, schedule: Schedule, sequence: TokenSequence, count: int) -> int:
         """A row of a running sequence, if blocks can be had; returns its tokens."""
-        if count < 1 or sequence not in self.running:
+        if count < 1:
             return 0
         while not self._make_room(schedule, sequence, count):
-            victim = max(self.running, key=lambda one: one.rank)
+            victim = max(self.running, key=_RANK)
             self._preempt(schedule, victim)
             if victim is sequence:
                 return 0
@@ -138,7 +142,7 @@ class Scheduler:
         self.num_preempted += 1
 
     def _admit(self, schedule: Schedule, left: int) -> None:
-        self.waiting.sort(key=lambda one: one.rank)
+        self.waiting.sort(key=_RANK)
         computing, held = self._computing(), 0
         while held < min(len(self.waiting), _MOST_HELD) and left > 0:
             sequence = self.waiting[held]
@@ -155,7 +159,7 @@ class Scheduler:
                     self.pool.release(sequence.blocks)
                     sequence.set_back()
                     return
-                self._preempt(schedule, max(lower, key=lambda one: one.rank))
+                self._preempt(schedule, max(lower, key=_RANK))
             self.waiting.remove(sequence)
             self.running.append(sequence)
             schedule.rows.append(ScheduledRow(sequence, count))
@@ -192,7 +196,7 @@ class Scheduler:
     def advance(self, sequence: TokenSequence, computed: int) -> None:
         """So many positions are in the cache now; full blocks can be found by others."""
         sequence.computed = computed
-        if not self.config.prefix_cache:
+        if not self.config.prefix_cache or computed // self.pool.block_size == sequence.published:
             return
         hashes = sequence.hashes(self.pool.block_size, computed)
         for place in range(sequence.published, len(hashes)):

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from lavra.base.types import Delta
 from lavra.engine.blocks import chain_hash
+from lavra.engine.constraints import Matcher
 from lavra.engine.sampler import SampleState
 from lavra.generate.writing import Writing
 
@@ -50,6 +51,7 @@ class TokenSequence:
         published: full blocks that others can find.
         cached: prompt tokens that were not computed for this sequence.
         done: nothing more is wanted of it.
+        failed: it ended with an error.
         cancelled: somebody does not want it any more.
     """
 
@@ -69,6 +71,7 @@ class TokenSequence:
     published: int = 0
     cached: int = 0
     done: bool = False
+    failed: bool = False
     cancelled: bool = False
     drafts: list[int] = field(default_factory=list)
     _hashes: list[bytes] = field(default_factory=list)
@@ -161,23 +164,28 @@ class WrittenSequence(TokenSequence):
         self.state.push(token)
         self.tokens.append(token)
         self.writing.cached_tokens = max(0, self.cached - self.num_virtual)
-        self._note_if_cut()
-        matcher = self.state.matcher
-        delta = self.writing.push(token, logprob, top, last=matcher is not None and matcher.finished)
-        self.done = delta.completion is not None
-        self._tell(delta)
+        matcher, last = self.state.matcher, False
+        if matcher is not None:
+            self._note_if_cut(matcher)
+            last = matcher.finished
+        delta = self.writing.push(token, logprob, top, last=last)
+        if delta.completion is None:
+            self.deliver(delta)
+        else:
+            self.done = True
+            self._tell(delta)
 
     def refuse(self, error: BaseException) -> None:
         """It ends here, with an error."""
-        self.done = True
+        self.done = self.failed = True
         self.fail(error)
 
-    def _note_if_cut(self) -> None:
+    def _note_if_cut(self, matcher: Matcher) -> None:
         """The last token there is room for, and the constraint not met: the text is no whole one."""
-        matcher, writing = self.state.matcher, self.writing
-        if matcher is None or matcher.satisfied or len(writing.tokens) + 1 < writing.plan.max_tokens:
+        writing = self.writing
+        if matcher.satisfied or len(writing.tokens) + 1 < writing.plan.max_tokens:
             return
-        writing.warnings = ("max_tokens cut the text before its constraint was met",)
+        writing.warnings = (*writing.warnings, "max_tokens cut the text before its constraint was met")
 
     def cancel(self) -> None:
         """It ends here, with what was written."""

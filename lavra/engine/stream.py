@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 import weakref
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
 from queue import SimpleQueue
@@ -14,7 +14,8 @@ from typing import ClassVar, Final
 
 from lavra.base.types import Completion, Delta
 
-_PAUSE: Final = 0.005  # seconds between two flushes of a loop; the first token after a rest goes out at once
+_SHARE: Final = 0.04  # of a loop's time that may go into sending pieces, unless a piece would wait too long
+_LONGEST: Final = 0.02  # seconds a piece waits for others; the first one after a rest goes out at once
 
 Piece = Delta | BaseException
 PieceWatch = Callable[[Piece], None]
@@ -58,20 +59,23 @@ class EngineStream:
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         """Pieces as they come; those that came while nobody looked are one."""
-        waker, arrived = _Waker.of(asyncio.get_running_loop()), asyncio.Event()
-        self._wake = lambda: waker.wake(arrived)
+        reader = _Reader(asyncio.get_running_loop())
+        self._wake = reader.call
         last = False
         while not last:
             while self._pieces.empty():
-                await arrived.wait()
-                arrived.clear()
+                await reader.called()
             pieces = [self._pieces.get_nowait() for _ in range(self._pieces.qsize())]
-            deltas = [piece for piece in pieces if isinstance(piece, Delta)]
-            if deltas:
-                last = deltas[-1].completion is not None
-                yield _joined(deltas)
-            if len(deltas) < len(pieces):
-                _checked(pieces[-1])
+            newest = pieces[-1]  # nothing comes after a failure
+            failure = newest if isinstance(newest, BaseException) else None
+            if failure is not None:
+                pieces.pop()
+            if pieces:
+                joined = _joined([_checked(piece) for piece in pieces])
+                last = joined.completion is not None
+                yield joined
+            if failure is not None:
+                raise failure
 
     def completion(self) -> Completion:
         """Wait for its end; the pieces are not looked at before.
@@ -89,19 +93,20 @@ def _joined(deltas: list[Delta]) -> Delta:
     if len(deltas) == 1:
         return deltas[0]
     return Delta(
-        text="".join(delta.text for delta in deltas),
-        tokens=tuple(chain.from_iterable(delta.tokens for delta in deltas)),
-        logprobs=tuple(chain.from_iterable(delta.logprobs for delta in deltas)),
-        top_logprobs=tuple(chain.from_iterable(delta.top_logprobs for delta in deltas)),
+        text="".join([delta.text for delta in deltas]),
+        tokens=tuple(chain.from_iterable([delta.tokens for delta in deltas])),
+        logprobs=tuple(chain.from_iterable([delta.logprobs for delta in deltas])),
+        top_logprobs=tuple(chain.from_iterable([delta.top_logprobs for delta in deltas])),
         completion=deltas[-1].completion,
     )
 
 
 class _Waker:
-    """Wakes what waits in one event loop, all of it together, and at most 200 times a second.
+    """Wakes what waits in one event loop, all of it together.
 
-    The pieces of one pass cost one call into the loop, not one each.  And where passes follow each other faster than
-    anybody reads, a stream's pieces of several go out as one: what a token costs is mostly the write to its socket.
+    What a streamed token costs is mostly the write to its socket, and while the loop writes, the engine's thread waits
+    for the interpreter.  So a flush is followed by a pause, longer the more time the flush took: pieces that come
+    meanwhile go out as one.  A stream that is slower than the pause comes token by token.
     """
 
     _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker]] = weakref.WeakKeyDictionary()
@@ -109,9 +114,9 @@ class _Waker:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._arrived: deque[asyncio.Event] = deque()
+        self._arrived: set[_Reader] = set()
         self._called = False
-        self._flushed = 0.0  # when, on the loop's clock
+        self._due = 0.0  # when the next flush may be, on the loop's clock
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> _Waker:
@@ -119,9 +124,9 @@ class _Waker:
         with cls._making:
             return cls._of_loop.setdefault(loop, cls(loop))
 
-    def wake(self, arrived: asyncio.Event) -> None:
-        """Set an event soon; from any thread."""
-        self._arrived.append(arrived)
+    def wake(self, reader: _Reader) -> None:
+        """Wake a reader soon; from any thread."""
+        self._arrived.add(reader)
         if self._called:  # still to come, and then it finds this one too
             return
         loop = self._loop()
@@ -131,16 +136,46 @@ class _Waker:
                 loop.call_soon_threadsafe(self._when_due, loop)
 
     def _when_due(self, loop: asyncio.AbstractEventLoop) -> None:
-        due = self._flushed + _PAUSE
-        if loop.time() >= due:
+        if loop.time() >= self._due:
             self._flush(loop)
         else:
-            loop.call_at(due, self._flush, loop)
+            loop.call_at(self._due, self._flush, loop)
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._called, self._flushed = False, loop.time()
+        self._called, began = False, time.thread_time()
         while self._arrived:
-            self._arrived.popleft().set()
+            self._arrived.pop().wake()
+        loop.call_soon(self._pause, loop, began)  # behind the readers that have just been woken
+
+    def _pause(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
+        self._due = loop.time() + min(_LONGEST, (time.thread_time() - began) / _SHARE)
+
+
+class _Reader:
+    """Waits in an event loop until something is called out to it from another thread.
+
+    As an `asyncio.Event`, without what several waiting tasks would need.
+    """
+
+    __slots__ = ("_future", "_loop", "_waker")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._waker = loop, _Waker.of(loop)
+        self._future: asyncio.Future[None] | None = None
+
+    def call(self) -> None:
+        """Let it go on soon; from any thread."""
+        self._waker.wake(self)
+
+    def called(self) -> asyncio.Future[None]:
+        """Done with the next flush that has pieces for it; whoever waits must have seen before that there are none."""
+        self._future = self._loop.create_future()
+        return self._future
+
+    def wake(self) -> None:
+        """Let it go on; in the loop's thread."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
 
 def _checked(piece: Piece) -> Delta:

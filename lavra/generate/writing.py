@@ -35,7 +35,7 @@ class Writing:
         self.cached_tokens = 0
         self.warnings: tuple[str, ...] = ()
         self.finish_reason: FinishReason | None = None
-        self._stop_ids = plan.stop_ids(stop_ids)
+        self._stop_ids, self._tells_top = plan.stop_ids(stop_ids), plan.request.top_logprobs > 0
         self._pieces: list[str] = []
         self._stream = open_stream(tokenizer, plan)
 
@@ -51,41 +51,43 @@ class Writing:
             last: nothing may follow it.
         """
         self.tokens.append(token)
-        logprobs = () if logprob is None else (logprob,)
-        self.logprobs.extend(logprobs)
-        if self.plan.request.top_logprobs:
+        logprobs: tuple[float, ...] = ()
+        if logprob is not None:
+            self.logprobs.append(logprob)
+            logprobs = (logprob,)
+        if self._tells_top:
             self.top_logprobs.append(top)
         piece = ""
         if token in self._stop_ids:
             self.finish_reason = FinishReason.STOP
             piece = self._stream.push([token]) if self.plan.request.include_stop else ""
         else:
-            piece = self._stream.push([token])
+            piece = self._stream.push_one(token)
             if self._stream.stopped or last:
                 self.finish_reason = FinishReason.STOP
             elif len(self.tokens) >= self.plan.max_tokens:
                 self.finish_reason = FinishReason.LENGTH
-        return self._delta(piece, (token,), logprobs, (top,) if self.plan.request.top_logprobs else ())
+        tops = (top,) if self._tells_top else ()
+        if self.finish_reason is not None:
+            return self._last(piece, (token,), logprobs, tops)
+        if piece:
+            self._pieces.append(piece)
+        return Delta(text=piece, tokens=(token,), logprobs=logprobs, top_logprobs=tops)
 
     def cancel(self) -> Delta:
         """End it here."""
         self.finish_reason = FinishReason.CANCELLED
-        return self._delta("", (), (), ())
+        return self._last("", (), (), ())
 
-    def _delta(
+    def _last(
         self,
         piece: str,
         tokens: tuple[int, ...],
         logprobs: tuple[float, ...],
         tops: tuple[tuple[tuple[int, float], ...], ...],
     ) -> Delta:
-        completion = None
-        if self.finish_reason is not None:
-            completion = self._finish(piece)
-            piece = self._pieces[-1]
-        elif piece:
-            self._pieces.append(piece)
-        return Delta(text=piece, tokens=tokens, logprobs=logprobs, top_logprobs=tops, completion=completion)
+        completion = self._finish(piece)
+        return Delta(text=self._pieces[-1], tokens=tokens, logprobs=logprobs, top_logprobs=tops, completion=completion)
 
     def _finish(self, piece: str) -> Completion:
         piece += self._stream.finish()

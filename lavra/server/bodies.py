@@ -51,8 +51,8 @@ class WholeBody:
         """The body, and what comes after it.
 
         Raises:
-            BodyError: it is too large, too slow, packed in an unknown way, no JSON by its type, or nested too deep; or
-                the client left before its end.
+            BodyError: it is too large, too slow, packed in an unknown way, no JSON by its type, or nested too
+                deep; or the client left before its end.
         """
         if self._came:
             return await self._receive()

@@ -85,6 +85,8 @@ class Metrics:
 
         def watch(piece: Piece) -> None:
             nonlocal first
+            if first is not None and isinstance(piece, Delta) and piece.completion is None:
+                return  # as nearly all
             now, end = time.perf_counter(), _end(piece)
             if first is None and not isinstance(piece, BaseException) and piece.tokens:
                 first = now

@@ -35,6 +35,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     include_usage: bool = False
+    continuous_usage_stats: bool = Field(default=False, description="tokens so far on every piece; vLLM's")
 
 
 class ResponseFormat(BaseModel):
@@ -259,13 +260,50 @@ class RerankDocument(BaseModel):
     text: str
 
 
-class RerankBody(Headed):
-    """`POST /v1/rerank`."""
+Documents = Annotated[list[str | RerankDocument], Field(min_length=1, max_length=2048)]
+
+
+class RankedBody(Headed):
+    """Whatever fits a query more or less."""
 
     query: str
-    documents: Annotated[list[str | RerankDocument], Field(min_length=1, max_length=2048)]
     top_n: Annotated[int, Field(ge=1)] | None = Field(default=None, description="the best ones only; all by default")
     return_documents: bool = False
+    max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="read so many tokens of each document, its first ones"
+    )
+
+
+class RerankBody(RankedBody):
+    """`POST /v1/rerank` and `/v2/rerank`."""
+
+    documents: Documents
+
+
+class AnyRerankBody(RankedBody):
+    """`POST /rerank`: Jina's form with `documents`, or that of text-embeddings-inference with `texts`."""
+
+    documents: Documents | None = None
+    texts: Annotated[list[str], Field(min_length=1, max_length=2048)] | None = None
+    return_text: bool = Field(default=False, description="of `texts`")
+    raw_scores: bool = Field(default=False, description="scores are from 0 to 1 here: true is refused")
+
+
+class CohereEmbedBody(Body):
+    """`POST /v2/embed`, of texts."""
+
+    texts: Annotated[list[str], Field(min_length=1, max_length=2048)]
+    embedding_types: list[Literal["float", "base64"]] | None = None
+    output_dimension: Annotated[int, Field(ge=1)] | None = None
+    truncate: Literal["NONE", "END"] = Field(default="END", description="END reads the beginning of a long text")
+
+
+class InferenceEmbedBody(Body):
+    """`POST /embed`, as text-embeddings-inference has it."""
+
+    inputs: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    truncate: bool = False
+    dimensions: Annotated[int, Field(ge=1)] | None = None
 
 
 class TokenizeBody(Body):

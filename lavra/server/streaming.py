@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from json.encoder import encode_basestring
 from typing import Any, Final, Protocol
 
 from fastapi.responses import StreamingResponse
@@ -46,7 +47,7 @@ class TextEvents:
 
     def event(self, text: str) -> str:
         """As `event` of what is made around the text."""
-        return f"{self._before}{_ENCODER.encode(text)}{self._after}"
+        return f"{self._before}{encode_basestring(text)}{self._after}"
 
 
 class Cancellable(Protocol):
@@ -89,8 +90,8 @@ class _Streamed(StreamingResponse):
         failed: Callable[[int, dict[str, Any]], str],
         media_type: str,
     ) -> None:
-        super().__init__(self._guarded(events), media_type=media_type, headers={"Cache-Control": "no-store"})
-        self._streams, self._failed, self._request = streams, failed, ""
+        super().__init__(events, media_type=media_type, headers={"Cache-Control": "no-store"})
+        self._events, self._streams, self._failed, self._request = events, streams, failed, ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them."""
@@ -101,13 +102,22 @@ class _Streamed(StreamingResponse):
             for stream in self._streams:
                 stream.cancel()
 
-    async def _guarded(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
-        """Events whose last is what went wrong, if something did: the status line has long been sent."""
-        try:
-            async for one in events:
-                yield one
-        except Exception as error:
-            status, told, _ = describe(error)
-            if status >= 500:
-                logger.exception("request %s failed", self._request)
-            yield self._failed(status, told)
+    async def stream_response(self, send: Send) -> None:
+        """Send every event when it comes, the last of them what went wrong, if something did."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        going = True
+        while going:
+            try:
+                body = (await anext(self._events)).encode()
+            except StopAsyncIteration:
+                break
+            except Exception as error:  # the status line has long been sent
+                going, body = False, self._told(error).encode()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _told(self, error: Exception) -> str:
+        status, told, _ = describe(error)
+        if status >= 500:
+            logger.error("request %s failed", self._request, exc_info=error)
+        return self._failed(status, told)

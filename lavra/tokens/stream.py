@@ -54,7 +54,7 @@ class TextStream:
         if isinstance(stop, str) or not all(stop):
             raise InputError(f"stop is {stop!r}; give a sequence of strings that are not empty")
         self._window = _Window(tokenizer, skip_special_tokens, prompt)
-        self._matcher = _StopMatcher(tuple(stop), include_stop)
+        self._matcher, self._stops = _StopMatcher(tuple(stop), include_stop), bool(stop)
 
     @property
     def stopped(self) -> bool:
@@ -68,12 +68,14 @@ class TextStream:
 
     def push(self, ids: Sequence[int]) -> str:
         """Take ids and give the text that is now certain, possibly none."""
-        pieces = []
-        for token_id in ids:
-            if self.stopped:
-                break
-            pieces.append(self._matcher.push(self._window.push(token_id)))
-        return "".join(pieces)
+        return "".join([self.push_one(token_id) for token_id in ids])
+
+    def push_one(self, token_id: int) -> str:
+        """As `push` of one id."""
+        if self._matcher.found is not None:
+            return ""
+        text = self._window.push(token_id)
+        return self._matcher.push(text) if self._stops else text
 
     def finish(self) -> str:
         """The text still held back; half a character at the end becomes U+FFFD, as in a full decoding."""
@@ -91,11 +93,18 @@ class _Window:
         self._ids = list(prompt)
         self._settled = len(self._ids)
         self._context = self._decode(self._ids)
+        self._joins_bytes = tokenizer.joins_bytes
+        self._left_out = tokenizer.special_ids if skip_special_tokens else frozenset[int]()
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=self._skip)
 
     def push(self, token_id: int) -> str:
+        if self._joins_bytes and len(self._ids) == self._settled and not self._context.endswith(_BROKEN):
+            text = self._alone(token_id)
+            if text and _BROKEN not in text:  # whole characters after whole characters: no window is needed
+                self._ids, self._settled, self._context = [token_id], 1, text
+                return text
         self._ids.append(token_id)
         text = self._decode(self._ids)
         if text.endswith(_BROKEN) or len(text) <= len(self._context):
@@ -110,14 +119,12 @@ class _Window:
         # the piece just given becomes the context of the next, and what was before it is forgotten
         self._ids = self._ids[self._settled :]
         self._settled = len(self._ids)
-        self._context = self._decode(self._ids) if self._settled > 1 else self._alone(self._ids)
+        self._context = self._decode(self._ids) if self._settled != 1 else self._alone(self._ids[0])
         return new
 
-    def _alone(self, ids: Sequence[int]) -> str:
-        """The text of one token, which most pieces are."""
-        if not ids or (self._skip and ids[0] in self._tokenizer.special_ids):
-            return ""
-        return self._tokenizer.text_alone(ids[0])
+    def _alone(self, token_id: int) -> str:
+        """The text of one token by itself."""
+        return "" if token_id in self._left_out else self._tokenizer.text_alone(token_id)
 
 
 class _StopMatcher:

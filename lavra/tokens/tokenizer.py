@@ -160,6 +160,11 @@ class Tokenizer:
             raise InputError(f"no token has id {token_id} (the last is {self._last_id}); {_FOREIGN_ID}")
         return found
 
+    @cached_property
+    def joins_bytes(self) -> bool:
+        """Whether the bytes of a text are those of its tokens: one of whole characters adds the same text anywhere."""
+        return isinstance(self._backend.decoder, tokenizers.decoders.ByteLevel)
+
     def text_alone(self, token_id: int) -> str:
         """As `decode` of one id by itself, remembered: streams ask for it at every token."""
         found = self._alone.get(token_id)

@@ -52,7 +52,7 @@ def served(name, family="llama", *, template=None, chosen=None, stop_ids=None, n
 @contextmanager
 def running(models, *, indexes=(), **settings):
     """The URL of a server that runs for the length of a block."""
-    config = ServeConfig(port=0, **settings)
+    config = ServeConfig(**{"port": 0, **settings})
     app = build_app(ModelTable(models, indexes), config)
     listening = open_socket(config)
     server = Server(app, config)

@@ -112,6 +112,7 @@ def test_what_is_written_as_a_call_is_found(calls, before, ascii_only):
         ('<tool_call>[<tool_call>{"name": "f"}</tool_call>', "<tool_call>[", [("f", {})]),
         ("<tool_call><tool_call", "<tool_call><tool_call", []),
         ("a <", "a <", []),
+        ('a <tool_call>{"name": "f", "arguments": {}} </tool_', "a", [("f", {})]),
     ],
 )
 def test_slips_of_models(text, said, calls):

@@ -40,13 +40,6 @@ def test_a_clamp_is_named(http):
     assert any("max_tokens was lowered from 1000" in warning for warning in answer["warnings"])
 
 
-def test_what_the_answer_would_have_to_obey_is_refused(http):
-    body = {"model": "talker", "messages": [{"role": "user", "content": "a"}], "functions": [{"name": "f"}]}
-    answer = http.post("/v1/chat/completions", json=body)
-    assert answer.status_code == 400
-    assert "functions" in answer.json()["error"]["message"]
-
-
 def test_strict_makes_unknown_fields_errors():
     model = served("writer")
     with running([model], strict=True) as url:

@@ -91,7 +91,7 @@ def ending_of(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
 
 
 def _stop_reason(run: ChatRun, choice: ChatChoice, stop: str | None) -> str:
-    if choice.calls:
+    if choice.finish_reason == "tool_calls":
         return "tool_use"
     if choice.finish_reason == "length":
         full = choice.completion.usage.completion_tokens < (run.body.max_tokens or 0)

@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { stopAll } from "./generation.js";
-import { sends } from "./message.js";
+import { sends } from "./keys.js";
 import { state } from "./state.js";
 import { readDraft, writeDraft } from "./storage.js";
 import { Component, html } from "./vendor/htm-preact.js";
@@ -32,14 +32,14 @@ export class Composer extends Component {
   send = (event) => {
     event?.preventDefault();
     const text = this.field.value;
-    if (!text.trim() || state.running.size || !actions.firstModel()) return;
+    if (!text.trim() || state.busy || !actions.firstModel()) return;
     this.field.value = "";
     writeDraft(this.loaded, "");
     actions.send(text);
   };
 
   render() {
-    const busy = state.running.size > 0;
+    const busy = state.busy > 0;
     const model = state.open && actions.modelsOf(state.open.conversation)[0];
     return html`<form id="composer" onSubmit=${this.send}>
       <textarea

@@ -13,20 +13,19 @@ from typing import Any, Final
 _NO_PARAMETERS: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 _NAMED: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")  # schemas by name
 _DATA: Final = ("enum", "const", "default", "examples")  # values, in which nothing is a keyword
-# Beside these an object may have properties that it does not list itself.
+# What makes properties possible that an object does not list, or says that there are some.
 _OPEN: Final = frozenset(
-    {
-        "additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef",
-        "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas",
-    }
-)  # fmt: skip
+    {"additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"}
+)
+_JOINS: Final = ("properties", "$ref", "allOf", "anyOf", "oneOf")  # two of them say something of one object
+_APART: Final = ("not", "if", "dependentSchemas")  # what they hold is no form of the object
 
 
 def parameters_of(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     """A function's schema as an object's; one that has none takes no arguments."""
     if not parameters:
         return dict(_NO_PARAMETERS)
-    bare = "type" not in parameters and not _OPEN.intersection(parameters)
+    bare = "type" not in parameters and not any(name in parameters for name in _JOINS[1:])
     schema = {**parameters, "type": "object"} if bare else dict(parameters)
     return {**schema, "properties": {}} if schema.keys() == {"type"} else schema
 
@@ -34,10 +33,10 @@ def parameters_of(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema, its objects without properties that are not listed; equal to the schema where nothing is open.
 
-    Objects that say themselves what else they may have stay as they are, and all do where parts are joined by `allOf`:
-    closed ones would refuse one another's properties.
+    Objects that say themselves what else they may have stay as they are.  All do where several schemas tell of one
+    object: closed, each would refuse what another lists.
     """
-    if any(isinstance(parts := one.get("allOf"), list) and len(parts) > 1 for one in _schemas(schema)):
+    if any(_joins(one) for one in _schemas(schema)):
         return dict(schema)
 
     def close(one: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +44,13 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
         return {**one, "additionalProperties": False} if listed and not _OPEN.intersection(one) else one
 
     return _changed(schema, close)
+
+
+def _joins(schema: Mapping[str, Any]) -> bool:
+    """Whether several schemas in it tell of one object."""
+    parts = schema.get("allOf")
+    several = isinstance(parts, list) and len(parts) > 1
+    return several or sum(name in schema for name in _JOINS) > 1 or any(name in schema for name in _APART)
 
 
 def call_schema(functions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class CallScanner:
         self._buffer, self._at = "", 0
         if self._place is _Place.BROKEN:
             self._spoil(rest)
-        else:
+        elif self._place is not _Place.CLOSING:  # there it is the beginning of the tag that closes the call
             self._release()
             self._say(rest)
         if self._blank and not self._calls:

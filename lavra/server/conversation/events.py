@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from lavra.base.types import Completion, Delta
 
@@ -22,6 +24,11 @@ class ToolCall:
     name: str
     arguments: str
     whole: bool = True
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The arguments as an object; an empty one where they are not whole."""
+        return dict(json.loads(self.arguments)) if self.whole else {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

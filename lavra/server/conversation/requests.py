@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
-from lavra.data.labelled.tables import UnusableError
-from lavra.data.labelled.tool_calls import WRITE_CALL, tool_call
 from lavra.server.config import ServeConfig
+from lavra.server.conversation.history import with_calls
 from lavra.server.schemas import Message, ResponseFormat, Sampled
 from lavra.server.served import ServedModel
 from lavra.tokens.tokenizer import Tokenizer
@@ -162,16 +161,7 @@ def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _plain(message: Message, number: int) -> dict[str, Any]:
-    fields = {**message.model_dump(exclude_none=True), "content": _text(message)}
-    calls = fields.get("tool_calls")
-    if not calls:
-        return fields
-    if not isinstance(calls, list):
-        raise InputError(f"tool_calls of message {number} is no list; {WRITE_CALL}")
-    try:
-        return {**fields, "tool_calls": [tool_call(call, number) for call in calls]}
-    except UnusableError as error:
-        raise InputError(f"{error.what}; {error.remedy}") from error
+    return with_calls({**message.model_dump(exclude_none=True), "content": _text(message)}, number)
 
 
 def _text(message: Message) -> str:

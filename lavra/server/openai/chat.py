@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import Delta
 from lavra.server import streaming
+from lavra.server.answers import EVENTS, RenderedPrompt
 from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, TextPiece, ToolCall
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
@@ -19,6 +20,7 @@ from lavra.server.conversation.tool_calls import offered_tools
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
+from lavra.server.openai.answers import ChatAnswer
 from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.schemas import ChatBody, TemplateBody
 from lavra.server.search.chat import answer_chat
@@ -38,7 +40,7 @@ def chat_router(edge: Edge) -> APIRouter:
     router = APIRouter(tags=["chat"])
     places = AnswerPlaces(edge)
 
-    @router.post("/v1/chat/completions")
+    @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=EVENTS)
     async def chat(body: ChatBody, request: Request) -> Response:
         index = edge.models.answering_index(body.model)
         if index is not None:
@@ -48,7 +50,7 @@ def chat_router(edge: Edge) -> APIRouter:
             return streaming.streamed(_events(edge, answering), answering.run.streams, failed=objects.failed)
         return JSONResponse(_answer(answering, await read_choices(edge, answering.run, request)))
 
-    @router.post("/apply-template")
+    @router.post("/apply-template", response_model=RenderedPrompt)
     async def apply_template(body: TemplateBody) -> Response:
         model = edge.models.named(body.model)
         warnings = idle_fields(body, strict=edge.config.strict)
@@ -64,7 +66,7 @@ def _answer(answering: _Answering, choices: Sequence[ChatChoice]) -> dict[str, A
     run, completions = answering.run, [choice.completion for choice in choices]
     usages = [one.usage for one in completions]
     return {
-        **objects.head("chat.completion", answering.identity, run.model.name),
+        **objects.head("chat.completion", answering.identity, run.model.name, run.model.fingerprint),
         "choices": [_choice(run, choice) for choice in choices],
         "usage": objects.usage_object(usages[:1], usages),
         "warnings": objects.all_warnings(run.warnings, completions),
@@ -130,10 +132,13 @@ def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.
 async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, what comes as it comes, the reason at the end, usage where asked for."""
     run = answering.run
-    begin = objects.head("chat.completion.chunk", answering.identity, run.model.name)
+    begin = objects.head("chat.completion.chunk", answering.identity, run.model.name, run.model.fingerprint)
+
+    running = objects.RunningUsage(run.body.stream_options, run.prompt_tokens)
 
     def chunk(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {**begin, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}]}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}
+        return {**begin, "choices": [choice], **running.fields()}
 
     for index in range(len(run.streams)):
         yield streaming.event(chunk(index, {"role": "assistant", "content": ""}))
@@ -141,9 +146,12 @@ async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
     ended: dict[int, ChatChoice] = {}
     async for event in chat_events(edge, run):
         if isinstance(event, TextPiece):
+            running.add(len(event.delta.tokens))
             if run.body.logprobs and event.delta.tokens:
                 more = {"logprobs": _logprobs(run, event.delta)}
                 yield streaming.event(chunk(event.index, {"content": event.text}, **more))
+            elif event.text and running.wanted:
+                yield streaming.event(chunk(event.index, {"content": event.text}))
             elif event.text:
                 yield plain[event.index].event(event.text)
         elif isinstance(event, CallBegun | CallPiece):

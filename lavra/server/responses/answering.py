@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
-
-from fastapi import Request
 
 from lavra.base.retrieval import Answer
 from lavra.base.types import Delta
 from lavra.server.conversation.events import ChatChoice, TextPiece
 from lavra.server.conversation.requests import sampling_of
-from lavra.server.conversation.run import ChatRun, chat_events, read_choices
+from lavra.server.conversation.run import ChatRun, chat_events
 from lavra.server.edge import Edge
 from lavra.server.responses.asking import own_words
-from lavra.server.responses.writing import Event, ResponseWriter, whole_answer
+from lavra.server.responses.writing import Event, ResponseWriter
 from lavra.server.search.chat import AskedIndex, answer_citations, answer_warnings, completion_of
 from lavra.server.search.objects import retrieval_object, url_citations
-from lavra.server.search.writing import read_whole
 from lavra.server.streaming import Cancellable
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -49,14 +46,6 @@ class Answering(ABC):
         """The events of the answer as it comes."""
 
     @abstractmethod
-    async def whole(self, writer: ResponseWriter, request: Request) -> Iterable[Event]:
-        """The events of the answer once it is there.
-
-        Raises:
-            HTTPException: 499, the client left.
-        """
-
-    @abstractmethod
     def abandon(self) -> None:
         """Nobody reads it any more; a second time does nothing."""
 
@@ -81,12 +70,6 @@ class ModelAnswering(Answering):
         async for happened in chat_events(self._edge, self._run):
             for one in writer.take(happened):
                 yield one
-
-    async def whole(self, writer: ResponseWriter, request: Request) -> Iterable[Event]:
-        """The events of the answer once it is there."""
-        (choice,) = await read_choices(self._edge, self._run, request)
-        happened = whole_answer(choice, logprobs=bool(self._run.body.logprobs))
-        return [event for one in happened for event in writer.take(one)]
 
     def abandon(self) -> None:
         """Nobody reads it any more."""
@@ -118,16 +101,11 @@ class IndexAnswering(Answering):
         for one in self._last(writer, answer):
             yield one
 
-    async def whole(self, writer: ResponseWriter, request: Request) -> Iterable[Event]:
-        """The events of the answer once it is there."""
-        answer = await read_whole(request, self._asked.writing)
-        return [*writer.take(_text(answer.text)), *self._last(writer, answer)]
-
     def abandon(self) -> None:
         """Nobody reads it any more."""
         self._asked.writing.cancel()
 
-    def _last(self, writer: ResponseWriter, answer: Answer) -> Iterable[Event]:
+    def _last(self, writer: ResponseWriter, answer: Answer) -> Iterator[Event]:
         asked = self._asked
         warnings = tuple(own_words(one) for one in answer_warnings(asked, answer))
         completion = replace(completion_of(answer), warnings=warnings)

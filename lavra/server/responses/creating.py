@@ -63,11 +63,11 @@ async def create_response(
         items=tuple(as_json(item) for item in conversation),
     )
     writer = ResponseWriter(head, answering.tokenizer)
-    running = RunningResponse(answering, writer, record, store if keeps else None)
-    if body.background or body.stream:
-        running.start()
-    else:
-        await running.whole(request)
+    waits = not body.background and not body.stream
+    running = RunningResponse(answering, writer, record, store if keeps else None, silent=waits)
+    running.start()
+    if waits:
+        await running.wait(request)
     return record
 
 

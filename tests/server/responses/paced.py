@@ -13,7 +13,7 @@ from lavra.server import ServedModel
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_tokenizer
 from tests.server.conftest import running
-from tests.server.test_tools import Dictated
+from tests.server.dictation import Dictated
 
 
 class Paced(Dictated):

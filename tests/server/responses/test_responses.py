@@ -1,4 +1,4 @@
-"""`/v1/responses` through the real client, against what the same model says in a chat; every object by OpenAI's types."""
+"""`/v1/responses` through the real client, against the same model in a chat; every object by OpenAI's types."""
 
 import json
 from typing import Literal
@@ -245,15 +245,18 @@ def test_what_has_no_effect_is_named(client):
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].type", "only text"),
         ({"input": [{"type": "function_call_output", "output": "a"}]}, "input[0].call_id", "give a text"),
         ({"input": [{"type": "item_reference", "id": "msg_9"}]}, "input[0].id", "send the item itself"),
-        ({"tools": [{"type": "web_search"}]}, "tools.0.type", "function"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "function"),
         ({"tools": [WEATHER], "tool_choice": {"type": "mcp"}}, "tool_choice.type", "only functions"),
         ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema", "schema"),
         ({"background": True, "store": False}, "background", "leave store out"),
-        ({"max_output_tokens": 0}, "max_output_tokens", "greater than or equal to 1"),
+        ({"max_output_tokens": 0}, "max_output_tokens", "give at least 1"),
         ({"metadata": {"a": "b" * 513}}, "metadata.a", "512"),
         ({"extra_body": {"conversation": "conv_1"}}, "conversation", "previous_response_id"),
         ({"extra_body": {"n": 2}}, "n", "one answer"),
-        ({"tools": [WEATHER], "tool_choice": "required", "text": {"format": {"type": "json_object"}}}, None, "leave one"),
+        (
+            {"tools": [WEATHER], "tool_choice": "required", "text": {"format": {"type": "json_object"}}},
+            None, "leave one",
+        ),
     ],
 )  # fmt: skip
 def test_refused_with_the_field_as_it_was_written(client, more, param, says):
