@@ -21,6 +21,7 @@ from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.files import hash_json
 from lavra.base.gguf_file import SUFFIX
+from lavra.base.introduction import read_introduction
 from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
@@ -140,6 +141,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         template=template,
         fingerprint=fingerprint,
         usual={} if encodes else opened.usual,
+        introduction=read_introduction(opened.folder),
         **_weights(model),
     )
 
@@ -185,7 +187,11 @@ def with_adapters(model: ServedModel, settings: ServeSettings) -> list[ServedMod
     }
     chosen = [name for name in model.engine.adapters if name != model.engine.usual_adapter]
     versions = {name: hash_json(model_files(folder)) for name, folder in folders.items()}
-    return [model, *(model.with_adapter(name, templates.get(name), versions.get(name, "")) for name in chosen)]
+    own = {name: read_introduction(folder) for name, folder in folders.items()}
+    return [
+        model,
+        *(model.with_adapter(name, templates.get(name), versions.get(name, ""), own.get(name)) for name in chosen),
+    ]
 
 
 def version_of(folder: Path | None) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from lavra.base.errors import InputError, LavraError, nearest
 from lavra.base.files import hash_json
+from lavra.base.introduction import Introduction
 from lavra.base.ports import MaskFiller, Predictor
 from lavra.engine import Engine
 from lavra.engine.batching import Batcher, LengthyEmbedder
@@ -44,6 +45,7 @@ class ServedModel:
         weights_bytes: memory they take.
         template: Jinja source of its chat template, where one was chosen instead of its own.
         fingerprint: another one where the answer to a seed may be another; empty where that is not known.
+        introduction: what it is good for, and beginnings that suit it.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -61,6 +63,7 @@ class ServedModel:
     weights_bytes: int = 0
     template: str | None = None
     fingerprint: str = ""
+    introduction: Introduction = field(default_factory=Introduction)
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -141,13 +144,20 @@ class ServedModel:
         """Most tokens of prompt and completion together."""
         return self.writer().room(self.adapter)
 
-    def with_adapter(self, name: str, template: str | None = None, version: str = "") -> ServedModel:
+    def with_adapter(
+        self,
+        name: str,
+        template: str | None = None,
+        version: str = "",
+        introduction: Introduction | None = None,
+    ) -> ServedModel:
         """An adapter of its engine's as a model of its own; it writes and scores.
 
         Args:
             name: of the adapter in the engine.
             template: of its conversations; the model's own where it has none.
             version: what tells it from others of its name.
+            introduction: its own.
         """
         own = f"fp_{hash_json([self.fingerprint, name, version])[:12]}" if self.fingerprint else ""
         return ServedModel(
@@ -159,6 +169,7 @@ class ServedModel:
             usual=self.usual,
             template=self.template if template is None else None,
             fingerprint=own,
+            introduction=introduction or Introduction(),
         )
 
 
