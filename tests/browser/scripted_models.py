@@ -44,14 +44,18 @@ class ReplyingRunner(ScriptedRunner):
     def __init__(self, tokenizer, replies):
         super().__init__(tokenizer.vocab_size, num_blocks=4096, block_size=16)
         self._tokenizer, self.replies, self.seconds = tokenizer, replies, 0.0
-        self.prompts, self._asked, self._given = [], {}, {}
+        self.prompts, self._asked, self._given, self._scores = [], {}, {}, False
+
+    def after(self, row, end):
+        self._scores = row.num_logits > 1  # of a text that is there, of which nothing is written
+        return super().after(row, end)
 
     def logits(self, tokens):
         time.sleep(self.seconds)
         prompt, _, written = self._tokenizer.decode(tokens, skip_special_tokens=False).rpartition(ANSWER)
-        if not written:
+        if not self._scores and (not written or prompt not in self._given):
             self._begin(prompt)
-        ids = self._given[prompt]
+        ids = self._given.get(prompt, [self._tokenizer.eos_id])
         place = max(n for n in range(len(ids)) if n == 0 or tokens[-n:] == ids[:n])
         row = np.full(self.vocab_size, -9.0, dtype=np.float32)
         row[ids[place]] = 3.0
@@ -68,7 +72,7 @@ class ReplyingRunner(ScriptedRunner):
         self._given[prompt] = [*self._tokenizer.encode(replies[min(count, len(replies) - 1)]), self._tokenizer.eos_id]
 
 
-def scripted_model(name, replies, *, chats=True, parent=None):
+def scripted_model(name, replies, *, chats=True, **fields):
     """A model, and the runner that writes for it."""
     tokenizer = tiny_tokenizer()
     if chats:
@@ -78,7 +82,8 @@ def scripted_model(name, replies, *, chats=True, parent=None):
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=CONTEXT, vocab_size=tokenizer.vocab_size
     )
     engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
-    return ServedModel(name=name, tokenizer=tokenizer, engine=engine, parent=parent, usual={"temperature": 0.0}), runner
+    usual = {"temperature": 0.0}
+    return ServedModel(name=name, tokenizer=tokenizer, engine=engine, usual=usual, **fields), runner
 
 
 @contextmanager

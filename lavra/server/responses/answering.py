@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
-
-from fastapi import Request
 
 from lavra.base.retrieval import Answer
 from lavra.base.types import Delta
 from lavra.server.conversation.events import ChatChoice, TextPiece
 from lavra.server.conversation.requests import sampling_of
-from lavra.server.conversation.run import ChatRun, chat_events, read_choices
+from lavra.server.conversation.run import ChatRun, chat_events
 from lavra.server.edge import Edge
 from lavra.server.responses.asking import own_words
-from lavra.server.responses.writing import Event, ResponseWriter, whole_answer
+from lavra.server.responses.writing import Event, ResponseWriter
 from lavra.server.search.chat import AskedIndex, answer_citations, answer_warnings, completion_of
 from lavra.server.search.objects import retrieval_object, url_citations
-from lavra.server.search.writing import read_whole
 from lavra.server.streaming import Cancellable
 from lavra.tokens.tokenizer import Tokenizer
 
 
-class Answering(ABC):
+class AnswerSource(ABC):
     """An answer that has begun.
 
     Attributes:
@@ -49,32 +46,25 @@ class Answering(ABC):
         """The events of the answer as it comes."""
 
     @abstractmethod
-    async def whole(self, writer: ResponseWriter, request: Request) -> Iterable[Event]:
-        """The events of the answer once it is there.
-
-        Raises:
-            HTTPException: 499, the client left.
-        """
-
-    @abstractmethod
     def abandon(self) -> None:
         """Nobody reads it any more; a second time does nothing."""
 
 
-class ModelAnswering(Answering):
+class ModelAnswering(AnswerSource):
     """A model continues a conversation.
 
     Args:
         edge: the server.
         run: the conversation.
+        warnings: about the request, besides the run's own.
     """
 
-    def __init__(self, edge: Edge, run: ChatRun) -> None:
+    def __init__(self, edge: Edge, run: ChatRun, warnings: Sequence[str] = ()) -> None:
         sampling = sampling_of(run.body, run.model.usual)
         self._edge, self._run = edge, run
         self.model, self.tokenizer, self.streams = run.model.name, run.model.tokenizer, tuple(run.streams)
         self.temperature, self.top_p = sampling.temperature, sampling.top_p
-        self.warnings = tuple(own_words(one) for one in run.warnings)
+        self.warnings = (*warnings, *(own_words(one) for one in run.warnings))
 
     async def events(self, writer: ResponseWriter) -> AsyncIterator[Event]:
         """The events of the answer as it comes."""
@@ -82,19 +72,13 @@ class ModelAnswering(Answering):
             for one in writer.take(happened):
                 yield one
 
-    async def whole(self, writer: ResponseWriter, request: Request) -> Iterable[Event]:
-        """The events of the answer once it is there."""
-        (choice,) = await read_choices(self._edge, self._run, request)
-        happened = whole_answer(choice, logprobs=bool(self._run.body.logprobs))
-        return [event for one in happened for event in writer.take(one)]
-
     def abandon(self) -> None:
         """Nobody reads it any more."""
         for stream in self.streams:
             stream.cancel()
 
 
-class IndexAnswering(Answering):
+class IndexAnswering(AnswerSource):
     """An index answers a question; its citations are annotations of the text.
 
     Args:
@@ -118,16 +102,11 @@ class IndexAnswering(Answering):
         for one in self._last(writer, answer):
             yield one
 
-    async def whole(self, writer: ResponseWriter, request: Request) -> Iterable[Event]:
-        """The events of the answer once it is there."""
-        answer = await read_whole(request, self._asked.writing)
-        return [*writer.take(_text(answer.text)), *self._last(writer, answer)]
-
     def abandon(self) -> None:
         """Nobody reads it any more."""
         self._asked.writing.cancel()
 
-    def _last(self, writer: ResponseWriter, answer: Answer) -> Iterable[Event]:
+    def _last(self, writer: ResponseWriter, answer: Answer) -> Iterator[Event]:
         asked = self._asked
         warnings = tuple(own_words(one) for one in answer_warnings(asked, answer))
         completion = replace(completion_of(answer), warnings=warnings)

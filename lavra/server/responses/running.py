@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from fastapi import Request
 
 from lavra.server.errors import describe
-from lavra.server.responses.answering import Answering
+from lavra.server.reading import while_connected
+from lavra.server.responses.answering import AnswerSource
 from lavra.server.responses.store import KeptResponse, ResponseStore, as_json
 from lavra.server.responses.writing import Event, ResponseWriter
 from lavra.server.streaming import event
@@ -29,27 +30,22 @@ class RunningResponse:
         writer: makes the events of it.
         record: takes them.
         store: where the record is kept; `None` where it is not.
+        silent: only the response itself is wanted, and no events.
     """
 
     def __init__(
-        self, answering: Answering, writer: ResponseWriter, record: KeptResponse, store: ResponseStore | None
+        self,
+        answering: AnswerSource,
+        writer: ResponseWriter,
+        record: KeptResponse,
+        store: ResponseStore | None,
+        *,
+        silent: bool,
     ) -> None:
         self._answering, self._writer, self._record, self._store = answering, writer, record, store
-        self._stopped = False
+        self._silent, self._stopped = silent, False
+        self._error: Exception | None = None
         self._task: asyncio.Task[None] | None = None
-
-    async def whole(self, request: Request) -> None:
-        """Write the whole answer, for a client that waits for it.
-
-        Raises:
-            HTTPException: 499, the client left.
-        """
-        *_, last = await self._answering.whole(self._writer, request)
-        self._record.answer = as_json(last["response"])
-        self._record.log.end()
-        if self._store is not None:
-            self._store.add(self._record)
-        self._ended()
 
     def start(self) -> None:
         """Write the first events, and the rest in a task of its own.
@@ -66,6 +62,19 @@ class RunningResponse:
             raise
         self._record.stop = self._stop
         self._task = asyncio.ensure_future(self._follow())  # held: an event loop holds tasks weakly
+
+    async def wait(self, request: Request) -> None:
+        """Wait for the end, as long as the client does.
+
+        Raises:
+            HTTPException: 499, the client left.
+            Exception: what went wrong; the response is not kept then.
+        """
+        await while_connected(request, self._record.log.wait(), [self._record])
+        if self._error is not None:
+            if self._store is not None:
+                self._store.delete(self._record)
+            raise self._error
 
     def _stop(self) -> None:
         """Write no more: a model's stream ends by itself then, anything else after its next piece."""
@@ -86,21 +95,26 @@ class RunningResponse:
         except asyncio.CancelledError:  # the server stops
             self._stopped = True
         except Exception as error:
-            status, told, _ = describe(error)
-            if status >= 500:
-                logger.exception("response %s failed", self._record.id)
-            self._put(self._writer.failed(status, told))
+            self._fail(error)
         finally:
             self._answering.abandon()
             if self._stopped and not self._writer.ended:
                 self._put(self._writer.cancelled())
             self._ended()
 
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        status, told, _ = describe(error)
+        if status >= 500 and not self._silent:  # whoever waits for a silent one logs it
+            logger.error("response %s failed", self._record.id, exc_info=error)
+        self._put(self._writer.failed(status, told))
+
     def _put(self, events: Iterable[Event]) -> None:
         for one in events:
             if "response" in one:
                 self._record.answer = as_json(one["response"])
-            self._record.log.append(event(one, one["type"]))
+            if not self._silent:
+                self._record.log.append(event(one, one["type"]))
 
     def _ended(self) -> None:
         self._record.output = tuple(as_json(item) for item in self._writer.output)

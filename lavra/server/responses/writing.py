@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lavra.base.types import Delta
-from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, ChatEvent, ChoiceEnd, TextPiece
+from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, ChatEvent, TextPiece
 from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.responses.asking import wants_logprobs
 from lavra.server.responses.items import new_item_id
@@ -70,7 +70,7 @@ class ResponseWriter:
         self._logprobs = tokenizer is not None and wants_logprobs(head.body)
         self.output: list[Item] = []
         self._open: _OpenItem | None = None
-        self._early: list[Any] = []  # of tokens before any text of theirs came
+        self._pending: list[Any] = []  # tokens since the last text
         self._number = 0
         self._begun = False
         self.ended = False
@@ -100,6 +100,8 @@ class ResponseWriter:
         """The last events; `more` are fields of the response that stand beside OpenAI's."""
         if self._open is None and not self.output:
             yield from self._open_message()  # the model wrote nothing: an empty text
+        if self._pending and self._open is not None and self._open.kind == "message":
+            yield from self._delta("")  # tokens that wrote nothing, as that of the text's end
         status = _STATUS[choice.finish_reason]
         yield from self._close("completed" if status == "completed" else "incomplete")
         warnings = list(dict.fromkeys([*self._head.warnings, *choice.completion.warnings]))
@@ -139,17 +141,20 @@ class ResponseWriter:
             yield self._lifecycle("response.in_progress", "in_progress")
 
     def _text(self, piece: TextPiece) -> Iterator[Event]:
-        logprobs = [*self._early, *self._token_logprobs(piece.text, piece.delta)]
-        within = self._open is not None and self._open.kind == "message"
-        self._early = [] if piece.text or within else logprobs  # a call has no place for them
-        if not piece.text and not (within and logprobs):
+        self._pending += self._token_logprobs(piece.text, piece.delta)
+        if not piece.text:
             return
-        if not within:
+        if self._open is None or self._open.kind != "message":
             yield from self._open_message()
+        yield from self._delta(piece.text)
+
+    def _delta(self, text: str) -> Iterator[Event]:
+        """Text with the tokens since the last one."""
         assert self._open is not None
-        self._open.texts.append(piece.text)
+        logprobs, self._pending = self._pending, []
+        self._open.texts.append(text)
         self._open.logprobs += logprobs
-        yield self._event("response.output_text.delta", {**self._open.place, "delta": piece.text, "logprobs": logprobs})
+        yield self._event("response.output_text.delta", {**self._open.place, "delta": text, "logprobs": logprobs})
 
     def _token_logprobs(self, text: str, delta: Delta) -> list[Any]:
         if not self._logprobs or not delta.tokens or self._tokenizer is None:
@@ -163,8 +168,8 @@ class ResponseWriter:
         yield self._event("response.content_part.added", {**self._open.place, "part": _empty_part()})
 
     def _call(self, call: CallBegun) -> Iterator[Event]:
+        self._pending = []  # of the call: it has no place for them
         named = {"call_id": call.id, "name": call.name}
-        self._early = []
         yield from self._opened(
             _OpenItem(kind="function_call", id=new_item_id("fc"), index=self._next, call=named), arguments=""
         )
@@ -214,15 +219,3 @@ class ResponseWriter:
 
 def _empty_part() -> dict[str, Any]:
     return {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-
-
-def whole_answer(choice: ChatChoice, *, logprobs: bool) -> Iterator[ChatEvent]:
-    """What happens in an answer that is there at once."""
-    done = choice.completion
-    if choice.text or (logprobs and not choice.calls):
-        delta = Delta(text=done.text, tokens=done.tokens, logprobs=done.logprobs, top_logprobs=done.top_logprobs)
-        yield TextPiece(index=choice.index, text=choice.text, delta=delta)
-    for number, call in enumerate(choice.calls):
-        yield CallBegun(index=choice.index, number=number, id=call.id, name=call.name)
-        yield CallPiece(index=choice.index, number=number, text=call.arguments)
-    yield ChoiceEnd(choice=choice)
