@@ -182,6 +182,7 @@ def _refused(kind: ConstraintKind, reason: str) -> InputError:
 _REASONS = (
     ("Regex is empty", "pattern, format, minLength and maxLength together leave no string; loosen one"),
     ("if regex is empty", "a pattern with minLength or maxLength is too complex; leave the lengths out"),
+    ("nsatisfiable", "pattern, format, minLength and maxLength together leave no string; loosen one"),
     ("disjoint", "patternProperties may match the same name; write patterns that exclude each other"),
     ("lookaround", "a pattern has ^ or $ in its middle; write them only at its ends"),
     ("regex", "a pattern is too complex, or malformed; write it simpler"),

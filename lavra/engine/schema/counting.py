@@ -54,6 +54,11 @@ def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where
     left = None if form.most is None else form.most - len(required)
     if left is not None and not others and left >= len(optional):
         left = None
+    if not others and need > len(optional):
+        raise InputError(
+            f"minProperties at {where} is {form.least}, and patternProperties leave no names to write; "
+            "declare the properties"
+        )
     if left == 0:
         return [Counted(names=required, required=required, open=False)]
     if not need and left is None:

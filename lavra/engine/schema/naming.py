@@ -12,7 +12,7 @@ from lavra.engine.schema.spots import Spot
 if TYPE_CHECKING:
     from lavra.engine.schema.conjunction import Conjunctions
 
-_FORBIDDEN: Final[Key] = (Spot("~forbidden", False),)
+_FORBIDDEN: Final[Key] = (Spot("propertyNames", False),)
 
 
 def apply_names(form: ObjectForm, conjunctions: Conjunctions) -> Form:
