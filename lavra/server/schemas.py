@@ -35,6 +35,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     include_usage: bool = False
+    continuous_usage_stats: bool = Field(default=False, description="tokens so far on every piece; vLLM's")
 
 
 class ResponseFormat(BaseModel):

@@ -72,7 +72,7 @@ class ReplyingRunner(ScriptedRunner):
         self._given[prompt] = [*self._tokenizer.encode(replies[min(count, len(replies) - 1)]), self._tokenizer.eos_id]
 
 
-def scripted_model(name, replies, *, chats=True, parent=None):
+def scripted_model(name, replies, *, chats=True, **fields):
     """A model, and the runner that writes for it."""
     tokenizer = tiny_tokenizer()
     if chats:
@@ -82,7 +82,8 @@ def scripted_model(name, replies, *, chats=True, parent=None):
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=CONTEXT, vocab_size=tokenizer.vocab_size
     )
     engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
-    return ServedModel(name=name, tokenizer=tokenizer, engine=engine, parent=parent, usual={"temperature": 0.0}), runner
+    usual = {"temperature": 0.0}
+    return ServedModel(name=name, tokenizer=tokenizer, engine=engine, usual=usual, **fields), runner
 
 
 @contextmanager

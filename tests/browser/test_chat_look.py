@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lavra.base.introduction import Introduction
 from tests.browser.conftest import overflow, wait_until
 from tests.browser.scripted_models import scripted_model, serving
 from tests.browser.test_chat_markdown import RICH
@@ -155,6 +156,26 @@ def test_the_taught_model_is_chosen_first(visit) -> None:
         until_done(page)
         assert said(page)[3] == "Base."
     taught.engine.close()
+
+
+def test_an_empty_page_says_what_the_model_is_good_for_and_offers_its_beginnings(visit) -> None:
+    own = Introduction(good_for="It finishes 31% of lines.", beginnings=("Ask me a riddle", "<b>Two</b>", "Three"))
+    introduced, _ = scripted_model("introduced", {None: ["Yes."]}, introduction=own)
+    stranger, _ = scripted_model("stranger", {None: ["Yes."]})
+    with running([introduced, stranger]) as url:
+        page = opened(visit, url)
+        assert page.locator(".good-for").inner_text() == "introduced, measured: It finishes 31% of lines."
+        assert page.locator(".beginnings button").all_inner_texts() == list(own.beginnings)
+        page.get_by_role("button", name="Ask me a riddle").click()
+        wait_until(page, "document.activeElement.value === 'Ask me a riddle'")
+        page.keyboard.type("!")
+        page.keyboard.press("Enter")
+        until_done(page)
+        assert said(page)[0] == "Ask me a riddle!"
+        page.locator("#new").click()
+        page.locator("#model").select_option("stranger")
+        page.locator(".good-for").wait_for(state="detached")
+        assert page.locator(".beginnings button").count() == 3
 
 
 def test_a_model_that_completes_goes_on_with_a_text(visit) -> None:

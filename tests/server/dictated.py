@@ -5,7 +5,7 @@ from lavra.generate.plan import PromptReading, special_frame
 from lavra.server import ServedModel
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_tokenizer
-from tests.server.test_tools import Dictated
+from tests.server.dictation import Dictated
 
 
 def saying(text, name="said"):

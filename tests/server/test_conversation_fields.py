@@ -1,5 +1,7 @@
 """Fields that lay a conversation out and end its answer, against the same text read and written in this process."""
 
+import json
+
 import httpx2
 import pytest
 
@@ -172,3 +174,19 @@ def test_a_chosen_template_is_written_and_ends_answers():
         answer = chatted(http, model="llama-3", response_format={"type": "regex", "regex": r"a<\|eot_id\|>b"})
         assert (content(answer), answer["choices"][0]["finish_reason"]) == ("a", "stop")
         assert answer["usage"]["completion_tokens"] >= len(ids)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_a_stream_may_count_as_it_goes(http, path):
+    asked = {"messages": ASKED} if "chat" in path else {"prompt": ["She loved", "Once upon"]}
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    body = {"model": "talker", "max_tokens": 6, "temperature": 0, "stream": True, "stream_options": options, **asked}
+    lines = [line[6:] for line in http.post(path, json=body).text.split("\n\n") if line and "[DONE]" not in line]
+    events = [json.loads(line) for line in lines]
+    counts = [event["usage"]["completion_tokens"] for event in events]
+    assert counts == sorted(counts)
+    assert counts[-2] == counts[-1] == 6 * len(asked.get("prompt", [1]))
+    assert len(set(counts)) > 3
+    assert {event["usage"]["prompt_tokens"] for event in events} == {events[-1]["usage"]["prompt_tokens"]}
+    plain = http.post(path, json={**body, "stream_options": {}}).text
+    assert "usage" not in plain

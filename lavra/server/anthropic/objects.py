@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
 from lavra.base.types import Usage
 from lavra.server import traces
-from lavra.server.conversation.events import ChatChoice, ToolCall
+from lavra.server.conversation.events import ChatChoice
 from lavra.server.conversation.requests import stops_of
 from lavra.server.conversation.run import ChatRun
 from lavra.server.streaming import event
@@ -53,7 +52,7 @@ def message_object(
 
 def content_of(choice: ChatChoice) -> list[dict[str, Any]]:
     """The blocks of an answer; a text block stands there unless there are calls alone."""
-    calls = [{**call_block(call.id, call.name), "input": arguments_of(call)} for call in choice.calls]
+    calls = [{**call_block(call.id, call.name), "input": call.given} for call in choice.calls]
     return [*([text_block(choice.text)] if choice.text or not calls else []), *calls]
 
 
@@ -65,12 +64,6 @@ def text_block(text: str) -> dict[str, Any]:
 def call_block(identity: str, name: str) -> dict[str, Any]:
     """A call whose arguments are still to come."""
     return {"type": "tool_use", "id": identity, "name": name, "input": {}}
-
-
-def arguments_of(call: ToolCall) -> dict[str, Any]:
-    """A call's arguments as an object."""
-    found: dict[str, Any] = json.loads(call.arguments)
-    return found
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:

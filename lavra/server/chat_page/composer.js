@@ -16,10 +16,14 @@ export class Composer extends Component {
 
   componentDidUpdate() {
     if (this.loaded !== state.open?.conversation.id) this.load();
+    if (this.drafts === state.draft) return;
+    this.load();
+    this.field.focus();
   }
 
   load() {
     this.loaded = state.open?.conversation.id;
+    this.drafts = state.draft;
     this.field.value = this.loaded ? readDraft(this.loaded) : "";
   }
 

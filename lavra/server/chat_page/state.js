@@ -13,6 +13,7 @@ export const state = {
   drawer: false, // the list of conversations, on narrow screens
   dialog: null, // which dialog is open
   editing: null, // id of the message that is edited
+  draft: 0, // how often a draft was put into the field
   undo: null, // {text, back}
   status: "", // what a screen reader is told
 };
