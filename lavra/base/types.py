@@ -221,6 +221,10 @@ class GenerateRequest:
         logprobs: whether log-probabilities are wanted; an engine need not give them where they are not, which saves a
             pass over the vocabulary at every token.
         adapter: name of the engine's adapter that acts; `None` is the model as it was opened.
+        stop_token_ids: tokens that end the text besides the model's own end of text.
+        ignore_eos: the model's own end of text does not end it; what it writes behind that goes on.
+        include_stop: the text ends behind the stop string or token that ended it.
+        skip_special_tokens: special tokens leave nothing in the text.
     """
 
     prompt: str | tuple[int, ...]
@@ -238,6 +242,10 @@ class GenerateRequest:
     constraint: Constraint | None = None
     logprobs: bool = True
     adapter: str | None = None
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    include_stop: bool = False
+    skip_special_tokens: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

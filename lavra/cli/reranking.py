@@ -1,4 +1,4 @@
-"""How `lavra index --tune` opens a reranker."""
+"""How `lavra index --tune` and `lavra ask` open a reranker."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lavra.base.errors import InputError
 from lavra.base.files import hash_json
 from lavra.base.ports import Reranker
 from lavra.rag.rerank import PredictorReranker
+from lavra.remote import RemoteConfig, RemoteReranker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,22 +19,30 @@ class OpenedReranker:
 
     Attributes:
         reranker: reads a question and passages together.
-        key: hash of its files.
+        key: hash of its files, or of its address.
     """
 
     reranker: Reranker
     key: str
 
 
-def open_reranker(name: str) -> OpenedReranker:
-    """Open a model that `lavra finetune --task rerank` made.
+def open_reranker(name: str, key_variable: str = "") -> OpenedReranker:
+    """Open a model that `lavra finetune --task rerank` made, or ask a server.
 
     Args:
-        name: a folder, a name in the workspace, or a hub id.
+        name: a folder, a name in the workspace, a hub id, or `URL#MODEL` of a server of `/rerank`; without `#MODEL`
+            the server chooses.
+        key_variable: environment variable with the server's key.
 
     Raises:
         InputError: there is no such model, or it was made for something else.
     """
+    if name.startswith(("http://", "https://")):
+        url, _, served = name.partition("#")
+        config = RemoteConfig(url=url, model=served, key_variable=key_variable)
+        return OpenedReranker(reranker=RemoteReranker(config), key=hash_json([url.rstrip("/"), served]))
+    if key_variable:
+        raise InputError(f"reranker_key is {key_variable}, and {name} is no URL; leave the key out")
     model = load(name)
     if model.predictor is None or model.folder is None:
         raise InputError(f"{name} is no reranker; make one: lavra finetune MODEL --task rerank --data FILE")

@@ -13,12 +13,15 @@ from typing import Any
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import mask_filler
+from lavra.api.identity import answer_fingerprint, model_files
 from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
 from lavra.api.serving import add_adapters, fused_model, start_engine
 from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
+from lavra.base.files import hash_json
 from lavra.base.gguf_file import SUFFIX
+from lavra.base.introduction import read_introduction
 from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
@@ -27,6 +30,7 @@ from lavra.cli.flags import read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
 from lavra.model.transformer import Encoder
+from lavra.tokens.named_templates import find_template
 from lavra.tokens.tokenizer import Tokenizer
 
 try:
@@ -62,6 +66,8 @@ def serve_folders(models: Sequence[str], settings: ServeSettings | None = None, 
         raise InputError(
             f"--adapter with {len(models)} models: nothing says which of them it is for; serve its base by itself"
         )
+    if chosen.chat_template and len(models) != 1:
+        raise InputError(f"--chat-template with {len(models)} models: it is one model's; serve that by itself")
     indexes = open_indexes(models, chosen)
     draft = open_draft(chosen)
     opened = [one for name in models for one in with_adapters(open_model(name, chosen, draft), chosen)]
@@ -102,10 +108,12 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand)
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
+    template = None if settings.chat_template is None else find_template(settings.chat_template)
     if opened.predictor is not None:
         return _headed(name or _plain_name(folder), opened, settings)
     if settings.adapter:
         add_adapters(opened, named_adapters(settings.adapter))
+    fingerprint = answer_fingerprint(opened, settings.cache_type, settings.expand, template)
     model = fused_model(opened)
     assert model.tokenizer is not None
     encodes = isinstance(getattr(model.port, "model", None), Encoder)
@@ -130,7 +138,10 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         engine=engine,
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
+        template=template,
+        fingerprint=fingerprint,
         usual={} if encodes else opened.usual,
+        introduction=read_introduction(opened.folder),
         **_weights(model),
     )
 
@@ -175,7 +186,12 @@ def with_adapters(model: ServedModel, settings: ServeSettings) -> list[ServedMod
         if (folder / "tokenizer.json").exists()
     }
     chosen = [name for name in model.engine.adapters if name != model.engine.usual_adapter]
-    return [model, *(model.with_adapter(name, templates.get(name)) for name in chosen)]
+    versions = {name: hash_json(model_files(folder)) for name, folder in folders.items()}
+    own = {name: read_introduction(folder) for name, folder in folders.items()}
+    return [
+        model,
+        *(model.with_adapter(name, templates.get(name), versions.get(name, ""), own.get(name)) for name in chosen),
+    ]
 
 
 def version_of(folder: Path | None) -> str:
@@ -226,7 +242,7 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         return
     for model in models:
         held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
-        print(f"model    {model.name}: {_abilities(model)}{held}", file=sys.stderr)
+        print(f"model    {model.name}: {_abilities(model)}{held}{_template(model)}", file=sys.stderr)
     for index in models.indexes:
         count = len(index.texts.names(None))
         print(f"index    {index.name}: {count:,} documents, search page {url}/search", file=sys.stderr)
@@ -240,6 +256,13 @@ def _abilities(model: ServedModel) -> str:
         labels = f", labels {', '.join(model.predictor.labels)}" if model.predictor.labels else ""
         return f"{model.head_path}{labels}"
     return "embeddings" if model.filler is None else "embeddings, gaps filled"
+
+
+def _template(model: ServedModel) -> str:
+    """What is said of a chat template that is not the model's own."""
+    if model.engine is None or model.engine.reading.decoder_start is not None:
+        return ""
+    return "; no chat template, so ChatML stands in (--chat-template names another)" if model.talker.stands_in else ""
 
 
 def _part(settings: ServeSettings, cls: Any) -> Any:

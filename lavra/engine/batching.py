@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lavra.base.errors import LavraError, OverloadedError
-from lavra.base.ports import Embedder, Gap, MaskFiller, Predictor
+from lavra.base.ports import Gap, MaskFiller, Predictor
 from lavra.base.predictions import Prediction
 from lavra.base.types import FillRequest
 

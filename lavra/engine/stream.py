@@ -66,7 +66,10 @@ class EngineStream:
             while self._pieces.empty():
                 await reader.called()
             pieces = [self._pieces.get_nowait() for _ in range(self._pieces.qsize())]
-            failure = pieces.pop() if isinstance(pieces[-1], BaseException) else None  # nothing comes after it
+            newest = pieces[-1]  # nothing comes after a failure
+            failure = newest if isinstance(newest, BaseException) else None
+            if failure is not None:
+                pieces.pop()
             if pieces:
                 joined = _joined([_checked(piece) for piece in pieces])
                 last = joined.completion is not None

@@ -21,6 +21,7 @@ import yaml
 from lavra.base.card import CARD_FILE, add_metrics
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_text, json_text, read_json, write_text
+from lavra.base.introduction import INTRODUCTION
 from lavra.evaluation.abilities import CAN, CANNOT, Standing, abilities
 from lavra.evaluation.result_file import EVALUATION_FILE, read_evaluation, write_evaluation
 from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult
@@ -29,6 +30,7 @@ README_FILE: Final = "README.md"
 _BEGIN, _END = "<!-- lavra evaluate: begin -->", "<!-- lavra evaluate: end -->"
 _INDEX: Final = "model-index"
 _SOURCE: Final = "lavra evaluate"
+_ADDED: Final = ("evaluation", INTRODUCTION)  # to a card, after the model was made
 _MANY: Final = 20  # tasks, among which one in forty is above guessing by luck
 
 _HEADINGS: Final[Mapping[str, tuple[Standing, ...]]] = {
@@ -75,7 +77,8 @@ def hash_without_scores(path: Path) -> str:
         return ""
     if path.name == CARD_FILE:
         card = read_json(path)
-        if isinstance(card, dict) and card.get("metrics", {}).pop("evaluation", None) is not None:
+        metrics = card.get("metrics", {}) if isinstance(card, dict) else {}
+        if [name for name in _ADDED if metrics.pop(name, None) is not None]:
             return hash_text(json_text(card))
     return hash_file(path)
 

@@ -65,7 +65,7 @@ class BeamSearch:
         self._num_tokens = num_tokens
         self._plan = plan
         self._tokenizer = tokenizer
-        self._stop_ids = stop_ids
+        self._stop_ids = plan.stop_ids(stop_ids)
         self._width = plan.request.num_beams
         self._penalty = plan.request.length_penalty
         self._finished: list[Beam] = []  # at most K, best first
@@ -144,7 +144,8 @@ class BeamSearch:
 
     def _completion(self, beam: Beam) -> Completion:
         assert beam.reason is not None
-        written = beam.tokens[:-1] if beam.tokens[-1] in self._stop_ids else beam.tokens
+        ends = beam.tokens[-1] in self._stop_ids and not self._plan.request.include_stop
+        written = beam.tokens[:-1] if ends else beam.tokens
         stream = open_stream(self._tokenizer, self._plan)
         text = stream.push(list(written)) + stream.finish()
         reason = FinishReason.STOP if stream.stopped else beam.reason  # a stop string may end in half a character

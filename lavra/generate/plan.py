@@ -9,7 +9,7 @@ Deliberately absent: chat templates (`lavra.api`), and any limit on what a serve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
@@ -114,6 +114,11 @@ class DecodingPlan:
     truncated_tokens: int
     warnings: tuple[str, ...]
 
+    def stop_ids(self, usual: frozenset[int]) -> frozenset[int]:
+        """Tokens that end this text, where `usual` end the model's."""
+        own = frozenset(self.request.stop_token_ids)
+        return own if self.request.ignore_eos else usual | own
+
     @property
     def num_prompt_tokens(self) -> int:
         """Tokens the model reads for this request."""
@@ -129,7 +134,8 @@ def plan_request(request: GenerateRequest, reading: PromptReading) -> DecodingPl
         ContextLengthError: the prompt leaves no room in the context, and truncation was not asked for.
     """
     check_request(request)
-    reading.check_ids(tuple(request.logit_bias))
+    _check_named_ids("logit_bias", request.logit_bias, reading)
+    _check_named_ids("stop_token_ids", request.stop_token_ids, reading)
     prompt, source, warnings = _read(request, reading)
     truncated = 0
     if source is not None:
@@ -174,8 +180,16 @@ def check_request(request: GenerateRequest) -> None:
         )
     if request.top_logprobs < 0:
         raise ConfigError(f"top_logprobs={request.top_logprobs} is under 0; 0 tells none")
+    if request.ignore_eos and request.constraint is not None:
+        raise ConfigError("ignore_eos is set and a constraint, whose text ends with the model's own end; leave one out")
     if any(not stop for stop in request.stop):
         raise ConfigError("stop holds an empty string, which would end every text at once; leave it out")
+
+
+def _check_named_ids(name: str, ids: Iterable[int], reading: PromptReading) -> None:
+    outside = next((token for token in ids if not 0 <= token < reading.vocab_size), None)
+    if outside is not None:
+        raise InputError(f"{name} names token {outside}; the vocabulary is 0 to {reading.vocab_size - 1}")
 
 
 def _idle_settings(request: GenerateRequest) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Writing:
         plan: the request behind it.
         sample: which of the request's `n` completions it is.
         tokenizer: makes text of its tokens.
-        stop_ids: tokens that end a text.
+        stop_ids: tokens that end the model's texts.
     """
 
     def __init__(self, plan: DecodingPlan, sample: int, tokenizer: Tokenizer, stop_ids: frozenset[int]) -> None:
@@ -35,7 +35,7 @@ class Writing:
         self.cached_tokens = 0
         self.warnings: tuple[str, ...] = ()
         self.finish_reason: FinishReason | None = None
-        self._stop_ids, self._tells_top = stop_ids, plan.request.top_logprobs > 0
+        self._stop_ids, self._tells_top = plan.stop_ids(stop_ids), plan.request.top_logprobs > 0
         self._pieces: list[str] = []
         self._stream = open_stream(tokenizer, plan)
 
@@ -60,6 +60,7 @@ class Writing:
         piece = ""
         if token in self._stop_ids:
             self.finish_reason = FinishReason.STOP
+            piece = self._stream.push([token]) if self.plan.request.include_stop else ""
         else:
             piece = self._stream.push_one(token)
             if self._stream.stopped or last:
@@ -86,9 +87,7 @@ class Writing:
         tops: tuple[tuple[tuple[int, float], ...], ...],
     ) -> Delta:
         completion = self._finish(piece)
-        return Delta(
-            text=self._pieces[-1], tokens=tokens, logprobs=logprobs, top_logprobs=tops, completion=completion
-        )
+        return Delta(text=self._pieces[-1], tokens=tokens, logprobs=logprobs, top_logprobs=tops, completion=completion)
 
     def _finish(self, piece: str) -> Completion:
         piece += self._stream.finish()
@@ -113,7 +112,14 @@ def mean_logprob(completion: Completion) -> float:
 
 def open_stream(tokenizer: Tokenizer, plan: DecodingPlan) -> TextStream:
     """An incremental detokenizer that stops at the request's stop strings."""
-    return TextStream(tokenizer, stop=plan.request.stop, prompt=plan.prompt[-_PROMPT_TAIL:])
+    request = plan.request
+    return TextStream(
+        tokenizer,
+        stop=request.stop,
+        include_stop=request.include_stop,
+        skip_special_tokens=request.skip_special_tokens,
+        prompt=plan.prompt[-_PROMPT_TAIL:],
+    )
 
 
 def make_completion(

@@ -35,6 +35,18 @@ def choose_beginning(documents: Iterable[Document]) -> str:
     return min(found, key=_quotes, default="")
 
 
+def choose_beginnings(documents: Iterable[Document], count: int) -> list[str]:
+    """At most so many different beginnings, from different documents first.
+
+    Args:
+        documents: of which the model has learnt none.
+        count: most.
+    """
+    offers = [_beginnings(document) for document in islice(documents, _LOOKED_AT)]
+    in_turn = [offer[turn] for turn in range(count) for offer in offers if turn < len(offer)]
+    return sorted(dict.fromkeys(in_turn), key=_quotes)[:count]
+
+
 def beginning_of(text: str) -> str:
     """The first words of a text; empty where there are none."""
     first = next((text[one.start : one.end] for one in sentence_spans(text[:_READ])), "")

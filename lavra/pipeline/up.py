@@ -24,6 +24,8 @@ from lavra.model.families import DEFAULT_FAMILY
 from lavra.pipeline.beginning import choose_beginning
 from lavra.pipeline.crew import Crew
 from lavra.pipeline.index_encoders import Encoders
+from lavra.pipeline.introducing import introduce_model, introduce_taught
+from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.adapt import adapt_section
@@ -42,7 +44,7 @@ from lavra.pipeline.sections.timings import timings_section
 from lavra.pipeline.sections.tokenizer import tokenizer_section
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import AnyStage, StageOutcome, run_stages
-from lavra.pipeline.stages.adapt import adapt_stage
+from lavra.pipeline.stages.adapt import AdaptFigures, adapt_stage
 from lavra.pipeline.stages.baselines import baselines_stage
 from lavra.pipeline.stages.benchmarks import BenchmarksResult, benchmarks_stage
 from lavra.pipeline.stages.compress import compress_stage
@@ -182,6 +184,7 @@ def run_up(
     benchmarks = by_name["benchmarks"].result if "benchmarks" in by_name else None
     if isinstance(benchmarks, BenchmarksResult):
         write_model_card(pretrain.folder, benchmarks.evaluation)
+    _introduce(by_name, verdict)
     report = workspace.path / f"report{name.removeprefix('up')}.html"
     compiling = {"plan": plan.compile_seconds, "pretrain": pretrain.result_as(PretrainFigures).compile_seconds}
     facts = (
@@ -200,6 +203,15 @@ def run_up(
         stages=tuple(outcomes),
         compile_seconds=sum(seconds for stage, seconds in compiling.items() if not by_name[stage].reused),
     )
+
+
+def _introduce(by_name: Mapping[str, StageOutcome], verdict: str) -> None:
+    """Let the models say in their cards what they are good for."""
+    heldout = Corpus.open(by_name["corpus"].folder).documents("heldout")
+    introduce_model(by_name["pretrain"].folder, verdict, heldout)
+    if not isinstance(by_name["adapt"].result, Skipped):
+        questions = Lessons.open(by_name["instructions"].folder).instructions("heldout")
+        introduce_taught(by_name["adapt"].folder, by_name["adapt"].result_as(AdaptFigures), questions)
 
 
 def _made(outcome: StageOutcome) -> Path | None:

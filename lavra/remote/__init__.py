@@ -4,6 +4,7 @@ from lavra.remote.config import RemoteConfig
 from lavra.remote.connection import RemoteError
 from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedder, RemoteEmbeddingConfig
 from lavra.remote.model import RemoteModel
+from lavra.remote.reranking import RemoteReranker
 
 __all__ = [
     "EmbeddingApi",
@@ -13,4 +14,5 @@ __all__ = [
     "RemoteEmbeddingConfig",
     "RemoteError",
     "RemoteModel",
+    "RemoteReranker",
 ]

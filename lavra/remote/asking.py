@@ -93,8 +93,16 @@ def _settings(request: GenerateRequest) -> dict[str, Any]:
         settings["logit_bias"] = {str(token): bias for token, bias in request.logit_bias.items()}
     if request.min_tokens:
         settings["min_tokens"] = request.min_tokens
-    if request.truncate_prompt:
-        settings["truncate_prompt"] = True
+    if request.stop_token_ids:
+        settings["stop_token_ids"] = list(request.stop_token_ids)
+    if not request.skip_special_tokens:
+        settings["skip_special_tokens"] = False
+    named = {
+        "truncate_prompt": request.truncate_prompt,
+        "ignore_eos": request.ignore_eos,
+        "include_stop_str_in_output": request.include_stop,
+    }
+    settings |= {name: True for name, wanted in named.items() if wanted}
     if request.constraint is not None:
         settings["response_format"] = _format(request.constraint)
     return settings

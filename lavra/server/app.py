@@ -13,19 +13,26 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from lavra.base.errors import MissingDependencyError
 from lavra.base.version import VERSION
+from lavra.server.anthropic.protocol import ANTHROPIC
 from lavra.server.chat_page.page import chat_page_router
+from lavra.server.cohere.routes import COHERE
 from lavra.server.config import ServeConfig
+from lavra.server.description import DescribedApp
 from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
 from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
 from lavra.server.heads import head_router
+from lavra.server.inference import inference_router
+from lavra.server.ollama.protocol import OLLAMA
 from lavra.server.openai.chat import chat_router
 from lavra.server.openai.completions import completion_router
 from lavra.server.openai.embeddings import embedding_router
+from lavra.server.paths import KnownPaths
 from lavra.server.plain import status_router, token_router
 from lavra.server.protocol import Protocol, error_shape
 from lavra.server.rerank import rerank_router
+from lavra.server.responses.routes import responses_router
 from lavra.server.search.page import page_router
 from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
@@ -35,6 +42,7 @@ OWN: Final = Protocol(
     routers=(
         fill_mask_router,
         head_router,
+        inference_router,
         rerank_router,
         search_router,
         page_router,
@@ -43,7 +51,8 @@ OWN: Final = Protocol(
         status_router,
     )
 )
-PROTOCOLS: Final = (OPENAI, OWN)
+RESPONSES: Final = Protocol(routers=(responses_router,))
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA, COHERE, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
@@ -68,12 +77,14 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         if provider is not None:
             provider.shutdown()  # what is still to be sent is
 
-    app = FastAPI(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DescribedApp(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.protocols, app.keyed = PROTOCOLS, bool(config.api_keys)
     app.state.edge = edge
-    for make in (make for protocol in PROTOCOLS for make in protocol.routers):
-        app.include_router(make(edge))
+    routers = [make(edge) for protocol in PROTOCOLS for make in protocol.routers]
+    for router in routers:
+        app.include_router(router)
     shape = error_shape(PROTOCOLS)
-    install_handlers(app, shape)
+    install_handlers(app, shape, KnownPaths(routers))
     if spans is not None:
         app.add_middleware(spans.Spans, provider=provider)
     any_type = tuple(path for protocol in PROTOCOLS if protocol.any_type for path in protocol.paths)

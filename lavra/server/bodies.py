@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from starlette.types import Message, Receive
 
+from lavra.server.characters import check_characters
 from lavra.server.config import ServeConfig
 from lavra.server.errors import CLIENT_LEFT, BodyError
 
@@ -27,7 +28,9 @@ MOST_NESTING: Final = 128
 
 CODINGS: Final = "gzip, deflate"
 _AUTO: Final = zlib.MAX_WBITS | 32  # gzip's or zlib's frame, by its first bytes
-_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_ESCAPES: Final = re.compile(rb"\\.", re.DOTALL)
+_QUOTE: Final = ord('"')
+_NO_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS: Final = np.zeros(256, np.int8)
 _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
 
@@ -48,8 +51,8 @@ class WholeBody:
         """The body, and what comes after it.
 
         Raises:
-            BodyError: it is too large, too slow, packed in an unknown way, no JSON by its type, or nested too deep; or
-                the client left before its end.
+            BodyError: it is too large, too slow, packed in an unknown way, no JSON by its type, or nested too
+                deep; or the client left before its end.
         """
         if self._came:
             return await self._receive()
@@ -58,6 +61,7 @@ class WholeBody:
         if body:
             check_type(self._headers.get("content-type", ""))
             check_nesting(body)
+            check_characters(body)
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def _read(self) -> bytes:
@@ -173,6 +177,9 @@ def check_nesting(body: bytes) -> None:
 
 
 def nesting(text: bytes) -> int:
-    """Most lists and objects inside one another in a JSON text."""
-    marks = _STEPS[np.frombuffer(_STRINGS.sub(b"", text), np.uint8)]
-    return int(np.cumsum(marks, dtype=np.int32).max(initial=0))
+    """Most lists and objects inside one another in a JSON text; of another text, at least as far as it is JSON."""
+    bare = _ESCAPES.sub(b"", text) if b"\\" in text else text
+    marks = np.frombuffer(bare.translate(None, _NO_MARKS), np.uint8)
+    steps = _STEPS[marks]
+    steps[np.cumsum(marks == _QUOTE) % 2 == 1] = 0  # inside a string
+    return int(np.cumsum(steps, dtype=np.int32).max(initial=0))

@@ -10,7 +10,8 @@ from lavra.base.errors import ConfigError
 
 _POSITIVE: Final = (
     "max_body_bytes", "body_seconds", "max_header_bytes", "max_headers", "header_seconds", "keep_alive_seconds",
-    "max_samples", "queue_seconds", "drain_seconds",
+    "stored_response_bytes", "tenant_responses", "tenant_response_bytes", "max_samples", "queue_seconds",
+    "drain_seconds",
 )  # fmt: skip
 
 
@@ -33,6 +34,10 @@ class ServeConfig:
         keep_alive_seconds: a connection without a request is closed after so long; clients' pools keep theirs for 5
             seconds, and a connection closed under a request is an error there.
         response_cache: answers kept for requests that come again just the same; 0 keeps none.
+        stored_responses: responses kept so that a later one may continue them; the oldest go first, and 0 keeps none.
+        stored_response_bytes: memory for them, with the events of those that run in the background.
+        tenant_responses: of those, kept for one key.
+        tenant_response_bytes: of that memory, for one key.
         max_samples: `n` and `best_of` of a request.
         queue_seconds: a request that waited so long for its turn is refused.
         drain_seconds: how long running requests may take to end after SIGTERM.
@@ -53,6 +58,10 @@ class ServeConfig:
     header_seconds: float = 20.0
     keep_alive_seconds: int = 30
     response_cache: int = 256
+    stored_responses: int = 1000
+    stored_response_bytes: int = 64_000_000
+    tenant_responses: int = 250
+    tenant_response_bytes: int = 32_000_000
     max_samples: int = 16
     queue_seconds: float = 60.0
     drain_seconds: float = 30.0
@@ -65,8 +74,9 @@ class ServeConfig:
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give more than 0")
-        if self.response_cache < 0:
-            raise ConfigError(f"response_cache is {self.response_cache}; give 0 or more")
+        for name in ("response_cache", "stored_responses"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.traces is not None and not self.traces.startswith(("http://", "https://")):
             raise ConfigError(f"traces is {self.traces!r}; give the URL of a collector, as http://127.0.0.1:4318")
         if any(not key.strip() for key in self.api_keys):

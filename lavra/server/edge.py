@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lavra.base.errors import OverloadedError
@@ -28,6 +29,7 @@ class Edge:
         metrics: what is measured.
         answers: what was answered before.
         draining: it is about to stop and takes nothing new.
+        places: of answers that each index makes at once, whichever protocol asks.
     """
 
     models: ModelTable
@@ -35,8 +37,10 @@ class Edge:
     metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
     answers: ResponseCache = field(init=False)
+    places: Mapping[str, asyncio.Semaphore] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.places = {index.name: asyncio.Semaphore(index.at_once) for index in self.models.indexes}
         self.answers = ResponseCache(self.config.response_cache)
 
     def model_of(self, body: Body) -> ServedModel:

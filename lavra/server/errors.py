@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -16,6 +17,8 @@ from starlette.exceptions import HTTPException
 
 from lavra.base.errors import ContextLengthError, InputError, OverloadedError, UnknownDocumentError
 from lavra.server import traces
+from lavra.server.invalid import told, wrong_fields
+from lavra.server.paths import KnownPaths
 from lavra.server.served import UnknownModelError
 
 CLIENT_LEFT: Final = 499  # nobody reads it; the log does
@@ -24,8 +27,8 @@ CLIENT_LEFT: Final = 499  # nobody reads it; the log does
 ErrorShape = Callable[[str, int, dict[str, Any]], dict[str, Any]]
 
 
-class BodyError(HTTPException):
-    """The body of a request cannot be read.
+class RequestError(HTTPException):
+    """A request that no endpoint answers.
 
     Args:
         status: of the answer.
@@ -37,6 +40,10 @@ class BodyError(HTTPException):
     def __init__(self, status: int, message: str, *, code: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, message, headers)
         self.code = code
+
+
+class BodyError(RequestError):
+    """The body of a request cannot be read."""
 
 
 class FieldError(InputError):
@@ -77,17 +84,37 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]
     if isinstance(error, RequestValidationError):
         return 400, _invalid(error), {}
     if isinstance(error, HTTPException):
-        code = error.code if isinstance(error, BodyError) else None
-        return error.status_code, error_body(str(error.detail), code=code), dict(error.headers or {})
+        code = error.code if isinstance(error, RequestError) else None
+        unread = isinstance(error.__cause__, ValueError)  # FastAPI's, of a body
+        message = _unreadable(error.__cause__) if unread else str(error.detail)
+        return error.status_code, error_body(message, code=code), dict(error.headers or {})
     return 500, error_body("the server failed; its log has the reason under this request's id", "server_error"), {}
 
 
 def _invalid(error: RequestValidationError) -> dict[str, Any]:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
-    if first["type"] == "json_invalid":
-        return error_body(f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
-    return error_body(f"{place or 'the body'}: {first['msg']}", param=place or None)
+    errors = error.errors()
+    if errors[0]["type"] == "json_invalid":
+        place, reason = errors[0]["loc"][-1], errors[0].get("ctx", {}).get("error", errors[0]["msg"])
+        return error_body(f"the body is not JSON: {reason} (character {place})", code="invalid_json")
+    wrong = wrong_fields(errors, error.body)
+    return error_body(told(wrong), param=wrong[0].field or None)
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    """A body that no parser of JSON reads, and why."""
+    return f"the body is not JSON that this server reads: {cause}"
+
+
+def _unknown(request: Request, error: HTTPException, paths: KnownPaths) -> HTTPException:
+    """The router's 404 and 405 with a remedy; other errors as they are."""
+    method, path = request.method, request.url.path
+    if error.detail not in (HTTPStatus.NOT_FOUND.phrase, HTTPStatus.METHOD_NOT_ALLOWED.phrase):  # an endpoint's own
+        return error
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return RequestError(404, f"{method} {path} is not served here; {paths.remedy(path)}", code="unknown_url")
+    allowed = ", ".join(paths.methods(path))
+    message = f"{path} does not take {method}; it takes {allowed}"
+    return RequestError(405, message, code="method_not_allowed", headers={"Allow": allowed})
 
 
 def openai_shape(_path: str, _status: int, error: dict[str, Any]) -> dict[str, Any]:
@@ -95,10 +122,18 @@ def openai_shape(_path: str, _status: int, error: dict[str, Any]) -> dict[str, A
     return error
 
 
-def install_handlers(app: FastAPI, shape: ErrorShape = openai_shape) -> None:
-    """Give every error the shape of its path's protocol; faults of ours are the gate's."""
+def install_handlers(app: FastAPI, shape: ErrorShape = openai_shape, paths: KnownPaths | None = None) -> None:
+    """Give every error the shape of its path's protocol; faults of ours are the gate's.
+
+    Args:
+        app: whose errors.
+        shape: of a path.
+        paths: that are served, to name the nearest.
+    """
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
+        if paths is not None and isinstance(error, HTTPException):
+            error = _unknown(request, error, paths)
         status, body, headers = describe(error)
         traces.failed(error)
         return JSONResponse(shape(request.url.path, status, body), status_code=status, headers=headers)

@@ -13,13 +13,11 @@ from lavra.server.schemas import Body
 # Fields of OpenAI's that have no meaning on a machine of one's own, or none yet.
 IDLE: Final = frozenset(
     {
-        "audio", "function_call", "functions", "metadata", "modalities", "parallel_tool_calls", "prediction",
+        "audio", "metadata", "modalities", "prediction",
         "prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "safety_identifier",
         "service_tier", "store", "user", "verbosity", "web_search_options",
     }
 )  # fmt: skip
-# Of those, the ones whose absence changes what the answer means: better none than a wrong one.
-NEEDED: Final = frozenset({"functions", "function_call"})
 
 
 def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> list[str]:
@@ -31,13 +29,11 @@ def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> lis
         idle: fields of the body's protocol that do nothing here.
 
     Raises:
-        InputError: a field nobody knows, where that is an error; or one that the answer would have to obey.
+        InputError: a field nobody knows, where that is an error.
     """
     warnings = []
     for path, name, model in _extras(body):
         if name in idle and not path:
-            if name in NEEDED and _asks(getattr(body, name)):
-                raise InputError(f"{name} is not served; use tools and tool_choice")
             warnings.append(f"{name} has no effect here")
             continue
         known = [*type(model).model_fields, *([] if path else idle)]
@@ -46,11 +42,6 @@ def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> lis
             raise InputError(sentence)
         warnings.append(f"{sentence}; it had no effect")
     return warnings
-
-
-def _asks(value: object) -> bool:
-    """Whether a value asks for more than plain text."""
-    return value not in (None, [], {}, "none", "auto")
 
 
 def _extras(body: Body) -> Iterator[tuple[str, str, BaseModel]]:

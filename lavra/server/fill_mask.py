@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from lavra.base.errors import InputError
 from lavra.base.ports import Gap
 from lavra.base.types import FillRequest
+from lavra.server.answers import FilledTexts
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import FillMaskBody
@@ -26,7 +27,7 @@ def fill_mask_router(edge: Edge) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["fill-mask"])
 
-    @router.post("/v1/fill-mask")
+    @router.post("/v1/fill-mask", response_model=FilledTexts)
     async def fill_mask(body: FillMaskBody) -> Response:
         return JSONResponse(await run_in_threadpool(_fill, edge, body))
 

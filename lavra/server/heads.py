@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
 from lavra.base.predictions import Prediction
+from lavra.server.answers import Results
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import AnswerBody, ChooseBody, ClassifyBody, InputBody, TagBody
@@ -38,7 +39,7 @@ def head_router(edge: Edge) -> APIRouter:
     for task in asked_tasks():
         if task.asking is not None and task is not RERANK:
             endpoint = _endpoint(edge, task, task.asking, BODIES.get(task.name, InputBody))
-            router.add_api_route(task.asking.path, endpoint, methods=["POST"], name=task.name)
+            router.add_api_route(task.asking.path, endpoint, methods=["POST"], name=task.name, response_model=Results)
     return router
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import ScoreRequest
+from lavra.server.answers import Health, ModelEntries, ModelEntry, PlainText, Readiness, TextScore, TokenList
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import DetokenizeBody, ScoreBody, TokenizeBody
@@ -21,7 +22,7 @@ def token_router(edge: Edge) -> APIRouter:
     """Text to tokens and back, and the log-probabilities of a text."""
     router = APIRouter(tags=["tokens"])
 
-    @router.post("/tokenize")
+    @router.post("/tokenize", response_model=TokenList)
     async def tokenize(body: TokenizeBody) -> Response:
         warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
         tokens = await run_in_threadpool(model.tokenizer.encode, body.text, add_special_tokens=body.add_special_tokens)
@@ -34,7 +35,7 @@ def token_router(edge: Edge) -> APIRouter:
             }
         )
 
-    @router.post("/detokenize")
+    @router.post("/detokenize", response_model=PlainText)
     async def detokenize(body: DetokenizeBody) -> Response:
         warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
         text = await run_in_threadpool(
@@ -42,7 +43,7 @@ def token_router(edge: Edge) -> APIRouter:
         )
         return JSONResponse({"text": text, "warnings": warnings})
 
-    @router.post("/score")
+    @router.post("/score", response_model=TextScore)
     async def score(body: ScoreBody) -> Response:
         warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
         text = body.text if isinstance(body.text, str) else tuple(body.text)
@@ -66,25 +67,25 @@ def status_router(edge: Edge) -> APIRouter:
     """What is served, and whether it is well."""
     router = APIRouter(tags=["server"])
 
-    @router.get("/v1/models")
+    @router.get("/v1/models", response_model=ModelEntries)
     async def models() -> Response:
         return JSONResponse(
             {"object": "list", "data": [_describe(one) for one in (*edge.models, *edge.models.indexes)]}
         )
 
-    @router.get("/v1/models/{name:path}")
+    @router.get("/v1/models/{name:path}", response_model=ModelEntry)
     async def one_model(name: str) -> Response:
         return JSONResponse(_describe(edge.models.answering_index(name) or edge.models.named(name)))
 
-    @router.get("/health")
+    @router.get("/health", response_model=Health)
     async def health() -> Response:
         return JSONResponse({"status": "ok"})
 
-    @router.get("/ready")
+    @router.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
     async def ready() -> Response:
         return JSONResponse({"ready": not edge.draining}, status_code=503 if edge.draining else 200)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         engines = {
             model.name: model.engine for model in edge.models if model.engine is not None and model.parent is None
@@ -108,8 +109,10 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "fills_masks": served.filler is not None,
         "task": None if head is None else task_named(head.task).saved_as,
         "labels": [] if head is None else list(head.labels),
-        "chats": served.engine is not None and served.tokenizer.chat_template is not None,
+        "chats": served.engine is not None and (served.template or served.tokenizer.chat_template) is not None,
         "max_model_len": served.reads,
+        "good_for": served.introduction.good_for,
+        "beginnings": list(served.introduction.beginnings),
     }
 
 
@@ -130,4 +133,6 @@ def _described(name: str, created: int) -> dict[str, Any]:
         "labels": [],
         "chats": False,
         "max_model_len": None,
+        "good_for": "",
+        "beginnings": [],
     }

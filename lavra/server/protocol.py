@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from lavra.server.edge import Edge
 from lavra.server.errors import ErrorShape
@@ -25,6 +26,7 @@ class Protocol:
         paths: beginnings of the paths whose errors it writes; empty where OpenAI's error object is right.
         any_type: bodies under these paths are JSON whatever their `Content-Type` says, as `curl -d` sends them; a web
             page of another origin must say so all the same.
+        error_answer: its own error object, for the description; that of OpenAI unless given.
         write_error: from the status and OpenAI's error object to its own.
     """
 
@@ -32,6 +34,7 @@ class Protocol:
     paths: tuple[str, ...] = ()
     any_type: bool = False
     write_error: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None
+    error_answer: type[BaseModel] | None = None
 
 
 def error_shape(protocols: Sequence[Protocol]) -> ErrorShape:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from lavra.base.types import Completion, Delta
 from lavra.engine import EngineStream
 from lavra.server.errors import CLIENT_LEFT
+from lavra.server.streaming import Cancellable
 
 Made = TypeVar("Made")
 
@@ -21,7 +22,7 @@ async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Co
     return await while_connected(request, _all(streams), streams)
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Made], streams: Sequence[EngineStream]) -> Made:
+async def while_connected(request: Request, work: Coroutine[Any, Any, Made], streams: Sequence[Cancellable]) -> Made:
     """What a coroutine makes of streams; they are cancelled when it ends, and when the client is gone.
 
     Raises:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from lavra.base.errors import InputError
 from lavra.server.config import ServeConfig
+from lavra.server.connections import connections
 from lavra.server.edge import Edge
 
 
@@ -23,6 +24,9 @@ class Server(uvicorn.Server):
             app,
             log_level="warning",
             access_log=False,
+            http=connections(config),
+            server_header=False,
+            timeout_keep_alive=config.keep_alive_seconds,
             timeout_graceful_shutdown=round(config.drain_seconds),
             ws="none",
         )

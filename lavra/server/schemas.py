@@ -2,6 +2,9 @@
 
 A field that is here does something.  OpenAI's fields that do nothing here, and fields nobody knows, are accepted
 and named in the answer's `warnings` (`lavra.server.fields`).
+
+Lists without a bound of their own stop at their first wrong item (`fail_fast`): a body of a million wrong items is one
+error, not a million.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 Stop = str | Annotated[list[str], Field(max_length=16)] | None
 TextPair = Annotated[list[str], Field(min_length=2, max_length=2)]
-Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, fail_fast=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -31,6 +35,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     include_usage: bool = False
+    continuous_usage_stats: bool = Field(default=False, description="tokens so far on every piece; vLLM's")
 
 
 class ResponseFormat(BaseModel):
@@ -57,6 +62,12 @@ class Sampled(Body):
     logit_bias: dict[str, Annotated[Finite, Field(ge=-1000, le=1000)]] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: Stop = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=1000)] | None = Field(
+        default=None, description="tokens that end the answer, besides the model's own"
+    )
+    ignore_eos: bool | None = Field(default=None, description="write on behind the model's own end of text")
+    include_stop_str_in_output: bool | None = None
+    skip_special_tokens: bool | None = Field(default=None, description="false shows special tokens in the text")
     n: Annotated[int, Field(ge=1)] | None = None
     response_format: ResponseFormat | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
@@ -85,7 +96,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Annotated[str, Field(min_length=1, max_length=64)]
-    content: str | list[dict[str, Any]] | None = None
+    content: str | Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
 
 
 class Function(BaseModel):
@@ -96,6 +107,7 @@ class Function(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class Tool(BaseModel):
@@ -122,17 +134,33 @@ class RetrievalOptions(BaseModel):
     unsupported: Literal["mark", "remove"] = "mark"
 
 
-class ChatBody(Sampled):
+class Conversation(BaseModel):
+    """A conversation and how it is laid out; names of the last three are vLLM's."""
+
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = Field(
+        default=None, description="false begins no new turn of the assistant behind the messages"
+    )
+    continue_final_message: bool | None = Field(
+        default=None, description="the answer goes on within the last message, which is an assistant's"
+    )
+
+
+class ChatBody(Conversation, Sampled):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Function], Field(max_length=128)] | None = Field(
+        default=None, description="the older form of tools; a call is answered as function_call"
+    )
+    function_call: Literal["none", "auto"] | dict[str, Any] | None = None
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
 
 
@@ -232,13 +260,50 @@ class RerankDocument(BaseModel):
     text: str
 
 
-class RerankBody(Headed):
-    """`POST /v1/rerank`."""
+Documents = Annotated[list[str | RerankDocument], Field(min_length=1, max_length=2048)]
+
+
+class RankedBody(Headed):
+    """Whatever fits a query more or less."""
 
     query: str
-    documents: Annotated[list[str | RerankDocument], Field(min_length=1, max_length=2048)]
     top_n: Annotated[int, Field(ge=1)] | None = Field(default=None, description="the best ones only; all by default")
     return_documents: bool = False
+    max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="read so many tokens of each document, its first ones"
+    )
+
+
+class RerankBody(RankedBody):
+    """`POST /v1/rerank` and `/v2/rerank`."""
+
+    documents: Documents
+
+
+class AnyRerankBody(RankedBody):
+    """`POST /rerank`: Jina's form with `documents`, or that of text-embeddings-inference with `texts`."""
+
+    documents: Documents | None = None
+    texts: Annotated[list[str], Field(min_length=1, max_length=2048)] | None = None
+    return_text: bool = Field(default=False, description="of `texts`")
+    raw_scores: bool = Field(default=False, description="scores are from 0 to 1 here: true is refused")
+
+
+class CohereEmbedBody(Body):
+    """`POST /v2/embed`, of texts."""
+
+    texts: Annotated[list[str], Field(min_length=1, max_length=2048)]
+    embedding_types: list[Literal["float", "base64"]] | None = None
+    output_dimension: Annotated[int, Field(ge=1)] | None = None
+    truncate: Literal["NONE", "END"] = Field(default="END", description="END reads the beginning of a long text")
+
+
+class InferenceEmbedBody(Body):
+    """`POST /embed`, as text-embeddings-inference has it."""
+
+    inputs: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    truncate: bool = False
+    dimensions: Annotated[int, Field(ge=1)] | None = None
 
 
 class TokenizeBody(Body):
@@ -251,16 +316,12 @@ class TokenizeBody(Body):
 class DetokenizeBody(Body):
     """`POST /detokenize`."""
 
-    tokens: list[Annotated[int, Field(ge=0, le=2**31 - 1)]]
+    tokens: Annotated[list[TokenId], Field(fail_fast=True)]
     skip_special_tokens: bool = False
 
 
-class TemplateBody(Body):
+class TemplateBody(Conversation, Body):
     """`POST /apply-template`."""
-
-    messages: Annotated[list[Message], Field(min_length=1)]
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class ScoreBody(Body):

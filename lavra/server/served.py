@@ -5,15 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 from lavra.base.errors import InputError, LavraError, nearest
+from lavra.base.files import hash_json
+from lavra.base.introduction import Introduction
 from lavra.base.ports import MaskFiller, Predictor
 from lavra.engine import Engine
 from lavra.engine.batching import Batcher, LengthyEmbedder
 from lavra.server.search.served_index import ServedIndex
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_named
+from lavra.tokens.talker import Talker, open_talker
 from lavra.tokens.tokenizer import Tokenizer
 
 NO_INDEX: Final = "no index is served here; `lavra serve --index NAME` serves one, which `lavra index FOLDER` makes"
@@ -39,6 +43,9 @@ class ServedModel:
         usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
         weights: how its weights are held, in words; empty where they are not in this process.
         weights_bytes: memory they take.
+        template: Jinja source of its chat template, where one was chosen instead of its own.
+        fingerprint: another one where the answer to a seed may be another; empty where that is not known.
+        introduction: what it is good for, and beginnings that suit it.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -54,6 +61,9 @@ class ServedModel:
     usual: Mapping[str, float] = field(default_factory=dict)
     weights: str = ""
     weights_bytes: int = 0
+    template: str | None = None
+    fingerprint: str = ""
+    introduction: Introduction = field(default_factory=Introduction)
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -117,18 +127,10 @@ class ServedModel:
             )
         return self.predictor
 
-    def chat_prompt(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]] | None,
-        variables: Mapping[str, Any] | None = None,
-    ) -> str:
-        """The text of a conversation, as the model's own template writes it.
-
-        Raises:
-            InputError: there is no template, or it refuses the conversation.
-        """
-        return self.tokenizer.apply_chat_template(messages, tools=tools, variables=variables)
+    @cached_property
+    def talker(self) -> Talker:
+        """What writes its conversations; a template of a usual form stands in where it has none."""
+        return open_talker(self.tokenizer, self.template)
 
     @property
     def reads(self) -> int | None:
@@ -142,16 +144,32 @@ class ServedModel:
         """Most tokens of prompt and completion together."""
         return self.writer().room(self.adapter)
 
-    def with_adapter(self, name: str, template: str | None = None) -> ServedModel:
+    def with_adapter(
+        self,
+        name: str,
+        template: str | None = None,
+        version: str = "",
+        introduction: Introduction | None = None,
+    ) -> ServedModel:
         """An adapter of its engine's as a model of its own; it writes and scores.
 
         Args:
             name: of the adapter in the engine.
             template: of its conversations; the model's own where it has none.
+            version: what tells it from others of its name.
+            introduction: its own.
         """
-        own = self.tokenizer if template is None else self.tokenizer.with_chat_template(template)
+        own = f"fp_{hash_json([self.fingerprint, name, version])[:12]}" if self.fingerprint else ""
         return ServedModel(
-            name=name, tokenizer=own, engine=self.engine, adapter=name, parent=self.name, usual=self.usual
+            name=name,
+            tokenizer=self.tokenizer if template is None else self.tokenizer.with_chat_template(template),
+            engine=self.engine,
+            adapter=name,
+            parent=self.name,
+            usual=self.usual,
+            template=self.template if template is None else None,
+            fingerprint=own,
+            introduction=introduction or Introduction(),
         )
 
 
@@ -185,6 +203,10 @@ class ModelTable:
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a model or an index is called so."""
+        return name in self._by_name
 
     def named(self, name: str | None) -> ServedModel:
         """The model of a name.

@@ -166,12 +166,28 @@ def _render(
         raise InputError(f"the chat template fails on this conversation: {error}; check the messages' keys") from error
 
 
+def parsed_template(template: str) -> jinja2.nodes.Template:
+    """The syntax tree of a template, for questions that need no conversation.
+
+    Raises:
+        InputError: it is malformed.
+    """
+    try:
+        return _environment(False).parse(template)
+    except jinja2.TemplateSyntaxError as error:
+        raise _malformed(error) from error
+
+
+def _malformed(error: jinja2.TemplateSyntaxError) -> InputError:
+    return InputError(f"the chat template is not valid Jinja: line {error.lineno}: {error.message}")
+
+
 @lru_cache(maxsize=64)
 def _compile(template: str, marked: bool) -> jinja2.Template:
     try:
         return _environment(marked).from_string(template)
     except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"the chat template is not valid Jinja: line {error.lineno}: {error.message}") from error
+        raise _malformed(error) from error
 
 
 @lru_cache(maxsize=2)

@@ -32,6 +32,7 @@ class TextStream:
     Args:
         tokenizer: whose ids they are.
         stop: strings before which the text ends.
+        include_stop: it ends behind them instead.
         skip_special_tokens: leave special tokens out of the text.
         prompt: ids that come before the first pushed one: their text is not given again, but they decide whether
             the first new word keeps its leading space.
@@ -46,13 +47,14 @@ class TextStream:
         tokenizer: Tokenizer,
         stop: Sequence[str] = (),
         *,
+        include_stop: bool = False,
         skip_special_tokens: bool = True,
         prompt: Sequence[int] = (),
     ) -> None:
         if isinstance(stop, str) or not all(stop):
             raise InputError(f"stop is {stop!r}; give a sequence of strings that are not empty")
         self._window = _Window(tokenizer, skip_special_tokens, prompt)
-        self._matcher, self._stops = _StopMatcher(tuple(stop)), bool(stop)
+        self._matcher, self._stops = _StopMatcher(tuple(stop), include_stop), bool(stop)
 
     @property
     def stopped(self) -> bool:
@@ -128,8 +130,8 @@ class _Window:
 class _StopMatcher:
     """Passes text on up to the first stop string, holding back what may be the beginning of one."""
 
-    def __init__(self, stop: tuple[str, ...]) -> None:
-        self._stop = stop
+    def __init__(self, stop: tuple[str, ...], include_stop: bool) -> None:
+        self._stop, self._include_stop = stop, include_stop
         self._held = ""
         self.found: str | None = None
 
@@ -140,7 +142,8 @@ class _StopMatcher:
         match = self._first()
         if match is not None:
             begin, self.found = match
-            text, self._held = self._held[:begin], ""
+            end = begin + len(self.found) if self._include_stop else begin
+            text, self._held = self._held[:end], ""
             return text
         keep = self._longest_beginning()
         sure, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

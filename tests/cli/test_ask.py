@@ -9,13 +9,16 @@ import pytest
 
 from lavra.base.card import add_metrics, read_card, write_card
 from lavra.base.retrieval import Answer, AnswerMode, Citation
-from lavra.cli import answering
+from lavra.base.types import Completion
+from lavra.cli import answering, serve
 from lavra.cli.ask import source_lines
 from lavra.cli.main import main
 from lavra.ground.entailment import METRIC
 from lavra.rag.answering.writer import AnswerWriter
 from tests.rag.answering.library import TEXTS
 from tests.rag.answering.models import Scripted, lay_out
+from tests.server.conftest import running
+from tests.tasks.heads import head_folder
 
 BRIDGE = "When was the Tyne Bridge opened?"
 
@@ -222,3 +225,76 @@ def test_an_entailment_head_is_asked_where_its_card_says_so_alone(ask, tmp_path,
     write_card(tmp_path / "unmeasured", kind="model", parents={}, config={})
     status, _, told = ask(BRIDGE, "--entailment", str(tmp_path / "unmeasured"))
     assert (status, "was not measured" in told) == (2, True)
+
+
+class Rewording:
+    """A model that always writes one text, and keeps what it was asked."""
+
+    def __init__(self, text):
+        self.text, self.asked = text, []
+
+    def generate(self, requests):
+        self.asked += requests
+        return [[Completion(text=self.text)] for _ in requests]
+
+
+@pytest.fixture
+def reworded(monkeypatch):
+    def use(text):
+        model = Rewording(text)
+        writer = AnswerWriter(model=model, name="toy", lay_out=lay_out, count=lambda text: len(text.split()))
+        monkeypatch.setattr(answering, "_open_writer", lambda place, held: writer)
+        return model
+
+    return use
+
+
+VAGUE = "Whatever became of yonder contraption?"
+
+
+@pytest.mark.parametrize(
+    ("flags", "written", "count"),
+    [
+        (("--multi-query", "2"), "When was the Tyne Bridge opened?", 2),
+        (("--hyde",), "The Tyne Bridge was opened in 1928 by King George V.", 1),
+    ],
+)
+def test_what_a_model_writes_is_searched_for_too(ask, reworded, flags, written, count):
+    quoting = ("--json", "--mode", "extractive")
+    plain = json.loads(ask(VAGUE, *quoting)[1])
+    model = reworded(written)
+    helped = json.loads(ask(VAGUE, *quoting, *flags, model="toy")[1])
+    assert len(model.asked) == count
+    assert VAGUE in model.asked[0].prompt
+    assert plain["passages"][0]["document"] != "docs/history/bridges.txt"
+    assert helped["passages"][0]["document"] == "docs/history/bridges.txt"
+
+
+def test_a_reranker_here_or_behind_a_url_orders_the_passages(ask, tmp_path):
+    folder = head_folder("rerank", tmp_path)
+    with running([serve.open_model(f"rank={folder}", serve.ServeSettings())]) as url:
+        asked = [BRIDGE, "--json", "--reranker"]
+        here, there, second = (
+            json.loads(ask(*asked, one)[1])["passages"] for one in (str(folder), f"{url}/v1#rank", f"{url}/v2")
+        )
+    plain = json.loads(ask(BRIDGE, "--json")[1])["passages"]
+    scores = [one["scores"]["rerank"] for one in here]
+    assert scores == sorted(scores, reverse=True)
+    places = [[(one["document"], one["start"]) for one in found] for found in (here, there, second)]
+    assert places[0] == places[1] == places[2]
+    assert "rerank" not in plain[0]["scores"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--hyde",), "--hyde has a model write"),
+        (("--multi-query", "2", "--hyde"), "choose one"),
+        (("--multi-query", "-1"), "--multi-query is -1"),
+        (("--reranker-key", "KEY"), "no reranker"),
+        (("--reranker", "http://127.0.0.1:1/v1", "--reranker-key", "KEY_THAT_IS_NOT_SET"), "KEY_THAT_IS_NOT_SET"),
+    ],
+)
+def test_helpers_that_cannot_be_are_refused(ask, flags, told):
+    status, _, said = ask(BRIDGE, *flags)
+    assert (status, told in said) == (2, True), said

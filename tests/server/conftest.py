@@ -36,7 +36,7 @@ WITHOUT_TOOLS = """\
 """
 
 
-def served(name, family="llama", *, template=None, num_blocks=128, context=64, **settings):
+def served(name, family="llama", *, template=None, chosen=None, stop_ids=None, num_blocks=128, context=64, **settings):
     model = tiny_in_process(family, max_positions=context)
     tokenizer = model.tokenizer.with_chat_template(template) if template else model.tokenizer
     if family == "bert":
@@ -44,14 +44,15 @@ def served(name, family="llama", *, template=None, num_blocks=128, context=64, *
         filler = BatchingMaskFiller(TorchMaskFiller(model))
         return ServedModel(name=name, tokenizer=tokenizer, embedder=BatchingEmbedder(embedder), filler=filler)
     runner = TorchRunner(model.model, model.config, num_blocks=num_blocks, block_size=4)
-    engine = Engine(runner, model.reading, stop_ids=model.stop_ids, config=EngineConfig(**settings), root=name)
-    return ServedModel(name=name, tokenizer=tokenizer, engine=engine, aliases=(f"{name}-alias",))
+    ends = model.stop_ids if stop_ids is None else stop_ids
+    engine = Engine(runner, model.reading, stop_ids=ends, config=EngineConfig(**settings), root=name)
+    return ServedModel(name=name, tokenizer=tokenizer, engine=engine, template=chosen, aliases=(f"{name}-alias",))
 
 
 @contextmanager
 def running(models, *, indexes=(), **settings):
     """The URL of a server that runs for the length of a block."""
-    config = ServeConfig(port=0, **settings)
+    config = ServeConfig(**{"port": 0, **settings})
     app = build_app(ModelTable(models, indexes), config)
     listening = open_socket(config)
     server = Server(app, config)

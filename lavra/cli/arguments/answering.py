@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lavra.base.errors import ConfigError
 from lavra.base.retrieval import AnswerMode
 
 
@@ -21,6 +22,11 @@ class AnsweringConfig:
         reader: a model of the task answer, which finds the few words that answer.
         entailment: a model of the task classify that says whether a text follows from another; used only if its
             held-out balanced accuracy is good enough.
+        multi_query: the model writes the question in so many other wordings, and all are searched for; 0 is none.
+        hyde: the model imagines an answer, and that is searched for too.
+        reranker: reads the best passages together with the question and orders them anew: a model that
+            `lavra finetune --task rerank` made, or URL#MODEL of a server of `/rerank`, as http://host:8000/v1#MODEL.
+        reranker_key: environment variable with the key of that server.
     """
 
     index: str | None = None
@@ -29,3 +35,15 @@ class AnsweringConfig:
     encoder: str | None = None
     reader: str | None = None
     entailment: str | None = None
+    multi_query: int = 0
+    hyde: bool = False
+    reranker: str | None = None
+    reranker_key: str = ""
+
+    def __post_init__(self) -> None:
+        if self.multi_query < 0:
+            raise ConfigError(f"multi_query is {self.multi_query}; give 1 or more wordings, or 0 for none")
+        if self.multi_query and self.hyde:
+            raise ConfigError("multi_query and hyde both have the model write what is searched for; choose one")
+        if self.reranker_key and self.reranker is None:
+            raise ConfigError("reranker_key is given and no reranker; name one, or leave the key out")

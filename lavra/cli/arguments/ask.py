@@ -17,6 +17,8 @@ EXAMPLES = """
 lavra ask "When was the bridge opened?"
 lavra ask "Quem assinou o contrato?" --index contracts --where language=pt --where "year>=2020"
 lavra ask "How is a model exported?" --model SmolLM2-135M-Instruct.gguf --mode generated
+lavra ask "Why is the sea salty?" --multi-query 3
+lavra ask "Why is the sea salty?" --hyde --reranker http://127.0.0.1:8000/v1#rank
 lavra ask --index notes
 lavra ask "What does the report say about costs?" --json
 """

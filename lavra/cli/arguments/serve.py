@@ -22,6 +22,7 @@ EXAMPLES = """
 lavra serve lavra-workspace/models/mine
 lavra serve chat=models/mine embed=models/minilm --port 8080
 LAVRA_API_KEYS=secret lavra serve models/mine --host 0.0.0.0
+lavra serve models/base --chat-template chatml
 lavra serve models/mine --traces http://127.0.0.1:4318
 lavra serve --index docs
 lavra serve --index handbook=indexes/docs SmolLM2-135M-Instruct.gguf --key-file keys.txt
@@ -40,6 +41,8 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
         answer_model: model that may write the indexes' answers, as `lavra ask --model` takes it; the first served one
             unless given, and `none` always quotes.
         adapter: adapters over the one model that is served, each a model name of its own.
+        chat_template: how the one model that is served is talked to, instead of its own template: a Jinja file, or
+            alpaca, chatml, gemma, lavra, llama-2, llama-3, mistral, phi-3, vicuna or zephyr.
         draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
         draft_tokens: tokens it guesses at once.
         dtype: float32, bfloat16 or float16; unless given what computes fastest here: float32 on a CPU, the
@@ -53,6 +56,7 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
     index: tuple[str, ...] = ()
     answer_model: str | None = None
     adapter: tuple[str, ...] = ()
+    chat_template: str | None = None
     draft: str | None = None
     draft_tokens: int = 4
     dtype: str | None = None

@@ -1,12 +1,12 @@
 // What a person can do with conversations.
 
 import { listModels } from "./api.js";
-import { generate, plain } from "./generation.js";
+import { generate, plain, takeUp } from "./generation.js";
 import { changed, state } from "./state.js";
 import * as storage from "./storage.js";
 import { ROOT, newId, shownPath } from "./tree.js";
 
-export const SETTINGS = { system: "", preset: "own", temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "", logprobs: false };
+export const SETTINGS = { system: "", preset: "own", temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "" };
 
 // ---- models
 
@@ -40,6 +40,13 @@ export function modelsOf(conversation) {
   return chosen.length ? chosen : [firstModel()].filter(Boolean);
 }
 
+// The model that answers; those beside it stay.
+export function chooseModel(id) {
+  const { conversation } = state.open;
+  const others = modelsOf(conversation).slice(1).map((one) => one.id);
+  return changeConversation(conversation, { models: [id, ...others.filter((one) => one !== id)] });
+}
+
 // ---- conversations
 
 export async function loadConversations() {
@@ -65,11 +72,13 @@ export async function openConversation(id) {
 }
 
 function show(conversation, nodes) {
-  state.open = { conversation, nodes: new Map(nodes.map((one) => [one.id, one])) };
+  state.open = { conversation, nodes: new Map(nodes.map((one) => [one.id, state.running.get(one.id)?.node || one])) };
   Object.assign(state, { editing: null, drawer: false });
   if (location.hash !== `#${conversation.id}`) history.pushState(null, "", `#${conversation.id}`);
   document.title = conversation.title ? `${conversation.title} · lavra` : "lavra";
   changed();
+  const left = nodes.filter((one) => one.status === "running" && !state.running.has(one.id));
+  if (left.length) whileBusy(() => Promise.all(left.map((one) => takeUp(state.open.nodes.get(one.id)))));
 }
 
 // Another tab changed a conversation: read it again, but not what this tab is writing.
@@ -79,7 +88,9 @@ export async function readAgain(id) {
   const stored = await storage.readConversation(id);
   if (!stored) return;
   for (const node of await storage.listNodes(id)) {
-    if (!state.running.has(node.id)) state.open.nodes.set(node.id, { ...node, version: (node.version || 0) + 0.5 });
+    const known = state.open.nodes.get(node.id);
+    if (!known) state.open.nodes.set(node.id, node);
+    else if (!state.running.has(node.id)) Object.assign(known, node, { version: (known.version || 0) + 1 });
   }
   const { chosen } = state.open.conversation; // which version is looked at is each tab's own
   state.open.conversation = { ...stored, chosen: { ...stored.chosen, ...chosen } };
@@ -114,10 +125,18 @@ export async function rename(conversation, title) {
 }
 
 export async function remove(conversation) {
+  endUndo();
   await storage.changeConversation(conversation.id, { deleted: Date.now() });
-  state.undo = { text: conversation.title, back: () => restore(conversation.id) };
+  state.undo = { text: conversation.title, back: () => restore(conversation.id), end: () => storage.eraseConversation(conversation.id) };
   if (state.open?.conversation.id === conversation.id) startConversation();
   await loadConversations();
+}
+
+// Nothing is left to be undone: what was deleted is erased.
+export function endUndo() {
+  state.undo?.end?.();
+  state.undo = null;
+  changed();
 }
 
 async function restore(id) {
@@ -143,13 +162,25 @@ async function add(nodes) {
 
 const node = (fields) => ({ id: newId(), conversation: state.open.conversation.id, created: Date.now(), text: "", status: "done", ...fields });
 
+async function whileBusy(work) {
+  state.busy += 1;
+  changed();
+  try {
+    await work();
+  } finally {
+    state.busy -= 1;
+    changed();
+  }
+}
+
 // Say something after a message, or in place of its sibling, and have it answered.
-export async function send(text, parent = path().at(-1)?.id || ROOT) {
-  const { conversation } = state.open;
-  await keep(conversation, text);
-  const asked = node({ role: "user", parent, text });
-  await add([asked]);
-  await answerTo(asked.id);
+export function send(text, parent = path().at(-1)?.id || ROOT) {
+  return whileBusy(async () => {
+    await keep(state.open.conversation, text);
+    const asked = node({ role: "user", parent, text });
+    await add([asked]);
+    await answer(asked.id, modelsOf(state.open.conversation));
+  });
 }
 
 export function edit(message, text) {
@@ -158,7 +189,7 @@ export function edit(message, text) {
 }
 
 // Have a message answered by each chosen model; answers that are asked together stand side by side.
-export async function answerTo(parent, models = modelsOf(state.open.conversation)) {
+async function answer(parent, models) {
   const { open } = state;
   const { settings } = open.conversation;
   const group = models.length > 1 ? newId() : null;
@@ -169,9 +200,30 @@ export async function answerTo(parent, models = modelsOf(state.open.conversation
   await loadConversations();
 }
 
+// What a person says that the functions gave; when every call has its result, the answer goes on.
+export function giveResults(message, results) {
+  return whileBusy(async () => {
+    let parent = message.id;
+    for (const one of results) {
+      const result = node({ role: "tool", parent, ...one });
+      await add([result]);
+      parent = result.id;
+    }
+    await answer(parent, modelsOf(state.open.conversation));
+  });
+}
+
+// The same answer again, in place of the one that failed.
+export function retry(message) {
+  const { open } = state;
+  const model = writers().find((one) => one.id === message.model) || modelsOf(open.conversation)[0];
+  Object.assign(message, { text: "", calls: null, status: "running", error: null, warnings: [], usage: null, seconds: 0, response: null, sequence: null, model: model.id, chats: model.chats });
+  return whileBusy(() => generate(open, message, model, open.conversation.settings));
+}
+
+// Another version of an answer, by the models that are chosen now.
 export function regenerate(message) {
-  const model = writers().find((one) => one.id === message.model);
-  return answerTo(message.parent, state.open.conversation.models.length > 1 || !model ? undefined : modelsOf(state.open.conversation));
+  return whileBusy(() => answer(message.parent, modelsOf(state.open.conversation)));
 }
 
 export async function choose(message) {

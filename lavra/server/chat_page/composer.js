@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { stopAll } from "./generation.js";
-import { sends } from "./message.js";
+import { sends } from "./keys.js";
 import { state } from "./state.js";
 import { readDraft, writeDraft } from "./storage.js";
 import { Component, html } from "./vendor/htm-preact.js";
@@ -16,10 +16,14 @@ export class Composer extends Component {
 
   componentDidUpdate() {
     if (this.loaded !== state.open?.conversation.id) this.load();
+    if (this.drafts === state.draft) return;
+    this.load();
+    this.field.focus();
   }
 
   load() {
     this.loaded = state.open?.conversation.id;
+    this.drafts = state.draft;
     this.field.value = this.loaded ? readDraft(this.loaded) : "";
   }
 
@@ -32,14 +36,14 @@ export class Composer extends Component {
   send = (event) => {
     event?.preventDefault();
     const text = this.field.value;
-    if (!text.trim() || state.running.size || !actions.firstModel()) return;
+    if (!text.trim() || state.busy || !actions.firstModel()) return;
     this.field.value = "";
     writeDraft(this.loaded, "");
     actions.send(text);
   };
 
   render() {
-    const busy = state.running.size > 0;
+    const busy = state.busy > 0;
     const model = state.open && actions.modelsOf(state.open.conversation)[0];
     return html`<form id="composer" onSubmit=${this.send}>
       <textarea

@@ -5,6 +5,7 @@ import { Composer } from "./composer.js";
 import { stopAll } from "./generation.js";
 import { KeyForm } from "./key.js";
 import { inWords } from "./problem.js";
+import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { changed, onChange, state } from "./state.js";
 import { onOtherTab } from "./storage.js";
@@ -24,6 +25,7 @@ function Page() {
         <${Composer} />
       </main>
     </div>
+    ${state.dialog === "settings" && html`<${Settings} />`}
     ${state.undo && html`<${Undo} />`}
     <p class="unseen" role="status">${has(state.status) ? say(state.status) : state.status}</p>`;
 }
@@ -35,11 +37,12 @@ function Header() {
     <button id="menu" type="button" class="quiet" aria-expanded=${String(state.drawer)} aria-controls="sidebar" aria-label=${say("menu")} onClick=${toggleDrawer}>☰</button>
     <h1>lavra</h1>
     ${models.length > 0 &&
-    html`<select id="model" aria-label=${say("model")} value=${chosen} onChange=${(event) => actions.changeConversation(state.open.conversation, { models: [event.target.value] })}>
+    html`<select id="model" aria-label=${say("model")} value=${chosen} onChange=${(event) => actions.chooseModel(event.target.value)}>
       ${models.map((one) => html`<option value=${one.id} selected=${one.id === chosen}>${one.id}</option>`)}
     </select>`}
     <span class="right">
       ${models.some((one) => one.retrieves) && html`<a id="search" href="/search">${say("documents")}</a>`}
+      <button id="settings" type="button" class="quiet" disabled=${!state.open || !models.length} onClick=${openSettings}>${say("settings")}</button>
       <button id="language" type="button" class="quiet" lang=${document.documentElement.lang === "en" ? "pt-BR" : "en"} onClick=${turnLanguage}>${say("language")}</button>
     </span>
   </header>`;
@@ -50,12 +53,12 @@ function Undo() {
   return html`<div class="toast" role="status">
     <span>${back ? say("removed", { title: text }) : text}</span>
     ${back && html`<button type="button" id="undo" onClick=${back}>${say("undo")}</button>`}
-    <button type="button" class="quiet" onClick=${forget}>${say("dismiss")}</button>
+    <button type="button" class="quiet" onClick=${actions.endUndo}>${say("dismiss")}</button>
   </div>`;
 }
 
-function forget() {
-  state.undo = null;
+function openSettings() {
+  state.dialog = "settings";
   changed();
 }
 

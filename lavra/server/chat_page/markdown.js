@@ -114,7 +114,7 @@ function heading(token) {
 
 function list(token) {
   const items = token.items.map((item) => html`<li class=${item.task ? "task" : null}>${blocks(item.tokens)}</li>`);
-  return token.ordered ? html`<ol start=${token.start === 1 ? null : token.start}>${items}</ol>` : html`<ul>${items}</ul>`;
+  return token.ordered ? html`<ol start=${Number(token.start)}>${items}</ol>` : html`<ul>${items}</ul>`;
 }
 
 const checkbox = (token) => html`<span class="checkbox" role="img" aria-label=${token.checked ? "✓" : "○"}>${token.checked ? "☑" : "☐"}</span>${" "}`;

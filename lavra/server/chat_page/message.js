@@ -2,24 +2,34 @@
 
 import * as actions from "./actions.js";
 import { CopyButton } from "./copying.js";
+import { Editor } from "./editor.js";
 import { Problem } from "./problem.js";
 import { Markdown } from "./markdown.js";
+import { Probabilities } from "./probabilities.js";
 import { changed, state } from "./state.js";
+import { Calls, Result } from "./tools.js";
 import { Component, html } from "./vendor/htm-preact.js";
 import { has, locale, say } from "./words.js";
 
 export class Message extends Component {
-  // Only what changed is drawn again: a thread may be long, and its last message grows many times a second.
-  shouldComponentUpdate(next) {
-    return ["node", "version", "place", "count", "editing", "language", "busy"].some((name) => next[name] !== this.props[name]);
+  constructor() {
+    super();
+    this.state = { looks: false }; // at the probabilities of its tokens
   }
 
-  render({ node, editing, place, count, siblings, busy }) {
+  // Only what changed is drawn again: a thread may be long, and its last message grows many times a second.
+  shouldComponentUpdate(next, state) {
+    return ["node", "version", "chosen", "place", "count", "editing", "answered", "language", "busy"].some((name) => next[name] !== this.props[name]) || state.looks !== this.state.looks;
+  }
+
+  render({ node, editing, ...props }, { looks }) {
     if (editing) return html`<${Editor} node=${node} />`;
-    return html`<article class=${`message ${node.role} ${node.chats === false ? "plain" : ""}`} aria-label=${node.role === "user" ? say("you") : node.model} aria-busy=${node.status === "running" ? "true" : null}>
+    if (node.role === "tool") return html`<${Result} node=${node} />`;
+    return html`<article class=${`message ${node.role} ${node.chats === false ? "plain" : ""} ${props.chosen ? "chosen" : ""}`} aria-label=${node.role === "user" ? say("you") : node.model} aria-busy=${node.status === "running" ? "true" : null}>
       ${node.role === "assistant" && html`<h2 class="who">${node.model}</h2>`}
       <${Body} node=${node} />
-      <${Foot} node=${node} place=${place} count=${count} siblings=${siblings} busy=${busy} />
+      ${looks && html`<${Probabilities} key=${node.version} node=${node} />`}
+      <${Foot} node=${node} looks=${looks} look=${() => this.setState({ looks: !looks })} ...${props} />
     </article>`;
   }
 }
@@ -30,6 +40,7 @@ function Body({ node }) {
   return html`<div class="answer">
     ${waits && html`<p class="waiting">${say("thinking")}</p>`}
     ${node.chats === false ? html`<p class="said">${node.text}</p>` : html`<${Markdown} text=${node.text} growing=${node.status === "running"} language=${locale()} />`}
+    ${node.calls?.length > 0 && html`<${Calls} node=${node} />`}
     ${node.citations?.length > 0 && html`<${Citations} citations=${node.citations} />`}
     ${node.status === "failed" && html`<${Problem} node=${node} />`}
   </div>`;
@@ -41,14 +52,17 @@ function Citations({ citations }) {
   </ol>`;
 }
 
-function Foot({ node, place, count, siblings, busy }) {
+function Foot({ node, place, count, siblings, busy, chosen, looks, look }) {
   const asked = node.role === "user";
   return html`<footer>
     ${count > 1 && html`<${Versions} place=${place} siblings=${siblings} />`}
     ${node.status !== "running" &&
     html`<${CopyButton} text=${node.text} />
       ${asked && html`<button type="button" class="quiet" disabled=${busy} onClick=${() => startEditing(node)}>${say("edit")}</button>`}
-      ${!asked && node.status !== "failed" && html`<button type="button" class="quiet" disabled=${busy} onClick=${() => actions.regenerate(node)}>${say("again")}</button>`}`}
+      ${!asked && node.status !== "failed" && html`<button type="button" class="quiet" disabled=${busy} onClick=${() => actions.regenerate(node)}>${say("again")}</button>`}
+      ${!asked && node.text && !state.models?.find((one) => one.id === node.model)?.retrieves && html`<button type="button" class="quiet" aria-expanded=${String(looks)} onClick=${look}>${say("probabilities")}</button>`}
+      ${chosen === false && html`<button type="button" class="quiet" disabled=${busy} onClick=${() => actions.choose(node)}>${say("goOn")}</button>`}
+      ${chosen && html`<small class="facts">${say("chosen")}</small>`}`}
     ${node.status === "done" && !asked && html`<small class="facts">${facts(node)}</small>`}
     ${node.warnings?.length > 0 && html`<${Notes} notes=${node.warnings} />`}
   </footer>`;
@@ -85,37 +99,3 @@ function startEditing(node) {
   state.editing = node.id;
   changed();
 }
-
-function Editor({ node }) {
-  const leave = () => {
-    state.editing = null;
-    changed();
-  };
-  const done = (event) => {
-    event.preventDefault();
-    const text = event.target.elements.text.value;
-    if (text.trim()) actions.edit(node, text);
-  };
-  const key = (event) => {
-    if (event.key === "Escape") {
-      event.stopPropagation();
-      leave();
-    } else if (sends(event)) {
-      event.preventDefault();
-      event.target.form.requestSubmit();
-    }
-  };
-  const begin = (field) => {
-    if (!field || field.dataset.begun) return;
-    field.dataset.begun = "yes";
-    field.value = node.text;
-    field.focus();
-  };
-  return html`<form class="message user editor" onSubmit=${done}>
-    <textarea name="text" aria-label=${say("editing")} onKeyDown=${key} ref=${begin}></textarea>
-    <div><button type="submit" class="primary">${say("save")}</button><button type="button" onClick=${leave}>${say("cancel")}</button></div>
-  </form>`;
-}
-
-// Enter sends and Shift+Enter starts a line; Enter that ends a composed character (Japanese, accents) does neither.
-export const sends = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;

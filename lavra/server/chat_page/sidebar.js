@@ -36,7 +36,7 @@ export class Sidebar extends Component {
 
   entry(one) {
     const current = state.open?.conversation.id === one.id;
-    if (this.state.renaming === one.id) return html`<li key=${one.id}>${this.renamer(one)}</li>`;
+    if (this.state.renaming === one.id) return html`<li key=${one.id}><${Renamer} one=${one} leave=${() => this.setState({ renaming: null })} /></li>`;
     const found = state.matches?.get(one.id);
     return html`<li key=${one.id} class=${current ? "current" : ""}>
       <button type="button" class="entry" aria-current=${current ? "true" : null} onClick=${() => actions.openConversation(one.id)}>
@@ -53,17 +53,29 @@ export class Sidebar extends Component {
       </details>
     </li>`;
   }
+}
 
-  renamer(one) {
-    const done = (event) => {
-      event.preventDefault();
-      const field = event.target.elements?.title || event.target;
-      this.setState({ renaming: null });
-      actions.rename(one, field.value);
-    };
-    const key = (event) => event.key === "Escape" && (event.stopPropagation(), this.setState({ renaming: null }));
-    return html`<form class="renamer" onSubmit=${done}>
-      <input name="title" defaultValue=${one.title} aria-label=${say("rename")} onKeyDown=${key} ref=${(field) => field && document.activeElement !== field && field.select()} />
+class Renamer extends Component {
+  componentDidMount() {
+    this.field.value = this.props.one.title;
+    this.field.select();
+  }
+
+  done = (event) => {
+    event.preventDefault();
+    actions.rename(this.props.one, this.field.value);
+    this.props.leave();
+  };
+
+  key = (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    this.props.leave();
+  };
+
+  render() {
+    return html`<form class="renamer" onSubmit=${this.done}>
+      <input aria-label=${say("rename")} maxlength="200" onKeyDown=${this.key} onBlur=${this.props.leave} ref=${(field) => (this.field = field)} />
     </form>`;
   }
 }

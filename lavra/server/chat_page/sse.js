@@ -1,11 +1,13 @@
 // Server-sent events of a response, as objects; OpenAI's last one, [DONE], is left out.
 
+import { Failure } from "./http.js";
+
 export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch(broken);
       if (done) return;
       const parts = (rest + value).split("\n\n");
       rest = parts.pop();
@@ -18,4 +20,9 @@ export async function* events(response) {
   } finally {
     reader.cancel().catch(() => {});
   }
+}
+
+function broken(error) {
+  if (error.name === "AbortError") throw error;
+  throw new Failure(error.message, { code: "broken" });
 }

@@ -8,10 +8,12 @@ export const state = {
   conversations: [], // newest first
   matches: null, // Map from conversation id to what was found in it; null while nothing is searched
   open: null, // {conversation, nodes}
-  running: new Map(), // message id to how to stop it
+  running: new Map(), // message id to the message and how to stop it
+  busy: 0, // questions on their way, from the key that sent them to the end of their answers
   drawer: false, // the list of conversations, on narrow screens
   dialog: null, // which dialog is open
   editing: null, // id of the message that is edited
+  draft: 0, // how often a draft was put into the field
   undo: null, // {text, back}
   status: "", // what a screen reader is told
 };

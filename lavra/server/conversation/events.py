@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from lavra.base.types import Completion, Delta
 
@@ -14,12 +16,19 @@ class ToolCall:
     Attributes:
         id: unique.
         name: of the function.
-        arguments: an object, as JSON text.
+        arguments: an object, as JSON text; a part of one where the text ended before, as written where it is no JSON.
+        whole: the arguments are an object.
     """
 
     id: str
     name: str
     arguments: str
+    whole: bool = True
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The arguments as an object; an empty one where they are not whole."""
+        return dict(json.loads(self.arguments)) if self.whole else {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

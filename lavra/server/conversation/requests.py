@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
-from lavra.data.labelled.tables import UnusableError
-from lavra.data.labelled.tool_calls import WRITE_CALL, tool_call
 from lavra.server.config import ServeConfig
+from lavra.server.conversation.history import with_calls
 from lavra.server.schemas import Message, ResponseFormat, Sampled
 from lavra.server.served import ServedModel
+from lavra.tokens.tokenizer import Tokenizer
 
 _SAMPLING: Final = tuple(field.name for field in fields(SamplingConfig) if field.name != "seed")
 _CUTS: Final = ("top_k", "top_p", "min_p")
@@ -50,6 +50,10 @@ def generate_request(
         max_tokens=max_tokens,
         sampling=sampling_of(body, usual),
         stop=stops_of(body.stop),
+        stop_token_ids=tuple(body.stop_token_ids or ()),
+        ignore_eos=bool(body.ignore_eos),
+        include_stop=bool(body.include_stop_str_in_output),
+        skip_special_tokens=body.skip_special_tokens is not False,
         n=n,
         truncate_prompt=bool(body.truncate_prompt),
         min_tokens=body.min_tokens or 0,
@@ -102,21 +106,27 @@ def bias_of(bias: Mapping[str, float] | None) -> dict[int, float]:
     return found
 
 
+def gap_marks(tokenizer: Tokenizer) -> tuple[int, int, int] | None:
+    """The tokens before the prefix, before the suffix and at the gap; `None` where the tokenizer has none."""
+    for names in _GAP_TOKENS:
+        before, after, gap = (tokenizer.id(name) for name in names)
+        if before is not None and after is not None and gap is not None:
+            return before, after, gap
+    return None
+
+
 def around_gap(model: ServedModel, prefix: str | Sequence[int], suffix: str) -> tuple[int, ...]:
     """What a model reads to fill the gap between two texts (Bavarian et al. 2022, PSM).
 
     Raises:
         InputError: the model was not trained for it: its tokenizer has no such tokens.
     """
-    tokenizer = model.tokenizer
-    for names in _GAP_TOKENS:
-        marks = [tokenizer.id(name) for name in names]
-        if None in marks:
-            continue
-        before, after, gap = (mark for mark in marks if mark is not None)
-        left = tokenizer.encode(prefix) if isinstance(prefix, str) else prefix
+    marks = gap_marks(model.tokenizer)
+    if marks is not None:
+        before, after, gap = marks
+        left = model.tokenizer.encode(prefix) if isinstance(prefix, str) else prefix
         frame = model.writer().reading.frame.before
-        return (*frame, before, *left, after, *tokenizer.encode(suffix), gap)
+        return (*frame, before, *left, after, *model.tokenizer.encode(suffix), gap)
     raise InputError(
         f"suffix: {model.name} was not trained to fill gaps (its tokenizer has no {_GAP_TOKENS[0][0]}); "
         "leave suffix out, or pretrain with --fim-rate 0.5"
@@ -151,16 +161,7 @@ def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _plain(message: Message, number: int) -> dict[str, Any]:
-    fields = {**message.model_dump(exclude_none=True), "content": _text(message)}
-    calls = fields.get("tool_calls")
-    if not calls:
-        return fields
-    if not isinstance(calls, list):
-        raise InputError(f"tool_calls of message {number} is no list; {WRITE_CALL}")
-    try:
-        return {**fields, "tool_calls": [tool_call(call, number) for call in calls]}
-    except UnusableError as error:
-        raise InputError(f"{error.what}; {error.remedy}") from error
+    return with_calls({**message.model_dump(exclude_none=True), "content": _text(message)}, number)
 
 
 def _text(message: Message) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 
 from fastapi import Request
 
 from lavra.base.errors import InputError
-from lavra.base.types import Completion
+from lavra.base.types import Completion, Delta, FinishReason
 from lavra.engine import EngineStream
+from lavra.server.conversation.call_scanner import Begun, CallScanner, Said
 from lavra.server.conversation.events import (
     CallBegun,
     CallPiece,
@@ -18,14 +19,14 @@ from lavra.server.conversation.events import (
     ChoiceEnd,
     TextPiece,
 )
-from lavra.server.conversation.requests import check_samples, generate_request, plain_messages, remaining
-from lavra.server.conversation.tool_calls import Tools, find_calls, read_tools
+from lavra.server.conversation.prompt import chat_prompt
+from lavra.server.conversation.requests import check_samples, generate_request, remaining
+from lavra.server.conversation.tool_calls import Tools, read_tools
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.reading import read_all, read_pieces
 from lavra.server.schemas import ChatBody
 from lavra.server.served import ServedModel
-from lavra.tokens.conversation import rendered_ids
 
 
 @dataclass(kw_only=True)
@@ -71,21 +72,38 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     tools = read_tools(body)
     if tools.demanded and body.response_format is not None and body.response_format.type != "text":
         raise InputError("tool_choice demands a call and response_format another form; leave one of them out")
-    text = model.chat_prompt(plain_messages(body.messages), tools.offered, body.chat_template_kwargs)
-    prompt = tuple(rendered_ids(model.tokenizer, text))
+    warnings += tools.warnings
+    prompt = chat_prompt(model, body, tools.offered)
+    warnings += [*prompt.warnings, *_unseen(model, tools, prompt.text)]
     request = generate_request(
         body,
-        prompt,
+        prompt.tokens,
         usual=model.usual,
-        max_tokens=body.max_completion_tokens or body.max_tokens or remaining(model, prompt),
+        max_tokens=body.max_completion_tokens or body.max_tokens or remaining(model, prompt.tokens),
         n=check_samples("n", body.n, edge.config),
         logprobs=bool(body.logprobs),
         top_logprobs=body.top_logprobs or 0,
     )
     if tools.demanded:
         request = replace(request, constraint=tools.constraint)
-    streams = edge.submit(model, request, body, tenant)
-    return ChatRun(model=model, body=body, streams=streams, warnings=warnings, tools=tools, prompt_tokens=len(prompt))
+    return ChatRun(
+        model=model,
+        body=body,
+        streams=edge.submit(model, prompt.ended(request), body, tenant),
+        warnings=warnings,
+        tools=tools,
+        prompt_tokens=len(prompt.tokens),
+    )
+
+
+def _unseen(model: ServedModel, tools: Tools, text: str) -> list[str]:
+    """A warning where functions are offered and what the model reads names none of them."""
+    if tools.offered is None or any(name in text for name in tools.schemas):
+        return []
+    return [
+        f"the chat template of {model.name} shows no tools, so the model does not know of them; describe them in a "
+        "system message, or demand a call with tool_choice"
+    ]
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:
@@ -102,25 +120,51 @@ async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatC
 async def chat_events(edge: Edge, run: ChatRun) -> AsyncIterator[ChatEvent]:
     """What happens, as it happens; each answer ends with its `ChoiceEnd`, and leaving early cancels the rest."""
     ended: dict[int, Completion] = {}
+    scanners = [run.tools.scanner() for _ in run.streams]
     async for index, piece in read_pieces(run.streams):
-        if piece.text or piece.tokens:
-            yield TextPiece(index=index, text=piece.text if run.tools.offered is None else "", delta=piece)
-        if piece.completion is None:
-            continue
-        ended[index] = piece.completion
-        choice = choice_of(run.tools, index, piece.completion)
-        if run.tools.offered is not None and choice.text:
-            yield TextPiece(index=index, text=choice.text, delta=replace(piece, tokens=()))
-        for number, call in enumerate(choice.calls):
-            yield CallBegun(index=index, number=number, id=call.id, name=call.name)
-            yield CallPiece(index=index, number=number, text=call.arguments)
-        yield ChoiceEnd(choice=choice)
+        for event in _events(run.tools, scanners[index], index, piece):
+            yield event
+        if piece.completion is not None:
+            ended[index] = piece.completion
+            yield ChoiceEnd(choice=_choice(run.tools, scanners[index], index, piece.completion))
     # The first sample read the prompt, whichever ended first.
     edge.metrics.finished(run.model.name, [ended[index] for index in sorted(ended)])
 
 
 def choice_of(tools: Tools, index: int, completion: Completion) -> ChatChoice:
     """A completion as an answer: its text and its calls apart."""
-    text, calls = find_calls(completion.text, tools)
-    reason = "tool_calls" if calls else completion.finish_reason.value
-    return ChatChoice(index=index, text=text, calls=tuple(calls), finish_reason=reason, completion=completion)
+    scanner = tools.scanner()
+    if tools.offered is not None:
+        scanner.feed(completion.text)
+        scanner.close()
+    return _choice(tools, scanner, index, completion)
+
+
+def _events(tools: Tools, scanner: CallScanner, index: int, piece: Delta) -> Iterator[ChatEvent]:
+    """What a piece of an answer brought; the tokens come with the first of its events, a text."""
+    if tools.offered is None:
+        if piece.text or piece.tokens:
+            yield TextPiece(index=index, text=piece.text, delta=piece)
+        return
+    found = scanner.feed(piece.text)
+    if piece.completion is not None:
+        found += scanner.close()
+    first = found[0].text if found and isinstance(found[0], Said) else ""
+    if first or piece.tokens:
+        yield TextPiece(index=index, text=first, delta=piece)
+    for one in found[1:] if first else found:
+        if isinstance(one, Said):
+            yield TextPiece(index=index, text=one.text, delta=Delta(text=""))
+        elif isinstance(one, Begun):
+            yield CallBegun(index=index, number=one.number, id=one.id, name=one.name)
+        else:
+            yield CallPiece(index=index, number=one.number, text=one.text)
+
+
+def _choice(tools: Tools, scanner: CallScanner, index: int, completion: Completion) -> ChatChoice:
+    """An answer whose text was scanned, if tools are offered."""
+    text, calls = (completion.text, ()) if tools.offered is None else (scanner.text, scanner.calls)
+    cut = completion.finish_reason is not FinishReason.STOP and not all(call.whole for call in calls)
+    reason = "tool_calls" if calls and not cut else completion.finish_reason.value
+    told = replace(completion, warnings=(*completion.warnings, *scanner.warnings))
+    return ChatChoice(index=index, text=text, calls=calls, finish_reason=reason, completion=told)

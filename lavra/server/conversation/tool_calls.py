@@ -1,27 +1,31 @@
 """Functions a model may call: offered through its chat template, read out of what it writes.
 
 Where a call is demanded (`tool_choice` required, or a function by name) the answer is held to a JSON schema made of the
-functions' own, so that it is one whatever the model.  Where it is the model's choice, a call is recognised in the form
-most open models were taught, `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, or as such an object alone;
-anything else is text.
+functions' own, so that it is one whatever the model.  Where it is the model's choice, calls are recognised in its text
+(`call_scanner`); anything else is text.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create (`tools`, `tool_choice`, `functions`).
 """
 
 from __future__ import annotations
 
 import json
-import re
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lavra.base.errors import InputError, nearest
 from lavra.base.types import Constraint, ConstraintKind
 from lavra.data.labelled.tool_calls import function_schema
+from lavra.server.conversation.argument_schemas import call_schema, closed, parameters_of
+from lavra.server.conversation.call_scanner import CallScanner
 from lavra.server.conversation.events import ToolCall
 from lavra.server.schemas import ChatBody, Tool
 
-_TAGGED: Final = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+_WRITE_CHOICE: Final = (
+    'write "none", "auto", "required", {"type": "function", "function": {"name": …}} or {"type": "allowed_tools", '
+    '"allowed_tools": {"mode": "auto", "tools": […]}}'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,27 +36,35 @@ class Tools:
         offered: the functions as the template reads them; `None` when there are none.
         schemas: of the arguments, by name.
         demanded: names of which one must be called; empty when it is the model's choice.
+        single: at most one call is wanted.
+        warnings: about what was asked.
     """
 
     offered: list[dict[str, Any]] | None
     schemas: Mapping[str, dict[str, Any]]
     demanded: tuple[str, ...] = ()
+    single: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def constraint(self) -> Constraint | None:
         """What a demanded call must match."""
         if not self.demanded:
             return None
-        calls = [
-            {
-                "type": "object",
-                "properties": {"name": {"const": name}, "arguments": self.schemas[name]},
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
-            for name in self.demanded
-        ]
-        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps({"anyOf": calls}))
+        wanted = call_schema({name: self.schemas[name] for name in self.demanded})
+        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(wanted))
+
+    def scanner(self) -> CallScanner:
+        """Finds the calls of one answer."""
+        return CallScanner(self.schemas, single=self.single)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """What may be called, and whether a call is demanded."""
+
+    names: tuple[str, ...]
+    demanded: bool
 
 
 def read_tools(body: ChatBody) -> Tools:
@@ -61,16 +73,28 @@ def read_tools(body: ChatBody) -> Tools:
     Raises:
         InputError: `tool_choice` names a function that is not offered, or two have one name.
     """
-    if not body.tools or body.tool_choice == "none":
-        if body.tools is None and body.tool_choice not in (None, "none", "auto"):
-            raise InputError("tool_choice asks for a call and there are no tools; give some")
-        return Tools(offered=None, schemas={})
-    schemas: dict[str, dict[str, Any]] = {}
-    for tool in body.tools:
-        if tool.function.name in schemas:
+    tools, field, wanted = _given(body)
+    by_name: dict[str, Tool] = {}
+    for tool in tools:
+        if tool.function.name in by_name:
             raise InputError(f"two tools are called {tool.function.name!r}; give one of them another name")
-        schemas[tool.function.name] = tool.function.parameters or {"type": "object", "properties": {}}
-    return Tools(offered=offered_tools(body.tools), schemas=schemas, demanded=_demanded(body, schemas))
+        by_name[tool.function.name] = tool
+    if not by_name:
+        if wanted not in (None, "none", "auto"):
+            raise InputError(f"{field} asks for a call and there are no tools; give some")
+        return Tools(offered=None, schemas={})
+    if wanted == "none":
+        return Tools(offered=None, schemas={})
+    choice = _choice(field, wanted, tuple(by_name))
+    usable = [by_name[name] for name in choice.names]
+    schemas, warnings = _schemas(usable, demanded=choice.demanded)
+    return Tools(
+        offered=offered_tools(usable),
+        schemas=schemas,
+        demanded=choice.names if choice.demanded else (),
+        single=body.functions is not None or body.parallel_tool_calls is False,
+        warnings=tuple(warnings),
+    )
 
 
 def offered_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
@@ -78,50 +102,75 @@ def offered_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     return [function_schema(tool.model_dump()) for tool in tools]
 
 
-def _demanded(body: ChatBody, schemas: Mapping[str, Any]) -> tuple[str, ...]:
-    choice = body.tool_choice
-    if choice in (None, "auto"):
-        return ()
-    if choice == "required":
-        return tuple(schemas)
-    assert isinstance(choice, dict)
-    name = (choice.get("function") or {}).get("name") if isinstance(choice.get("function"), dict) else None
-    if not isinstance(name, str) or name not in schemas:
-        raise InputError(f"tool_choice names {name!r}, which is not offered{nearest(str(name), schemas)}")
-    return (name,)
-
-
 def find_calls(text: str, tools: Tools) -> tuple[str, list[ToolCall]]:
     """The text without its calls, and the calls."""
     if tools.offered is None:
         return text, []
-    calls: list[ToolCall] = []
-
-    def taken_out(match: re.Match[str]) -> str:
-        call = _call(match[1], tools)
-        if call is None:  # of a function nobody offered: it is text, and stays
-            return match[0]
-        calls.append(call)
-        return ""
-
-    rest = _TAGGED.sub(taken_out, text)
-    if calls:
-        return rest.strip(), calls
-    alone = _call(text.strip(), tools)
-    return (text, []) if alone is None else ("", [alone])
+    scanner = tools.scanner()
+    scanner.feed(text)
+    scanner.close()
+    return scanner.text, list(scanner.calls)
 
 
-def _call(text: str, tools: Tools) -> ToolCall | None:
-    """A call, if that is what the text is: an object with the name of an offered function and its arguments."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or value.get("name") not in tools.schemas:
-        return None
-    arguments = value.get("arguments", value.get("parameters"))
-    if not isinstance(arguments, dict):
-        return None
-    return ToolCall(
-        id=f"call_{uuid.uuid4().hex[:24]}", name=value["name"], arguments=json.dumps(arguments, ensure_ascii=False)
-    )
+def _given(body: ChatBody) -> tuple[list[Tool], str, Any]:
+    """The tools, and what is asked of them with the name of its field; `functions` is the older form of both."""
+    if body.functions is None and body.function_call is None:
+        return body.tools or [], "tool_choice", body.tool_choice
+    if body.tools or body.tool_choice is not None:
+        raise InputError("functions and function_call are the older form of tools and tool_choice; give one form only")
+    tools = [Tool(type="function", function=one) for one in body.functions or ()]
+    wanted = body.function_call
+    return tools, "function_call", wanted if wanted is None or isinstance(wanted, str) else {"function": wanted}
+
+
+def _choice(field: str, wanted: Any, offered: tuple[str, ...]) -> _Choice:
+    if wanted in (None, "auto"):
+        return _Choice(names=offered, demanded=False)
+    if wanted == "required":
+        return _Choice(names=offered, demanded=True)
+    if isinstance(wanted, Mapping) and wanted.get("type") == "allowed_tools":
+        return _allowed(wanted, offered)
+    return _Choice(names=(_checked_name(field, wanted, offered),), demanded=True)
+
+
+def _allowed(wanted: Mapping[str, Any], offered: tuple[str, ...]) -> _Choice:
+    """Some of the functions; the others are neither shown nor called."""
+    inner = wanted.get("allowed_tools", wanted)
+    mode, tools = (inner.get("mode"), inner.get("tools")) if isinstance(inner, Mapping) else (None, None)
+    if mode not in ("auto", "required") or not isinstance(tools, list) or not tools:
+        raise InputError(f"tool_choice of type allowed_tools is malformed; {_WRITE_CHOICE}")
+    names = [_checked_name("tool_choice", tool, offered) for tool in tools]
+    return _Choice(names=tuple(dict.fromkeys(names)), demanded=mode == "required")
+
+
+def _checked_name(field: str, wanted: Any, offered: Iterable[str]) -> str:
+    """The function that a choice names."""
+    inner = wanted.get("function", wanted) if isinstance(wanted, Mapping) else None
+    name = inner.get("name") if isinstance(inner, Mapping) else None
+    if not isinstance(name, str):
+        raise InputError(f"{field} names no function; {_WRITE_CHOICE}")
+    if name not in offered:
+        raise InputError(f"{field} names {name!r}, which is not offered{nearest(name, offered)}")
+    return name
+
+
+def _schemas(tools: Sequence[Tool], *, demanded: bool) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The schemas of arguments by name, as they are enforced, and what was changed in them."""
+    schemas, changed, warnings = {}, [], []
+    for tool in tools:
+        schema = parameters_of(tool.function.parameters)
+        shut = closed(schema) if demanded else schema
+        if shut != schema and tool.function.parameters:
+            changed.append(tool.function.name)
+        schemas[tool.function.name] = shut
+    if changed:
+        warnings.append(
+            f"objects in the parameters of {', '.join(changed)} take no properties but those they list; write "
+            "additionalProperties where others may follow"
+        )
+    loose = [tool.function.name for tool in tools if tool.function.strict and not demanded]
+    if loose:
+        warnings.append(
+            f"strict has no effect on {', '.join(loose)} where calling is the model's choice; tool_choice can demand it"
+        )
+    return schemas, warnings

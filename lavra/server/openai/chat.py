@@ -12,18 +12,19 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import Delta
 from lavra.server import streaming
+from lavra.server.answers import EVENTS, RenderedPrompt
 from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, TextPiece, ToolCall
-from lavra.server.conversation.requests import plain_messages
+from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
 from lavra.server.conversation.tool_calls import offered_tools
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
+from lavra.server.openai.answers import ChatAnswer
 from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.schemas import ChatBody, TemplateBody
 from lavra.server.search.chat import answer_chat
 from lavra.server.search.writing import AnswerPlaces
-from lavra.tokens.conversation import rendered_ids
 
 
 @dataclass(kw_only=True)
@@ -39,7 +40,7 @@ def chat_router(edge: Edge) -> APIRouter:
     router = APIRouter(tags=["chat"])
     places = AnswerPlaces(edge)
 
-    @router.post("/v1/chat/completions")
+    @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=EVENTS)
     async def chat(body: ChatBody, request: Request) -> Response:
         index = edge.models.answering_index(body.model)
         if index is not None:
@@ -49,15 +50,14 @@ def chat_router(edge: Edge) -> APIRouter:
             return streaming.streamed(_events(edge, answering), answering.run.streams, failed=objects.failed)
         return JSONResponse(_answer(answering, await read_choices(edge, answering.run, request)))
 
-    @router.post("/apply-template")
+    @router.post("/apply-template", response_model=RenderedPrompt)
     async def apply_template(body: TemplateBody) -> Response:
         model = edge.models.named(body.model)
         warnings = idle_fields(body, strict=edge.config.strict)
-        messages = plain_messages(body.messages)
         offered = None if not body.tools else offered_tools(body.tools)
-        prompt = await run_in_threadpool(model.chat_prompt, messages, offered, body.chat_template_kwargs)
-        tokens = rendered_ids(model.tokenizer, prompt)
-        return JSONResponse({"prompt": prompt, "tokens": tokens, "warnings": warnings})
+        prompt = await run_in_threadpool(chat_prompt, model, body, offered)
+        warnings = [*warnings, *prompt.warnings]
+        return JSONResponse({"prompt": prompt.text, "tokens": list(prompt.tokens), "warnings": warnings})
 
     return router
 
@@ -66,7 +66,7 @@ def _answer(answering: _Answering, choices: Sequence[ChatChoice]) -> dict[str, A
     run, completions = answering.run, [choice.completion for choice in choices]
     usages = [one.usage for one in completions]
     return {
-        **objects.head("chat.completion", answering.identity, run.model.name),
+        **objects.head("chat.completion", answering.identity, run.model.name, run.model.fingerprint),
         "choices": [_choice(run, choice) for choice in choices],
         "usage": objects.usage_object(usages[:1], usages),
         "warnings": objects.all_warnings(run.warnings, completions),
@@ -76,7 +76,7 @@ def _answer(answering: _Answering, choices: Sequence[ChatChoice]) -> dict[str, A
 def _choice(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
     if choice.calls:
-        message.update(content=choice.text or None, tool_calls=[_call(call) for call in choice.calls])
+        message.update(content=choice.text or None, **_calls(run, choice.calls))
     done = choice.completion
     whole = Delta(
         text=done.text, tokens=done.tokens, logprobs=done.logprobs, top_logprobs=done.top_logprobs, completion=done
@@ -85,8 +85,25 @@ def _choice(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
         "index": choice.index,
         "message": message,
         "logprobs": _logprobs(run, whole) if run.body.logprobs else None,
-        "finish_reason": choice.finish_reason,
+        "finish_reason": _reason(run, choice),
     }
+
+
+def _calls(run: ChatRun, calls: Sequence[ToolCall]) -> dict[str, Any]:
+    """The calls of a message; the one there is, where it was asked for in the older form."""
+    if _is_older(run):
+        return {"function_call": _call(calls[0])["function"]}
+    return {"tool_calls": [_call(call) for call in calls]}
+
+
+def _is_older(run: ChatRun) -> bool:
+    """Whether the client speaks of `functions`, which came before tools."""
+    return run.body.functions is not None
+
+
+def _reason(run: ChatRun, choice: ChatChoice) -> str:
+    called = choice.finish_reason == "tool_calls"
+    return "function_call" if called and _is_older(run) else choice.finish_reason
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
@@ -97,6 +114,17 @@ def _logprobs(run: ChatRun, piece: Delta) -> dict[str, Any]:
     return chat_logprobs(run.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text)
 
 
+def _call_delta(run: ChatRun, event: CallBegun | CallPiece) -> dict[str, Any]:
+    """A part of a call as the delta of a chunk."""
+    if isinstance(event, CallBegun):
+        named, function = {"id": event.id, "type": "function"}, {"name": event.name, "arguments": ""}
+    else:
+        named, function = {}, {"arguments": event.text}
+    if _is_older(run):
+        return {"function_call": function}
+    return {"tool_calls": [{"index": event.number, **named, "function": function}]}
+
+
 def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.TextEvents:
     return streaming.TextEvents(lambda text: chunk(index, {"content": text}))
 
@@ -104,10 +132,13 @@ def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.
 async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, what comes as it comes, the reason at the end, usage where asked for."""
     run = answering.run
-    begin = objects.head("chat.completion.chunk", answering.identity, run.model.name)
+    begin = objects.head("chat.completion.chunk", answering.identity, run.model.name, run.model.fingerprint)
+
+    running = objects.RunningUsage(run.body.stream_options, run.prompt_tokens)
 
     def chunk(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {**begin, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}]}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}
+        return {**begin, "choices": [choice], **running.fields()}
 
     for index in range(len(run.streams)):
         yield streaming.event(chunk(index, {"role": "assistant", "content": ""}))
@@ -115,21 +146,19 @@ async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
     ended: dict[int, ChatChoice] = {}
     async for event in chat_events(edge, run):
         if isinstance(event, TextPiece):
+            running.add(len(event.delta.tokens))
             if run.body.logprobs and event.delta.tokens:
                 more = {"logprobs": _logprobs(run, event.delta)}
                 yield streaming.event(chunk(event.index, {"content": event.text}, **more))
+            elif event.text and running.wanted:
+                yield streaming.event(chunk(event.index, {"content": event.text}))
             elif event.text:
                 yield plain[event.index].event(event.text)
-        elif isinstance(event, CallBegun):
-            function = {"name": event.name, "arguments": ""}
-            call = {"index": event.number, "id": event.id, "type": "function", "function": function}
-            yield streaming.event(chunk(event.index, {"tool_calls": [call]}))
-        elif isinstance(event, CallPiece):
-            call = {"index": event.number, "function": {"arguments": event.text}}
-            yield streaming.event(chunk(event.index, {"tool_calls": [call]}))
+        elif isinstance(event, CallBegun | CallPiece):
+            yield streaming.event(chunk(event.index, _call_delta(run, event)))
         else:
             ended[event.choice.index] = event.choice
-            last = chunk(event.choice.index, {}, finish_reason=event.choice.finish_reason)
+            last = chunk(event.choice.index, {}, finish_reason=_reason(run, event.choice))
             done = [choice.completion for choice in ended.values()]
             yield streaming.event({**last, "warnings": objects.all_warnings(run.warnings, done)})
     if run.body.stream_options is not None and run.body.stream_options.include_usage:

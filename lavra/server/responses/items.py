@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -19,18 +20,20 @@ def new_item_id(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
-def read_items(given: str | Sequence[Item], find: Callable[[str], Item | None]) -> tuple[list[Item], list[str]]:
+def read_items(given: str | Sequence[Item], kept: Callable[[], Mapping[str, str]]) -> tuple[list[Item], list[str]]:
     """A request's `input` as whole items with ids, and warnings.
 
     Args:
         given: a text, or items as the client wrote them.
-        find: the kept item of an id, for references.
+        kept: gives the kept items that may be referred to, as JSON by their ids.
 
     Raises:
         FieldError: an item is of no known kind, or lacks what its kind needs.
     """
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
+    if not given:
+        raise FieldError("input is an empty list; give at least one item", "input", "missing_required_parameter")
     items, warnings = [], []
     for number, item in enumerate(given):
         place = f"input[{number}]"
@@ -44,7 +47,7 @@ def read_items(given: str | Sequence[Item], find: Callable[[str], Item | None]) 
         elif kind == "function_call_output":
             items.append(_function_call_output(item, place))
         elif kind == "item_reference" or (kind is None and set(item) == {"id"}):
-            items.append(_referred(item, place, find))
+            items.append(_referred(item, place, kept()))
         else:
             known = ", ".join(_KNOWN)
             raise FieldError(f"{place} is of type {kind!r}; items here are {known}", f"{place}.type", "invalid_value")
@@ -93,16 +96,15 @@ def _function_call_output(item: Item, place: str) -> Item:
     }
 
 
-def _referred(item: Item, place: str, find: Callable[[str], Item | None]) -> Item:
+def _referred(item: Item, place: str, kept: Mapping[str, str]) -> Item:
     identity = _string(item, "id", place)
-    found = find(identity)
-    if found is None:
+    if identity not in kept:
         raise FieldError(
             f"{place}.id is {identity!r}, and no item of that id is kept here for your key; send the item itself",
             f"{place}.id",
             "item_not_found",
         )
-    return found
+    return dict(json.loads(kept[identity]))
 
 
 def _own_id(item: Item, prefix: str, place: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lavra.server.schemas import RetrievalOptions, Sampled
+from lavra.server.schemas import RetrievalOptions, Sampled, StreamOptions
 
 Item = dict[str, Any]
 
@@ -45,13 +45,20 @@ class FunctionTool(BaseModel):
     strict: bool | None = None
 
 
+class EventOptions(StreamOptions):
+    """How a stream of events is sent."""
+
+    include_obfuscation: bool | None = None
+
+
 class ResponseBody(Sampled):
     """`POST /v1/responses`."""
 
-    input: str | Annotated[list[Item], Field(min_length=1)] = Field(description="a text, or a list of items")
+    input: str | list[Item] = Field(description="a text, or a list of items")
     instructions: str | None = Field(default=None, description="a system message before everything else")
     max_output_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     text: TextOptions | None = None
+    stream_options: EventOptions | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
@@ -68,4 +75,8 @@ class ResponseBody(Sampled):
     previous_response_id: str | None = Field(default=None, description="the conversation goes on after this response")
     background: bool | None = Field(default=None, description="go on when the client leaves")
     chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = Field(
+        default=None, description="the answer goes on within the last item, which is an assistant's message"
+    )
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")

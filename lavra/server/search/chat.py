@@ -8,7 +8,7 @@ In a stream, a chunk that brings new marks brings their citations, and the last 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from fastapi import Request
@@ -33,37 +33,60 @@ _SAMPLING: Final = tuple(one.name for one in fields(SamplingConfig))
 _WRITING: Final = ("max_tokens", "max_completion_tokens", *_SAMPLING)  # act on what a model writes, not on quotations
 _IDLE: Final = (
     "stop", "logit_bias", "min_tokens", "truncate_prompt", "priority", "logprobs", "top_logprobs", "tools",
-    "chat_template_kwargs",
+    "functions", "parallel_tool_calls", "chat_template_kwargs", "add_generation_prompt", "continue_final_message",
+    "stop_token_ids", "ignore_eos", "include_stop_str_in_output", "skip_special_tokens",
 )  # fmt: skip
 
 
 @dataclass(kw_only=True)
-class _Asked:
-    """A question on its way."""
+class AskedIndex:
+    """A question on its way.
+
+    Attributes:
+        index: that answers.
+        body: the request, whichever protocol it came in.
+        warnings: about the request.
+        base_url: of this server, as the client wrote it.
+        writing: the answer.
+    """
 
     index: ServedIndex
     body: ChatBody
     warnings: list[str]
     base_url: str
-    identity: str = field(default_factory=lambda: objects.new_id("chatcmpl"))
+    writing: AnswerWriting
 
 
-async def answer_chat(
+async def ask_index(
     edge: Edge, places: AnswerPlaces, index: ServedIndex, body: ChatBody, request: Request
-) -> Response:
-    """Answer a chat request from an index."""
-    asked = _Asked(index=index, body=body, warnings=_warnings(edge, index, body), base_url=str(request.base_url))
+) -> AskedIndex:
+    """Ask an index the last message of a chat request, and wait for the first piece of its answer.
+
+    Raises:
+        InputError: the question cannot be answered, or the request asks for what an index does not do.
+        OverloadedError: the server is stopping, or no place became free in time.
+    """
+    warnings = _warnings(edge, index, body)
     options = body.retrieval or RetrievalOptions()
     question = _question(body, options, readable_groups(edge.config, request, options.groups))
     trace = traces.current()
     if trace is not None:
         trace.asked(index.name, body)
     writing = await places.start(index, question)
+    return AskedIndex(index=index, body=body, warnings=warnings, base_url=str(request.base_url), writing=writing)
+
+
+async def answer_chat(
+    edge: Edge, places: AnswerPlaces, index: ServedIndex, body: ChatBody, request: Request
+) -> Response:
+    """Answer a chat request from an index."""
+    asked = await ask_index(edge, places, index, body, request)
+    identity = objects.new_id("chatcmpl")
     if body.stream:
-        return streaming.streamed(_events(edge, asked, writing), [writing], failed=objects.failed)
-    answer = await read_whole(request, writing)
-    edge.metrics.finished(index.name, [_completion(answer)])
-    return JSONResponse(_whole(asked, answer))
+        return streaming.streamed(_events(edge, asked, identity), [asked.writing], failed=objects.failed)
+    answer = await read_whole(request, asked.writing)
+    edge.metrics.finished(index.name, [completion_of(answer)])
+    return JSONResponse(_whole(asked, identity, answer))
 
 
 def _warnings(edge: Edge, index: ServedIndex, body: ChatBody) -> list[str]:
@@ -75,8 +98,9 @@ def _warnings(edge: Edge, index: ServedIndex, body: ChatBody) -> list[str]:
     warnings = idle_fields(body, strict=edge.config.strict)
     if body.response_format is not None and body.response_format.type != "text":
         raise InputError(f"response_format: {index.name} is an index, whose answers are text; leave it out")
-    if body.tool_choice not in (None, "none", "auto"):
-        raise InputError(f"tool_choice: {index.name} is an index and calls no functions; leave it out")
+    for name in ("tool_choice", "function_call"):
+        if getattr(body, name) not in (None, "none", "auto"):
+            raise InputError(f"{name}: {index.name} is an index and calls no functions; leave it out")
     if body.n is not None and body.n > 1:
         raise InputError(
             f"n is {body.n}, and {index.name} is an index, which has one answer to a question; leave n out"
@@ -122,7 +146,7 @@ def _turns(spoken: Sequence[dict[str, Any]]) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def _completion(answer: Answer) -> Completion:
+def completion_of(answer: Answer) -> Completion:
     """An answer as meters count completions."""
     return Completion(text=answer.text, finish_reason=FinishReason.STOP, usage=_usage(answer))
 
@@ -131,7 +155,8 @@ def _usage(answer: Answer) -> Usage:
     return Usage(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens)
 
 
-def _all_warnings(asked: _Asked, answer: Answer) -> list[str]:
+def answer_warnings(asked: AskedIndex, answer: Answer) -> list[str]:
+    """Every warning about a request and its answer."""
     idle = []
     if answer.mode is AnswerMode.EXTRACTIVE:
         named = [name for name in _WRITING if getattr(asked.body, name) is not None]
@@ -139,44 +164,48 @@ def _all_warnings(asked: _Asked, answer: Answer) -> list[str]:
     return list(dict.fromkeys([*asked.warnings, *answer.warnings, *idle]))
 
 
-def _citations(asked: _Asked, answer: Answer) -> list[dict[str, Any]]:
+def answer_citations(asked: AskedIndex, answer: Answer) -> list[dict[str, Any]]:
+    """The citations of an answer, in the order of their marks."""
     return [citation_object(asked.index, number, one) for number, one in enumerate(answer.citations, start=1)]
 
 
-def _whole(asked: _Asked, answer: Answer) -> dict[str, Any]:
+def _whole(asked: AskedIndex, identity: str, answer: Answer) -> dict[str, Any]:
     message = {
         "role": "assistant",
         "content": answer.text,
         "refusal": None,
         "annotations": url_citations(asked.index, answer, asked.base_url),
-        "citations": _citations(asked, answer),
+        "citations": answer_citations(asked, answer),
     }
     return {
-        **objects.head("chat.completion", asked.identity, asked.index.name),
+        **objects.head("chat.completion", identity, asked.index.name),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": objects.usage_object([_usage(answer)], [_usage(answer)]),
         "retrieval": retrieval_object(asked.index, answer),
-        "warnings": _all_warnings(asked, answer),
+        "warnings": answer_warnings(asked, answer),
     }
 
 
-async def _events(edge: Edge, asked: _Asked, writing: AnswerWriting) -> AsyncIterator[str]:
+async def _events(edge: Edge, asked: AskedIndex, identity: str) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, text with its citations as it comes, and at the end the rest."""
-    begin = objects.head("chat.completion.chunk", asked.identity, asked.index.name)
+    begin = objects.head("chat.completion.chunk", identity, asked.index.name)
 
     def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         return {**begin, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
 
     yield streaming.event(chunk({"role": "assistant", "content": ""}))
     answer: Answer | None = None
-    async for piece in writing.read():
+    async for piece in asked.writing.read():
         answer = piece.answer or answer
         if piece.text or piece.citations:
             yield streaming.event(chunk(_delta(asked, piece)))
     assert answer is not None, "an answer ended without its last piece"
-    edge.metrics.finished(asked.index.name, [_completion(answer)])
-    told = {"annotations": url_citations(asked.index, answer, asked.base_url), "citations": _citations(asked, answer)}
-    rest = {"retrieval": retrieval_object(asked.index, answer), "warnings": _all_warnings(asked, answer)}
+    edge.metrics.finished(asked.index.name, [completion_of(answer)])
+    told = {
+        "annotations": url_citations(asked.index, answer, asked.base_url),
+        "citations": answer_citations(asked, answer),
+    }
+    rest = {"retrieval": retrieval_object(asked.index, answer), "warnings": answer_warnings(asked, answer)}
     yield streaming.event({**chunk(told, "stop"), **rest})
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
         usage = objects.usage_object([_usage(answer)], [_usage(answer)])
@@ -184,6 +213,6 @@ async def _events(edge: Edge, asked: _Asked, writing: AnswerWriting) -> AsyncIte
     yield objects.DONE
 
 
-def _delta(asked: _Asked, piece: AnswerDelta) -> dict[str, Any]:
+def _delta(asked: AskedIndex, piece: AnswerDelta) -> dict[str, Any]:
     found = [citation_object(asked.index, number + 1, citation) for number, citation in piece.citations]
     return {"content": piece.text, **({"citations": found} if found else {})}

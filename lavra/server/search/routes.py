@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.retrieval import ACCESS, IndexedDocument, MetaValue, SearchRequest
 from lavra.server import traces
+from lavra.server.answers import DocumentNames, DocumentText, IndexList, SearchHits
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import SearchBody
@@ -35,17 +36,17 @@ def search_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's indexes."""
     router = APIRouter(tags=["search"])
 
-    @router.post("/v1/search")
+    @router.post("/v1/search", response_model=SearchHits)
     async def search(body: SearchBody, request: Request) -> Response:
         groups = readable_groups(edge.config, request, body.groups)
         return await _told(_search, edge, body, groups)
 
-    @router.get("/v1/search")
+    @router.get("/v1/search", response_model=IndexList)
     async def indexes(request: Request) -> Response:
         groups = readable_groups(edge.config, request, None)
         return await _told(_describe_all, edge, groups)
 
-    @router.get("/v1/search/documents")
+    @router.get("/v1/search/documents", response_model=DocumentNames)
     async def documents(
         request: Request,
         model: str | None = None,
@@ -55,7 +56,7 @@ def search_router(edge: Edge) -> APIRouter:
         groups = readable_groups(edge.config, request, None)
         return await _told(_names, edge.models.index_named(model), contains, limit, groups)
 
-    @router.get("/v1/search/documents/{identity}")
+    @router.get("/v1/search/documents/{identity}", response_model=DocumentText)
     async def document(
         identity: str, request: Request, model: str | None = None, start: Characters = 0, end: Characters | None = None
     ) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from fastapi import Request
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
@@ -37,7 +37,7 @@ class AnswerWriting:
             self.cancel()
             raise
 
-    async def read(self) -> AsyncIterator[AnswerDelta]:
+    async def read(self) -> AsyncGenerator[AnswerDelta]:
         """The pieces as they come; leaving early cancels the rest."""
         try:
             if self._first is not None:
@@ -69,7 +69,6 @@ class AnswerPlaces:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._places = {index.name: asyncio.Semaphore(index.at_once) for index in edge.models.indexes}
 
     async def start(self, index: ServedIndex, question: Question) -> AnswerWriting:
         """Begin an answer, and wait for its first piece.
@@ -81,7 +80,7 @@ class AnswerPlaces:
         config = self._edge.config
         if self._edge.draining:
             raise OverloadedError("the server is stopping; try another one", retry_after=config.drain_seconds)
-        places = self._places[index.name]
+        places = self._edge.places[index.name]
         try:
             await asyncio.wait_for(places.acquire(), config.queue_seconds)
         except TimeoutError:

@@ -104,7 +104,7 @@ def test_annotators_do_not_see_one_anothers_judgements(study, ask) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        ({"ratings": {"fluency": 6}}, 400, "less than or equal to 5"),
+        ({"ratings": {"fluency": 6}}, 400, "at most 5"),
         ({"ratings": {"fluency": "good"}}, 400, "fluency"),
         ({"ratings": {"beauty": 1}}, 400, "'beauty' is not asked"),
         ({"done": True}, 400, "is not rated"),

@@ -1,0 +1,95 @@
+"""What a model reads of a conversation: the text of its chat template, as tokens, and where an answer to it ends.
+
+A last message of the assistant's is continued where the request says so, in vLLM's words (`continue_final_message`) or
+in those of DeepSeek and Mistral (`"prefix": true` in the message).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lavra.base.errors import InputError
+from lavra.base.types import GenerateRequest
+from lavra.server.conversation.requests import plain_messages
+from lavra.server.schemas import Conversation
+from lavra.server.served import ServedModel
+from lavra.tokens.talker import Talker
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatPrompt:
+    """A conversation as a model reads it.
+
+    Attributes:
+        text: as the chat template wrote it.
+        tokens: of the text.
+        talker: that wrote it.
+        warnings: where the template is not the model's own.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    talker: Talker
+    warnings: tuple[str, ...] = ()
+
+    def ended(self, request: GenerateRequest) -> GenerateRequest:
+        """A request whose answer ends with the assistant's turn, also where the model does not know that end."""
+        if not self.talker.end:
+            return request
+        if self.talker.end_id is not None:
+            return replace(request, stop_token_ids=(*request.stop_token_ids, self.talker.end_id))
+        return replace(request, stop=(*request.stop, self.talker.end))
+
+
+def chat_prompt(model: ServedModel, body: Conversation, tools: Sequence[Mapping[str, Any]] | None = None) -> ChatPrompt:
+    """Lay out a conversation.
+
+    Args:
+        model: that reads it.
+        body: the conversation.
+        tools: functions offered, as templates read them.
+
+    Raises:
+        InputError: the model writes no text, the template refuses the conversation, or the last message cannot be
+            continued.
+    """
+    talker = _talker(model)
+    continues = _continues(body)
+    text = talker.text(
+        [{name: value for name, value in one.items() if name != "prefix"} for one in plain_messages(body.messages)],
+        tools=tools,
+        variables=body.chat_template_kwargs,
+        add_generation_prompt=body.add_generation_prompt is not False,
+        continue_final=continues,
+    )
+    warnings = (f"{model.name} has no chat template: ChatML was written, which it may not know",)
+    return ChatPrompt(text=text, tokens=talker.ids(text), talker=talker, warnings=warnings if talker.stands_in else ())
+
+
+def _talker(model: ServedModel) -> Talker:
+    talker = model.talker
+    if talker.stands_in and model.writer().reading.decoder_start is not None:
+        raise InputError(
+            f"{model.name} has no chat template, and an encoder-decoder reads no conversation without one; "
+            "ask /v1/completions"
+        )
+    return talker
+
+
+def _continues(body: Conversation) -> bool:
+    """Whether the answer goes on within the last message.
+
+    Raises:
+        InputError: a new turn is asked for besides, or another message than the last has a prefix.
+    """
+    prefixes = [number for number, one in enumerate(body.messages, start=1) if (one.model_extra or {}).get("prefix")]
+    if (prefixes and prefixes[-1] != len(body.messages)) or len(prefixes) > 1:
+        raise InputError(f"message {prefixes[0]} has prefix: true; only the last message can be continued")
+    if body.continue_final_message and body.add_generation_prompt:
+        raise InputError(
+            "continue_final_message and add_generation_prompt are both true; an answer goes on in the last message, "
+            "or begins a new one: leave one out"
+        )
+    return bool(body.continue_final_message or prefixes)

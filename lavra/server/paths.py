@@ -1,0 +1,39 @@
+"""Paths that a server answers: which methods each takes, and which one a wrong path was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+
+class KnownPaths:
+    """The paths of some routers.
+
+    Args:
+        routers: as they are included, without a prefix.
+    """
+
+    def __init__(self, routers: Iterable[APIRouter]) -> None:
+        self._routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that a path takes, in order; `HEAD` where there is `GET`."""
+        found = {method for route in self._routes if route.path_regex.match(path) for method in route.methods or ()}
+        return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+    def remedy(self, path: str) -> str:
+        """Where to go instead of an unknown path."""
+        found = self._nearest(path)
+        return "GET /openapi.json lists the paths that are" if found is None else f"did you mean {found}?"
+
+    def _nearest(self, path: str) -> str | None:
+        known = sorted({route.path_format for route in self._routes if route.include_in_schema})
+        if f"/v1{path}" in known:  # a base URL without its /v1
+            return f"/v1{path}"
+        inside = [one for one in known if len(one) > 1 and path.endswith(one)]  # one with something before it
+        if inside:
+            return max(inside, key=len)
+        return next(iter(difflib.get_close_matches(path[:200], known, n=1, cutoff=0.7)), None)

@@ -1,0 +1,111 @@
+"""`/v1/responses`: created, read again, streamed again from any place, cancelled and deleted."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from lavra.server import streaming
+from lavra.server.edge import Edge
+from lavra.server.errors import FieldError
+from lavra.server.responses.creating import create_response
+from lavra.server.responses.schemas import Item, ResponseBody
+from lavra.server.responses.store import KeptResponse, ResponseStore
+from lavra.server.search.writing import AnswerPlaces
+
+
+def responses_router(edge: Edge) -> APIRouter:
+    """The endpoints over a server's models."""
+    router = APIRouter(tags=["responses"])
+    store, places = ResponseStore(edge.config), AnswerPlaces(edge)
+
+    @router.post("/v1/responses")
+    async def create(body: ResponseBody, request: Request) -> Response:
+        made = await create_response(edge, places, store, body, request)
+        if not body.stream:
+            return _sent(made)
+        return streaming.streamed(made.log.read(), [] if made.background else [made], failed=_failed)
+
+    @router.get("/v1/responses/{identity}")
+    async def retrieve(
+        identity: str,
+        request: Request,
+        stream: bool = False,
+        starting_after: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
+    ) -> Response:
+        kept = store.get(request.state.tenant, identity)
+        if not stream:
+            if starting_after is not None:
+                raise FieldError("starting_after needs stream=true", "starting_after")
+            return _sent(kept)
+        return _stream_again(kept, starting_after)
+
+    @router.delete("/v1/responses/{identity}")
+    async def delete(identity: str, request: Request) -> Response:
+        store.delete(store.get(request.state.tenant, identity))
+        return JSONResponse({"id": identity, "object": "response", "deleted": True})
+
+    @router.post("/v1/responses/{identity}/cancel")
+    async def cancel(identity: str, request: Request) -> Response:
+        kept = store.get(request.state.tenant, identity)
+        if not kept.background:
+            raise FieldError(f"{identity} does not run in the background; close its connection instead", "response_id")
+        kept.cancel()
+        await kept.log.wait()
+        return _sent(kept)
+
+    @router.get("/v1/responses/{identity}/input_items")
+    async def input_items(
+        identity: str,
+        request: Request,
+        after: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Response:
+        kept = store.get(request.state.tenant, identity)
+        items = [json.loads(text) for text in kept.items]
+        return JSONResponse(_page(items if order == "asc" else items[::-1], after, limit))
+
+    return router
+
+
+def _sent(kept: KeptResponse) -> Response:
+    return Response(kept.answer, media_type="application/json")
+
+
+def _page(items: list[Item], after: str | None, limit: int) -> dict[str, Any]:
+    """A part of a list, as OpenAI's clients turn its pages."""
+    ids = [item["id"] for item in items]
+    if after is not None and after not in ids:
+        raise FieldError(f"after is {after!r}, which is no item of this response", "after", "invalid_value")
+    begin = 0 if after is None else ids.index(after) + 1
+    shown = items[begin : begin + limit]
+    return {
+        "object": "list",
+        "data": shown,
+        "first_id": shown[0]["id"] if shown else None,
+        "last_id": shown[-1]["id"] if shown else None,
+        "has_more": begin + limit < len(items),
+    }
+
+
+def _stream_again(kept: KeptResponse, starting_after: int | None) -> Response:
+    if not kept.background:
+        raise FieldError(
+            f"{kept.id} was not created with background: true, and its events are not kept; leave stream out", "stream"
+        )
+    after = -1 if starting_after is None else starting_after
+    if after >= len(kept.log):
+        raise FieldError(
+            f"starting_after is {after}, and the last event so far is {len(kept.log) - 1}", "starting_after"
+        )
+    return streaming.streamed(kept.log.read(after), [], failed=_failed)
+
+
+def _failed(_: int, error: dict[str, Any]) -> str:
+    """The end of a stream that cannot be sent any further."""
+    told = error["error"]
+    return streaming.event({"type": "error", **told, "sequence_number": 0}, "error")
