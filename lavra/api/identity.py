@@ -5,16 +5,21 @@ Unlike a card's id it is of the bytes that are there, so weights that were edite
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from lavra.api.load import find_base
 from lavra.api.model import TextModel
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_json
+from lavra.base.version import VERSION
 from lavra.generate.in_process import InProcessModel
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
+_SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each
 _SAY_NOTHING: Final = frozenset(("lavra.json", "evaluation.json", "generation_config.json", "trainer_state.json"))
 
 
@@ -43,6 +48,45 @@ def model_files(folder: Path) -> dict[str, str]:
         return {"weights": hash_file(folder)}
     found = (path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix in _SUFFIXES)
     return {path.name: hash_file(path) for path in found if path.name not in _SAY_NOTHING}
+
+
+def answer_fingerprint(model: TextModel, *settings: object) -> str:
+    """`fp_` and 12 hex digits: another one where the answer to a request with a seed may be another.
+
+    Large files are read in samples, so that a server starts at once.  The machine's libraries and threads count, since
+    they decide how sums are rounded.
+
+    Args:
+        model: in this process, opened from files.
+        settings: of the server, that may change an answer.
+    """
+    folders = [] if model.folder is None else [model.folder]
+    if model.adapter is not None:
+        folders.append(find_base(model.adapter))
+    port = model.port.model if isinstance(model.port, InProcessModel) else None
+    device = None if port is None else next(port.parameters()).device.type
+    computed = [VERSION, torch.__version__, torch.get_num_threads(), device, str(_dtype(model))]
+    held = "" if model.held is None else model.held.held
+    whole = [[_sampled_files(one) for one in folders], computed, held, [str(one) for one in settings]]
+    return f"fp_{hash_json(whole)[:12]}"
+
+
+def _sampled_files(folder: Path) -> dict[str, str]:
+    files = [folder] if folder.is_file() else sorted(one for one in folder.iterdir() if one.suffix in _SUFFIXES)
+    return {one.name: _sampled_hash(one) for one in files if one.name != "lavra.json" and one.is_file()}
+
+
+def _sampled_hash(path: Path) -> str:
+    """Of a file's size and of blocks all over it; of all its bytes where they are few."""
+    size = path.stat().st_size
+    if size <= _SAMPLES * _BLOCK:
+        return hash_file(path)
+    found = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(_SAMPLES):
+            file.seek(number * (size - _BLOCK) // (_SAMPLES - 1))
+            found.update(file.read(_BLOCK))
+    return found.hexdigest()[:16]
 
 
 def _dtype(model: TextModel) -> object:

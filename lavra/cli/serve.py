@@ -13,11 +13,13 @@ from typing import Any
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import mask_filler
+from lavra.api.identity import answer_fingerprint, model_files
 from lavra.api.load import find_folder, load
 from lavra.api.model import TextModel
 from lavra.api.serving import add_adapters, fused_model, start_engine
 from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
+from lavra.base.files import hash_json
 from lavra.base.gguf_file import SUFFIX
 from lavra.base.introduction import read_introduction
 from lavra.base.workspace import Workspace
@@ -111,6 +113,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         return _headed(name or _plain_name(folder), opened, settings)
     if settings.adapter:
         add_adapters(opened, named_adapters(settings.adapter))
+    fingerprint = answer_fingerprint(opened, settings.cache_type, settings.expand, template)
     model = fused_model(opened)
     assert model.tokenizer is not None
     encodes = isinstance(getattr(model.port, "model", None), Encoder)
@@ -136,6 +139,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         embedder=embedder,
         filler=None if filler is None else BatchingMaskFiller(filler, max_queue=settings.max_queue),
         template=template,
+        fingerprint=fingerprint,
         usual={} if encodes else opened.usual,
         introduction=read_introduction(opened.folder),
         **_weights(model),
@@ -182,8 +186,12 @@ def with_adapters(model: ServedModel, settings: ServeSettings) -> list[ServedMod
         if (folder / "tokenizer.json").exists()
     }
     chosen = [name for name in model.engine.adapters if name != model.engine.usual_adapter]
+    versions = {name: hash_json(model_files(folder)) for name, folder in folders.items()}
     own = {name: read_introduction(folder) for name, folder in folders.items()}
-    return [model, *(model.with_adapter(name, templates.get(name), own.get(name)) for name in chosen)]
+    return [
+        model,
+        *(model.with_adapter(name, templates.get(name), versions.get(name, ""), own.get(name)) for name in chosen),
+    ]
 
 
 def version_of(folder: Path | None) -> str:

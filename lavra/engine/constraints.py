@@ -4,13 +4,20 @@ llguidance walks the grammar byte by byte and says which tokens fit (https://git
 token that does not fit has no probability, and the text ends where the grammar does.
 
 JSON is written without optional white space: a small model would otherwise write nothing else until its last token.
+A client's schema is prepared first (`lavra.engine.schema`), since the library reads some keywords otherwise.  What the
+library says when it fails goes to the log: it has its inner state in it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import re
+import sys
 import tempfile
+import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +26,26 @@ import numpy.typing as npt
 
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.types import Constraint, ConstraintKind
+from lavra.engine.schema.prepare import prepare_schema
 from lavra.tokens.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 _KEPT = 64  # grammars ready to use
 _MOST_CHARACTERS = 200_000  # of a grammar
-_MOST_DEPTH = 64  # of a schema: what nests deeper is an attack, not a form
+_MOST_RULES = 2_000  # of one in GBNF
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 
 
 class Matcher:
-    """A grammar, and how far one text has come in it."""
+    """A grammar, and how far one text has come in it.
 
-    def __init__(self, matcher: Any, vocab_size: int) -> None:
-        self._matcher, self._vocab_size = matcher, vocab_size
+    Attributes:
+        warnings: parts of the constraint that are not enforced.
+    """
+
+    def __init__(self, matcher: Any, vocab_size: int, warnings: tuple[str, ...] = ()) -> None:
+        self._matcher, self._vocab_size, self.warnings = matcher, vocab_size, warnings
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """(V,) True where a token may come next.
@@ -40,17 +55,21 @@ class Matcher:
         """
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         if self._matcher.is_error():
-            raise InputError(f"the constraint cannot be followed further: {self._matcher.get_error()}")
+            logger.warning("a constraint could not be followed further: %s", self._matcher.get_error())
+            raise InputError(
+                "the answer could not be continued under its constraint, which is too complex at this place; "
+                "make it simpler, or ask again"
+            )
         return np.unpackbits(bits, bitorder="little")[: self._vocab_size].astype(bool)
 
     def push(self, token: int) -> None:
-        """A token was chosen."""
+        """A token was chosen; one that does not fit shows in `allowed`, which ends this text alone."""
         self._matcher.consume_token(token)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing can follow."""
-        return bool(self._matcher.is_stopped())
+        """Whether the text is whole and nothing can follow."""
+        return bool(self._matcher.is_stopped() and not self._matcher.is_error() and self._matcher.is_accepting())
 
     @property
     def satisfied(self) -> bool:
@@ -58,8 +77,16 @@ class Matcher:
         return bool(self._matcher.is_accepting())
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A grammar ready to be copied."""
+
+    matcher: Any
+    warnings: tuple[str, ...]
+
+
 class Constraints:
-    """Compiles constraints for one tokenizer and keeps the latest ones.
+    """Compiles constraints for one tokenizer and keeps the latest ones; from any thread.
 
     Args:
         tokenizer: whose tokens are chosen.
@@ -69,7 +96,8 @@ class Constraints:
 
     def __init__(self, tokenizer: Tokenizer, stop_ids: frozenset[int], vocab_size: int) -> None:
         self._tokenizer, self._stop_ids, self._vocab_size = tokenizer, stop_ids, vocab_size
-        self._ready: OrderedDict[Constraint, Any] = OrderedDict()
+        self._ready: OrderedDict[Constraint, _Compiled] = OrderedDict()
+        self._lock = threading.Lock()
         self._spelling: Any = None
 
     def matcher(self, constraint: Constraint) -> Matcher:
@@ -79,14 +107,18 @@ class Constraints:
             InputError: the grammar is malformed, too large, or asks for what cannot be enforced.
             MissingDependencyError: llguidance is not installed.
         """
-        if constraint not in self._ready:
-            self._ready[constraint] = self._compile(constraint)
+        with self._lock:
+            found = self._ready.get(constraint)
+        if found is None:
+            found = self._compile(constraint)  # without the lock: others need not wait for it
+        with self._lock:
+            self._ready[constraint] = found
+            self._ready.move_to_end(constraint)
             while len(self._ready) > _KEPT:
                 self._ready.popitem(last=False)
-        self._ready.move_to_end(constraint)
-        return Matcher(self._ready[constraint].deep_copy(), self._vocab_size)
+            return Matcher(found.matcher.deep_copy(), self._vocab_size, found.warnings)
 
-    def _compile(self, constraint: Constraint) -> Any:
+    def _compile(self, constraint: Constraint) -> _Compiled:
         try:
             import llguidance  # noqa: PLC0415 - only constrained requests need it
         except ImportError:
@@ -97,12 +129,12 @@ class Constraints:
             )
         if self._spelling is None:
             self._spelling = self._spell(llguidance)
-        grammar = _grammar(llguidance, constraint)
-        bad, notes = llguidance.LLMatcher.validate_grammar_with_warnings(grammar, self._spelling)
-        if bad:
-            reason = notes[0].strip().splitlines()[0][:300]
-            raise InputError(f"the {constraint.kind.value} cannot be enforced: {reason}")
-        return llguidance.LLMatcher(self._spelling, grammar, log_level=0)
+        grammar, warnings = _grammar(llguidance, constraint)
+        limits = llguidance.LLParserLimits(verbose_errors=False)
+        matcher = llguidance.LLMatcher(self._spelling, grammar, log_level=0, limits=limits)
+        if matcher.is_error():
+            raise _refused(constraint.kind, matcher.get_error())
+        return _Compiled(matcher, warnings)
 
     def _spell(self, llguidance: Any) -> Any:
         """What llguidance must know of the tokenizer: it reads `tokenizer.json`."""
@@ -115,28 +147,76 @@ class Constraints:
             return llguidance.LLTokenizer(str(path), n_vocab=self._vocab_size, eos_token=end)
 
 
-def _grammar(llguidance: Any, constraint: Constraint) -> str:
+def _grammar(llguidance: Any, constraint: Constraint) -> tuple[str, tuple[str, ...]]:
+    """A constraint in the library's own words, and what is not enforced of it."""
     compiler = llguidance.LLMatcher
     if constraint.kind is ConstraintKind.REGEX:
-        return str(compiler.grammar_from_regex(constraint.text))
+        return str(compiler.grammar_from_regex(constraint.text)), ()
     if constraint.kind is ConstraintKind.GRAMMAR:
-        return str(compiler.grammar_from_lark(constraint.text))
+        return str(compiler.grammar_from_lark(_in_lark(constraint.text))), ()
     try:
-        schema = json.loads(constraint.text)
+        schema = json.loads(constraint.text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the JSON schema is not JSON: {error}") from None
-    if _depth(schema) > _MOST_DEPTH:
-        raise InputError(f"the JSON schema nests deeper than {_MOST_DEPTH} levels; flatten it")
-    if not isinstance(schema, dict):
-        raise InputError('the JSON schema is not an object; give one such as {"type": "object"}')
+    prepared = prepare_schema(schema)
     try:
-        return str(compiler.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False}))
+        grammar = compiler.grammar_from_json_schema(prepared.schema, overrides={"whitespace_flexible": False})
     except ValueError as error:  # such as an integer of more than 64 bits
         raise InputError(f"the JSON schema cannot be enforced: {str(error)[:300]}") from None
+    return str(grammar), prepared.warnings
 
 
-def _depth(value: object, level: int = 0) -> int:
-    if level > _MOST_DEPTH:
-        return level
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return max((_depth(one, level + 1) for one in inner), default=level)
+def _in_lark(text: str) -> str:
+    """A grammar in Lark's notation; llama.cpp's GBNF is rewritten."""
+    rules = text.count("::=")
+    if not rules:
+        return text
+    if rules > _MOST_RULES:
+        raise InputError(f"the grammar (GBNF) has {rules} rules and at most {_MOST_RULES} are read")
+    from llguidance.gbnf_to_lark import gbnf_to_lark  # noqa: PLC0415 - as above
+
+    try:
+        return str(gbnf_to_lark(_ESCAPE.sub(_character, text)))
+    except (IndexError, RecursionError):
+        raise InputError("the grammar (GBNF) cannot be read: it ends too early, or nests too deep") from None
+    except Exception as error:
+        raise InputError(f"the grammar (GBNF) cannot be read: {str(error)[:300]}") from None
+
+
+def _character(escape: re.Match[str]) -> str:
+    """A character by its number as itself, where the library knows no numbers; control characters are left alone."""
+    if len(escape[1]) == 1:
+        return escape[0]
+    number = int(escape[1][1:], 16)
+    if number > sys.maxunicode or 0xD800 <= number <= 0xDFFF:
+        raise ValueError(f"{escape[0]} is no character")
+    if number < 128 and not chr(number).isalnum():
+        return f"\\x{number:02x}"
+    return chr(number)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+def _refused(kind: ConstraintKind, reason: str) -> InputError:
+    """Why a grammar is not taken: of a schema in its own words, of a notation what is wrong with it."""
+    logger.info("a %s was refused: %s", kind.value, reason)
+    first = reason.strip().splitlines()[0] if reason.strip() else ""
+    if kind is not ConstraintKind.JSON_SCHEMA:
+        return InputError(f"the {kind.value} cannot be enforced: {first[:300]}")
+    for part, sentence in _REASONS:
+        if part in reason:
+            return InputError(f"the JSON schema cannot be enforced: {sentence}")
+    return InputError("the JSON schema cannot be enforced: it is too complex; make its patterns and counts simpler")
+
+
+# What the library's errors mean in a schema's words.
+_REASONS = (
+    ("Regex is empty", "pattern, format, minLength and maxLength together leave no string; loosen one"),
+    ("if regex is empty", "a pattern with minLength or maxLength is too complex; leave the lengths out"),
+    ("nsatisfiable", "pattern, format, minLength and maxLength together leave no string; loosen one"),
+    ("disjoint", "patternProperties may match the same name; write patterns that exclude each other"),
+    ("lookaround", "a pattern has ^ or $ in its middle; write them only at its ends"),
+    ("regex", "a pattern is too complex, or malformed; write it simpler"),
+)

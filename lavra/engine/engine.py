@@ -210,7 +210,10 @@ class Engine:
         self, variant: Variant, plan: DecodingPlan, sample: int, watch: PieceWatch | None
     ) -> tuple[WrittenSequence, EngineStream]:
         request, source = plan.request, variant.with_front(plan.source)
+        matcher = None if request.constraint is None else self._constraints.matcher(request.constraint)
         stream = EngineStream(lambda: self._cancel(sequence), watch)
+        writing = Writing(plan, sample, self.reading.tokenizer, self._stop_ids)
+        writing.warnings = () if matcher is None else matcher.warnings
         tokens = [*variant.prompt, *plan.prompt]
         sequence = WrittenSequence(
             number=self._next_number(),
@@ -222,7 +225,7 @@ class Engine:
             root=variant.root_of(source),
             adapter=variant.name,
             source=source,
-            writing=Writing(plan, sample, self.reading.tokenizer, self._stop_ids),
+            writing=writing,
             state=SampleState(
                 config=plan.sampling,
                 sample=sample,
@@ -233,7 +236,7 @@ class Engine:
                 stop_ids=plan.stop_ids(self._stop_ids),
                 top_logprobs=request.top_logprobs,
                 logprobs=request.logprobs or request.top_logprobs > 0,
-                matcher=None if request.constraint is None else self._constraints.matcher(request.constraint),
+                matcher=matcher,
             ),
             deliver=stream.deliver,
             guesser=self._guesser(),

@@ -177,7 +177,7 @@ class Passes:
 
     def _finish(self, sequence: TokenSequence) -> None:
         self.scheduler.remove(sequence)
-        self.counts["finished"] += 1
+        self.counts["failed" if sequence.failed else "finished"] += 1
         self.counts["cached"] += sequence.cached
 
     def _fail(self, sequence: TokenSequence, error: BaseException) -> None:

@@ -51,6 +51,7 @@ class TokenSequence:
         published: full blocks that others can find.
         cached: prompt tokens that were not computed for this sequence.
         done: nothing more is wanted of it.
+        failed: it ended with an error.
         cancelled: somebody does not want it any more.
     """
 
@@ -70,6 +71,7 @@ class TokenSequence:
     published: int = 0
     cached: int = 0
     done: bool = False
+    failed: bool = False
     cancelled: bool = False
     drafts: list[int] = field(default_factory=list)
     _hashes: list[bytes] = field(default_factory=list)
@@ -175,7 +177,7 @@ class WrittenSequence(TokenSequence):
 
     def refuse(self, error: BaseException) -> None:
         """It ends here, with an error."""
-        self.done = True
+        self.done = self.failed = True
         self.fail(error)
 
     def _note_if_cut(self, matcher: Matcher) -> None:
@@ -183,7 +185,7 @@ class WrittenSequence(TokenSequence):
         writing = self.writing
         if matcher.satisfied or len(writing.tokens) + 1 < writing.plan.max_tokens:
             return
-        writing.warnings = ("max_tokens cut the text before its constraint was met",)
+        writing.warnings = (*writing.warnings, "max_tokens cut the text before its constraint was met")
 
     def cancel(self) -> None:
         """It ends here, with what was written."""

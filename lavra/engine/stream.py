@@ -14,8 +14,8 @@ from typing import ClassVar, Final
 
 from lavra.base.types import Completion, Delta
 
-_SHARE: Final = 0.04  # of a loop's time that may go into sending pieces, unless a piece would wait too long
-_LONGEST: Final = 0.02  # seconds a piece waits for others; the first one after a rest goes out at once
+_SHARE: Final = 0.02  # of a loop's time that goes into sending pieces, as long as no piece waits too long for it
+_LONGEST: Final = 0.02  # seconds a piece waits for others at most; the first one after a rest goes out at once
 
 Piece = Delta | BaseException
 PieceWatch = Callable[[Piece], None]
@@ -136,10 +136,11 @@ class _Waker:
                 loop.call_soon_threadsafe(self._when_due, loop)
 
     def _when_due(self, loop: asyncio.AbstractEventLoop) -> None:
-        if loop.time() >= self._due:
+        wait = min(self._due - loop.time(), _LONGEST)
+        if wait <= 0:
             self._flush(loop)
         else:
-            loop.call_at(self._due, self._flush, loop)
+            loop.call_later(wait, self._flush, loop)
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._called, began = False, time.thread_time()
@@ -148,7 +149,7 @@ class _Waker:
         loop.call_soon(self._pause, loop, began)  # behind the readers that have just been woken
 
     def _pause(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
-        self._due = loop.time() + min(_LONGEST, (time.thread_time() - began) / _SHARE)
+        self._due = loop.time() + (time.thread_time() - began) / _SHARE
 
 
 class _Reader:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from lavra.base.errors import InputError, LavraError, nearest
+from lavra.base.files import hash_json
 from lavra.base.introduction import Introduction
 from lavra.base.ports import MaskFiller, Predictor
 from lavra.engine import Engine
@@ -43,6 +44,7 @@ class ServedModel:
         weights: how its weights are held, in words; empty where they are not in this process.
         weights_bytes: memory they take.
         template: Jinja source of its chat template, where one was chosen instead of its own.
+        fingerprint: another one where the answer to a seed may be another; empty where that is not known.
         introduction: what it is good for, and beginnings that suit it.
         aliases: other names it answers to.
         created: Unix seconds.
@@ -60,6 +62,7 @@ class ServedModel:
     weights: str = ""
     weights_bytes: int = 0
     template: str | None = None
+    fingerprint: str = ""
     introduction: Introduction = field(default_factory=Introduction)
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
@@ -142,15 +145,21 @@ class ServedModel:
         return self.writer().room(self.adapter)
 
     def with_adapter(
-        self, name: str, template: str | None = None, introduction: Introduction | None = None
+        self,
+        name: str,
+        template: str | None = None,
+        version: str = "",
+        introduction: Introduction | None = None,
     ) -> ServedModel:
         """An adapter of its engine's as a model of its own; it writes and scores.
 
         Args:
             name: of the adapter in the engine.
             template: of its conversations; the model's own where it has none.
+            version: what tells it from others of its name.
             introduction: its own.
         """
+        own = f"fp_{hash_json([self.fingerprint, name, version])[:12]}" if self.fingerprint else ""
         return ServedModel(
             name=name,
             tokenizer=self.tokenizer if template is None else self.tokenizer.with_chat_template(template),
@@ -159,6 +168,7 @@ class ServedModel:
             parent=self.name,
             usual=self.usual,
             template=self.template if template is None else None,
+            fingerprint=own,
             introduction=introduction or Introduction(),
         )
 
@@ -193,6 +203,10 @@ class ModelTable:
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a model or an index is called so."""
+        return name in self._by_name
 
     def named(self, name: str | None) -> ServedModel:
         """The model of a name.

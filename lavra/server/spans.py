@@ -21,6 +21,7 @@ from lavra.server.traces import CURRENT, Trace
 # What a request is called, by its path; others are no model requests of the convention's.
 OPERATIONS: Final = {
     "/v1/chat/completions": "chat",
+    "/v1/responses": "chat",
     "/v1/completions": "text_completion",
     "/v1/embeddings": "embeddings",
 }

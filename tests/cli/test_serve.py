@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from lavra.base.types import GenerateRequest
 from lavra.cli import serve
 from lavra.cli.main import main
 from lavra.model import num_parameters, save_checkpoint
+from lavra.server import ModelTable
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 
@@ -125,6 +127,66 @@ def test_a_served_model_is_in_memory_once(folder, monkeypatch):
     assert np.allclose(model.vectors().embed(["She loved"]), expected, atol=1e-5)
     model.vectors().close()
     model.engine.close()
+
+
+def test_a_chat_template_is_chosen_by_name_or_file(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.jinja").write_text("{% for one in messages %}Q: {{ one.content }} {% endfor %}A:")
+    tables = []
+
+    def served(app, config, on_ready):
+        tables.append(app.state.edge.models)
+        on_ready("http://127.0.0.1:1")
+
+    monkeypatch.setattr(serve, "serve", served)
+    said = [{"role": "user", "content": "why"}]
+    for chosen, written in (("chatml", "<|im_start|>user\nwhy<|im_end|>"), (str(tmp_path / "mine.jinja"), "Q: why A:")):
+        assert main(["serve", str(folder), "--cache-tokens", "256", "--chat-template", chosen]) == 0
+        (model,) = tables[-1]
+        assert written in model.talker.text(said)
+        tables[-1].close()
+    capsys.readouterr()
+    assert main(["serve", str(folder), "--chat-template", "chatlm"]) == 2
+    assert "did you mean 'chatml'" in capsys.readouterr().err
+    assert main(["serve", f"a={folder}", f"b={folder}", "--chat-template", "chatml"]) == 2
+    assert "one model's" in capsys.readouterr().err
+
+
+def test_what_stands_in_for_a_template_is_said_at_the_start(tmp_path, monkeypatch, capsys):
+    plain = tiny_in_process(max_positions=256)
+    save_checkpoint(plain.model, tmp_path)
+    plain.tokenizer.save(tmp_path)
+
+    def served(app, config, on_ready):
+        on_ready("http://127.0.0.1:1")
+        app.state.edge.models.close()
+
+    monkeypatch.setattr(serve, "serve", served)
+    assert main(["serve", str(tmp_path), "--cache-tokens", "256"]) == 0
+    assert "no chat template, so ChatML stands in" in capsys.readouterr().err
+
+
+def test_a_fingerprint_changes_with_what_decides_an_answer(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "same")
+    shutil.copytree(folder, tmp_path / "other")
+    weights = tmp_path / "other" / "model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-3] ^= 1
+    weights.write_bytes(changed)
+
+    def fingerprint(place, **settings):
+        model = serve.open_model(f"mine={place}", serve.ServeSettings(cache_tokens=256, **settings))
+        ModelTable([model]).close()
+        return model.fingerprint
+
+    first = fingerprint(folder)
+    assert first == fingerprint(tmp_path / "same")
+    others = [
+        fingerprint(tmp_path / "other"),
+        fingerprint(folder, cache_type="int8"),
+        fingerprint(folder, dtype="bfloat16", expand=False),
+        fingerprint(folder, chat_template="chatml"),
+    ]
+    assert len({first, *others}) == 5
 
 
 def test_one_draft_model_guesses_for_all(folder, monkeypatch):

@@ -25,7 +25,9 @@ class Dictated(ScriptedRunner):
         self._ids = [*self._tokenizer.encode(text), self._tokenizer.eos_id]
 
     def logits(self, tokens):
-        written = max(n for n in range(len(self._ids)) if n == 0 or tokens[-n:] == self._ids[:n])
+        ids, last = self._ids, tokens[-1]
+        ends = (n for n in range(len(ids) - 1, 0, -1) if ids[n - 1] == last and tokens[-n:] == ids[:n])
+        written = next(ends, 0)
         row = np.full(self.vocab_size, -9.0, dtype=np.float32)
         row[self._ids[written]] = 9.0
         return row

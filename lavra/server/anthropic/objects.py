@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lavra.base.types import Completion, Usage
+from lavra.base.types import Usage
 from lavra.server import traces
 from lavra.server.conversation.events import ChatChoice
 from lavra.server.conversation.requests import stops_of
@@ -77,24 +77,19 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 
 def ending_of(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
-    """Why a message ended."""
-    return {"stop_reason": _stop_reason(run, choice), "stop_sequence": _stop_sequence(run, choice)}
+    """Why a message ended; a stop string that only the chat template knows is the turn's end."""
+    word = choice.completion.stop_string
+    asked = word if word in stops_of(run.body.stop) else None
+    return {"stop_reason": _stop_reason(run, choice, asked), "stop_sequence": asked}
 
 
-def _stop_sequence(run: ChatRun, choice: ChatChoice) -> str | None:
-    """The stop string that ended it, if the client named it; a chat template's end of a turn may be one too."""
-    found = choice.completion.stop_string
-    return found if found in stops_of(run.body.stop) else None
-
-
-def _stop_reason(run: ChatRun, choice: ChatChoice) -> str:
-    done: Completion = choice.completion
+def _stop_reason(run: ChatRun, choice: ChatChoice, stop: str | None) -> str:
     if choice.finish_reason == "tool_calls":
         return "tool_use"
     if choice.finish_reason == "length":
-        full = done.usage.completion_tokens < (run.body.max_tokens or 0)
+        full = choice.completion.usage.completion_tokens < (run.body.max_tokens or 0)
         return "model_context_window_exceeded" if full else "max_tokens"
-    return "end_turn" if _stop_sequence(run, choice) is None else "stop_sequence"
+    return "end_turn" if stop is None else "stop_sequence"
 
 
 def write_error(status: int, error: dict[str, Any]) -> dict[str, Any]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 from lavra.base.errors import InputError
-from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
+from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.server.config import ServeConfig
 from lavra.server.conversation.history import with_calls
-from lavra.server.schemas import Message, ResponseFormat, Sampled
+from lavra.server.conversation.structured import constraint_of
+from lavra.server.schemas import Message, Sampled
 from lavra.server.served import ServedModel
+from lavra.tokens.tokenizer import Tokenizer
 
 _SAMPLING: Final = tuple(field.name for field in fields(SamplingConfig) if field.name != "seed")
 _CUTS: Final = ("top_k", "top_p", "min_p")
@@ -59,29 +60,8 @@ def generate_request(
         logit_bias=bias_of(body.logit_bias),
         logprobs=logprobs,
         top_logprobs=top_logprobs,
-        constraint=None if body.response_format is None else constraint_of(body.response_format),
+        constraint=constraint_of(body),
     )
-
-
-def constraint_of(wanted: ResponseFormat) -> Constraint | None:
-    """What the answer must match.
-
-    Raises:
-        InputError: the form is named and not given.
-    """
-    if wanted.type == "text":
-        return None
-    if wanted.type == "json_object":
-        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps({"type": "object"}))
-    if wanted.type == "json_schema":
-        schema = (wanted.json_schema or {}).get("schema")
-        if not isinstance(schema, dict):
-            raise InputError('response_format.json_schema needs a "schema", as in {"name": "x", "schema": {…}}')
-        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(schema))
-    text = wanted.regex if wanted.type == "regex" else wanted.grammar
-    if text is None:
-        raise InputError(f'response_format of type {wanted.type} needs "{wanted.type}"')
-    return Constraint(ConstraintKind.REGEX if wanted.type == "regex" else ConstraintKind.GRAMMAR, text)
 
 
 def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -105,21 +85,27 @@ def bias_of(bias: Mapping[str, float] | None) -> dict[int, float]:
     return found
 
 
+def gap_marks(tokenizer: Tokenizer) -> tuple[int, int, int] | None:
+    """The tokens before the prefix, before the suffix and at the gap; `None` where the tokenizer has none."""
+    for names in _GAP_TOKENS:
+        before, after, gap = (tokenizer.id(name) for name in names)
+        if before is not None and after is not None and gap is not None:
+            return before, after, gap
+    return None
+
+
 def around_gap(model: ServedModel, prefix: str | Sequence[int], suffix: str) -> tuple[int, ...]:
     """What a model reads to fill the gap between two texts (Bavarian et al. 2022, PSM).
 
     Raises:
         InputError: the model was not trained for it: its tokenizer has no such tokens.
     """
-    tokenizer = model.tokenizer
-    for names in _GAP_TOKENS:
-        marks = [tokenizer.id(name) for name in names]
-        if None in marks:
-            continue
-        before, after, gap = (mark for mark in marks if mark is not None)
-        left = tokenizer.encode(prefix) if isinstance(prefix, str) else prefix
+    marks = gap_marks(model.tokenizer)
+    if marks is not None:
+        before, after, gap = marks
+        left = model.tokenizer.encode(prefix) if isinstance(prefix, str) else prefix
         frame = model.writer().reading.frame.before
-        return (*frame, before, *left, after, *tokenizer.encode(suffix), gap)
+        return (*frame, before, *left, after, *model.tokenizer.encode(suffix), gap)
     raise InputError(
         f"suffix: {model.name} was not trained to fill gaps (its tokenizer has no {_GAP_TOKENS[0][0]}); "
         "leave suffix out, or pretrain with --fim-rate 0.5"

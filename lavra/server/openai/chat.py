@@ -66,7 +66,7 @@ def _answer(answering: _Answering, choices: Sequence[ChatChoice]) -> dict[str, A
     run, completions = answering.run, [choice.completion for choice in choices]
     usages = [one.usage for one in completions]
     return {
-        **objects.head("chat.completion", answering.identity, run.model.name),
+        **objects.head("chat.completion", answering.identity, run.model.name, run.model.fingerprint),
         "choices": [_choice(run, choice) for choice in choices],
         "usage": objects.usage_object(usages[:1], usages),
         "warnings": objects.all_warnings(run.warnings, completions),
@@ -132,10 +132,13 @@ def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.
 async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, what comes as it comes, the reason at the end, usage where asked for."""
     run = answering.run
-    begin = objects.head("chat.completion.chunk", answering.identity, run.model.name)
+    begin = objects.head("chat.completion.chunk", answering.identity, run.model.name, run.model.fingerprint)
+
+    running = objects.RunningUsage(run.body.stream_options, run.prompt_tokens)
 
     def chunk(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {**begin, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}]}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}
+        return {**begin, "choices": [choice], **running.fields()}
 
     for index in range(len(run.streams)):
         yield streaming.event(chunk(index, {"role": "assistant", "content": ""}))
@@ -143,9 +146,12 @@ async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
     ended: dict[int, ChatChoice] = {}
     async for event in chat_events(edge, run):
         if isinstance(event, TextPiece):
+            running.add(len(event.delta.tokens))
             if run.body.logprobs and event.delta.tokens:
                 more = {"logprobs": _logprobs(run, event.delta)}
                 yield streaming.event(chunk(event.index, {"content": event.text}, **more))
+            elif event.text and running.wanted:
+                yield streaming.event(chunk(event.index, {"content": event.text}))
             elif event.text:
                 yield plain[event.index].event(event.text)
         elif isinstance(event, CallBegun | CallPiece):

@@ -50,6 +50,11 @@ class _Asked:
     identity: str = field(default_factory=lambda: objects.new_id("cmpl"))
 
     @property
+    def prompt_tokens(self) -> int:
+        """Tokens of all prompts, as they were sent."""
+        return sum(len(_ids(self.model, one)) for one in self.prompts)
+
+    @property
     def flat(self) -> list[EngineStream]:
         """The streams of all prompts, one after the other."""
         return [stream for streams in self.streams for stream in streams]
@@ -165,9 +170,9 @@ def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
     usages = [group[0].usage for group in found if group]
     usage = objects.usage_object(usages, [one.usage for one in flat])
     if not usages:
-        usage["prompt_tokens"] = usage["total_tokens"] = sum(len(_ids(asked.model, one)) for one in asked.prompts)
+        usage["prompt_tokens"] = usage["total_tokens"] = asked.prompt_tokens
     return {
-        **objects.head("text_completion", asked.identity, asked.model.name),
+        **objects.head("text_completion", asked.identity, asked.model.name, asked.model.fingerprint),
         "choices": [{"index": index, **choice} for index, choice in enumerate(choices)],
         "usage": usage,
         "warnings": objects.all_warnings(asked.warnings, flat),
@@ -224,10 +229,12 @@ def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.
 
 async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     """Text as it comes; each choice ends with its reason."""
-    begin = objects.head("text_completion", asked.identity, asked.model.name)
+    begin = objects.head("text_completion", asked.identity, asked.model.name, asked.model.fingerprint)
+    running = objects.RunningUsage(asked.body.stream_options, asked.prompt_tokens)
 
     def chunk(index: int, text: str, **more: Any) -> dict[str, Any]:
-        return {**begin, "choices": [{"index": index, "text": text, "logprobs": None, "finish_reason": None, **more}]}
+        choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None, **more}
+        return {**begin, "choices": [choice], **running.fields()}
 
     flat = asked.flat
     if asked.body.echo:
@@ -241,10 +248,11 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
     plain = [_text_events(chunk, index) for index in range(len(flat))]
     done: dict[int, Completion] = {}
     async for index, piece in read_pieces(flat):
-        if piece.completion is None and not tells:  # as nearly all
+        if piece.completion is None and not (tells or running.wanted):  # as nearly all
             if piece.text:
                 yield plain[index].event(piece.text)
             continue
+        running.add(len(piece.tokens))
         more: dict[str, Any] = {}
         if tells and piece.tokens:
             tops = piece.top_logprobs or [()] * len(piece.tokens)
@@ -257,7 +265,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
         last = {}
         if piece.completion is not None:
             last["warnings"] = objects.all_warnings(asked.warnings, [*done.values()])
-        if more:
+        if more or (piece.text and running.wanted):
             yield streaming.event({**chunk(index, piece.text, **more), **last})
         elif piece.text:
             yield plain[index].event(piece.text)

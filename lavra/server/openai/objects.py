@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from lavra.base.types import Completion, Usage
 from lavra.server import traces
+from lavra.server.schemas import StreamOptions
 from lavra.server.streaming import event
 
 DONE: Final = "data: [DONE]\n\n"
@@ -22,9 +23,10 @@ def new_id(prefix: str) -> str:
     return identity
 
 
-def head(kind: str, identity: str, model: str) -> dict[str, Any]:
+def head(kind: str, identity: str, model: str, fingerprint: str = "") -> dict[str, Any]:
     """What every answer begins with."""
-    return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
+    begun = {"id": identity, "object": kind, "created": int(time.time()), "model": model}
+    return {**begun, "system_fingerprint": fingerprint} if fingerprint else begun
 
 
 def usage_object(prompts: Sequence[Usage], completions: Sequence[Usage]) -> dict[str, Any]:
@@ -40,6 +42,31 @@ def usage_object(prompts: Sequence[Usage], completions: Sequence[Usage]) -> dict
         "virtual_tokens": sum(usage.virtual_tokens for usage in prompts),
         "response_cached": any(usage.response_cached for usage in prompts),
     }
+
+
+class RunningUsage:
+    """Tokens so far, for the pieces of a stream that asks for them (`stream_options.continuous_usage_stats`).
+
+    Args:
+        options: of the request's stream.
+        read: tokens of its prompts, as they were sent.
+    """
+
+    def __init__(self, options: StreamOptions | None, read: int) -> None:
+        self.wanted = options is not None and options.continuous_usage_stats
+        self._read, self._written = read, 0
+
+    def add(self, tokens: int) -> None:
+        """So many more were written."""
+        self._written += tokens
+
+    def fields(self) -> dict[str, Any]:
+        """What a piece has besides; nothing where it was not asked for."""
+        if not self.wanted:
+            return {}
+        total = self._read + self._written
+        counts = {"prompt_tokens": self._read, "completion_tokens": self._written, "total_tokens": total}
+        return {"usage": counts}
 
 
 def all_warnings(first: Sequence[str], completions: Sequence[Completion]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from lavra.server.streaming import Cancellable
 from lavra.tokens.tokenizer import Tokenizer
 
 
-class Answering(ABC):
+class AnswerSource(ABC):
     """An answer that has begun.
 
     Attributes:
@@ -50,20 +50,21 @@ class Answering(ABC):
         """Nobody reads it any more; a second time does nothing."""
 
 
-class ModelAnswering(Answering):
+class ModelAnswering(AnswerSource):
     """A model continues a conversation.
 
     Args:
         edge: the server.
         run: the conversation.
+        warnings: about the request, besides the run's own.
     """
 
-    def __init__(self, edge: Edge, run: ChatRun) -> None:
+    def __init__(self, edge: Edge, run: ChatRun, warnings: Sequence[str] = ()) -> None:
         sampling = sampling_of(run.body, run.model.usual)
         self._edge, self._run = edge, run
         self.model, self.tokenizer, self.streams = run.model.name, run.model.tokenizer, tuple(run.streams)
         self.temperature, self.top_p = sampling.temperature, sampling.top_p
-        self.warnings = tuple(own_words(one) for one in run.warnings)
+        self.warnings = (*warnings, *(own_words(one) for one in run.warnings))
 
     async def events(self, writer: ResponseWriter) -> AsyncIterator[Event]:
         """The events of the answer as it comes."""
@@ -77,7 +78,7 @@ class ModelAnswering(Answering):
             stream.cancel()
 
 
-class IndexAnswering(Answering):
+class IndexAnswering(AnswerSource):
     """An index answers a question; its citations are annotations of the text.
 
     Args:

@@ -31,6 +31,9 @@ _ELSEWHERE: Final = {
     "n": "a response has one answer; ask several times",
     "response_format": 'write it as text: {"format": {…}}',
 }
+_AS_THEY_ARE: Final = (
+    "chat_template_kwargs", "add_generation_prompt", "continue_final_message", "retrieval", "parallel_tool_calls",
+)  # fmt: skip
 # Fields of a chat request by the names that this protocol has for them.
 _NAMES: Final = {
     "response_format": "text.format",
@@ -99,10 +102,8 @@ def chat_body(body: ResponseBody, items: Sequence[Item]) -> ChatBody:
             "logprobs": wants_logprobs(body) or None,
             "top_logprobs": body.top_logprobs if wants_logprobs(body) else None,
             "truncate_prompt": True if body.truncation == "auto" else body.truncate_prompt,
-            "chat_template_kwargs": body.chat_template_kwargs,
-            "retrieval": body.retrieval,
+            **{name: getattr(body, name) for name in _AS_THEY_ARE},
             "stream_options": None,
-            **({} if body.parallel_tool_calls is None else {"parallel_tool_calls": body.parallel_tool_calls}),
         }
     )
 

@@ -11,13 +11,14 @@ from lavra.base.errors import InputError
 from lavra.server.conversation.run import start_chat
 from lavra.server.edge import Edge
 from lavra.server.errors import FieldError
-from lavra.server.responses.answering import Answering, IndexAnswering, ModelAnswering
+from lavra.server.responses.answering import AnswerSource, IndexAnswering, ModelAnswering
 from lavra.server.responses.asking import chat_body, check_fields, own_error
 from lavra.server.responses.items import read_items
 from lavra.server.responses.objects import ResponseHead, new_response_id
 from lavra.server.responses.running import RunningResponse
 from lavra.server.responses.schemas import Item, ResponseBody
 from lavra.server.responses.store import KeptResponse, ResponseStore, as_json
+from lavra.server.responses.truncating import without_oldest
 from lavra.server.responses.writing import ResponseWriter
 from lavra.server.search.chat import ask_index
 from lavra.server.search.writing import AnswerPlaces
@@ -73,17 +74,23 @@ async def create_response(
 
 async def _answering(
     edge: Edge, places: AnswerPlaces, body: ResponseBody, conversation: Sequence[Item], request: Request
-) -> Answering:
+) -> AnswerSource:
     """Who answers; the answer has begun."""
     index = edge.models.answering_index(body.model)
     try:
         if index is not None:
             return IndexAnswering(edge, await ask_index(edge, places, index, chat_body(body, conversation), request))
-        tenant = request.state.tenant
-        run = await run_in_threadpool(lambda: start_chat(edge, chat_body(body, conversation), tenant))
+        return await run_in_threadpool(_model_answering, edge, body, conversation, request.state.tenant)
     except InputError as error:
         raise own_error(error) from error
-    return ModelAnswering(edge, run)
+
+
+def _model_answering(edge: Edge, body: ResponseBody, conversation: Sequence[Item], tenant: str) -> AnswerSource:
+    if body.truncation != "auto":
+        return ModelAnswering(edge, start_chat(edge, chat_body(body, conversation), tenant))
+    model = edge.models.named(body.model)
+    chat, warnings = without_oldest(model, conversation, lambda items: chat_body(body, items))
+    return ModelAnswering(edge, start_chat(edge, chat, tenant), warnings)
 
 
 def _before(store: ResponseStore, tenant: str, body: ResponseBody) -> Iterator[Item]:

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from lavra.server.errors import describe
 from lavra.server.reading import while_connected
-from lavra.server.responses.answering import Answering
+from lavra.server.responses.answering import AnswerSource
 from lavra.server.responses.store import KeptResponse, ResponseStore, as_json
 from lavra.server.responses.writing import Event, ResponseWriter
 from lavra.server.streaming import event
@@ -35,7 +35,7 @@ class RunningResponse:
 
     def __init__(
         self,
-        answering: Answering,
+        answering: AnswerSource,
         writer: ResponseWriter,
         record: KeptResponse,
         store: ResponseStore | None,

@@ -75,4 +75,8 @@ class ResponseBody(Sampled):
     previous_response_id: str | None = Field(default=None, description="the conversation goes on after this response")
     background: bool | None = Field(default=None, description="go on when the client leaves")
     chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = Field(
+        default=None, description="the answer goes on within the last item, which is an assistant's message"
+    )
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")

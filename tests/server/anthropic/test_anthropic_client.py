@@ -106,6 +106,14 @@ def test_neighbouring_messages_of_a_user_are_one_turn(claude):
     assert apart.content[0].text == create(claude, messages=[{"role": "user", "content": "She\nloved"}]).content[0].text
 
 
+def test_a_last_message_of_the_assistant_is_continued(claude, client):
+    history = [*ASKED, {"role": "assistant", "content": "a red"}]
+    going_on = {"continue_final_message": True, "add_generation_prompt": False}
+    expected = as_chat(client, history, extra_body=going_on).choices[0].message.content
+    assert create(claude, messages=history).content[0].text == expected
+    assert expected != as_chat(client, history).choices[0].message.content
+
+
 def test_a_stop_sequence_is_named(claude):
     text = create(claude).content[0].text
     stop = text[2:4]

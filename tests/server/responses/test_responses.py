@@ -1,6 +1,8 @@
 """`/v1/responses` through the real client, against the same model in a chat; every object by OpenAI's types."""
 
+import contextlib
 import json
+from itertools import chain
 from typing import Literal
 
 import openai
@@ -275,6 +277,33 @@ def test_what_is_too_long_is_refused_or_cut(client):
     assert answer.truncation == "auto"
     assert answer.usage.model_extra["truncated_tokens"] > 0
     assert any("oldest" in warning for warning in answer.model_extra["warnings"])
+
+
+def test_the_oldest_turns_are_left_out(client):
+    """As many of the last turns as there is room for are read, and the system message."""
+    system = {"role": "system", "content": "Be short."}
+    call = [
+        {"type": "function_call", "call_id": "call_1", "name": "clock", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": "noon " * 30},
+    ]
+    turns = [[user(f"{number} " + "the sea " * 10), *(call if number % 2 else ())] for number in range(12)]
+    answer = respond(client, [system, *chain(*turns)], truncation="auto", max_output_tokens=4)
+    with pytest.raises(openai.BadRequestError, match="the model's context"):
+        respond(client, [system, *chain(*turns)])
+    begin, alone = len(turns), None
+    with contextlib.suppress(openai.BadRequestError):
+        while begin and (more := respond(client, [system, *chain(*turns[begin - 1 :])], max_output_tokens=4)):
+            if more.usage.input_tokens > 512 - 4:
+                break
+            begin, alone = begin - 1, more
+    assert 6 < begin < 11
+    assert answer.output_text == alone.output_text
+    assert answer.usage.input_tokens == alone.usage.input_tokens
+    assert answer.usage.model_extra["truncated_tokens"] == 0
+    left = sum(len(turn) for turn in turns[:begin])
+    (warning,) = answer.model_extra["warnings"]
+    assert f"the oldest {left} items were left out" in warning
+    assert len(client.responses.input_items.list(answer.id, limit=100).data) == 1 + sum(len(turn) for turn in turns)
 
 
 def test_a_key_sees_its_own_responses_only():

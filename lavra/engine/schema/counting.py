@@ -1,0 +1,101 @@
+"""`minProperties` and `maxProperties`, said by naming which properties are there.
+
+Names that are not declared may come twice in one text, and the last one counts, so that two of them are not two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Final
+
+from lavra.base.errors import InputError
+from lavra.engine.schema.forms import ObjectForm
+
+_MOST_WAYS: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """An object with so many properties.
+
+    Attributes:
+        names: declared ones that may be there.
+        required: those that must.
+        open: whether others may be there.
+        least: fewest properties, where it must be said.
+        most: most properties, where it must be said.
+    """
+
+    names: Sequence[str]
+    required: Sequence[str]
+    open: bool
+    least: int = 0
+    most: int | None = None
+
+
+def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where: str) -> list[Counted]:
+    """Alternatives that together are the object.
+
+    Args:
+        form: the object.
+        names: declared properties that may be there.
+        others: whether others may.
+        where: its place, for errors.
+
+    Raises:
+        InputError: the number of properties cannot be enforced.
+    """
+    required = [name for name in names if name in form.required]
+    optional = [name for name in names if name not in form.required]
+    need = max(0, form.least - len(required))
+    left = None if form.most is None else form.most - len(required)
+    if left is not None and not others and left >= len(optional):
+        left = None
+    if not others and need > len(optional):
+        raise InputError(
+            f"minProperties at {where} is {form.least}, and patternProperties leave no names to write; "
+            "declare the properties"
+        )
+    if left == 0:
+        return [Counted(names=required, required=required, open=False)]
+    if not need and left is None:
+        return [Counted(names=names, required=required, open=others)]
+    if others and need > 1:
+        raise InputError(
+            f"minProperties at {where} is {form.least} and cannot be enforced where any names may come; "
+            "declare the properties, or write an array"
+        )
+    if not optional:
+        return [
+            Counted(
+                names=names, required=required, open=others, least=need + len(required) if need else 0, most=form.most
+            )
+        ]
+    if others:
+        raise InputError(
+            f"minProperties and maxProperties at {where} cannot be enforced beside properties that are optional; "
+            'require them, or write "additionalProperties": false'
+        )
+    return _ways(required, optional, need, len(optional) if left is None else left, where)
+
+
+def _ways(required: list[str], optional: list[str], need: int, left: int, where: str) -> list[Counted]:
+    """Each choice of optional properties; of at least so many, the chosen ones are required and the others stay optional."""
+    if left >= len(optional):
+        counts, exact = [need], False
+    else:
+        counts, exact = list(range(need, left + 1)), True
+    if sum(comb(len(optional), count) for count in counts) > _MOST_WAYS:
+        raise InputError(
+            f"minProperties and maxProperties at {where} leave more than {_MOST_WAYS} ways to choose; "
+            "require properties, or leave the counts out"
+        )
+    found = []
+    for count in counts:
+        for chosen in combinations(optional, count):
+            there = [*required, *chosen]
+            found.append(Counted(names=there if exact else [*required, *optional], required=there, open=False))
+    return found

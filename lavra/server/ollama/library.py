@@ -1,0 +1,123 @@
+"""What is served, in Ollama's words: `/api/tags`, `/api/show`, `/api/ps`, `/api/version`; and what is refused.
+
+Models are chosen when the server starts, so requests that pull, make, copy or delete one are refused with a sentence.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from lavra.base.errors import InputError
+from lavra.base.version import VERSION
+from lavra.server.conversation.requests import gap_marks
+from lavra.server.edge import Edge
+from lavra.server.fields import idle_fields
+from lavra.server.ollama.answers import Library, ModelCapabilities, ServerVersion
+from lavra.server.ollama.objects import moment
+from lavra.server.ollama.requests import TAG, plain_name
+from lavra.server.ollama.schemas import IDLE_FIELDS, ShowBody
+from lavra.server.served import ServedModel
+
+_NEVER: Final = "9999-12-31T23:59:59Z"  # when a model is unloaded
+_CHANGES: Final = (
+    ("POST", "/api/pull"),
+    ("POST", "/api/push"),
+    ("POST", "/api/create"),
+    ("POST", "/api/copy"),
+    ("DELETE", "/api/delete"),
+    ("POST", "/api/blobs/{digest}"),
+    ("HEAD", "/api/blobs/{digest}"),
+)
+
+
+def library_router(edge: Edge) -> APIRouter:
+    """The endpoints over a server's models."""
+    router = APIRouter(tags=["ollama"])
+
+    @router.get("/api/tags", response_model=Library)
+    async def tags() -> Response:
+        return JSONResponse({"models": [_listed(model) for model in edge.models]})
+
+    @router.get("/api/ps", response_model=Library)
+    async def running() -> Response:
+        return JSONResponse({"models": [{**_listed(one), **_running(one)} for one in edge.models]})
+
+    @router.post("/api/show", response_model=ModelCapabilities)
+    async def show(body: ShowBody) -> Response:
+        warnings = idle_fields(body, strict=edge.config.strict, idle=IDLE_FIELDS)
+        model = edge.models.named(plain_name(edge.models, body.model or body.name))
+        return JSONResponse({**_shown(model), "warnings": warnings})
+
+    @router.get("/api/version", response_model=ServerVersion)
+    async def version() -> Response:
+        return JSONResponse({"version": VERSION})
+
+    async def refuse() -> Response:
+        raise InputError(
+            "models are not pulled, made, copied or deleted while this server runs; start it with the folders of those "
+            "you want: lavra serve NAME=FOLDER"
+        )
+
+    for method, path in _CHANGES:
+        router.add_api_route(path, refuse, methods=[method], include_in_schema=False)
+    return router
+
+
+def _listed(model: ServedModel) -> dict[str, Any]:
+    name = model.name if ":" in model.name else f"{model.name}{TAG}"
+    return {
+        "name": name,
+        "model": name,
+        "modified_at": moment(datetime.fromtimestamp(model.created, UTC)),
+        "size": model.weights_bytes,
+        "digest": "",
+        "details": _details(model),
+    }
+
+
+def _details(model: ServedModel) -> dict[str, Any]:
+    return {
+        "parent_model": model.parent or "",
+        "format": "",
+        "family": "",
+        "families": [],
+        "parameter_size": "",
+        "quantization_level": model.weights,
+    }
+
+
+def _running(model: ServedModel) -> dict[str, Any]:
+    return {"expires_at": _NEVER, **({} if model.engine is None else {"context_length": model.room})}
+
+
+def _shown(model: ServedModel) -> dict[str, Any]:
+    context = {} if model.engine is None else {"lavra.context_length": model.room}
+    return {
+        "modelfile": f"FROM {model.name}\n",
+        "parameters": "\n".join(f"{name} {value}" for name, value in model.usual.items()),
+        "template": model.tokenizer.chat_template or "",
+        "modified_at": moment(datetime.fromtimestamp(model.created, UTC)),
+        "details": _details(model),
+        "model_info": {
+            "general.architecture": "lavra",
+            "lavra.vocab_size": model.tokenizer.vocab_size,
+            **context,
+        },
+        "capabilities": _capabilities(model),
+    }
+
+
+def _capabilities(model: ServedModel) -> list[str]:
+    """What the model can do, by Ollama's words for it."""
+    template = model.tokenizer.chat_template or ""
+    can = {
+        "completion": model.engine is not None,
+        "tools": model.engine is not None and "tools" in template,
+        "insert": model.engine is not None and gap_marks(model.tokenizer) is not None,
+        "embedding": model.embedder is not None,
+    }
+    return [name for name, able in can.items() if able]
