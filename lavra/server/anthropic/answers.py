@@ -1,46 +1,51 @@
-"""Anthropic's answers, for the description at `/openapi.json` alone, as `lavra.server.answers`."""
+"""What Anthropic's endpoints answer, for the description at `/openapi.json` alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from lavra.server.answers import Warned
+
+
+class TokenUsage(BaseModel):
+    """Tokens read and written."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
 
 
 class MessageAnswer(Warned):
     """Of `/v1/messages`."""
 
     id: str
-    type: str
-    role: str
+    type: Literal["message"]
+    role: Literal["assistant"]
     model: str
     content: list[dict[str, Any]]
-    stop_reason: str | None
+    stop_reason: str
     stop_sequence: str | None
-    usage: dict[str, Any]
+    usage: TokenUsage
 
 
-class CountedTokens(Warned):
+class TokenCount(Warned):
     """Of `/v1/messages/count_tokens`."""
 
     input_tokens: int
 
 
-class AnthropicError(BaseModel):
-    """What went wrong."""
-
-    model_config = ConfigDict(extra="allow")
+class ErrorKind(BaseModel):
+    """What went wrong, by Anthropic's names."""
 
     type: str
     message: str
 
 
-class AnthropicErrorAnswer(BaseModel):
+class AnthropicError(BaseModel):
     """Anthropic's error object."""
 
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    error: AnthropicError
+    type: Literal["error"]
+    error: ErrorKind

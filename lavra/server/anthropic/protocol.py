@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lavra.server.anthropic.answers import AnthropicErrorAnswer
+from lavra.server.anthropic.answers import AnthropicError
 from lavra.server.anthropic.messages import messages_router
 from lavra.server.anthropic.models import listing_router
 from lavra.server.anthropic.objects import write_error
@@ -14,5 +14,5 @@ ANTHROPIC: Final = Protocol(
     routers=(messages_router, listing_router),
     paths=("/v1/messages",),
     write_error=write_error,
-    error_answer=AnthropicErrorAnswer,
+    error_answer=AnthropicError,
 )
