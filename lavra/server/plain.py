@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import ScoreRequest
-from lavra.server.answers import Health, ModelEntries, ServedModelEntry, PlainText, Readiness, ScoreAnswer, TokenList
+from lavra.server.answers import Health, ModelEntries, PlainText, Readiness, ScoreAnswer, ServedModelEntry, TokenList
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import DetokenizeBody, ScoreBody, TokenizeBody
