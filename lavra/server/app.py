@@ -24,6 +24,7 @@ from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
 from lavra.server.heads import head_router
 from lavra.server.inference import inference_router
+from lavra.server.llama_cpp.routes import LLAMA_CPP
 from lavra.server.ollama.protocol import OLLAMA
 from lavra.server.openai.chat import chat_router
 from lavra.server.openai.completions import completion_router
@@ -52,7 +53,7 @@ OWN: Final = Protocol(
     )
 )
 RESPONSES: Final = Protocol(routers=(responses_router,))
-PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA, COHERE, OWN)
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA, LLAMA_CPP, COHERE, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
