@@ -184,7 +184,9 @@ class Conjunctions:
             form = array_of(spots)
             return form if form is None or listed is not None else self._in_any_order(form)
         found = object_of(spots)
-        return found if found is None or listed is not None or not found.names else apply_names(found, self)
+        if found is None or listed is not None or not found.names:
+            return found
+        return apply_names(found, self.forms(found.names), self.matches)
 
     def _note_formats(self, spots: Sequence[Spot], listed: list[Any] | None) -> None:
         """Of strings, those that are not known here; of numbers, all."""

@@ -192,7 +192,7 @@ class ObjectForm(Form):
         return all(matches(value, key) for key in keys or [self.rest])
 
 
-def exactly(number: float) -> Fraction:
+def exactly(number: Any) -> Fraction:
     """A number as it is written: 0.1 is a tenth."""
     return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
 

@@ -153,7 +153,7 @@ def faults(case, draws):
     return found
 
 
-def main(draws=30, write=sys.stdout.write):
+def main(draws=40, write=sys.stdout.write):
     """Write how many are enforced, refused and wrong, by category."""
     counts = Counter()
     for case in CASES:
