@@ -150,6 +150,15 @@ class RankedDocument(BaseModel):
     relevance_score: float
 
 
+class RankedText(BaseModel):
+    """A text and how well it fits, as text-embeddings-inference has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    index: int
+    score: float
+
+
 class Ranking(Warned):
     """Of `/v1/rerank`: the best document first."""
 

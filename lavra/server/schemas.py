@@ -47,6 +47,23 @@ class ResponseFormat(BaseModel):
     json_schema: dict[str, Any] | None = None
     regex: Annotated[str, Field(min_length=1)] | None = None
     grammar: Annotated[str, Field(min_length=1)] | None = None
+    plain_schema: dict[str, Any] | None = Field(default=None, alias="schema", description="where others have it")
+
+
+Choice = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
+
+
+class StructuredOutputs(BaseModel):
+    """What the answer must be, in vLLM's words; one of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    json_form: dict[str, Any] | str | None = Field(default=None, alias="json", description="a JSON schema")
+    json_object: bool | None = None
+    regex: Annotated[str, Field(min_length=1)] | None = None
+    choice: Choice | None = None
+    grammar: Annotated[str, Field(min_length=1)] | None = None
+    structural_tag: Any = None
 
 
 class Sampled(Body):
@@ -70,6 +87,13 @@ class Sampled(Body):
     skip_special_tokens: bool | None = Field(default=None, description="false shows special tokens in the text")
     n: Annotated[int, Field(ge=1)] | None = None
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = Field(default=None, description="vLLM's way to say the form")
+    guided_json: dict[str, Any] | str | None = Field(default=None, description="vLLM's older way to say a JSON schema")
+    guided_regex: Annotated[str, Field(min_length=1)] | None = None
+    guided_choice: Choice | None = None
+    guided_grammar: Annotated[str, Field(min_length=1)] | None = None
+    grammar: str | None = Field(default=None, description="llama.cpp's: GBNF, or Lark's notation")
+    json_schema: dict[str, Any] | None = Field(default=None, description="llama.cpp's: a JSON schema")
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None

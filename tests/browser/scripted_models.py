@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from lavra.engine import Engine
-from lavra.server import ServedModel
 from lavra.generate.plan import PromptReading, special_frame
+from lavra.server import ServedModel
 from tests.engine.scripted import ScriptedRunner
 from tests.generate.tiny import tiny_tokenizer
 from tests.server.conftest import running

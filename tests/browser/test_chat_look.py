@@ -93,7 +93,8 @@ def tab_to(page, name, *, back=False):
         page.keyboard.press("Shift+Tab" if back else "Tab")
         at = page.evaluate(
             """() => { const one = document.activeElement, box = one.getBoundingClientRect();
-                       return [one.getAttribute("aria-label") || one.textContent.trim(), box.width * box.height > 0]; }"""
+                       const name = one.getAttribute("aria-label") || one.textContent.trim();
+                       return [name, box.width * box.height > 0]; }"""
         )
         assert at[1], at
         if at[0] == name:
@@ -136,7 +137,10 @@ def test_both_languages_have_every_word(server, visit) -> None:
     page = opened(visit, server[0])
     source = page.evaluate("fetch('/chat/words.js').then(answer => answer.text())")
     english, _, portuguese = source.partition("\n  pt: {")
-    keys = [[line.strip().split(":")[0] for line in part.splitlines() if line.startswith("    ")] for part in (english, portuguese.partition("\n  },")[0])]
+    keys = [
+        [line.strip().split(":")[0] for line in part.splitlines() if line.startswith("    ")]
+        for part in (english, portuguese.partition("\n  },")[0])
+    ]
     assert sorted(keys[0]) == sorted(keys[1])
     assert len(set(keys[0])) == len(keys[0]) > 80
 

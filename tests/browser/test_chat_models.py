@@ -1,4 +1,4 @@
-"""The chat page: settings of a conversation, functions as cards, models side by side, probabilities, errors and notes."""
+"""The chat page: settings, functions as cards, models side by side, probabilities, errors and notes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from tests.browser.scripted_models import serving
 from tests.browser.test_chat_talk import opened, said, send, until_done
 
 LONG = " ".join(f"word{n}" for n in range(60)) + "."
-CALL = '<tool_call>\n{"name": "weather", "arguments": {"place": "Recife, no Nordeste do Brasil, perto do mar"}}\n</tool_call>'
+PLACE = "Recife, no Nordeste do Brasil, perto do mar"
+CALL = f'<tool_call>\n{{"name": "weather", "arguments": {{"place": "{PLACE}"}}}}\n</tool_call>'
 BROKEN = ("Failed to load resource", "net::ERR")
 
 
@@ -130,4 +131,4 @@ def test_a_call_goes_on_after_a_reload(server, visit) -> None:
     page.locator(".card").wait_for()
     page.reload()
     until_done(page)
-    wait_until(page, "document.querySelector('.card dd')?.textContent === 'Recife, no Nordeste do Brasil, perto do mar'")
+    wait_until(page, f"document.querySelector('.card dd')?.textContent === '{PLACE}'")

@@ -112,6 +112,19 @@ def test_a_streamed_chat_lasts_until_its_end(ask):
     assert "gen_ai.request.temperature" not in span.attributes  # nobody asked for one
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "background"])
+def test_a_response(ask, more):
+    body = {"model": "talker", "input": "She loved Lily", "max_output_tokens": 6, "temperature": 0, **more}
+    answer, span = ask("/v1/responses", body)
+    told = json.loads(answer.text.rpartition("data: ")[2])["response"] if "stream" in more else answer.json()
+    assert span.name == "chat talker"
+    assert span.attributes["gen_ai.response.id"] == told["id"]
+    assert span.attributes["gen_ai.request.max_tokens"] == 6
+    if not more:
+        assert span.attributes["gen_ai.usage.input_tokens"] == told["usage"]["input_tokens"]
+        assert span.attributes["gen_ai.response.finish_reasons"] == ("length",)
+
+
 def test_completions_of_several_prompts_under_an_alias(ask):
     body = {**WRITE, "model": "writer-alias", "prompt": ["Once upon", "there was a little"], "stop": "zzz"}
     answer, span = ask("/v1/completions", body)

@@ -267,6 +267,11 @@ class _Translation:
         return ((code, code),), ""
 
 
+def escaped(text: str) -> str:
+    """A pattern of one text."""
+    return "".join(map(_literal, text))
+
+
 def _literal(char: str) -> str:
     return f"\\{char}" if char in _SPECIAL else char
 

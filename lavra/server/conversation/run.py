@@ -21,6 +21,7 @@ from lavra.server.conversation.events import (
 )
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.requests import check_samples, generate_request, remaining
+from lavra.server.conversation.structured import form_field
 from lavra.server.conversation.tool_calls import Tools, read_tools
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
@@ -70,8 +71,9 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     if body.top_logprobs and not body.logprobs:
         raise InputError("top_logprobs needs logprobs: true")
     tools = read_tools(body)
-    if tools.demanded and body.response_format is not None and body.response_format.type != "text":
-        raise InputError("tool_choice demands a call and response_format another form; leave one of them out")
+    form = form_field(body)
+    if tools.demanded and form is not None:
+        raise InputError(f"tool_choice demands a call and {form} another form; leave one of them out")
     warnings += tools.warnings
     prompt = chat_prompt(model, body, tools.offered)
     warnings += [*prompt.warnings, *_unseen(model, tools, prompt.text)]

@@ -55,21 +55,29 @@ def constraints():
 
 
 def matcher_of(schema):
-    return constraints().matcher(Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(schema)))
+    return constraints().matcher(as_constraint(schema))
+
+
+def as_constraint(schema):
+    return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(schema))
 
 
 def spelled(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def accepts(schema, text):
+def accepted(constraint, text):
     """Whether a text may be written, byte by byte, and end there."""
-    matcher = matcher_of(schema)
+    matcher = constraints().matcher(constraint)
     for byte in text.encode():
         if not matcher.allowed()[byte]:
             return False
         matcher.push(byte)
     return matcher.satisfied
+
+
+def accepts(schema, text):
+    return accepted(as_constraint(schema), text)
 
 
 def drawn(schema, seed, most=600):

@@ -1,5 +1,6 @@
 """`/v1/responses` through the real client, against the same model in a chat; every object by OpenAI's types."""
 
+import contextlib
 import json
 from itertools import chain
 from typing import Literal
@@ -289,11 +290,12 @@ def test_the_oldest_turns_are_left_out(client):
     answer = respond(client, [system, *chain(*turns)], truncation="auto", max_output_tokens=4)
     with pytest.raises(openai.BadRequestError, match="the model's context"):
         respond(client, [system, *chain(*turns)])
-    read = {}
-    for begin in range(11, 5, -1):
-        read[begin] = respond(client, [system, *chain(*turns[begin:])], max_output_tokens=4)
-    begin = min(begin for begin, alone in read.items() if alone.usage.input_tokens <= 512 - 4)
-    alone = read[begin]
+    begin, alone = len(turns), None
+    with contextlib.suppress(openai.BadRequestError):
+        while begin and (more := respond(client, [system, *chain(*turns[begin - 1 :])], max_output_tokens=4)):
+            if more.usage.input_tokens > 512 - 4:
+                break
+            begin, alone = begin - 1, more
     assert 6 < begin < 11
     assert answer.output_text == alone.output_text
     assert answer.usage.input_tokens == alone.usage.input_tokens

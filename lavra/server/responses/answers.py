@@ -1,0 +1,42 @@
+"""Answers of the Responses API, for the description at `/openapi.json` alone, as `lavra.server.answers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from lavra.server.answers import Warned
+
+
+class ResponseAnswer(Warned):
+    """A response, as far as it has come; its other fields are OpenAI's."""
+
+    id: str
+    object: str
+    created_at: int
+    status: str
+    background: bool
+    error: dict[str, Any] | None
+    incomplete_details: dict[str, Any] | None
+    model: str
+    output: list[dict[str, Any]]
+    usage: dict[str, Any] | None
+
+
+class DeletedResponse(BaseModel):
+    """A response that is kept no more."""
+
+    id: str
+    object: str
+    deleted: bool
+
+
+class InputItems(BaseModel):
+    """A page of what a response was made of."""
+
+    object: str
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
