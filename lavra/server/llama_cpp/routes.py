@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from lavra.base.errors import InputError
 from lavra.base.types import Completion, Delta
 from lavra.base.version import VERSION
 from lavra.server import streaming
@@ -33,7 +32,7 @@ from lavra.server.served import ServedModel
 
 _SAME: Final = (
     "model", "temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "stop", "stream",
-    "ignore_eos",
+    "ignore_eos", "grammar", "json_schema",
 )  # fmt: skip
 
 
@@ -79,11 +78,6 @@ def _start_infill(edge: Edge, body: InfillBody, tenant: str) -> ChatRun:
 
 def _start(edge: Edge, body: NativeBody, prompt: str | tuple[int, ...], tenant: str) -> ChatRun:
     warnings = idle_fields(body, strict=edge.config.strict, idle=IDLE_FIELDS)
-    if body.grammar:
-        raise InputError(
-            "grammar: GBNF is not read here; send json_schema, or a grammar in Lark's notation to /v1/completions as "
-            "response_format"
-        )
     if body.n_predict == 0:
         warnings.append("n_predict was raised from 0 to 1: a prompt is read by writing behind it")
     run = start_text(edge, _common_form(body), prompt, tenant)
@@ -102,11 +96,6 @@ def _common_form(body: NativeBody) -> ChatBody:
         "logprobs": body.n_probs > 0,
         "top_logprobs": body.n_probs or None,
     }
-    if body.json_schema is not None:
-        fields["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": body.json_schema},
-        }
     return ChatBody.model_validate(fields)
 
 

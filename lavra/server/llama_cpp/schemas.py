@@ -39,7 +39,7 @@ class NativeBody(Body):
     ignore_eos: bool | None = None
     n_probs: Annotated[int, Field(ge=0, le=20)] = 0
     json_schema: dict[str, Any] | None = None
-    grammar: str | None = Field(default=None, description="refused: GBNF is not read here")
+    grammar: str | None = Field(default=None, description="GBNF, or Lark's notation")
     stream: bool = False
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from lavra.server.answers import Warned
 
 
-class Ended(Warned):
+class AnswerEnded(Warned):
     """The end of an answer; durations are nanoseconds, and missing where only the model was asked for."""
 
     model: str
@@ -18,13 +18,13 @@ class Ended(Warned):
     done_reason: str
 
 
-class ChatEnded(Ended):
+class ChatEnded(AnswerEnded):
     """Of `/api/chat` without a stream."""
 
     message: dict[str, Any]
 
 
-class TextEnded(Ended):
+class TextEnded(AnswerEnded):
     """Of `/api/generate` without a stream."""
 
     response: str

@@ -87,6 +87,10 @@ def test_a_gap_is_filled_as_in_openais_protocol():
     assert longer["tokens_evaluated"] == filled["tokens_evaluated"] + added + len(tokenizer.encode("a"))
 
 
+def test_a_grammar_is_kept_to(http):
+    assert native(http, grammar='root ::= "red" | "blue"', n_predict=20)["content"] in ("red", "blue")
+
+
 def test_properties(http, client):
     found = http.get("/props", params={"model": "talker"}).json()
     limit = client.models.retrieve("talker").model_extra["max_model_len"]
@@ -98,7 +102,7 @@ def test_properties(http, client):
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
-        ("/completion", {**ASK, "grammar": 'root ::= "a"'}, "GBNF is not read here"),
+        ("/completion", {**ASK, "grammar": "root ::= missing"}, "grammar"),
         ("/completion", {**ASK, "temperature": -1}, "temperature"),
         ("/infill", {"model": "long", "input_prefix": "a", "input_suffix": "b"}, "not trained to fill gaps"),
     ],
