@@ -172,7 +172,7 @@ ws     ::= [ \t\n]{0,2}
 @pytest.mark.parametrize(
     ("grammar", "texts", "others"),
     [
-        (JSON_IN_GBNF, ['{}', '{"a": [1, true, "x\\n"]}'], ["{a}", "[]"]),
+        (JSON_IN_GBNF, ["{}", '{"a": [1, true, "x\\n"]}'], ["{a}", "[]"]),
         ('root ::= (expr "=" num "\\n")+\nexpr ::= num ([-+*/] num)*\nnum ::= [0-9]+', ["1+2=3\n"], ["1+=3\n"]),
         (r'root ::= [\u00e0-\u00ff] "\u0041\x42"', ["éAB"], ["eAB"]),
     ],

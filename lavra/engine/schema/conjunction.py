@@ -95,7 +95,7 @@ class Conjunctions:
         self._ways += 1
         if self._ways > _MOST_WAYS:
             raise InputError(
-                f"the schema has more than {_MOST_WAYS} ways to choose among alternatives, at {choice.pointer} the last; "
+                f"the schema has more than {_MOST_WAYS} choices among alternatives, the last at {choice.pointer}; "
                 "make it smaller"
             )
 

@@ -204,7 +204,7 @@ class _Translation:
         return char
 
     def _unit(self) -> str:
-        """`\\uXXXX`, or two that are one character."""
+        """A character by four digits, or by two halves of four digits each."""
         digits = self._pattern[self._at : self._at + 4]
         pair = re.compile(r"([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})").match(self._pattern, self._at)
         if pair is None:

@@ -81,7 +81,8 @@ def _check_overlaps(conjunctions: Conjunctions) -> None:
         if overlap:
             raise InputError(
                 f"oneOf at {pointer} has branches that one value may satisfy together, "
-                f"{key[-2].pointer} and {key[-1].pointer}; write anyOf, or give each a required property with its own const"
+                f"{key[-2].pointer} and {key[-1].pointer}; write anyOf, or give each "
+                "a required property with its own const"
             )
 
 

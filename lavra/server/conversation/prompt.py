@@ -13,7 +13,7 @@ from typing import Any
 from lavra.base.errors import InputError
 from lavra.base.types import GenerateRequest
 from lavra.server.conversation.requests import plain_messages
-from lavra.server.schemas import Conversation
+from lavra.server.schemas import ConversationBody
 from lavra.server.served import ServedModel
 from lavra.tokens.talker import Talker
 
@@ -43,7 +43,9 @@ class ChatPrompt:
         return replace(request, stop=(*request.stop, self.talker.end))
 
 
-def chat_prompt(model: ServedModel, body: Conversation, tools: Sequence[Mapping[str, Any]] | None = None) -> ChatPrompt:
+def chat_prompt(
+    model: ServedModel, body: ConversationBody, tools: Sequence[Mapping[str, Any]] | None = None
+) -> ChatPrompt:
     """Lay out a conversation.
 
     Args:
@@ -93,7 +95,7 @@ def _talker(model: ServedModel) -> Talker:
     return talker
 
 
-def _continues(body: Conversation) -> bool:
+def _continues(body: ConversationBody) -> bool:
     """Whether the answer goes on within the last message.
 
     Raises:

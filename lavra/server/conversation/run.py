@@ -10,7 +10,7 @@ from fastapi import Request
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, Delta, FinishReason
 from lavra.engine import EngineStream
-from lavra.server.conversation.call_scanner import Begun, CallScanner, Said
+from lavra.server.conversation.call_scanner import CallScanner, FoundCall, FoundText
 from lavra.server.conversation.events import (
     CallBegun,
     CallPiece,
@@ -151,13 +151,13 @@ def _events(tools: Tools, scanner: CallScanner, index: int, piece: Delta) -> Ite
     found = scanner.feed(piece.text)
     if piece.completion is not None:
         found += scanner.close()
-    first = found[0].text if found and isinstance(found[0], Said) else ""
+    first = found[0].text if found and isinstance(found[0], FoundText) else ""
     if first or piece.tokens:
         yield TextPiece(index=index, text=first, delta=piece)
     for one in found[1:] if first else found:
-        if isinstance(one, Said):
+        if isinstance(one, FoundText):
             yield TextPiece(index=index, text=one.text, delta=Delta(text=""))
-        elif isinstance(one, Begun):
+        elif isinstance(one, FoundCall):
             yield CallBegun(index=index, number=one.number, id=one.id, name=one.name)
         else:
             yield CallPiece(index=index, number=one.number, text=one.text)
