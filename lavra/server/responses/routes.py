@@ -9,8 +9,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from lavra.server import streaming
+from lavra.server.answers import EVENTS
 from lavra.server.edge import Edge
 from lavra.server.errors import FieldError
+from lavra.server.responses.answers import DeletedResponse, InputItems, ResponseAnswer
 from lavra.server.responses.creating import create_response
 from lavra.server.responses.schemas import Item, ResponseBody
 from lavra.server.responses.store import KeptResponse, ResponseStore
@@ -22,14 +24,14 @@ def responses_router(edge: Edge) -> APIRouter:
     router = APIRouter(tags=["responses"])
     store, places = ResponseStore(edge.config), AnswerPlaces(edge)
 
-    @router.post("/v1/responses")
+    @router.post("/v1/responses", response_model=ResponseAnswer, responses=EVENTS)
     async def create(body: ResponseBody, request: Request) -> Response:
         made = await create_response(edge, places, store, body, request)
         if not body.stream:
             return _sent(made)
         return streaming.streamed(made.log.read(), [] if made.background else [made], failed=_failed)
 
-    @router.get("/v1/responses/{identity}")
+    @router.get("/v1/responses/{identity}", response_model=ResponseAnswer, responses=EVENTS)
     async def retrieve(
         identity: str,
         request: Request,
@@ -43,12 +45,12 @@ def responses_router(edge: Edge) -> APIRouter:
             return _sent(kept)
         return _stream_again(kept, starting_after)
 
-    @router.delete("/v1/responses/{identity}")
+    @router.delete("/v1/responses/{identity}", response_model=DeletedResponse)
     async def delete(identity: str, request: Request) -> Response:
         store.delete(store.get(request.state.tenant, identity))
         return JSONResponse({"id": identity, "object": "response", "deleted": True})
 
-    @router.post("/v1/responses/{identity}/cancel")
+    @router.post("/v1/responses/{identity}/cancel", response_model=ResponseAnswer)
     async def cancel(identity: str, request: Request) -> Response:
         kept = store.get(request.state.tenant, identity)
         if not kept.background:
@@ -57,7 +59,7 @@ def responses_router(edge: Edge) -> APIRouter:
         await kept.log.wait()
         return _sent(kept)
 
-    @router.get("/v1/responses/{identity}/input_items")
+    @router.get("/v1/responses/{identity}/input_items", response_model=InputItems)
     async def input_items(
         identity: str,
         request: Request,
