@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from lavra.server.answers import Warned
 
 
+class ResponseTokens(BaseModel):
+    """`usage`: tokens read and written, and how the prompt was come by."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
 class ResponseAnswer(Warned):
-    """A response, as far as it has come; its other fields are OpenAI's."""
+    """A response, as far as it has come."""
 
     id: str
-    object: str
+    object: Literal["response"]
     created_at: int
-    status: str
-    background: bool
-    error: dict[str, Any] | None
-    incomplete_details: dict[str, Any] | None
+    status: Literal["completed", "failed", "in_progress", "cancelled", "queued", "incomplete"]
     model: str
     output: list[dict[str, Any]]
-    usage: dict[str, Any] | None
+    error: dict[str, Any] | None
+    incomplete_details: dict[str, Any] | None
+    usage: ResponseTokens | None
 
 
 class DeletedResponse(BaseModel):
-    """A response that is kept no more."""
+    """A response that is kept no longer."""
 
     id: str
-    object: str
-    deleted: bool
+    object: Literal["response"]
+    deleted: Literal[True]
 
 
 class InputItems(BaseModel):
-    """A page of what a response was made of."""
+    """A page of the items that a response continued."""
 
-    object: str
+    object: Literal["list"]
     data: list[dict[str, Any]]
     first_id: str | None
     last_id: str | None

@@ -54,7 +54,7 @@ class EventOptions(StreamOptions):
 class ResponseBody(Sampled):
     """`POST /v1/responses`."""
 
-    input: str | list[Item] = Field(description="a text, or a list of items")
+    input: str | Annotated[list[Item], Field(min_length=1)] = Field(description="a text, or a list of items")
     instructions: str | None = Field(default=None, description="a system message before everything else")
     max_output_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     text: TextOptions | None = None

@@ -241,7 +241,7 @@ def test_what_has_no_effect_is_named(client):
 @pytest.mark.parametrize(
     ("more", "param", "says"),
     [
-        ({"input": []}, "input", "at least one item"),
+        ({"input": []}, "input", "give at least 1"),
         ({"input": [{"type": "web_search_call"}]}, "input[0].type", "function_call_output"),
         ({"input": [{"role": "robot", "content": "a"}]}, "input[0].role", "'robot'"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].type", "only text"),
