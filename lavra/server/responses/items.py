@@ -32,8 +32,6 @@ def read_items(given: str | Sequence[Item], kept: Callable[[], Mapping[str, str]
     """
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
-    if not given:
-        raise FieldError("input is an empty list; give at least one item", "input", "missing_required_parameter")
     items, warnings = [], []
     for number, item in enumerate(given):
         place = f"input[{number}]"
