@@ -32,9 +32,10 @@ from lavra.api.load import load
 from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest
 from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
+from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.run import Server, open_socket
+from lavra.server.schemas import ChatBody
 from lavra.tokens import DEFAULT_CHAT_TEMPLATE
-from lavra.tokens.conversation import rendered_ids
 
 STREAMS = 16
 SIZES = {"13.8M": (384, 6), "1M": (64, 2)}  # width and layers
@@ -170,7 +171,9 @@ def serve_folder(folder: Path) -> int:
 def engine_requests(model: ServedModel, tokens: int, *, chat: bool) -> list[GenerateRequest]:
     """The clients' requests, as the server gives them to the engine."""
     prompts = [
-        rendered_ids(model.tokenizer, model.chat_prompt(conversation_of(number), None)) if chat else prompt_of(number)
+        chat_prompt(model, ChatBody.model_validate({"messages": conversation_of(number)}), None).tokens
+        if chat
+        else prompt_of(number)
         for number in range(STREAMS)
     ]
     return [GenerateRequest(prompt=tuple(prompt), max_tokens=tokens, logprobs=False) for prompt in prompts]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import sys
 import tempfile
 import threading
 from collections import OrderedDict
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 _KEPT = 64  # grammars ready to use
 _MOST_CHARACTERS = 200_000  # of a grammar
+_MOST_RULES = 2_000  # of one in GBNF
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 
 
 class Matcher:
@@ -149,7 +153,7 @@ def _grammar(llguidance: Any, constraint: Constraint) -> tuple[str, tuple[str, .
     if constraint.kind is ConstraintKind.REGEX:
         return str(compiler.grammar_from_regex(constraint.text)), ()
     if constraint.kind is ConstraintKind.GRAMMAR:
-        return str(compiler.grammar_from_lark(constraint.text)), ()
+        return str(compiler.grammar_from_lark(_in_lark(constraint.text))), ()
     try:
         schema = json.loads(constraint.text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -160,6 +164,35 @@ def _grammar(llguidance: Any, constraint: Constraint) -> tuple[str, tuple[str, .
     except ValueError as error:  # such as an integer of more than 64 bits
         raise InputError(f"the JSON schema cannot be enforced: {str(error)[:300]}") from None
     return str(grammar), prepared.warnings
+
+
+def _in_lark(text: str) -> str:
+    """A grammar in Lark's notation; llama.cpp's GBNF is rewritten."""
+    rules = text.count("::=")
+    if not rules:
+        return text
+    if rules > _MOST_RULES:
+        raise InputError(f"the grammar (GBNF) has {rules} rules and at most {_MOST_RULES} are read")
+    from llguidance.gbnf_to_lark import gbnf_to_lark  # noqa: PLC0415 - as above
+
+    try:
+        return str(gbnf_to_lark(_ESCAPE.sub(_character, text)))
+    except (IndexError, RecursionError):
+        raise InputError("the grammar (GBNF) cannot be read: it ends too early, or nests too deep") from None
+    except Exception as error:
+        raise InputError(f"the grammar (GBNF) cannot be read: {str(error)[:300]}") from None
+
+
+def _character(escape: re.Match[str]) -> str:
+    """A character by its number as itself, where the library knows no numbers; control characters are left alone."""
+    if len(escape[1]) == 1:
+        return escape[0]
+    number = int(escape[1][1:], 16)
+    if number > sys.maxunicode or 0xD800 <= number <= 0xDFFF:
+        raise ValueError(f"{escape[0]} is no character")
+    if number < 128 and not chr(number).isalnum():
+        return f"\\x{number:02x}"
+    return chr(number)
 
 
 def _no_number(name: str) -> float:

@@ -8,13 +8,14 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from itertools import chain
 from queue import SimpleQueue
 from typing import ClassVar, Final
 
 from lavra.base.types import Completion, Delta
 
-_SHARE: Final = 0.02  # of a loop's time that goes into sending pieces, as long as no piece waits too long for it
+_SHARE: Final = 0.01  # of a loop's time that goes into sending pieces, as long as no piece waits too long for it
 _LONGEST: Final = 0.02  # seconds a piece waits for others at most; the first one after a rest goes out at once
 
 Piece = Delta | BaseException
@@ -59,12 +60,13 @@ class EngineStream:
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         """Pieces as they come; those that came while nobody looked are one."""
-        reader = _Reader(asyncio.get_running_loop())
-        self._wake = reader.call
+        loop = asyncio.get_running_loop()
+        reader = _Reader(loop)
+        self._wake = partial(_Waker.of(loop).wake, reader)
         last = False
         while not last:
             while self._pieces.empty():
-                await reader.called()
+                await reader.waiting()
             pieces = [self._pieces.get_nowait() for _ in range(self._pieces.qsize())]
             newest = pieces[-1]  # nothing comes after a failure
             failure = newest if isinstance(newest, BaseException) else None
@@ -153,23 +155,19 @@ class _Waker:
 
 
 class _Reader:
-    """Waits in an event loop until something is called out to it from another thread.
+    """Waits in an event loop until it is woken.
 
     As an `asyncio.Event`, without what several waiting tasks would need.
     """
 
-    __slots__ = ("_future", "_loop", "_waker")
+    __slots__ = ("_future", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._waker = loop, _Waker.of(loop)
+        self._loop = loop
         self._future: asyncio.Future[None] | None = None
 
-    def call(self) -> None:
-        """Let it go on soon; from any thread."""
-        self._waker.wake(self)
-
-    def called(self) -> asyncio.Future[None]:
-        """Done with the next flush that has pieces for it; whoever waits must have seen before that there are none."""
+    def waiting(self) -> asyncio.Future[None]:
+        """Done with the next flush that has pieces for it; ask for it when there are none."""
         self._future = self._loop.create_future()
         return self._future
 

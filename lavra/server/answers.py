@@ -13,7 +13,18 @@ from pydantic import BaseModel, ConfigDict
 Responses = dict[int | str, dict[str, Any]]
 
 EVENTS: Final[Responses] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string", "description": "with stream: true"}}}}
+    200: {
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "description": "an event, where the request has stream: true",
+                    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+                    "required": ["data"],
+                }
+            }
+        }
+    }
 }
 """Of an endpoint that may stream its answer as server-sent events."""
 
@@ -74,7 +85,7 @@ class RenderedPrompt(Warned):
     tokens: list[int]
 
 
-class TextScore(Warned):
+class ScoreAnswer(Warned):
     """Of `/score`."""
 
     tokens: list[int]
@@ -83,7 +94,7 @@ class TextScore(Warned):
     kind: str
 
 
-class ModelEntry(BaseModel):
+class ServedModelEntry(BaseModel):
     """A served model, or an index."""
 
     model_config = ConfigDict(extra="allow")
@@ -108,7 +119,7 @@ class ModelEntries(BaseModel):
     """Of `/v1/models`."""
 
     object: str
-    data: list[ModelEntry]
+    data: list[ServedModelEntry]
 
 
 class Health(BaseModel):
@@ -148,6 +159,15 @@ class RankedDocument(BaseModel):
 
     index: int
     relevance_score: float
+
+
+class RankedText(BaseModel):
+    """A text and how well it fits, as text-embeddings-inference has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    index: int
+    score: float
 
 
 class Ranking(Warned):

@@ -24,6 +24,7 @@ from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
 from lavra.server.heads import head_router
 from lavra.server.inference import inference_router
+from lavra.server.llama_cpp.routes import LLAMA_CPP
 from lavra.server.ollama.protocol import OLLAMA
 from lavra.server.openai.chat import chat_router
 from lavra.server.openai.completions import completion_router
@@ -52,7 +53,7 @@ OWN: Final = Protocol(
     )
 )
 RESPONSES: Final = Protocol(routers=(responses_router,))
-PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA, COHERE, OWN)
+PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA, LLAMA_CPP, COHERE, OWN)
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
@@ -77,12 +78,13 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         if provider is not None:
             provider.shutdown()  # what is still to be sent is
 
-    app = DescribedApp(title="lavra", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DescribedApp(title="lavra", version=VERSION, lifespan=lifespan, openapi_url=None)
     app.protocols, app.keyed = PROTOCOLS, bool(config.api_keys)
     app.state.edge = edge
     routers = [make(edge) for protocol in PROTOCOLS for make in protocol.routers]
     for router in routers:
         app.include_router(router)
+    app.add_api_route("/openapi.json", app.send_description, include_in_schema=False)
     shape = error_shape(PROTOCOLS)
     install_handlers(app, shape, KnownPaths(routers))
     if spans is not None:

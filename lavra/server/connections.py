@@ -41,7 +41,7 @@ class _Refusal:
     code: str
 
 
-class Connection(HttpToolsProtocol):
+class BoundedConnection(HttpToolsProtocol):
     """A connection of a server.
 
     Args:
@@ -206,7 +206,7 @@ class Connection(HttpToolsProtocol):
 
 def connections(limits: ServeConfig) -> type[asyncio.Protocol]:
     """What uvicorn makes its connections with."""
-    return partial(Connection, limits=limits)  # type: ignore[return-value]  # it only calls it
+    return partial(BoundedConnection, limits=limits)  # type: ignore[return-value]  # it only calls it
 
 
 def _written(refusal: _Refusal) -> bytes:

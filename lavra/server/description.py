@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
 
 from lavra.server.answers import ErrorAnswer
 from lavra.server.gate import OPEN_PATHS
@@ -49,6 +50,10 @@ class DescribedApp(FastAPI):
             complete(super().openapi(), self.protocols, keyed=self.keyed)
         assert self.openapi_schema is not None
         return self.openapi_schema
+
+    def send_description(self) -> Response:
+        """Send it; called in a thread, for it takes a third of a second to make."""
+        return JSONResponse(self.openapi())
 
 
 def complete(described: dict[str, Any], protocols: Sequence[Protocol], *, keyed: bool) -> None:

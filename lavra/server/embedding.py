@@ -19,7 +19,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddedTexts:
+class TextVectors:
     """Texts as vectors.
 
     Attributes:
@@ -40,7 +40,7 @@ def embed_texts(
     truncate: bool = False,
     dimensions: int | None = None,
     switch: str = "truncate: true",
-) -> EmbeddedTexts:
+) -> TextVectors:
     """Embed texts; it blocks, so call it in a thread.
 
     Args:
@@ -69,7 +69,7 @@ def embed_texts(
     trace = traces.current()
     if trace is not None:
         trace.read(sum(read))
-    return EmbeddedTexts(vectors=vectors, num_tokens=read, warnings=warnings)
+    return TextVectors(vectors=vectors, num_tokens=read, warnings=warnings)
 
 
 def _cut(lengths: Sequence[int], most: int | None, refusal: str | None) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def _unknown(request: Request, error: HTTPException, paths: KnownPaths) -> HTTPE
         return error
     if error.status_code == HTTPStatus.NOT_FOUND:
         return RequestError(404, f"{method} {path} is not served here; {paths.remedy(path)}", code="unknown_url")
-    allowed = ", ".join(paths.methods(path))
+    allowed = ", ".join(paths.methods(path)) or (error.headers or {}).get("Allow", "")
     message = f"{path} does not take {method}; it takes {allowed}"
     return RequestError(405, message, code="method_not_allowed", headers={"Allow": allowed})
 

@@ -48,7 +48,8 @@ def _extras(body: Body) -> Iterator[tuple[str, str, BaseModel]]:
     """Undeclared fields: where, which, of what."""
     for name in body.model_extra or {}:
         yield "", name, body
-    options = getattr(body, "stream_options", None)
-    if isinstance(options, BaseModel):
-        for name in options.model_extra or {}:
-            yield "stream_options.", name, options
+    for field in ("stream_options", "structured_outputs"):
+        options = getattr(body, field, None)
+        if isinstance(options, BaseModel):
+            for name in options.model_extra or {}:
+                yield f"{field}.", name, options

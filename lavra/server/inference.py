@@ -19,7 +19,7 @@ def inference_router(edge: Edge) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["embeddings"])
 
-    @router.post("/embed")
+    @router.post("/embed", response_model=list[list[float]])
     async def embed(body: InferenceEmbedBody) -> Response:
         idle_fields(body, strict=edge.config.strict)  # there is no place for what it says, but strict servers refuse
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs

@@ -34,6 +34,10 @@ class KnownPaths:
         if f"/v1{path}" in known:  # a base URL without its /v1
             return f"/v1{path}"
         inside = [one for one in known if len(one) > 1 and path.endswith(one)]  # one with something before it
-        if inside:
-            return max(inside, key=len)
-        return next(iter(difflib.get_close_matches(path[:200], known, n=1, cutoff=0.7)), None)
+        for cutoff in (0.95, 0.7):  # a slip first
+            close = difflib.get_close_matches(path[:200], known, n=1, cutoff=cutoff)
+            if close:
+                return close[0]
+            if inside:
+                return max(inside, key=len)
+        return None

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import ScoreRequest
-from lavra.server.answers import Health, ModelEntries, ModelEntry, PlainText, Readiness, TextScore, TokenList
+from lavra.server.answers import Health, ModelEntries, PlainText, Readiness, ScoreAnswer, ServedModelEntry, TokenList
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import DetokenizeBody, ScoreBody, TokenizeBody
@@ -43,7 +43,7 @@ def token_router(edge: Edge) -> APIRouter:
         )
         return JSONResponse({"text": text, "warnings": warnings})
 
-    @router.post("/score", response_model=TextScore)
+    @router.post("/score", response_model=ScoreAnswer)
     async def score(body: ScoreBody) -> Response:
         warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
         text = body.text if isinstance(body.text, str) else tuple(body.text)
@@ -73,7 +73,7 @@ def status_router(edge: Edge) -> APIRouter:
             {"object": "list", "data": [_describe(one) for one in (*edge.models, *edge.models.indexes)]}
         )
 
-    @router.get("/v1/models/{name:path}", response_model=ModelEntry)
+    @router.get("/v1/models/{name:path}", response_model=ServedModelEntry)
     async def one_model(name: str) -> Response:
         return JSONResponse(_describe(edge.models.answering_index(name) or edge.models.named(name)))
 

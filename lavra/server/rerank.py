@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
 from lavra.base.predictions import RankRequest
-from lavra.server.answers import Ranking
+from lavra.server.answers import RankedText, Ranking
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.heads import usage_of
@@ -55,7 +55,7 @@ def rerank_router(edge: Edge) -> APIRouter:
         ranked = await run_in_threadpool(rank_texts, edge, body, body.documents, truncate=body.truncate)
         return JSONResponse(rerank_object(body, ranked))
 
-    @router.post("/rerank")
+    @router.post("/rerank", response_model=Ranking | list[RankedText])
     async def rerank_any(body: AnyRerankBody) -> Response:
         texts = _documents(body)
         ranked = await run_in_threadpool(rank_texts, edge, body, texts, truncate=body.truncate)

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+VocabularyId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+TokenIds = Annotated[list[VocabularyId], Field(min_length=1, fail_fast=True)]
 Stop = str | Annotated[list[str], Field(max_length=16)] | None
 TextPair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, fail_fast=True)]
@@ -47,6 +47,23 @@ class ResponseFormat(BaseModel):
     json_schema: dict[str, Any] | None = None
     regex: Annotated[str, Field(min_length=1)] | None = None
     grammar: Annotated[str, Field(min_length=1)] | None = None
+    plain_schema: dict[str, Any] | None = Field(default=None, alias="schema", description="where others have it")
+
+
+Choice = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
+
+
+class StructuredOutputs(BaseModel):
+    """What the answer must be, in vLLM's words; one of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    json_form: dict[str, Any] | str | None = Field(default=None, alias="json", description="a JSON schema")
+    json_object: bool | None = None
+    regex: Annotated[str, Field(min_length=1)] | None = None
+    choice: Choice | None = None
+    grammar: Annotated[str, Field(min_length=1)] | None = None
+    structural_tag: Any = None
 
 
 class Sampled(Body):
@@ -62,7 +79,7 @@ class Sampled(Body):
     logit_bias: dict[str, Annotated[Finite, Field(ge=-1000, le=1000)]] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: Stop = None
-    stop_token_ids: Annotated[list[TokenId], Field(max_length=1000)] | None = Field(
+    stop_token_ids: Annotated[list[VocabularyId], Field(max_length=1000)] | None = Field(
         default=None, description="tokens that end the answer, besides the model's own"
     )
     ignore_eos: bool | None = Field(default=None, description="write on behind the model's own end of text")
@@ -70,6 +87,13 @@ class Sampled(Body):
     skip_special_tokens: bool | None = Field(default=None, description="false shows special tokens in the text")
     n: Annotated[int, Field(ge=1)] | None = None
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = Field(default=None, description="vLLM's way to say the form")
+    guided_json: dict[str, Any] | str | None = Field(default=None, description="vLLM's older way to say a JSON schema")
+    guided_regex: Annotated[str, Field(min_length=1)] | None = None
+    guided_choice: Choice | None = None
+    guided_grammar: Annotated[str, Field(min_length=1)] | None = None
+    grammar: str | None = Field(default=None, description="llama.cpp's: GBNF, or Lark's notation")
+    json_schema: dict[str, Any] | None = Field(default=None, description="llama.cpp's: a JSON schema")
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -134,7 +158,7 @@ class RetrievalOptions(BaseModel):
     unsupported: Literal["mark", "remove"] = "mark"
 
 
-class Conversation(BaseModel):
+class ConversationBody(BaseModel):
     """A conversation and how it is laid out; names of the last three are vLLM's."""
 
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
@@ -148,7 +172,7 @@ class Conversation(BaseModel):
     )
 
 
-class ChatBody(Conversation, Sampled):
+class ChatBody(ConversationBody, Sampled):
     """`POST /v1/chat/completions`."""
 
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
@@ -260,7 +284,7 @@ class RerankDocument(BaseModel):
     text: str
 
 
-Documents = Annotated[list[str | RerankDocument], Field(min_length=1, max_length=2048)]
+RerankDocuments = Annotated[list[str | RerankDocument], Field(min_length=1, max_length=2048)]
 
 
 class RankedBody(Headed):
@@ -277,13 +301,13 @@ class RankedBody(Headed):
 class RerankBody(RankedBody):
     """`POST /v1/rerank` and `/v2/rerank`."""
 
-    documents: Documents
+    documents: RerankDocuments
 
 
 class AnyRerankBody(RankedBody):
     """`POST /rerank`: Jina's form with `documents`, or that of text-embeddings-inference with `texts`."""
 
-    documents: Documents | None = None
+    documents: RerankDocuments | None = None
     texts: Annotated[list[str], Field(min_length=1, max_length=2048)] | None = None
     return_text: bool = Field(default=False, description="of `texts`")
     raw_scores: bool = Field(default=False, description="scores are from 0 to 1 here: true is refused")
@@ -316,11 +340,11 @@ class TokenizeBody(Body):
 class DetokenizeBody(Body):
     """`POST /detokenize`."""
 
-    tokens: Annotated[list[TokenId], Field(fail_fast=True)]
+    tokens: Annotated[list[VocabularyId], Field(fail_fast=True)]
     skip_special_tokens: bool = False
 
 
-class TemplateBody(Conversation, Body):
+class TemplateBody(ConversationBody, Body):
     """`POST /apply-template`."""
 
 

@@ -18,9 +18,8 @@ from lavra.tokens.tokenizer import Tokenizer
 DEFAULT_NAME: Final = "chatml"
 """The template that stands in for a missing one."""
 
-TEMPLATE_NAMES: Final = (
-    "alpaca", "chatml", "gemma", "lavra", "llama-2", "llama-3", "mistral", "phi-3", "vicuna", "zephyr"
-)  # fmt: skip
+_FOLDER: Final = resources.files("lavra.tokens").joinpath("templates")
+TEMPLATE_NAMES: Final = tuple(sorted(["lavra", *(file.name.removesuffix(".jinja") for file in _FOLDER.iterdir())]))
 """Names of `named_template`; `lavra` is the one that `lavra finetune` gives a model without a template."""
 
 
@@ -35,7 +34,7 @@ def named_template(name: str) -> str:
     if name not in TEMPLATE_NAMES:
         known = ", ".join(TEMPLATE_NAMES)
         raise InputError(f"there is no chat template called {name!r}{nearest(name, TEMPLATE_NAMES)}; known are {known}")
-    return resources.files("lavra.tokens").joinpath(f"templates/{name}.jinja").read_text(encoding="utf-8")
+    return _FOLDER.joinpath(f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def find_template(name_or_file: str) -> str:

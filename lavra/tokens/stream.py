@@ -100,9 +100,9 @@ class _Window:
         return self._tokenizer.decode(ids, skip_special_tokens=self._skip)
 
     def push(self, token_id: int) -> str:
-        if self._joins_bytes and len(self._ids) == self._settled and not self._context.endswith(_BROKEN):
+        if self._joins_bytes and len(self._ids) == self._settled:
             text = self._alone(token_id)
-            if text and _BROKEN not in text:  # whole characters after whole characters: no window is needed
+            if text and _BROKEN not in text:  # whole characters: no window is needed
                 self._ids, self._settled, self._context = [token_id], 1, text
                 return text
         self._ids.append(token_id)

@@ -27,7 +27,9 @@ def test_what_is_written_is_read_and_the_identity_stays(folder) -> None:
 
 def test_a_model_without_one_says_what_lavra_evaluate_found(folder) -> None:
     assert read_introduction(folder) == Introduction()
-    add_metrics(folder, {"evaluation": {"abilities": {"It can": ["It can add.", "It can read."], "It cannot": ["No."]}}})
+    add_metrics(
+        folder, {"evaluation": {"abilities": {"It can": ["It can add.", "It can read."], "It cannot": ["No."]}}}
+    )
     assert read_introduction(folder) == Introduction(good_for="It can add. It can read.")
 
 

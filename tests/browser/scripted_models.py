@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from lavra.engine import Engine
-from lavra.server import ServedModel
 from lavra.generate.plan import PromptReading, special_frame
+from lavra.server import ServedModel
 from tests.engine.scripted import ScriptedRunner
 from tests.generate.tiny import tiny_tokenizer
 from tests.server.conftest import running
@@ -56,7 +56,8 @@ class ReplyingRunner(ScriptedRunner):
         if not self._scores and (not written or prompt not in self._given):
             self._begin(prompt)
         ids = self._given.get(prompt, [self._tokenizer.eos_id])
-        place = max(n for n in range(len(ids)) if n == 0 or tokens[-n:] == ids[:n])
+        ends = (n for n in range(len(ids) - 1, 0, -1) if tokens[-1] == ids[n - 1] and tokens[-n:] == ids[:n])
+        place = next(ends, 0)
         row = np.full(self.vocab_size, -9.0, dtype=np.float32)
         row[ids[place]] = 3.0
         row[(ids[place] + 1) % self.vocab_size] = 2.0  # the likeliest alternative, at e**-1 of it

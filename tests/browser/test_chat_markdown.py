@@ -143,13 +143,25 @@ def harmful(place):
 
 
 def test_the_policy_stops_what_a_slip_would_let_through(server, visit) -> None:
-    page = opened(visit, server[0], expected=("Content Security Policy", "TrustedHTML", "Trusted Type", "asked https://evil"))
-    assert page.evaluate(
-        """() => { try { document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='document.title=1'>"); return "written" }
-                 catch (error) { return error.name } }"""
-    ) == "TypeError"
+    page = opened(
+        visit, server[0], expected=("Content Security Policy", "TrustedHTML", "Trusted Type", "asked https://evil")
+    )
+    assert (
+        page.evaluate(
+            """() => {
+                const text = "<img src=x onerror='document.title=1'>";
+                try { document.body.insertAdjacentHTML("beforeend", text); return "written" }
+                catch (error) { return error.name }
+            }"""
+        )
+        == "TypeError"
+    )
     page.evaluate(
-        """() => { const one = document.createElement("img"); one.src = "https://evil.example/pixel.png"; document.body.append(one); }"""
+        """() => {
+            const one = document.createElement("img");
+            one.src = "https://evil.example/pixel.png";
+            document.body.append(one);
+        }"""
     )
     page.wait_for_timeout(100)
     assert page.title() != "taken"
@@ -163,7 +175,9 @@ def test_a_growing_text_is_drawn_without_touching_what_is_settled(server, visit)
     page.evaluate("for (const one of document.querySelectorAll('.answer .depth-1, .answer table')) one.mine = true")
     until_done(page)
     server[1].seconds = 0.0
-    assert page.evaluate("document.querySelector('.answer .depth-1').mine && document.querySelector('.answer table').mine")
+    assert page.evaluate(
+        "document.querySelector('.answer .depth-1').mine && document.querySelector('.answer table').mine"
+    )
 
 
 def test_blocks_of_a_growing_text_are_those_of_the_whole_and_cost_no_more(server, visit) -> None:
@@ -171,20 +185,25 @@ def test_blocks_of_a_growing_text_are_those_of_the_whole_and_cost_no_more(server
     page = opened(visit, server[0])
     texts = [RICH, "\n\n".join(ADVERSARIAL), "1. a\n\n\n2. b\n\n   more\n\npara\n===\n\n    code\n\ttab\r\nend\n"]
     for text in texts:
-        assert page.evaluate(
-            """async text => {
+        assert (
+            page.evaluate(
+                """async text => {
                 const {Blocks} = await import("/chat/markdown.js");
                 const {Marked} = await import("/chat/vendor/marked.js");
                 const marked = new Marked({gfm: true, breaks: true}), blocks = new Blocks();
-                const shape = tokens => JSON.stringify(tokens.filter(one => one.type !== "space").map(one => [one.type, one.raw.trimEnd()]));
+                const named = one => [one.type, one.raw.trimEnd()];
+                const shape = tokens => JSON.stringify(tokens.filter(one => one.type !== "space").map(named));
                 for (let end = 1; end <= text.length; end += 1) {
-                    const found = shape(blocks.read(text.slice(0, end))), whole = shape(marked.lexer(text.slice(0, end)));
-                    if (found !== whole) return `${JSON.stringify(text.slice(0, end))}: ${found} and not ${whole}`;
+                    const part = text.slice(0, end);
+                    const found = shape(blocks.read(part)), whole = shape(marked.lexer(part));
+                    if (found !== whole) return `${JSON.stringify(part)}: ${found} and not ${whole}`;
                 }
                 return "";
             }""",
-            text,
-        ) == ""
+                text,
+            )
+            == ""
+        )
     read = page.evaluate(
         """async () => {
             const {Blocks} = await import("/chat/markdown.js");

@@ -1,4 +1,4 @@
-"""The chat page: settings of a conversation, functions as cards, models side by side, probabilities, errors and notes."""
+"""The chat page: settings, functions as cards, models side by side, probabilities, errors and notes."""
 
 from __future__ import annotations
 
@@ -166,6 +166,7 @@ def test_probabilities_are_shown_on_demand_for_each_token(page) -> None:
     tokens.nth(1).hover()
     page.locator(".alternatives tr.chosen").wait_for()
     rows = page.locator(".alternatives td:last-child").all_inner_texts()
+    assert page.locator(".alternatives tr").first.get_attribute("class") == "chosen"  # it writes the likeliest
     own, other = (float(one.rstrip("%")) for one in rows[:2])
     assert own / other == pytest.approx(math.e, rel=0.01)  # the runner's logits are 3 and 2
     tokens.nth(0).focus()

@@ -9,7 +9,8 @@ from tests.browser.scripted_models import serving
 from tests.browser.test_chat_talk import opened, said, send, until_done
 
 LONG = " ".join(f"word{n}" for n in range(60)) + "."
-CALL = '<tool_call>\n{"name": "weather", "arguments": {"place": "Recife, no Nordeste do Brasil, perto do mar"}}\n</tool_call>'
+PLACE = "Recife, no Nordeste do Brasil, perto do mar"
+CALL = f'<tool_call>\n{{"name": "weather", "arguments": {{"place": "{PLACE}"}}}}\n</tool_call>'
 BROKEN = ("Failed to load resource", "net::ERR")
 
 
@@ -95,6 +96,20 @@ def test_another_tab_sees_an_answer_grow_and_goes_on_with_it(server, visit) -> N
     assert len(server[1].prompts) == 1
 
 
+def test_another_tab_can_stop_an_answer(server, visit) -> None:
+    page = opened(visit, server[0])
+    send(page, "Count")
+    until_word(page, 2)
+    other = page.context.new_page()
+    other.goto(page.url)
+    until_word(other, 8)
+    other.locator("#stop").click()
+    for one in (page, other):
+        until_done(one)
+    assert said(page) == said(other)
+    assert len(said(page)[1]) < len(LONG)
+
+
 def test_an_answer_that_the_server_forgot_is_told_and_retried(visit) -> None:
     replies = {"talker": {"Count": [LONG]}}
     with serving(replies, drain_seconds=0.1) as (url, runners):
@@ -130,4 +145,4 @@ def test_a_call_goes_on_after_a_reload(server, visit) -> None:
     page.locator(".card").wait_for()
     page.reload()
     until_done(page)
-    wait_until(page, "document.querySelector('.card dd')?.textContent === 'Recife, no Nordeste do Brasil, perto do mar'")
+    wait_until(page, f"document.querySelector('.card dd')?.textContent === '{PLACE}'")

@@ -161,7 +161,9 @@ def test_a_conversation_goes_out_as_markdown(page, tmp_path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["not JSON", '{"format": "other"}', '{"format": "lavra-conversations", "conversations": [3]}'])
+@pytest.mark.parametrize(
+    "text", ["not JSON", '{"format": "other"}', '{"format": "lavra-conversations", "conversations": [3]}']
+)
 def test_another_file_is_not_imported(page, tmp_path, text) -> None:
     (tmp_path / "a.json").write_text(text)
     page.locator("#import").set_input_files(tmp_path / "a.json")

@@ -129,6 +129,7 @@ def test_a_message_is_edited_and_both_branches_stay(server, page) -> None:
     page.get_by_role("button", name="Edit").first.click()
     wait_until(page, "document.activeElement.value === 'Hello'")
     page.keyboard.press("Escape")
+    page.locator(".editor").wait_for(state="detached")
     assert said(page) == ["Hello", first, "And then?", "Then nothing."]
     page.get_by_role("button", name="Edit").first.click()
     page.locator(".editor textarea").fill("Bye")

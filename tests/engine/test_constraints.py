@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import InputError
 from lavra.base.types import Constraint, ConstraintKind, FinishReason, GenerateRequest, SamplingConfig
+from lavra.engine.constraints import Constraints
+from tests.engine.schema.corpus import accepted
 from tests.engine.tiny import scripted_engine, torch_engine
 
 SCHEMA = {
@@ -99,4 +102,98 @@ def test_a_row_without_any_token_left_ends_alone():
         with pytest.raises(InputError, match="no token may follow"):
             bad.completion()
         assert len(good.completion().tokens) == 5
-    assert engine.stats().free_blocks == engine.stats().num_blocks
+    stats = engine.stats()
+    assert stats.free_blocks == stats.num_blocks
+    assert (stats.failed, stats.finished) == (1, 1)
+
+
+def test_a_constraint_that_cannot_be_followed_ends_its_text_with_an_error_that_tells_no_inner_state(monkeypatch):
+    """The library gives up in mid-text; what it says of itself goes to the log."""
+    engine, _ = scripted_engine()
+
+    class Lost:
+        def __init__(self):
+            self.taken = 0
+
+        def deep_copy(self):
+            return Lost()
+
+        def consume_token(self, _):
+            self.taken += 1
+
+        def is_error(self):
+            return self.taken >= 2
+
+        def get_error(self):
+            return "<state> Lexer: 17 rows"
+
+        def is_stopped(self):
+            return self.is_error()
+
+        def is_accepting(self):
+            return False
+
+        def compute_bitmask(self):
+            return b"\xff" * 64
+
+    compiled = Constraints._compile
+    monkeypatch.setattr(
+        Constraints, "_compile", lambda self, constraint: replace(compiled(self, constraint), matcher=Lost())
+    )
+    with engine:
+        stream = engine.submit(GenerateRequest(prompt=(1,), max_tokens=9, constraint=AS_JSON))
+        with pytest.raises(InputError, match="could not be continued under its constraint") as caught:
+            stream.completion()
+    assert "state" not in str(caught.value)
+    assert (engine.stats().failed, engine.stats().finished) == (1, 0)
+
+
+def test_what_is_not_enforced_is_told_with_the_completion_and_stays_when_the_text_is_cut():
+    schema = Constraint(ConstraintKind.JSON_SCHEMA, '{"type": "string", "format": "colour"}')
+    engine, _ = scripted_engine()
+    with engine:
+        found = engine.submit(GenerateRequest(prompt=(1,), max_tokens=1, constraint=schema)).completion()
+    assert [warning.split(":")[0] for warning in found.warnings] == [
+        "the format 'colour' only describes",
+        "max_tokens cut the text before its constraint was met",
+    ]
+
+
+JSON_IN_GBNF = r"""
+root   ::= "{" ws ( pair ("," ws pair)* )? "}"
+pair   ::= string ":" ws value
+value  ::= string | number | "[" ws (value ("," ws value)*)? "]" | ("true" | "false" | "null") ws
+string ::= "\"" ( [^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}) )* "\"" ws # escapes
+number ::= "-"? ([0-9] | [1-9] [0-9]{0,15}) ("." [0-9]+)? ws
+ws     ::= [ \t\n]{0,2}
+"""
+
+
+@pytest.mark.parametrize(
+    ("grammar", "texts", "others"),
+    [
+        (JSON_IN_GBNF, ["{}", '{"a": [1, true, "x\\n"]}'], ["{a}", "[]"]),
+        ('root ::= (expr "=" num "\\n")+\nexpr ::= num ([-+*/] num)*\nnum ::= [0-9]+', ["1+2=3\n"], ["1+=3\n"]),
+        (r'root ::= [\u00e0-\u00ff] "\u0041\x42"', ["éAB"], ["eAB"]),
+    ],
+)
+def test_a_grammar_may_be_written_in_the_notation_of_llama_cpp(grammar, texts, others):
+    constraint = Constraint(ConstraintKind.GRAMMAR, grammar)
+    assert all(accepted(constraint, text) for text in texts)
+    assert not any(accepted(constraint, text) for text in others)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "says"),
+    [
+        ('foo ::= "a"', "No 'root' rule"),
+        ('root ::= "a\\', "ends too early"),
+        ("root ::= " + "(" * 5000, "GBNF"),
+        ('root ::= "a"\n' * 3000, "at most 2000"),
+        (r'root ::= "\ud800"', "no character"),
+    ],
+)
+def test_a_grammar_that_cannot_be_read_is_refused(grammar, says):
+    engine, _ = scripted_engine()
+    with engine, pytest.raises(InputError, match=says):
+        engine.submit(GenerateRequest(prompt=(1,), constraint=Constraint(ConstraintKind.GRAMMAR, grammar)))

@@ -23,6 +23,7 @@ ALLOWED = {
     "entity_intervals": "comparisons of evaluations need it next",
     "multi_label_intervals": "comparisons of evaluations need it next",
     "regression_intervals": "comparisons of evaluations need it next",
+    "data_received": "asyncio calls it with the bytes of a connection",
     "extra_repr": "torch asks modules for it",
     "tokenizer_name": "lm-evaluation-harness asks models for it",
 }

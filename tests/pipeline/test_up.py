@@ -21,6 +21,7 @@ import transformers
 
 import lavra
 from lavra.base.errors import ConfigError
+from lavra.base.introduction import read_introduction
 from lavra.base.workspace import Workspace
 from lavra.cli import serve, up
 from lavra.model.config import Kind
@@ -81,6 +82,19 @@ def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.Monkey
     up._serve(replace(result, adapter=None, index=None))
     index = (f"documents={result.index}",)
     assert served == [([str(result.model)], (str(adapt.folder),), index), ([str(result.model)], (), ())]
+
+
+def test_its_models_say_what_they_are_good_for_and_how_to_begin(made):
+    _, result = made
+    corpus = Corpus.open(next(stage.folder for stage in result.stages if stage.stage == "corpus"))
+    heldout = [one.text for one in corpus.documents("heldout")]
+    told = read_introduction(result.model)
+    assert told.good_for == result.verdict
+    assert 1 <= len(told.beginnings) <= 3
+    assert all(any(words in text for text in heldout) for words in told.beginnings)
+    if result.adapter is not None:
+        assert "held-out questions cost" in read_introduction(result.adapter).good_for
+        assert read_introduction(result.adapter).beginnings
 
 
 def test_its_documents_can_be_asked(made, text: Path):

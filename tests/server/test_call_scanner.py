@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavra.server.conversation.call_scanner import Begun, CallScanner, Given, Said
+from lavra.server.conversation.call_scanner import CallScanner, FoundArguments, FoundCall, FoundText
 
 FUNCTIONS = {"f": {}, "g": {"required": ["a"]}}
 VALUES = st.recursive(
@@ -32,13 +32,15 @@ def scan(pieces, **options):
     """Text, [(name, arguments, whole)] and warnings; findings joined must say the same."""
     scanner = CallScanner(FUNCTIONS, **options)
     found = [finding for piece in pieces for finding in scanner.feed(piece)] + scanner.close()
-    assert "".join(one.text for one in found if isinstance(one, Said)) == scanner.text
-    begun = [one for one in found if isinstance(one, Begun)]
+    assert "".join(one.text for one in found if isinstance(one, FoundText)) == scanner.text
+    begun = [one for one in found if isinstance(one, FoundCall)]
     assert [(one.number, one.id, one.name) for one in begun] == [
         (number, call.id, call.name) for number, call in enumerate(scanner.calls)
     ]
     for number, call in enumerate(scanner.calls):
-        assert call.arguments == "".join(one.text for one in found if isinstance(one, Given) and one.number == number)
+        assert call.arguments == "".join(
+            one.text for one in found if isinstance(one, FoundArguments) and one.number == number
+        )
     return scanner.text, [(call.name, call.arguments, call.whole) for call in scanner.calls], scanner.warnings
 
 
@@ -154,11 +156,11 @@ def test_what_begins_as_a_call_and_breaks_is_told(text, arguments, warning):
 
 def test_a_call_begins_before_it_ends():
     scanner = CallScanner(FUNCTIONS)
-    assert scanner.feed("Now <tool_call>") == [Said(text="Now")]
+    assert scanner.feed("Now <tool_call>") == [FoundText(text="Now")]
     assert scanner.feed('{"name": "f", "argu') == []
     begun, given = scanner.feed('ments": {"a": "b')
     assert (begun.name, given.text) == ("f", '{"a": "b')
-    assert scanner.feed('c"}') == [Given(number=0, text='c"}')]
+    assert scanner.feed('c"}') == [FoundArguments(number=0, text='c"}')]
 
 
 def test_one_call_only_where_one_is_wanted():

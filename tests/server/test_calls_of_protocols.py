@@ -3,6 +3,7 @@
 import json
 
 import anthropic
+import ollama
 import pytest
 
 from tests.server.dictation import dictating
@@ -71,3 +72,26 @@ def test_responses_keep_calls_and_the_log_probabilities_of_text_apart(dictated, 
     assert call.arguments.startswith(arguments)
     said = [one.content[0] for one in answer.output if one.type == "message"]
     assert "".join(one.text for one in said) == ("Sim." if text == BESIDE else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "reason"), [(CUT, {}, "length"), (BROKEN, {}, "stop"), (BESIDE, {"a": 1}, "stop")]
+)
+def test_ollama_has_an_object_for_every_call(dictated, text, given, reason):
+    _, runner, url = dictated
+    runner.say(text)
+    tools = [{"type": "function", "function": {"name": "f", "parameters": PARAMETERS}}]
+    asked = {
+        "messages": [{"role": "user", "content": "a"}],
+        "tools": tools,
+        "options": {"temperature": 0, "num_predict": 60},
+    }
+    client = ollama.Client(host=url)
+    whole = client.chat(model="long", **asked)
+    pieces = list(client.chat(model="long", **asked, stream=True))
+    for calls, ending in (
+        (whole.message.tool_calls, whole.done_reason),
+        ([call for one in pieces for call in one.message.tool_calls or ()], pieces[-1].done_reason),
+    ):
+        (call,) = calls
+        assert (call.function.name, call.function.arguments, ending) == ("f", given, reason)

@@ -1,14 +1,18 @@
 """Fields that lay a conversation out and end its answer, against the same text read and written in this process."""
 
 import json
+from dataclasses import replace
 
 import httpx2
 import pytest
 
 from lavra.base.types import GenerateRequest
+from lavra.cli import serve
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.named_templates import named_template
+from lavra.tokens.tokenizer import Tokenizer
 from tests.generate.tiny import tiny_in_process
+from tests.model.smollm2 import FILE, needs_smollm2
 from tests.server.conftest import running, served
 
 ASKED = [{"role": "user", "content": "She loved"}]
@@ -91,6 +95,14 @@ def test_chatml_stands_in_for_a_missing_template_and_is_told(http):
     assert answer["warnings"] == ["writer has no chat template: ChatML was written, which it may not know"]
     assert http.post("/apply-template", json={"model": "writer", "messages": ASKED}).json()["prompt"] == said
     assert http.get("/v1/models/writer").json()["chats"] is False
+
+
+def test_a_message_that_a_template_leaves_out_is_told():
+    deaf = "{% for one in messages if one.role != 'tool' %}{{ one.content }}{% endfor %}"
+    with running([served("deaf", chosen=deaf)]) as url, httpx2.Client(base_url=url, timeout=60) as http:
+        said = [*ASKED, {"role": "tool", "content": "31 degrees", "tool_call_id": "a"}]
+        (warning,) = http.post("/apply-template", json={"messages": said}).json()["warnings"]
+    assert warning == "the chat template left out message 2 (role 'tool'); the model does not read it"
 
 
 # ---- where an answer ends
@@ -186,7 +198,33 @@ def test_a_stream_may_count_as_it_goes(http, path):
     counts = [event["usage"]["completion_tokens"] for event in events]
     assert counts == sorted(counts)
     assert counts[-2] == counts[-1] == 6 * len(asked.get("prompt", [1]))
-    assert len(set(counts)) > 3
+    pieces = [(event["choices"][0], event["usage"]) for event in events if event["choices"]]
+    texts = [choice.get("text") or choice.get("delta", {}).get("content") for choice, _ in pieces]
+    assert all(usage["completion_tokens"] for text, (_, usage) in zip(texts, pieces, strict=True) if text)
     assert {event["usage"]["prompt_tokens"] for event in events} == {events[-1]["usage"]["prompt_tokens"]}
     plain = http.post(path, json={**body, "stream_options": {}}).text
     assert "usage" not in plain
+
+
+@needs_smollm2
+@pytest.mark.slow
+def test_a_real_model_answers_in_the_template_that_stands_in():
+    """SmolLM2 was taught ChatML: without its template it answers the same, and goes on in what was begun."""
+    opened = serve.open_model(f"own={FILE}", serve.ServeSettings(cache_tokens=4096))
+    bare = replace(opened, name="bare", tokenizer=without_template(opened.tokenizer), parent="own")
+    asked = [
+        {"role": "system", "content": "You answer in few words."},
+        {"role": "user", "content": "What is the capital of France?"},
+    ]
+    begun = [*asked, {"role": "assistant", "content": "The capital of France is the city of"}]
+    with running([opened, bare]) as url, httpx2.Client(base_url=url, timeout=120) as http:
+        own, bare = (chatted(http, model=name, messages=asked) for name in ("own", "bare"))
+        went_on = chatted(http, model="own", messages=begun, continue_final_message=True)
+    assert content(own) == content(bare) == "The capital of France is Paris."
+    assert own["choices"][0]["finish_reason"] == bare["choices"][0]["finish_reason"] == "stop"
+    assert "no chat template" in bare["warnings"][0]
+    assert content(went_on) == " Paris."
+
+
+def without_template(tokenizer):
+    return Tokenizer(replace(tokenizer._parts, chat_templates={}))

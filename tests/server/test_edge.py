@@ -12,6 +12,7 @@ import pytest
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.server import ModelTable, ServeConfig, build_app
+from lavra.server.chat_page.page import CHAT_FILES
 from lavra.server.openai import completions
 from lavra.server.run import open_socket
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
@@ -407,9 +408,12 @@ def test_leaving_is_nothing_to_complain_of(http, caplog):
 def test_the_page_needs_nothing_from_elsewhere(http):
     page = http.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    assert "/v1/models" in page.text
-    for outside in ("http://", "https://", "//cdn", "@import", "src="):
-        assert outside not in page.text
+    own = [path for path in CHAT_FILES if path != "/" and "/vendor/" not in path]
+    assert own
+    for path in ["/", *own]:
+        text = http.get(path).text
+        for outside in ("https://", "//cdn", 'src="http', 'href="http', "url(http"):
+            assert outside not in text, path
 
 
 def test_names_must_differ():

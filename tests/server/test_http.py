@@ -187,6 +187,15 @@ def test_an_id_that_cannot_stand_in_a_log_is_replaced(http):
         assert (found == given) == kept
 
 
+def test_ollamas_bodies_are_json_as_curl_sends_them(http):
+    form, ask = {"content-type": "application/x-www-form-urlencoded"}, {"model": "talker", "prompt": "a"}
+    body = json.dumps({**ask, "stream": False, "options": {"num_predict": 1}})
+    assert http.post("/api/generate", content=body, headers=form).json()["done"] is True
+    refused = http.post("/api/generate", content=body, headers={**form, "origin": "http://evil"})
+    assert refused.status_code == 415
+    assert set(refused.json()) == {"error"}
+
+
 def test_bodies_of_a_lenient_protocol_are_json_unless_a_page_of_another_origin_sends_them():
     """As `curl -d` sends them, for a protocol whose own server does not look at the type."""
     model = served("writer")

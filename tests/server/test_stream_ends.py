@@ -16,6 +16,7 @@ REQUESTS = {
     "choices": ("/v1/chat/completions", {**CHAT, "n": 2, "tools": TOOLS}),
     "completions": ("/v1/completions", {"prompt": ["a", "b"], "max_tokens": 40}),
     "messages": ("/v1/messages", {"model": "long", "messages": ASKED, "max_tokens": 40}),
+    "ollama": ("/api/chat", {"model": "long", "messages": ASKED, "tools": TOOLS}),
     "responses": ("/v1/responses", {"input": "a", "max_output_tokens": 40}),
 }
 
@@ -32,6 +33,8 @@ def dictated():
 
 def last_of(text):
     """The last event's type and its data."""
+    if text.startswith("{"):
+        return json.loads(text.splitlines()[-1])
     *_, last = text.removesuffix("data: [DONE]\n\n").strip().split("\n\n")
     return json.loads(last[last.index("data: ") + 6 :])
 
@@ -63,6 +66,8 @@ def test_a_stream_that_fails_has_its_last_event(dictated, kind, monkeypatch, cap
         assert (last["type"], last["error"]["type"]) == ("error", "api_error")
     elif kind == "responses":
         assert (last["type"], last["response"]["error"]["code"]) == ("response.failed", "server_error")
+    elif kind == "ollama":
+        assert set(last) == {"error"}
     else:
         assert answer.text.endswith("data: [DONE]\n\n")
         assert last["error"]["type"] == "server_error"

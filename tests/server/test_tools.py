@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from lavra.server.conversation.tool_calls import find_calls, read_tools
+from lavra.server.conversation.tool_calls import read_tools
 from lavra.server.schemas import ChatBody
 from tests.server.dictation import dictating, put_together, whole
 
@@ -114,8 +114,11 @@ def tools():
     ],
 )
 def test_calls_are_recognised_in_what_models_write(text, left, names):
-    rest, calls = find_calls(text, tools())
-    assert rest == left
+    scanner = tools().scanner()
+    scanner.feed(text)
+    scanner.close()
+    calls = scanner.calls
+    assert scanner.text == left
     assert [call.name for call in calls] == names
     assert all(isinstance(json.loads(call.arguments), dict) for call in calls)
     assert len({call.id for call in calls}) == len(calls)

@@ -1,16 +1,15 @@
 """Named chat templates against what the models of those names were taught, and the one of a real model's folder."""
 
-from pathlib import Path
-
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lavra.base.errors import InputError
-from lavra.tokens import render_chat
+from lavra.tokens import Tokenizer, render_chat
 from lavra.tokens.named_templates import TEMPLATE_NAMES, find_template, named_template
 from lavra.tokens.roles import compared_roles, in_known_roles
 from lavra.tokens.talker import open_talker
 from tests.generate.tiny import tiny_tokenizer
+from tests.model.smollm2 import FILE, needs_smollm2
 
 TURNS = [
     {"role": "system", "content": "Be brief"},
@@ -41,7 +40,6 @@ TAUGHT = {
     "<|assistant|>\n",
 }
 ENDS = {"chatml": "<|im_end|>", "gemma": "<end_of_turn>", "llama-3": "<|eot_id|>", "phi-3": "<|end|>"}
-SMOLLM2 = Path("/work/real/smollm2")
 
 
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
@@ -58,11 +56,9 @@ def test_an_answer_ends_where_the_template_ends_a_turn(name):
     assert open_talker(tokenizer, named_template(name)).end == ENDS.get(name, tokenizer.special.eos)
 
 
+@needs_smollm2
 def test_chatml_is_what_a_real_model_was_taught():
-    path = SMOLLM2 / "chat_template.jinja"
-    if not path.exists():
-        pytest.skip(f"{SMOLLM2} is not here")
-    theirs = path.read_text(encoding="utf-8")
+    theirs = Tokenizer.load(FILE).chat_template
     assert render_chat(named_template("chatml"), TURNS) == render_chat(theirs, TURNS)
 
 

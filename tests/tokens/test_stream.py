@@ -182,3 +182,18 @@ def test_a_long_stream_costs_the_same_at_every_step(trained: dict[str, Tokenizer
     stream.push(ids)
     assert max(calls) <= 8
     assert len(calls) <= 2 * len(ids) + 2
+
+
+@pytest.mark.parametrize("name", BYTE_LEVEL)
+@SHARED
+@given(data=st.data())
+def test_tokens_of_whole_characters_need_no_window(
+    trained: dict[str, Tokenizer], name: str, data: st.DataObject
+) -> None:
+    """After any prompt, one that ends within a character included, the short way gives the pieces of the long one."""
+    tokenizer = trained[name]
+    ids = st.lists(st.integers(0, tokenizer.vocab_size - 1), max_size=12)
+    prompt, written = data.draw(ids), data.draw(ids)
+    short, long = (TextStream(tokenizer, prompt=prompt) for _ in range(2))
+    long._window._joins_bytes = False
+    assert pieces(short, written) == pieces(long, written)

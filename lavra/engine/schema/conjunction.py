@@ -23,6 +23,7 @@ from lavra.engine.schema.spots import Document, Spot
 
 _MOST_KEYS: Final = 5_000
 _MOST_FORMS: Final = 512
+_MOST_WAYS: Final = 20_000
 _MOST_SECONDS: Final = 5.0
 _MOST_ORDERS: Final = 400
 
@@ -50,6 +51,7 @@ class Conjunctions:
         self._forms: dict[frozenset[str], tuple[Form, ...]] = {}
         self._open: set[frozenset[str]] = set()
         self._formats: dict[str, None] = {}
+        self._ways = 0
         self._until = time.monotonic() + _MOST_SECONDS
 
     def forms(self, key: Key) -> tuple[Form, ...]:
@@ -89,6 +91,14 @@ class Conjunctions:
         if time.monotonic() > self._until:
             raise InputError(f"reading the schema takes more than {_MOST_SECONDS:g} seconds; make it smaller")
 
+    def _count_way(self, choice: Choice) -> None:
+        self._ways += 1
+        if self._ways > _MOST_WAYS:
+            raise InputError(
+                f"the schema has more than {_MOST_WAYS} choices among alternatives, the last at {choice.pointer}; "
+                "make it smaller"
+            )
+
     def _work_out(self, key: Key) -> list[Form]:
         found: list[Form] = []
         for form in self._chosen(self._taking.apart(key), list(key)):
@@ -118,8 +128,9 @@ class Conjunctions:
                 nots=[*parts.nots, *more.nots],
                 possible=more.possible,
             )
-            self._check_size()
-            yield from self._chosen(joined, given)
+            self._count_way(choice)
+            if _possible(joined):
+                yield from self._chosen(joined, given)
 
     def _note_overlaps(self, choice: Choice, given: Sequence[Spot]) -> None:
         """Two branches must exclude each other; what stands beside the `oneOf` may help, itself left out."""
@@ -173,7 +184,9 @@ class Conjunctions:
             form = array_of(spots)
             return form if form is None or listed is not None else self._in_any_order(form)
         found = object_of(spots)
-        return found if found is None or listed is not None or not found.names else apply_names(found, self)
+        if found is None or listed is not None or not found.names:
+            return found
+        return apply_names(found, self.forms(found.names), self.matches)
 
     def _note_formats(self, spots: Sequence[Spot], listed: list[Any] | None) -> None:
         """Of strings, those that are not known here; of numbers, all."""
@@ -202,6 +215,11 @@ def name_of(key: Key) -> frozenset[str]:
 
 def _once(spots: Sequence[Spot]) -> list[Spot]:
     return list({spot.pointer: spot for spot in spots}.values())
+
+
+def _possible(parts: Parts) -> bool:
+    """Whether types and listed values leave any; those that leave none are many where choices stand beside choices."""
+    return parts.possible and bool(types_of(parts.plain)) and _listed(parts.plain) != []
 
 
 def _listed(spots: Sequence[Spot]) -> list[Any] | None:

@@ -83,7 +83,7 @@ def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where
 
 
 def _ways(required: list[str], optional: list[str], need: int, left: int, where: str) -> list[Counted]:
-    """Each choice of optional properties; of at least so many, the chosen ones are required and the others stay optional."""
+    """Each choice of optional properties; where only the fewest count, the others stay optional."""
     if left >= len(optional):
         counts, exact = [need], False
     else:

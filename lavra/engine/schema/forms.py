@@ -192,7 +192,7 @@ class ObjectForm(Form):
         return all(matches(value, key) for key in keys or [self.rest])
 
 
-def exactly(number: float) -> Fraction:
+def exactly(number: Any) -> Fraction:
     """A number as it is written: 0.1 is a tenth."""
     return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
 
@@ -207,4 +207,6 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, list):
         return [_plain(one) for one in value]
-    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return value

@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema: those that are enforced, those that only describe, and what to write instead of the rest.
+"""The keywords of JSON Schema: those that are enforced, those that only describe, and those that are refused.
 
 JSON Schema ignores keywords that it does not know (https://json-schema.org/draft/2020-12/json-schema-core, 6.5); here
 each of them is named in a warning, since most are misspelt.

@@ -93,9 +93,7 @@ def array_of(spots: Sequence[Spot]) -> ArrayForm | None:
     """Arrays that all schemas allow; `None` where lengths leave none."""
     splits = [_items(spot) for spot in spots]
     longest = max((len(first) for first, _ in splits), default=0)
-    first = []
-    for number in range(longest):
-        first.append(_joined([one[number] if number < len(one) else rest for one, rest in splits]))
+    first = [_joined([one[number] if number < len(one) else rest for one, rest in splits]) for number in range(longest)]
     most = [int(spot.schema["maxItems"]) for spot in spots if "maxItems" in spot.schema]
     form = ArrayForm(
         first=tuple(first),

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from lavra.engine.schema.forms import Form, Key, ObjectForm, TextForm, ValueForm
+from lavra.engine.schema.forms import Form, Key, Matches, ObjectForm, TextForm, ValueForm
 from lavra.engine.schema.patterns import found_in
 from lavra.engine.schema.spots import Spot
-
-if TYPE_CHECKING:
-    from lavra.engine.schema.conjunction import Conjunctions
 
 _FORBIDDEN: Final[Key] = (Spot("propertyNames", False),)
 
 
-def apply_names(form: ObjectForm, conjunctions: Conjunctions) -> Form:
+def apply_names(form: ObjectForm, names: Sequence[Form], matches: Matches) -> Form:
     """The same objects, without a word about names; with a hindrance where names cannot be said otherwise."""
-    forms = [one for one in conjunctions.forms(form.names) if _has_strings(one)]
-    named = {
-        name: key if conjunctions.matches(name, form.names) else _FORBIDDEN for name, key in form.properties.items()
-    }
+    forms = [one for one in names if _has_strings(one)]
+    named = {name: key if matches(name, form.names) else _FORBIDDEN for name, key in form.properties.items()}
     if any(one.nots for one in forms):
         return replace(form, hindrance="propertyNames with not; list the properties")
     if all(isinstance(one, ValueForm) for one in forms):
-        names = [name for one in forms if isinstance(one, ValueForm) for name in one.values if isinstance(name, str)]
-        listed = {name: _of_name(form, name) for name in names if name not in named}
+        strings = [name for one in forms if isinstance(one, ValueForm) for name in one.values if isinstance(name, str)]
+        listed = {name: _of_name(form, name) for name in strings if name not in named}
         return replace(form, properties={**named, **listed}, patterns={}, rest=_FORBIDDEN, names=())
     text = forms[0]
     if len(forms) > 1 or not isinstance(text, TextForm):

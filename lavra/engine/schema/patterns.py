@@ -204,7 +204,7 @@ class _Translation:
         return char
 
     def _unit(self) -> str:
-        """`\\uXXXX`, or two that are one character."""
+        """A character by four digits, or by two halves of four digits each."""
         digits = self._pattern[self._at : self._at + 4]
         pair = re.compile(r"([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})").match(self._pattern, self._at)
         if pair is None:
@@ -265,6 +265,11 @@ class _Translation:
             return ((8, 8),), ""
         code = ord(self._escaped_character(char))
         return ((code, code),), ""
+
+
+def escaped(text: str) -> str:
+    """A pattern of one text."""
+    return "".join(map(_literal, text))
 
 
 def _literal(char: str) -> str:

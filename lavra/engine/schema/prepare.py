@@ -81,14 +81,18 @@ def _check_overlaps(conjunctions: Conjunctions) -> None:
         if overlap:
             raise InputError(
                 f"oneOf at {pointer} has branches that one value may satisfy together, "
-                f"{key[-2].pointer} and {key[-1].pointer}; write anyOf, or give each a required property with its own const"
+                f"{key[-2].pointer} and {key[-1].pointer}; write anyOf, or give each "
+                "a required property with its own const"
             )
 
 
 def _check_size(schema: dict[str, Any]) -> None:
     if _depth(schema) > _MOST_DEPTH:
         raise InputError(f"the JSON schema nests deeper than {_MOST_DEPTH} levels; flatten it")
-    text = json.dumps(schema, ensure_ascii=False)
+    try:
+        text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise InputError("the JSON schema has a number over 1.8e308, or none; write a smaller one") from None
     if len(text) > _MOST_CHARACTERS:
         raise InputError(f"the JSON schema has {len(text)} characters and at most {_MOST_CHARACTERS} are read")
     try:

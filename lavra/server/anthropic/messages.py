@@ -12,7 +12,9 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import Usage
 from lavra.server import streaming
+from lavra.server.answers import EVENTS
 from lavra.server.anthropic import objects
+from lavra.server.anthropic.answers import MessageAnswer, TokenCount
 from lavra.server.anthropic.requests import chat_body
 from lavra.server.anthropic.schemas import CountTokensBody, MessagesBody
 from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, ChatEvent, ChoiceEnd, TextPiece
@@ -35,7 +37,7 @@ def messages_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["messages"])
 
-    @router.post("/v1/messages")
+    @router.post("/v1/messages", response_model=MessageAnswer, responses=EVENTS)
     async def messages(body: MessagesBody, request: Request) -> Response:
         answering = await run_in_threadpool(_start, edge, body, request.state.tenant)
         run = answering.run
@@ -44,7 +46,7 @@ def messages_router(edge: Edge) -> APIRouter:
         (choice,) = await read_choices(edge, run, request)
         return JSONResponse(_whole(answering, choice), headers={"request-id": request.state.id})
 
-    @router.post("/v1/messages/count_tokens")
+    @router.post("/v1/messages/count_tokens", response_model=TokenCount)
     async def count_tokens(body: CountTokensBody) -> Response:
         return JSONResponse(await run_in_threadpool(_count, edge, body))
 

@@ -117,6 +117,10 @@ function touch(node) {
 
 export const plain = (node) => structuredClone(node);
 
+// Also what another tab writes into the conversation that is open here.
 export function stopAll() {
   for (const { stop } of state.running.values()) stop();
+  for (const node of state.open?.nodes.values() || []) {
+    if (node.status === "running" && node.response && !state.running.has(node.id)) cancelResponse(node.response).catch(() => {});
+  }
 }

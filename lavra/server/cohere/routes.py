@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.server.edge import Edge
-from lavra.server.embedding import EmbeddedTexts, embed_texts
+from lavra.server.embedding import TextVectors, embed_texts
 from lavra.server.fields import idle_fields
 from lavra.server.protocol import Protocol
 from lavra.server.rerank import rank_texts, rerank_object
@@ -63,7 +63,7 @@ def _embed(edge: Edge, body: CohereEmbedBody) -> dict[str, Any]:
     }
 
 
-def _by_type(body: CohereEmbedBody, found: EmbeddedTexts) -> dict[str, list[Any]]:
+def _by_type(body: CohereEmbedBody, found: TextVectors) -> dict[str, list[Any]]:
     forms = body.embedding_types or ["float"]
     named: dict[str, list[Any]] = {}
     if "float" in forms:

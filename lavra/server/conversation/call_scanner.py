@@ -24,14 +24,14 @@ CLOSE: Final = "</tool_call>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class FoundText:
     """Text that is no part of a call."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Begun:
+class FoundCall:
     """A call began; its number is that of calls before it."""
 
     number: int
@@ -40,14 +40,14 @@ class Begun:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Given:
+class FoundArguments:
     """A part of a call's arguments."""
 
     number: int
     text: str
 
 
-Finding = Said | Begun | Given
+Finding = FoundText | FoundCall | FoundArguments
 
 
 class _Place(Enum):
@@ -223,11 +223,11 @@ class CallScanner:
                 self._ignored = call
                 self._dropped.append(call.name)
                 return
-            self._findings.append(Begun(number=len(self._calls), id=call.call.id, name=call.name))
+            self._findings.append(FoundCall(number=len(self._calls), id=call.call.id, name=call.name))
             self._calls.append(call)
         text = call.take()
         if text:
-            self._findings.append(Given(number=len(self._calls) - 1, text=text))
+            self._findings.append(FoundArguments(number=len(self._calls) - 1, text=text))
 
     def _read_broken(self) -> bool:
         end = self._buffer.find(CLOSE, self._at)
@@ -272,7 +272,7 @@ class CallScanner:
 
     def _put(self, text: str) -> None:
         self._text.append(text)
-        self._findings.append(Said(text=text))
+        self._findings.append(FoundText(text=text))
 
 
 def _partial(text: str, start: int, tag: str) -> int:

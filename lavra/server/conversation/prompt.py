@@ -13,7 +13,7 @@ from typing import Any
 from lavra.base.errors import InputError
 from lavra.base.types import GenerateRequest
 from lavra.server.conversation.requests import plain_messages
-from lavra.server.schemas import Conversation
+from lavra.server.schemas import ConversationBody
 from lavra.server.served import ServedModel
 from lavra.tokens.talker import Talker
 
@@ -26,7 +26,7 @@ class ChatPrompt:
         text: as the chat template wrote it.
         tokens: of the text.
         talker: that wrote it.
-        warnings: where the template is not the model's own.
+        warnings: where the template is not the model's own, or left a message out.
     """
 
     text: str
@@ -43,7 +43,9 @@ class ChatPrompt:
         return replace(request, stop=(*request.stop, self.talker.end))
 
 
-def chat_prompt(model: ServedModel, body: Conversation, tools: Sequence[Mapping[str, Any]] | None = None) -> ChatPrompt:
+def chat_prompt(
+    model: ServedModel, body: ConversationBody, tools: Sequence[Mapping[str, Any]] | None = None
+) -> ChatPrompt:
     """Lay out a conversation.
 
     Args:
@@ -57,15 +59,30 @@ def chat_prompt(model: ServedModel, body: Conversation, tools: Sequence[Mapping[
     """
     talker = _talker(model)
     continues = _continues(body)
+    messages = [
+        {name: value for name, value in one.items() if name != "prefix"} for one in plain_messages(body.messages)
+    ]
     text = talker.text(
-        [{name: value for name, value in one.items() if name != "prefix"} for one in plain_messages(body.messages)],
+        messages,
         tools=tools,
         variables=body.chat_template_kwargs,
         add_generation_prompt=body.add_generation_prompt is not False,
         continue_final=continues,
     )
-    warnings = (f"{model.name} has no chat template: ChatML was written, which it may not know",)
-    return ChatPrompt(text=text, tokens=talker.ids(text), talker=talker, warnings=warnings if talker.stands_in else ())
+    warnings = _unread(messages, text)
+    if talker.stands_in:
+        warnings.insert(0, f"{model.name} has no chat template: ChatML was written, which it may not know")
+    return ChatPrompt(text=text, tokens=talker.ids(text), talker=talker, warnings=tuple(warnings))
+
+
+def _unread(messages: Sequence[Mapping[str, Any]], text: str) -> list[str]:
+    """A warning for each message of which the template wrote no line, as one that knows no tools does with answers."""
+    return [
+        f"the chat template left out message {number} (role {message['role']!r}); the model does not read it"
+        for number, message in enumerate(messages, start=1)
+        if message["content"].strip()
+        and not any(line.strip() in text for line in message["content"].splitlines() if line.strip())
+    ]
 
 
 def _talker(model: ServedModel) -> Talker:
@@ -78,7 +95,7 @@ def _talker(model: ServedModel) -> Talker:
     return talker
 
 
-def _continues(body: Conversation) -> bool:
+def _continues(body: ConversationBody) -> bool:
     """Whether the answer goes on within the last message.
 
     Raises:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 from lavra.base.errors import InputError
-from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
+from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.server.config import ServeConfig
 from lavra.server.conversation.history import with_calls
-from lavra.server.schemas import Message, ResponseFormat, Sampled
+from lavra.server.conversation.structured import constraint_of
+from lavra.server.schemas import Message, Sampled
 from lavra.server.served import ServedModel
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -60,29 +60,8 @@ def generate_request(
         logit_bias=bias_of(body.logit_bias),
         logprobs=logprobs,
         top_logprobs=top_logprobs,
-        constraint=None if body.response_format is None else constraint_of(body.response_format),
+        constraint=constraint_of(body),
     )
-
-
-def constraint_of(wanted: ResponseFormat) -> Constraint | None:
-    """What the answer must match.
-
-    Raises:
-        InputError: the form is named and not given.
-    """
-    if wanted.type == "text":
-        return None
-    if wanted.type == "json_object":
-        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps({"type": "object"}))
-    if wanted.type == "json_schema":
-        schema = (wanted.json_schema or {}).get("schema")
-        if not isinstance(schema, dict):
-            raise InputError('response_format.json_schema needs a "schema", as in {"name": "x", "schema": {…}}')
-        return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(schema))
-    text = wanted.regex if wanted.type == "regex" else wanted.grammar
-    if text is None:
-        raise InputError(f'response_format of type {wanted.type} needs "{wanted.type}"')
-    return Constraint(ConstraintKind.REGEX if wanted.type == "regex" else ConstraintKind.GRAMMAR, text)
 
 
 def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from fastapi import Request
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, Delta, FinishReason
 from lavra.engine import EngineStream
-from lavra.server.conversation.call_scanner import Begun, CallScanner, Said
+from lavra.server.conversation.call_scanner import CallScanner, FoundCall, FoundText
 from lavra.server.conversation.events import (
     CallBegun,
     CallPiece,
@@ -21,6 +21,7 @@ from lavra.server.conversation.events import (
 )
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.requests import check_samples, generate_request, remaining
+from lavra.server.conversation.structured import form_field
 from lavra.server.conversation.tool_calls import Tools, read_tools
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
@@ -70,8 +71,9 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     if body.top_logprobs and not body.logprobs:
         raise InputError("top_logprobs needs logprobs: true")
     tools = read_tools(body)
-    if tools.demanded and body.response_format is not None and body.response_format.type != "text":
-        raise InputError("tool_choice demands a call and response_format another form; leave one of them out")
+    form = form_field(body)
+    if tools.demanded and form is not None:
+        raise InputError(f"tool_choice demands a call and {form} another form; leave one of them out")
     warnings += tools.warnings
     prompt = chat_prompt(model, body, tools.offered)
     warnings += [*prompt.warnings, *_unseen(model, tools, prompt.text)]
@@ -149,13 +151,13 @@ def _events(tools: Tools, scanner: CallScanner, index: int, piece: Delta) -> Ite
     found = scanner.feed(piece.text)
     if piece.completion is not None:
         found += scanner.close()
-    first = found[0].text if found and isinstance(found[0], Said) else ""
+    first = found[0].text if found and isinstance(found[0], FoundText) else ""
     if first or piece.tokens:
         yield TextPiece(index=index, text=first, delta=piece)
     for one in found[1:] if first else found:
-        if isinstance(one, Said):
+        if isinstance(one, FoundText):
             yield TextPiece(index=index, text=one.text, delta=Delta(text=""))
-        elif isinstance(one, Begun):
+        elif isinstance(one, FoundCall):
             yield CallBegun(index=index, number=one.number, id=one.id, name=one.name)
         else:
             yield CallPiece(index=index, number=one.number, text=one.text)

@@ -19,7 +19,6 @@ from lavra.base.types import Constraint, ConstraintKind
 from lavra.data.labelled.tool_calls import function_schema
 from lavra.server.conversation.argument_schemas import call_schema, closed, parameters_of
 from lavra.server.conversation.call_scanner import CallScanner
-from lavra.server.conversation.events import ToolCall
 from lavra.server.schemas import ChatBody, Tool
 
 _WRITE_CHOICE: Final = (
@@ -100,16 +99,6 @@ def read_tools(body: ChatBody) -> Tools:
 def offered_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     """Functions as templates read them, and as training shows them."""
     return [function_schema(tool.model_dump()) for tool in tools]
-
-
-def find_calls(text: str, tools: Tools) -> tuple[str, list[ToolCall]]:
-    """The text without its calls, and the calls."""
-    if tools.offered is None:
-        return text, []
-    scanner = tools.scanner()
-    scanner.feed(text)
-    scanner.close()
-    return scanner.text, list(scanner.calls)
 
 
 def _given(body: ChatBody) -> tuple[list[Tool], str, Any]:

@@ -12,12 +12,14 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.types import Completion, Delta
 from lavra.server import streaming
+from lavra.server.answers import LINES
 from lavra.server.conversation.events import ChatChoice, ChoiceEnd, TextPiece, ToolCall
 from lavra.server.conversation.plain_text import start_text
 from lavra.server.conversation.run import ChatRun, chat_events, start_chat
 from lavra.server.conversation.timing import Stopwatch
 from lavra.server.edge import Edge
 from lavra.server.ollama import objects
+from lavra.server.ollama.answers import ChatEnded, TextEnded
 from lavra.server.ollama.requests import chat_of, plain_name, prompt_of
 from lavra.server.ollama.schemas import OllamaChatBody, OllamaGenerateBody, WritingBody
 from lavra.server.openai.logprobs import chat_logprobs
@@ -25,7 +27,7 @@ from lavra.server.openai.objects import all_warnings
 from lavra.server.reading import while_connected
 
 # Puts text and calls where an endpoint's clients look for them.
-Shape = Callable[[str, Sequence[ToolCall]], dict[str, Any]]
+AnswerShape = Callable[[str, Sequence[ToolCall]], dict[str, Any]]
 
 
 @dataclass(kw_only=True)
@@ -41,7 +43,7 @@ class _Answering:
 
     run: ChatRun
     name: str
-    shape: Shape
+    shape: AnswerShape
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -49,7 +51,7 @@ def ollama_chat_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["ollama"])
 
-    @router.post("/api/chat")
+    @router.post("/api/chat", response_model=ChatEnded, responses=LINES)
     async def chat(body: OllamaChatBody, request: Request) -> Response:
         if not body.messages:
             return _loaded(edge, body, _as_message)
@@ -58,7 +60,7 @@ def ollama_chat_router(edge: Edge) -> APIRouter:
         name = body.model or run.model.name
         return await _answer(edge, _Answering(run=run, name=name, shape=_as_message, watch=watch), request)
 
-    @router.post("/api/generate")
+    @router.post("/api/generate", response_model=TextEnded, responses=LINES)
     async def generate(body: OllamaGenerateBody, request: Request) -> Response:
         if not body.prompt and body.suffix is None:
             return _loaded(edge, body, _as_text)
@@ -79,7 +81,7 @@ def _as_text(text: str, _: Sequence[ToolCall]) -> dict[str, Any]:
     return {"response": text}
 
 
-def _loaded(edge: Edge, body: WritingBody, shape: Shape) -> Response:
+def _loaded(edge: Edge, body: WritingBody, shape: AnswerShape) -> Response:
     """The answer to a request that asks for no text: the model is there, and stays."""
     model = edge.models.named(plain_name(edge.models, body.model))
     idle = ["keep_alive has no effect here: models stay loaded"] if "keep_alive" in (body.model_extra or {}) else []

@@ -13,6 +13,7 @@ from lavra.server.conversation.timing import Stopwatch
 from lavra.server.edge import Edge
 from lavra.server.embedding import embed_texts
 from lavra.server.fields import idle_fields
+from lavra.server.ollama.answers import EmbeddedList, EmbeddedPrompt
 from lavra.server.ollama.requests import idle_options, plain_name
 from lavra.server.ollama.schemas import IDLE_FIELDS, OllamaEmbedBody, OllamaEmbeddingsBody
 
@@ -21,12 +22,12 @@ def ollama_embedding_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["ollama"])
 
-    @router.post("/api/embed")
+    @router.post("/api/embed", response_model=EmbeddedList)
     async def embed(body: OllamaEmbedBody) -> Response:
         texts = [body.input] if isinstance(body.input, str) else body.input
         return JSONResponse(await run_in_threadpool(_embed, edge, body, texts, body.dimensions))
 
-    @router.post("/api/embeddings")
+    @router.post("/api/embeddings", response_model=EmbeddedPrompt)
     async def embeddings(body: OllamaEmbeddingsBody) -> Response:
         found = await run_in_threadpool(_embed, edge, body, [body.prompt], None)
         return JSONResponse({"embedding": found["embeddings"][0], "warnings": found["warnings"]})

@@ -16,6 +16,7 @@ from lavra.base.version import VERSION
 from lavra.server.conversation.requests import gap_marks
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
+from lavra.server.ollama.answers import Library, ModelCapabilities, ServerVersion
 from lavra.server.ollama.objects import moment
 from lavra.server.ollama.requests import TAG, plain_name
 from lavra.server.ollama.schemas import IDLE_FIELDS, ShowBody
@@ -37,21 +38,21 @@ def library_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["ollama"])
 
-    @router.get("/api/tags")
+    @router.get("/api/tags", response_model=Library)
     async def tags() -> Response:
         return JSONResponse({"models": [_listed(model) for model in edge.models]})
 
-    @router.get("/api/ps")
+    @router.get("/api/ps", response_model=Library)
     async def running() -> Response:
         return JSONResponse({"models": [{**_listed(one), **_running(one)} for one in edge.models]})
 
-    @router.post("/api/show")
+    @router.post("/api/show", response_model=ModelCapabilities)
     async def show(body: ShowBody) -> Response:
         warnings = idle_fields(body, strict=edge.config.strict, idle=IDLE_FIELDS)
         model = edge.models.named(plain_name(edge.models, body.model or body.name))
         return JSONResponse({**_shown(model), "warnings": warnings})
 
-    @router.get("/api/version")
+    @router.get("/api/version", response_model=ServerVersion)
     async def version() -> Response:
         return JSONResponse({"version": VERSION})
 

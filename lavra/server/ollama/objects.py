@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +25,7 @@ def moment(when: datetime) -> str:
 def call_objects(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
     """Calls with their arguments as objects."""
     return [
-        {"id": call.id, "function": {"index": number, "name": call.name, "arguments": json.loads(call.arguments)}}
+        {"id": call.id, "function": {"index": number, "name": call.name, "arguments": call.given}}
         for number, call in enumerate(calls)
     ]
 

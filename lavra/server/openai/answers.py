@@ -81,7 +81,7 @@ class EmbeddedText(BaseModel):
     embedding: list[float] | str
 
 
-class EmbeddedTexts(Warned):
+class EmbeddingAnswer(Warned):
     """Of `/v1/embeddings`."""
 
     object: str

@@ -133,7 +133,6 @@ async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, what comes as it comes, the reason at the end, usage where asked for."""
     run = answering.run
     begin = objects.head("chat.completion.chunk", answering.identity, run.model.name, run.model.fingerprint)
-
     running = objects.RunningUsage(run.body.stream_options, run.prompt_tokens)
 
     def chunk(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from lavra.server.edge import Edge
 from lavra.server.embedding import embed_texts
 from lavra.server.fields import idle_fields
-from lavra.server.openai.answers import EmbeddedTexts
+from lavra.server.openai.answers import EmbeddingAnswer
 from lavra.server.schemas import EmbeddingBody
 from lavra.server.served import ServedModel
 
@@ -23,7 +23,7 @@ def embedding_router(edge: Edge) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["embeddings"])
 
-    @router.post("/v1/embeddings", response_model=EmbeddedTexts)
+    @router.post("/v1/embeddings", response_model=EmbeddingAnswer)
     async def embeddings(body: EmbeddingBody) -> Response:
         return JSONResponse(await run_in_threadpool(_embed, edge, body))
 

@@ -19,6 +19,7 @@ from lavra.base.retrieval import Answer, AnswerDelta, AnswerMode, Question, Turn
 from lavra.base.types import Completion, FinishReason, SamplingConfig, Usage
 from lavra.server import streaming, traces
 from lavra.server.conversation.requests import plain_messages
+from lavra.server.conversation.structured import form_field
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
@@ -96,8 +97,9 @@ def _warnings(edge: Edge, index: ServedIndex, body: ChatBody) -> list[str]:
         InputError: the answer would have to obey, and cannot.
     """
     warnings = idle_fields(body, strict=edge.config.strict)
-    if body.response_format is not None and body.response_format.type != "text":
-        raise InputError(f"response_format: {index.name} is an index, whose answers are text; leave it out")
+    form = form_field(body)
+    if form is not None:
+        raise InputError(f"{form}: {index.name} is an index, whose answers are text; leave it out")
     for name in ("tool_choice", "function_call"):
         if getattr(body, name) not in (None, "none", "auto"):
             raise InputError(f"{name}: {index.name} is an index and calls no functions; leave it out")

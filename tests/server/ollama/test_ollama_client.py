@@ -11,7 +11,7 @@ import pytest
 
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.server.conftest import running, served
-from tests.server.dictated import saying
+from tests.server.dictation import dictating
 
 GREEDY = {"temperature": 0, "num_predict": 12}
 ASKED = [{"role": "user", "content": "She loved"}]
@@ -153,31 +153,38 @@ OFFERED = {
 }
 
 
-def test_tools_and_their_results_read_as_openais_do():
+@pytest.fixture(scope="module")
+def dictated():
+    """A client of a server whose model writes what it is told to, the runner behind it, and the URL."""
+    with dictating() as (client, runner):
+        url = str(client.base_url).removesuffix("/v1/")
+        yield ollama.Client(host=url), runner, url
+
+
+def test_tools_and_their_results_read_as_openais_do(dictated):
+    client, runner, url = dictated
+    runner.say("It rains.")
     function = {"name": "weather", "arguments": {"place": "Recife", "days": 2}}
     result = {"role": "tool", "content": weather("Recife", 2)}
     history = [*ASKED, {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}]
-    with running([saying("It rains.")]) as url:
-        answer = ollama.Client(host=url).chat(
-            "said", messages=[*history, {**result, "tool_name": "weather"}], tools=[weather], options=GREEDY
-        )
-        body = {"messages": [*history, result], "tools": [{"type": "function", "function": OFFERED}]}
-        shown = httpx2.post(f"{url}/apply-template", json=body).json()
+    messages = [*history, {**result, "tool_name": "weather"}]
+    answer = client.chat("long", messages=messages, tools=[weather], options=GREEDY)
+    body = {"messages": [*history, result], "tools": [{"type": "function", "function": OFFERED}]}
+    shown = httpx2.post(f"{url}/apply-template", json=body).json()
     assert answer.message.content == "It rains."
     assert answer.prompt_eval_count == len(shown["tokens"])
 
 
-def test_a_call_that_the_model_writes_is_an_object(url):
-    written = '<tool_call>{"name": "weather", "arguments": {"place": "Recife"}}</tool_call>'
-    with running([saying(written)]) as url:
-        client = ollama.Client(host=url)
-        answer = client.chat("said", messages=ASKED, tools=[weather], options={"temperature": 0})
-        lines = list(client.chat("said", messages=ASKED, tools=[weather], options={"temperature": 0}, stream=True))
+def test_a_call_that_the_model_writes_is_an_object(dictated):
+    client, runner, _ = dictated
+    runner.say('<tool_call>{"name": "weather", "arguments": {"place": "Recife"}}</tool_call>')
+    asked = {"messages": ASKED, "tools": [weather], "options": {"temperature": 0}}
+    answer = client.chat("long", **asked)
+    lines = list(client.chat("long", **asked, stream=True))
     (call,) = answer.message.tool_calls
     assert (call.function.name, call.function.arguments) == ("weather", {"place": "Recife"})
     assert answer.message.content == ""
-    streamed = [call for line in lines for call in line.message.tool_calls or ()]
-    assert [one.function for one in streamed] == [call.function]
+    assert [call.function for line in lines for call in line.message.tool_calls or ()] == [call.function]
     assert "".join(line.message.content for line in lines) == ""
 
 

@@ -1,0 +1,89 @@
+"""What Ollama's endpoints answer, for the description at `/openapi.json` alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lavra.server.answers import Warned
+
+
+class AnswerEnded(Warned):
+    """The end of an answer; durations are nanoseconds, and missing where only the model was asked for."""
+
+    model: str
+    created_at: str
+    done: bool
+    done_reason: str
+
+
+class ChatEnded(AnswerEnded):
+    """Of `/api/chat` without a stream."""
+
+    message: dict[str, Any]
+
+
+class TextEnded(AnswerEnded):
+    """Of `/api/generate` without a stream."""
+
+    response: str
+
+
+class EmbeddedList(Warned):
+    """Of `/api/embed`."""
+
+    model: str
+    embeddings: list[list[float]]
+    total_duration: int
+    load_duration: int
+    prompt_eval_count: int
+
+
+class EmbeddedPrompt(Warned):
+    """Of `/api/embeddings`."""
+
+    embedding: list[float]
+
+
+class LibraryEntry(BaseModel):
+    """A served model."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    model: str
+    modified_at: str
+    size: int
+    digest: str
+    details: dict[str, Any]
+
+
+class Library(BaseModel):
+    """Of `/api/tags` and `/api/ps`."""
+
+    models: list[LibraryEntry]
+
+
+class ModelCapabilities(Warned):
+    """Of `/api/show`."""
+
+    modelfile: str
+    parameters: str
+    template: str
+    modified_at: str
+    details: dict[str, Any]
+    model_info: dict[str, Any]
+    capabilities: list[str]
+
+
+class ServerVersion(BaseModel):
+    """Of `/api/version`."""
+
+    version: str
+
+
+class OllamaError(BaseModel):
+    """Ollama's error."""
+
+    error: str
