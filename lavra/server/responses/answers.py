@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from lavra.server.answers import Warned
 
 
-class ResponseTokens(BaseModel):
-    """`usage`: tokens read and written, and how the prompt was come by."""
-
-    model_config = ConfigDict(extra="allow")
-
-    input_tokens: int
-    input_tokens_details: dict[str, int]
-    output_tokens: int
-    output_tokens_details: dict[str, int]
-    total_tokens: int
-
-
 class ResponseAnswer(Warned):
-    """A response, as far as it has come."""
+    """A response, as far as it has come; its other fields are OpenAI's."""
 
     id: str
-    object: Literal["response"]
+    object: str
     created_at: int
-    status: Literal["completed", "failed", "in_progress", "cancelled", "queued", "incomplete"]
-    model: str
-    output: list[dict[str, Any]]
+    status: str
+    background: bool
     error: dict[str, Any] | None
     incomplete_details: dict[str, Any] | None
-    usage: ResponseTokens | None
+    model: str
+    output: list[dict[str, Any]]
+    usage: dict[str, Any] | None
 
 
 class DeletedResponse(BaseModel):
-    """A response that is kept no longer."""
+    """A response that is kept no more."""
 
     id: str
-    object: Literal["response"]
-    deleted: Literal[True]
+    object: str
+    deleted: bool
 
 
 class InputItems(BaseModel):
-    """A page of the items that a response continued."""
+    """A page of what a response was made of."""
 
-    object: Literal["list"]
+    object: str
     data: list[dict[str, Any]]
     first_id: str | None
     last_id: str | None
