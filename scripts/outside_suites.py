@@ -154,7 +154,8 @@ def version_of(suite: str, python: Path, folder: Path) -> str:
     """Of a checkout its package's, of the others those of the installed packages."""
     if suite == "openai-python":
         text = (folder / "src" / "openai" / "_version.py").read_text(encoding="utf-8")
-        return (re.findall(r'__version__ = "([^"]+)"', text) or ["unknown"])[0]
+        found = re.search(r'__version__ = "([^"]+)"', text)
+        return found[1] if found else "unknown"
     names = {"langchain": ["langchain-tests", "langchain-openai"], "clients": CLIENTS}[suite]
     code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
     done = subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True)

@@ -50,7 +50,7 @@ class ResponseFormat(BaseModel):
     plain_schema: dict[str, Any] | None = Field(default=None, alias="schema", description="where others have it")
 
 
-Choice = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
+ChoiceTexts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
 
 
 class StructuredOutputs(BaseModel):
@@ -61,7 +61,7 @@ class StructuredOutputs(BaseModel):
     json_form: dict[str, Any] | str | None = Field(default=None, alias="json", description="a JSON schema")
     json_object: bool | None = None
     regex: Annotated[str, Field(min_length=1)] | None = None
-    choice: Choice | None = None
+    choice: ChoiceTexts | None = None
     grammar: Annotated[str, Field(min_length=1)] | None = None
     structural_tag: Any = None
 
@@ -90,7 +90,7 @@ class Sampled(Body):
     structured_outputs: StructuredOutputs | None = Field(default=None, description="vLLM's way to say the form")
     guided_json: dict[str, Any] | str | None = Field(default=None, description="vLLM's older way to say a JSON schema")
     guided_regex: Annotated[str, Field(min_length=1)] | None = None
-    guided_choice: Choice | None = None
+    guided_choice: ChoiceTexts | None = None
     guided_grammar: Annotated[str, Field(min_length=1)] | None = None
     grammar: str | None = Field(default=None, description="llama.cpp's: GBNF, or Lark's notation")
     json_schema: dict[str, Any] | None = Field(default=None, description="llama.cpp's: a JSON schema")

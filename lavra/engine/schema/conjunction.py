@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.engine.schema.formats import PATTERNS
-from lavra.engine.schema.forms import ArrayForm, Form, Key, ValueForm, same_as
+from lavra.engine.schema.forms import ArrayForm, SchemaForm, SpotKey, ValueForm, same_as
 from lavra.engine.schema.merging import array_of, number_of, object_of, text_of, types_of
 from lavra.engine.schema.naming import apply_names
-from lavra.engine.schema.parts import Choice, Parts, Taking
-from lavra.engine.schema.spots import Document, Spot
+from lavra.engine.schema.parts import SchemaChoice, SchemaParts, Taking
+from lavra.engine.schema.spots import SchemaDocument, Spot
 
 _MOST_KEYS: Final = 5_000
 _MOST_FORMS: Final = 512
@@ -27,7 +27,7 @@ _MOST_WAYS: Final = 20_000
 _MOST_SECONDS: Final = 5.0
 _MOST_ORDERS: Final = 400
 
-Overlap = tuple[str, Key]  # a oneOf's place, and two of its branches at once
+BranchOverlap = tuple[str, SpotKey]  # a oneOf's place, and two of its branches at once
 
 
 class Conjunctions:
@@ -43,18 +43,18 @@ class Conjunctions:
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        document = Document(schema)
-        self.root: Key = (document.root,)
+        document = SchemaDocument(schema)
+        self.root: SpotKey = (document.root,)
         self.warnings: list[str] = []
-        self.overlaps: list[Overlap] = []
+        self.overlaps: list[BranchOverlap] = []
         self._taking = Taking(document, self.warnings)
-        self._forms: dict[frozenset[str], tuple[Form, ...]] = {}
+        self._forms: dict[frozenset[str], tuple[SchemaForm, ...]] = {}
         self._open: set[frozenset[str]] = set()
         self._formats: dict[str, None] = {}
         self._ways = 0
         self._until = time.monotonic() + _MOST_SECONDS
 
-    def forms(self, key: Key) -> tuple[Form, ...]:
+    def forms(self, key: SpotKey) -> tuple[SchemaForm, ...]:
         """What a value that satisfies a key may be; none where nothing satisfies it.
 
         Raises:
@@ -76,7 +76,7 @@ class Conjunctions:
                 self._open.discard(name)
         return found
 
-    def matches(self, value: Any, key: Key) -> bool:
+    def matches(self, value: Any, key: SpotKey) -> bool:
         """Whether a value satisfies a key."""
         return any(form.admits(value, self.matches) for form in self.forms(key))
 
@@ -91,7 +91,7 @@ class Conjunctions:
         if time.monotonic() > self._until:
             raise InputError(f"reading the schema takes more than {_MOST_SECONDS:g} seconds; make it smaller")
 
-    def _count_way(self, choice: Choice) -> None:
+    def _count_way(self, choice: SchemaChoice) -> None:
         self._ways += 1
         if self._ways > _MOST_WAYS:
             raise InputError(
@@ -99,8 +99,8 @@ class Conjunctions:
                 "make it smaller"
             )
 
-    def _work_out(self, key: Key) -> list[Form]:
-        found: list[Form] = []
+    def _work_out(self, key: SpotKey) -> list[SchemaForm]:
+        found: list[SchemaForm] = []
         for form in self._chosen(self._taking.apart(key), list(key)):
             found.append(form)
             if len(found) > _MOST_FORMS:
@@ -110,7 +110,7 @@ class Conjunctions:
                 )
         return found
 
-    def _chosen(self, parts: Parts, given: Sequence[Spot]) -> Iterator[Form]:
+    def _chosen(self, parts: SchemaParts, given: Sequence[Spot]) -> Iterator[SchemaForm]:
         """Forms of every way to choose."""
         if not parts.possible:
             return
@@ -122,7 +122,7 @@ class Conjunctions:
             self._note_overlaps(choice, given)
         for option in choice.options:
             more = self._taking.apart([option], choice.inside)
-            joined = Parts(
+            joined = SchemaParts(
                 plain=[*parts.plain, *more.plain],
                 choices=[*more.choices, *rest],
                 nots=[*parts.nots, *more.nots],
@@ -132,7 +132,7 @@ class Conjunctions:
             if _possible(joined):
                 yield from self._chosen(joined, given)
 
-    def _note_overlaps(self, choice: Choice, given: Sequence[Spot]) -> None:
+    def _note_overlaps(self, choice: SchemaChoice, given: Sequence[Spot]) -> None:
         """Two branches must exclude each other; what stands beside the `oneOf` may help, itself left out."""
         beside = tuple(
             spot.written("beside", {name: one for name, one in spot.schema.items() if name != "oneOf"})
@@ -145,7 +145,7 @@ class Conjunctions:
             for second in choice.options[number + 1 :]:
                 self.overlaps.append((choice.pointer, (*beside, first, second)))
 
-    def _merged(self, parts: Parts) -> Iterator[Form]:
+    def _merged(self, parts: SchemaParts) -> Iterator[SchemaForm]:
         spots = _once(parts.plain)
         listed = _listed(spots)
         forms = list(self._typed(spots, parts.nots, listed))
@@ -156,7 +156,7 @@ class Conjunctions:
         if values:
             yield ValueForm(values=tuple(values))
 
-    def _typed(self, spots: list[Spot], nots: Sequence[Key], listed: list[Any] | None) -> Iterator[Form]:
+    def _typed(self, spots: list[Spot], nots: Sequence[SpotKey], listed: list[Any] | None) -> Iterator[SchemaForm]:
         """A form of each type; where values are listed, only to compare them with."""
         for kind in types_of(spots):
             if kind in ("null", "boolean"):
@@ -170,10 +170,10 @@ class Conjunctions:
             if form is not None:
                 yield replace(form, nots=tuple(nots)) if nots else form
 
-    def _excluded(self, value: Any, nots: Sequence[Key]) -> bool:
+    def _excluded(self, value: Any, nots: Sequence[SpotKey]) -> bool:
         return any(self.matches(value, key) for key in nots)
 
-    def _of_type(self, kind: str, spots: list[Spot], listed: list[Any] | None) -> Form | None:
+    def _of_type(self, kind: str, spots: list[Spot], listed: list[Any] | None) -> SchemaForm | None:
         if kind in ("number", "integer"):
             self._note_formats(spots, listed)
             return number_of(spots, integer=kind == "integer")
@@ -193,7 +193,7 @@ class Conjunctions:
         if listed is None:
             self._formats.update({spot.schema["format"]: None for spot in spots if "format" in spot.schema})
 
-    def _in_any_order(self, form: ArrayForm) -> Form | None:
+    def _in_any_order(self, form: ArrayForm) -> SchemaForm | None:
         """Where no two items may be equal and few values are possible, every order of them."""
         if not form.unique or (form.most is not None and form.most <= 1):
             return replace(form, unique=False)
@@ -208,7 +208,7 @@ class Conjunctions:
         return ValueForm(values=tuple(orders)) if orders else None
 
 
-def name_of(key: Key) -> frozenset[str]:
+def name_of(key: SpotKey) -> frozenset[str]:
     """What equal keys share."""
     return frozenset(spot.pointer for spot in key)
 
@@ -217,7 +217,7 @@ def _once(spots: Sequence[Spot]) -> list[Spot]:
     return list({spot.pointer: spot for spot in spots}.values())
 
 
-def _possible(parts: Parts) -> bool:
+def _possible(parts: SchemaParts) -> bool:
     """Whether types and listed values leave any; those that leave none are many where choices stand beside choices."""
     return parts.possible and bool(types_of(parts.plain)) and _listed(parts.plain) != []
 

@@ -18,7 +18,7 @@ _MOST_WAYS: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counted:
+class CountedProperties:
     """An object with so many properties.
 
     Attributes:
@@ -36,7 +36,7 @@ class Counted:
     most: int | None = None
 
 
-def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where: str) -> list[Counted]:
+def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where: str) -> list[CountedProperties]:
     """Alternatives that together are the object.
 
     Args:
@@ -60,9 +60,9 @@ def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where
             "declare the properties"
         )
     if left == 0:
-        return [Counted(names=required, required=required, open=False)]
+        return [CountedProperties(names=required, required=required, open=False)]
     if not need and left is None:
-        return [Counted(names=names, required=required, open=others)]
+        return [CountedProperties(names=names, required=required, open=others)]
     if others and need > 1:
         raise InputError(
             f"minProperties at {where} is {form.least} and cannot be enforced where any names may come; "
@@ -70,7 +70,7 @@ def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where
         )
     if not optional:
         return [
-            Counted(
+            CountedProperties(
                 names=names, required=required, open=others, least=need + len(required) if need else 0, most=form.most
             )
         ]
@@ -82,7 +82,7 @@ def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where
     return _ways(required, optional, need, len(optional) if left is None else left, where)
 
 
-def _ways(required: list[str], optional: list[str], need: int, left: int, where: str) -> list[Counted]:
+def _ways(required: list[str], optional: list[str], need: int, left: int, where: str) -> list[CountedProperties]:
     """Each choice of optional properties; where only the fewest count, the others stay optional."""
     if left >= len(optional):
         counts, exact = [need], False
@@ -97,5 +97,7 @@ def _ways(required: list[str], optional: list[str], need: int, left: int, where:
     for count in counts:
         for chosen in combinations(optional, count):
             there = [*required, *chosen]
-            found.append(Counted(names=there if exact else [*required, *optional], required=there, open=False))
+            found.append(
+                CountedProperties(names=there if exact else [*required, *optional], required=there, open=False)
+            )
     return found

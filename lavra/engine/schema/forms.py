@@ -15,12 +15,12 @@ from typing import Any
 from lavra.engine.schema.patterns import found_in
 from lavra.engine.schema.spots import Spot
 
-Key = tuple[Spot, ...]  # schemas that hold at once; without any, everything is allowed
-Matches = Callable[[Any, Key], bool]
+SpotKey = tuple[Spot, ...]  # schemas that hold at once; without any, everything is allowed
+Matches = Callable[[Any, SpotKey], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Form:
+class SchemaForm:
     """One alternative.
 
     Attributes:
@@ -28,7 +28,7 @@ class Form:
         hindrance: why it cannot be enforced; empty where it can.
     """
 
-    nots: tuple[Key, ...] = ()
+    nots: tuple[SpotKey, ...] = ()
     hindrance: str = ""
 
     def fits(self, value: Any, matches: Matches) -> bool:
@@ -45,7 +45,7 @@ class Form:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ValueForm(Form):
+class ValueForm(SchemaForm):
     """Some values, of any type.
 
     Attributes:
@@ -60,7 +60,7 @@ class ValueForm(Form):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NumberForm(Form):
+class NumberForm(SchemaForm):
     """Numbers.
 
     Attributes:
@@ -94,7 +94,7 @@ class NumberForm(Form):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TextForm(Form):
+class TextForm(SchemaForm):
     """Strings.
 
     Attributes:
@@ -117,7 +117,7 @@ class TextForm(Form):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ArrayForm(Form):
+class ArrayForm(SchemaForm):
     """Arrays.
 
     Attributes:
@@ -129,14 +129,14 @@ class ArrayForm(Form):
         contains: what some items are, how few and how many of them.
     """
 
-    first: tuple[Key, ...] = ()
-    rest: Key = ()
+    first: tuple[SpotKey, ...] = ()
+    rest: SpotKey = ()
     least: int = 0
     most: int | None = None
     unique: bool = False
-    contains: tuple[tuple[Key, int, int | None], ...] = ()
+    contains: tuple[tuple[SpotKey, int, int | None], ...] = ()
 
-    def item(self, number: int) -> Key:
+    def item(self, number: int) -> SpotKey:
         """What an item must be."""
         return self.first[number] if number < len(self.first) else self.rest
 
@@ -156,7 +156,7 @@ class ArrayForm(Form):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ObjectForm(Form):
+class ObjectForm(SchemaForm):
     """Objects.
 
     Attributes:
@@ -169,13 +169,13 @@ class ObjectForm(Form):
         names: what every name must be.
     """
 
-    properties: Mapping[str, Key]
-    patterns: Mapping[str, Key]
-    rest: Key = ()
+    properties: Mapping[str, SpotKey]
+    patterns: Mapping[str, SpotKey]
+    rest: SpotKey = ()
     required: frozenset[str] = frozenset()
     least: int = 0
     most: int | None = None
-    names: Key = ()
+    names: SpotKey = ()
 
     def fits(self, value: Any, matches: Matches) -> bool:
         """Whether it is an object of such properties."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from lavra.engine.schema.formats import PATTERNS
-from lavra.engine.schema.forms import ArrayForm, Key, NumberForm, ObjectForm, TextForm, exactly
+from lavra.engine.schema.forms import ArrayForm, NumberForm, ObjectForm, SpotKey, TextForm, exactly
 from lavra.engine.schema.keywords import TYPES
 from lavra.engine.schema.patterns import found_in, listed_in, may_be_finite
 from lavra.engine.schema.spots import Spot
@@ -107,7 +107,7 @@ def array_of(spots: Sequence[Spot]) -> ArrayForm | None:
     return None if form.most is not None and form.least > form.most else form
 
 
-def _items(spot: Spot) -> tuple[list[Key], Key]:
+def _items(spot: Spot) -> tuple[list[SpotKey], SpotKey]:
     """The first items, and the others; before draft 2020-12 a list of items are the first."""
     schema = spot.schema
     if isinstance(schema.get("items"), list):
@@ -121,7 +121,7 @@ def _items(spot: Spot) -> tuple[list[Key], Key]:
     return list(first), (spot.inner(keyword),) if keyword in schema else ()
 
 
-def _contains(spot: Spot) -> tuple[Key, int, int | None]:
+def _contains(spot: Spot) -> tuple[SpotKey, int, int | None]:
     few, many = spot.schema.get("minContains", 1), spot.schema.get("maxContains")
     return (spot.inner("contains"),), int(few), None if many is None else int(many)
 
@@ -173,27 +173,27 @@ def _used_up(patterns: Iterable[str], names: Iterable[str]) -> str:
     return ""
 
 
-def _named(spot: Spot, name: str) -> Key:
+def _named(spot: Spot, name: str) -> SpotKey:
     found = [spot.inner("properties", name)] if name in spot.schema.get("properties", ()) else []
     patterns = [one for one in spot.schema.get("patternProperties", ()) if found_in(one, name)]
     found += [spot.inner("patternProperties", one) for one in patterns]
     return tuple(found) or _others(spot)
 
 
-def _matching(spot: Spot, pattern: str) -> Key:
+def _matching(spot: Spot, pattern: str) -> SpotKey:
     if pattern in spot.schema.get("patternProperties", ()):
         return (spot.inner("patternProperties", pattern),)
     return _others(spot)
 
 
-def _others(spot: Spot) -> Key:
+def _others(spot: Spot) -> SpotKey:
     for keyword in ("additionalProperties", "unevaluatedProperties"):
         if keyword in spot.schema:
             return (spot.inner(keyword),)
     return ()
 
 
-def _joined(keys: Sequence[Key]) -> Key:
+def _joined(keys: Sequence[SpotKey]) -> SpotKey:
     """Schemas that hold at once, each of them once; those that allow everything say nothing."""
     found = {spot.pointer: spot for key in keys for spot in key if spot.schema is not True and spot.schema != {}}
     return tuple(found.values())

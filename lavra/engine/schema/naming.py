@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from lavra.engine.schema.forms import Form, Key, Matches, ObjectForm, TextForm, ValueForm
+from lavra.engine.schema.forms import Matches, ObjectForm, SchemaForm, SpotKey, TextForm, ValueForm
 from lavra.engine.schema.patterns import found_in
 from lavra.engine.schema.spots import Spot
 
-_FORBIDDEN: Final[Key] = (Spot("propertyNames", False),)
+_FORBIDDEN: Final[SpotKey] = (Spot("propertyNames", False),)
 
 
-def apply_names(form: ObjectForm, names: Sequence[Form], matches: Matches) -> Form:
+def apply_names(form: ObjectForm, names: Sequence[SchemaForm], matches: Matches) -> SchemaForm:
     """The same objects, without a word about names; with a hindrance where names cannot be said otherwise."""
     forms = [one for one in names if _has_strings(one)]
     named = {name: key if matches(name, form.names) else _FORBIDDEN for name, key in form.properties.items()}
@@ -36,13 +36,13 @@ def apply_names(form: ObjectForm, names: Sequence[Form], matches: Matches) -> Fo
     return replace(form, properties=named, patterns={pattern: form.rest}, rest=_FORBIDDEN, names=())
 
 
-def _has_strings(form: Form) -> bool:
+def _has_strings(form: SchemaForm) -> bool:
     return isinstance(form, TextForm) or (
         isinstance(form, ValueForm) and any(isinstance(one, str) for one in form.values)
     )
 
 
-def _of_name(form: ObjectForm, name: str) -> Key:
+def _of_name(form: ObjectForm, name: str) -> SpotKey:
     found = {spot.pointer: spot for pattern, key in form.patterns.items() if found_in(pattern, name) for spot in key}
     matched = any(found_in(pattern, name) for pattern in form.patterns)
     return tuple(found.values()) if matched else form.rest

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lavra.base.errors import InputError
-from lavra.engine.schema.forms import Key
+from lavra.engine.schema.forms import SpotKey
 from lavra.engine.schema.keywords import check_keywords
 from lavra.engine.schema.negation import opposites
-from lavra.engine.schema.spots import Document, Spot
+from lavra.engine.schema.spots import SchemaDocument, Spot
 
 _IN_PLACE: Final = frozenset({"$ref", "allOf", "anyOf", "oneOf", "not", "if"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class SchemaChoice:
     """Alternatives, one of which holds.
 
     Attributes:
@@ -36,7 +36,7 @@ class Choice:
 
 
 @dataclass(kw_only=True, slots=True)
-class Parts:
+class SchemaParts:
     """What holds at once.
 
     Attributes:
@@ -47,8 +47,8 @@ class Parts:
     """
 
     plain: list[Spot] = field(default_factory=list)
-    choices: list[Choice] = field(default_factory=list)
-    nots: list[Key] = field(default_factory=list)
+    choices: list[SchemaChoice] = field(default_factory=list)
+    nots: list[SpotKey] = field(default_factory=list)
     possible: bool = True
 
 
@@ -60,11 +60,11 @@ class Taking:
         warnings: gets a line for each keyword without effect.
     """
 
-    def __init__(self, document: Document, warnings: list[str]) -> None:
+    def __init__(self, document: SchemaDocument, warnings: list[str]) -> None:
         self._document, self._warnings = document, warnings
         self._checked: set[str] = set()
 
-    def apart(self, spots: Sequence[Spot], inside: frozenset[str] = frozenset()) -> Parts:
+    def apart(self, spots: Sequence[Spot], inside: frozenset[str] = frozenset()) -> SchemaParts:
         """Schemas that hold at once, in their order.
 
         Args:
@@ -74,12 +74,12 @@ class Taking:
         Raises:
             InputError: a keyword or a reference is unusable, or references lead only to each other.
         """
-        parts, seen = Parts(), set[str]()
+        parts, seen = SchemaParts(), set[str]()
         for spot in spots:
             self._take(spot, inside, parts, seen)
         return parts
 
-    def _take(self, spot: Spot, inside: frozenset[str], parts: Parts, seen: set[str]) -> None:
+    def _take(self, spot: Spot, inside: frozenset[str], parts: SchemaParts, seen: set[str]) -> None:
         if spot.pointer in inside:
             raise InputError(
                 f"the schema at {spot.pointer} leads back to itself without a step into a property or an item; "
@@ -113,7 +113,7 @@ class Taking:
             return {"$ref": schema["$ref"]}
         return schema
 
-    def _apply(self, keyword: str, spot: Spot, inside: frozenset[str], parts: Parts, seen: set[str]) -> None:
+    def _apply(self, keyword: str, spot: Spot, inside: frozenset[str], parts: SchemaParts, seen: set[str]) -> None:
         schema = spot.schema
         if keyword == "$ref":
             self._take(self._document.resolve(schema["$ref"], spot), inside, parts, seen)
@@ -128,11 +128,13 @@ class Taking:
         elif "then" in schema or "else" in schema:
             self._branch(spot, inside, parts)
 
-    def _choose(self, name: str, spot: Spot, options: tuple[Spot, ...], inside: frozenset[str], parts: Parts) -> None:
+    def _choose(
+        self, name: str, spot: Spot, options: tuple[Spot, ...], inside: frozenset[str], parts: SchemaParts
+    ) -> None:
         pointer = f"{spot.pointer}/{name}"
-        parts.choices.append(Choice(pointer=pointer, options=options, exclusive=name == "oneOf", inside=inside))
+        parts.choices.append(SchemaChoice(pointer=pointer, options=options, exclusive=name == "oneOf", inside=inside))
 
-    def _exclude(self, spot: Spot, inside: frozenset[str], parts: Parts) -> None:
+    def _exclude(self, spot: Spot, inside: frozenset[str], parts: SchemaParts) -> None:
         if isinstance(spot.schema, dict):
             self._read(spot)
         found = opposites(spot.schema)
@@ -142,7 +144,7 @@ class Taking:
         options = tuple(spot.written(f"not{number}", one) for number, one in enumerate(found))
         self._choose("not", spot, options, inside, parts)
 
-    def _branch(self, spot: Spot, inside: frozenset[str], parts: Parts) -> None:
+    def _branch(self, spot: Spot, inside: frozenset[str], parts: SchemaParts) -> None:
         """Either the condition and `then`, or its opposite and `else`."""
         schema = spot.schema
         held = {"allOf": [schema["if"], schema.get("then", True)]}
@@ -150,7 +152,7 @@ class Taking:
         options = (spot.written("then", held), spot.written("else", other))
         self._choose("if", spot, options, inside, parts)
 
-    def _depend(self, spot: Spot, inside: frozenset[str], parts: Parts) -> None:
+    def _depend(self, spot: Spot, inside: frozenset[str], parts: SchemaParts) -> None:
         """Either a property is absent, or what depends on it holds."""
         schema = spot.schema
         named = {

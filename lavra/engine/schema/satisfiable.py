@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lavra.engine.schema.conjunction import Conjunctions, name_of
-from lavra.engine.schema.forms import ArrayForm, Form, Key, ObjectForm
+from lavra.engine.schema.forms import ArrayForm, ObjectForm, SchemaForm, SpotKey
 
 
 class Satisfiable:
@@ -20,22 +20,22 @@ class Satisfiable:
         keys: to begin with.
     """
 
-    def __init__(self, conjunctions: Conjunctions, *keys: Key) -> None:
+    def __init__(self, conjunctions: Conjunctions, *keys: SpotKey) -> None:
         self._conjunctions = conjunctions
-        self._reached: dict[frozenset[str], Key] = {}
+        self._reached: dict[frozenset[str], SpotKey] = {}
         self._found: set[frozenset[str]] = set()
         self._reach(keys)
         self._settle()
 
-    def has(self, key: Key) -> bool:
+    def has(self, key: SpotKey) -> bool:
         """Whether some value satisfies a key that was reached."""
         return name_of(key) in self._found
 
-    def alive(self, key: Key) -> list[Form]:
+    def alive(self, key: SpotKey) -> list[SchemaForm]:
         """Forms of a key that some value has."""
         return [form for form in self._conjunctions.forms(key) if self._has_value(form)]
 
-    def reason(self, key: Key) -> str:
+    def reason(self, key: SpotKey) -> str:
         """Why nothing satisfies a key."""
         passed: set[frozenset[str]] = set()
         while name_of(key) not in passed:
@@ -46,7 +46,7 @@ class Satisfiable:
             key = needed[0]
         return f"the schema at {key[0].pointer} needs a value of itself, without an end"
 
-    def _reach(self, keys: tuple[Key, ...]) -> None:
+    def _reach(self, keys: tuple[SpotKey, ...]) -> None:
         todo = list(keys)
         while todo:
             key = todo.pop()
@@ -67,7 +67,7 @@ class Satisfiable:
                     del left[name]
                     grown = True
 
-    def _has_value(self, form: Form) -> bool:
+    def _has_value(self, form: SchemaForm) -> bool:
         if isinstance(form, ArrayForm):
             return all(self.has(key) for key in _needed(form))
         if isinstance(form, ObjectForm):
@@ -81,7 +81,7 @@ class Satisfiable:
         return sum(self.has(key) for key in form.properties.values()) >= form.least
 
 
-def inner_keys(form: Form) -> Iterator[Key]:
+def inner_keys(form: SchemaForm) -> Iterator[SpotKey]:
     """Keys of what is inside a form."""
     if isinstance(form, ArrayForm):
         yield from form.first
@@ -92,7 +92,7 @@ def inner_keys(form: Form) -> Iterator[Key]:
         yield form.rest
 
 
-def _needed(form: Form) -> Iterator[Key]:
+def _needed(form: SchemaForm) -> Iterator[SpotKey]:
     """Keys of what must be inside a form."""
     if isinstance(form, ArrayForm):
         yield from form.first[: form.least]

@@ -49,7 +49,7 @@ class Spot:
         return Spot(f"{self.pointer}~{name}", schema, self.base, self.lone_refs)
 
 
-class Document:
+class SchemaDocument:
     """A schema with what it names.
 
     Args:

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.engine.schema.conjunction import Conjunctions, name_of
-from lavra.engine.schema.counting import Counted, count_properties
-from lavra.engine.schema.forms import ArrayForm, Form, Key, NumberForm, ObjectForm, TextForm, ValueForm
+from lavra.engine.schema.counting import CountedProperties, count_properties
+from lavra.engine.schema.forms import ArrayForm, NumberForm, ObjectForm, SchemaForm, SpotKey, TextForm, ValueForm
 from lavra.engine.schema.patterns import for_constraint
 from lavra.engine.schema.satisfiable import Satisfiable, inner_keys
 
@@ -62,7 +62,7 @@ class SchemaWriter:
                 self._written[self._names[name_of(key)]] = self._body(key)
         return {**schema, "$defs": self._written} if self._written else schema
 
-    def _shared(self, root: Key) -> list[Key]:
+    def _shared(self, root: SpotKey) -> list[SpotKey]:
         """Keys that are written once and referred to: those with several places, and all that refer to themselves."""
         count, keys, todo = Counter([name_of(root)]), {name_of(root): root}, [root]
         while todo:
@@ -78,23 +78,23 @@ class SchemaWriter:
         self._names = {name_of(key): f"d{number}" for number, key in enumerate(found)}
         return found
 
-    def _is_large(self, key: Key) -> bool:
+    def _is_large(self, key: SpotKey) -> bool:
         return bool(key) and any(
             isinstance(form, (ArrayForm, ObjectForm)) or (isinstance(form, ValueForm) and len(form.values) > 8)
             for form in self._satisfiable.alive(key)
         )
 
-    def _of(self, key: Key) -> dict[str, Any]:
+    def _of(self, key: SpotKey) -> dict[str, Any]:
         name = self._names.get(name_of(key))
         return self._body(key) if name is None else {"$ref": f"#/$defs/{name}"}
 
-    def _body(self, key: Key) -> dict[str, Any]:
+    def _body(self, key: SpotKey) -> dict[str, Any]:
         if not key:
             return {}
         written = [self._form(form, key) for form in self._satisfiable.alive(key)]
         return written[0] if len(written) == 1 else {"anyOf": written}
 
-    def _form(self, form: Form, key: Key) -> dict[str, Any]:
+    def _form(self, form: SchemaForm, key: SpotKey) -> dict[str, Any]:
         where = key[0].pointer
         if form.hindrance:
             raise InputError(f"the schema at {where} has {form.hindrance}")
@@ -175,7 +175,7 @@ class SchemaWriter:
         written = [self._counted(one, form, named, patterns, rest) for one in counted]
         return written[0] if len(written) == 1 else {"anyOf": written}
 
-    def _open_names(self, form: ObjectForm, where: str) -> tuple[Mapping[str, Key], Key | None]:
+    def _open_names(self, form: ObjectForm, where: str) -> tuple[Mapping[str, SpotKey], SpotKey | None]:
         """What names that are not declared may have: by pattern, else the rest; `None` for nothing."""
         has = self._satisfiable.has
         rest = form.rest if has(form.rest) else None
@@ -188,11 +188,11 @@ class SchemaWriter:
 
     def _counted(
         self,
-        counted: Counted,
+        counted: CountedProperties,
         form: ObjectForm,
-        named: Mapping[str, Key],
-        patterns: Mapping[str, Key],
-        rest: Key | None,
+        named: Mapping[str, SpotKey],
+        patterns: Mapping[str, SpotKey],
+        rest: SpotKey | None,
     ) -> dict[str, Any]:
         properties: dict[str, Any] = {
             name: self._of(named[name]) if name in named and name in counted.names else False
@@ -214,7 +214,7 @@ class SchemaWriter:
         return written
 
 
-def _spelled(key: Key) -> set[tuple[str, str]]:
+def _spelled(key: SpotKey) -> set[tuple[str, str]]:
     """Schemas as they are written; equal ones at several places are the same."""
     return {(spot.base, json.dumps(spot.schema, sort_keys=True)) for spot in key}
 
@@ -284,7 +284,10 @@ def _double(exact: Fraction, inward: float) -> int | float:
     """A bound as a double, never outside the true one."""
     if exact.denominator == 1 and abs(exact) <= _EXACT:
         return int(exact)
-    near = float(exact)
+    try:
+        near = float(exact)
+    except OverflowError:
+        raise InputError("a bound of a number is beyond what a double holds (1.8e308); leave it out") from None
     beyond = Fraction(near) < exact if inward > 0 else Fraction(near) > exact
     if beyond and Fraction(repr(near)) != exact:
         near = math.nextafter(near, inward)

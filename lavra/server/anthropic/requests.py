@@ -132,6 +132,8 @@ def _read_message(turns: _Turns, where: str, message: MessageInput) -> None:
     before = len(turns.messages)
     for place, block in _blocks(where, message.content):
         kind = block.get("type")
+        if not isinstance(kind, str):
+            raise InputError(f'{place}.type is {kind!r}; give a text such as "text"')
         if kind == "tool_use" and message.role == "assistant":
             _read_call(turns, place, block)
         elif kind == "tool_result" and message.role == "user":
