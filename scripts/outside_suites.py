@@ -31,7 +31,7 @@ BESIDE = Path(__file__).parent / "outside"
 PAGE = ROOT / "docs" / "outside.md"
 SUITES = ("openai-python", "langchain", "clients")
 # The names that OpenAI's tests ask for.
-WRITERS, EMBEDDER = ("gpt-5.4", "gpt-3.5-turbo-instruct", "model"), "text-embedding-3-small"
+WRITERS, EMBEDDER = ("gpt-5.4", "gpt-3.5-turbo-instruct", "gpt-4o-mini", "model"), "text-embedding-3-small"
 OPENAI_TESTS = ("chat/test_completions.py", "test_completions.py", "test_embeddings.py", "test_models.py", "responses")
 
 

@@ -46,7 +46,7 @@ async def create_response(
     if body.store and not keeps:
         warnings.append("store has no effect: this server keeps no responses")
     items, unread = read_items(body.input, lambda: store.items(tenant))
-    conversation = [*_before(store, tenant, body), *items]
+    conversation = [*conversation_before(store, tenant, body), *items]
     answering = await _answering(edge, places, body, conversation, request)
     head = ResponseHead(
         id=new_response_id(),
@@ -93,7 +93,7 @@ def _model_answering(edge: Edge, body: ResponseBody, conversation: Sequence[Item
     return ModelAnswering(edge, start_chat(edge, chat, tenant), warnings)
 
 
-def _before(store: ResponseStore, tenant: str, body: ResponseBody) -> Iterator[Item]:
+def conversation_before(store: ResponseStore, tenant: str, body: ResponseBody) -> Iterator[Item]:
     """The conversation that a response continues.
 
     Raises:

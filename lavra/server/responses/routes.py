@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from lavra.server import streaming
 from lavra.server.answers import EVENTS
 from lavra.server.edge import Edge
 from lavra.server.errors import FieldError
-from lavra.server.responses.answers import DeletedResponse, InputItems, ResponseAnswer
+from lavra.server.responses.answers import DeletedResponse, InputItems, InputTokens, ResponseAnswer
+from lavra.server.responses.counting import count_input
 from lavra.server.responses.creating import create_response
 from lavra.server.responses.schemas import Item, ResponseBody
 from lavra.server.responses.store import KeptResponse, ResponseStore
@@ -30,6 +32,10 @@ def responses_router(edge: Edge) -> APIRouter:
         if not body.stream:
             return _sent(made)
         return streaming.streamed(made.log.read(), [] if made.background else [made], failed=_failed)
+
+    @router.post("/v1/responses/input_tokens", response_model=InputTokens)
+    async def input_tokens(body: ResponseBody, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(count_input, edge, store, body, request.state.tenant))
 
     @router.get("/v1/responses/{identity}", response_model=ResponseAnswer, responses=EVENTS)
     async def retrieve(

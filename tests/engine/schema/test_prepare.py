@@ -86,6 +86,7 @@ def test_an_embedded_schema_refers_to_its_own_definitions():
         ({"type": "string", "pattern": "\\"}, "malformed"),
         ({"type": "string", "pattern": "[b-a]"}, "malformed"),
         ({"type": "string", "pattern": "(?i)a"}, "spell both cases"),
+        ({"type": "number", "maximum": 10**400}, "beyond what a double holds"),
         ({"$ref": "#/$defs/x", "$defs": {"x": 3}}, "leads to nothing"),
         ({"$ref": "#/enum/0", "enum": ["a"]}, "leads to nothing"),
     ],

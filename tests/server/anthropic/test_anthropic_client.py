@@ -210,6 +210,7 @@ SEARCH = {"type": "web_search_20250305", "name": "web_search"}
         ({"messages": []}, "messages"),
         (said(), "at least one text block"),
         (said({"type": "image", "source": {}}), "messages.0.content.0 is a block of type 'image'"),
+        (said({"type": ["text"]}), "messages.0.content.0.type is ['text']"),
         (said({"type": "tool_result", "tool_use_id": "x"}), "messages.0.content.0.tool_use_id is 'x'"),
         (said({"type": "text", "text": 5}), "messages.0.content.0.text must be a text"),
         ({"tools": [SEARCH]}, "tools.0 is of type 'web_search_20250305'"),

@@ -306,6 +306,14 @@ def test_the_oldest_turns_are_left_out(client):
     assert len(client.responses.input_items.list(answer.id, limit=100).data) == 1 + sum(len(turn) for turn in turns)
 
 
+def test_the_tokens_of_a_request_are_counted_without_an_answer(client):
+    first = respond(client)
+    more = {"input": "And then?", "previous_response_id": first.id, "instructions": "Be brief."}
+    counted = client.responses.input_tokens.count(model="long", **more)
+    assert counted.object == "response.input_tokens"
+    assert counted.input_tokens == client.responses.create(model="long", max_output_tokens=1, **more).usage.input_tokens
+
+
 def test_a_key_sees_its_own_responses_only():
     model = served("talker", template="{{ messages[-1].content }}")
     with (

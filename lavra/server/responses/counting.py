@@ -1,0 +1,37 @@
+"""`POST /v1/responses/input_tokens`: how many tokens a request would read, without writing an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lavra.base.errors import InputError
+from lavra.server.conversation.prompt import chat_prompt
+from lavra.server.conversation.tool_calls import read_tools
+from lavra.server.edge import Edge
+from lavra.server.responses.asking import chat_body, check_fields, own_error
+from lavra.server.responses.creating import conversation_before
+from lavra.server.responses.items import read_items
+from lavra.server.responses.schemas import ResponseBody
+from lavra.server.responses.store import ResponseStore
+
+
+def count_input(edge: Edge, store: ResponseStore, body: ResponseBody, tenant: str) -> dict[str, Any]:
+    """OpenAI's object with the tokens of a request's conversation.
+
+    Raises:
+        InputError: the request could not be served.
+        UnknownModelError: there is no model of its name.
+    """
+    warnings = check_fields(body, strict=edge.config.strict)
+    items, unread = read_items(body.input, lambda: store.items(tenant))
+    model = edge.models.named(body.model)
+    try:
+        chat = chat_body(body, [*conversation_before(store, tenant, body), *items])
+        prompt = chat_prompt(model, chat, read_tools(chat).offered)
+    except InputError as error:
+        raise own_error(error) from error
+    return {
+        "object": "response.input_tokens",
+        "input_tokens": len(prompt.tokens),
+        "warnings": [*warnings, *unread, *prompt.warnings],
+    }
