@@ -279,7 +279,7 @@ def test_arguments_that_are_no_object_stay_the_text_that_a_model_wrote(url):
     call = {"function": {"name": "weather", "arguments": "{"}}
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
     shown = ask(url, "/apply-template", model="writer", messages=messages)
-    assert '"name": "weather", "arguments": "{"' in shown["prompt"]
+    assert '{"name": "weather", "arguments": {}</tool_call>' in shown["prompt"]  # the text alone: a brace
     nameless = [messages[0], {**messages[1], "tool_calls": [{"function": {"arguments": "{}"}}]}]
     answer = httpx2.post(f"{url}/apply-template", json={"model": "writer", "messages": nameless}, timeout=60)
     assert answer.status_code == 400
