@@ -104,7 +104,7 @@ def run_suite(suite: str, args: argparse.Namespace, python: Path, scratch: Path)
     name = {"langchain": "langchain_suite.py", "clients": "client_calls.py"}[suite]
     with serving([f"served={args.model}"]) as url:
         more = {"LAVRA_URL": url, "LAVRA_MODEL": "served"}
-        return tested(suite, python, [str(BESIDE / name)], scratch, scratch, more)
+        return tested(suite, python, ["--asyncio-mode=auto", str(BESIDE / name)], scratch, scratch, more)
 
 
 @contextmanager
