@@ -21,7 +21,9 @@ class KnownPaths:
 
     def methods(self, path: str) -> list[str]:
         """The methods that a path takes, in order; `HEAD` where there is `GET`."""
-        found = {method for route in self._routes if route.path_regex.match(path) for method in route.methods or ()}
+        fitting = [route for route in self._routes if route.path_regex.match(path)]
+        own = [route for route in fitting if route.path == path] or fitting  # `input_tokens` is no response's id
+        found = {method for route in own for method in route.methods or ()}
         return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
     def remedy(self, path: str) -> str:
