@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
 from typing import Any, Final
 
 import httpx2
@@ -23,7 +22,7 @@ import numpy as np
 from lavra.base.arrays import Float32s
 from lavra.base.errors import ConfigError
 from lavra.remote.config import RemoteConfig
-from lavra.remote.connection import Connection, RemoteError, Sleep
+from lavra.remote.connection import Connected, Connection, RemoteError, Sleep
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class RemoteEmbeddingConfig:
             raise ConfigError("server.model is empty; name the embedding model")
 
 
-class RemoteEmbedder:
+class RemoteEmbedder(Connected):
     """An embedder somewhere else, used by many threads; close it, or use it as a context.
 
     Args:
@@ -105,18 +104,6 @@ class RemoteEmbedder:
         self.config = config
         self._connection = Connection(config.server, sleep=sleep, transport=transport)
         self._width: int | None = config.dimensions
-
-    def __enter__(self) -> RemoteEmbedder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Hang up."""
-        self._connection.close()
 
     def embed(self, texts: Sequence[str]) -> Float32s:
         """(N, D) float32, one row a text; for no text, one word is sent once to learn D.

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from types import TracebackType
 from typing import TypeVar
 
 import httpx2
@@ -22,14 +21,14 @@ from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreReq
 from lavra.remote.answering import Draft, TokenId
 from lavra.remote.asking import PATHS, body_of, settle
 from lavra.remote.config import RemoteConfig
-from lavra.remote.connection import Connection, RemoteError, Sleep
+from lavra.remote.connection import Connected, Connection, RemoteError, Sleep
 from lavra.remote.scoring import PairSplit, as_ids, echo_body, read_echo, refused
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
 
 
-class RemoteModel:
+class RemoteModel(Connected):
     """A model somewhere else; close it, or use it as a context.
 
     Args:
@@ -56,18 +55,6 @@ class RemoteModel:
         self.config = config
         self._token_id, self._split = token_id, split
         self._connection = Connection(config, sleep=sleep, transport=transport)
-
-    def __enter__(self) -> RemoteModel:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Hang up."""
-        self._connection.close()
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
         """`request.n` completions for each request, in the order of the requests, best mean log-probability first.

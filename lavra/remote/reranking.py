@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final
 
 import httpx2
@@ -17,14 +16,14 @@ import httpx2
 from lavra.base.errors import InputError
 from lavra.base.predictions import Ranked
 from lavra.remote.config import RemoteConfig
-from lavra.remote.connection import Connection, RemoteError, Sleep
+from lavra.remote.connection import Connected, Connection, RemoteError, Sleep
 
 logger = logging.getLogger(__name__)
 
 _MOST_TEXTS: Final = 1000  # of a request; Cohere's bound
 
 
-class RemoteReranker:
+class RemoteReranker(Connected):
     """A reranker somewhere else, used by many threads; close it, or use it as a context.
 
     Args:
@@ -49,18 +48,6 @@ class RemoteReranker:
         self.config = config
         self._more = {"truncate": True} if truncate and not config.url.rstrip("/").endswith("/v2") else {}
         self._connection = Connection(config, sleep=sleep, transport=transport)
-
-    def __enter__(self) -> RemoteReranker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Hang up."""
-        self._connection.close()
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[Ranked]:
         """Every text with its score from 0 to 1, the best first; equal ones in the order they were given.
