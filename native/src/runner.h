@@ -71,7 +71,7 @@ private:
 
     template <class Body> void each_row(int rows, Body &&body);
     void multiply(const Matrix &matrix, const Inputs &inputs, float *out, size_t stride, bool add);
-    void prepare(const Norm *norm, const float *x, int columns, Precision precision, Inputs &inputs, int row, float *scratch);
+    void prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch);
     void normalize(const Norm &norm, const float *x, float *out) const;
 
     Model &model_;
