@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "lavra_native.h"
+#include "linear.h"
 #include "runner.h"
 
 namespace {
@@ -85,5 +86,13 @@ int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *
 }
 
 void lavra_runner_free(lavra_runner *runner) { delete runner; }
+
+int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
+                 float *outputs) {
+    return guarded([&] {
+        const auto wanted = precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16;
+        lavra::linear(*lavra::find_kernels(isa), *tensor, wanted, inputs, m, outputs);
+    });
+}
 
 #pragma GCC visibility pop

@@ -60,12 +60,10 @@ Inputs Runner::Room::view(Precision precision, int rows, int columns) const {
     inputs.rows = rows, inputs.padded = round_up(columns, kGroup);
     const size_t values = size_t(rows) * inputs.padded;
     char *at = memory.as<char>();
-    if (precision == Precision::f32) inputs.floats = reinterpret_cast<float *>(at);
-    if (precision == Precision::bf16) inputs.halves = reinterpret_cast<uint16_t *>(at);
+    inputs.data = at;
     if (precision == Precision::f32 || precision == Precision::bf16) return inputs;
-    inputs.integers = reinterpret_cast<int8_t *>(at);
-    inputs.scales = reinterpret_cast<float *>(at + aligned(values));
-    inputs.sums = reinterpret_cast<int32_t *>(at + aligned(values) + aligned(values / kGroup * 4));
+    inputs.scales = reinterpret_cast<float *>(at + aligned(values * 4));
+    inputs.sums = reinterpret_cast<int32_t *>(at + aligned(values * 4) + aligned(values / kGroup * 4));
     return inputs;
 }
 
