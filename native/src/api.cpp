@@ -85,6 +85,14 @@ int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *
     return guarded([&] { runner->forward(*batch, logits, num_floats); });
 }
 
+int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats) {
+    return guarded([&] { runner->encode(rows, num_rows, hidden, num_floats); });
+}
+
+int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats) {
+    return guarded([&] { runner->logits(hidden, count, logits, num_floats); });
+}
+
 void lavra_runner_free(lavra_runner *runner) { delete runner; }
 
 int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
