@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 namespace lavra {
 
@@ -95,34 +96,38 @@ void check_config(const lavra_config &c) {
 
 } // namespace
 
-const Kernels *find_kernels(const char *isa) {
-    for (const Kernels *(*get)() : {
+namespace {
+
+// Best first; null where the processor lacks one.
+const Kernels *built(int number) {
+    const Kernels *(*const all[])() = {
 #ifdef LAVRA_HAS_AVX512
-             avx512_kernels,
+        avx512_kernels,
 #endif
 #ifdef LAVRA_HAS_AVX2
-             avx2_kernels,
+        avx2_kernels,
 #endif
 #ifdef LAVRA_HAS_NEON
-             neon_kernels,
+        neon_kernels,
 #endif
-             portable_kernels}) {
-        const Kernels *kernels = get();
-        if (kernels && (isa == nullptr || !std::strcmp(isa, kernels->name))) return kernels;
-    }
+        portable_kernels};
+    return number < int(std::size(all)) ? all[number]() : nullptr;
+}
+
+constexpr int kMostSets = 4;
+
+} // namespace
+
+const Kernels *find_kernels(const char *isa) {
+    for (int number = 0; number < kMostSets; ++number)
+        if (const Kernels *kernels = built(number); kernels && (isa == nullptr || !std::strcmp(isa, kernels->name))) return kernels;
     throw Error(std::string("instruction set '") + isa + "' is not in this build or not in this processor; there are " + kernel_names());
 }
 
 std::string kernel_names() {
     std::string names;
-    for (const char *name : {"avx512", "avx2", "neon", "portable"}) {
-        try {
-            find_kernels(name);
-        } catch (const Error &) {
-            continue;
-        }
-        names += (names.empty() ? "" : ",") + std::string(name);
-    }
+    for (int number = 0; number < kMostSets; ++number)
+        if (const Kernels *kernels = built(number)) names += (names.empty() ? "" : ",") + std::string(kernels->name);
     return names;
 }
 
