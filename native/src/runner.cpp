@@ -55,13 +55,12 @@ void Runner::Room::reserve(size_t rows, int columns) {
     memory.reserve(aligned(values * 4) + 2 * aligned(values / kGroup * 4));
 }
 
-Inputs Runner::Room::view(Precision precision, int rows, int columns) const {
+Inputs Runner::Room::view(int rows, int columns) const {
     Inputs inputs;
     inputs.rows = rows, inputs.padded = round_up(columns, kGroup);
     const size_t values = size_t(rows) * inputs.padded;
     char *at = memory.as<char>();
     inputs.data = at;
-    if (precision == Precision::f32 || precision == Precision::bf16) return inputs;
     inputs.scales = reinterpret_cast<float *>(at + aligned(values * 4));
     inputs.sums = reinterpret_cast<int32_t *>(at + aligned(values * 4) + aligned(values / kGroup * 4));
     return inputs;
@@ -201,7 +200,7 @@ void Runner::plan_attention(bool causal) {
                 const int chunks = (work.num_keys + kChunk - 1) / kChunk;
                 const bool parts = split && chunks > 1;
                 for (int first = 0; first < chunks; first += parts ? 1 : chunks) {
-                    pieces_.push_back({work, first, parts ? first + 1 : chunks, chunks, nullptr, false});
+                    pieces_.push_back({work, first, parts ? first + 1 : chunks, nullptr});
                     offsets.push_back(parts ? partial_floats : SIZE_MAX);
                 }
                 if (parts) fold_pieces_.push_back(int(pieces_.size()) - 1), partial_floats += size_t(chunks) * work.count * group * (2 + channels_);
@@ -250,7 +249,7 @@ void Runner::adapt(const PackedMatrix &matrix, const float *x, size_t x_stride, 
         if (found == adapter->changes.end()) return;
         for (const auto &change : found->second) {
             Inputs given{1, change->down.padded()}, middle{1, change->up.padded()};
-            given.floats = inputs, middle.floats = ranks;
+            given.data = inputs, middle.data = ranks;
             kernels_.prepare(Precision::f32, x + token * x_stride, matrix.columns, given, 0);
             std::fill_n(ranks, middle.padded, 0.f);
             kernels_.multiply(change->down, given, ranks, middle.padded, false, 0, change->down.strips());
@@ -295,8 +294,8 @@ void Runner::run_layer(Layer &layer, LayerCache &cache, int thread) {
     const auto row = [&](int t) { return x + size_t(t) * hidden_size_; };
     const PackedMatrix &projection = layer.attention.projection, &output = layer.attention.output;
     const Norm *second = layout == LAVRA_PARALLEL ? &layer.attention_norm : &layer.feed_forward_norm;
-    Inputs inputs = inputs_.view(projection.precision, num_tokens_, hidden_size_);
-    Inputs more = more_inputs_.view(layer.up.precision, num_tokens_, hidden_size_);
+    Inputs inputs = inputs_.view(num_tokens_, hidden_size_);
+    Inputs more = more_inputs_.view(num_tokens_, hidden_size_);
     each_row(num_tokens_, [&](int t) {
         prepare(post ? nullptr : &layer.attention_norm, row(t), projection.precision, inputs, t, scratch, normed_);
         if (parallel) prepare(second, row(t), layer.up.precision, more, t, scratch, more_normed_);
@@ -304,7 +303,7 @@ void Runner::run_layer(Layer &layer, LayerCache &cache, int thread) {
     multiply(projection, inputs, projected_.as<float>(), projection.rows, false);
     adapt(projection, normed_.as<float>(), hidden_size_, projected_.as<float>(), projection.rows, thread);
     attend(layer, cache, thread);
-    inputs = inputs_.view(output.precision, num_tokens_, model_.wide());
+    inputs = inputs_.view(num_tokens_, model_.wide());
     each_row(num_tokens_, [&](int t) { kernels_.prepare(output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
     multiply(output, inputs, x, hidden_size_, true);
     adapt(output, mixed_.as<float>(), model_.wide(), x, hidden_size_, thread);
@@ -343,7 +342,9 @@ void Runner::attend(Layer &layer, LayerCache &cache, int thread) {
     if (!fold_pieces_.empty())
         team_.each(int(fold_pieces_.size()), 1, [&](int first, int) {
             const Piece &piece = pieces_[fold_pieces_[first]];
-            kernels_.fold(piece.work, channels_, piece.num_chunks, piece.partials);
+            Attend work = piece.work;
+            work.window = layer.window;
+            kernels_.fold(work, channels_, last_chunk(work) - first_chunk(work), piece.partials);
         });
 }
 
@@ -351,7 +352,7 @@ void Runner::feed_forward(Layer &layer, const Inputs &inputs, int thread) {
     const auto &c = model_.config;
     const int inner = c.feed_forward_size;
     const size_t stride = layer.up.rows;
-    Inputs activated = inner_inputs_.view(layer.down.precision, num_tokens_, inner);
+    Inputs activated = inner_inputs_.view(num_tokens_, inner);
     multiply(layer.up, inputs, inner_.as<float>(), stride, false);
     adapt(layer.up, more_normed_.as<float>(), hidden_size_, inner_.as<float>(), stride, thread);
     each_row(num_tokens_, [&](int t) {
@@ -378,7 +379,7 @@ void Runner::project(const float *hidden, int count, int thread) {
     const Matrix &head = model_.head_matrix();
     float *scratch = scratch_.as<float>() + thread * scratch_floats_;
     if (c.head_transform) {
-        Inputs inputs = more_inputs_.view(model_.head_dense.precision, count, hidden_size_);
+        Inputs inputs = more_inputs_.view(count, hidden_size_);
         each_row(count, [&](int r) { kernels_.prepare(model_.head_dense.precision, hidden + size_t(r) * hidden_size_, hidden_size_, inputs, r); });
         multiply(model_.head_dense, inputs, transformed_.as<float>(), hidden_size_, false);
         each_row(count, [&](int r) {
@@ -388,7 +389,7 @@ void Runner::project(const float *hidden, int count, int thread) {
         });
         hidden = transformed_.as<float>();
     }
-    Inputs inputs = inputs_.view(head.precision, count, hidden_size_);
+    Inputs inputs = inputs_.view(count, hidden_size_);
     each_row(count, [&](int r) {
         std::memcpy(scratch, hidden + size_t(r) * hidden_size_, hidden_size_ * 4);
         if (c.head_scale != 1) kernels_.scale(scratch, c.head_scale, hidden_size_);

@@ -50,15 +50,13 @@ private:
     struct Piece {
         Attend work;
         int first_chunk, last_chunk;
-        int num_chunks;
-        float *partials; // of all its chunks; null where the piece has them all
-        bool folds;      // the last piece of its queries folds them, after all are done
+        float *partials; // of all its queries' chunks; null where the piece has them all
     };
-    // Room for inputs of products, in any precision.
+    // Memory for inputs of products, in any precision.
     struct Room {
         Memory memory;
         void reserve(size_t rows, int columns);
-        Inputs view(Precision precision, int rows, int columns) const;
+        Inputs view(int rows, int columns) const;
     };
 
     void check(const lavra_batch &batch) const;
@@ -97,7 +95,7 @@ private:
     const float *given_ = nullptr; // hidden states whose logits are wanted
     int num_given_ = 0;
     std::vector<Piece> pieces_;
-    std::vector<int> fold_pieces_;
+    std::vector<int> fold_pieces_; // one of each queries whose chunks are apart
     std::vector<int32_t> tables_;
 
     Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_, normed_, more_normed_;
