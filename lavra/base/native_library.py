@@ -102,6 +102,8 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_runner_forward": (c_int, (c_void_p, POINTER(NativeBatch), c_void_p, c_uint64)),
     "lavra_runner_encode": (c_int, (c_void_p, POINTER(NativeRow), c_int32, c_void_p, c_uint64)),
     "lavra_runner_logits": (c_int, (c_void_p, c_void_p, c_int32, c_void_p, c_uint64)),
+    "lavra_runner_source": (c_int32, (c_void_p, POINTER(NativeRow))),
+    "lavra_runner_forget": (c_int, (c_void_p, c_int32)),
     "lavra_runner_free": (None, (c_void_p,)),
     "lavra_linear": (c_int, (c_char_p, POINTER(NativeTensor), c_int32, c_void_p, c_int32, c_void_p)),
 }

@@ -105,6 +105,10 @@ int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *
 int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats);
 /* (count, hidden_size) hidden states to (count, vocab_size) logits. */
 int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats);
+/* Of an encoder-decoder: reads a source and keeps what its decoder looks at.  Returns the number that rows give as their
+   source, or -1; the row's adapter counts.  lavra_runner_forget drops it. */
+int32_t lavra_runner_source(lavra_runner *runner, const lavra_row *row);
+int lavra_runner_forget(lavra_runner *runner, int32_t source);
 void lavra_runner_free(lavra_runner *runner);
 
 /* One product: (m, columns) inputs times a tensor's transpose, (m, rows), as the runner computes it.  For tests. */

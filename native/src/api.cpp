@@ -107,6 +107,16 @@ int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count
     return guarded([&] { runner->logits(hidden, count, logits, num_floats); });
 }
 
+int32_t lavra_runner_source(lavra_runner *runner, const lavra_row *row) {
+    int32_t number = -1;
+    guarded([&] { number = runner->add_source(*row); });
+    return number;
+}
+
+int lavra_runner_forget(lavra_runner *runner, int32_t source) {
+    return guarded([&] { runner->forget_source(source); });
+}
+
 void lavra_runner_free(lavra_runner *runner) { delete runner; }
 
 int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
