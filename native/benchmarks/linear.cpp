@@ -20,7 +20,8 @@ using namespace lavra;
 namespace {
 
 constexpr int kLayers = 30;
-constexpr int kShapes[][2] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}, {49152, 576}};
+constexpr int kShapes[][2] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}, {3072, 576}};
+constexpr int kCounts[] = {30, 30, 30, 30, 16}; // the head in 16 parts
 constexpr const char *kNames[] = {"qkv", "output", "up", "down", "head"};
 
 struct Held {
@@ -46,7 +47,7 @@ struct Weights {
     Weights(const Kernels &kernels, Precision precision) {
         size_t total = 0;
         for (int shape = 0; shape < 5; ++shape)
-            for (int n = 0; n < (shape < 4 ? kLayers : 1); ++n) {
+            for (int n = 0; n < kCounts[shape]; ++n) {
                 Held held;
                 held.matrix.precision = precision, held.matrix.rows = kShapes[shape][0], held.matrix.columns = kShapes[shape][1];
                 held.bytes = data_bytes(held.matrix) + scale_bytes(held.matrix);
@@ -57,8 +58,8 @@ struct Weights {
         char *at = memory.as<char>();
         for (int n = 0; n < kLayers; ++n)
             for (int shape = 0; shape < 5; ++shape)
-                if (shape < 4 || n == kLayers - 1) {
-                    Matrix &m = matrices[shape][shape < 4 ? n : 0].matrix;
+                if (n < kCounts[shape]) {
+                    Matrix &m = matrices[shape][n].matrix;
                     m.data = at, at += (data_bytes(m) + 63) / 64 * 64;
                     m.scales = reinterpret_cast<uint16_t *>(at), at += (scale_bytes(m) + 63) / 64 * 64;
                     kernels.blank(m);
@@ -114,7 +115,7 @@ int main(int count, char **arguments) {
     std::printf(" %9s %9s\n", "pass", "tokens/s");
     for (int a = 4; a < count; ++a) {
         const int rows = std::atoi(arguments[a]);
-        Memory data[2], scales(size_t(rows) * 1536 / kGroup * 4), sums(size_t(rows) * 1536 / kGroup * 4), out(size_t(rows) * (rows > 64 ? 3072 : 49152) * 4);
+        Memory data[2], scales(size_t(rows) * 1536 / kGroup * 4), sums(size_t(rows) * 1536 / kGroup * 4), out(size_t(rows) * 3072 * 4);
         Job job{&kernels, &team, {}, out.as<float>(), nullptr};
         std::vector<float> x(1536);
         for (int i = 0; i < 1536; ++i) x[i] = float(i * 37 % 101) - 50;
@@ -129,7 +130,7 @@ int main(int count, char **arguments) {
         std::vector<Held *> order;
         for (int n = 0; n < kLayers; ++n)
             for (int shape = 0; shape < 4; ++shape) order.push_back(&weights.matrices[shape][n]);
-        if (rows <= 64) order.push_back(&weights.matrices[4][0]);
+        for (int n = 0; rows <= 64 && n < kCounts[4]; ++n) order.push_back(&weights.matrices[4][n]);
         measure(job, team, order, 1.5);
         double whole = 0;
         for (int shape = 0; shape < (rows <= 64 ? 5 : 4); ++shape) {

@@ -31,6 +31,9 @@ static inline __m256i spread_word(const void *from) {
     return _mm256_set1_epi32(word);
 }
 
+// Hides a sum from the compiler, which would add products to one another first and run out of registers.
+static inline void settle(__m256i &sum) { asm("" : "+x"(sum)); }
+
 static inline __m256i load_bytes(const char *from) { return _mm256_load_si256(reinterpret_cast<const __m256i *>(from)); }
 
 static inline __m256 widened_8(const uint16_t *from) {
@@ -83,8 +86,10 @@ struct Int8Group {
                 for (int r = 0; r < Rows; ++r) {
                     const __m256i x = spread_word(inputs + r * row_bytes + odd * 4);
 #pragma GCC unroll 8
-                    for (int h = 0; h < Halves; ++h)
+                    for (int h = 0; h < Halves; ++h) {
                         sums[r][h] = _mm256_add_epi32(sums[r][h], _mm256_madd_epi16(w[h], x));
+                        settle(sums[r][h]);
+                    }
                 }
             }
         }
@@ -117,8 +122,10 @@ struct Int4Group {
                 for (int r = 0; r < Rows; ++r) {
                     const __m256i x = spread_word(inputs + r * row_bytes + high * 4);
 #pragma GCC unroll 8
-                    for (int h = 0; h < Halves; ++h)
+                    for (int h = 0; h < Halves; ++h) {
                         sums[r][h] = _mm256_add_epi16(sums[r][h], _mm256_maddubs_epi16(w[h], x));
+                        settle(sums[r][h]);
+                    }
                 }
             }
         }
@@ -184,7 +191,7 @@ struct F32Weights {
 };
 
 template <class Weights> struct FloatKernel {
-    static constexpr int kRows = 6, kStrips = 1, kFew = 2, kStripsOfFew = 2, kStripsOfOne = 4;
+    static constexpr int kRows = 5, kStrips = 1, kFew = 2, kStripsOfFew = 2, kStripsOfOne = 4;
 
     template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
         constexpr int kHalves = 2 * Strips;
