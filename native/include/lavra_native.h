@@ -84,6 +84,14 @@ lavra_model *lavra_model_new(const lavra_config *config, const char *isa, int32_
 int lavra_model_set(lavra_model *model, const char *name, const lavra_tensor *tensor);
 /* After the last tensor: refuses a model that lacks one. */
 int lavra_model_finish(lavra_model *model);
+/* Adapters, after lavra_model_finish.  lavra_model_adapter makes one and returns its number, or -1.  lavra_model_adapt
+   gives it a low-rank change of a matrix (LoRA): outputs of rows that name it get scale * up (down x) added.
+   down is (rank, columns), up (rows, rank) of the matrix; both F32, F16 or BF16, computed in float32. */
+int32_t lavra_model_adapter(lavra_model *model);
+int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down,
+                      const lavra_tensor *up, float scale);
+/* (count, hidden_size) embeddings of virtual tokens, whose ids follow the vocabulary's and those given before. */
+int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows);
 uint64_t lavra_model_bytes(const lavra_model *model);
 const char *lavra_model_isa(const lavra_model *model);
 void lavra_model_free(lavra_model *model);

@@ -28,11 +28,6 @@ LAVRA_INLINE Range visible(const Attend &work, int token) {
     const int position = work.start + token;
     return {work.window > 0 ? at_least(position - work.window + 1, 0) : 0, work.causal ? position + 1 : work.num_keys};
 }
-// Chunks from position 0 to the last key.
-LAVRA_INLINE int chunks_of(const Attend &work) {
-    return ((work.causal ? work.start + work.count : work.num_keys) + kChunk - 1) / kChunk;
-}
-
 // ---- Storing
 
 // Numbers of a cache, one after another `step` apart.
@@ -343,7 +338,9 @@ static void fold(const Attend &work, int channels, int num_chunks, const float *
 // Chunks of a tile into `partials`, or folded into the output.
 template <class T, int rows>
 static void attend_tile(const Tile &tile, const LayerCache &cache, Range chunks, float *partials) {
-    const int channels = tile.channels, size = 2 + channels, num_chunks = chunks_of(tile.work);
+    const int channels = tile.channels, size = 2 + channels;
+    const Range all{first_chunk(tile.work), last_chunk(tile.work)};
+    chunks = common(chunks, all);
     pack_queries<rows>(tile);
     float *parts[rows], *outs[rows];
     Total totals[rows];
@@ -353,7 +350,7 @@ static void attend_tile(const Tile &tile, const LayerCache &cache, Range chunks,
     }
     for (int chunk = chunks.first; chunk < chunks.last; chunk++) {
         for (int r = 0; r < tile.used; r++)
-            parts[r] = partials ? partials + (size_t(tile.first + r) * num_chunks + chunk) * size
+            parts[r] = partials ? partials + (size_t(tile.first + r) * all.size() + chunk - all.first) * size
                                 : tile.parts + r * size;
         attend_chunk<T, rows>(tile, cache, chunk, parts);
         for (int r = 0; r < tile.used && !partials; r++) fold_in(totals[r], outs[r], parts[r], channels);

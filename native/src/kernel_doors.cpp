@@ -61,15 +61,16 @@ Attend piece(const lavra_attention &work, const float *queries, float *out, int 
 }
 
 void attend_piece(const Kernels &kernels, const LayerCache &cache, const Attend &work, int chunks_at_once) {
-    const int channels = cache.channels, last = (work.num_keys + kChunk - 1) / kChunk;
+    const int channels = cache.channels, first = first_chunk(work), last = last_chunk(work);
+    const int num_chunks = last > first ? last - first : 0;
     std::vector<float> scratch(kernels.scratch_floats(channels, work.group, work.count));
-    if (chunks_at_once == 0) return kernels.attend(cache, work, 0, last, nullptr, scratch.data());
-    std::vector<float> partials(size_t(work.count) * work.group * last * (2 + channels));
-    for (int chunk = 0; chunk < last; chunk += chunks_at_once) {
+    if (chunks_at_once == 0) return kernels.attend(cache, work, first, last, nullptr, scratch.data());
+    std::vector<float> partials(size_t(work.count) * work.group * num_chunks * (2 + channels));
+    for (int chunk = first; chunk < last; chunk += chunks_at_once) {
         const int end = chunk + chunks_at_once < last ? chunk + chunks_at_once : last;
         kernels.attend(cache, work, chunk, end, partials.data(), scratch.data());
     }
-    kernels.fold(work, channels, last, partials.data());
+    kernels.fold(work, channels, num_chunks, partials.data());
 }
 
 const Kernels *found(const char *isa) {
