@@ -136,8 +136,9 @@ struct Kernels {
     // Chunks `first` to `last` of what a sequence looks at, counted from position 0; chunks that no token looks at may
     // be among them.  Where they are all there is, `partials` is null and `out` is written; else each (token, head,
     // chunk) leaves max, sum, (C) weighted values in `partials`, 2 + C floats, chunk by chunk inside a head inside a
-    // token, and `fold` makes `out` of all chunks.  Every call gets the beginning of the same `partials`, which has
-    // room for the num_chunks = last_chunk(work) - first_chunk(work) chunks of each head.  `scratch` is the thread's.
+    // token, max -inf where the token looks at none of the chunk's keys; `fold` makes `out` of all chunks.  Every call
+    // gets the beginning of the same `partials`, which has room for the num_chunks = last_chunk(work) -
+    // first_chunk(work) chunks of each head.  `scratch` is the thread's own.
     void (*attend)(const LayerCache &cache, const Attend &work, int first, int last, float *partials, float *scratch);
     void (*fold)(const Attend &work, int channels, int num_chunks, const float *partials);
     size_t (*scratch_floats)(int channels, int group, int count);
