@@ -153,16 +153,24 @@ def native_library() -> NativeLibrary | None:
     Raises:
         ConfigError: `LAVRA_ISA` names an instruction set that is not to be had, or `LAVRA_NATIVE` is neither 0 nor 1.
     """
-    switch = os.environ.get("LAVRA_NATIVE", "1")
-    if switch not in ("0", "1"):
-        raise ConfigError(f"LAVRA_NATIVE={switch} is neither 0 (compute with torch) nor 1 (the native runner)")
-    if switch == "0":
-        return None
     try:
-        return NativeLibrary(LIBRARY, os.environ.get("LAVRA_ISA", ""))
+        return open_native_library()
     except NativeError as error:
         _log.warning("%s; torch computes instead, slower", error)
         return None
+
+
+def open_native_library() -> NativeLibrary | None:
+    """The library as the environment asks for it; `None` where it is switched off.
+
+    Raises:
+        NativeError: it is missing, older than its sources, damaged, or has another interface.
+        ConfigError: as `native_library` raises it.
+    """
+    switch = os.environ.get("LAVRA_NATIVE", "1")
+    if switch not in ("0", "1"):
+        raise ConfigError(f"LAVRA_NATIVE={switch} is neither 0 (compute with torch) nor 1 (the native runner)")
+    return None if switch == "0" else NativeLibrary(LIBRARY, os.environ.get("LAVRA_ISA", ""))
 
 
 def _opened(path: Path) -> Any:
