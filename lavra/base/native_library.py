@@ -71,6 +71,7 @@ class NativeRow(ctypes.Structure):
         ("tokens", c_void_p),
         ("blocks", c_void_p),
         *_numbers("num_tokens", "num_blocks", "start", "num_logits", "adapter", "source"),
+        ("types", c_void_p),
     ]
 
 
@@ -88,12 +89,20 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_model_new": (c_void_p, (POINTER(NativeConfig), c_char_p, c_int32)),
     "lavra_model_set": (c_int, (c_void_p, c_char_p, POINTER(NativeTensor))),
     "lavra_model_finish": (c_int, (c_void_p,)),
+    "lavra_model_adapter": (c_int32, (c_void_p,)),
+    "lavra_model_adapt": (
+        c_int,
+        (c_void_p, c_int32, c_char_p, POINTER(NativeTensor), POINTER(NativeTensor), c_float),
+    ),
+    "lavra_model_virtual": (c_int, (c_void_p, POINTER(NativeTensor))),
     "lavra_model_bytes": (c_uint64, (c_void_p,)),
     "lavra_model_isa": (c_char_p, (c_void_p,)),
     "lavra_model_free": (None, (c_void_p,)),
     "lavra_runner_new": (c_void_p, (c_void_p, c_int32, c_int32, c_int32)),
     "lavra_runner_bytes": (c_uint64, (c_void_p,)),
     "lavra_runner_forward": (c_int, (c_void_p, POINTER(NativeBatch), c_void_p, c_uint64)),
+    "lavra_runner_encode": (c_int, (c_void_p, POINTER(NativeRow), c_int32, c_void_p, c_uint64)),
+    "lavra_runner_logits": (c_int, (c_void_p, c_void_p, c_int32, c_void_p, c_uint64)),
     "lavra_runner_free": (None, (c_void_p,)),
     "lavra_linear": (c_int, (c_char_p, POINTER(NativeTensor), c_int32, c_void_p, c_int32, c_void_p)),
 }

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "lavra_native.h"
+#include "linear.h"
 #include "runner.h"
 
 namespace {
@@ -61,6 +62,20 @@ int lavra_model_finish(lavra_model *model) {
     return guarded([&] { model->finish(); });
 }
 
+int32_t lavra_model_adapter(lavra_model *model) {
+    int32_t number = -1;
+    guarded([&] { number = model->add_adapter(); });
+    return number;
+}
+
+int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down, const lavra_tensor *up, float scale) {
+    return guarded([&] { model->adapt(adapter, name, *down, *up, scale); });
+}
+
+int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows) {
+    return guarded([&] { model->add_virtual(*rows); });
+}
+
 uint64_t lavra_model_bytes(const lavra_model *model) { return model->bytes(); }
 
 const char *lavra_model_isa(const lavra_model *model) { return model->kernels.name; }
@@ -84,6 +99,22 @@ int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *
     return guarded([&] { runner->forward(*batch, logits, num_floats); });
 }
 
+int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats) {
+    return guarded([&] { runner->encode(rows, num_rows, hidden, num_floats); });
+}
+
+int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats) {
+    return guarded([&] { runner->logits(hidden, count, logits, num_floats); });
+}
+
 void lavra_runner_free(lavra_runner *runner) { delete runner; }
+
+int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
+                 float *outputs) {
+    return guarded([&] {
+        const auto wanted = precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16;
+        lavra::linear(*lavra::find_kernels(isa), *tensor, wanted, inputs, m, outputs);
+    });
+}
 
 #pragma GCC visibility pop
