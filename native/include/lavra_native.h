@@ -34,6 +34,7 @@ typedef struct {
     int32_t vocab_size, hidden_size, num_layers, num_decoder_layers, num_heads, num_kv_heads, head_dim;
     int32_t feed_forward_size, max_positions, position_offset, num_token_types;
     int32_t gated, embedding_norm, final_norm, has_head, tie_embeddings, head_transform, has_pooler;
+    int32_t attention_bias, attention_output_bias, feed_forward_bias, head_bias;
     int32_t scale_by_layer; /* scores are divided by the layer's number, from 1, as well */
     int32_t relative_buckets, relative_distance;
     float norm_eps, attention_scale, head_scale, rotary_factor;
