@@ -53,7 +53,7 @@ def draw_rows(scores: Float32s, configs: Sequence[SamplingConfig], uniforms: Dou
 def _weights(scores: Float32s, configs: Sequence[SamplingConfig]) -> Float32s:
     """exp(scores / temperature), the likeliest 1; in place."""
     scores -= scores.max(axis=1, keepdims=True)
-    scores /= np.array([[max(config.temperature, LEAST)] for config in configs], dtype=np.float32)
+    scores /= np.array([[min(max(config.temperature, LEAST), 1 / LEAST)] for config in configs], dtype=np.float32)
     return np.exp(scores, out=scores)
 
 

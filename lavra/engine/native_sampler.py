@@ -1,58 +1,52 @@
 """From logits to tokens in the native library: one call for all rows (`native/src/sampling.cpp`).
 
-It chooses as `numpy_sampler.py` does, by the same random numbers; the two differ where rounding decides, in about one
-draw of 100,000.
+It chooses as `numpy_sampler.py` does, by the same random numbers; the two differ where rounding decides.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 import struct
 from array import array
 from collections.abc import Sequence
-from pathlib import Path
+from ctypes import addressof
+
+import numpy as np
 
 from lavra.base.arrays import Float32s
-from lavra.base.errors import InputError, LavraError
-from lavra.engine.numpy_sampler import NONE_LEFT, NOT_FINITE
+from lavra.base.errors import InputError
+from lavra.base.native_library import NativeLibrary, NativeSampling
+from lavra.engine.numpy_sampler import NONE_LEFT
 from lavra.engine.sample_state import Choice, SampleState
 
-_LARGEST_COUNT = 2**31 - 1
-_CHOICE = struct.Struct("iif")
-_NOT_FINITE = 1
+_MOST = 2**31 - 1
+_CHOICE = struct.Struct("iif")  # lavra_choice
+_STEP_BYTES = 32  # of the random numbers of one step
 
 
-class _Sampling(ctypes.Structure):
-    """`lavra_sampling`; addresses are plain numbers, which are cheap to set."""
+class _Row:
+    """One sequence's settings as the library reads them, and the memory they point to.
 
-    _fields_ = (
-        *((name, ctypes.c_int32) for name in ("num_tokens", "top_k")),
-        *((name, ctypes.c_float) for name in ("temperature", "top_p", "min_p")),
-        *((name, ctypes.c_float) for name in ("repetition_penalty", "presence_penalty", "frequency_penalty")),
-        *((name, ctypes.c_int32) for name in ("num_seen", "num_biases", "num_forbidden", "logprob", "num_top")),
-        *((name, ctypes.c_void_p) for name in ("seen", "counts", "bias_ids", "biases", "forbidden")),
-        ("allowed", ctypes.c_char_p),
-        ("num_allowed_bytes", ctypes.c_uint64),
-        ("uniforms", ctypes.c_void_p),
-    )
+    Attributes:
+        num_top: likeliest ids to tell.
+        error: why the constraint cannot be followed further.
+    """
 
-
-class _NativeRow:
-    """The settings of one sequence as the library reads them, and the memory they point to."""
+    __slots__ = ("_address", "_ahead", "_ahead_address", "_arrays", "_settings", "_state", "error", "num_top")
 
     def __init__(self, state: SampleState, vocab_size: int) -> None:
-        self._state, config = state, state.config
-        self._arrays = [
+        config = state.config
+        self._state = state
+        self.error: InputError | None = None
+        self.num_top = min(state.top_logprobs, vocab_size)
+        self._arrays = (
             array("i", state.logit_bias),
             array("f", state.logit_bias.values()),
             array("i", state.stop_ids if state.min_tokens else ()),
-        ]
+        )
         bias_ids, biases, forbidden = (one.buffer_info()[0] for one in self._arrays)
-        self.num_top = min(state.top_logprobs, vocab_size)
-        self._settings = _Sampling(
+        self._settings = NativeSampling(
             num_tokens=state.num_tokens,
-            top_k=min(config.top_k, _LARGEST_COUNT),
+            top_k=min(config.top_k, _MOST),
             temperature=config.temperature,
             top_p=config.top_p,
             min_p=config.min_p,
@@ -66,52 +60,80 @@ class _NativeRow:
             logprob=state.logprobs,
             num_top=self.num_top,
         )
-        self._address = ctypes.addressof(self._settings)
-        self._ahead, self._numbers = state.ahead()[0], 0
+        self._address = addressof(self._settings)
+        self._ahead: object = None
+        self._ahead_address = 0
 
     def address(self) -> int:
-        """Of the settings as they are at this step.
-
-        Raises:
-            InputError: the constraint cannot be followed further.
-        """
+        """Of the settings at the state's step."""
         state, settings = self._state, self._settings
         if state.draws:
             ahead, place = state.ahead()
-            if ahead is not self._ahead or not self._numbers:
-                self._ahead, self._numbers = ahead, ahead.ctypes.data
-            settings.uniforms = self._numbers + 32 * place
-        if state.seen is not None:
-            settings.seen, settings.num_seen = state.seen.ids.buffer_info()
-            settings.counts = state.seen.counts.buffer_info()[0]
-        if state.min_tokens:
-            settings.num_forbidden = len(state.stop_ids) if state.step < state.min_tokens else 0
-        if state.matcher is not None:
-            settings.allowed = allowed = state.matcher.allowed_bits()
-            settings.num_allowed_bytes = len(allowed)
+            if ahead is not self._ahead:
+                self._ahead, self._ahead_address = ahead, ahead.ctypes.data
+            settings.uniforms = self._ahead_address + _STEP_BYTES * place
+        if state.touches:
+            self._touch()
+        elif state.min_tokens:
+            settings.num_forbidden = 0
         return self._address
 
+    def _touch(self) -> None:
+        state, settings = self._state, self._settings
+        settings.num_forbidden = len(self._arrays[2]) if state.step < state.min_tokens else 0
+        if state.seen is not None:
+            settings.seen, settings.num_seen = state.seen.ids.buffer_info()  # moves when it grows
+            settings.counts = state.seen.counts.buffer_info()[0]
+        if state.matcher is not None:
+            try:
+                settings.allowed = allowed = state.matcher.allowed_bits()
+            except InputError as error:
+                settings.allowed, allowed, self.error = b"", b"", error
+            settings.num_allowed_bytes = len(allowed)
 
-def _load() -> ctypes.CDLL | None:
-    path = Path(__file__).resolve().parent.parent / "lavra_native.so"
-    if os.environ.get("LAVRA_NATIVE") == "0" or not path.exists():
-        return None
-    return ctypes.CDLL(str(path))
+
+def choose_natively(
+    library: NativeLibrary, logits: Float32s, states: Sequence[SampleState]
+) -> list[Choice | InputError]:
+    """As `lavra.engine.sampler.choose`.
+
+    Raises:
+        NativeError: logits are not numbers.
+    """
+    logits = np.ascontiguousarray(logits, dtype=np.float32)
+    count, vocab_size = logits.shape
+    rows = [_row_of(state, vocab_size) for state in states]
+    most_top = max([row.num_top for row in rows], default=0)
+    addresses = array("Q", [row.address() for row in rows])
+    choices = array("i", bytes(_CHOICE.size * count))
+    top_ids, top_logprobs = array("i", bytes(4 * count * most_top)), array("f", bytes(4 * count * most_top))
+    status = library.functions.lavra_sample(
+        library.isa.encode(),
+        logits.ctypes.data,
+        count,
+        vocab_size,
+        addresses.buffer_info()[0],
+        choices.buffer_info()[0],
+        most_top,
+        top_ids.buffer_info()[0],
+        top_logprobs.buffer_info()[0],
+    )
+    library.check(status)
+    found: list[Choice | InputError] = []
+    for number, (token, refused, logprob) in enumerate(_CHOICE.iter_unpack(choices)):
+        row, state = rows[number], states[number]
+        if refused:
+            found.append(row.error or InputError(NONE_LEFT))
+        elif not state.logprobs:
+            found.append(Choice(token, None))
+        else:
+            top = slice(number * most_top, number * most_top + row.num_top)
+            found.append(Choice(token, logprob, tuple(zip(top_ids[top], top_logprobs[top], strict=True))))
+    return found
 
 
-_LIBRARY = _load()
-
-
-def choose_natively(logits: Float32s, states: Sequence[SampleState], isa: bytes | None = None) -> list[Choice | InputError]:
-    """As `lavra.engine.sampler.choose`."""
-    assert _LIBRARY is not None
-    vocab_size = logits.shape[1]
-    rows, refused = [], {}
-    for number, state in enumerate(states):
-        if state.native is None:
-            state.native = _NativeRow(state, vocab_size)
-        try:
-            rows.append(state.native.address())
-        except InputError as error:
-            refused[number] = error
-    most_top = max((state.native.num_top for state in states), default=0)
+def _row_of(state: SampleState, vocab_size: int) -> _Row:
+    row = state.native
+    if not isinstance(row, _Row):
+        row = state.native = _Row(state, vocab_size)
+    return row

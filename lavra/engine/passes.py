@@ -15,7 +15,8 @@ from lavra.base.errors import InputError, LavraError, OverloadedError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
-from lavra.engine.sampler import Choice, choose
+from lavra.engine.sample_state import Choice
+from lavra.engine.sampler import choose
 from lavra.engine.scheduler import ScheduledRow, Scheduler
 from lavra.engine.scored import ScoredSequence
 from lavra.engine.sequence import TokenSequence, WrittenSequence

@@ -69,6 +69,7 @@ class SampleState:
         logprobs: whether log-probabilities are to be told.
         matcher: what the text must match, and how far it has come.
         step: ids written so far.
+        native: what the native sampler keeps of this sequence.
         seen: ids read and written, where a penalty wants them.
         draws: whether chance has a part in the next token.
     """
@@ -84,6 +85,7 @@ class SampleState:
     logprobs: bool = True
     matcher: Matcher | None = None
     step: int = 0
+    native: object | None = None
 
     def __post_init__(self) -> None:
         config = self.config

@@ -15,7 +15,7 @@ from typing import Protocol
 from lavra.base.types import Delta
 from lavra.engine.blocks import chain_hash
 from lavra.engine.constraints import Matcher
-from lavra.engine.sampler import SampleState
+from lavra.engine.sample_state import SampleState
 from lavra.generate.writing import Writing
 
 

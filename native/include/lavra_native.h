@@ -118,12 +118,9 @@ typedef struct {
     float logprob;   /* natural logarithm, under the model's own distribution; 0 where it is not wanted */
 } lavra_choice;
 
-enum lavra_sample_error { LAVRA_SAMPLE_NOT_FINITE = 1, LAVRA_SAMPLE_ARGUMENT = 2 };
-
 /* The next token of each row of logits (num_rows, vocab_size).  top_ids and top_logprobs: (num_rows, most_top), of
-   which a row fills its num_top, best first, lower ids first among equals; NULL where most_top is 0.
-   Returns a lavra_sample_error: a logit is NaN or infinite; a size or an id is out of range.  May be called from
-   several threads at once. */
+   which a row fills its num_top, best first, lower ids first among equals; NULL where most_top is 0.  Fails where a
+   logit is NaN or infinite.  The same bits on every instruction set; may be called from several threads at once. */
 int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
                  const lavra_sampling *const *rows, lavra_choice *choices, int32_t most_top, int32_t *top_ids,
                  float *top_logprobs);

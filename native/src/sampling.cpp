@@ -1,18 +1,18 @@
-// Choosing the next token of each row of logits.
-//
 // As lavra/engine/numpy_sampler.py and drawing.py, which say why: a token is drawn from the whole distribution and kept
 // if top-k, top-p and min-p leave it; after three refused ones the row is cut in full and drawn from what is left.  No
 // row is sorted, no row looks at another, and a row costs a pass for its largest, one for its weights and one for the
 // weights over the token's.
 
-#include "kernels.h"
-#include "lavra_native.h"
+#include "sampling.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string>
 #include <vector>
+
+#include "model.h"
 
 namespace lavra {
 namespace {
@@ -21,14 +21,6 @@ constexpr float kLeast = 1e-30f;    // a divisor; below it float32 would divide 
 constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr int kDraws = 3;           // from the whole distribution
 constexpr int kFew = 256;           // largest values that a list finds faster than counting does
-
-// The instruction set of a name, or the best one.
-const Kernels *kernels_of(const char *isa) {
-    static const Kernels *const all[] = {avx512_kernels(), avx2_kernels(), neon_kernels(), portable_kernels()};
-    for (const Kernels *one : all)
-        if (one && (!isa || !strcmp(isa, one->name))) return one;
-    return nullptr;
-}
 
 struct Ranked {
     float value;
@@ -235,52 +227,56 @@ void tell_logprobs(const Kernels &kernels, const lavra_sampling &row, const floa
     for (int i = 0; i < row.num_top; i++) top_ids[i] = top[i].id, top_logprobs[i] = top[i].value - norm;
 }
 
-bool ids_within(const int32_t *ids, int32_t count, int32_t size) {
-    if (count < 0 || (count && !ids)) return false;
-    return std::all_of(ids, ids + count, [&](int32_t id) { return id >= 0 && id < size; });
+void require(bool sound, int row, const char *what) {
+    if (!sound) throw Error("row " + std::to_string(row) + ": " + what);
 }
 
-bool sound(const lavra_sampling &row, int size, int most_top) {
-    if (row.num_tokens < 1 || row.num_tokens > size || row.num_top < 0 || row.num_top > std::min(most_top, size)) return false;
-    if (!ids_within(row.seen, row.num_seen, size) || (row.num_seen && !row.counts)) return false;
-    if (!ids_within(row.bias_ids, row.num_biases, size) || (row.num_biases && !row.biases)) return false;
-    if (!ids_within(row.forbidden, row.num_forbidden, size)) return false;
+void check_ids(int row, const char *what, const int32_t *ids, int count, int size) {
+    require(count >= 0 && (count == 0 || ids), row, what);
+    require(std::all_of(ids, ids + count, [&](int id) { return id >= 0 && id < size; }), row, what);
+}
+
+void check(int number, const lavra_sampling &row, int size, int most_top) {
+    require(row.num_tokens >= 1 && row.num_tokens <= size, number, "num_tokens is not among 1 to the vocabulary's size");
+    require(row.num_top >= 0 && row.num_top <= std::min(most_top, size), number, "num_top is over most_top or the vocabulary");
+    check_ids(number, "an id of seen is outside the vocabulary", row.seen, row.num_seen, size);
+    check_ids(number, "an id of bias_ids is outside the vocabulary", row.bias_ids, row.num_biases, size);
+    check_ids(number, "an id of forbidden is outside the vocabulary", row.forbidden, row.num_forbidden, size);
+    require((!row.num_seen || row.counts) && (!row.num_biases || row.biases), number, "ids have no counts, or no biases");
+    if (!(row.temperature > 0)) return;
     auto in_range = [](double uniform) { return uniform >= 0 && uniform < 1; };
-    return !(row.temperature > 0) || (row.uniforms && std::all_of(row.uniforms, row.uniforms + kDraws + 1, in_range));
+    require(row.uniforms && std::all_of(row.uniforms, row.uniforms + kDraws + 1, in_range), number, "uniforms are not in [0, 1)");
 }
 
-int choose(const Kernels &kernels, const lavra_sampling &row, const float *logits, int size, lavra_choice &choice,
-           int32_t *top_ids, float *top_logprobs) {
+void choose(const Kernels &kernels, const lavra_sampling &row, const float *logits, int size, lavra_choice &choice,
+            int32_t *top_ids, float *top_logprobs) {
     Peak all = kernels.peak(logits, size), peak = all;
-    if (!all.finite) return LAVRA_SAMPLE_NOT_FINITE;
+    if (!all.finite)
+        throw Error("the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; try dtype='float32'");
     const float *scores = scores_of(row, logits, size);
     if (scores != logits || all.place >= row.num_tokens) peak = kernels.peak(scores, row.num_tokens);
     choice = {peak.place, peak.value == -INFINITY, 0};
-    if (choice.refused) return 0;
+    if (choice.refused) return;
     if (row.temperature > 0) choice.token = Draw(kernels, row, scores, peak.value).token();
     if (row.logprob) tell_logprobs(kernels, row, logits, size, all.value, choice, top_ids, top_logprobs);
-    return 0;
 }
 
 } // namespace
-} // namespace lavra
 
-extern "C" __attribute__((visibility("default"))) int
-lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
-             const lavra_sampling *const *rows, lavra_choice *choices, int32_t most_top, int32_t *top_ids,
-             float *top_logprobs) {
-    using namespace lavra;
-    const Kernels *kernels = kernels_of(isa);
-    if (!kernels || num_rows < 0 || vocab_size < 1 || most_top < 0) return LAVRA_SAMPLE_ARGUMENT;
-    if (num_rows && (!logits || !rows || !choices || (most_top && (!top_ids || !top_logprobs)))) return LAVRA_SAMPLE_ARGUMENT;
-    for (int32_t i = 0; i < num_rows; i++)
-        if (!rows[i] || !sound(*rows[i], vocab_size, most_top)) return LAVRA_SAMPLE_ARGUMENT;
-    scratch.fit(vocab_size);
-    for (int32_t i = 0; i < num_rows; i++) {
-        size_t top = (size_t)i * most_top;
-        int error = choose(*kernels, *rows[i], logits + (size_t)i * vocab_size, vocab_size, choices[i],
-                           most_top ? top_ids + top : nullptr, most_top ? top_logprobs + top : nullptr);
-        if (error) return error;
+void sample(const Kernels &kernels, const float *logits, int num_rows, int vocab_size, const lavra_sampling *const *rows,
+            lavra_choice *choices, int most_top, int32_t *top_ids, float *top_logprobs) {
+    if (num_rows < 0 || vocab_size < 1 || most_top < 0) throw Error("rows, the vocabulary or most_top has a negative size");
+    if (num_rows && (!logits || !rows || !choices)) throw Error("logits, rows or choices is missing");
+    if (num_rows && most_top && (!top_ids || !top_logprobs)) throw Error("there is no room for the likeliest ids");
+    for (int i = 0; i < num_rows; i++) {
+        if (!rows[i]) throw Error("row " + std::to_string(i) + " is missing");
+        check(i, *rows[i], vocab_size, most_top);
     }
-    return 0;
+    scratch.fit(vocab_size);
+    for (int i = 0; i < num_rows; i++) {
+        size_t top = (size_t)i * most_top;
+        choose(kernels, *rows[i], logits + (size_t)i * vocab_size, vocab_size, choices[i], top_ids + top, top_logprobs + top);
+    }
 }
+
+} // namespace lavra
