@@ -70,6 +70,7 @@ class NativeRow(ctypes.Structure):
         ("tokens", c_void_p),
         ("blocks", c_void_p),
         *((name, c_int32) for name in ("num_tokens", "num_blocks", "start", "num_logits", "adapter", "source")),
+        ("types", c_void_p),
     ]
 
 
@@ -114,6 +115,8 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_runner_new": (c_void_p, (c_void_p, c_int32, c_int32, c_int32)),
     "lavra_runner_bytes": (c_uint64, (c_void_p,)),
     "lavra_runner_forward": (c_int, (c_void_p, POINTER(NativeBatch), c_void_p, c_uint64)),
+    "lavra_runner_encode": (c_int, (c_void_p, POINTER(NativeRow), c_int32, c_void_p, c_uint64)),
+    "lavra_runner_logits": (c_int, (c_void_p, c_void_p, c_int32, c_void_p, c_uint64)),
     "lavra_runner_free": (None, (c_void_p,)),
     "lavra_sample": (c_int, (c_char_p, c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_void_p, c_void_p)),
     "lavra_linear": (c_int, (c_char_p, POINTER(NativeTensor), c_int32, c_void_p, c_int32, c_void_p)),

@@ -62,6 +62,7 @@ typedef struct {
     int32_t num_tokens, num_blocks, start, num_logits;
     int32_t adapter; /* -1 for none */
     int32_t source;  /* of an encoder-decoder; -1 for none */
+    const int32_t *types; /* token types, of an encoder; or NULL: all 0 */
 } lavra_row;
 
 typedef struct {
@@ -91,6 +92,11 @@ lavra_runner *lavra_runner_new(lavra_model *model, int32_t num_blocks, int32_t c
 uint64_t lavra_runner_bytes(const lavra_runner *runner);
 /* logits: (sum of num_logits, vocab_size), or NULL where nobody asks for any. */
 int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *logits, uint64_t num_floats);
+/* Whole texts read by an encoder, whose rows need no blocks.  hidden: (sum of num_tokens, hidden_size) after the final
+   norm, row after row. */
+int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats);
+/* (count, hidden_size) hidden states to (count, vocab_size) logits. */
+int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats);
 void lavra_runner_free(lavra_runner *runner);
 
 /* How the next token of one row is chosen: as lavra.base.types.SamplingConfig, and what the sequence adds to it. */

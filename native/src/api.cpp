@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "lavra_native.h"
+#include "linear.h"
 #include "runner.h"
 #include "sampling.h"
 
@@ -85,6 +86,14 @@ int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *
     return guarded([&] { runner->forward(*batch, logits, num_floats); });
 }
 
+int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats) {
+    return guarded([&] { runner->encode(rows, num_rows, hidden, num_floats); });
+}
+
+int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats) {
+    return guarded([&] { runner->logits(hidden, count, logits, num_floats); });
+}
+
 void lavra_runner_free(lavra_runner *runner) { delete runner; }
 
 int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
@@ -93,6 +102,14 @@ int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t
     return guarded([&] {
         const auto &kernels = *lavra::find_kernels(isa);
         lavra::sample(kernels, logits, num_rows, vocab_size, rows, choices, most_top, top_ids, top_logprobs);
+    });
+}
+
+int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
+                 float *outputs) {
+    return guarded([&] {
+        const auto wanted = precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16;
+        lavra::linear(*lavra::find_kernels(isa), *tensor, wanted, inputs, m, outputs);
     });
 }
 

@@ -53,14 +53,15 @@ struct Source {
     const uint16_t *scales;
 };
 
-// M rows of inputs of a product, in the form its precision wants.  Rows are `padded` apart, groups `padded / 32`.
+// M rows of inputs of a product, in the form its precision and instruction set want.  Rows are `padded` values apart,
+// groups `padded / 32`.  `data` holds 4 * padded bytes a row, 64-byte aligned; how many of them are used is the
+// instruction set's own choice (integers may be wider than their values, bf16 may be stored as floats).
 struct Inputs {
     int rows = 0, padded = 0;
-    float *floats = nullptr;      // f32
-    uint16_t *halves = nullptr;   // bf16
-    int8_t *integers = nullptr;   // int8, int4: -127 to 127
-    float *scales = nullptr;      // of each group
-    int32_t *sums = nullptr;      // of each group's integers
+    void *data = nullptr;
+    float *scales = nullptr; // of each group; int8, int4
+    int32_t *sums = nullptr; // of each group's integers, times minus what was added to weights
+    size_t row_bytes() const { return 4 * static_cast<size_t>(padded); }
 };
 
 // Keys and values of one layer.  Keys of a block lie channel by channel, so that 16 scores are one chain of additions
@@ -90,6 +91,10 @@ struct Attend {
     const float *bias;        // (group, distances): added to scores, at [key position - query position + bias_zero]
     int bias_zero, bias_stride;
 };
+
+// Whether rows of a source can be packed in a precision as they are.  Integers keep their type, and need a scale that is
+// shared by a multiple of 32 columns or by the whole row; any source can become f32 or bf16.
+bool packs(const Source &source, Precision precision);
 
 // The largest of a row of logits: the first of equals.
 struct Peak {

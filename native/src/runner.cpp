@@ -60,12 +60,10 @@ Inputs Runner::Room::view(Precision precision, int rows, int columns) const {
     inputs.rows = rows, inputs.padded = round_up(columns, kGroup);
     const size_t values = size_t(rows) * inputs.padded;
     char *at = memory.as<char>();
-    if (precision == Precision::f32) inputs.floats = reinterpret_cast<float *>(at);
-    if (precision == Precision::bf16) inputs.halves = reinterpret_cast<uint16_t *>(at);
+    inputs.data = at;
     if (precision == Precision::f32 || precision == Precision::bf16) return inputs;
-    inputs.integers = reinterpret_cast<int8_t *>(at);
-    inputs.scales = reinterpret_cast<float *>(at + aligned(values));
-    inputs.sums = reinterpret_cast<int32_t *>(at + aligned(values) + aligned(values / kGroup * 4));
+    inputs.scales = reinterpret_cast<float *>(at + aligned(values * 4));
+    inputs.sums = reinterpret_cast<int32_t *>(at + aligned(values * 4) + aligned(values / kGroup * 4));
     return inputs;
 }
 
@@ -87,11 +85,20 @@ void Runner::check(const lavra_batch &batch) const {
         if (row.num_blocks < 0 || end > int64_t(row.num_blocks) * kBlock) throw Error("row " + number(r) + " ends at position " + number(end) + " and has " + number(row.num_blocks) + " blocks of 16");
         for (int b = 0; b < row.num_blocks; ++b)
             if (row.blocks[b] < 0 || row.blocks[b] >= cache_.num_blocks()) throw Error("row " + number(r) + " names block " + number(row.blocks[b]) + "; there are " + number(cache_.num_blocks()));
-        for (int t = 0; t < row.num_tokens; ++t)
-            if (row.tokens[t] < 0 || row.tokens[t] >= model_.config.vocab_size) throw Error("row " + number(r) + " has token " + number(row.tokens[t]) + "; the vocabulary has " + number(model_.config.vocab_size));
-        if (model_.config.positions == LAVRA_LEARNED && end > model_.config.max_positions) throw Error("row " + number(r) + " ends at position " + number(end) + "; the model has learned " + number(model_.config.max_positions));
+        check_tokens(row, r);
         if (row.adapter >= 0) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there is none");
     }
+}
+
+void Runner::check_tokens(const lavra_row &row, int r) const {
+    const auto &c = model_.config;
+    const int64_t end = int64_t(row.start) + row.num_tokens;
+    if (row.tokens == nullptr) throw Error("row " + number(r) + " has no tokens");
+    for (int t = 0; t < row.num_tokens; ++t) {
+        if (row.tokens[t] < 0 || row.tokens[t] >= c.vocab_size) throw Error("row " + number(r) + " has token " + number(row.tokens[t]) + "; the vocabulary has " + number(c.vocab_size));
+        if (row.types && (row.types[t] < 0 || row.types[t] >= c.num_token_types)) throw Error("row " + number(r) + " has token type " + number(row.types[t]) + "; there are " + number(c.num_token_types));
+    }
+    if (c.positions == LAVRA_LEARNED && end > c.max_positions) throw Error("row " + number(r) + " ends at position " + number(end) + "; the model has learned " + number(c.max_positions));
 }
 
 void Runner::forward(const lavra_batch &batch, float *logits, uint64_t num_floats) {
@@ -109,6 +116,10 @@ void Runner::forward(const lavra_batch &batch, float *logits, uint64_t num_float
 void Runner::encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t num_floats) {
     if (model_.config.kind == LAVRA_DECODER) throw Error("the model has no encoder");
     int total = 0;
+    for (int r = 0; r < num_rows; ++r) {
+        if (rows[r].num_tokens < 1 || rows[r].start != 0) throw Error("row " + number(r) + " is no whole text");
+        check_tokens(rows[r], r);
+    }
     for (int r = 0; r < num_rows; ++r) total += round_up(rows[r].num_tokens, kBlock) / kBlock;
     if (total > whole_.num_blocks()) whole_ = Cache(model_, 1, total + total / 4, CacheType::f32);
     tables_.resize(total);
@@ -131,7 +142,7 @@ void Runner::lay_out(const lavra_row *rows, int num_rows) {
     num_tokens_ = 0;
     for (int r = 0; r < num_rows; ++r) {
         const lavra_row &row = rows[r];
-        rows_.push_back({row.tokens, row.blocks, row.num_tokens, row.start, row.num_logits, num_tokens_});
+        rows_.push_back({row.tokens, row.blocks, row.num_tokens, row.start, row.num_logits, num_tokens_, row.types});
         num_tokens_ += row.num_tokens;
         for (int n = row.num_logits; n > 0; --n) logit_rows_.push_back(num_tokens_ - n);
     }
@@ -148,6 +159,12 @@ void Runner::reserve() {
     inputs_.reserve(tokens, std::max(hidden_size_, model_.wide()));
     more_inputs_.reserve(tokens, hidden_size_), inner_inputs_.reserve(tokens, c.feed_forward_size);
     picked_.reserve(std::max<size_t>(1, logit_rows_.size()) * hidden_size_ * 4);
+    transformed_.reserve(picked_.bytes());
+    reserve_scratch();
+}
+
+void Runner::reserve_scratch() {
+    const auto &c = model_.config;
     scratch_floats_ = std::max<size_t>(kernels_.scratch_floats(channels_, c.num_heads / c.num_kv_heads, kTile), std::max(hidden_size_, c.feed_forward_size)) + 64;
     scratch_.reserve(scratch_floats_ * team_.size() * 4);
 }
@@ -197,7 +214,7 @@ void Runner::pass(int thread) {
             each_row(num_tokens_, [&](int t) { normalize(stack_->norm, x_.as<float>() + size_t(t) * hidden_size_, x_.as<float>() + size_t(t) * hidden_size_); });
         return;
     }
-    if (!logit_rows_.empty()) read_logits(thread);
+    if (!logit_rows_.empty() && model_.config.has_head) read_logits(thread);
 }
 
 template <class Body> void Runner::each_row(int rows, Body &&body) {
@@ -315,20 +332,50 @@ void Runner::feed_forward(Layer &layer, const Inputs &inputs) {
 }
 
 void Runner::read_logits(int thread) {
-    const auto &c = model_.config;
-    float *scratch = scratch_.as<float>() + thread * scratch_floats_;
-    const Matrix &head = model_.head_matrix();
     const int rows = int(logit_rows_.size());
-    Inputs inputs = inputs_.view(head.precision, rows, hidden_size_);
-    each_row(rows, [&](int r) {
-        const float *x = x_.as<float>() + size_t(logit_rows_[r]) * hidden_size_;
-        float *picked = picked_.as<float>() + size_t(r) * hidden_size_;
-        std::memcpy(picked, x, hidden_size_ * 4);
-        if (c.final_norm) normalize(stack_->norm, x, picked);
-        if (c.head_scale != 1) kernels_.scale(picked, c.head_scale, hidden_size_);
-        prepare(nullptr, picked, head.precision, inputs, r, scratch);
+    if (model_.config.final_norm)
+        each_row(rows, [&](int r) { normalize(stack_->norm, x_.as<float>() + size_t(logit_rows_[r]) * hidden_size_, picked_.as<float>() + size_t(r) * hidden_size_); });
+    else
+        each_row(rows, [&](int r) { std::memcpy(picked_.as<float>() + size_t(r) * hidden_size_, x_.as<float>() + size_t(logit_rows_[r]) * hidden_size_, hidden_size_ * 4); });
+    project(picked_.as<float>(), rows, thread);
+}
+
+// (count, D) hidden states -> (count, V) in `logits_`.
+void Runner::project(const float *hidden, int count, int thread) {
+    const auto &c = model_.config;
+    const Matrix &head = model_.head_matrix();
+    float *scratch = scratch_.as<float>() + thread * scratch_floats_;
+    if (c.head_transform) {
+        Inputs inputs = more_inputs_.view(model_.head_dense.precision, count, hidden_size_);
+        each_row(count, [&](int r) { kernels_.prepare(model_.head_dense.precision, hidden + size_t(r) * hidden_size_, hidden_size_, inputs, r); });
+        multiply(model_.head_dense, inputs, transformed_.as<float>(), hidden_size_, false);
+        each_row(count, [&](int r) {
+            float *row = transformed_.as<float>() + size_t(r) * hidden_size_;
+            kernels_.activate(Activation(c.head_activation), row, nullptr, hidden_size_);
+            normalize(model_.head_norm, row, row);
+        });
+        hidden = transformed_.as<float>();
+    }
+    Inputs inputs = inputs_.view(head.precision, count, hidden_size_);
+    each_row(count, [&](int r) {
+        std::memcpy(scratch, hidden + size_t(r) * hidden_size_, hidden_size_ * 4);
+        if (c.head_scale != 1) kernels_.scale(scratch, c.head_scale, hidden_size_);
+        kernels_.prepare(head.precision, scratch, hidden_size_, inputs, r);
     });
     multiply(head, inputs, logits_, c.vocab_size, false);
+}
+
+void Runner::logits(const float *hidden, int count, float *logits, uint64_t num_floats) {
+    if (!model_.config.has_head) throw Error("the model has no head");
+    if (count < 1 || num_floats != uint64_t(count) * model_.config.vocab_size) throw Error("room for " + number(num_floats) + " logits of " + number(count) + " states");
+    inputs_.reserve(count, hidden_size_), more_inputs_.reserve(count, hidden_size_);
+    transformed_.reserve(size_t(count) * hidden_size_ * 4);
+    reserve_scratch();
+    given_ = hidden, num_given_ = count, logits_ = logits;
+    team_.run([](void *self, int thread) {
+        auto *runner = static_cast<Runner *>(self);
+        runner->project(runner->given_, runner->num_given_, thread);
+    }, this);
 }
 
 } // namespace lavra

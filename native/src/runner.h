@@ -40,6 +40,8 @@ public:
     void forward(const lavra_batch &batch, float *logits, uint64_t num_floats);
     // (sum of tokens, D) hidden states of whole texts, each read by an encoder.
     void encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t num_floats);
+    // (count, D) hidden states -> (count, V).
+    void logits(const float *hidden, int count, float *logits, uint64_t num_floats);
     size_t bytes() const;
 
 private:
@@ -59,8 +61,10 @@ private:
     };
 
     void check(const lavra_batch &batch) const;
+    void check_tokens(const lavra_row &row, int number) const;
     void lay_out(const lavra_row *rows, int num_rows);
     void reserve();
+    void reserve_scratch();
     void plan_attention(bool causal);
     void pass(int thread); // what every thread runs
     void embed();
@@ -68,6 +72,7 @@ private:
     void attend(Layer &layer, LayerCache &cache, int thread);
     void feed_forward(Layer &layer, const Inputs &inputs);
     void read_logits(int thread);
+    void project(const float *hidden, int count, int thread);
 
     template <class Body> void each_row(int rows, Body &&body);
     void multiply(const Matrix &matrix, const Inputs &inputs, float *out, size_t stride, bool add);
@@ -86,11 +91,13 @@ private:
     Stack *stack_ = nullptr;
     Cache *active_ = nullptr;
     float *logits_ = nullptr;
+    const float *given_ = nullptr; // hidden states whose logits are wanted
+    int num_given_ = 0;
     std::vector<Piece> pieces_;
     std::vector<int> fold_pieces_;
     std::vector<int32_t> tables_;
 
-    Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_;
+    Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_;
     size_t scratch_floats_ = 0;
     Room inputs_, inner_inputs_, more_inputs_; // of attention, of the feed-forward layer's second product, of its first
 };

@@ -137,6 +137,7 @@ _ROW: Final = np.dtype(
         ("tokens", np.uintp),
         ("blocks", np.uintp),
         *((name, np.int32) for name in ("num_tokens", "num_blocks", "start", "num_logits", "adapter", "source")),
+        ("types", np.uintp),
     ]
 )
 
