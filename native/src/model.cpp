@@ -94,7 +94,10 @@ void check_config(const lavra_config &c) {
 
 } // namespace
 
-const Kernels *find_kernels(const char *isa) {
+namespace {
+
+// The kernels of a name, of any where there is none; or null.
+const Kernels *available(const char *isa) {
     for (const Kernels *(*get)() : {
 #ifdef LAVRA_HAS_AVX512
              avx512_kernels,
@@ -109,19 +112,20 @@ const Kernels *find_kernels(const char *isa) {
         const Kernels *kernels = get();
         if (kernels && (isa == nullptr || !std::strcmp(isa, kernels->name))) return kernels;
     }
+    return nullptr;
+}
+
+} // namespace
+
+const Kernels *find_kernels(const char *isa) {
+    if (const Kernels *kernels = available(isa)) return kernels;
     throw Error(std::string("instruction set '") + isa + "' is not in this build or not in this processor; there are " + kernel_names());
 }
 
 std::string kernel_names() {
     std::string names;
-    for (const char *name : {"avx512", "avx2", "neon", "portable"}) {
-        try {
-            find_kernels(name);
-        } catch (const Error &) {
-            continue;
-        }
-        names += (names.empty() ? "" : ",") + std::string(name);
-    }
+    for (const char *name : {"avx512", "avx2", "neon", "portable"})
+        if (available(name)) names += (names.empty() ? "" : ",") + std::string(name);
     return names;
 }
 
