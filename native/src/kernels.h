@@ -109,7 +109,7 @@ struct Above {
     double mass;
 };
 
-constexpr int kStride = 64; // weights of a row that are added up together
+constexpr int kStride = 256; // weights of a row that are added up together
 
 struct Kernels {
     const char *name;
@@ -148,9 +148,9 @@ struct Kernels {
 
     // Sampling (sampling_kernels.h); the same bits on every instruction set.
     Peak (*peak)(const float *x, int size);
-    // weights[i] = exp((x[i] - largest) * (inverse[0] + inverse[1])), 0 below e^-87, and zeros up to a multiple of
-    // kStride; sums[i]: of stride i.
-    void (*weigh)(const float *x, int size, float largest, const float *inverse, float *weights, double *sums);
+    // weights[i] = 2^((x[i] - largest) * (scale[0] + scale[1])), 0 below 2^-126, and zeros up to a multiple of kStride;
+    // sums[i]: of stride i.
+    void (*weigh)(const float *x, int size, float largest, const float *scale, float *weights, double *sums);
     double (*sum_exp)(const float *x, int size, float largest); // of exp(x - largest)
     Above (*above)(const float *weights, int size, float limit);
     int (*next_above)(const float *x, int from, int size, float limit); // the first place whose value is; or size

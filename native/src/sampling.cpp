@@ -18,6 +18,7 @@ namespace lavra {
 namespace {
 
 constexpr float kLeast = 1e-30f;    // a divisor; below it float32 would divide by nothing
+constexpr double kLog2E = 1.4426950408889634;
 constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr int kDraws = 3;           // from the whole distribution
 constexpr int kFew = 256;           // largest values that a list finds faster than counting does
@@ -97,10 +98,9 @@ class Draw {
 public:
     Draw(const Kernels &kernels, const lavra_sampling &row, const float *scores, float best)
         : kernels_(kernels), row_(row), size_(row.num_tokens), weights_(scratch.weights.data()) {
-        double temperature = std::clamp(row.temperature, kLeast, 1 / kLeast);
-        float inverse = 1 / temperature, rest = 1 / temperature - inverse;
-        float both[2] = {inverse, rest}; // a rounded inverse alone would move all weights
-        kernels.weigh(scores, size_, best, both, weights_, scratch.sums.data());
+        double scale = kLog2E / std::clamp(row.temperature, kLeast, 1 / kLeast);
+        float parts[2] = {(float)scale, (float)(scale - (float)scale)};
+        kernels.weigh(scores, size_, best, parts, weights_, scratch.sums.data());
         double total = 0;
         for (int stride = 0; stride < strides(); stride++) scratch.sums[stride] = total += scratch.sums[stride];
         total_ = total;

@@ -2,7 +2,7 @@
 //
 // Written in the compiler's vectors, as wide as the instruction set has them.  Sixteen lanes are added up side by side
 // and folded in one order, and nothing is fused, so that every instruction set computes the same bits: a seed means the
-// same text on all of them.  A row's end that does not fill sixteen lanes is filled with values that change nothing.
+// same text on all of them.  64 values are looked at together; those missing at the end are ones that change nothing.
 
 #include <cmath>
 #include <cstring>
@@ -18,7 +18,8 @@ constexpr int kWidth = 8;
 #else
 constexpr int kWidth = 4;
 #endif
-constexpr int kLanes = 16, kParts = kLanes / kWidth;
+constexpr int kLanes = 16, kParts = kLanes / kWidth; // vectors of sixteen lanes
+constexpr int kTogether = 64, kVectors = kTogether / kWidth;
 
 typedef float Floats __attribute__((vector_size(kWidth * 4)));
 typedef int32_t Ints __attribute__((vector_size(kWidth * 4)));
@@ -33,15 +34,19 @@ inline Floats load(const float *x) {
 
 inline void store(float *x, Floats value) { memcpy(x, &value, sizeof value); }
 
-// Sixteen sums in double precision.
+// Sixteen sums in double precision; four values of a lane are added in float32 before.
 struct Sums {
     Doubles parts[2 * kParts] = {};
 
-    inline void add(int part, Floats x) {
-        HalfFloats halves[2];
-        memcpy(halves, &x, sizeof x);
-        parts[2 * part] += __builtin_convertvector(halves[0], Doubles);
-        parts[2 * part + 1] += __builtin_convertvector(halves[1], Doubles);
+    inline void add(const Floats *values) {
+        for (int part = 0; part < kParts; part++) {
+            const Floats *v = values + part;
+            Floats four = (v[0] + v[kParts]) + (v[2 * kParts] + v[3 * kParts]);
+            HalfFloats halves[2];
+            memcpy(halves, &four, sizeof four);
+            parts[2 * part] += __builtin_convertvector(halves[0], Doubles);
+            parts[2 * part + 1] += __builtin_convertvector(halves[1], Doubles);
+        }
     }
 
     inline double total() const {
@@ -53,33 +58,31 @@ struct Sums {
     }
 };
 
-// e^x for x <= 0, within 2 units in the last place; 0 below e^-87, where float32 ends.
-// 2^n e^r with r within +-ln(2)/2, and the polynomial of Cephes' expf (Moshier 1989).
-inline Floats exponential(Floats x) {
-    const Floats round = Floats{} + 12582912.0f; // 1.5 * 2^23: adding it leaves whole numbers
-    const Floats least = Floats{} - 87.0f;
-    Floats bounded = x > least ? x : least;
-    Floats shifted = bounded * 1.44269504088896341f + round;
-    Floats n = shifted - round;
-    Floats r = bounded - n * 0.693359375f + n * 2.12194440e-4f;
-    Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    Ints power = ((Ints)shifted - (Ints)round + 127) << 23;
-    Floats out = p * (Floats)power;
-    return x >= least ? out : Floats{}; // no number: infinity times 0, of an id that may not be drawn
+// 2^(x (scale + rest)) for x <= 0, within 2 units in the last place; 0 below 2^-126, where float32 ends, and where the
+// product is no number.  The scale is in two parts because one, rounded, would move all results the same way.
+inline Floats power(Floats x, float scale, float rest) {
+    const Floats round = Floats{} + (12582912.0f + 127.0f); // 1.5 * 2^23: adding it leaves whole numbers
+    const Floats least = Floats{} - 127.0f;
+    Floats exponent = x * scale + x * rest;
+    exponent = exponent > least ? exponent : least;
+    Floats shifted = exponent + round;
+    Floats f = exponent - (shifted - round); // within +-0.5; the polynomial is 2^f within 2e-9
+    Floats p = f * 0.00015353362f + 0.0013398875f;
+    p = p * f + 0.00961843692f;
+    p = p * f + 0.0555033237f;
+    p = p * f + 0.240226477f;
+    p = p * f + 0.693147182f;
+    p = p * f + 1.0f;
+    return p * (Floats)((Ints)shifted << 23); // the exponent's bits, whose offset of 127 came with `round`
 }
 
-// Calls visit(floats, first place) for sixteen values at a time; the end is filled with `filler`.
+// Calls visit(values, first place) for 64 values at a time.
 template <class Visit> inline void each(const float *x, int size, float filler, Visit visit) {
-    int whole = size / kLanes * kLanes;
-    for (int place = 0; place < whole; place += kLanes) visit(x + place, place);
+    int whole = size / kTogether * kTogether;
+    for (int place = 0; place < whole; place += kTogether) visit(x + place, place);
     if (whole == size) return;
-    float end[kLanes];
-    for (int lane = 0; lane < kLanes; lane++) end[lane] = whole + lane < size ? x[whole + lane] : filler;
+    float end[kTogether];
+    for (int i = 0; i < kTogether; i++) end[i] = whole + i < size ? x[whole + i] : filler;
     visit(end, whole);
 }
 
@@ -87,20 +90,20 @@ template <class Visit> inline void each(const float *x, int size, float filler, 
 
 inline Peak peak(const float *x, int size) {
     using namespace lanes;
-    Floats best[kParts];
-    Ints place[kParts] = {}, wrong = {};
-    for (int part = 0; part < kParts; part++) best[part] = Floats{} - INFINITY;
+    Floats best[kVectors];
+    Ints place[kVectors] = {}, wrong = {};
+    for (int v = 0; v < kVectors; v++) best[v] = Floats{} - INFINITY;
     each(x, size, x[size - 1], [&](const float *values, int first) {
-        for (int part = 0; part < kParts; part++) {
-            Floats value = load(values + part * kWidth);
-            Ints larger = value > best[part];
-            best[part] = larger ? value : best[part];
-            place[part] = larger ? Ints{} + first : place[part];
+        for (int v = 0; v < kVectors; v++) {
+            Floats value = load(values + v * kWidth);
+            Ints larger = value > best[v];
+            best[v] = larger ? value : best[v];
+            place[v] = larger ? Ints{} + first : place[v];
             wrong |= ((Ints)value & 0x7fffffff) > 0x7f7fffff;
         }
     });
     Peak found{-INFINITY, 0, true};
-    for (int lane = 0; lane < kLanes; lane++) {
+    for (int lane = 0; lane < kTogether; lane++) {
         float value = best[lane / kWidth][lane % kWidth];
         int at = place[lane / kWidth][lane % kWidth] + lane;
         if (value > found.value || (value == found.value && at < found.place)) found.value = value, found.place = at;
@@ -109,19 +112,18 @@ inline Peak peak(const float *x, int size) {
     return found;
 }
 
-inline void weigh(const float *x, int size, float largest, const float *inverse, float *weights, double *sums) {
+inline void weigh(const float *x, int size, float largest, const float *scale, float *weights, double *sums) {
     using namespace lanes;
     Sums stride;
-    int end = (size + kStride - 1) / kStride * kStride;
-    for (int place = (size + kLanes - 1) / kLanes * kLanes; place < end; place++) weights[place] = 0;
+    for (int place = round_up(size, kTogether); place < round_up(size, kStride); place++) weights[place] = 0;
     each(x, size, -INFINITY, [&](const float *values, int first) {
-        for (int part = 0; part < kParts; part++) {
-            Floats below = load(values + part * kWidth) - largest;
-            Floats weight = exponential(below * inverse[0] + below * inverse[1]);
-            store(weights + first + part * kWidth, weight);
-            stride.add(part, weight);
+        Floats found[kVectors];
+        for (int v = 0; v < kVectors; v++) {
+            found[v] = power(load(values + v * kWidth) - largest, scale[0], scale[1]);
+            store(weights + first + v * kWidth, found[v]);
         }
-        if ((first + kLanes) % kStride != 0 && first + kLanes < size) return;
+        stride.add(found);
+        if ((first + kTogether) % kStride != 0 && first + kTogether < size) return;
         sums[first / kStride] = stride.total();
         stride = Sums{};
     });
@@ -131,7 +133,10 @@ inline double sum_exp(const float *x, int size, float largest) {
     using namespace lanes;
     Sums sums;
     each(x, size, -INFINITY, [&](const float *values, int) {
-        for (int part = 0; part < kParts; part++) sums.add(part, exponential(load(values + part * kWidth) - largest));
+        Floats found[kVectors];
+        for (int v = 0; v < kVectors; v++)
+            found[v] = power(load(values + v * kWidth) - largest, 1.44269502f, 1.92596299e-8f); // log2(e)
+        sums.add(found);
     });
     return sums.total();
 }
@@ -139,26 +144,28 @@ inline double sum_exp(const float *x, int size, float largest) {
 inline Above above(const float *weights, int size, float limit) {
     using namespace lanes;
     Sums sums;
-    Ints counts[kParts] = {};
+    Ints counts = {};
     each(weights, size, 0, [&](const float *values, int) {
-        for (int part = 0; part < kParts; part++) {
-            Floats weight = load(values + part * kWidth);
+        Floats found[kVectors];
+        for (int v = 0; v < kVectors; v++) {
+            Floats weight = load(values + v * kWidth);
             Ints over = weight > limit;
-            counts[part] -= over;
-            sums.add(part, (Floats)((Ints)weight & over));
+            counts -= over;
+            found[v] = (Floats)((Ints)weight & over);
         }
+        sums.add(found);
     });
     Above found{0, sums.total()};
-    for (int lane = 0; lane < kLanes; lane++) found.count += counts[lane / kWidth][lane % kWidth];
+    for (int lane = 0; lane < kWidth; lane++) found.count += counts[lane];
     return found;
 }
 
 inline int next_above(const float *x, int from, int size, float limit) {
     using namespace lanes;
     int place = from;
-    for (; place + kStride <= size; place += kStride) {
+    for (; place + kTogether <= size; place += kTogether) {
         Ints over = {};
-        for (int part = 0; part < kStride; part += kWidth) over |= load(x + place + part) > limit;
+        for (int v = 0; v < kVectors; v++) over |= load(x + place + v * kWidth) > limit;
         uint64_t words[kWidth / 2], any = 0;
         memcpy(words, &over, sizeof words);
         for (uint64_t word : words) any |= word;

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import LavraError
 from lavra.base.types import SamplingConfig
-from lavra.engine.sampler import SampleState, choose, log_sum_exp
+from lavra.engine.logprobs import log_sum_exp
+from lavra.engine.sample_state import SampleState
+from lavra.engine.sampler import choose
 from lavra.generate.sampling import Sampler
 
 VOCAB = 83
