@@ -15,6 +15,7 @@ import numpy as np
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.native_library import NativeLibrary, NativeSampling
+from lavra.engine.drawing import LEAST
 from lavra.engine.numpy_sampler import NONE_LEFT
 from lavra.engine.sample_state import Choice, SampleState
 
@@ -47,7 +48,7 @@ class _Row:
         self._settings = NativeSampling(
             num_tokens=state.num_tokens,
             top_k=min(config.top_k, _MOST),
-            temperature=config.temperature,
+            temperature=max(config.temperature, LEAST) if state.draws else 0,  # float32 would make it 0
             top_p=config.top_p,
             min_p=config.min_p,
             repetition_penalty=config.repetition_penalty,

@@ -84,7 +84,7 @@ template <class Measure> float reaching(const float *weights, int size, float fl
             lowest = std::min(lowest, range);
         }
         int range = mask;
-        while (range > lowest && before + sums[range] < mass) before += sums[range--];
+        while (range > lowest && (sums[range] == 0 || before + sums[range] < mass)) before += sums[range--];
         prefix |= (uint32_t)range << shift;
         known |= mask << shift;
     }
