@@ -84,6 +84,14 @@ lavra_model *lavra_model_new(const lavra_config *config, const char *isa, int32_
 int lavra_model_set(lavra_model *model, const char *name, const lavra_tensor *tensor);
 /* After the last tensor: refuses a model that lacks one. */
 int lavra_model_finish(lavra_model *model);
+/* Adapters, after lavra_model_finish.  lavra_model_adapter makes one and returns its number, or -1.  lavra_model_adapt
+   gives it a low-rank change of a matrix (LoRA): outputs of rows that name it get scale * up (down x) added.
+   down is (rank, columns), up (rows, rank) of the matrix; both F32, F16 or BF16, computed in float32. */
+int32_t lavra_model_adapter(lavra_model *model);
+int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down,
+                      const lavra_tensor *up, float scale);
+/* (count, hidden_size) embeddings of virtual tokens, whose ids follow the vocabulary's and those given before. */
+int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows);
 uint64_t lavra_model_bytes(const lavra_model *model);
 const char *lavra_model_isa(const lavra_model *model);
 void lavra_model_free(lavra_model *model);
@@ -134,6 +142,32 @@ int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t
 /* One product: (m, columns) inputs times a tensor's transpose, (m, rows), as the runner computes it.  For tests. */
 int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
                  float *outputs);
+
+/* Attention of one sequence over a cache that the call fills.  For tests. */
+typedef struct {
+    int32_t cache; /* lavra_cache */
+    int32_t num_heads, num_kv_heads, channels;
+    int32_t start, count, num_keys; /* tokens that ask: start to start + count; keys: of positions 0 to num_keys */
+    int32_t causal, window;
+    int32_t num_blocks, block_limit; /* blocks: (num_blocks) numbers below the limit */
+    int32_t tokens_at_once;          /* tokens of a call of the kernel */
+    int32_t chunks_at_once;          /* chunks of a call, folded afterwards; 0: all chunks, without folding */
+    float scale;
+    int32_t bias_zero, bias_stride;
+    const int32_t *blocks;
+    const float *slopes; /* (num_heads) or NULL */
+    const float *bias;   /* (num_heads, bias_stride) or NULL: at [key position - query position + bias_zero] */
+} lavra_attention;
+
+/* queries and out: (count, num_heads, channels); keys and values: (num_keys, num_kv_heads, channels). */
+int lavra_attend(const char *isa, const lavra_attention *work, const float *queries, const float *keys,
+                 const float *values, float *out);
+/* bias may be NULL.  norm is a lavra_norm. */
+int lavra_normalize(const char *isa, int32_t norm, const float *x, const float *weight, const float *bias, float eps,
+                    int32_t size, float *out);
+/* x = activation(x) * up; up may be NULL.  activation is a lavra_activation. */
+int lavra_activate(const char *isa, int32_t activation, float *x, const float *up, int32_t size);
+int lavra_rotate(const char *isa, float *head, const float *cosines, const float *sines, int32_t channels);
 
 #ifdef __cplusplus
 }

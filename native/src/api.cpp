@@ -63,6 +63,20 @@ int lavra_model_finish(lavra_model *model) {
     return guarded([&] { model->finish(); });
 }
 
+int32_t lavra_model_adapter(lavra_model *model) {
+    int32_t number = -1;
+    guarded([&] { number = model->add_adapter(); });
+    return number;
+}
+
+int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down, const lavra_tensor *up, float scale) {
+    return guarded([&] { model->adapt(adapter, name, *down, *up, scale); });
+}
+
+int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows) {
+    return guarded([&] { model->add_virtual(*rows); });
+}
+
 uint64_t lavra_model_bytes(const lavra_model *model) { return model->bytes(); }
 
 const char *lavra_model_isa(const lavra_model *model) { return model->kernels.name; }

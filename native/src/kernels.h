@@ -96,6 +96,15 @@ struct Attend {
 // shared by a multiple of 32 columns or by the whole row; any source can become f32 or bf16.
 bool packs(const Source &source, Precision precision);
 
+// Chunks of keys that any token of the work looks at: partial results hold these of each head, in their order.
+static inline int first_chunk(const Attend &work) {
+    const int oldest = work.start - work.window + 1;
+    return work.window > 0 && oldest > 0 ? oldest / kChunk : 0;
+}
+static inline int last_chunk(const Attend &work) {
+    return ((work.causal ? work.start + work.count : work.num_keys) + kChunk - 1) / kChunk;
+}
+
 // The largest of a row of logits: the first of equals.
 struct Peak {
     float value;
@@ -139,9 +148,11 @@ struct Kernels {
     // Keys and values (C each) of one token and key-value head into a slot of a block.
     void (*store)(LayerCache &cache, int block, int slot, int kv_head, const float *key, const float *value);
 
-    // Chunks `first` to `last` of what a sequence looks at.  Where they are all there is, `partials` is null and `out`
-    // is written; else each (token, head, chunk) leaves max, sum, (C) weighted values in `partials`, 2 + C floats,
-    // chunk by chunk inside a head inside a token; `fold` makes `out` of all chunks.  `scratch` is the thread's own.
+    // Chunks `first` to `last` of what a sequence looks at, counted from position 0; chunks that no token looks at may
+    // be among them.  Where they are all there is, `partials` is null and `out` is written; else each (token, head,
+    // chunk) leaves max, sum, (C) weighted values in `partials`, 2 + C floats, chunk by chunk inside a head inside a
+    // token, and `fold` makes `out` of all chunks.  Every call gets the beginning of the same `partials`, which has
+    // room for the num_chunks = last_chunk(work) - first_chunk(work) chunks of each head.  `scratch` is the thread's.
     void (*attend)(const LayerCache &cache, const Attend &work, int first, int last, float *partials, float *scratch);
     void (*fold)(const Attend &work, int channels, int num_chunks, const float *partials);
     size_t (*scratch_floats)(int channels, int group, int count);

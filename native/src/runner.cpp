@@ -55,13 +55,12 @@ void Runner::Room::reserve(size_t rows, int columns) {
     memory.reserve(aligned(values * 4) + 2 * aligned(values / kGroup * 4));
 }
 
-Inputs Runner::Room::view(Precision precision, int rows, int columns) const {
+Inputs Runner::Room::view(int rows, int columns) const {
     Inputs inputs;
     inputs.rows = rows, inputs.padded = round_up(columns, kGroup);
     const size_t values = size_t(rows) * inputs.padded;
     char *at = memory.as<char>();
     inputs.data = at;
-    if (precision == Precision::f32 || precision == Precision::bf16) return inputs;
     inputs.scales = reinterpret_cast<float *>(at + aligned(values * 4));
     inputs.sums = reinterpret_cast<int32_t *>(at + aligned(values * 4) + aligned(values / kGroup * 4));
     return inputs;
@@ -86,7 +85,7 @@ void Runner::check(const lavra_batch &batch) const {
         for (int b = 0; b < row.num_blocks; ++b)
             if (row.blocks[b] < 0 || row.blocks[b] >= cache_.num_blocks()) throw Error("row " + number(r) + " names block " + number(row.blocks[b]) + "; there are " + number(cache_.num_blocks()));
         check_tokens(row, r);
-        if (row.adapter >= 0) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there is none");
+        if (row.adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there are " + number(model_.adapters.size()));
     }
 }
 
@@ -95,7 +94,7 @@ void Runner::check_tokens(const lavra_row &row, int r) const {
     const int64_t end = int64_t(row.start) + row.num_tokens;
     if (row.tokens == nullptr) throw Error("row " + number(r) + " has no tokens");
     for (int t = 0; t < row.num_tokens; ++t) {
-        if (row.tokens[t] < 0 || row.tokens[t] >= c.vocab_size) throw Error("row " + number(r) + " has token " + number(row.tokens[t]) + "; the vocabulary has " + number(c.vocab_size));
+        if (row.tokens[t] < 0 || row.tokens[t] >= model_.num_ids()) throw Error("row " + number(r) + " has token " + number(row.tokens[t]) + "; the vocabulary has " + number(c.vocab_size));
         if (row.types && (row.types[t] < 0 || row.types[t] >= c.num_token_types)) throw Error("row " + number(r) + " has token type " + number(row.types[t]) + "; there are " + number(c.num_token_types));
     }
     if (c.positions == LAVRA_LEARNED && end > c.max_positions) throw Error("row " + number(r) + " ends at position " + number(end) + "; the model has learned " + number(c.max_positions));
@@ -138,11 +137,13 @@ void Runner::encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t
 }
 
 void Runner::lay_out(const lavra_row *rows, int num_rows) {
-    rows_.clear(), logit_rows_.clear();
+    rows_.clear(), logit_rows_.clear(), adapted_.clear();
     num_tokens_ = 0;
     for (int r = 0; r < num_rows; ++r) {
         const lavra_row &row = rows[r];
-        rows_.push_back({row.tokens, row.blocks, row.num_tokens, row.start, row.num_logits, num_tokens_, row.types});
+        rows_.push_back({row.tokens, row.blocks, row.num_tokens, row.start, row.num_logits, row.types, num_tokens_, row.adapter});
+        if (row.adapter >= 0)
+            for (int t = 0; t < row.num_tokens; ++t) adapted_.push_back({num_tokens_ + t, &model_.adapters[row.adapter]});
         num_tokens_ += row.num_tokens;
         for (int n = row.num_logits; n > 0; --n) logit_rows_.push_back(num_tokens_ - n);
     }
@@ -155,6 +156,7 @@ void Runner::reserve() {
     projected_.reserve(tokens * (model_.wide() + 2 * model_.narrow()) * 4);
     mixed_.reserve(tokens * model_.wide() * 4);
     inner_.reserve(tokens * c.feed_forward_size * (c.gated ? 2 : 1) * 4);
+    if (!adapted_.empty()) normed_.reserve(tokens * hidden_size_ * 4), more_normed_.reserve(tokens * hidden_size_ * 4);
     angles_.reserve(tokens * channels_ * 4);
     inputs_.reserve(tokens, std::max(hidden_size_, model_.wide()));
     more_inputs_.reserve(tokens, hidden_size_), inner_inputs_.reserve(tokens, c.feed_forward_size);
@@ -165,7 +167,10 @@ void Runner::reserve() {
 
 void Runner::reserve_scratch() {
     const auto &c = model_.config;
-    scratch_floats_ = std::max<size_t>(kernels_.scratch_floats(channels_, c.num_heads / c.num_kv_heads, kTile), std::max(hidden_size_, c.feed_forward_size)) + 64;
+    int rank = 0;
+    for (const Adapter &adapter : model_.adapters) rank = std::max(rank, round_up(adapter.rank, kGroup));
+    const int widest = round_up(std::max({hidden_size_, c.feed_forward_size, model_.wide()}), kGroup);
+    scratch_floats_ = std::max<size_t>(kernels_.scratch_floats(channels_, c.num_heads / c.num_kv_heads, kTile), size_t(widest) + rank) + 64;
     scratch_.reserve(scratch_floats_ * team_.size() * 4);
 }
 
@@ -195,7 +200,7 @@ void Runner::plan_attention(bool causal) {
                 const int chunks = (work.num_keys + kChunk - 1) / kChunk;
                 const bool parts = split && chunks > 1;
                 for (int first = 0; first < chunks; first += parts ? 1 : chunks) {
-                    pieces_.push_back({work, first, parts ? first + 1 : chunks, chunks, nullptr, false});
+                    pieces_.push_back({work, first, parts ? first + 1 : chunks, nullptr});
                     offsets.push_back(parts ? partial_floats : SIZE_MAX);
                 }
                 if (parts) fold_pieces_.push_back(int(pieces_.size()) - 1), partial_floats += size_t(chunks) * work.count * group * (2 + channels_);
@@ -234,10 +239,31 @@ void Runner::normalize(const Norm &norm, const float *x, float *out) const {
     else kernels_.layer_norm(x, norm.weight.data(), norm.bias.data(), eps, hidden_size_, out);
 }
 
+// What the adapters of rows add to a product; a row at a time, so that its bits are its own.
+void Runner::adapt(const PackedMatrix &matrix, const float *x, size_t x_stride, float *out, size_t stride, int thread) {
+    if (adapted_.empty()) return;
+    float *inputs = scratch_.as<float>() + thread * scratch_floats_, *ranks = inputs + round_up(matrix.columns, kGroup);
+    each_row(int(adapted_.size()), [&](int i) {
+        const auto [token, adapter] = adapted_[i];
+        const auto found = adapter->changes.find(&matrix);
+        if (found == adapter->changes.end()) return;
+        for (const auto &change : found->second) {
+            Inputs given{1, change->down.padded()}, middle{1, change->up.padded()};
+            given.data = inputs, middle.data = ranks;
+            kernels_.prepare(Precision::f32, x + token * x_stride, matrix.columns, given, 0);
+            std::fill_n(ranks, middle.padded, 0.f);
+            kernels_.multiply(change->down, given, ranks, middle.padded, false, 0, change->down.strips());
+            kernels_.scale(ranks, change->scale, change->down.rows);
+            kernels_.multiply(change->up, middle, out + token * stride + change->first, stride, true, 0, change->up.strips());
+        }
+    });
+}
+
 // One row, normalized where a norm is given, as inputs of a product.
-void Runner::prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch) {
+void Runner::prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch, Memory &kept) {
     if (norm) normalize(*norm, x, scratch), x = scratch;
     kernels_.prepare(precision, x, hidden_size_, inputs, row);
+    if (!adapted_.empty()) std::memcpy(kept.as<float>() + size_t(row) * hidden_size_, x, hidden_size_ * 4);
 }
 
 void Runner::embed() {
@@ -246,7 +272,8 @@ void Runner::embed() {
         const Rows &row = rows_[r];
         for (int t = 0; t < row.num_tokens; ++t) {
             float *x = x_.as<float>() + size_t(row.first + t) * hidden_size_;
-            kernels_.lookup(model_.token, row.tokens[t], x);
+            if (row.tokens[t] < c.vocab_size) kernels_.lookup(model_.token, row.tokens[t], x);
+            else std::memcpy(x, model_.virtual_rows.data() + size_t(row.tokens[t] - c.vocab_size) * hidden_size_, hidden_size_ * 4);
             if (c.num_token_types) kernels_.add(x, model_.token_type.data() + size_t(row.types ? row.types[t] : 0) * hidden_size_, hidden_size_);
             if (c.positions == LAVRA_LEARNED) kernels_.add(x, model_.position.data() + size_t(row.start + t + c.position_offset) * hidden_size_, hidden_size_);
             if (c.embedding_norm) normalize(model_.embedding_norm, x, x);
@@ -267,23 +294,25 @@ void Runner::run_layer(Layer &layer, LayerCache &cache, int thread) {
     const auto row = [&](int t) { return x + size_t(t) * hidden_size_; };
     const PackedMatrix &projection = layer.attention.projection, &output = layer.attention.output;
     const Norm *second = layout == LAVRA_PARALLEL ? &layer.attention_norm : &layer.feed_forward_norm;
-    Inputs inputs = inputs_.view(projection.precision, num_tokens_, hidden_size_);
-    Inputs more = more_inputs_.view(layer.up.precision, num_tokens_, hidden_size_);
+    Inputs inputs = inputs_.view(num_tokens_, hidden_size_);
+    Inputs more = more_inputs_.view(num_tokens_, hidden_size_);
     each_row(num_tokens_, [&](int t) {
-        prepare(post ? nullptr : &layer.attention_norm, row(t), projection.precision, inputs, t, scratch);
-        if (parallel) prepare(second, row(t), layer.up.precision, more, t, scratch);
+        prepare(post ? nullptr : &layer.attention_norm, row(t), projection.precision, inputs, t, scratch, normed_);
+        if (parallel) prepare(second, row(t), layer.up.precision, more, t, scratch, more_normed_);
     });
     multiply(projection, inputs, projected_.as<float>(), projection.rows, false);
+    adapt(projection, normed_.as<float>(), hidden_size_, projected_.as<float>(), projection.rows, thread);
     attend(layer, cache, thread);
-    inputs = inputs_.view(output.precision, num_tokens_, model_.wide());
+    inputs = inputs_.view(num_tokens_, model_.wide());
     each_row(num_tokens_, [&](int t) { kernels_.prepare(output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
     multiply(output, inputs, x, hidden_size_, true);
+    adapt(output, mixed_.as<float>(), model_.wide(), x, hidden_size_, thread);
     if (!parallel)
         each_row(num_tokens_, [&](int t) {
             if (post) normalize(layer.attention_norm, row(t), row(t));
-            prepare(post ? nullptr : second, row(t), layer.up.precision, more, t, scratch);
+            prepare(post ? nullptr : second, row(t), layer.up.precision, more, t, scratch, more_normed_);
         });
-    feed_forward(layer, more);
+    feed_forward(layer, more, thread);
     if (post) each_row(num_tokens_, [&](int t) { normalize(layer.feed_forward_norm, row(t), row(t)); });
 }
 
@@ -313,22 +342,26 @@ void Runner::attend(Layer &layer, LayerCache &cache, int thread) {
     if (!fold_pieces_.empty())
         team_.each(int(fold_pieces_.size()), 1, [&](int first, int) {
             const Piece &piece = pieces_[fold_pieces_[first]];
-            kernels_.fold(piece.work, channels_, piece.num_chunks, piece.partials);
+            Attend work = piece.work;
+            work.window = layer.window;
+            kernels_.fold(work, channels_, last_chunk(work) - first_chunk(work), piece.partials);
         });
 }
 
-void Runner::feed_forward(Layer &layer, const Inputs &inputs) {
+void Runner::feed_forward(Layer &layer, const Inputs &inputs, int thread) {
     const auto &c = model_.config;
     const int inner = c.feed_forward_size;
     const size_t stride = layer.up.rows;
-    Inputs activated = inner_inputs_.view(layer.down.precision, num_tokens_, inner);
+    Inputs activated = inner_inputs_.view(num_tokens_, inner);
     multiply(layer.up, inputs, inner_.as<float>(), stride, false);
+    adapt(layer.up, more_normed_.as<float>(), hidden_size_, inner_.as<float>(), stride, thread);
     each_row(num_tokens_, [&](int t) {
         float *row = inner_.as<float>() + t * stride;
         kernels_.activate(Activation(c.activation), row, c.gated ? row + inner : nullptr, inner);
         kernels_.prepare(layer.down.precision, row, inner, activated, t);
     });
     multiply(layer.down, activated, x_.as<float>(), hidden_size_, true);
+    adapt(layer.down, inner_.as<float>(), stride, x_.as<float>(), hidden_size_, thread);
 }
 
 void Runner::read_logits(int thread) {
@@ -346,7 +379,7 @@ void Runner::project(const float *hidden, int count, int thread) {
     const Matrix &head = model_.head_matrix();
     float *scratch = scratch_.as<float>() + thread * scratch_floats_;
     if (c.head_transform) {
-        Inputs inputs = more_inputs_.view(model_.head_dense.precision, count, hidden_size_);
+        Inputs inputs = more_inputs_.view(count, hidden_size_);
         each_row(count, [&](int r) { kernels_.prepare(model_.head_dense.precision, hidden + size_t(r) * hidden_size_, hidden_size_, inputs, r); });
         multiply(model_.head_dense, inputs, transformed_.as<float>(), hidden_size_, false);
         each_row(count, [&](int r) {
@@ -356,7 +389,7 @@ void Runner::project(const float *hidden, int count, int thread) {
         });
         hidden = transformed_.as<float>();
     }
-    Inputs inputs = inputs_.view(head.precision, count, hidden_size_);
+    Inputs inputs = inputs_.view(count, hidden_size_);
     each_row(count, [&](int r) {
         std::memcpy(scratch, hidden + size_t(r) * hidden_size_, hidden_size_ * 4);
         if (c.head_scale != 1) kernels_.scale(scratch, c.head_scale, hidden_size_);

@@ -28,10 +28,11 @@ private:
 
 // Tokens of one sequence in a pass, as the graph sees them.
 struct Rows {
-    const int32_t *tokens = nullptr, *blocks = nullptr;
-    int num_tokens = 0, start = 0, num_logits = 0;
-    int first = 0;                    // of its tokens among all of the pass
-    const int32_t *types = nullptr;   // token types; null: 0
+    const int32_t *tokens, *blocks;
+    int num_tokens, start, num_logits;
+    const int32_t *types; // token types; null: 0
+    int first;            // of its tokens among all of the pass
+    int adapter;          // -1: none
 };
 
 class Runner {
@@ -49,15 +50,13 @@ private:
     struct Piece {
         Attend work;
         int first_chunk, last_chunk;
-        int num_chunks;
-        float *partials; // of all its chunks; null where the piece has them all
-        bool folds;      // the last piece of its queries folds them, after all are done
+        float *partials; // of all its queries' chunks; null where the piece has them all
     };
-    // Room for inputs of products, in any precision.
+    // Memory for inputs of products, in any precision.
     struct Room {
         Memory memory;
         void reserve(size_t rows, int columns);
-        Inputs view(Precision precision, int rows, int columns) const;
+        Inputs view(int rows, int columns) const;
     };
 
     void check(const lavra_batch &batch) const;
@@ -70,13 +69,14 @@ private:
     void embed();
     void run_layer(Layer &layer, LayerCache &cache, int thread);
     void attend(Layer &layer, LayerCache &cache, int thread);
-    void feed_forward(Layer &layer, const Inputs &inputs);
+    void feed_forward(Layer &layer, const Inputs &inputs, int thread);
     void read_logits(int thread);
     void project(const float *hidden, int count, int thread);
 
     template <class Body> void each_row(int rows, Body &&body);
+    void adapt(const PackedMatrix &matrix, const float *x, size_t x_stride, float *out, size_t stride, int thread);
     void multiply(const Matrix &matrix, const Inputs &inputs, float *out, size_t stride, bool add);
-    void prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch);
+    void prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch, Memory &kept);
     void normalize(const Norm &norm, const float *x, float *out) const;
 
     Model &model_;
@@ -87,6 +87,7 @@ private:
 
     std::vector<Rows> rows_;
     std::vector<int> logit_rows_;
+    std::vector<std::pair<int, const Adapter *>> adapted_; // tokens of the pass that an adapter acts on
     int num_tokens_ = 0;
     Stack *stack_ = nullptr;
     Cache *active_ = nullptr;
@@ -94,10 +95,10 @@ private:
     const float *given_ = nullptr; // hidden states whose logits are wanted
     int num_given_ = 0;
     std::vector<Piece> pieces_;
-    std::vector<int> fold_pieces_;
+    std::vector<int> fold_pieces_; // one of each queries whose chunks are apart
     std::vector<int32_t> tables_;
 
-    Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_;
+    Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_, normed_, more_normed_;
     size_t scratch_floats_ = 0;
     Room inputs_, inner_inputs_, more_inputs_; // of attention, of the feed-forward layer's second product, of its first
 };
