@@ -7,9 +7,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace lavra::LAVRA_ISA {
-
-namespace lanes {
+namespace lavra::LAVRA_ISA::sampling {
 
 #if defined(__AVX512F__)
 constexpr int kWidth = 16;
@@ -86,10 +84,7 @@ template <class Visit> inline void each(const float *x, int size, float filler, 
     visit(end, whole);
 }
 
-} // namespace lanes
-
 inline Peak peak(const float *x, int size) {
-    using namespace lanes;
     Floats best[kVectors];
     Ints place[kVectors] = {}, wrong = {};
     for (int v = 0; v < kVectors; v++) best[v] = Floats{} - INFINITY;
@@ -113,7 +108,6 @@ inline Peak peak(const float *x, int size) {
 }
 
 inline void weigh(const float *x, int size, float largest, const float *scale, float *weights, double *sums) {
-    using namespace lanes;
     Sums stride;
     for (int place = round_up(size, kTogether); place < round_up(size, kStride); place++) weights[place] = 0;
     each(x, size, -INFINITY, [&](const float *values, int first) {
@@ -130,7 +124,6 @@ inline void weigh(const float *x, int size, float largest, const float *scale, f
 }
 
 inline double sum_exp(const float *x, int size, float largest) {
-    using namespace lanes;
     Sums sums;
     each(x, size, -INFINITY, [&](const float *values, int) {
         Floats found[kVectors];
@@ -142,7 +135,6 @@ inline double sum_exp(const float *x, int size, float largest) {
 }
 
 inline Above above(const float *weights, int size, float limit) {
-    using namespace lanes;
     Sums sums;
     Ints counts = {};
     each(weights, size, 0, [&](const float *values, int) {
@@ -161,7 +153,6 @@ inline Above above(const float *weights, int size, float limit) {
 }
 
 inline int next_above(const float *x, int from, int size, float limit) {
-    using namespace lanes;
     int place = from;
     for (; place + kTogether <= size; place += kTogether) {
         Ints over = {};
@@ -175,4 +166,4 @@ inline int next_above(const float *x, int from, int size, float limit) {
     return place;
 }
 
-} // namespace lavra::LAVRA_ISA
+} // namespace lavra::LAVRA_ISA::sampling

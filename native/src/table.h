@@ -5,7 +5,7 @@ namespace lavra::LAVRA_ISA {
 constexpr Kernels kTable{
     kName,     kInt8Offset, blank,    pack,  prepare, multiply, lookup, rms_norm,       layer_norm,
     activate,  add,         scale,    rotate, store,  attend,   fold,   scratch_floats,
-    peak,      weigh,       sum_exp,  above,  next_above,
+    sampling::peak, sampling::weigh, sampling::sum_exp, sampling::above, sampling::next_above,
 };
 
 } // namespace lavra::LAVRA_ISA
