@@ -163,8 +163,9 @@ class WrittenSequence(TokenSequence):
         """A token was chosen."""
         self.state.push(token)
         self.tokens.append(token)
-        self.writing.cached_tokens = max(0, self.cached - self.num_virtual)
         matcher, last = self.state.matcher, False
+        if not self.writing.tokens:
+            self.writing.cached_tokens = max(0, self.cached - self.num_virtual)
         if matcher is not None:
             self._note_if_cut(matcher)
             last = matcher.finished
