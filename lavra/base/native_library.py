@@ -81,6 +81,27 @@ class NativeBatch(ctypes.Structure):
     _fields_ = [("rows", POINTER(NativeRow)), ("num_rows", c_int32), ("num_copies", c_int32), ("copies", c_void_p)]
 
 
+class NativeSampling(ctypes.Structure):
+    """`lavra_sampling`: how the next token of a row is chosen."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("num_tokens", "top_k")),
+        *((name, c_float) for name in ("temperature", "top_p", "min_p")),
+        *((name, c_float) for name in ("repetition_penalty", "presence_penalty", "frequency_penalty")),
+        *((name, c_int32) for name in ("num_seen", "num_biases", "num_forbidden", "logprob", "num_top")),
+        *((name, c_void_p) for name in ("seen", "counts", "bias_ids", "biases", "forbidden")),
+        ("allowed", c_char_p),
+        ("num_allowed_bytes", c_uint64),
+        ("uniforms", c_void_p),
+    ]
+
+
+class NativeChoice(ctypes.Structure):
+    """`lavra_choice`: the token of a row."""
+
+    _fields_ = [("token", c_int32), ("refused", c_int32), ("logprob", c_float)]
+
+
 # What each function returns and takes.
 FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_error": (c_char_p, ()),
@@ -106,6 +127,7 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_runner_source": (c_int32, (c_void_p, POINTER(NativeRow))),
     "lavra_runner_forget": (c_int, (c_void_p, c_int32)),
     "lavra_runner_free": (None, (c_void_p,)),
+    "lavra_sample": (c_int, (c_char_p, c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_void_p, c_void_p)),
     "lavra_linear": (c_int, (c_char_p, POINTER(NativeTensor), c_int32, c_void_p, c_int32, c_void_p)),
 }
 
