@@ -30,8 +30,8 @@ from lavra.compression.config import TUNABLE, CompressConfig, Form
 from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.onnx_folder import export_onnx_folder
 from lavra.compression.texts import Texts, corpus_texts, heldout_texts, named_texts
-from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind
+from lavra.model.config_files import load_config
 from lavra.pipeline.beginning import choose_beginning
 
 

@@ -30,8 +30,8 @@ from lavra.evaluation.side_by_side import COLUMNS, TwiceScored, markdown_table, 
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
 from lavra.evaluation.task_files.task import EvalTask
-from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind
+from lavra.model.config_files import load_config
 from lavra.pipeline.sections.suites import suites_section
 from lavra.runs.glue.finetuning import finetune_glue
 from lavra.runs.glue.job import GlueRecipe

@@ -85,7 +85,7 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
     parameters = {name: parameter.detach().float().cpu() for name, parameter in model.named_parameters()}
     stored = whole = 0
     for one in plan_tensors(config, list(parameters)):
-        rows = one.join([parameters[name] for name in one.ours])
+        rows = one.join([parameters[name] for name in one.ours], torch.cat)
         kind, data = _encoded(one, rows, options)
         writer.add_tensor(one.name, data, raw_dtype=kind)
         if rows.dim() == 2:
@@ -173,8 +173,8 @@ def _blocks(one: Planned, matrices: list[QuantizedMatrix]) -> npt.NDArray[np.uin
 
     A bfloat16 scale has fewer digits than a float16 one, so it keeps its value.
     """
-    integers = one.join([matrix.integers() for matrix in matrices])  # (N, K)
-    scale = one.join([matrix.scale.float() for matrix in matrices]).to(torch.float16)  # (N, K / 32)
+    integers = one.join([matrix.integers() for matrix in matrices], torch.cat)  # (N, K)
+    scale = one.join([matrix.scale.float() for matrix in matrices], torch.cat).to(torch.float16)  # (N, K / 32)
     halves = (integers.to(torch.int16) + 8).to(torch.uint8).view(len(integers), -1, 2, BLOCK // 2)
     packed = halves[:, :, 0] | (halves[:, :, 1] << 4)  # (N, K / 32, 16)
     head = scale.contiguous().view(torch.uint8).view(len(scale), -1, 2)

@@ -23,8 +23,8 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.workspace import Workspace
 from lavra.evaluation.model_card import hash_without_scores
 from lavra.model import Model, ModelConfig
-from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind, Positions
+from lavra.model.config_files import load_config
 from lavra.model.families import DEFAULT_FAMILY
 from lavra.model.task_folder import task_in
 from lavra.pipeline.settings import StartMethod, UpConfig

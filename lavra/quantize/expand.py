@@ -25,7 +25,7 @@ from lavra.base.gguf_file import is_gguf, read_gguf
 from lavra.base.units import format_size
 from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import DTYPES, dtype_name
-from lavra.model.gguf_checkpoint import block_format
+from lavra.model.gguf_config import block_format
 from lavra.model.heads import TaskModel
 from lavra.model.tensors import FLOATS, open_tensors
 from lavra.quantize.folder import is_quantized, load_model, stored_scheme

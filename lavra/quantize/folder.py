@@ -20,22 +20,20 @@ from torch import Tensor, nn
 
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model.build import Model, new_model
-from lavra.model.checkpoint import (
-    DTYPES,
+from lavra.model.checkpoint import DTYPES, dtype_name, load_checkpoint, save_checkpoint
+from lavra.model.config import ModelConfig
+from lavra.model.config_files import (
     check_expressible,
     config_fields,
-    dtype_name,
     family_of,
-    load_checkpoint,
     read_config,
     read_config_file,
-    save_checkpoint,
     write_config,
 )
-from lavra.model.config import ModelConfig
 from lavra.model.families import family
 from lavra.model.tensor_names import Checkpoint as Tensors
-from lavra.model.tensors import TensorFiles, open_tensors, write_tensors
+from lavra.model.tensor_writing import write_tensors
+from lavra.model.tensors import TensorFiles, open_tensors
 from lavra.quantize import interchange
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedLinear
 from lavra.quantize.scheme import PackedLayout, Scheme

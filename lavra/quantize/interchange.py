@@ -20,16 +20,9 @@ from torch import Tensor, nn
 
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model.build import Model, new_model
-from lavra.model.checkpoint import (
-    DTYPES,
-    check_names,
-    check_shapes,
-    family_of,
-    fill,
-    joined,
-    read_config,
-)
+from lavra.model.checkpoint import DTYPES, check_shapes, fill, joined
 from lavra.model.config import ModelConfig
+from lavra.model.config_files import check_names, family_of, read_config
 from lavra.model.families import family
 from lavra.model.tensor_names import Checkpoint, named, resolve_copies
 from lavra.model.tensors import open_tensors
@@ -196,8 +189,8 @@ def _stored(one: Rule, matrices: list[QuantizedMatrix]) -> dict[str, Tensor]:
     _check_rows(one)
     scheme = matrices[0].scheme
     _check_inputs(one, matrices[0].columns, scheme)
-    integers = one.form.join([matrix.integers().cpu() for matrix in matrices])
-    scale = one.form.join([matrix.scale.cpu() for matrix in matrices]).contiguous()
+    integers = one.form.join([matrix.integers().cpu() for matrix in matrices], torch.cat)
+    scale = one.form.join([matrix.scale.cpu() for matrix in matrices], torch.cat).contiguous()
     if scheme.rounds_inputs:
         return {one.theirs: integers.contiguous(), one.theirs + _SCALE: scale}
     return {
