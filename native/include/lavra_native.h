@@ -34,6 +34,7 @@ typedef struct {
     int32_t vocab_size, hidden_size, num_layers, num_decoder_layers, num_heads, num_kv_heads, head_dim;
     int32_t feed_forward_size, max_positions, position_offset, num_token_types;
     int32_t gated, embedding_norm, final_norm, has_head, tie_embeddings, head_transform, has_pooler;
+    int32_t attention_bias, attention_output_bias, feed_forward_bias, head_bias;
     int32_t scale_by_layer; /* scores are divided by the layer's number, from 1, as well */
     int32_t relative_buckets, relative_distance;
     float norm_eps, attention_scale, head_scale, rotary_factor;
@@ -61,6 +62,7 @@ typedef struct {
     int32_t num_tokens, num_blocks, start, num_logits;
     int32_t adapter; /* -1 for none */
     int32_t source;  /* of an encoder-decoder; -1 for none */
+    const int32_t *types; /* token types, of an encoder; or NULL: all 0 */
 } lavra_row;
 
 typedef struct {
@@ -82,6 +84,14 @@ lavra_model *lavra_model_new(const lavra_config *config, const char *isa, int32_
 int lavra_model_set(lavra_model *model, const char *name, const lavra_tensor *tensor);
 /* After the last tensor: refuses a model that lacks one. */
 int lavra_model_finish(lavra_model *model);
+/* Adapters, after lavra_model_finish.  lavra_model_adapter makes one and returns its number, or -1.  lavra_model_adapt
+   gives it a low-rank change of a matrix (LoRA): outputs of rows that name it get scale * up (down x) added.
+   down is (rank, columns), up (rows, rank) of the matrix; both F32, F16 or BF16, computed in float32. */
+int32_t lavra_model_adapter(lavra_model *model);
+int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down,
+                      const lavra_tensor *up, float scale);
+/* (count, hidden_size) embeddings of virtual tokens, whose ids follow the vocabulary's and those given before. */
+int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows);
 uint64_t lavra_model_bytes(const lavra_model *model);
 const char *lavra_model_isa(const lavra_model *model);
 void lavra_model_free(lavra_model *model);
@@ -90,11 +100,42 @@ lavra_runner *lavra_runner_new(lavra_model *model, int32_t num_blocks, int32_t c
 uint64_t lavra_runner_bytes(const lavra_runner *runner);
 /* logits: (sum of num_logits, vocab_size), or NULL where nobody asks for any. */
 int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *logits, uint64_t num_floats);
+/* Whole texts read by an encoder, whose rows need no blocks.  hidden: (sum of num_tokens, hidden_size) after the final
+   norm, row after row. */
+int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats);
+/* (count, hidden_size) hidden states to (count, vocab_size) logits. */
+int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats);
 void lavra_runner_free(lavra_runner *runner);
 
 /* One product: (m, columns) inputs times a tensor's transpose, (m, rows), as the runner computes it.  For tests. */
 int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
                  float *outputs);
+
+/* Attention of one sequence over a cache that the call fills.  For tests. */
+typedef struct {
+    int32_t cache; /* lavra_cache */
+    int32_t num_heads, num_kv_heads, channels;
+    int32_t start, count, num_keys; /* tokens that ask: start to start + count; keys: of positions 0 to num_keys */
+    int32_t causal, window;
+    int32_t num_blocks, block_limit; /* blocks: (num_blocks) numbers below the limit */
+    int32_t tokens_at_once;          /* tokens of a call of the kernel */
+    int32_t chunks_at_once;          /* chunks of a call, folded afterwards; 0: all chunks, without folding */
+    float scale;
+    int32_t bias_zero, bias_stride;
+    const int32_t *blocks;
+    const float *slopes; /* (num_heads) or NULL */
+    const float *bias;   /* (num_heads, bias_stride) or NULL: at [key position - query position + bias_zero] */
+} lavra_attention;
+
+/* queries and out: (count, num_heads, channels); keys and values: (num_keys, num_kv_heads, channels). */
+int lavra_attend(const char *isa, const lavra_attention *work, const float *queries, const float *keys,
+                 const float *values, float *out);
+/* bias may be NULL.  norm is a lavra_norm. */
+int lavra_normalize(const char *isa, int32_t norm, const float *x, const float *weight, const float *bias, float eps,
+                    int32_t size, float *out);
+/* x = activation(x) * up; up may be NULL.  activation is a lavra_activation. */
+int lavra_activate(const char *isa, int32_t activation, float *x, const float *up, int32_t size);
+int lavra_rotate(const char *isa, float *head, const float *cosines, const float *sines, int32_t channels);
 
 #ifdef __cplusplus
 }

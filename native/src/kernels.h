@@ -53,14 +53,15 @@ struct Source {
     const uint16_t *scales;
 };
 
-// M rows of inputs of a product, in the form its precision wants.  Rows are `padded` apart, groups `padded / 32`.
+// M rows of inputs of a product, in the form its precision and instruction set want.  Rows are `padded` values apart,
+// groups `padded / 32`.  `data` holds 4 * padded bytes a row, 64-byte aligned; how many of them are used is the
+// instruction set's own choice (integers may be wider than their values, bf16 may be stored as floats).
 struct Inputs {
     int rows = 0, padded = 0;
-    float *floats = nullptr;      // f32
-    uint16_t *halves = nullptr;   // bf16
-    int8_t *integers = nullptr;   // int8, int4: -127 to 127
-    float *scales = nullptr;      // of each group
-    int32_t *sums = nullptr;      // of each group's integers
+    void *data = nullptr;
+    float *scales = nullptr; // of each group; int8, int4
+    int32_t *sums = nullptr; // of each group's integers, times minus what was added to weights
+    size_t row_bytes() const { return 4 * static_cast<size_t>(padded); }
 };
 
 // Keys and values of one layer.  Keys of a block lie channel by channel, so that 16 scores are one chain of additions
@@ -91,6 +92,19 @@ struct Attend {
     int bias_zero, bias_stride;
 };
 
+// Whether rows of a source can be packed in a precision as they are.  Integers keep their type, and need a scale that is
+// shared by a multiple of 32 columns or by the whole row; any source can become f32 or bf16.
+bool packs(const Source &source, Precision precision);
+
+// Chunks of keys that any token of the work looks at: partial results hold these of each head, in their order.
+static inline int first_chunk(const Attend &work) {
+    const int oldest = work.start - work.window + 1;
+    return work.window > 0 && oldest > 0 ? oldest / kChunk : 0;
+}
+static inline int last_chunk(const Attend &work) {
+    return ((work.causal ? work.start + work.count : work.num_keys) + kChunk - 1) / kChunk;
+}
+
 struct Kernels {
     const char *name;
     int int8_offset; // what is added to a packed int8 (0 or 128)
@@ -119,9 +133,11 @@ struct Kernels {
     // Keys and values (C each) of one token and key-value head into a slot of a block.
     void (*store)(LayerCache &cache, int block, int slot, int kv_head, const float *key, const float *value);
 
-    // Chunks `first` to `last` of what a sequence looks at.  Where they are all there is, `partials` is null and `out`
-    // is written; else each (token, head, chunk) leaves max, sum, (C) weighted values in `partials`, 2 + C floats,
-    // chunk by chunk inside a head inside a token; `fold` makes `out` of all chunks.  `scratch` is the thread's own.
+    // Chunks `first` to `last` of what a sequence looks at, counted from position 0; chunks that no token looks at may
+    // be among them.  Where they are all there is, `partials` is null and `out` is written; else each (token, head,
+    // chunk) leaves max, sum, (C) weighted values in `partials`, 2 + C floats, chunk by chunk inside a head inside a
+    // token, and `fold` makes `out` of all chunks.  Every call gets the beginning of the same `partials`, which has
+    // room for the num_chunks = last_chunk(work) - first_chunk(work) chunks of each head.  `scratch` is the thread's.
     void (*attend)(const LayerCache &cache, const Attend &work, int first, int last, float *partials, float *scratch);
     void (*fold)(const Attend &work, int channels, int num_chunks, const float *partials);
     size_t (*scratch_floats)(int channels, int group, int count);
