@@ -29,7 +29,7 @@ from lavra.model.config import Kind, Norm, Scaling
 from lavra.model.gguf_checkpoint import read_tensor
 from lavra.model.gguf_library import gguf_library
 from lavra.model.gguf_names import Planned, check_expressible, gguf_form, plan_tensors
-from lavra.model.positions import scaled_frequencies
+from lavra.model.position_formulas import scaled_frequencies
 from lavra.quantize.modules import QuantizedMatrix
 from lavra.tokens import Tokenizer
 
@@ -150,7 +150,9 @@ def _write_rope_factors(writer: Any, config: ModelConfig) -> None:
     scaling = config.rope.scaling if config.rope is not None else None
     if config.rope is not None and scaling is not None and scaling.kind is Scaling.LLAMA3:
         plain = 1.0 / config.rope.theta ** (torch.arange(0, config.head_dim, 2).float() / config.head_dim)
-        writer.add_tensor("rope_freqs.weight", (plain / scaled_frequencies(config.rope, config.head_dim)).numpy())
+        writer.add_tensor(
+            "rope_freqs.weight", (plain / scaled_frequencies(config.rope, config.head_dim, torch)).numpy()
+        )
 
 
 def _encoded(one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt.NDArray[Any]]:

@@ -114,7 +114,7 @@ def blocks(kind, rows, columns):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_each_block_format_gives_the_numbers_of_another_reader(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("lavra.model.gguf_checkpoint._SLICE", 1024)  # several slices a tensor
+    monkeypatch.setattr("lavra.model.gguf_arrays._SLICE", 1024)  # several slices a tensor
     kind = gguf.GGMLQuantizationType[name]
     raw = blocks(kind, 7, 512)
     write(tmp_path / "x.gguf", tensors={"some": (raw, kind)})
