@@ -46,7 +46,7 @@ from lavra.quantize.scheme import Scheme
 _GROUP: Final = 32  # the kernels' scales are of so many neighbouring inputs, or of a multiple
 
 
-def check_scheme(scheme: Scheme) -> None:
+def _check_scheme(scheme: Scheme) -> None:
     if scheme.group_size is not None and scheme.group_size % _GROUP:
         raise NotNativeError(
             f"{scheme.group_size} weights share a scale, and the native runner takes multiples of {_GROUP}"
@@ -58,7 +58,7 @@ def packed_weights(raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Pat
     raw, files = native_tensors(raw, facts, folder)
     config, scheme = native_config(raw, facts, files, folder), native_scheme(facts, folder)
     check_config(config)
-    check_scheme(scheme)
+    _check_scheme(scheme)
     shapes = parameter_shapes(config)
     wanted = dict(_packed_shapes(shapes, scheme))
     wrong = sorted(set(wanted) ^ files.names)
@@ -114,7 +114,17 @@ def _integers(name: str, shape: Shape, scheme: Scheme, data: Array, scales: Arra
 
 
 def interchange_weights(raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path) -> NativeWeights:
-    """compressed-tensors' layout."""
+    """A folder in the layout of compressed-tensors.
+
+    Args:
+        raw: `config.json` without its `quantization_config`.
+        facts: that field.
+        folder: where the tensors are.
+
+    Raises:
+        CheckpointError: the folder is damaged, or not packed in a way that lavra opens.
+        NotNativeError: only torch computes what it holds.
+    """
     scheme = read_scheme(facts, folder)
     source = family_of(raw, folder)
     found = named(source, open_tensors(folder))
@@ -122,7 +132,7 @@ def interchange_weights(raw: Mapping[str, Any], facts: Mapping[str, Any], folder
     view = as_floats(found, quantized, folder)
     config, view = resolve_copies(source, read_config(source, raw, folder, view), view)
     check_config(config)
-    check_scheme(scheme)
+    _check_scheme(scheme)
     table, shapes = source.table(config), parameter_shapes(config)
     check_names(table, view, folder)
     for one in table:

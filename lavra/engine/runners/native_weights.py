@@ -28,6 +28,7 @@ from lavra.engine.runners.native_floats import (
 from lavra.engine.runners.native_integers import interchange_weights, packed_weights
 from lavra.model.config_files import check_names, family_of, read_config, read_config_file
 from lavra.model.families import family, family_names
+from lavra.model.families.fields import Fields
 from lavra.model.gguf_arrays import check_tensors, read_array
 from lavra.model.gguf_config import PLAIN, block_format, load_gguf_config
 from lavra.model.gguf_names import plan_tensors
@@ -69,6 +70,8 @@ def _has_task_head(raw: Mapping[str, Any]) -> bool:
 def _floats(raw: Mapping[str, Any], folder: Path) -> NativeWeights:
     source = family_of(raw, folder)
     checkpoint = named(source, open_tensors(folder))
+    # Before anything is warned of: torch, which opens what is not for the native runner, warns of the same.
+    check_config(source.read(Fields(raw, where=str(folder / "config.json")), frozenset(checkpoint.names)))
     config, checkpoint = resolve_copies(source, read_config(source, raw, folder, checkpoint), checkpoint)
     check_config(config)
     table, shapes = source.table(config), parameter_shapes(config)
