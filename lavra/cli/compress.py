@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lavra.api.cache_card import measure_cache
-from lavra.api.load import find_folder, load
+from lavra.api.find import find_folder
+from lavra.api.load import load
 from lavra.base.errors import InputError
 from lavra.base.files import folder_bytes
 from lavra.base.names import ModelNames

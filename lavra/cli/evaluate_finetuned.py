@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lavra.api.find import find_folder
 from lavra.api.identity import model_files
-from lavra.api.load import find_folder
 from lavra.base.errors import ConfigError, LavraError
 from lavra.base.files import hash_json, write_text
 from lavra.cli.arguments.evaluate import EvaluateSettings

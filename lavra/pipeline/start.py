@@ -17,7 +17,7 @@ from lavra.adapt.config import ALL_LINEAR, LoraConfig
 from lavra.adapt.inject import add_adapter, eject
 from lavra.adapt.merge import merge
 from lavra.api.adapter import read_adapter
-from lavra.api.load import find_folder
+from lavra.api.find import find_folder
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.workspace import Workspace

@@ -19,8 +19,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from lavra.base.device import available_memory, release_freed_memory
+from lavra.base.device import available_memory
 from lavra.base.gguf_file import is_gguf, read_gguf
+from lavra.base.memory import release_freed_memory
 from lavra.base.units import format_size
 from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import DTYPES, dtype_name
