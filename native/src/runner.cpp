@@ -153,13 +153,14 @@ int Runner::add_source(const lavra_row &row) {
     Source &source = sources_[number];
     source = {Cache(model_, int(model_.decoder.layers.size()), blocks, CacheType::f32), std::vector<int32_t>(blocks), length};
     for (int b = 0; b < blocks; ++b) source.table[b] = b;
-    team_.run([&](int) {
+    team_.run([&](int thread) {
         const int narrow = model_.narrow();
         for (size_t l = 0; l < model_.decoder.layers.size(); ++l) {
             const PackedMatrix &matrix = model_.decoder.layers[l].cross->keys_values;
             Inputs inputs = inputs_.view(length, hidden_size_);
             each_row(length, [&](int t) { kernels_.prepare(matrix.precision, x_.as<float>() + size_t(t) * hidden_size_, hidden_size_, inputs, t); });
             multiply(matrix, inputs, projected_.as<float>(), 2 * narrow, false);
+            adapt(matrix, x_.as<float>(), hidden_size_, projected_.as<float>(), 2 * narrow, thread);
             each_row(length, [&](int t) {
                 const float *keys = projected_.as<float>() + size_t(t) * 2 * narrow;
                 for (int head = 0; head < model_.config.num_kv_heads; ++head)
