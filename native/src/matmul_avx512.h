@@ -48,8 +48,17 @@ static inline void write_tile(const Product &product, int row, int strip, const 
         for (int s = 0; s < Strips; ++s) write_strip(product, row + r, strip + s, sums[r][s]);
 }
 
-// Bytes ahead that weights are asked for; one row's product is as fast as memory.
-constexpr int kAhead = 2048;
+// How many bytes ahead a tile asks for weights.  Few rows are as fast as memory, and read near ahead; the first tile of
+// many fetches the next strips while this one's are multiplied, and the tiles below it find them in the cache.
+template <int Rows, int Strips> static inline size_t ahead_of(int row, size_t strip_bytes) {
+    if constexpr (Rows <= 3) return 2048;
+    return row == 0 ? Strips * strip_bytes : 0;
+}
+
+template <int Rows> static inline void fetch(const char *weights) {
+    if constexpr (Rows <= 3) _mm_prefetch(weights, _MM_HINT_T0);
+    else _mm_prefetch(weights, _MM_HINT_T1);
+}
 
 // Four inputs of 16 outputs a register, and of int4 eight, in two halves.
 struct Int8Weights {
@@ -80,6 +89,7 @@ template <class Weights> struct IntegerKernel {
         const size_t row_bytes = product.inputs.row_bytes();
         const float *input_scales = product.inputs.scales + static_cast<size_t>(row) * groups;
         const int32_t *starts = product.inputs.sums + static_cast<size_t>(row) * groups;
+        const size_t ahead = ahead_of<Rows, Strips>(row, strip_bytes);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
@@ -97,8 +107,8 @@ template <class Weights> struct IntegerKernel {
 #pragma GCC unroll 8
                 for (int s = 0; s < Strips; ++s) {
                     w[s] = Weights::load(weights + s * strip_bytes, step);
-                    if (Rows <= 2 && (Weights::kBytes == 512 || step % 2 == 0))
-                        _mm_prefetch(weights + s * strip_bytes + (Weights::kBytes == 512 ? step : step / 2) * 64 + kAhead, _MM_HINT_T0);
+                    if (Weights::kBytes == 512 || step % 2 == 0)
+                        fetch<Rows>(weights + s * strip_bytes + step * Weights::kBytes / 8 + ahead);
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) {
@@ -131,6 +141,7 @@ struct Bf16Kernel {
         const char *weights = product.weights(strip, kGroup * kStrip * 2);
         const size_t strip_bytes = static_cast<size_t>(pairs) * 64, row_bytes = product.inputs.row_bytes();
         const char *inputs = product.row(row);
+        const size_t ahead = ahead_of<Rows, Strips>(row, strip_bytes);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
@@ -141,7 +152,7 @@ struct Bf16Kernel {
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) {
                 w[s] = (__m512bh)_mm512_load_si512(weights + s * strip_bytes);
-                if (Rows <= 2) _mm_prefetch(weights + s * strip_bytes + kAhead, _MM_HINT_T0);
+                fetch<Rows>(weights + s * strip_bytes + ahead);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
@@ -162,6 +173,7 @@ struct FloatKernel {
         const char *weights = product.weights(strip, kGroup * kStrip * 4);
         const size_t strip_bytes = static_cast<size_t>(padded) * 64;
         const float *inputs = reinterpret_cast<const float *>(product.row(row));
+        const size_t ahead = ahead_of<Rows, Strips>(row, strip_bytes);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
@@ -172,7 +184,7 @@ struct FloatKernel {
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) {
                 w[s] = _mm512_load_ps(weights + s * strip_bytes);
-                if (Rows <= 2) _mm_prefetch(weights + s * strip_bytes + kAhead, _MM_HINT_T0);
+                fetch<Rows>(weights + s * strip_bytes + ahead);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
