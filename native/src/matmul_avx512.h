@@ -10,6 +10,7 @@ namespace lavra::LAVRA_ISA {
 
 constexpr int kInt8Offset = 128;
 constexpr bool kWideIntegers = false, kFloatHalves = false;
+constexpr int kFewRows = 3; // whose products are as fast as memory
 
 } // namespace lavra::LAVRA_ISA
 
@@ -48,18 +49,6 @@ static inline void write_tile(const Product &product, int row, int strip, const 
         for (int s = 0; s < Strips; ++s) write_strip(product, row + r, strip + s, sums[r][s]);
 }
 
-// How many bytes ahead a tile asks for weights.  Few rows are as fast as memory, and read near ahead; the first tile of
-// many fetches the next strips while this one's are multiplied, and the tiles below it find them in the cache.
-template <int Rows, int Strips> static inline size_t ahead_of(int row, size_t strip_bytes) {
-    if constexpr (Rows <= 3) return 2048;
-    return row == 0 ? Strips * strip_bytes : 0;
-}
-
-template <int Rows> static inline void fetch(const char *weights) {
-    if constexpr (Rows <= 3) _mm_prefetch(weights, _MM_HINT_T0);
-    else _mm_prefetch(weights, _MM_HINT_T1);
-}
-
 // Four inputs of 16 outputs a register, and of int4 eight, in two halves.
 struct Int8Weights {
     static constexpr int kBytes = kGroup * kStrip, kSteps = 8;
@@ -78,9 +67,9 @@ struct Int4Weights {
 };
 
 template <class Weights> struct IntegerKernel {
-    static constexpr int kRows = 6, kStrips = 2, kFew = 3, kStripsOfFew = 4, kStripsOfOne = 8;
+    static constexpr int kRows = 6, kStrips = 2, kStripsOfFew = 4, kStripsOfOne = 8;
 
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
+    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         const int groups = product.groups();
         const char *weights = product.weights(strip, Weights::kBytes);
         const uint16_t *scales = product.scales(strip);
@@ -89,13 +78,14 @@ template <class Weights> struct IntegerKernel {
         const size_t row_bytes = product.inputs.row_bytes();
         const float *input_scales = product.inputs.scales + static_cast<size_t>(row) * groups;
         const int32_t *starts = product.inputs.sums + static_cast<size_t>(row) * groups;
-        const size_t ahead = ahead_of<Rows, Strips>(row, strip_bytes);
+        Fetch<Rows, Strips, Weights::kBytes> fetch(weights, strip_bytes, share);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_setzero_ps();
         for (int group = 0; group < groups; ++group) {
+            fetch.group();
             __m512i integers[Rows][Strips];
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r)
@@ -108,7 +98,7 @@ template <class Weights> struct IntegerKernel {
                 for (int s = 0; s < Strips; ++s) {
                     w[s] = Weights::load(weights + s * strip_bytes, step);
                     if (Weights::kBytes == 512 || step % 2 == 0)
-                        fetch<Rows>(weights + s * strip_bytes + step * Weights::kBytes / 8 + ahead);
+                        fetch.near(weights + s * strip_bytes + step * Weights::kBytes / 8);
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) {
@@ -134,25 +124,26 @@ template <class Weights> struct IntegerKernel {
 
 // Two inputs a step: vdpbf16ps rounds after each of the two, in a fixed order.
 struct Bf16Kernel {
-    static constexpr int kRows = 8, kStrips = 3, kFew = 3, kStripsOfFew = 8, kStripsOfOne = 8;
+    static constexpr int kRows = 8, kStrips = 3, kStripsOfFew = 8, kStripsOfOne = 8;
 
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
+    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         const int pairs = product.inputs.padded / 2;
         const char *weights = product.weights(strip, kGroup * kStrip * 2);
         const size_t strip_bytes = static_cast<size_t>(pairs) * 64, row_bytes = product.inputs.row_bytes();
         const char *inputs = product.row(row);
-        const size_t ahead = ahead_of<Rows, Strips>(row, strip_bytes);
+        Fetch<Rows, Strips, kGroup * kStrip * 2> fetch(weights, strip_bytes, share);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_setzero_ps();
         for (int pair = 0; pair < pairs; ++pair, weights += 64) {
+            if (pair % (kGroup / 2) == 0) fetch.group();
             __m512bh w[Strips];
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) {
                 w[s] = (__m512bh)_mm512_load_si512(weights + s * strip_bytes);
-                fetch<Rows>(weights + s * strip_bytes + ahead);
+                fetch.near(weights + s * strip_bytes);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
@@ -166,25 +157,26 @@ struct Bf16Kernel {
 };
 
 struct FloatKernel {
-    static constexpr int kRows = 8, kStrips = 3, kFew = 3, kStripsOfFew = 8, kStripsOfOne = 8;
+    static constexpr int kRows = 8, kStrips = 3, kStripsOfFew = 8, kStripsOfOne = 8;
 
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
+    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         const int padded = product.inputs.padded;
         const char *weights = product.weights(strip, kGroup * kStrip * 4);
         const size_t strip_bytes = static_cast<size_t>(padded) * 64;
         const float *inputs = reinterpret_cast<const float *>(product.row(row));
-        const size_t ahead = ahead_of<Rows, Strips>(row, strip_bytes);
+        Fetch<Rows, Strips, kGroup * kStrip * 4> fetch(weights, strip_bytes, share);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_setzero_ps();
         for (int k = 0; k < padded; ++k, weights += 64) {
+            if (k % kGroup == 0) fetch.group();
             __m512 w[Strips];
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) {
                 w[s] = _mm512_load_ps(weights + s * strip_bytes);
-                fetch<Rows>(weights + s * strip_bytes + ahead);
+                fetch.near(weights + s * strip_bytes);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
