@@ -31,27 +31,33 @@ struct Share {
     int number, count;
 };
 
-// Weights are asked for before they are used: of few rows, as fast as memory, a little ahead in their strip; of many, a
-// share of the next strips in every group, which the tiles below this one find in the cache.
+// Weights are asked for before they are used.  Few rows are as fast as memory, and ask for what comes a little later in
+// their strips, at the end for the next ones.  Tiles of many ask for a share of the next strips in every group, which
+// the tiles after this one find in the cache.
 template <int Rows, int Strips, int GroupBytes> struct Fetch {
     static constexpr bool kFew = Rows <= kFewRows;
-    static constexpr int kAhead = 2048;
+    static constexpr size_t kAhead = 1024;
     const char *next;
-    size_t strip_bytes;
-    int lines;
+    size_t strip_bytes, ahead = kAhead, left;
+    int lines = 0;
 
-    Fetch(const char *weights, size_t bytes, Share share) : next(weights), strip_bytes(bytes), lines(0) {
+    Fetch(const char *weights, size_t bytes, Share share) : next(weights), strip_bytes(bytes), left(bytes) {
         if (kFew || share.number >= share.count) return;
         lines = GroupBytes / 64 >= share.count ? GroupBytes / 64 / share.count : share.number == 0;
         next += Strips * bytes + share.number * (bytes / share.count) / 64 * 64;
     }
 
     inline void near(const char *weights) const {
-        if constexpr (kFew) __builtin_prefetch(weights + kAhead, 0, 3);
+        if constexpr (kFew) __builtin_prefetch(weights + ahead, 0, 3);
     }
 
+    // Once in a group.
     inline void group() {
-        if constexpr (kFew) return;
+        if constexpr (kFew) {
+            if (left <= kAhead) ahead = kAhead + (Strips - 1) * strip_bytes;
+            left -= GroupBytes;
+            return;
+        }
         for (int line = 0; line < lines; ++line, next += 64)
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) __builtin_prefetch(next + s * strip_bytes, 0, 2);
