@@ -57,6 +57,24 @@ struct Stack {
     bool causal = true;
 };
 
+// A low-rank change of some outputs of a matrix (Hu et al. 2021, LoRA, arXiv:2106.09685).
+struct LowRank {
+    PackedMatrix down, up;
+    float scale;
+    int first; // output of the matrix that it begins with
+};
+
+struct Adapter {
+    std::map<const PackedMatrix *, std::vector<std::unique_ptr<LowRank>>> changes;
+    int rank = 0; // the largest
+};
+
+// Learned keys and values of virtual tokens (Li & Liang 2021, arXiv:2101.00190).
+struct Prefix {
+    int first, count;         // ids
+    std::vector<float> pairs; // (layers, count, 2, kv heads * head_dim)
+};
+
 class Model {
 public:
     Model(const lavra_config &config, const Kernels &kernels, Precision precision);
@@ -64,6 +82,10 @@ public:
 
     void set(const std::string &name, const lavra_tensor &tensor);
     void finish();
+    int add_adapter();
+    void adapt(int adapter, const std::string &name, const lavra_tensor &down, const lavra_tensor &up, float scale);
+    void add_virtual(const lavra_tensor &rows);
+    void add_prefix(const lavra_tensor &pairs);
     size_t bytes() const;
 
     lavra_config config;
@@ -74,6 +96,11 @@ public:
     PackedMatrix head_dense, pooler;
     Norm embedding_norm, head_norm;
     std::vector<float> position, token_type; // rows of hidden_size
+    std::vector<float> virtual_rows;         // of tokens behind the vocabulary
+    std::vector<Adapter> adapters;
+    std::vector<Prefix> prefixes;
+
+    int num_ids() const { return config.vocab_size + int(virtual_rows.size() / config.hidden_size); }
 
     const Matrix &head_matrix() const { return config.tie_embeddings ? token : head; }
     int wide() const { return config.num_heads * config.head_dim; }
@@ -99,6 +126,8 @@ private:
     void expect_head();
     void fill(Place &place, const std::string &name, const lavra_tensor &tensor);
     void make(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor);
+    void allocate(PackedMatrix &matrix, Precision precision);
+    void pack_floats(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor, int rows, int columns);
 
     Precision precision_;
     std::map<std::string, Place> places_;

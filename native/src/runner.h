@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "model.h"
@@ -28,10 +29,12 @@ private:
 
 // Tokens of one sequence in a pass, as the graph sees them.
 struct Rows {
-    const int32_t *tokens = nullptr, *blocks = nullptr;
-    int num_tokens = 0, start = 0, num_logits = 0;
-    int first = 0;                    // of its tokens among all of the pass
-    const int32_t *types = nullptr;   // token types; null: 0
+    const int32_t *tokens, *blocks;
+    int num_tokens, start, num_logits;
+    const int32_t *types; // token types; null: 0
+    int first;            // of its tokens among all of the pass
+    int adapter;          // -1: none
+    int source;           // -1: none
 };
 
 class Runner {
@@ -42,22 +45,30 @@ public:
     void encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t num_floats);
     // (count, D) hidden states -> (count, V).
     void logits(const float *hidden, int count, float *logits, uint64_t num_floats);
+    // Reads a source of an encoder-decoder; its number, for rows.
+    int add_source(const lavra_row &row);
+    void forget_source(int number);
     size_t bytes() const;
 
 private:
+    // What a decoder looks at of a source, in every layer.
+    struct Source {
+        Cache cache;
+        std::vector<int32_t> table;
+        int length;
+    };
     // A piece of attention: queries of one sequence and key-value head, over some of the chunks of their keys.
     struct Piece {
         Attend work;
+        Source *source; // whose keys and values they look at; null: the sequence's own
         int first_chunk, last_chunk;
-        int num_chunks;
-        float *partials; // of all its chunks; null where the piece has them all
-        bool folds;      // the last piece of its queries folds them, after all are done
+        float *partials; // of all its queries' chunks; null where the piece has them all
     };
-    // Room for inputs of products, in any precision.
+    // Memory for inputs of products, in any precision.
     struct Room {
         Memory memory;
         void reserve(size_t rows, int columns);
-        Inputs view(Precision precision, int rows, int columns) const;
+        Inputs view(int rows, int columns) const;
     };
 
     void check(const lavra_batch &batch) const;
@@ -66,17 +77,24 @@ private:
     void reserve();
     void reserve_scratch();
     void plan_attention(bool causal);
+    void plan(const Rows &row, int head, bool causal, Source *source, bool split, std::vector<Piece> &pieces);
+    void plan_bias(int span);
+    void read(const lavra_row *rows, int num_rows);
     void pass(int thread); // what every thread runs
     void embed();
-    void run_layer(Layer &layer, LayerCache &cache, int thread);
-    void attend(Layer &layer, LayerCache &cache, int thread);
-    void feed_forward(Layer &layer, const Inputs &inputs);
+    void run_layer(Layer &layer, int number, LayerCache &cache, int thread);
+    void store_keys(int number, LayerCache &cache);
+    void exchange(int number, int token, float *keys, float *values) const;
+    void attend(Layer &layer, int number, LayerCache &cache, const std::vector<Piece> &pieces, int thread);
+    void attend_source(Layer &layer, int number, int thread);
+    void feed_forward(Layer &layer, const Inputs &inputs, int thread);
     void read_logits(int thread);
     void project(const float *hidden, int count, int thread);
 
     template <class Body> void each_row(int rows, Body &&body);
+    void adapt(const PackedMatrix &matrix, const float *x, size_t x_stride, float *out, size_t stride, int thread);
     void multiply(const Matrix &matrix, const Inputs &inputs, float *out, size_t stride, bool add);
-    void prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch);
+    void prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch, Memory &kept);
     void normalize(const Norm &norm, const float *x, float *out) const;
 
     Model &model_;
@@ -87,17 +105,21 @@ private:
 
     std::vector<Rows> rows_;
     std::vector<int> logit_rows_;
+    std::vector<std::pair<int, const Adapter *>> adapted_; // tokens of the pass that an adapter acts on
     int num_tokens_ = 0;
     Stack *stack_ = nullptr;
     Cache *active_ = nullptr;
     float *logits_ = nullptr;
-    const float *given_ = nullptr; // hidden states whose logits are wanted
-    int num_given_ = 0;
-    std::vector<Piece> pieces_;
-    std::vector<int> fold_pieces_;
+    std::vector<Piece> pieces_, source_pieces_;
+    std::map<int, Source> sources_;
+    int next_source_ = 0;
+    std::vector<float> biases_; // (heads, 2 span - 1) of distances from 1 - span on, of `bias_stack_`
+    int bias_span_ = 0;
+    const Stack *bias_stack_ = nullptr;
+    size_t partial_floats_ = 0;
     std::vector<int32_t> tables_;
 
-    Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_;
+    Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_, normed_, more_normed_;
     size_t scratch_floats_ = 0;
     Room inputs_, inner_inputs_, more_inputs_; // of attention, of the feed-forward layer's second product, of its first
 };
