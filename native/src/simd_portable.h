@@ -17,6 +17,7 @@ constexpr int kTileRows = 3;     // rows of attention that share a load: 3, 6 or
 typedef float Part __attribute__((vector_size(16)));
 typedef int32_t Bits __attribute__((vector_size(16)));
 
+static inline Part broadcast(float x) { return Part{x, x, x, x}; }
 // Two roundings: a fused multiply-add would be a call into a library here.
 static inline Part fma(Part a, Part b, Part c) { return a * b + c; }
 // The second where one of them is no number.
