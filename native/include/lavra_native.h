@@ -105,7 +105,43 @@ int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *
 int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats);
 /* (count, hidden_size) hidden states to (count, vocab_size) logits. */
 int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats);
+/* Of an encoder-decoder: reads a source and keeps what its decoder looks at.  Returns the number that rows give as their
+   source, or -1; the row's adapter counts.  lavra_runner_forget drops it. */
+int32_t lavra_runner_source(lavra_runner *runner, const lavra_row *row);
+int lavra_runner_forget(lavra_runner *runner, int32_t source);
 void lavra_runner_free(lavra_runner *runner);
+
+/* How the next token of one row is chosen: as lavra.base.types.SamplingConfig, and what the sequence adds to it. */
+typedef struct {
+    int32_t num_tokens;         /* only ids below it may be chosen */
+    int32_t top_k;              /* 0: all */
+    float temperature;          /* 0: the likeliest token */
+    float top_p, min_p;
+    float repetition_penalty, presence_penalty, frequency_penalty;
+    int32_t num_seen, num_biases, num_forbidden;
+    int32_t logprob, num_top;   /* whether the log-probability is wanted; how many of the likeliest */
+    const int32_t *seen;        /* (num_seen) ids of the prompt and of the text, each once */
+    const int32_t *counts;      /* (num_seen) occurrences in the text */
+    const int32_t *bias_ids;    /* (num_biases) each once */
+    const float *biases;        /* (num_biases), added to logits */
+    const int32_t *forbidden;   /* (num_forbidden) ids that may not be chosen */
+    const uint8_t *allowed;     /* bit token % 8 of byte token / 8 is set where a token may be chosen; or NULL */
+    uint64_t num_allowed_bytes; /* ids beyond them may not be chosen */
+    const double *uniforms;     /* (4) in [0, 1): the randomness behind this token; where the temperature is over 0 */
+} lavra_sampling;
+
+typedef struct {
+    int32_t token;
+    int32_t refused; /* 1 where no id may be chosen; then the rest means nothing */
+    float logprob;   /* natural logarithm, under the model's own distribution; 0 where it is not wanted */
+} lavra_choice;
+
+/* The next token of each row of logits (num_rows, vocab_size).  top_ids and top_logprobs: (num_rows, most_top), of
+   which a row fills its num_top, best first, lower ids first among equals; NULL where most_top is 0.  Fails where a
+   logit is NaN or infinite.  The same bits on every instruction set; may be called from several threads at once. */
+int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
+                 const lavra_sampling *const *rows, lavra_choice *choices, int32_t most_top, int32_t *top_ids,
+                 float *top_logprobs);
 
 /* One product: (m, columns) inputs times a tensor's transpose, (m, rows), as the runner computes it.  For tests. */
 int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,

@@ -127,7 +127,10 @@ const Kernels *find_kernels(const char *isa) {
 std::string kernel_names() {
     std::string names;
     for (int number = 0; number < kMostSets; ++number)
-        if (const Kernels *kernels = built(number)) names += (names.empty() ? "" : ",") + std::string(kernels->name);
+        if (const Kernels *kernels = built(number)) {
+            if (!names.empty()) names += ',';
+            names += kernels->name;
+        }
     return names;
 }
 

@@ -124,7 +124,7 @@ def test_products_are_numpys(library, isa, kind, group, precision, shape):
     inputs[m // 2] = 0
     x, w = expected(weights, inputs, precision)
     out = weights.times(library, isa, inputs, precision)
-    bound = 1e-6 * np.abs(x) @ np.abs(w).T + 1e-30
+    bound = (columns + 8) * 2.0**-24 * (np.abs(x) @ np.abs(w).T)  # a chain of roundings, each by half of the last bit
     assert (np.abs(out - x @ w.T) <= bound).all()
     assert (out[m // 2] == 0).all()
 
