@@ -112,19 +112,19 @@ static size_t scratch_floats(int channels, int, int) {
     return size_t(kTileRows) * (channels + 1 + kChunk + 1 + 2 + channels);
 }
 
-// Blocks of a chunk, by their places in the sequence; those that no row looks at may not exist, another stands in.
+// Blocks of a chunk; where the rows look at none of them, another stands in, for the sequence may have no such block.
 template <class T> struct ChunkBlocks {
     const T *keys[kChunkBlocks], *values[kChunkBlocks];
     size_t numbers[kChunkBlocks]; // of scales and middles
 
-    ChunkBlocks(const LayerCache &cache, const Attend &work, int chunk, Range seen) {
-        const int lowest = seen.first / kBlock, highest = (seen.last - 1) / kBlock;
+    ChunkBlocks(const Tile &tile, const LayerCache &cache, int chunk) {
+        const Range seen = tile.all_keys();
         for (int b = 0; b < kChunkBlocks; b++) {
-            const int place = at_most(at_least(chunk * kChunkBlocks + b, lowest), highest);
-            const size_t head = size_t(work.blocks[place]) * cache.num_kv_heads + work.kv_head;
-            keys[b] = static_cast<const T *>(cache.keys) + head * kBlock * cache.channels;
-            values[b] = static_cast<const T *>(cache.values) + head * kBlock * cache.channels;
-            numbers[b] = head * kBlock;
+            const int place = at_least(chunk * kChunkBlocks + b, seen.first / kBlock);
+            const int block = tile.work.blocks[at_most(place, (seen.last - 1) / kBlock)];
+            numbers[b] = (size_t(block) * cache.num_kv_heads + tile.work.kv_head) * kBlock;
+            keys[b] = static_cast<const T *>(cache.keys) + numbers[b] * cache.channels;
+            values[b] = static_cast<const T *>(cache.values) + numbers[b] * cache.channels;
         }
     }
 };
@@ -148,6 +148,14 @@ template <class T, int rows> static void pack_queries(const Tile &tile) {
     }
 }
 
+// A tile of few rows waits for memory: while keys are read, the values at the same offset are fetched, and while values
+// are read, the next chunk's keys.
+template <int rows> constexpr bool kFetches = rows <= 3;
+template <class T> LAVRA_INLINE void fetch(const T *x, int offset, int count) {
+    constexpr int line = 64 / sizeof(T);
+    for (int i = (offset + line - 1) / line * line; i < offset + count; i += line) __builtin_prefetch(x + i, 0, 2);
+}
+
 // Scores of some blocks.
 template <class T, int rows>
 __attribute__((noinline)) static void score(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks, int first) {
@@ -159,7 +167,10 @@ __attribute__((noinline)) static void score(const Tile &tile, const LayerCache &
     const float *query = tile.queries;
     for (int c = 0; c < tile.channels; c++, query += rows) {
         Vec keys[count];
-        LAVRA_UNROLL for (int b = 0; b < count; b++) keys[b] = load(blocks.keys[first + b] + size_t(c) * kBlock);
+        LAVRA_UNROLL for (int b = 0; b < count; b++) {
+            keys[b] = load(blocks.keys[first + b] + size_t(c) * kBlock);
+            if (kFetches<rows>) fetch(blocks.values[first + b], c * kBlock, kBlock);
+        }
         LAVRA_UNROLL for (int r = 0; r < rows; r++) {
             const Vec by = splat(query[r]);
             LAVRA_UNROLL for (int b = 0; b < count; b++) sums[r][b] = fma(by, keys[b], sums[r][b]);
@@ -246,7 +257,7 @@ static Softmax soften(const Tile &tile, const LayerCache &cache, const ChunkBloc
 // Weighted sums of some channels of the values at keys `seen` of a chunk; `width` channels where they fill no Vec.
 template <class T, int rows, int count, bool whole>
 __attribute__((noinline)) static void weigh(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, int channel,
-                                            int width, float *const *parts) {
+                                            int width, const T *const *next, float *const *parts) {
     const auto read = [&](const T *x) { return whole ? load(x) : load_first(x, width); };
     Vec sums[rows][count];
     LAVRA_UNROLL for (int r = 0; r < rows; r++) {
@@ -254,8 +265,10 @@ __attribute__((noinline)) static void weigh(const Tile &tile, const ChunkBlocks<
     }
     for (int key = seen.first; key < seen.last;) {
         const int block = key / kBlock, last = at_most(seen.last, (block + 1) * kBlock);
-        const T *value = blocks.values[block] + size_t(key % kBlock) * tile.channels + channel;
-        for (; key < last; key++, value += tile.channels) {
+        int offset = key % kBlock * tile.channels + channel;
+        for (; key < last; key++, offset += tile.channels) {
+            const T *value = blocks.values[block] + offset;
+            if (kFetches<rows> && next) fetch(next[block], offset, count * 16);
             Vec values[count];
             LAVRA_UNROLL for (int v = 0; v < count; v++) values[v] = read(value + v * 16);
             LAVRA_UNROLL for (int r = 0; r < rows; r++) {
@@ -276,28 +289,30 @@ __attribute__((noinline)) static void weigh(const Tile &tile, const ChunkBlocks<
 }
 
 template <class T, int rows>
-static void weigh_all(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, float *const *parts) {
+static void weigh_all(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, const T *const *next,
+                      float *const *parts) {
     constexpr int count = kTileVecs<rows>;
     const int channels = tile.channels;
     int c = 0;
-    for (; c + 16 * count <= channels; c += 16 * count) weigh<T, rows, count, true>(tile, blocks, seen, c, 16, parts);
-    for (; c + 16 <= channels; c += 16) weigh<T, rows, 1, true>(tile, blocks, seen, c, 16, parts);
+    for (; c + 16 * count <= channels; c += 16 * count) weigh<T, rows, count, true>(tile, blocks, seen, c, 16, next, parts);
+    for (; c + 16 <= channels; c += 16) weigh<T, rows, 1, true>(tile, blocks, seen, c, 16, next, parts);
     if (c == channels) return;
     // The last channels, with some of those before them once more.
-    if (channels > 16) weigh<T, rows, 1, true>(tile, blocks, seen, channels - 16, 16, parts);
-    else weigh<T, rows, 1, false>(tile, blocks, seen, 0, channels, parts);
+    if (channels > 16) weigh<T, rows, 1, true>(tile, blocks, seen, channels - 16, 16, next, parts);
+    else weigh<T, rows, 1, false>(tile, blocks, seen, 0, channels, next, parts);
 }
 
-// One chunk of a tile's rows: the greatest score, the sum of exponentials and the weighted values of each.
+// One chunk of a tile's rows: the greatest score, the sum of exponentials and the weighted values of each.  `more`: the
+// next chunk is the caller's as well.
 template <class T, int rows>
-static void attend_chunk(const Tile &tile, const LayerCache &cache, int chunk, float *const *parts) {
+static void attend_chunk(const Tile &tile, const LayerCache &cache, int chunk, bool more, float *const *parts) {
     const int position = chunk * kChunk;
     const Range seen = common(tile.all_keys(), {position, position + kChunk});
     if (seen.empty()) {
         for (int r = 0; r < tile.used; r++) parts[r][0] = kMinusInfinity;
         return;
     }
-    const ChunkBlocks<T> blocks(cache, tile.work, chunk, seen);
+    const ChunkBlocks<T> blocks(tile, cache, chunk), next(tile, cache, chunk + 1);
     const Range here{seen.first - position, seen.last - position};
     constexpr int step = kTileBlocks<rows>;
     for (int b = here.first / kBlock / step * step; b * kBlock < here.last; b += step)
@@ -308,7 +323,8 @@ static void attend_chunk(const Tile &tile, const LayerCache &cache, int chunk, f
         parts[r][0] = soft.largest;
         parts[r][1] = soft.sum;
     }
-    weigh_all<T, rows>(tile, blocks, here, parts);
+    more = more && tile.all_keys().last > position + kChunk;
+    weigh_all<T, rows>(tile, blocks, here, more ? next.keys : nullptr, parts);
 }
 
 // ---- Folding
@@ -364,7 +380,7 @@ static void attend_tile(const Tile &tile, const LayerCache &cache, Range chunks,
         for (int r = 0; r < tile.used; r++)
             parts[r] = partials ? partials + (size_t(tile.first + r) * all.size() + chunk - all.first) * size
                                 : tile.parts + r * size;
-        attend_chunk<T, rows>(tile, cache, chunk, parts);
+        attend_chunk<T, rows>(tile, cache, chunk, chunk + 1 < chunks.last, parts);
         for (int r = 0; r < tile.used && !partials; r++) fold_in(totals[r], outs[r], parts[r], channels);
     }
     for (int r = 0; r < tile.used && !partials; r++) finish(totals[r], outs[r], channels);
