@@ -22,6 +22,9 @@ struct Error : std::runtime_error {
 const Kernels *find_kernels(const char *isa); // null: the best
 std::string kernel_names();
 
+// Refuses a tensor whose bytes or scales do not fit its shape and type.
+void check_tensor(const std::string &name, const lavra_tensor &tensor);
+
 struct Norm {
     std::vector<float> weight, bias; // the bias is empty where there is none
 };
@@ -80,6 +83,7 @@ public:
     void adapt(int adapter, const std::string &name, const lavra_tensor &down, const lavra_tensor &up, float scale);
     void add_virtual(const lavra_tensor &rows);
     size_t bytes() const;
+    bool finished() const { return finished_; }
 
     lavra_config config;
     const Kernels &kernels;
@@ -122,6 +126,7 @@ private:
     void pack_floats(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor, int rows, int columns);
 
     Precision precision_;
+    bool finished_ = false;
     std::map<std::string, Place> places_;
 };
 
