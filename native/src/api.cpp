@@ -119,12 +119,12 @@ int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count
 
 int32_t lavra_runner_source(lavra_runner *runner, const lavra_row *row) {
     int32_t number = -1;
-    guarded([&] { number = runner->add_source(*row); });
+    guarded([&] { number = required(runner, "runner").add_source(required(row, "row")); });
     return number;
 }
 
 int lavra_runner_forget(lavra_runner *runner, int32_t source) {
-    return guarded([&] { runner->forget_source(source); });
+    return guarded([&] { required(runner, "runner").forget_source(source); });
 }
 
 void lavra_runner_free(lavra_runner *runner) { delete runner; }

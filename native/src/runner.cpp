@@ -88,6 +88,7 @@ void Runner::check(const lavra_batch &batch) const {
             if (row.blocks[b] < 0 || row.blocks[b] >= cache_.num_blocks()) throw Error("row " + number(r) + " names block " + number(row.blocks[b]) + "; there are " + number(cache_.num_blocks()));
         check_tokens(row, r);
         if (model_.config.kind == LAVRA_ENCODER_DECODER && !sources_.count(row.source)) throw Error("row " + number(r) + " names source " + number(row.source) + ", which there is not");
+        if (model_.config.kind != LAVRA_ENCODER_DECODER && row.source != -1) throw Error("row " + number(r) + " names source " + number(row.source) + "; a decoder alone looks at none");
         if (row.num_logits && !model_.config.has_head) throw Error("row " + number(r) + " wants logits; the model has no head");
     }
 }

@@ -27,6 +27,7 @@ WORDS = {
     "batch positions": "position 41",
     "batch adapter 0": "adapter 0",
     "batch copy of block 4": "block 4",
+    "batch source 0": "source 0",
     "batch room short": "4 logits",
 }
 

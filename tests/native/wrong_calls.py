@@ -109,7 +109,9 @@ def wrong_configs(calls: Calls) -> None:
                 config = calls.config(**{name: value})
                 calls.refused(f"config {name} {value}", "lavra_model_new", byref(config), calls.isa, F32, pointer=True)
     for change in ({"positions": 1}, {"positions": 3}, {"num_heads": 3, "num_kv_heads": 2}):
-        calls.refused(f"config {change}", "lavra_model_new", byref(calls.config(**change)), calls.isa, F32, pointer=True)
+        calls.refused(
+            f"config {change}", "lavra_model_new", byref(calls.config(**change)), calls.isa, F32, pointer=True
+        )
     relative = calls.config(positions=2, relative_buckets=-1, relative_distance=8)
     calls.refused("config buckets", "lavra_model_new", byref(relative), calls.isa, F32, pointer=True)
     calls.refused("config null", "lavra_model_new", None, calls.isa, F32, pointer=True)
@@ -231,6 +233,8 @@ def wrong_batches(calls: Calls, model: int) -> None:
     calls.refused("logits of none", "lavra_runner_logits", runner, calls.keep(room), 0, calls.keep(room), 0)
     calls.refused("logits of -1", "lavra_runner_logits", runner, calls.keep(room), -1, calls.keep(room), 5)
     calls.refused("logits room", "lavra_runner_logits", runner, calls.keep(room), 1, calls.keep(room), 4)
+    calls.refused("source of a decoder", "lavra_runner_forget", runner, 0)
+    calls.refused("source null", "lavra_runner_forget", None, 0)
     calls.refused("logits null", "lavra_runner_logits", runner, None, 1, None, 5)
     calls.of.lavra_runner_free(runner)
     calls.of.lavra_runner_free(None)
