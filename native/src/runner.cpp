@@ -378,7 +378,7 @@ void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) 
     });
     multiply(projection, inputs, projected_.as<float>(), projection.rows, false);
     adapt(projection, normed_.as<float>(), hidden_size_, projected_.as<float>(), projection.rows, thread);
-    store_keys(cache);
+    store_keys(number, cache);
     attend(layer, number, cache, pieces_, thread);
     inputs = inputs_.view(num_tokens_, model_.wide());
     each_row(num_tokens_, [&](int t) { kernels_.prepare(output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
@@ -395,7 +395,7 @@ void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) 
 }
 
 // Turn queries and keys by their positions, and put keys and values into the cache.
-void Runner::store_keys(LayerCache &cache) {
+void Runner::store_keys(int number, LayerCache &cache) {
     const auto &c = model_.config;
     const size_t stride = model_.wide() + 2 * model_.narrow();
     each_row(int(rows_.size()), [&](int r) {
@@ -406,11 +406,22 @@ void Runner::store_keys(LayerCache &cache) {
             const float *cosines = angles_.as<float>() + size_t(row.first + t) * channels_;
             if (c.positions == LAVRA_ROTARY)
                 for (int head = 0; head < c.num_heads + c.num_kv_heads; ++head) kernels_.rotate(heads + head * channels_, cosines, cosines + channels_ / 2, channels_);
+            if (row.tokens[t] >= c.vocab_size) exchange(number, row.tokens[t], keys, values);
             const int position = row.start + t;
             for (int head = 0; head < c.num_kv_heads; ++head)
                 kernels_.store(cache, row.blocks[position / kBlock], position % kBlock, head, keys + head * channels_, values + head * channels_);
         }
     });
+}
+
+// A prefix's token has learned keys and values in the place of its own.
+void Runner::exchange(int number, int token, float *keys, float *values) const {
+    const size_t size = model_.narrow();
+    for (const Prefix &prefix : model_.prefixes) {
+        if (token < prefix.first || token >= prefix.first + prefix.count) continue;
+        const float *pair = prefix.pairs.data() + (size_t(number) * prefix.count + token - prefix.first) * 2 * size;
+        std::memcpy(keys, pair, size * 4), std::memcpy(values, pair + size, size * 4);
+    }
 }
 
 void Runner::attend(Layer &layer, int number, LayerCache &own, const std::vector<Piece> &pieces, int thread) {

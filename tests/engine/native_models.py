@@ -5,7 +5,8 @@ import torch
 
 from lavra.base.native_library import native_library
 from lavra.engine.runners.native import NativeModel, StoredTensor, TensorType
-from lavra.model.positions import Rotary, alibi_slopes
+from lavra.model.position_formulas import alibi_slopes
+from lavra.model.positions import Rotary
 from lavra.quantize.modules import QuantizedMatrix
 
 TYPES = {torch.float32: TensorType.F32, torch.float16: TensorType.F16, torch.bfloat16: TensorType.BF16}
@@ -21,7 +22,7 @@ def native_model(model, **settings):
         stored_tensors(model),
         frequencies=None if rotary is None else rotary.frequencies.numpy(),
         rotary_factor=1.0 if rotary is None else rotary.attention_factor,
-        slopes=alibi_slopes(config.num_heads).numpy() if config.positions.value == "alibi" else None,
+        slopes=alibi_slopes(config.num_heads, np).astype(np.float32) if config.positions.value == "alibi" else None,
         **settings,
     )
 

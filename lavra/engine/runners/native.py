@@ -11,6 +11,7 @@ No torch here: what opens a folder hands tensors in as NumPy arrays.
 from __future__ import annotations
 
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from ctypes import POINTER, byref, c_void_p, cast
@@ -93,12 +94,14 @@ class NativeModel:
         slopes: npt.NDArray[np.float32] | None = None,
         half: bool = False,
     ) -> None:
-        self.library, self.config = library, config
+        self.library, self.config, self.half = library, config, half
         kept = [_array(frequencies), _array(slopes), np.array([one or 0 for one in config.windows], dtype=np.int32)]
         shape = _native_config(config, kept, rotary_factor)
         precision = TensorType.BF16 if half else TensorType.F32
         make = library.functions.lavra_model_new
-        self.handle: int | None = library.made(make(byref(shape), library.isa.encode(), precision))
+        self.handle = library.made(make(byref(shape), library.isa.encode(), precision))
+        self._freed = weakref.finalize(self, library.functions.lavra_model_free, self.handle)
+        self._freed.atexit = False  # the process gives everything back, and a pass may still run
         try:
             for tensor in tensors:
                 self._set(tensor)
@@ -113,10 +116,8 @@ class NativeModel:
         return int(self.library.functions.lavra_model_bytes(self.handle))
 
     def close(self) -> None:
-        """Give the memory back; runners over it must be closed before."""
-        if self.handle is not None:
-            self.library.functions.lavra_model_free(self.handle)
-            self.handle = None
+        """Give the memory back, as happens when nobody has the model any more; runners must be closed before."""
+        self._freed()
 
     def _set(self, tensor: StoredTensor) -> None:
         data = np.ascontiguousarray(tensor.data)
@@ -169,9 +170,9 @@ class NativeRunner:
         self.model, self.num_blocks = model, num_blocks
         library = model.library
         make = library.functions.lavra_runner_new
-        self._handle: int | None = library.made(
-            make(model.handle, num_blocks, _CACHES[cache_type], threads or _default_threads())
-        )
+        self._handle = library.made(make(model.handle, num_blocks, _CACHES[cache_type], threads or _default_threads()))
+        self._freed = weakref.finalize(self, _free, model, self._handle)
+        self._freed.atexit = False
         self._sources = _Sources(library, self._handle)
 
     @property
@@ -208,10 +209,13 @@ class NativeRunner:
         return logits
 
     def close(self) -> None:
-        """Give the memory back."""
-        if self._handle is not None:
-            self.model.library.functions.lavra_runner_free(self._handle)
-            self._handle = None
+        """Give the memory back, as happens when nobody has the runner any more."""
+        self._freed()
+
+
+def _free(model: NativeModel, runner: int) -> None:
+    """Free a runner; the model that it reads lives until then."""
+    model.library.functions.lavra_runner_free(runner)
 
 
 class _Sources:
@@ -257,7 +261,9 @@ class NativeEncoder:
     def __init__(self, model: NativeModel, *, threads: int | None = None) -> None:
         self.model = model
         make = model.library.functions.lavra_runner_new
-        self._handle: int | None = model.library.made(make(model.handle, 1, 0, threads or _default_threads()))
+        self._handle = model.library.made(make(model.handle, 1, 0, threads or _default_threads()))
+        self._freed = weakref.finalize(self, _free, model, self._handle)
+        self._freed.atexit = False
 
     def hidden(
         self, texts: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None
@@ -299,10 +305,8 @@ class NativeEncoder:
         return out
 
     def close(self) -> None:
-        """Give the memory back."""
-        if self._handle is not None:
-            self.model.library.functions.lavra_runner_free(self._handle)
-            self._handle = None
+        """Give the memory back, as happens when nobody has the encoder any more."""
+        self._freed()
 
 
 def _rows(rows: Sequence[ForwardRow]) -> tuple[npt.NDArray[np.void], tuple[Int32s, Int32s]]:
