@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.load import load
-from lavra.api.serving import bytes_per_token, start_engine
+from lavra.api.native_port import bytes_per_token
+from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lavra.api.hub import fetch, is_hub_id
 from lavra.base.errors import InputError, nearest
 from lavra.base.gguf_file import SUFFIX, is_gguf
+from lavra.base.lazy import resolve
 from lavra.base.names import ModelNames, kind_of
 from lavra.base.workspace import Workspace
 
@@ -37,7 +37,8 @@ def find_folder(name: str, *, workspace: Workspace | None = None, whole: bool = 
     if path.exists():
         raise InputError(f"{name} is a file; give the folder that holds config.json and the weights, or a GGUF file")
     if is_hub_id(name):
-        return fetch(name)
+        found: Path = resolve("lavra.api.hub:fetch")(name)  # the client is imported for those who name a hub id
+        return found
     raise InputError(
         f"{name} is neither a folder here nor a hub id of the form owner/model; check the path"
         + (_names_instead(name, names) if is_word else "")
@@ -63,3 +64,9 @@ def _file_in(folder: Path) -> Path:
     if len(files) > 1:
         raise InputError(f"{folder} holds {len(files)} GGUF files; name one: {', '.join(str(one) for one in files)}")
     return files[0]
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name looks like `owner/model` rather than like a path."""
+    owner, slash, model = name.partition("/")
+    return bool(slash and owner and model) and "/" not in model and owner not in (".", "..", "~")

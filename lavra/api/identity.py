@@ -13,8 +13,8 @@ from lavra.api.model import TextModel
 from lavra.api.native_port import NativePort
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_json
+from lavra.base.lazy import resolve
 from lavra.base.version import VERSION
-from lavra.tasks.spec import resolve
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
 _SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each

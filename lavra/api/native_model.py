@@ -19,6 +19,7 @@ import numpy as np
 
 from lavra.api.model import TextModel
 from lavra.api.native_port import LateEmbedder, NativePort
+from lavra.base.lazy import resolve
 from lavra.base.memory import free_memory, release_freed_memory
 from lavra.base.native_library import NativeLibrary, native_library
 from lavra.base.units import format_size
@@ -29,7 +30,6 @@ from lavra.model.config import ModelConfig, Positions
 from lavra.model.position_formulas import alibi_slopes, attention_factor, scaled_frequencies
 from lavra.model.shapes import parameter_shapes
 from lavra.quantize.held import HeldWeights
-from lavra.tasks.spec import resolve
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.files import hash_json
 from lavra.base.gguf_file import SUFFIX
 from lavra.base.introduction import read_introduction
+from lavra.base.lazy import resolve
 from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
@@ -30,7 +31,6 @@ from lavra.cli.flags import read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor, LengthyEmbedder
 from lavra.model.config import Kind, ModelConfig
-from lavra.tasks.spec import resolve
 from lavra.tokens.named_templates import find_template
 from lavra.tokens.tokenizer import Tokenizer
 

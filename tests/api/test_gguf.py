@@ -8,7 +8,7 @@ import torch
 
 from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config, write_embedding_config
 from lavra.api.load import load
-from lavra.api.serving import add_adapters
+from lavra.api.torch_serving import add_adapters
 from lavra.base.card import artifact_id, read_card
 from lavra.base.errors import CheckpointError, InputError
 from lavra.base.files import hash_file

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 import lavra
-from lavra.api.hub import is_hub_id
+from lavra.api.find import is_hub_id
 from lavra.base.card import read_card
 from lavra.base.errors import CheckpointError, ConfigError, InputError, LavraError
 from lavra.model.checkpoint import save_checkpoint
