@@ -198,7 +198,7 @@ class TextModel:
         if all(one is None for one in (pooling, normalize, prompt, prompt_name)) and not truncate:
             return self.embedder.embed(texts)
         found: npt.NDArray[np.float32] = resolve(f"{_IN_TORCH}:embed_as_asked")(
-            self.in_torch("vectors"),
+            self.in_torch("embedding"),
             texts,
             pooling=pooling,
             normalize=normalize,

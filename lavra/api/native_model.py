@@ -75,7 +75,7 @@ def open_native(
     logger.info("%s: %s on cpu, runner native (%s), weights %s", folder, weights.config.family, library.isa, held)
     twin = InTorchOnce(in_torch)
     port = NativePort(model, tokenizer, lambda: twin("beam search").port)
-    embedder = LateEmbedder(port.reading, lambda: twin("vectors").embedder)
+    embedder = LateEmbedder(port.reading, lambda: twin("embedding").embedder)
     return TextModel(
         port, runner="native", tokenizer=tokenizer, embedder=embedder, folder=folder, held=held, in_torch=twin
     )
@@ -95,8 +95,8 @@ class InTorchOnce:
     def __call__(self, what: str) -> TextModel:
         """The model in torch, where `what` is what needs it."""
         if self._opened is None:
-            logger.warning("%s is not the native runner's: torch is loaded, with the weights a second time", what)
-            self._opened = self._open(reason=f"{what} is not the native runner's")
+            logger.warning("%s: torch is loaded for it, with the weights a second time", what)
+            self._opened = self._open(reason=f"the native runner has no {what}")
         return self._opened
 
 
