@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lavra.base.errors import InputError, nearest
 from lavra.base.gguf_file import SUFFIX, is_gguf
 from lavra.base.lazy import resolve
 from lavra.base.names import ModelNames, kind_of
 from lavra.base.workspace import Workspace
+
+if TYPE_CHECKING:  # a word for mypy: reading an adapter needs torch
+    from lavra.api.adapter import AdapterFolder
 
 
 def find_folder(name: str, *, workspace: Workspace | None = None, whole: bool = False) -> Path:
@@ -70,3 +74,20 @@ def is_hub_id(name: str) -> bool:
     """Whether a name looks like `owner/model` rather than like a path."""
     owner, slash, model = name.partition("/")
     return bool(slash and owner and model) and "/" not in model and owner not in (".", "..", "~")
+
+
+def find_base(adapter: AdapterFolder) -> Path:
+    """The model an adapter belongs to, where its folder says it is; nothing is fetched that nobody named.
+
+    Raises:
+        InputError: it does not say, or the model is not there.
+    """
+    if adapter.base is None:
+        raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
+    folder = Path(adapter.base).expanduser()
+    if not folder.is_dir() and not is_gguf(folder):
+        raise InputError(
+            f"the adapter {adapter.folder} belongs to {adapter.base!r}, which is no folder here; name it with base=, "
+            "by its folder or by its id on the Hugging Face hub"
+        )
+    return folder

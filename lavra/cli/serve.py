@@ -150,8 +150,9 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
 
 
 def _weights(model: TextModel) -> dict[str, Any]:
-    """The fields of `ServedModel` that say what a model's weights take."""
-    return {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    """The fields of `ServedModel` that say what computes a model and what its weights take."""
+    held = {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    return {"runner": model.runner, **held}
 
 
 def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel:
@@ -244,7 +245,7 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         print_json_line({"url": url, **names})
         return
     for model in models:
-        held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
+        held = f"; runner {model.runner}, weights {model.weights}" if model.weights and model.parent is None else ""
         print(f"model    {model.name}: {_abilities(model)}{held}{_template(model)}", file=sys.stderr)
     for index in models.indexes:
         count = len(index.texts.names(None))

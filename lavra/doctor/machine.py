@@ -12,6 +12,7 @@ import torch
 from lavra.base.checks import Check
 from lavra.base.device import find_compiler
 from lavra.base.disk import free_bytes
+from lavra.base.native_library import native_library
 from lavra.base.units import format_size
 
 _LEAST_DISK: Final = 1_000_000_000  # bytes
@@ -47,6 +48,14 @@ def torch_check(machine: Machine) -> Check:
     where = "CUDA" if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
     detail = f"{torch.__version__}, {where}, {torch.get_num_threads()} threads"
     return Check(name="PyTorch", passed=True, detail=detail)
+
+
+def native_check(machine: Machine) -> Check:
+    """Whether decoders are computed by the native runner, and by which instructions."""
+    library = native_library()
+    if library is None:
+        return Check(name="Native runner", passed=True, detail="there is none: torch computes decoders too, slower")
+    return Check(name="Native runner", passed=True, detail=f"{library.isa}, of {', '.join(library.isas)}")
 
 
 def compiler_check(machine: Machine) -> Check | None:
