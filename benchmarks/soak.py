@@ -190,9 +190,12 @@ def _lost(findings: Findings) -> Iterator[str]:
     taken, ended = total(meters, "lavra_samples_accepted_total"), total(meters, "lavra_samples_ended_total")
     if taken != ended:
         yield f"{taken} completions were taken on and {ended} ended"
-    failed = ended_by_reason(meters).get("failed", 0)
-    if failed:
-        yield f"{failed} completions failed"
+    reasons = ended_by_reason(meters)
+    if "failed" in reasons:
+        yield f"{reasons['failed']} completions failed"
+    left = sum(tally.left.values())
+    if left > CLIENTS and "cancelled" not in reasons:
+        yield f"{left} clients left, and every completion was written to its end"
 
 
 def _leaked(findings: Findings) -> Iterator[str]:
