@@ -55,8 +55,7 @@ class Findings:
         seconds: of the run, its rests included.
         memory: (seconds, requests that ended, bytes the server holds), through the run.
         most_stored: most responses that were kept at once.
-        half: the server at rest, half-way.
-        end: and at the end.
+        rests: the server at rest, half-way and at the end.
         meters: of the server at the end.
         complaints: lines of its log.
     """
@@ -65,8 +64,7 @@ class Findings:
     seconds: float = 0.0
     memory: list[tuple[float, int, int]] = field(default_factory=list)
     most_stored: int = 0
-    half: ServerState | None = None
-    end: ServerState | None = None
+    rests: list[ServerState] = field(default_factory=list)
     meters: dict[str, float] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
@@ -75,13 +73,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=50_000, help="how many, about (default 50000)")
     parser.add_argument("--seconds", type=float, default=LIMIT, help=f"most time for them (default {LIMIT:.0f})")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"at once (default {CLIENTS})")
     parser.add_argument("--model", type=Path, help="folder of a model (default: a tiny one with random weights)")
     parser.add_argument("--smoke", action="store_true", help="400 requests")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     wanted = 400 if args.smoke else args.requests
     with tempfile.TemporaryDirectory() as name:
-        findings = measure(args.model or tiny_model(Path(name)), wanted, args.seconds)
+        findings = measure(args.model or tiny_model(Path(name)), wanted, args.seconds, args.clients)
     faults = faults_of(findings)
     show(findings, faults)
     if args.json:
@@ -96,7 +95,7 @@ def tiny_model(folder: Path) -> Path:
     return folder
 
 
-def measure(folder: Path, wanted: int, seconds: float) -> Findings:
+def measure(folder: Path, wanted: int, seconds: float, clients: int) -> Findings:
     """Start the server, let the clients at it, and look at it half-way and at the end."""
     command = [sys.executable, "-m", "lavra", "serve", f"m={folder}", "--port", "0", "--json"]
     command += ["--stored-responses", str(STORED)]
@@ -110,7 +109,7 @@ def measure(folder: Path, wanted: int, seconds: float) -> Findings:
             url = urlsplit(json.loads(process.stdout.readline())["url"])
             assert url.hostname is not None
             assert url.port is not None
-            findings = asyncio.run(soak((url.hostname, url.port), process.pid, wanted, seconds))
+            findings = asyncio.run(soak((url.hostname, url.port), process.pid, wanted, seconds, clients))
         finally:
             process.terminate()
         process.wait(60)
@@ -124,29 +123,24 @@ def complaints_of(log: IO[str]) -> list[str]:
     return [line.rstrip()[:300] for line in log if any(word in line for word in COMPLAINTS)]
 
 
-async def soak(address: tuple[str, int], process: int, wanted: int, seconds: float) -> Findings:
+async def soak(address: tuple[str, int], process: int, wanted: int, seconds: float, clients: int) -> Findings:
     """The whole run, in two halves with a rest behind each."""
     findings, began = Findings(), time.perf_counter()
+    tally = findings.tally
     meters = ServerMeters(address, process)
     watching = asyncio.ensure_future(watch(findings, meters, process))
     try:
-        findings.half = await half_run(findings.tally, address, meters, wanted // 2, seconds / 2, seed=0)
-        findings.end = await half_run(findings.tally, address, meters, wanted - wanted // 2, seconds / 2, seed=CLIENTS)
+        for half in range(2):
+            turns = until_late(tally, wanted * (half + 1) // 2, time.perf_counter() + seconds / 2)
+            seeds = range(half * clients, (half + 1) * clients)
+            await asyncio.gather(*(SoakClient(address, tally, seed).run(turns) for seed in seeds))
+            findings.rests.append(await meters.at_rest())
     finally:
         watching.cancel()
     findings.seconds = time.perf_counter() - began
     findings.meters = await meters.read()
-    findings.memory.append((findings.seconds, findings.tally.ended, findings.end.memory))
+    findings.memory.append((findings.seconds, tally.ended, findings.rests[-1].memory))
     return findings
-
-
-async def half_run(
-    tally: SoakTally, address: tuple[str, int], meters: ServerMeters, wanted: int, seconds: float, *, seed: int
-) -> ServerState:
-    """Half of the requests; the server at rest behind them."""
-    turns = until_late(tally, tally.ended + wanted, time.perf_counter() + seconds)
-    await asyncio.gather(*(SoakClient(address, tally, seed + number).run(turns) for number in range(CLIENTS)))
-    return await meters.at_rest()
 
 
 def until_late(tally: SoakTally, wanted: int, deadline: float) -> Iterator[int]:
@@ -200,9 +194,7 @@ def _lost(findings: Findings) -> Iterator[str]:
 
 def _leaked(findings: Findings) -> Iterator[str]:
     """Whatever is held at rest, or more at the end than half-way."""
-    half, end = findings.half, findings.end
-    assert half is not None
-    assert end is not None
+    half, end = findings.rests
     for when, state in (("half-way", half), ("at the end", end)):
         for name in ("held_blocks", "unfinished", "requests"):
             if getattr(state, name):
@@ -230,8 +222,7 @@ def show(findings: Findings, faults: list[str]) -> None:
     print_table([("form", "answered", "refused", "left"), *_by(tally, 2)])
     fifth = memory_after(findings, 0.2)
     minute = next((held for seconds, _, held in findings.memory if seconds >= 60), fifth)
-    end = findings.end
-    assert end is not None
+    half, end = findings.rests
     print_table(
         [
             ("soak", "figure"),
@@ -240,7 +231,7 @@ def show(findings: Findings, faults: list[str]) -> None:
             ("answers cut before their form was whole", str(tally.cut)),
             ("completions ended", ", ".join(f"{why} {n:,}" for why, n in ended_by_reason(findings.meters).items())),
             ("responses kept, at most", f"{findings.most_stored} of {STORED}"),
-            ("files, tasks, threads half-way", _held(findings.half)),
+            ("files, tasks, threads half-way", _held(half)),
             ("files, tasks, threads at the end", _held(end)),
             ("memory after a fifth", f"{fifth / 2**20:.1f} MiB"),
             ("memory after a minute", f"{minute / 2**20:.1f} MiB"),
@@ -263,8 +254,8 @@ def _by(tally: SoakTally, place: int) -> Iterator[tuple[str, str, str, str]]:
         yield name, f"{outcomes[0][name]:,}", f"{outcomes[1][name]:,}", f"{outcomes[2][name]:,}"
 
 
-def _held(state: ServerState | None) -> str:
-    return "" if state is None else f"{state.open_files}, {state.tasks}, {state.threads}"
+def _held(state: ServerState) -> str:
+    return f"{state.open_files}, {state.tasks}, {state.threads}"
 
 
 def memory_after(findings: Findings, share: float) -> int:
@@ -275,8 +266,7 @@ def memory_after(findings: Findings, share: float) -> int:
 
 def as_result(findings: Findings, faults: list[str], wanted: int) -> Result:
     """All of it must hold; memory is the ratio."""
-    tally, end = findings.tally, findings.end
-    assert end is not None
+    tally, (half, end) = findings.tally, findings.rests
     fifth = memory_after(findings, 0.2)
     ratio = end.memory / fifth
     outcomes = {name: getattr(tally, name) for name in ("answered", "refused", "left")}
@@ -287,7 +277,7 @@ def as_result(findings: Findings, faults: list[str], wanted: int) -> Result:
         **{name: {" ".join(kind): count for kind, count in sorted(one.items())} for name, one in outcomes.items()},
         "ended": ended_by_reason(findings.meters),
         "most_stored": findings.most_stored,
-        "half": None if findings.half is None else asdict(findings.half),
+        "half": asdict(half),
         "end": asdict(end),
         "memory": findings.memory[:: max(1, len(findings.memory) // 40)],
     }

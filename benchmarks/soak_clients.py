@@ -20,7 +20,7 @@ from soak_requests import SoakRequest
 
 LEAVES = 0.2  # of requests
 IN_BACKGROUND = 0.04  # of turns: a response that is left, resumed and deleted, five requests in all
-PATIENCE = 60.0  # seconds for one answer
+PATIENCE = 180.0  # seconds for one answer: as long as a busy machine may take
 FAULTS = (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError)
 
 
