@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -66,6 +67,7 @@ def token_router(edge: Edge) -> APIRouter:
 def status_router(edge: Edge) -> APIRouter:
     """What is served, and whether it is well."""
     router = APIRouter(tags=["server"])
+    edge.metrics.gauge("lavra_event_loop_tasks", "tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
     @router.get("/v1/models", response_model=ModelEntries)
     async def models() -> Response:
