@@ -111,6 +111,7 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "labels": [] if head is None else list(head.labels),
         "chats": served.engine is not None and (served.template or served.tokenizer.chat_template) is not None,
         "max_model_len": served.reads,
+        "default_sampling_params": dict(served.usual),
         "good_for": served.introduction.good_for,
         "beginnings": list(served.introduction.beginnings),
     }
@@ -133,6 +134,7 @@ def _described(name: str, created: int) -> dict[str, Any]:
         "labels": [],
         "chats": False,
         "max_model_len": None,
+        "default_sampling_params": {},
         "good_for": "",
         "beginnings": [],
     }

@@ -6,7 +6,7 @@ import { changed, state } from "./state.js";
 import * as storage from "./storage.js";
 import { ROOT, newId, shownPath } from "./tree.js";
 
-export const SETTINGS = { system: "", preset: "own", temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "" };
+export const SETTINGS = { system: "", preset: null, temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "" };
 
 // ---- models
 

@@ -6,9 +6,10 @@
 //   {kind: "end", reason, usage, warnings, citations}
 // and every event has `sequence` where the answer can be taken up after it.
 
-import { Failure, request, sampling } from "./http.js";
+import { Failure, request } from "./http.js";
 import { readSchema } from "./pasted.js";
 import { responseAnswer } from "./responses.js";
+import { samplingFields } from "./sampling.js";
 import { events } from "./sse.js";
 
 export async function listModels() {
@@ -22,7 +23,7 @@ export async function* answer({ model, nodes, settings, signal }) {
 }
 
 async function* completion({ model, prompt, settings, signal }) {
-  const body = { model: model.id, prompt, stream: true, max_tokens: 256, ...sampling(settings), stream_options: { include_usage: true } };
+  const body = { model: model.id, prompt, stream: true, max_tokens: 256, ...samplingFields(settings, model), stream_options: { include_usage: true } };
   if (settings.schema) body.response_format = { type: "json_schema", json_schema: { name: "answer", schema: readSchema(settings.schema) } };
   const end = { kind: "end", reason: null, usage: null, warnings: [], citations: [] };
   for await (const event of events(await request("/v1/completions", { body, signal }))) {

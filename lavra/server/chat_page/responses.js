@@ -1,14 +1,15 @@
 // Answers by `/v1/responses` in the background: the server goes on when the page is gone, and the page takes the stream up
 // again after the last event that it kept.  Gives the events that `api.js` describes.
 
-import { Failure, request, sampling } from "./http.js";
+import { Failure, request } from "./http.js";
 import { readSchema, readTools } from "./pasted.js";
+import { samplingFields } from "./sampling.js";
 import { events } from "./sse.js";
 
 const STATUS = { server_error: 500, rate_limit_exceeded: 429 };
 
 export async function* responseAnswer({ model, nodes, settings, signal }) {
-  const { max_tokens, ...fields } = sampling(settings);
+  const { max_tokens, ...fields } = samplingFields(settings, model);
   const body = { model: model.id, input: items(nodes), stream: true, background: true, ...fields };
   if (max_tokens) body.max_output_tokens = max_tokens;
   if (settings.system && !model.retrieves) body.instructions = settings.system;

@@ -1,0 +1,26 @@
+// How the tokens of an answer are drawn: presets, and the one that counts until a person chooses.
+
+export const DRAWN = { temperature: null, top_p: null, top_k: null, min_p: null };
+export const PRESETS = {
+  own: DRAWN,
+  exact: { ...DRAWN, temperature: 0 },
+  balanced: { ...DRAWN, temperature: 0.7, top_p: 0.95 },
+  lively: { ...DRAWN, temperature: 1.1, min_p: 0.05 },
+};
+
+// A model whose folder names no way to draw is drawn at temperature 1 by the server, which small models write nonsense at.
+export function presetOf(settings, model) {
+  if (settings.preset) return settings.preset;
+  const named = model.default_sampling_params || {};
+  return model.retrieves || Object.keys(DRAWN).some((name) => name in named) ? "own" : "balanced";
+}
+
+// Settings as they count for a model: those of its preset where a person chose none.
+export const settingsFor = (settings, model) => (settings.preset ? settings : { ...settings, ...PRESETS[presetOf(settings, model)] });
+
+// Settings as OpenAI's fields; what is not set is left to the model's own.
+export function samplingFields(settings, model) {
+  const given = settingsFor(settings, model);
+  const names = [...Object.keys(DRAWN), "max_tokens", "seed"].filter((name) => given[name] !== null && given[name] !== undefined);
+  return Object.fromEntries(names.map((name) => [name, Number(given[name])]));
+}
