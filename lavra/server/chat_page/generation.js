@@ -117,10 +117,10 @@ function touch(node) {
 
 export const plain = (node) => structuredClone(node);
 
-// Also what another tab writes into the conversation that is open here.
-export function stopAll() {
-  for (const { stop } of state.running.values()) stop();
+// Stop what is written into the conversation that is open, by another tab too; other conversations go on.
+export function stopAnswers() {
   for (const node of state.open?.nodes.values() || []) {
-    if (node.status === "running" && node.response && !state.running.has(node.id)) cancelResponse(node.response).catch(() => {});
+    if (state.running.has(node.id)) state.running.get(node.id).stop();
+    else if (node.status === "running" && node.response) cancelResponse(node.response).catch(() => {});
   }
 }
