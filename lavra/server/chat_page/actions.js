@@ -1,7 +1,7 @@
 // What a person can do with conversations.
 
-import { listModels } from "./api.js";
 import { generate, plain, takeUp } from "./generation.js";
+import { request } from "./http.js";
 import { changed, state } from "./state.js";
 import * as storage from "./storage.js";
 import { ROOT, newId, shownPath } from "./tree.js";
@@ -12,7 +12,7 @@ export const SETTINGS = { system: "", preset: null, temperature: null, top_p: nu
 
 export async function loadModels() {
   try {
-    state.models = await listModels();
+    state.models = (await (await request("/v1/models")).json()).data;
     Object.assign(state, { needsKey: false, problem: null });
   } catch (error) {
     state.needsKey = error.status === 401;

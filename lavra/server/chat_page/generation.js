@@ -3,9 +3,8 @@
 // connection broke, takes the answer up right there.  One tab writes a message; where the browser has locks, another tab
 // takes over when that tab is gone.
 
-import { answer } from "./api.js";
 import { Failure } from "./http.js";
-import { cancelResponse, takenUp } from "./responses.js";
+import { answer, cancelResponse, takenUp } from "./responses.js";
 import { changed, state } from "./state.js";
 import { readNode, saveNodes } from "./storage.js";
 import { ancestry } from "./tree.js";
