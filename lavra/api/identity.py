@@ -6,6 +6,7 @@ Unlike a card's id it is of the bytes that are there, so weights that were edite
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,13 @@ from lavra.api.load import find_base
 from lavra.api.model import TextModel
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_json
+from lavra.base.model_facts import ModelFacts
 from lavra.base.version import VERSION
 from lavra.generate.in_process import InProcessModel
+from lavra.model.build import new_model
+from lavra.model.config import ModelConfig
+from lavra.model.transformer import num_parameters
+from lavra.tasks.predicting.predictor import HeadedPredictor
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
 _SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each
@@ -60,15 +66,50 @@ def answer_fingerprint(model: TextModel, *settings: object) -> str:
         model: in this process, opened from files.
         settings: of the server, that may change an answer.
     """
-    folders = [] if model.folder is None else [model.folder]
-    if model.adapter is not None:
-        folders.append(find_base(model.adapter))
     port = model.port.model if isinstance(model.port, InProcessModel) else None
     device = None if port is None else next(port.parameters()).device.type
     computed = [VERSION, torch.__version__, torch.get_num_threads(), device, str(_dtype(model))]
     held = "" if model.held is None else model.held.held
-    whole = [[_sampled_files(one) for one in folders], computed, held, [str(one) for one in settings]]
+    whole = [_sampled(model), computed, held, [str(one) for one in settings]]
     return f"fp_{hash_json(whole)[:12]}"
+
+
+def model_facts(model: TextModel) -> ModelFacts:
+    """What is known of a model in this process; large files are read in samples.
+
+    Args:
+        model: opened from files.
+    """
+    config, count = _config_and_size(model)
+    files = json.dumps(_sampled(model), sort_keys=True)
+    return ModelFacts(
+        digest=hashlib.sha256(files.encode()).hexdigest() if model.folder is not None else "",
+        family="" if config is None else config.family,
+        num_parameters=count,
+        hidden_size=0 if config is None else config.hidden_size,
+        file_format="" if model.folder is None else "gguf" if model.folder.is_file() else "safetensors",
+        stored="" if model.held is None else model.held.stored,
+    )
+
+
+def _config_and_size(model: TextModel) -> tuple[ModelConfig | None, int]:
+    """A model's configuration, and how many parameters it has without adapters, however they are held now."""
+    if isinstance(model.port, InProcessModel):
+        with torch.device("meta"):
+            plain = new_model(model.port.config)
+        return model.port.config, num_parameters(plain)
+    if isinstance(model.predictor, HeadedPredictor):
+        headed = model.predictor.headed.model
+        return headed.config, num_parameters(headed)
+    return None, 0
+
+
+def _sampled(model: TextModel) -> list[dict[str, str]]:
+    """Hashes of samples of the model's files and, of an adapter, of its base's."""
+    folders = [] if model.folder is None else [model.folder]
+    if model.adapter is not None:
+        folders.append(find_base(model.adapter))
+    return [_sampled_files(one) for one in folders]
 
 
 def _sampled_files(folder: Path) -> dict[str, str]:
