@@ -10,19 +10,15 @@ import json
 from pathlib import Path
 from typing import Final
 
-import torch
-
-from lavra.api.load import find_base
+from lavra.api.held_port import HeldPort
+from lavra.api.inventory import parameters_in
 from lavra.api.model import TextModel
+from lavra.api.native_port import NativePort
 from lavra.base.errors import InputError
-from lavra.base.files import hash_file, hash_json
+from lavra.base.files import hash_file, hash_json, read_json
 from lavra.base.model_facts import ModelFacts
 from lavra.base.version import VERSION
-from lavra.generate.in_process import InProcessModel
-from lavra.model.build import new_model
-from lavra.model.config import ModelConfig
-from lavra.model.transformer import num_parameters
-from lavra.tasks.predicting.predictor import HeadedPredictor
+from lavra.tasks.spec import resolve
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
 _SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each
@@ -37,11 +33,8 @@ def model_hash(model: TextModel) -> str:
     """
     if model.folder is None:
         raise InputError("this model was not opened from a folder, so nothing names it; save it and open that folder")
-    folders = [model.folder]
-    if model.adapter is not None:
-        folders.append(find_base(model.adapter))
-    files = [model_files(folder) for folder in folders]
-    return hash_json([files, str(_dtype(model)), "" if model.held is None else model.held.held])
+    files = [model_files(folder) for folder in _folders(model)]
+    return hash_json([files, _number_type(model), "" if model.held is None else model.held.held])
 
 
 def model_files(folder: Path) -> dict[str, str]:
@@ -66,50 +59,44 @@ def answer_fingerprint(model: TextModel, *settings: object) -> str:
         model: in this process, opened from files.
         settings: of the server, that may change an answer.
     """
-    port = model.port.model if isinstance(model.port, InProcessModel) else None
-    device = None if port is None else next(port.parameters()).device.type
-    computed = [VERSION, torch.__version__, torch.get_num_threads(), device, str(_dtype(model))]
+    if isinstance(model.port, NativePort):  # whose bits no number of threads changes
+        computed = [VERSION, "native", model.port.weights.library.isa, _number_type(model)]
+    else:
+        computed = [VERSION, *resolve("lavra.api.in_torch:computed_by")(model)]
     held = "" if model.held is None else model.held.held
     whole = [_sampled(model), computed, held, [str(one) for one in settings]]
     return f"fp_{hash_json(whole)[:12]}"
 
 
 def model_facts(model: TextModel) -> ModelFacts:
-    """What is known of a model in this process; large files are read in samples.
+    """What is known of a model in this process, without its adapter; large files are read in samples.
 
     Args:
         model: opened from files.
     """
-    config, count = _config_and_size(model)
-    files = json.dumps(_sampled(model), sort_keys=True)
+    if model.folder is None:
+        return ModelFacts()
+    folder = _folders(model)[-1]
+    config = model.port.config if isinstance(model.port, HeldPort) else None
     return ModelFacts(
-        digest=hashlib.sha256(files.encode()).hexdigest() if model.folder is not None else "",
-        family="" if config is None else config.family,
-        num_parameters=count,
+        digest=hashlib.sha256(json.dumps(_sampled(model), sort_keys=True).encode()).hexdigest(),
+        family=str(read_json(folder / "config.json")["model_type"]) if config is None else config.family,
+        num_parameters=parameters_in(folder) or 0,
         hidden_size=0 if config is None else config.hidden_size,
-        file_format="" if model.folder is None else "gguf" if model.folder.is_file() else "safetensors",
+        file_format="gguf" if folder.is_file() else "safetensors",
         stored="" if model.held is None else model.held.stored,
     )
 
 
-def _config_and_size(model: TextModel) -> tuple[ModelConfig | None, int]:
-    """A model's configuration, and how many parameters it has without adapters, however they are held now."""
-    if isinstance(model.port, InProcessModel):
-        with torch.device("meta"):
-            plain = new_model(model.port.config)
-        return model.port.config, num_parameters(plain)
-    if isinstance(model.predictor, HeadedPredictor):
-        headed = model.predictor.headed.model
-        return headed.config, num_parameters(headed)
-    return None, 0
+def _folders(model: TextModel) -> list[Path]:
+    """The folder of a model and, of an adapter, behind it that of its base."""
+    if model.folder is None:
+        return []
+    return [model.folder, *([] if model.adapter is None else [resolve("lavra.api.adapter:find_base")(model.adapter)])]
 
 
 def _sampled(model: TextModel) -> list[dict[str, str]]:
-    """Hashes of samples of the model's files and, of an adapter, of its base's."""
-    folders = [] if model.folder is None else [model.folder]
-    if model.adapter is not None:
-        folders.append(find_base(model.adapter))
-    return [_sampled_files(one) for one in folders]
+    return [_sampled_files(one) for one in _folders(model)]
 
 
 def _sampled_files(folder: Path) -> dict[str, str]:
@@ -130,5 +117,8 @@ def _sampled_hash(path: Path) -> str:
     return found.hexdigest()[:16]
 
 
-def _dtype(model: TextModel) -> object:
-    return next(model.port.model.parameters()).dtype if isinstance(model.port, InProcessModel) else None
+def _number_type(model: TextModel) -> str:
+    """The type of numbers that a model is computed in, as its fingerprint has it."""
+    if isinstance(model.port, NativePort):
+        return "bfloat16" if model.port.weights.half else "float32"
+    return str(resolve("lavra.api.in_torch:dtype_of")(model))

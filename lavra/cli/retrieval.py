@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lavra.api.adapter import find_base
 from lavra.api.embed import TorchEmbedder
 from lavra.api.identity import model_files
-from lavra.api.load import find_base, load
+from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError, nearest

@@ -8,7 +8,8 @@ import pytest
 from lavra.adapt.config import LoraConfig
 from lavra.adapt.inject import add_adapter
 from lavra.adapt.peft_write import save_adapter
-from lavra.api.load import find_folder, load
+from lavra.api.find import find_folder
+from lavra.api.load import load
 from lavra.base.errors import InputError
 from lavra.base.names import ModelNames
 from lavra.base.workspace import Workspace

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from lavra.base.device import pick_device
-from lavra.generate.in_process import context_length
+from lavra.generate.reading import context_length
 from lavra.model.build import Model
 from lavra.model.heads import TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, task_in

@@ -1,0 +1,2 @@
+// Until this instruction set has products of its own: portable ones, compiled for it.
+#include "matmul_portable.h"
