@@ -5,6 +5,7 @@
 
 import { Failure } from "./http.js";
 import { answer, cancelResponse, takenUp } from "./responses.js";
+import { seedFor } from "./sampling.js";
 import { changed, state } from "./state.js";
 import { readNode, saveNodes } from "./storage.js";
 import { ancestry } from "./tree.js";
@@ -21,7 +22,8 @@ addEventListener("pageshow", () => (leaving = false));
 // Write an answer into a message that stands in the tree and is empty.
 export function generate(open, node, model, settings) {
   const nodes = ancestry(open.nodes, node.parent);
-  return alone(node, () => follow(node, (signal) => answer({ model, nodes, settings, signal })));
+  node.seed = seedFor(settings, model);
+  return alone(node, () => follow(node, (signal) => answer({ model, nodes, settings: { ...settings, seed: node.seed }, signal })));
 }
 
 // Go on with an answer that was being written when its page was left.

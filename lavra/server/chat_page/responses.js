@@ -9,7 +9,7 @@
 
 import { Failure, request } from "./http.js";
 import { readSchema, readTools } from "./pasted.js";
-import { samplingFields } from "./sampling.js";
+import { MOST_COMPLETED, samplingFields } from "./sampling.js";
 import { events } from "./sse.js";
 
 const STATUS = { server_error: 500, rate_limit_exceeded: 429 };
@@ -30,8 +30,8 @@ function talk(model, nodes, settings) {
   return body;
 }
 
-// A model without a chat template continues the last text as it stands; it may know no end.
-const text = (nodes) => ({ input: nodes.filter((one) => one.role === "user").at(-1).text, raw: true, max_output_tokens: 256 });
+// A model without a chat template continues the last text as it stands.
+const text = (nodes) => ({ input: nodes.filter((one) => one.role === "user").at(-1).text, raw: true, max_output_tokens: MOST_COMPLETED });
 
 // A server that keeps no responses runs none in the background: the stream then ends with the page.
 async function begun(body, signal) {

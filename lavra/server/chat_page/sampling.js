@@ -1,6 +1,7 @@
 // How the tokens of an answer are drawn: presets, and the one that counts until a person chooses.
 
 export const DRAWN = { temperature: null, top_p: null, top_k: null, min_p: null };
+export const MOST_COMPLETED = 256; // tokens of a text where nobody sets them: a model that completes may know no end
 export const PRESETS = {
   own: DRAWN,
   exact: { ...DRAWN, temperature: 0 },
@@ -23,4 +24,11 @@ export function samplingFields(settings, model) {
   const given = settingsFor(settings, model);
   const names = [...Object.keys(DRAWN), "max_tokens", "seed"].filter((name) => given[name] !== null && given[name] !== undefined);
   return Object.fromEntries(names.map((name) => [name, Number(given[name])]));
+}
+
+// The seed of an answer: the person's, or one that is drawn here and kept with the answer, which can then be repeated.
+export function seedFor(settings, model) {
+  if (settings.seed !== null && settings.seed !== undefined) return settings.seed;
+  const temperature = settingsFor(settings, model).temperature ?? model.default_sampling_params?.temperature ?? 1;
+  return model.retrieves || temperature === 0 ? null : crypto.getRandomValues(new Uint32Array(1))[0];
 }

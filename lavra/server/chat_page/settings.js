@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { readSchema, readTools } from "./pasted.js";
-import { DRAWN, PRESETS, presetOf, settingsFor } from "./sampling.js";
+import { DRAWN, MOST_COMPLETED, PRESETS, presetOf, settingsFor } from "./sampling.js";
 import { changed, state } from "./state.js";
 import { Component, html } from "./vendor/htm-preact.js";
 import { say } from "./words.js";
@@ -49,7 +49,7 @@ export class Settings extends Component {
         const value = event.target.value === "" ? null : Number(event.target.value);
         this.set(name in DRAWN ? { ...given, preset: "custom", [name]: value } : { [name]: value });
       };
-      return html`<label>${say(name)}<input id=${name} type="number" min=${min} max=${max} step=${step} value=${given[name] ?? ""} placeholder=${model.default_sampling_params?.[name] ?? say("own")} onInput=${enter} /></label>`;
+      return html`<label>${say(name)}<input id=${name} type="number" min=${min} max=${max} step=${step} value=${given[name] ?? ""} placeholder=${model.default_sampling_params?.[name] ?? unset(name, model)} onInput=${enter} /></label>`;
     };
     return html`<fieldset>
       <legend>${say("sampling")}</legend>
@@ -71,6 +71,12 @@ export class Settings extends Component {
       ${all.map((one) => html`<label class="check"><input type="checkbox" name="besides" value=${one.id} checked=${more.includes(one.id)} onChange=${(event) => turn(one.id, event.target.checked)} />${one.id}</label>`)}
     </fieldset>`;
   }
+}
+
+// What counts where a person sets nothing.
+function unset(name, model) {
+  if (name === "seed") return say("drawn");
+  return name === "max_tokens" && !model.chats ? MOST_COMPLETED : say("own");
 }
 
 // JSON that a person pastes; what is wrong with it is told at once, and it is kept when it is right.
