@@ -181,7 +181,8 @@ test("vercel: text is generated", async () => {
 });
 
 test("vercel: text is streamed", async () => {
-  const stream = streamText({ model: vercel(model), messages: question, temperature: 0, maxOutputTokens: 100 });
+  const asks = { model: vercel(model), messages: question, temperature: 0 };
+  const stream = streamText({ ...asks, maxOutputTokens: 99 }); // an answer asked for before comes whole, from memory
   const pieces = [];
   for await (const piece of stream.textStream) pieces.push(piece);
   assert.match(pieces.join(""), /Paris/);

@@ -26,6 +26,7 @@ def responses_router(edge: Edge) -> APIRouter:
     router = APIRouter(tags=["responses"])
     store, places = ResponseStore(edge.config), AnswerPlaces(edge)
 
+    @router.post("/responses", include_in_schema=False)  # llama.cpp's
     @router.post("/v1/responses", response_model=ResponseAnswer, responses=EVENTS)
     async def create(body: ResponseBody, request: Request) -> Response:
         made = await create_response(edge, places, store, body, request)
