@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from lavra.base.types import Completion, Delta
 
 _SHARE: Final = 0.01  # of a loop's time that goes into sending pieces, as long as no piece waits too long for it
-_LONGEST: Final = 0.02  # seconds a piece waits for others at most; the first one after a rest goes out at once
+_LONGEST: Final = 0.05  # seconds a piece waits for others at most; the first one after a rest goes out at once
 
 Piece = Delta | BaseException
 PieceWatch = Callable[[Piece], None]

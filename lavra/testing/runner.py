@@ -22,20 +22,19 @@ from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 
-BLOCK_SIZE = 4
-
-
 class RunnerConformance:
     """What every `Runner` must do.
 
     Attributes:
         vocab_size: ids from 0 up to this are used.
+        block_size: tokens in a block of the runners that are made.
         tolerance: largest difference allowed between two logits of the same position.
         source: ids the encoder of an encoder-decoder reads; `None` for a decoder.
         adapters: names of the runner's adapters, and the virtual tokens each puts in front of a text.
     """
 
     vocab_size: int = 64
+    block_size: int = 4
     tolerance: float = 1e-4
     source: tuple[int, ...] | None = None
     adapters: Mapping[str, tuple[int, ...]] = MappingProxyType({})
@@ -58,7 +57,7 @@ class RunnerConformance:
 
     def row(self, tokens: tuple[int, ...], start: int, blocks: list[int], num_logits: int) -> ForwardRow:
         """A row over just as many blocks as it needs."""
-        used = -(-(start + len(tokens)) // BLOCK_SIZE)
+        used = -(-(start + len(tokens)) // self.block_size)
         return ForwardRow(
             tokens=tokens, start=start, blocks=tuple(blocks[:used]), num_logits=num_logits, source=self.source
         )
@@ -79,20 +78,20 @@ class RunnerConformance:
         assert np.abs(ours - theirs).max(initial=0.0) <= self.tolerance
 
     def test_satisfies_the_protocol(self) -> None:
-        runner = self.make_runner(8, BLOCK_SIZE)
+        runner = self.make_runner(8, self.block_size)
         assert isinstance(runner, Runner)
-        assert (runner.num_blocks, runner.block_size) == (8, BLOCK_SIZE)
+        assert (runner.num_blocks, runner.block_size) == (8, self.block_size)
         runner.close()
 
     def test_a_text_read_at_once(self) -> None:
         for length in (1, 3, 4, 5, 17):
             tokens = self.text(length, length)
-            found = self.read(self.make_runner(8, BLOCK_SIZE), tokens, [], list(range(8)))
+            found = self.read(self.make_runner(8, self.block_size), tokens, [], list(range(8)))
             self.same(found, self.reference(tokens))
 
     def test_a_text_read_token_by_token(self) -> None:
         tokens = self.text(1, 14)
-        found = self.read(self.make_runner(8, BLOCK_SIZE), tokens, list(range(1, 14)), list(range(8)))
+        found = self.read(self.make_runner(8, self.block_size), tokens, list(range(1, 14)), list(range(8)))
         self.same(found, self.reference(tokens))
 
     def test_a_text_read_in_any_parts(self) -> None:
@@ -100,25 +99,25 @@ class RunnerConformance:
         rng = np.random.default_rng(2)
         for _ in range(8):
             cuts = sorted({int(one) for one in rng.integers(1, 19, 4)})
-            found = self.read(self.make_runner(8, BLOCK_SIZE), tokens, cuts, list(range(8)))
+            found = self.read(self.make_runner(8, self.block_size), tokens, cuts, list(range(8)))
             self.same(found, self.reference(tokens))
 
     def test_blocks_may_lie_anywhere(self) -> None:
-        tokens = self.text(3, 18)
+        tokens = self.text(3, 4 * self.block_size + 2)
         for seed in range(4):
             blocks = [int(one) for one in np.random.default_rng(seed).permutation(16)]
-            found = self.read(self.make_runner(16, BLOCK_SIZE), tokens, [7, 8], blocks)
+            found = self.read(self.make_runner(16, self.block_size), tokens, [7, 8], blocks)
             self.same(found, self.reference(tokens))
 
     def test_blocks_used_before_leave_no_trace(self) -> None:
-        runner = self.make_runner(8, BLOCK_SIZE)
+        runner = self.make_runner(8, self.block_size)
         self.read(runner, self.text(4, 30), [], list(range(8)))
         tokens = self.text(5, 9)
         self.same(self.read(runner, tokens, [2], [5, 1, 7]), self.reference(tokens))
 
     def test_company_does_not_matter(self) -> None:
         """Prompts, parts of prompts and single tokens of several texts in each pass."""
-        runner = self.make_runner(64, BLOCK_SIZE)
+        runner = self.make_runner(64, self.block_size)
         rng = np.random.default_rng(6)
         texts = [self.text(10 + number, length) for number, length in enumerate((20, 9, 13, 1, 16))]
         places = [int(one) for one in rng.permutation(64)]
@@ -145,7 +144,7 @@ class RunnerConformance:
             self.same(np.concatenate(parts), self.reference(text))
 
     def test_only_the_logits_asked_for(self) -> None:
-        runner = self.make_runner(8, BLOCK_SIZE)
+        runner = self.make_runner(8, self.block_size)
         tokens = self.text(7, 11)
         silent = runner.forward(ForwardBatch(rows=(self.row(tokens[:6], 0, list(range(8)), 0),)))
         assert silent.shape[0] == 0
@@ -153,26 +152,27 @@ class RunnerConformance:
         self.same(last, self.reference(tokens)[-2:])
 
     def test_a_prefix_computed_for_another_text(self) -> None:
-        runner = self.make_runner(16, BLOCK_SIZE)
-        common = self.text(8, 8)
+        runner = self.make_runner(16, self.block_size)
+        common = self.text(8, 2 * self.block_size)
         first, second = common + self.text(9, 5), common + self.text(10, 6)
         self.read(runner, first, [], [3, 5, 7, 9])
-        row = self.row(second[8:], 8, [3, 5, 11, 13], 6)
-        self.same(runner.forward(ForwardBatch(rows=(row,))), self.reference(second)[8:])
+        row = self.row(second[len(common) :], len(common), [3, 5, 11, 13], 6)
+        self.same(runner.forward(ForwardBatch(rows=(row,))), self.reference(second)[len(common) :])
 
     def test_a_copied_block_goes_its_own_way(self) -> None:
-        runner = self.make_runner(16, BLOCK_SIZE)
-        common = self.text(11, 6)
+        runner = self.make_runner(16, self.block_size)
+        common = self.text(11, self.block_size + 2)
+        begun = len(common)
         first, second = common + self.text(12, 5), common + self.text(13, 5)
         self.read(runner, common, [], [0, 1])
-        rows = (self.row(first[6:], 6, [0, 1, 2], 5), self.row(second[6:], 6, [0, 9, 10], 5))
+        rows = (self.row(first[begun:], begun, [0, 1, 2], 5), self.row(second[begun:], begun, [0, 9, 10], 5))
         found = runner.forward(ForwardBatch(rows=rows, copies=((1, 9),)))
-        self.same(found[:5], self.reference(first)[6:])
-        self.same(found[5:], self.reference(second)[6:])
+        self.same(found[:5], self.reference(first)[begun:])
+        self.same(found[5:], self.reference(second)[begun:])
 
     def test_wrong_guesses_are_overwritten(self) -> None:
         """A row of guesses, then another from the same start: what speculation does."""
-        runner = self.make_runner(8, BLOCK_SIZE)
+        runner = self.make_runner(8, self.block_size)
         tokens = self.text(14, 12)
         self.read(runner, tokens[:5], [], list(range(8)))
         runner.forward(ForwardBatch(rows=(self.row(self.text(15, 6), 5, list(range(8)), 6),)))
@@ -180,7 +180,7 @@ class RunnerConformance:
         self.same(found, self.reference(tokens)[5:])
 
     def test_an_unknown_adapter_is_refused_before_anything_is_written(self) -> None:
-        runner = self.make_runner(8, BLOCK_SIZE)
+        runner = self.make_runner(8, self.block_size)
         tokens, blocks = self.text(16, 6), list(range(8))
         self.read(runner, tokens[:5], [], blocks)
         rows = (
@@ -199,7 +199,7 @@ class RunnerConformance:
     def test_rows_have_the_adapter_they_name(self) -> None:
         """Every adapter and none, twice each, prompts in parts and single tokens, in one cache."""
         names = [None, *self.adapters] * 2
-        runner = self.make_runner(8 * len(names), BLOCK_SIZE)
+        runner = self.make_runner(8 * len(names), self.block_size)
         rng = np.random.default_rng(19)
         texts = [(self.adapters[name] if name else ()) + self.text(20 + n, 8) for n, name in enumerate(names)]
         done = [0] * len(names)

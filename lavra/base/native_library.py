@@ -1,0 +1,207 @@
+"""The native runner's library, `lavra/lavra_native.so`: found beside the package, opened once by ctypes.
+
+It is written in C++ (`native/`) and built when lavra is installed, where there is a compiler.  Its interface is
+`native/include/lavra_native.h`; the structures and functions here are that header's, and a test compares the two.
+Without the library lavra computes with torch, and says so once.
+
+    LAVRA_NATIVE=0     the library is not used
+    LAVRA_ISA=avx2     the instruction set; else the best that the processor has
+
+Deliberately absent: models and batches (lavra/engine/runners/native.py), and building (`native/build.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from collections.abc import Mapping
+from ctypes import POINTER, c_char_p, c_float, c_int, c_int32, c_uint64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from lavra.base.errors import ConfigError, LavraError
+
+ABI: Final = 1  # LAVRA_ABI of the header
+LIBRARY: Final = Path(__file__).resolve().parents[1] / "lavra_native.so"
+
+_log = logging.getLogger(__name__)
+
+
+class NativeError(LavraError, RuntimeError):
+    """The native library refused what it was given; the message is its own."""
+
+
+class NativeConfig(ctypes.Structure):
+    """`lavra_config`: a model's shape."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("abi", "kind", "layout", "norm", "activation", "head_activation", "positions")),
+        *((name, c_int32) for name in ("vocab_size", "hidden_size", "num_layers", "num_decoder_layers", "num_heads")),
+        *((name, c_int32) for name in ("num_kv_heads", "head_dim", "feed_forward_size", "max_positions")),
+        *((name, c_int32) for name in ("position_offset", "num_token_types", "gated", "embedding_norm", "final_norm")),
+        *((name, c_int32) for name in ("has_head", "tie_embeddings", "head_transform", "has_pooler")),
+        *((name, c_int32) for name in ("attention_bias", "attention_output_bias", "feed_forward_bias", "head_bias")),
+        *((name, c_int32) for name in ("scale_by_layer", "relative_buckets", "relative_distance")),
+        *((name, c_float) for name in ("norm_eps", "attention_scale", "head_scale", "rotary_factor")),
+        ("rotary", c_void_p),
+        ("slopes", c_void_p),
+        ("windows", c_void_p),
+    ]
+
+
+class NativeTensor(ctypes.Structure):
+    """`lavra_tensor`: a tensor as a checkpoint holds it."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("type", "rows", "columns", "group")),
+        ("data", c_void_p),
+        ("num_bytes", c_uint64),
+        ("scales", c_void_p),
+        ("num_scale_bytes", c_uint64),
+    ]
+
+
+class NativeRow(ctypes.Structure):
+    """`lavra_row`: tokens of one sequence that are to be read."""
+
+    _fields_ = [
+        ("tokens", c_void_p),
+        ("blocks", c_void_p),
+        *((name, c_int32) for name in ("num_tokens", "num_blocks", "start", "num_logits", "adapter", "source")),
+        ("types", c_void_p),
+    ]
+
+
+class NativeBatch(ctypes.Structure):
+    """`lavra_batch`: the rows of a step."""
+
+    _fields_ = [("rows", POINTER(NativeRow)), ("num_rows", c_int32), ("num_copies", c_int32), ("copies", c_void_p)]
+
+
+# What each function returns and takes.
+FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
+    "lavra_error": (c_char_p, ()),
+    "lavra_abi": (c_int32, ()),
+    "lavra_isas": (c_char_p, ()),
+    "lavra_model_new": (c_void_p, (POINTER(NativeConfig), c_char_p, c_int32)),
+    "lavra_model_set": (c_int, (c_void_p, c_char_p, POINTER(NativeTensor))),
+    "lavra_model_finish": (c_int, (c_void_p,)),
+    "lavra_model_adapter": (c_int32, (c_void_p,)),
+    "lavra_model_adapt": (
+        c_int,
+        (c_void_p, c_int32, c_char_p, POINTER(NativeTensor), POINTER(NativeTensor), c_float),
+    ),
+    "lavra_model_virtual": (c_int, (c_void_p, POINTER(NativeTensor))),
+    "lavra_model_bytes": (c_uint64, (c_void_p,)),
+    "lavra_model_isa": (c_char_p, (c_void_p,)),
+    "lavra_model_free": (None, (c_void_p,)),
+    "lavra_runner_new": (c_void_p, (c_void_p, c_int32, c_int32, c_int32)),
+    "lavra_runner_bytes": (c_uint64, (c_void_p,)),
+    "lavra_runner_forward": (c_int, (c_void_p, POINTER(NativeBatch), c_void_p, c_uint64)),
+    "lavra_runner_encode": (c_int, (c_void_p, POINTER(NativeRow), c_int32, c_void_p, c_uint64)),
+    "lavra_runner_logits": (c_int, (c_void_p, c_void_p, c_int32, c_void_p, c_uint64)),
+    "lavra_runner_free": (None, (c_void_p,)),
+    "lavra_linear": (c_int, (c_char_p, POINTER(NativeTensor), c_int32, c_void_p, c_int32, c_void_p)),
+}
+
+
+class NativeLibrary:
+    """The opened library.
+
+    Attributes:
+        path: the file.
+        functions: by ctypes, with their types declared; `functions.lavra_isas()`.
+        isas: instruction sets that it was built for and that this processor has, best first.
+        isa: the one to compute with.
+    """
+
+    def __init__(self, path: Path, forced: str = "") -> None:
+        """Open a library.
+
+        Args:
+            path: of the file.
+            forced: the instruction set to use; the best one unless given.
+
+        Raises:
+            NativeError: it cannot be opened, or has another interface.
+            ConfigError: the processor or the library has no such instruction set.
+        """
+        self.path = path
+        self.functions = _opened(path)
+        self.isas: tuple[str, ...] = tuple(self.functions.lavra_isas().decode().split(","))
+        if forced and forced not in self.isas:
+            raise ConfigError(f"LAVRA_ISA={forced}: no such instruction set here; there are: {', '.join(self.isas)}")
+        self.isa = forced or self.isas[0]
+
+    def check(self, status: int) -> None:
+        """Raise `NativeError` where a function's status says that it failed."""
+        if status != 0:
+            raise NativeError(self._reason())
+
+    def made(self, pointer: int | None) -> int:
+        """The object that a function made.
+
+        Raises:
+            NativeError: it made none.
+        """
+        if not pointer:
+            raise NativeError(self._reason())
+        return pointer
+
+    def _reason(self) -> str:
+        return str(self.functions.lavra_error().decode("utf-8", "replace")) or "the native library gave no reason"
+
+
+@cache
+def native_library() -> NativeLibrary | None:
+    """The library, opened at the first call; `None` where it is switched off or cannot be used, which is logged once.
+
+    Raises:
+        ConfigError: `LAVRA_ISA` names an instruction set that is not to be had, or `LAVRA_NATIVE` is neither 0 nor 1.
+    """
+    switch = os.environ.get("LAVRA_NATIVE", "1")
+    if switch not in ("0", "1"):
+        raise ConfigError(f"LAVRA_NATIVE={switch} is neither 0 (compute with torch) nor 1 (the native runner)")
+    if switch == "0":
+        return None
+    try:
+        return NativeLibrary(LIBRARY, os.environ.get("LAVRA_ISA", ""))
+    except NativeError as error:
+        _log.warning("%s; torch computes instead, slower", error)
+        return None
+
+
+def _opened(path: Path) -> Any:
+    if not path.exists():
+        raise NativeError(f"the native runner is not built; {_remedy(path)}")
+    try:
+        functions = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise NativeError(f"the native runner cannot be opened ({error}); {_remedy(path)}") from None
+    found = _abi(functions)
+    if found != ABI:
+        raise NativeError(f"{path} has interface {found}, {ABI} is needed; {_remedy(path)}")
+    for name, (result, arguments) in FUNCTIONS.items():
+        function = getattr(functions, name, None)
+        if function is None:
+            raise NativeError(f"{path} has no function {name}; {_remedy(path)}")
+        function.restype, function.argtypes = result, arguments
+    return functions
+
+
+def _abi(functions: Any) -> int:
+    """Number of the library's interface; 0 where it has not even that function."""
+    try:
+        return int(functions.lavra_abi())
+    except AttributeError:
+        return 0
+
+
+def _remedy(path: Path) -> str:
+    """How to get the library: a checkout has its sources beside the package."""
+    script = path.parents[1] / "native" / "build.py"
+    if script.exists():
+        return f"with g++ or clang++ installed, run: python {script}"
+    return "install g++ or clang++, then run: pip install --force-reinstall --no-deps --no-binary lavra lavra"

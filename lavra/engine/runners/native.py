@@ -1,0 +1,282 @@
+"""The native runner: a decoder's forward pass in C++ on this machine's processor (`native/`, docs/native.md).
+
+    tensors as a checkpoint holds them ─▶ NativeModel: packed for the kernels ─▶ NativeRunner: over blocks
+
+One call of the library is one pass of a whole batch.  For an instruction set and a precision, the bits of a row's
+logits depend on nothing but its own tokens: not on the other rows, their order, parts of prompts, or threads.
+
+No torch here: what opens a folder hands tensors in as NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from ctypes import POINTER, byref, c_void_p, cast
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.base.errors import ConfigError, InputError
+from lavra.base.native_library import NativeBatch, NativeConfig, NativeLibrary, NativeRow, NativeTensor
+from lavra.base.ports import ForwardBatch, ForwardRow
+from lavra.engine.config import CacheType
+from lavra.model.config import Activation, Kind, Layout, ModelConfig, Norm, Positions
+
+BLOCK_SIZE: Final = 16  # tokens in a block: the kernels compute sixteen scores at once
+Int32s = npt.NDArray[np.int32]
+
+
+class TensorType(IntEnum):
+    """How a tensor's numbers are stored: `lavra_type` of the library's header."""
+
+    F32 = 0
+    F16 = 1
+    BF16 = 2
+    INT8 = 3
+    INT4 = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTensor:
+    """A tensor as a checkpoint holds it.
+
+    Attributes:
+        name: lavra's own (`decoder.blocks.0.attention.query.weight`).
+        type: of its numbers.
+        rows: N; 1 of a vector.
+        columns: K.
+        data: its bytes, row by row; integers as `lavra.quantize.packing` packs them.
+        group: neighbouring columns that share a scale; 0 is the whole row.
+        scales: (N, groups) bfloat16 as bits, of integers.
+    """
+
+    name: str
+    type: TensorType
+    rows: int
+    columns: int
+    data: npt.NDArray[np.generic]
+    group: int = 0
+    scales: npt.NDArray[np.uint16] | None = None
+
+
+class NativeModel:
+    """A model's weights, packed for one instruction set.
+
+    Args:
+        library: what computes.
+        config: of the model.
+        tensors: all of it has, each once; read one after the other and copied.
+        frequencies: (C / 2,) angles of one step, of rotary positions.
+        rotary_factor: cosines and sines are multiplied by it.
+        slopes: (H,) of ALiBi.
+        half: float matrices are computed in bfloat16, else in float32; integers stay what they are.
+
+    Raises:
+        NativeError: a tensor is missing, unknown or of another shape, or the model cannot be computed here.
+    """
+
+    def __init__(
+        self,
+        library: NativeLibrary,
+        config: ModelConfig,
+        tensors: Iterable[StoredTensor],
+        *,
+        frequencies: npt.NDArray[np.float32] | None = None,
+        rotary_factor: float = 1.0,
+        slopes: npt.NDArray[np.float32] | None = None,
+        half: bool = False,
+    ) -> None:
+        self.library, self.config = library, config
+        kept = [_array(frequencies), _array(slopes), np.array([one or 0 for one in config.windows], dtype=np.int32)]
+        shape = _native_config(config, kept, rotary_factor)
+        precision = TensorType.BF16 if half else TensorType.F32
+        make = library.functions.lavra_model_new
+        self.handle: int | None = library.made(make(byref(shape), library.isa.encode(), precision))
+        try:
+            for tensor in tensors:
+                self._set(tensor)
+            library.check(library.functions.lavra_model_finish(self.handle))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the packed weights."""
+        return int(self.library.functions.lavra_model_bytes(self.handle))
+
+    def close(self) -> None:
+        """Give the memory back; runners over it must be closed before."""
+        if self.handle is not None:
+            self.library.functions.lavra_model_free(self.handle)
+            self.handle = None
+
+    def _set(self, tensor: StoredTensor) -> None:
+        data = np.ascontiguousarray(tensor.data)
+        scales = None if tensor.scales is None else np.ascontiguousarray(tensor.scales)
+        given = NativeTensor(
+            type=tensor.type,
+            rows=tensor.rows,
+            columns=tensor.columns,
+            group=tensor.group,
+            data=data.ctypes.data,
+            num_bytes=data.nbytes,
+            scales=None if scales is None else scales.ctypes.data,
+            num_scale_bytes=0 if scales is None else scales.nbytes,
+        )
+        self.library.check(self.library.functions.lavra_model_set(self.handle, tensor.name.encode(), byref(given)))
+
+
+_CACHES: Final[dict[CacheType, int]] = {"model": 0, "bf16": 1, "int8": 2}
+_ROW: Final = np.dtype(
+    [
+        ("tokens", np.uintp),
+        ("blocks", np.uintp),
+        *((name, np.int32) for name in ("num_tokens", "num_blocks", "start", "num_logits", "adapter", "source")),
+        ("types", np.uintp),
+    ]
+)
+
+
+class NativeRunner:
+    """The `Runner` port on a native model.
+
+    Args:
+        model: what computes; closed by whoever opened it.
+        num_blocks: blocks of the cache, of 16 tokens each.
+        cache_type: what the blocks hold: `model` (float32), `bf16`, `int8`.
+        threads: that compute; as many as the processor has cores for this process unless given.
+
+    Raises:
+        ConfigError: the cache type is unknown.
+        NativeError: there is not enough memory.
+    """
+
+    block_size = BLOCK_SIZE
+
+    def __init__(
+        self, model: NativeModel, *, num_blocks: int, cache_type: CacheType = "model", threads: int | None = None
+    ) -> None:
+        if cache_type not in _CACHES:
+            raise ConfigError(f"cache_type={cache_type!r} is unknown; known: {', '.join(_CACHES)}")
+        self.model, self.num_blocks = model, num_blocks
+        library = model.library
+        make = library.functions.lavra_runner_new
+        self._handle: int | None = library.made(
+            make(model.handle, num_blocks, _CACHES[cache_type], threads or _default_threads())
+        )
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the cache."""
+        return int(self.model.library.functions.lavra_runner_bytes(self._handle))
+
+    def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
+        """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows.
+
+        Raises InputError for a row that names an adapter.
+        """
+        for row in batch.rows:
+            if row.adapter is not None:
+                raise InputError(f"adapter {row.adapter!r} is unknown to the native runner; it has none")
+        rows, kept = _rows(batch.rows)
+        copies = np.array(batch.copies, dtype=np.int32).reshape(-1, 2)
+        given = NativeBatch(
+            rows=cast(rows.ctypes.data, POINTER(NativeRow)),
+            num_rows=len(rows),
+            num_copies=len(copies),
+            copies=copies.ctypes.data,
+        )
+        logits = np.empty((int(rows["num_logits"].sum()), self.model.config.vocab_size), dtype=np.float32)
+        library = self.model.library
+        library.check(
+            library.functions.lavra_runner_forward(
+                self._handle, byref(given), c_void_p(logits.ctypes.data), logits.size
+            )
+        )
+        del kept  # the arrays that rows point into
+        return logits
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self._handle is not None:
+            self.model.library.functions.lavra_runner_free(self._handle)
+            self._handle = None
+
+
+def _rows(rows: Sequence[ForwardRow]) -> tuple[npt.NDArray[np.void], tuple[Int32s, Int32s]]:
+    """Rows as the library reads them, and the arrays they point into."""
+    tokens = np.fromiter((token for row in rows for token in row.tokens), dtype=np.int32)
+    blocks = np.fromiter((block for row in rows for block in row.blocks), dtype=np.int32)
+    made = np.zeros(len(rows), dtype=_ROW)
+    num_tokens, num_blocks = [len(row.tokens) for row in rows], [len(row.blocks) for row in rows]
+    made["num_tokens"], made["num_blocks"] = num_tokens, num_blocks
+    made["tokens"] = tokens.ctypes.data + 4 * (np.cumsum(num_tokens) - num_tokens)
+    made["blocks"] = blocks.ctypes.data + 4 * (np.cumsum(num_blocks) - num_blocks)
+    made["start"] = [row.start for row in rows]
+    made["num_logits"] = [row.num_logits for row in rows]
+    made["adapter"] = made["source"] = -1
+    return made, (tokens, blocks)
+
+
+def _default_threads() -> int:
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) > 0 else cores
+
+
+def _array(given: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    return np.zeros(0, dtype=np.float32) if given is None else np.ascontiguousarray(given, dtype=np.float32)
+
+
+def _native_config(
+    config: ModelConfig, arrays: Sequence[npt.NDArray[np.generic]], rotary_factor: float
+) -> NativeConfig:
+    """A configuration in the library's numbers; it points into the arrays."""
+    rotary, slopes, windows = (one.ctypes.data if one.size else None for one in arrays)
+    relative = config.relative_bias
+    return NativeConfig(
+        abi=1,
+        kind=list(Kind).index(config.kind),
+        layout=list(Layout).index(config.layout),
+        norm=list(Norm).index(config.norm),
+        activation=list(Activation).index(config.activation),
+        head_activation=list(Activation).index(config.head_activation or config.activation),
+        positions=list(Positions).index(config.positions),
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_layers,
+        num_decoder_layers=config.num_decoder_layers or 0,
+        num_heads=config.num_heads,
+        num_kv_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        feed_forward_size=config.feed_forward_size,
+        max_positions=config.max_positions,
+        position_offset=config.position_offset,
+        num_token_types=config.num_token_types,
+        gated=config.gated,
+        embedding_norm=config.embedding_norm,
+        final_norm=config.final_norm,
+        has_head=config.has_head,
+        tie_embeddings=config.tie_embeddings,
+        head_transform=config.head_transform,
+        has_pooler=config.has_pooler,
+        attention_bias=config.attention_bias,
+        attention_output_bias=config.attention_output_bias,
+        feed_forward_bias=config.feed_forward_bias,
+        head_bias=config.head_bias,
+        scale_by_layer=config.attention_scale_by_layer,
+        relative_buckets=relative.num_buckets if relative else 0,
+        relative_distance=relative.max_distance if relative else 0,
+        norm_eps=config.norm_eps,
+        attention_scale=config.head_dim**-0.5 if config.attention_scale is None else config.attention_scale,
+        head_scale=config.head_scale,
+        rotary_factor=rotary_factor,
+        rotary=rotary,
+        slopes=slopes,
+        windows=windows,
+    )

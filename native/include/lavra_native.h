@@ -1,0 +1,143 @@
+/* lavra's native runner: a Transformer's forward pass over a paged cache, on a CPU.
+
+   A plain C interface, loaded by ctypes (lavra/engine/runners/native.py).  Every function that can fail returns 0 when
+   it went well and another number when it did not; lavra_error() then says why, for the calling thread.
+   Nothing here is thread-safe except lavra_error(): a model, and what runs over it, belong to one thread at a time.  */
+
+#ifndef LAVRA_NATIVE_H
+#define LAVRA_NATIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LAVRA_ABI 1 /* raised with every change of a struct or function below */
+
+typedef struct lavra_model lavra_model;
+typedef struct lavra_runner lavra_runner;
+
+enum lavra_kind { LAVRA_DECODER, LAVRA_ENCODER, LAVRA_ENCODER_DECODER };
+enum lavra_layout { LAVRA_PRE_NORM, LAVRA_POST_NORM, LAVRA_PARALLEL, LAVRA_PARALLEL_TWO_NORMS };
+enum lavra_norm { LAVRA_LAYER_NORM, LAVRA_RMS_NORM };
+enum lavra_activation { LAVRA_RELU, LAVRA_GELU, LAVRA_GELU_TANH, LAVRA_SILU };
+enum lavra_positions { LAVRA_LEARNED, LAVRA_ROTARY, LAVRA_RELATIVE_BIAS, LAVRA_ALIBI };
+enum lavra_type { LAVRA_F32, LAVRA_F16, LAVRA_BF16, LAVRA_INT8, LAVRA_INT4 };
+enum lavra_cache { LAVRA_CACHE_F32, LAVRA_CACHE_BF16, LAVRA_CACHE_INT8 };
+
+/* As lavra.model.config.ModelConfig, in numbers. */
+typedef struct {
+    int32_t abi; /* LAVRA_ABI */
+    int32_t kind, layout, norm, activation, head_activation, positions;
+    int32_t vocab_size, hidden_size, num_layers, num_decoder_layers, num_heads, num_kv_heads, head_dim;
+    int32_t feed_forward_size, max_positions, position_offset, num_token_types;
+    int32_t gated, embedding_norm, final_norm, has_head, tie_embeddings, head_transform, has_pooler;
+    int32_t attention_bias, attention_output_bias, feed_forward_bias, head_bias;
+    int32_t scale_by_layer; /* scores are divided by the layer's number, from 1, as well */
+    int32_t relative_buckets, relative_distance;
+    float norm_eps, attention_scale, head_scale, rotary_factor;
+    const float *rotary;    /* (head_dim / 2) angles of one step, in radians; rotary positions */
+    const float *slopes;    /* (num_heads); ALiBi */
+    const int32_t *windows; /* (num_layers), 0 for all tokens; or NULL */
+} lavra_config;
+
+/* A tensor as a checkpoint holds it, in rows.
+   F32, F16, BF16: values row by row.  INT8: a byte a value, 128 added.  INT4: two values a byte, the first in the low
+   half, 8 added.  Of integers, scales holds a bfloat16 for each group of `group` neighbouring columns of a row; group 0
+   is the whole row.  Rows of INT4 are padded to a multiple of 8 columns, grouped ones to a multiple of the group. */
+typedef struct {
+    int32_t type, rows, columns, group;
+    const void *data;
+    uint64_t num_bytes;
+    const void *scales;
+    uint64_t num_scale_bytes;
+} lavra_tensor;
+
+/* One row of a batch: tokens of one sequence that are to be read. */
+typedef struct {
+    const int32_t *tokens;
+    const int32_t *blocks; /* block i holds positions 16 i to 16 i + 15 */
+    int32_t num_tokens, num_blocks, start, num_logits;
+    int32_t adapter; /* -1 for none */
+    int32_t source;  /* of an encoder-decoder; -1 for none */
+    const int32_t *types; /* token types, of an encoder; or NULL: all 0 */
+} lavra_row;
+
+typedef struct {
+    const lavra_row *rows;
+    int32_t num_rows, num_copies;
+    const int32_t *copies; /* (num_copies, 2): from, to */
+} lavra_batch;
+
+const char *lavra_error(void);
+int32_t lavra_abi(void);
+
+/* Names of the instruction sets that were built and that this processor has, best first, with commas. */
+const char *lavra_isas(void);
+
+/* isa is one of lavra_isas(), or NULL for the best.  precision is a lavra_type: what F32, F16 and BF16 matrices are
+   computed in (LAVRA_F32 or LAVRA_BF16); integers stay what they are. */
+lavra_model *lavra_model_new(const lavra_config *config, const char *isa, int32_t precision);
+/* Takes a copy of a tensor, under lavra's own name ("decoder.blocks.0.attention.query.weight"). */
+int lavra_model_set(lavra_model *model, const char *name, const lavra_tensor *tensor);
+/* After the last tensor: refuses a model that lacks one. */
+int lavra_model_finish(lavra_model *model);
+/* Adapters, after lavra_model_finish.  lavra_model_adapter makes one and returns its number, or -1.  lavra_model_adapt
+   gives it a low-rank change of a matrix (LoRA): outputs of rows that name it get scale * up (down x) added.
+   down is (rank, columns), up (rows, rank) of the matrix; both F32, F16 or BF16, computed in float32. */
+int32_t lavra_model_adapter(lavra_model *model);
+int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down,
+                      const lavra_tensor *up, float scale);
+/* (count, hidden_size) embeddings of virtual tokens, whose ids follow the vocabulary's and those given before. */
+int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows);
+uint64_t lavra_model_bytes(const lavra_model *model);
+const char *lavra_model_isa(const lavra_model *model);
+void lavra_model_free(lavra_model *model);
+
+lavra_runner *lavra_runner_new(lavra_model *model, int32_t num_blocks, int32_t cache, int32_t num_threads);
+uint64_t lavra_runner_bytes(const lavra_runner *runner);
+/* logits: (sum of num_logits, vocab_size), or NULL where nobody asks for any. */
+int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *logits, uint64_t num_floats);
+/* Whole texts read by an encoder, whose rows need no blocks.  hidden: (sum of num_tokens, hidden_size) after the final
+   norm, row after row. */
+int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats);
+/* (count, hidden_size) hidden states to (count, vocab_size) logits. */
+int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats);
+void lavra_runner_free(lavra_runner *runner);
+
+/* One product: (m, columns) inputs times a tensor's transpose, (m, rows), as the runner computes it.  For tests. */
+int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
+                 float *outputs);
+
+/* Attention of one sequence over a cache that the call fills.  For tests. */
+typedef struct {
+    int32_t cache; /* lavra_cache */
+    int32_t num_heads, num_kv_heads, channels;
+    int32_t start, count, num_keys; /* tokens that ask: start to start + count; keys: of positions 0 to num_keys */
+    int32_t causal, window;
+    int32_t num_blocks, block_limit; /* blocks: (num_blocks) numbers below the limit */
+    int32_t tokens_at_once;          /* tokens of a call of the kernel */
+    int32_t chunks_at_once;          /* chunks of a call, folded afterwards; 0: all chunks, without folding */
+    float scale;
+    int32_t bias_zero, bias_stride;
+    const int32_t *blocks;
+    const float *slopes; /* (num_heads) or NULL */
+    const float *bias;   /* (num_heads, bias_stride) or NULL: at [key position - query position + bias_zero] */
+} lavra_attention;
+
+/* queries and out: (count, num_heads, channels); keys and values: (num_keys, num_kv_heads, channels). */
+int lavra_attend(const char *isa, const lavra_attention *work, const float *queries, const float *keys,
+                 const float *values, float *out);
+/* bias may be NULL.  norm is a lavra_norm. */
+int lavra_normalize(const char *isa, int32_t norm, const float *x, const float *weight, const float *bias, float eps,
+                    int32_t size, float *out);
+/* x = activation(x) * up; up may be NULL.  activation is a lavra_activation. */
+int lavra_activate(const char *isa, int32_t activation, float *x, const float *up, int32_t size);
+int lavra_rotate(const char *isa, float *head, const float *cosines, const float *sines, int32_t channels);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,120 @@
+// The C interface: every exception ends here, as a message.
+
+#include <algorithm>
+#include <string>
+#include <thread>
+
+#include "lavra_native.h"
+#include "linear.h"
+#include "runner.h"
+
+namespace {
+
+thread_local std::string error_text;
+
+template <class Body> int guarded(Body &&body) {
+    try {
+        body();
+        return 0;
+    } catch (const std::bad_alloc &) {
+        error_text = "there is not enough memory";
+    } catch (const std::exception &error) {
+        error_text = error.what();
+    }
+    return 1;
+}
+
+} // namespace
+
+struct lavra_model : lavra::Model {
+    using Model::Model;
+};
+
+struct lavra_runner : lavra::Runner {
+    using Runner::Runner;
+};
+
+#pragma GCC visibility push(default)
+
+const char *lavra_error(void) { return error_text.c_str(); }
+
+int32_t lavra_abi(void) { return LAVRA_ABI; }
+
+const char *lavra_isas(void) {
+    static const std::string names = lavra::kernel_names();
+    return names.c_str();
+}
+
+lavra_model *lavra_model_new(const lavra_config *config, const char *isa, int32_t precision) {
+    lavra_model *made = nullptr;
+    guarded([&] {
+        if (precision != LAVRA_F32 && precision != LAVRA_BF16) throw lavra::Error("floats are computed in F32 or BF16, not in type " + std::to_string(precision));
+        made = new lavra_model(*config, *lavra::find_kernels(isa), precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16);
+    });
+    return made;
+}
+
+int lavra_model_set(lavra_model *model, const char *name, const lavra_tensor *tensor) {
+    return guarded([&] { model->set(name, *tensor); });
+}
+
+int lavra_model_finish(lavra_model *model) {
+    return guarded([&] { model->finish(); });
+}
+
+int32_t lavra_model_adapter(lavra_model *model) {
+    int32_t number = -1;
+    guarded([&] { number = model->add_adapter(); });
+    return number;
+}
+
+int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down, const lavra_tensor *up, float scale) {
+    return guarded([&] { model->adapt(adapter, name, *down, *up, scale); });
+}
+
+int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows) {
+    return guarded([&] { model->add_virtual(*rows); });
+}
+
+uint64_t lavra_model_bytes(const lavra_model *model) { return model->bytes(); }
+
+const char *lavra_model_isa(const lavra_model *model) { return model->kernels.name; }
+
+void lavra_model_free(lavra_model *model) { delete model; }
+
+lavra_runner *lavra_runner_new(lavra_model *model, int32_t num_blocks, int32_t cache, int32_t num_threads) {
+    lavra_runner *made = nullptr;
+    guarded([&] {
+        if (num_blocks < 1 && model->config.kind != LAVRA_ENCODER) throw lavra::Error("a cache has at least one block");
+        if (cache < LAVRA_CACHE_F32 || cache > LAVRA_CACHE_INT8) throw lavra::Error("cache type " + std::to_string(cache) + " is unknown");
+        if (num_threads < 1 || num_threads > 1024) throw lavra::Error(std::to_string(num_threads) + " threads; give 1 to 1024");
+        made = new lavra_runner(*model, num_blocks, lavra::CacheType(cache), num_threads);
+    });
+    return made;
+}
+
+uint64_t lavra_runner_bytes(const lavra_runner *runner) { return runner->bytes(); }
+
+int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *logits, uint64_t num_floats) {
+    return guarded([&] { runner->forward(*batch, logits, num_floats); });
+}
+
+int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats) {
+    return guarded([&] { runner->encode(rows, num_rows, hidden, num_floats); });
+}
+
+int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats) {
+    return guarded([&] { runner->logits(hidden, count, logits, num_floats); });
+}
+
+void lavra_runner_free(lavra_runner *runner) { delete runner; }
+
+int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
+                 float *outputs) {
+    return guarded([&] {
+        const auto wanted = precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16;
+        lavra::linear(*lavra::find_kernels(isa), *tensor, wanted, inputs, m, outputs);
+    });
+}
+
+#pragma GCC visibility pop

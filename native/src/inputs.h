@@ -1,0 +1,90 @@
+// Inputs of products: a row of floats in the form its precision wants (kernels.h).
+//
+// Plain loops, which the compiler turns into vectors; their bits are the same on every instruction set.  The file that
+// includes this one has set kInt8Offset, and how it reads integers and bf16: kWideIntegers, kFloatHalves.
+
+namespace lavra::LAVRA_ISA {
+
+constexpr float kSmallest = 1e-30f; // inputs below it are zero: the reciprocal of their scale would be infinite
+constexpr float kRounder = 12582912.f; // 1.5 * 2^23: added to a small float, leaves the nearest integer in its low bits
+
+// The largest magnitude; not a number or infinite where some value is, since their bits are larger than any number's.
+static inline float largest_of(const float *x) {
+    uint32_t largest = 0;
+    for (int i = 0; i < kGroup; ++i) {
+        const uint32_t bits = bits_of(x[i]) & 0x7fffffff;
+        largest = bits > largest ? bits : largest;
+    }
+    return float_from(largest);
+}
+
+// 32 values to -127..127: returns their scale.  Sums of what is not finite are not numbers: so is the scale.
+static inline float to_integers(const float *x, int8_t *out, int32_t *sum) {
+    const float largest = largest_of(x);
+    const bool finite = bits_of(largest) < 0x7f800000, some = finite && largest >= kSmallest;
+    const float by = some ? 127.f / largest : 0.f;
+    int32_t total = 0;
+    for (int i = 0; i < kGroup; ++i) {
+        const float scaled = finite ? x[i] * by : 0.f;
+        const int32_t rounded = static_cast<int32_t>(bits_of(scaled + kRounder) - bits_of(kRounder));
+        const int32_t value = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
+        out[i] = static_cast<int8_t>(value);
+        total += value;
+    }
+    *sum = total;
+    return some ? largest / 127.f : finite ? 0.f : __builtin_nanf("");
+}
+
+// 16 bits each, with inputs 0, 2, 1, 3 of every four.
+static inline void put_wide(const int8_t *values, int16_t *to) {
+    for (int i = 0; i < kGroup; i += 4) {
+        to[i] = values[i], to[i + 1] = values[i + 2];
+        to[i + 2] = values[i + 1], to[i + 3] = values[i + 3];
+    }
+}
+
+static void prepare_integers(int offset, bool wide, const float *x, int columns, Inputs &inputs, int row) {
+    const int groups = inputs.padded / kGroup;
+    char *to = static_cast<char *>(inputs.data) + row * inputs.row_bytes();
+    float *scales = inputs.scales + static_cast<size_t>(row) * groups;
+    int32_t *sums = inputs.sums + static_cast<size_t>(row) * groups;
+    for (int group = 0; group < groups; ++group) {
+        const int left = columns - group * kGroup;
+        float last[kGroup] = {};
+        const float *from = x + group * kGroup;
+        if (left < kGroup) {
+            if (left > 0) __builtin_memcpy(last, from, sizeof(float) * left);
+            from = last;
+        }
+        int8_t values[kGroup];
+        int32_t sum;
+        scales[group] = to_integers(from, values, &sum);
+        sums[group] = -offset * sum;
+        if (wide) put_wide(values, reinterpret_cast<int16_t *>(to) + group * kGroup);
+        else __builtin_memcpy(to + group * kGroup, values, kGroup);
+    }
+}
+
+static void prepare_floats(bool halves, const float *x, int columns, Inputs &inputs, int row) {
+    float *to = reinterpret_cast<float *>(static_cast<char *>(inputs.data) + row * inputs.row_bytes());
+    for (int i = 0; i < columns; ++i) to[i] = halves ? widened(narrowed(x[i])) : x[i];
+    for (int i = columns; i < inputs.padded; ++i) to[i] = 0;
+}
+
+static void prepare_halves(const float *x, int columns, Inputs &inputs, int row) {
+    uint16_t *to = reinterpret_cast<uint16_t *>(static_cast<char *>(inputs.data) + row * inputs.row_bytes());
+    for (int i = 0; i < columns; ++i) to[i] = narrowed(x[i]);
+    for (int i = columns; i < inputs.padded; ++i) to[i] = 0;
+}
+
+static void prepare(Precision precision, const float *x, int columns, Inputs &inputs, int row) {
+    switch (precision) {
+    case Precision::f32: return prepare_floats(false, x, columns, inputs, row);
+    case Precision::bf16:
+        return kFloatHalves ? prepare_floats(true, x, columns, inputs, row) : prepare_halves(x, columns, inputs, row);
+    case Precision::int8: return prepare_integers(kInt8Offset, kWideIntegers, x, columns, inputs, row);
+    case Precision::int4: return prepare_integers(kInt4Offset, false, x, columns, inputs, row);
+    }
+}
+
+} // namespace lavra::LAVRA_ISA

@@ -1,0 +1,11 @@
+// The kernels of one instruction set; this file alone is compiled for it (native/build.py), so nothing here may be
+// inlined elsewhere: no standard containers, everything in a namespace of its own.
+
+#include "kernels.h"
+
+#define LAVRA_ISA avx512
+#include "simd_avx512.h"
+#include "vector_ops.h"
+#include "attention.h"
+#include "matmul_avx512.h"
+#include "table.h"

@@ -1,0 +1,13 @@
+// One product on its own, from a checkpoint's tensor: for tests.
+
+#pragma once
+
+#include "kernels.h"
+#include "lavra_native.h"
+
+namespace lavra {
+
+// (m, columns) times the tensor's transpose, (m, rows).  Integers that cannot be packed as they are become `wanted`.
+void linear(const Kernels &kernels, const lavra_tensor &tensor, Precision wanted, const float *x, int m, float *out);
+
+} // namespace lavra

@@ -1,0 +1,128 @@
+// A model's weights, packed for the kernels of one instruction set.
+
+#pragma once
+
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+#include "lavra_native.h"
+#include "memory.h"
+
+namespace lavra {
+
+// What a caller did wrong, in words for lavra_error().
+struct Error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+const Kernels *find_kernels(const char *isa); // null: the best
+std::string kernel_names();
+
+struct Norm {
+    std::vector<float> weight, bias; // the bias is empty where there is none
+};
+
+struct PackedMatrix : Matrix {
+    Memory memory, scale_memory;
+    std::vector<float> biases;
+    bool made = false;
+};
+
+struct Attention {
+    PackedMatrix projection; // queries, keys and values, one below the other
+    PackedMatrix output;
+};
+
+struct Cross {
+    PackedMatrix query, keys_values, output;
+};
+
+struct Layer {
+    Norm attention_norm, cross_norm, feed_forward_norm;
+    Attention attention;
+    std::unique_ptr<Cross> cross;
+    PackedMatrix up, down; // up: the gate, where there is one, above it
+    int window = 0;
+    float scale = 1;
+};
+
+struct Stack {
+    std::vector<Layer> layers;
+    Norm norm;
+    std::vector<float> relative; // (buckets, heads)
+    bool causal = true;
+};
+
+// A low-rank change of some outputs of a matrix (Hu et al. 2021, LoRA, arXiv:2106.09685).
+struct LowRank {
+    PackedMatrix down, up;
+    float scale;
+    int first; // output of the matrix that it begins with
+};
+
+struct Adapter {
+    std::map<const PackedMatrix *, std::vector<std::unique_ptr<LowRank>>> changes;
+    int rank = 0; // the largest
+};
+
+class Model {
+public:
+    Model(const lavra_config &config, const Kernels &kernels, Precision precision);
+    Model(const Model &) = delete;
+
+    void set(const std::string &name, const lavra_tensor &tensor);
+    void finish();
+    int add_adapter();
+    void adapt(int adapter, const std::string &name, const lavra_tensor &down, const lavra_tensor &up, float scale);
+    void add_virtual(const lavra_tensor &rows);
+    size_t bytes() const;
+
+    lavra_config config;
+    const Kernels &kernels;
+    std::vector<float> rotary, slopes;
+    Stack decoder, encoder;
+    PackedMatrix token, head;
+    PackedMatrix head_dense, pooler;
+    Norm embedding_norm, head_norm;
+    std::vector<float> position, token_type; // rows of hidden_size
+    std::vector<float> virtual_rows;         // of tokens behind the vocabulary
+    std::vector<Adapter> adapters;
+
+    int num_ids() const { return config.vocab_size + int(virtual_rows.size() / config.hidden_size); }
+
+    const Matrix &head_matrix() const { return config.tie_embeddings ? token : head; }
+    int wide() const { return config.num_heads * config.head_dim; }
+    int narrow() const { return config.num_kv_heads * config.head_dim; }
+
+private:
+    // Where a tensor goes: rows of a matrix, or numbers.
+    struct Place {
+        PackedMatrix *matrix = nullptr;
+        int first = 0;
+        std::vector<float> *numbers = nullptr;
+        size_t offset = 0;
+        int rows = 0, columns = 0;
+        bool filled = false;
+    };
+
+    void expect(const std::string &name, PackedMatrix &matrix, int first, int rows, int columns);
+    void expect(const std::string &name, std::vector<float> &numbers, int rows, int columns, size_t offset = 0);
+    void expect_norm(const std::string &name, Norm &norm);
+    void expect_linear(const std::string &name, PackedMatrix &matrix, int first, int rows, int columns, bool bias);
+    void expect_stack(const std::string &name, Stack &stack, int num_layers, bool causal, bool cross);
+    void expect_layer(const std::string &name, Layer &layer, int number, bool cross);
+    void expect_head();
+    void fill(Place &place, const std::string &name, const lavra_tensor &tensor);
+    void make(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor);
+    void allocate(PackedMatrix &matrix, Precision precision);
+    void pack_floats(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor, int rows, int columns);
+
+    Precision precision_;
+    std::map<std::string, Place> places_;
+};
+
+} // namespace lavra

@@ -1,0 +1,414 @@
+#include "runner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace lavra {
+
+namespace {
+
+constexpr int kTile = 16; // tokens of a prompt whose attention is one piece
+
+size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+std::string number(int64_t value) { return std::to_string(value); }
+
+} // namespace
+
+Cache::Cache(const Model &model, int num_layers, int num_blocks, CacheType type) : num_blocks_(num_blocks) {
+    const int heads = model.config.num_kv_heads, channels = model.config.head_dim;
+    const size_t width = type == CacheType::f32 ? 4 : type == CacheType::bf16 ? 2 : 1;
+    block_bytes_ = size_t(heads) * kBlock * channels * width;
+    block_scales_ = type == CacheType::int8 ? size_t(heads) * kBlock : 0;
+    for (int number = 0; number < num_layers; ++number) {
+        LayerCache layer{type, heads, channels};
+        layer.keys = memory_.emplace_back(num_blocks * block_bytes_).data();
+        layer.values = memory_.emplace_back(num_blocks * block_bytes_).data();
+        if (block_scales_)
+            for (float **scales : {&layer.key_scales, &layer.key_middles, &layer.value_scales, &layer.value_middles})
+                *scales = memory_.emplace_back(num_blocks * block_scales_ * 4).as<float>();
+        layers_.push_back(layer);
+    }
+}
+
+void Cache::copy(int from, int to) {
+    for (LayerCache &layer : layers_) {
+        for (void *data : {layer.keys, layer.values}) {
+            char *bytes = static_cast<char *>(data);
+            std::memcpy(bytes + to * block_bytes_, bytes + from * block_bytes_, block_bytes_);
+        }
+        if (block_scales_)
+            for (float *scales : {layer.key_scales, layer.key_middles, layer.value_scales, layer.value_middles})
+                std::memcpy(scales + to * block_scales_, scales + from * block_scales_, block_scales_ * 4);
+    }
+}
+
+size_t Cache::bytes() const {
+    size_t total = 0;
+    for (const Memory &memory : memory_) total += memory.bytes();
+    return total;
+}
+
+void Runner::Room::reserve(size_t rows, int columns) {
+    const size_t values = rows * round_up(columns, kGroup);
+    memory.reserve(aligned(values * 4) + 2 * aligned(values / kGroup * 4));
+}
+
+Inputs Runner::Room::view(int rows, int columns) const {
+    Inputs inputs;
+    inputs.rows = rows, inputs.padded = round_up(columns, kGroup);
+    const size_t values = size_t(rows) * inputs.padded;
+    char *at = memory.as<char>();
+    inputs.data = at;
+    inputs.scales = reinterpret_cast<float *>(at + aligned(values * 4));
+    inputs.sums = reinterpret_cast<int32_t *>(at + aligned(values * 4) + aligned(values / kGroup * 4));
+    return inputs;
+}
+
+Runner::Runner(Model &model, int num_blocks, CacheType cache, int threads)
+    : model_(model), kernels_(model.kernels), team_(threads), hidden_size_(model.config.hidden_size), channels_(model.config.head_dim) {
+    if (model.config.kind != LAVRA_ENCODER) cache_ = Cache(model, model.decoder.layers.size(), num_blocks, cache);
+}
+
+size_t Runner::bytes() const { return cache_.bytes() + whole_.bytes(); }
+
+void Runner::check(const lavra_batch &batch) const {
+    if (batch.num_rows < 1 || batch.rows == nullptr) throw Error("a batch has at least one row");
+    for (int i = 0; i < 2 * batch.num_copies; ++i)
+        if (batch.copies[i] < 0 || batch.copies[i] >= cache_.num_blocks()) throw Error("a copy names block " + number(batch.copies[i]) + "; there are " + number(cache_.num_blocks()));
+    for (int r = 0; r < batch.num_rows; ++r) {
+        const lavra_row &row = batch.rows[r];
+        const int64_t end = int64_t(row.start) + row.num_tokens;
+        if (row.num_tokens < 1 || row.start < 0 || row.num_logits < 0 || row.num_logits > row.num_tokens) throw Error("row " + number(r) + ": tokens, start or logits are out of range");
+        if (row.num_blocks < 0 || end > int64_t(row.num_blocks) * kBlock) throw Error("row " + number(r) + " ends at position " + number(end) + " and has " + number(row.num_blocks) + " blocks of 16");
+        for (int b = 0; b < row.num_blocks; ++b)
+            if (row.blocks[b] < 0 || row.blocks[b] >= cache_.num_blocks()) throw Error("row " + number(r) + " names block " + number(row.blocks[b]) + "; there are " + number(cache_.num_blocks()));
+        check_tokens(row, r);
+        if (row.adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there are " + number(model_.adapters.size()));
+    }
+}
+
+void Runner::check_tokens(const lavra_row &row, int r) const {
+    const auto &c = model_.config;
+    const int64_t end = int64_t(row.start) + row.num_tokens;
+    if (row.tokens == nullptr) throw Error("row " + number(r) + " has no tokens");
+    for (int t = 0; t < row.num_tokens; ++t) {
+        if (row.tokens[t] < 0 || row.tokens[t] >= model_.num_ids()) throw Error("row " + number(r) + " has token " + number(row.tokens[t]) + "; the vocabulary has " + number(c.vocab_size));
+        if (row.types && (row.types[t] < 0 || row.types[t] >= c.num_token_types)) throw Error("row " + number(r) + " has token type " + number(row.types[t]) + "; there are " + number(c.num_token_types));
+    }
+    if (c.positions == LAVRA_LEARNED && end > c.max_positions) throw Error("row " + number(r) + " ends at position " + number(end) + "; the model has learned " + number(c.max_positions));
+}
+
+void Runner::forward(const lavra_batch &batch, float *logits, uint64_t num_floats) {
+    if (model_.config.kind != LAVRA_DECODER) throw Error("the model is no decoder");
+    check(batch);
+    for (int i = 0; i < batch.num_copies; ++i) cache_.copy(batch.copies[2 * i], batch.copies[2 * i + 1]);
+    lay_out(batch.rows, batch.num_rows);
+    if (num_floats != logit_rows_.size() * uint64_t(model_.config.vocab_size)) throw Error("room for " + number(num_floats) + " logits; the batch has " + number(logit_rows_.size()) + " rows of " + number(model_.config.vocab_size));
+    logits_ = logits, stack_ = &model_.decoder, active_ = &cache_;
+    reserve();
+    plan_attention(true);
+    team_.run([](void *self, int thread) { static_cast<Runner *>(self)->pass(thread); }, this);
+}
+
+void Runner::encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t num_floats) {
+    if (model_.config.kind == LAVRA_DECODER) throw Error("the model has no encoder");
+    int total = 0;
+    for (int r = 0; r < num_rows; ++r) {
+        if (rows[r].num_tokens < 1 || rows[r].start != 0) throw Error("row " + number(r) + " is no whole text");
+        check_tokens(rows[r], r);
+    }
+    for (int r = 0; r < num_rows; ++r) total += round_up(rows[r].num_tokens, kBlock) / kBlock;
+    if (total > whole_.num_blocks()) whole_ = Cache(model_, 1, total + total / 4, CacheType::f32);
+    tables_.resize(total);
+    for (int b = 0; b < total; ++b) tables_[b] = b;
+    lay_out(rows, num_rows);
+    for (int r = 0, block = 0; r < num_rows; ++r) {
+        rows_[r].blocks = tables_.data() + block;
+        block += round_up(rows[r].num_tokens, kBlock) / kBlock;
+    }
+    if (num_floats != size_t(num_tokens_) * hidden_size_) throw Error("room for " + number(num_floats) + " numbers; " + number(num_tokens_) + " tokens have " + number(hidden_size_) + " each");
+    logits_ = nullptr, logit_rows_.clear(), stack_ = &model_.encoder, active_ = &whole_;
+    reserve();
+    plan_attention(false);
+    team_.run([](void *self, int thread) { static_cast<Runner *>(self)->pass(thread); }, this);
+    std::memcpy(hidden, x_.data(), num_floats * 4);
+}
+
+void Runner::lay_out(const lavra_row *rows, int num_rows) {
+    rows_.clear(), logit_rows_.clear(), adapted_.clear();
+    num_tokens_ = 0;
+    for (int r = 0; r < num_rows; ++r) {
+        const lavra_row &row = rows[r];
+        rows_.push_back({row.tokens, row.blocks, row.num_tokens, row.start, row.num_logits, row.types, num_tokens_, row.adapter});
+        if (row.adapter >= 0)
+            for (int t = 0; t < row.num_tokens; ++t) adapted_.push_back({num_tokens_ + t, &model_.adapters[row.adapter]});
+        num_tokens_ += row.num_tokens;
+        for (int n = row.num_logits; n > 0; --n) logit_rows_.push_back(num_tokens_ - n);
+    }
+}
+
+void Runner::reserve() {
+    const size_t tokens = num_tokens_;
+    const auto &c = model_.config;
+    x_.reserve(tokens * hidden_size_ * 4);
+    projected_.reserve(tokens * (model_.wide() + 2 * model_.narrow()) * 4);
+    mixed_.reserve(tokens * model_.wide() * 4);
+    inner_.reserve(tokens * c.feed_forward_size * (c.gated ? 2 : 1) * 4);
+    if (!adapted_.empty()) normed_.reserve(tokens * hidden_size_ * 4), more_normed_.reserve(tokens * hidden_size_ * 4);
+    angles_.reserve(tokens * channels_ * 4);
+    inputs_.reserve(tokens, std::max(hidden_size_, model_.wide()));
+    more_inputs_.reserve(tokens, hidden_size_), inner_inputs_.reserve(tokens, c.feed_forward_size);
+    picked_.reserve(std::max<size_t>(1, logit_rows_.size()) * hidden_size_ * 4);
+    transformed_.reserve(picked_.bytes());
+    reserve_scratch();
+}
+
+void Runner::reserve_scratch() {
+    const auto &c = model_.config;
+    int rank = 0;
+    for (const Adapter &adapter : model_.adapters) rank = std::max(rank, round_up(adapter.rank, kGroup));
+    const int widest = round_up(std::max({hidden_size_, c.feed_forward_size, model_.wide()}), kGroup);
+    scratch_floats_ = std::max<size_t>(kernels_.scratch_floats(channels_, c.num_heads / c.num_kv_heads, kTile), size_t(widest) + rank) + 64;
+    scratch_.reserve(scratch_floats_ * team_.size() * 4);
+}
+
+// Pieces of attention: a tile of queries each; where those are too few for the threads, and look at many keys, a piece
+// is one chunk of keys.  Bits do not depend on which.
+void Runner::plan_attention(bool causal) {
+    pieces_.clear(), fold_pieces_.clear();
+    const auto &c = model_.config;
+    const int group = c.num_heads / c.num_kv_heads;
+    const size_t stride = model_.wide() + 2 * model_.narrow();
+    size_t tiles = 0, partial_floats = 0;
+    for (const Rows &row : rows_) tiles += size_t(c.num_kv_heads) * ((row.num_tokens + kTile - 1) / kTile);
+    const bool split = tiles < size_t(4 * team_.size()) && team_.size() > 1;
+    std::vector<size_t> offsets;
+    for (const Rows &row : rows_)
+        for (int head = 0; head < c.num_kv_heads; ++head)
+            for (int t = 0; t < row.num_tokens; t += kTile) {
+                Attend work{};
+                work.count = std::min(kTile, row.num_tokens - t);
+                work.queries = projected_.as<float>() + (row.first + t) * stride + size_t(head) * group * channels_;
+                work.out = mixed_.as<float>() + size_t(row.first + t) * model_.wide() + size_t(head) * group * channels_;
+                work.query_stride = stride, work.out_stride = model_.wide();
+                work.blocks = row.blocks, work.start = row.start + t, work.group = group, work.kv_head = head;
+                work.causal = causal;
+                work.num_keys = causal ? work.start + work.count : row.start + row.num_tokens;
+                if (!model_.slopes.empty()) work.slopes = model_.slopes.data() + head * group;
+                const int chunks = (work.num_keys + kChunk - 1) / kChunk;
+                const bool parts = split && chunks > 1;
+                for (int first = 0; first < chunks; first += parts ? 1 : chunks) {
+                    pieces_.push_back({work, first, parts ? first + 1 : chunks, nullptr});
+                    offsets.push_back(parts ? partial_floats : SIZE_MAX);
+                }
+                if (parts) fold_pieces_.push_back(int(pieces_.size()) - 1), partial_floats += size_t(chunks) * work.count * group * (2 + channels_);
+            }
+    partials_.reserve(partial_floats * 4);
+    for (size_t i = 0; i < pieces_.size(); ++i)
+        if (offsets[i] != SIZE_MAX) pieces_[i].partials = partials_.as<float>() + offsets[i];
+}
+
+void Runner::pass(int thread) {
+    embed();
+    for (size_t number = 0; number < stack_->layers.size(); ++number)
+        run_layer(stack_->layers[number], active_->layer(active_ == &whole_ ? 0 : number), thread);
+    if (model_.config.kind == LAVRA_ENCODER || active_ == &whole_) {
+        if (model_.config.final_norm)
+            each_row(num_tokens_, [&](int t) { normalize(stack_->norm, x_.as<float>() + size_t(t) * hidden_size_, x_.as<float>() + size_t(t) * hidden_size_); });
+        return;
+    }
+    if (!logit_rows_.empty() && model_.config.has_head) read_logits(thread);
+}
+
+template <class Body> void Runner::each_row(int rows, Body &&body) {
+    team_.each(rows, std::max(1, rows / (4 * team_.size())), [&](int first, int last) {
+        for (int row = first; row < last; ++row) body(row);
+    });
+}
+
+void Runner::multiply(const Matrix &matrix, const Inputs &inputs, float *out, size_t stride, bool add) {
+    const int strips = matrix.strips(), pieces = team_.size() * (strips >= 256 ? 8 : 3);
+    team_.each(strips, std::max(2, (strips + pieces - 1) / pieces), [&](int first, int last) { kernels_.multiply(matrix, inputs, out, stride, add, first, last); });
+}
+
+void Runner::normalize(const Norm &norm, const float *x, float *out) const {
+    const float eps = model_.config.norm_eps;
+    if (model_.config.norm == LAVRA_RMS_NORM) kernels_.rms_norm(x, norm.weight.data(), eps, hidden_size_, out);
+    else kernels_.layer_norm(x, norm.weight.data(), norm.bias.data(), eps, hidden_size_, out);
+}
+
+// What the adapters of rows add to a product; a row at a time, so that its bits are its own.
+void Runner::adapt(const PackedMatrix &matrix, const float *x, size_t x_stride, float *out, size_t stride, int thread) {
+    if (adapted_.empty()) return;
+    float *inputs = scratch_.as<float>() + thread * scratch_floats_, *ranks = inputs + round_up(matrix.columns, kGroup);
+    each_row(int(adapted_.size()), [&](int i) {
+        const auto [token, adapter] = adapted_[i];
+        const auto found = adapter->changes.find(&matrix);
+        if (found == adapter->changes.end()) return;
+        for (const auto &change : found->second) {
+            Inputs given{1, change->down.padded()}, middle{1, change->up.padded()};
+            given.data = inputs, middle.data = ranks;
+            kernels_.prepare(Precision::f32, x + token * x_stride, matrix.columns, given, 0);
+            std::fill_n(ranks, middle.padded, 0.f);
+            kernels_.multiply(change->down, given, ranks, middle.padded, false, 0, change->down.strips());
+            kernels_.scale(ranks, change->scale, change->down.rows);
+            kernels_.multiply(change->up, middle, out + token * stride + change->first, stride, true, 0, change->up.strips());
+        }
+    });
+}
+
+// One row, normalized where a norm is given, as inputs of a product.
+void Runner::prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch, Memory &kept) {
+    if (norm) normalize(*norm, x, scratch), x = scratch;
+    kernels_.prepare(precision, x, hidden_size_, inputs, row);
+    if (!adapted_.empty()) std::memcpy(kept.as<float>() + size_t(row) * hidden_size_, x, hidden_size_ * 4);
+}
+
+void Runner::embed() {
+    const auto &c = model_.config;
+    each_row(int(rows_.size()), [&](int r) {
+        const Rows &row = rows_[r];
+        for (int t = 0; t < row.num_tokens; ++t) {
+            float *x = x_.as<float>() + size_t(row.first + t) * hidden_size_;
+            if (row.tokens[t] < c.vocab_size) kernels_.lookup(model_.token, row.tokens[t], x);
+            else std::memcpy(x, model_.virtual_rows.data() + size_t(row.tokens[t] - c.vocab_size) * hidden_size_, hidden_size_ * 4);
+            if (c.num_token_types) kernels_.add(x, model_.token_type.data() + size_t(row.types ? row.types[t] : 0) * hidden_size_, hidden_size_);
+            if (c.positions == LAVRA_LEARNED) kernels_.add(x, model_.position.data() + size_t(row.start + t + c.position_offset) * hidden_size_, hidden_size_);
+            if (c.embedding_norm) normalize(model_.embedding_norm, x, x);
+            if (c.positions != LAVRA_ROTARY) continue;
+            float *cosines = angles_.as<float>() + size_t(row.first + t) * channels_, *sines = cosines + channels_ / 2;
+            for (int i = 0; i < channels_ / 2; ++i) {
+                const float angle = float(row.start + t) * model_.rotary[i];
+                cosines[i] = std::cos(angle) * c.rotary_factor, sines[i] = std::sin(angle) * c.rotary_factor;
+            }
+        }
+    });
+}
+
+void Runner::run_layer(Layer &layer, LayerCache &cache, int thread) {
+    const auto layout = model_.config.layout;
+    const bool post = layout == LAVRA_POST_NORM, parallel = layout == LAVRA_PARALLEL || layout == LAVRA_PARALLEL_TWO_NORMS;
+    float *x = x_.as<float>(), *scratch = scratch_.as<float>() + thread * scratch_floats_;
+    const auto row = [&](int t) { return x + size_t(t) * hidden_size_; };
+    const PackedMatrix &projection = layer.attention.projection, &output = layer.attention.output;
+    const Norm *second = layout == LAVRA_PARALLEL ? &layer.attention_norm : &layer.feed_forward_norm;
+    Inputs inputs = inputs_.view(num_tokens_, hidden_size_);
+    Inputs more = more_inputs_.view(num_tokens_, hidden_size_);
+    each_row(num_tokens_, [&](int t) {
+        prepare(post ? nullptr : &layer.attention_norm, row(t), projection.precision, inputs, t, scratch, normed_);
+        if (parallel) prepare(second, row(t), layer.up.precision, more, t, scratch, more_normed_);
+    });
+    multiply(projection, inputs, projected_.as<float>(), projection.rows, false);
+    adapt(projection, normed_.as<float>(), hidden_size_, projected_.as<float>(), projection.rows, thread);
+    attend(layer, cache, thread);
+    inputs = inputs_.view(num_tokens_, model_.wide());
+    each_row(num_tokens_, [&](int t) { kernels_.prepare(output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
+    multiply(output, inputs, x, hidden_size_, true);
+    adapt(output, mixed_.as<float>(), model_.wide(), x, hidden_size_, thread);
+    if (!parallel)
+        each_row(num_tokens_, [&](int t) {
+            if (post) normalize(layer.attention_norm, row(t), row(t));
+            prepare(post ? nullptr : second, row(t), layer.up.precision, more, t, scratch, more_normed_);
+        });
+    feed_forward(layer, more, thread);
+    if (post) each_row(num_tokens_, [&](int t) { normalize(layer.feed_forward_norm, row(t), row(t)); });
+}
+
+void Runner::attend(Layer &layer, LayerCache &cache, int thread) {
+    const auto &c = model_.config;
+    const size_t stride = model_.wide() + 2 * model_.narrow();
+    each_row(int(rows_.size()), [&](int r) {
+        const Rows &row = rows_[r];
+        for (int t = 0; t < row.num_tokens; ++t) {
+            float *heads = projected_.as<float>() + (row.first + t) * stride;
+            float *keys = heads + model_.wide(), *values = keys + model_.narrow();
+            const float *cosines = angles_.as<float>() + size_t(row.first + t) * channels_;
+            if (c.positions == LAVRA_ROTARY)
+                for (int head = 0; head < c.num_heads + c.num_kv_heads; ++head) kernels_.rotate(heads + head * channels_, cosines, cosines + channels_ / 2, channels_);
+            const int position = row.start + t;
+            for (int head = 0; head < c.num_kv_heads; ++head)
+                kernels_.store(cache, row.blocks[position / kBlock], position % kBlock, head, keys + head * channels_, values + head * channels_);
+        }
+    });
+    float *scratch = scratch_.as<float>() + thread * scratch_floats_;
+    team_.each(int(pieces_.size()), 1, [&](int first, int) {
+        const Piece &piece = pieces_[first];
+        Attend work = piece.work;
+        work.scale = layer.scale, work.window = layer.window;
+        kernels_.attend(cache, work, piece.first_chunk, piece.last_chunk, piece.partials, scratch);
+    });
+    if (!fold_pieces_.empty())
+        team_.each(int(fold_pieces_.size()), 1, [&](int first, int) {
+            const Piece &piece = pieces_[fold_pieces_[first]];
+            Attend work = piece.work;
+            work.window = layer.window;
+            kernels_.fold(work, channels_, last_chunk(work) - first_chunk(work), piece.partials);
+        });
+}
+
+void Runner::feed_forward(Layer &layer, const Inputs &inputs, int thread) {
+    const auto &c = model_.config;
+    const int inner = c.feed_forward_size;
+    const size_t stride = layer.up.rows;
+    Inputs activated = inner_inputs_.view(num_tokens_, inner);
+    multiply(layer.up, inputs, inner_.as<float>(), stride, false);
+    adapt(layer.up, more_normed_.as<float>(), hidden_size_, inner_.as<float>(), stride, thread);
+    each_row(num_tokens_, [&](int t) {
+        float *row = inner_.as<float>() + t * stride;
+        kernels_.activate(Activation(c.activation), row, c.gated ? row + inner : nullptr, inner);
+        kernels_.prepare(layer.down.precision, row, inner, activated, t);
+    });
+    multiply(layer.down, activated, x_.as<float>(), hidden_size_, true);
+    adapt(layer.down, inner_.as<float>(), stride, x_.as<float>(), hidden_size_, thread);
+}
+
+void Runner::read_logits(int thread) {
+    const int rows = int(logit_rows_.size());
+    if (model_.config.final_norm)
+        each_row(rows, [&](int r) { normalize(stack_->norm, x_.as<float>() + size_t(logit_rows_[r]) * hidden_size_, picked_.as<float>() + size_t(r) * hidden_size_); });
+    else
+        each_row(rows, [&](int r) { std::memcpy(picked_.as<float>() + size_t(r) * hidden_size_, x_.as<float>() + size_t(logit_rows_[r]) * hidden_size_, hidden_size_ * 4); });
+    project(picked_.as<float>(), rows, thread);
+}
+
+// (count, D) hidden states -> (count, V) in `logits_`.
+void Runner::project(const float *hidden, int count, int thread) {
+    const auto &c = model_.config;
+    const Matrix &head = model_.head_matrix();
+    float *scratch = scratch_.as<float>() + thread * scratch_floats_;
+    if (c.head_transform) {
+        Inputs inputs = more_inputs_.view(count, hidden_size_);
+        each_row(count, [&](int r) { kernels_.prepare(model_.head_dense.precision, hidden + size_t(r) * hidden_size_, hidden_size_, inputs, r); });
+        multiply(model_.head_dense, inputs, transformed_.as<float>(), hidden_size_, false);
+        each_row(count, [&](int r) {
+            float *row = transformed_.as<float>() + size_t(r) * hidden_size_;
+            kernels_.activate(Activation(c.head_activation), row, nullptr, hidden_size_);
+            normalize(model_.head_norm, row, row);
+        });
+        hidden = transformed_.as<float>();
+    }
+    Inputs inputs = inputs_.view(count, hidden_size_);
+    each_row(count, [&](int r) {
+        std::memcpy(scratch, hidden + size_t(r) * hidden_size_, hidden_size_ * 4);
+        if (c.head_scale != 1) kernels_.scale(scratch, c.head_scale, hidden_size_);
+        kernels_.prepare(head.precision, scratch, hidden_size_, inputs, r);
+    });
+    multiply(head, inputs, logits_, c.vocab_size, false);
+}
+
+void Runner::logits(const float *hidden, int count, float *logits, uint64_t num_floats) {
+    if (!model_.config.has_head) throw Error("the model has no head");
+    if (count < 1 || num_floats != uint64_t(count) * model_.config.vocab_size) throw Error("room for " + number(num_floats) + " logits of " + number(count) + " states");
+    inputs_.reserve(count, hidden_size_), more_inputs_.reserve(count, hidden_size_);
+    transformed_.reserve(size_t(count) * hidden_size_ * 4);
+    reserve_scratch();
+    given_ = hidden, num_given_ = count, logits_ = logits;
+    team_.run([](void *self, int thread) {
+        auto *runner = static_cast<Runner *>(self);
+        runner->project(runner->given_, runner->num_given_, thread);
+    }, this);
+}
+
+} // namespace lavra

@@ -1,0 +1,53 @@
+// Vectors of sixteen floats: AVX-512 (F, BW, VL, DQ), with the instructions that matrix products want (VNNI, BF16).
+
+#pragma once
+
+// GCC 12 warns of these headers' own undefined vectors.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lavra::LAVRA_ISA {
+
+constexpr const char *kName = "avx512";
+static bool supported() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("fma");
+}
+
+constexpr int kLanes = 16;        // floats of a register
+constexpr int kAccumulators = 24; // Vecs that registers hold beside those that are read
+constexpr int kTileRows = 12;     // rows of attention that share a load: 3, 6 or 12
+
+typedef __m512 Part;
+typedef int32_t Bits __attribute__((vector_size(64)));
+
+static inline Part fma(Part a, Part b, Part c) { return _mm512_fmadd_ps(a, b, c); }
+// The second where one of them is no number.
+static inline Part larger(Part a, Part b) { return _mm512_max_ps(a, b); }
+static inline Part smaller(Part a, Part b) { return _mm512_min_ps(a, b); }
+
+static inline Part widen(const uint16_t *x) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(x)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+static inline Part widen(const int8_t *x) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(x))));
+}
+
+static inline Part nearest(Part x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline Part times_power_of_two(Part x, Part n) { return _mm512_scalef_ps(x, n); }
+
+static inline float sum_of(Part x) { return _mm512_reduce_add_ps(x); }
+static inline float largest_of(Part x) { return _mm512_reduce_max_ps(x); }
+
+} // namespace lavra::LAVRA_ISA
+
+#include "vec.h"

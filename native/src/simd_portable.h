@@ -1,0 +1,50 @@
+// Vectors of four floats in plain C++ (GNU vectors): what every processor can do.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lavra::LAVRA_ISA {
+
+constexpr const char *kName = "portable";
+static bool supported() { return true; }
+
+constexpr int kLanes = 4;        // floats of a register
+constexpr int kAccumulators = 3; // Vecs that registers hold beside those that are read
+constexpr int kTileRows = 3;     // rows of attention that share a load: 3, 6 or 12
+
+typedef float Part __attribute__((vector_size(16)));
+typedef int32_t Bits __attribute__((vector_size(16)));
+
+// Two roundings: a fused multiply-add would be a call into a library here.
+static inline Part fma(Part a, Part b, Part c) { return a * b + c; }
+// The second where one of them is no number.
+static inline Part larger(Part a, Part b) { return a > b ? a : b; }
+static inline Part smaller(Part a, Part b) { return a < b ? a : b; }
+
+static inline Part widen(const uint16_t *x) {
+    return (Part)Bits{x[0] << 16, x[1] << 16, x[2] << 16, x[3] << 16};
+}
+static inline Part widen(const int8_t *x) {
+    return Part{float(x[0]), float(x[1]), float(x[2]), float(x[3])};
+}
+
+// To the nearest whole number, of numbers below 2^22.
+static inline Part nearest(Part x) {
+    const float shift = 12582912.0f; // 1.5 * 2^23: whole numbers are one apart there
+    return (x + shift) - shift;
+}
+static inline Part times_power_of_two(Part x, Part n) {
+    return x * (Part)((__builtin_convertvector(n, Bits) + 127) << 23);
+}
+
+static inline float sum_of(Part x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+static inline float largest_of(Part x) {
+    const float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
+}
+
+} // namespace lavra::LAVRA_ISA
+
+#include "vec.h"

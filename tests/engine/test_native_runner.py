@@ -1,0 +1,86 @@
+"""The native runner under the conformance suite: every family and variant, with `transformers` as what is right."""
+
+import pytest
+import torch
+
+from lavra.base.native_library import native_library
+from lavra.engine.runners.native import NativeRunner
+from lavra.quantize import SCHEMES, quantize_model
+from lavra.testing.runner import RunnerConformance
+from tests.engine.native_models import native_model
+from tests.model.variants import DECODERS, VOCAB, ours_of, theirs
+
+pytestmark = pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
+BY_NAME = {variant.name: variant for variant in DECODERS}
+SERVED = sorted(set(BY_NAME) - {"llama-rope-dynamic"})
+
+
+class OnNative(RunnerConformance):
+    """Float32 sums in another order differ by some 1e-5."""
+
+    vocab_size, block_size = VOCAB, 16
+    cache_type = "model"
+    model = peer = native = None
+
+    def make_runner(self, num_blocks, block_size):
+        assert block_size == NativeRunner.block_size
+        return NativeRunner(self.native, num_blocks=num_blocks, cache_type=self.cache_type, threads=2)
+
+    @torch.no_grad()
+    def reference(self, tokens):
+        return self.peer(torch.tensor([tokens])).logits[0].float().numpy()
+
+
+class TestEveryVariant(OnNative):
+    @pytest.fixture(autouse=True, scope="class", params=SERVED)
+    @classmethod
+    def opened(cls, request, tmp_path_factory):
+        cls.peer = theirs(BY_NAME[request.param])
+        cls.model = ours_of(cls.peer, tmp_path_factory.mktemp("model"))
+        cls.native = native_model(cls.model)
+
+
+class AgainstItself(OnNative):
+    """A text read alone, at once: whatever the batch, the bits are the same."""
+
+    tolerance = 0.0
+    scheme = half = None
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def opened(cls, tmp_path_factory):
+        cls.model = ours_of(theirs(BY_NAME["llama-grouped"]), tmp_path_factory.mktemp("model"))
+        if cls.scheme:
+            quantize_model(cls.model, SCHEMES[cls.scheme])
+        cls.native = native_model(cls.model, half=bool(cls.half))
+
+    def reference(self, tokens):
+        return self.read(self.make_runner(64, 16), tokens, [], list(range(64)))
+
+
+class TestFloat32(AgainstItself):
+    pass
+
+
+class TestBfloat16(AgainstItself):
+    half = True
+
+
+class TestInt8(AgainstItself):
+    scheme = "int8"
+
+
+class TestInt8Dynamic(AgainstItself):
+    scheme = "int8-dynamic"
+
+
+class TestInt4(AgainstItself):
+    scheme = "int4"
+
+
+class TestBfloat16Cache(AgainstItself):
+    cache_type = "bf16"
+
+
+class TestInt8Cache(AgainstItself):
+    cache_type = "int8"
