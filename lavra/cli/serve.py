@@ -102,15 +102,15 @@ def _plain_name(word: str) -> str:
 
 
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
-    """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
-    name, _, folder = named.rpartition("=")
+    """A model by `FOLDER` or `NAME=FOLDER`, where further names may stand behind a comma; and what guesses for it."""
+    name, aliases, folder = names_of(named)
     activity.begin(f"opening {folder}")
     opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand)
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     template = None if settings.chat_template is None else find_template(settings.chat_template)
     if opened.predictor is not None:
-        return _headed(name or _plain_name(folder), opened, settings)
+        return replace(_headed(name, opened, settings), aliases=aliases)
     if settings.adapter:
         add_adapters(opened, named_adapters(settings.adapter))
     fingerprint = answer_fingerprint(opened, settings.cache_type, settings.expand, template)
@@ -133,7 +133,8 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         embedder = BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
     filler = mask_filler(model.port)
     return ServedModel(
-        name=name or _plain_name(folder),
+        name=name,
+        aliases=aliases,
         tokenizer=model.tokenizer,
         engine=engine,
         embedder=embedder,
@@ -144,6 +145,21 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         introduction=read_introduction(opened.folder),
         **_weights(model),
     )
+
+
+def names_of(named: str) -> tuple[str, tuple[str, ...], str]:
+    """The name of a model, other names that it answers to, and its folder; the folder's name unless one is given.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    names, sign, folder = named.rpartition("=")
+    if not sign:
+        return _plain_name(folder), (), folder
+    name, *aliases = (one.strip() for one in names.split(","))
+    if not all((name, *aliases)):
+        raise InputError(f"{named!r} has an empty name; write NAME=MODEL, or NAME,OTHER=MODEL")
+    return name, tuple(aliases), folder
 
 
 def _weights(model: TextModel) -> dict[str, Any]:

@@ -18,7 +18,15 @@ from typing import Any
 # Names of templates that differ: llama-server's and ours.
 TEMPLATES = {"llama2": "llama-2", "llama3": "llama-3", "mistral-v1": "mistral", "phi3": "phi-3"}
 # Names that the tests ask for: llama-server answers to any name, and here a name is a model's.
-WRITERS = ("codellama70b", "davinci-002", "gpt-3.5-turbo-instruct", "gpt-4.1")
+ASKED = (
+    "codellama70b",
+    "davinci-002",
+    "gpt-3.5-turbo",
+    "gpt-3.5-turbo-instruct",
+    "gpt-4.1",
+    "test",
+    "text-embedding-3-small",
+)
 OURS = {"alpaca", "chatml", "gemma", "llama-2", "llama-3", "mistral", "phi-3", "vicuna", "zephyr"}
 
 
@@ -28,9 +36,7 @@ def main() -> None:
     print(f"not translated: {' '.join(others)}", file=sys.stderr)
     if args.api_key:
         os.environ["LAVRA_API_KEYS"] = args.api_key
-    model = folder(args)
-    names = [name_of(args), *(("text-embedding-3-small",) if args.embedding else WRITERS)]
-    command = [sys.executable, "-m", "lavra", "serve", *(f"{name}={model}" for name in names)]
+    command = [sys.executable, "-m", "lavra", "serve", f"{','.join(names(args))}={folder(args)}"]
     command += ["--host", args.host, "--port", str(args.port), "--max-running", str(args.parallel)]
     if args.cors_origins:
         command += ["--cors-origins", *args.cors_origins.split(",")]
@@ -53,9 +59,9 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def name_of(args: argparse.Namespace) -> str:
-    """The model's name to clients; theirs may have several, of which the first in the alphabet counts."""
-    return min((args.alias or "served").split(","))
+def names(args: argparse.Namespace) -> list[str]:
+    """The model's names; the first in the alphabet of those that are given counts, as with llama-server."""
+    return list(dict.fromkeys([*sorted((args.alias or "served").split(",")), *ASKED]))
 
 
 def folder(args: argparse.Namespace) -> Path:
