@@ -11,11 +11,11 @@ from lavra.server.edge import Edge
 from lavra.server.responses.asking import chat_body, check_fields, own_error
 from lavra.server.responses.creating import conversation_before
 from lavra.server.responses.items import read_items
-from lavra.server.responses.schemas import ResponseBody
+from lavra.server.responses.schemas import CountBody
 from lavra.server.responses.store import ResponseStore
 
 
-def count_input(edge: Edge, store: ResponseStore, body: ResponseBody, tenant: str) -> dict[str, Any]:
+def count_input(edge: Edge, store: ResponseStore, body: CountBody, tenant: str) -> dict[str, Any]:
     """OpenAI's object with the tokens of a request's conversation.
 
     Raises:
@@ -25,8 +25,11 @@ def count_input(edge: Edge, store: ResponseStore, body: ResponseBody, tenant: st
     warnings = check_fields(body, strict=edge.config.strict)
     items, unread = read_items(body.input, lambda: store.items(tenant))
     model = edge.models.named(body.model)
+    items = [*conversation_before(store, tenant, body), *items]
+    if not items and not body.instructions:  # a template has nothing to write
+        return {"object": "response.input_tokens", "input_tokens": 0, "warnings": [*warnings, *unread]}
     try:
-        chat = chat_body(body, [*conversation_before(store, tenant, body), *items])
+        chat = chat_body(body, items)
         prompt = chat_prompt(model, chat, read_tools(chat).offered)
     except InputError as error:
         raise own_error(error) from error

@@ -80,3 +80,9 @@ class ResponseBody(Sampled):
         default=None, description="the answer goes on within the last item, which is an assistant's message"
     )
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
+
+
+class CountBody(ResponseBody):
+    """`POST /v1/responses/input_tokens`, where nothing has to be new."""
+
+    input: str | list[Item] = Field(default_factory=list, description="a text, or a list of items")
