@@ -6,8 +6,9 @@
 MODEL is a folder of a model that chats (SmolLM2, say), STORIES one of stories260K, which llama.cpp's tests expect; it
 also answers OpenAI's, which ask models of given names and bound no answer.  A checkout is another project's
 repository; nothing of it is copied.  The suites run in an environment of their own
-(`scripts/outside/requirements.txt`, and a folder of npm's); `--environment` keeps it.  A suite without its checkout or
-model is not run.  A failure is ours unless `scripts/outside/reasons.yaml` says why it is not.
+(`scripts/outside/requirements.txt`, and a folder of npm's); `--environment` keeps it, and what came of each suite, so
+that suites may be run one by one.  A suite without its checkout or model is not run.  A failure is ours unless
+`scripts/outside/reasons.yaml` says why it is not.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from outside.report import BESIDE, Outcome, as_json, explained, page, read_junit
+from outside.report import BESIDE, Outcome, as_json, explained, page, read_junit, read_outcomes, write_outcomes
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "outside.md"
@@ -65,8 +66,12 @@ def main() -> int:
         scratch = Path(name)
         folder = (args.environment or scratch / "environment").resolve()
         bench = Bench(args=args, folder=folder, python=environment(folder), scratch=scratch)
-        found = [SUITES[suite](bench) for suite in args.suite or SUITES]
-    outcomes = [one for one in found if one is not None]
+        kept = read_outcomes(folder / "outcomes.json")
+        for suite in args.suite or SUITES:
+            outcome = SUITES[suite](bench)
+            kept |= {} if outcome is None else {suite: outcome}
+        write_outcomes(folder / "outcomes.json", kept)
+    outcomes = [kept[suite] for suite in SUITES if suite in kept]
     print(json.dumps([as_json(one) for one in outcomes], indent=1))
     if args.write:
         PAGE.write_text(page(outcomes), encoding="utf-8")

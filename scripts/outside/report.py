@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -46,6 +47,18 @@ def read_junit(report: Path, suite: str, version: str) -> Outcome:
         else:
             outcome.passed += 1
     return outcome
+
+
+def read_outcomes(file: Path) -> dict[str, Outcome]:
+    """What came of suites before, by their names; nothing where there is no such file."""
+    if not file.exists():
+        return {}
+    return {one["suite"]: Outcome(**one) for one in json.loads(file.read_text(encoding="utf-8"))}
+
+
+def write_outcomes(file: Path, outcomes: Mapping[str, Outcome]) -> None:
+    """Keep what came of suites."""
+    file.write_text(json.dumps([asdict(one) for one in outcomes.values()], indent=1), encoding="utf-8")
 
 
 def explained(outcome: Outcome) -> list[tuple[str | None, str]]:
