@@ -9,12 +9,13 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from lavra.api.find import find_base
 from lavra.api.model import TextModel
 from lavra.api.native_port import NativePort
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_json
+from lavra.base.lazy import resolve
 from lavra.base.version import VERSION
-from lavra.tasks.spec import resolve
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
 _SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each
@@ -31,7 +32,7 @@ def model_hash(model: TextModel) -> str:
         raise InputError("this model was not opened from a folder, so nothing names it; save it and open that folder")
     folders = [model.folder]
     if model.adapter is not None:
-        folders.append(resolve("lavra.api.adapter:find_base")(model.adapter))
+        folders.append(find_base(model.adapter))
     files = [model_files(folder) for folder in folders]
     return hash_json([files, _number_type(model), "" if model.held is None else model.held.held])
 
@@ -60,7 +61,7 @@ def answer_fingerprint(model: TextModel, *settings: object) -> str:
     """
     folders = [] if model.folder is None else [model.folder]
     if model.adapter is not None:
-        folders.append(resolve("lavra.api.adapter:find_base")(model.adapter))
+        folders.append(find_base(model.adapter))
     if isinstance(model.port, NativePort):  # whose bits no number of threads changes
         computed = [VERSION, "native", model.port.weights.library.isa, _number_type(model)]
     else:

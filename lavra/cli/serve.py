@@ -22,6 +22,7 @@ from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.files import hash_json
 from lavra.base.gguf_file import SUFFIX
 from lavra.base.introduction import read_introduction
+from lavra.base.lazy import resolve
 from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
@@ -30,7 +31,6 @@ from lavra.cli.flags import read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor, LengthyEmbedder
 from lavra.model.config import Kind, ModelConfig
-from lavra.tasks.spec import resolve
 from lavra.tokens.named_templates import find_template
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -150,8 +150,9 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
 
 
 def _weights(model: TextModel) -> dict[str, Any]:
-    """The fields of `ServedModel` that say what a model's weights take."""
-    return {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    """The fields of `ServedModel` that say what computes a model and what its weights take."""
+    held = {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    return {"runner": model.runner, **held}
 
 
 def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel:
@@ -244,7 +245,7 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         print_json_line({"url": url, **names})
         return
     for model in models:
-        held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
+        held = f"; runner {model.runner}, weights {model.weights}" if model.weights and model.parent is None else ""
         print(f"model    {model.name}: {_abilities(model)}{held}{_template(model)}", file=sys.stderr)
     for index in models.indexes:
         count = len(index.texts.names(None))

@@ -29,6 +29,7 @@ constexpr int kTileRows = 12;     // rows of attention that share a load: 3, 6 o
 typedef __m512 Part;
 typedef int32_t Bits __attribute__((vector_size(64)));
 
+static inline Part broadcast(float x) { return _mm512_set1_ps(x); }
 static inline Part fma(Part a, Part b, Part c) { return _mm512_fmadd_ps(a, b, c); }
 // The second where one of them is no number.
 static inline Part larger(Part a, Part b) { return _mm512_max_ps(a, b); }

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.server.errors import FieldError
-from lavra.server.fields import idle_fields
+from lavra.server.fields import idle_fields, named, short
 from lavra.server.responses.items import messages_of
 from lavra.server.responses.schemas import FunctionTool, Item, ResponseBody, TextFormat
 from lavra.server.schemas import ChatBody, Function, Message, ResponseFormat, Sampled, Tool
@@ -60,7 +60,8 @@ def check_fields(body: ResponseBody, *, strict: bool) -> list[str]:
 
 def _idle_inside(body: ResponseBody) -> list[str]:
     """Parts of known fields that have no effect."""
-    warnings = [f"text.{name} has no effect here" for name in (body.text and body.text.model_extra) or {}]
+    texts = list((body.text and body.text.model_extra) or {})
+    warnings = named(texts, lambda name: f"text.{short(name)} has no effect here")
     padded = [name for name in ("include_usage", "include_obfuscation") if getattr(body.stream_options, name, False)]
     warnings += [
         f"stream_options.{name} has no effect: the last event has the usage, none is padded" for name in padded
