@@ -6,17 +6,6 @@
 namespace lavra::LAVRA_ISA {
 
 constexpr float kSmallest = 1e-30f; // inputs below it are zero: the reciprocal of their scale would be infinite
-constexpr float kRounder = 12582912.f; // 1.5 * 2^23: added to a small float, leaves the nearest integer in its low bits
-
-// The largest magnitude; not a number or infinite where some value is, since their bits are larger than any number's.
-static inline float largest_of(const float *x) {
-    uint32_t largest = 0;
-    for (int i = 0; i < kGroup; ++i) {
-        const uint32_t bits = bits_of(x[i]) & 0x7fffffff;
-        largest = bits > largest ? bits : largest;
-    }
-    return float_from(largest);
-}
 
 // 32 values to -127..127: returns their scale.  Sums of what is not finite are not numbers: so is the scale.
 static inline float to_integers(const float *x, int8_t *out, int32_t *sum) {
@@ -27,13 +16,7 @@ static inline float to_integers(const float *x, int8_t *out, int32_t *sum) {
         return largest < kSmallest ? 0.f : __builtin_nanf("");
     }
     const float by = 127.f / largest; // no product rounds to more than 127
-    int32_t total = 0;
-    for (int i = 0; i < kGroup; ++i) {
-        const int32_t value = static_cast<int32_t>(bits_of(x[i] * by + kRounder) - bits_of(kRounder));
-        out[i] = static_cast<int8_t>(value);
-        total += value;
-    }
-    *sum = total;
+    *sum = round_group(x, by, out);
     return largest / 127.f;
 }
 

@@ -18,6 +18,8 @@ constexpr int kFewRows = 2; // whose products are as fast as memory
 
 #include "packing.h"
 
+#include "rounding.h"
+
 #include "inputs.h"
 #include "tiles.h"
 

@@ -16,6 +16,27 @@ constexpr int kFewRows = 3; // whose products are as fast as memory
 
 #include "packing.h"
 
+namespace lavra::LAVRA_ISA {
+
+// As in rounding.h.
+static inline float largest_of(const float *x) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    const __m512i low = _mm512_and_si512(_mm512_loadu_si512(x), magnitude);
+    const __m512i high = _mm512_and_si512(_mm512_loadu_si512(x + 16), magnitude);
+    return float_from(_mm512_reduce_max_epu32(_mm512_max_epu32(low, high)));
+}
+
+static inline int32_t round_group(const float *x, float by, int8_t *out) {
+    const __m512 scale = _mm512_set1_ps(by);
+    const __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), scale));
+    const __m512i high = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), scale));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(out), _mm512_cvtepi32_epi8(low));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(out + 16), _mm512_cvtepi32_epi8(high));
+    return _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+}
+
+} // namespace lavra::LAVRA_ISA
+
 #include "inputs.h"
 #include "tiles.h"
 
