@@ -114,6 +114,7 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "chats": served.engine is not None and (served.template or served.tokenizer.chat_template) is not None,
         "max_model_len": served.reads,
         "runner": served.runner or None,
+        "default_sampling_params": dict(served.usual),
         "good_for": served.introduction.good_for,
         "beginnings": list(served.introduction.beginnings),
     }
@@ -137,6 +138,7 @@ def _described(name: str, created: int) -> dict[str, Any]:
         "chats": False,
         "max_model_len": None,
         "runner": None,
+        "default_sampling_params": {},
         "good_for": "",
         "beginnings": [],
     }

@@ -82,4 +82,7 @@ class ResponseBody(Sampled):
     continue_final_message: bool | None = Field(
         default=None, description="the answer goes on within the last item, which is an assistant's message"
     )
+    raw: bool | None = Field(
+        default=None, description="input is a text that is continued as it stands, without a chat template"
+    )
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
