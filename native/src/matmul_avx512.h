@@ -1,7 +1,7 @@
 // Products with AVX-512 and its dot products of bytes (VNNI): a strip of 16 outputs is one register.
 //
-// Weights of int8 are stored with 128 added, since vpdpbusd multiplies unsigned by signed bytes; a group's sum starts at
-// -128 times the sum of its inputs (inputs.h), which undoes it exactly.
+// Weights of int8 are stored with 128 added, since vpdpbusd multiplies unsigned by signed bytes; a group's sum starts
+// at -128 times the sum of its inputs (inputs.h), which undoes it exactly.
 
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" // of what GCC 12 includes (its bug 105593)
 #include <immintrin.h>
@@ -73,9 +73,7 @@ static inline void write_tile(const Product &product, int row, int strip, const 
 // Four inputs of 16 outputs a register, and of int4 eight, in two halves.
 struct Int8Weights {
     static constexpr int kBytes = kGroup * kStrip, kSteps = 8;
-    static inline __m512i load(const char *group, int step) {
-        return _mm512_load_si512(group + step * 64);
-    }
+    static inline __m512i load(const char *group, int step) { return _mm512_load_si512(group + step * 64); }
 };
 
 struct Int4Weights {
@@ -94,7 +92,8 @@ template <class Weights> struct IntegerKernel {
         const int groups = product.groups();
         const char *weights = product.weights(strip, Weights::kBytes);
         const uint16_t *scales = product.scales(strip);
-        const size_t strip_bytes = static_cast<size_t>(groups) * Weights::kBytes, strip_scales = static_cast<size_t>(groups) * kStrip;
+        const size_t strip_bytes = static_cast<size_t>(groups) * Weights::kBytes;
+        const size_t strip_scales = static_cast<size_t>(groups) * kStrip;
         const char *inputs = product.row(row);
         const size_t row_bytes = product.inputs.row_bytes();
         const float *input_scales = product.inputs.scales + static_cast<size_t>(row) * groups;
@@ -149,7 +148,8 @@ struct Bf16Weights {
     static constexpr int kBytes = 64; // of two inputs of a strip
     static inline __m512 load(const char *from, int odd) {
         const __m512i both = _mm512_load_si512(from);
-        return _mm512_castsi512_ps(odd ? _mm512_and_si512(both, _mm512_set1_epi32(-65536)) : _mm512_slli_epi32(both, 16));
+        if (odd) return _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(-65536)));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
     }
 };
 
