@@ -1,4 +1,4 @@
-// Vectors of sixteen floats: AVX-512 (F, BW, VL, DQ), with the instructions that matrix products want (VNNI, BF16).
+// Vectors of sixteen floats: AVX-512 (F, BW, VL, DQ), with the instructions that matrix products want (VNNI).
 
 #pragma once
 
@@ -18,7 +18,7 @@ constexpr const char *kName = "avx512";
 static bool supported() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512vnni") &&
            __builtin_cpu_supports("fma");
 }
 

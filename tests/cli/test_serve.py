@@ -52,6 +52,19 @@ def test_it_says_where_it_listens_and_ends_when_told(folder, how):
         assert "Traceback" not in process.stderr.read()
 
 
+def test_a_model_answers_to_every_name_it_is_given(folder):
+    model = serve.open_model(f"mine, gpt-4o-mini,other={folder}", serve.ServeSettings(cache_tokens=512))
+    table = ModelTable([model])
+    try:
+        assert [one.name for one in table] == ["mine"]
+        assert all(table.named(name) is model for name in ("mine", "gpt-4o-mini", "other"))
+    finally:
+        table.close()
+    for wrong in (f"mine,={folder}", f"={folder}"):
+        with pytest.raises(InputError, match="empty name"):
+            serve.open_model(wrong, serve.ServeSettings())
+
+
 def test_keys_come_from_a_file_and_the_environment_only(tmp_path, monkeypatch):
     (tmp_path / "keys").write_text("one\n\n two \n")
     monkeypatch.setenv("LAVRA_API_KEYS", "three, four")
@@ -115,7 +128,7 @@ def test_a_served_model_is_in_memory_once(folder, monkeypatch):
     loaded = []
 
     def load(path, **how):
-        model = lavra.load(path, **how)
+        model = lavra.load(path, **{**how, "runner": "torch"})
         loaded.append(weakref.ref(model.port.model))
         return model
 
@@ -257,7 +270,10 @@ def test_a_conversation_says_which_model_it_is_and_can_be_saved(monkeypatch, cap
     said = talk(monkeypatch, capsys, folder, *lines)
     told = said.err.splitlines()
     parameters = num_parameters(tiny_in_process(max_positions=256).model) / 1e6
-    assert told[0] == f"{folder}: {parameters:.1f}M parameters, float32 on cpu, 256 tokens of context"
+    assert (
+        told[0]
+        == f"{folder}: {parameters:.1f}M parameters, float32, runner {lavra.load(folder).runner}, 256 tokens of context"
+    )
     for part in ("/save FILE", "there is no conversation yet", f"saved {path}", "exists; name another file"):
         assert any(part in line for line in told)
     assert any("unknown command '/hlep'; did you mean '/help'?" in line for line in told)
