@@ -116,6 +116,7 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
         (c_void_p, c_int32, c_char_p, POINTER(NativeTensor), POINTER(NativeTensor), c_float),
     ),
     "lavra_model_virtual": (c_int, (c_void_p, POINTER(NativeTensor))),
+    "lavra_model_prefix": (c_int, (c_void_p, POINTER(NativeTensor))),
     "lavra_model_bytes": (c_uint64, (c_void_p,)),
     "lavra_model_isa": (c_char_p, (c_void_p,)),
     "lavra_model_free": (None, (c_void_p,)),

@@ -92,6 +92,9 @@ int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, con
                       const lavra_tensor *up, float scale);
 /* (count, hidden_size) embeddings of virtual tokens, whose ids follow the vocabulary's and those given before. */
 int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows);
+/* Virtual tokens that have keys and values of their own in every layer (a prefix): their ids come next, likewise.
+   pairs: (layers * count * 2, kv heads * head_dim), of a layer token by token, its keys and then its values, turned. */
+int lavra_model_prefix(lavra_model *model, const lavra_tensor *pairs);
 uint64_t lavra_model_bytes(const lavra_model *model);
 const char *lavra_model_isa(const lavra_model *model);
 void lavra_model_free(lavra_model *model);

@@ -85,6 +85,10 @@ int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows) {
     return guarded([&] { required(model, "model").add_virtual(required(rows, "tensor")); });
 }
 
+int lavra_model_prefix(lavra_model *model, const lavra_tensor *pairs) {
+    return guarded([&] { model->add_prefix(*pairs); });
+}
+
 uint64_t lavra_model_bytes(const lavra_model *model) { return model->bytes(); }
 
 const char *lavra_model_isa(const lavra_model *model) { return model->kernels.name; }

@@ -324,6 +324,18 @@ void Model::add_virtual(const lavra_tensor &rows) {
     copy_numbers(rows, virtual_rows.data() + before);
 }
 
+void Model::add_prefix(const lavra_tensor &pairs) {
+    const int layers = int(decoder.layers.size());
+    if (layers == 0) throw Error("an encoder keeps no keys and values, so it has no prefix");
+    if (pairs.columns != narrow() || pairs.rows < 1 || pairs.rows % (2 * layers)) throw Error("a prefix's pairs have shape " + shape(pairs.rows, pairs.columns) + "; they need a multiple of " + std::to_string(2 * layers) + " rows of " + std::to_string(narrow()));
+    if (is_integer(pairs.type)) throw Error("a prefix's pairs hold integers; give floats");
+    check_tensor("a prefix's pairs", pairs);
+    Prefix prefix{num_ids(), pairs.rows / (2 * layers), std::vector<float>(size_t(pairs.rows) * pairs.columns)};
+    copy_numbers(pairs, prefix.pairs.data());
+    virtual_rows.resize(virtual_rows.size() + size_t(prefix.count) * config.hidden_size);
+    prefixes.push_back(std::move(prefix));
+}
+
 size_t Model::bytes() const {
     size_t total = virtual_rows.size() * 4;
     for (const Adapter &adapter : adapters)

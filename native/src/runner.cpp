@@ -159,13 +159,14 @@ int Runner::add_source(const lavra_row &row) {
     Source &source = sources_[number];
     source = {Cache(model_, int(model_.decoder.layers.size()), blocks, CacheType::f32), std::vector<int32_t>(blocks), length};
     for (int b = 0; b < blocks; ++b) source.table[b] = b;
-    team_.run([&](int) {
+    team_.run([&](int thread) {
         const int narrow = model_.narrow();
         for (size_t l = 0; l < model_.decoder.layers.size(); ++l) {
             const PackedMatrix &matrix = model_.decoder.layers[l].cross->keys_values;
             Inputs inputs = inputs_.view(length, hidden_size_);
             each_row(length, [&](int t) { kernels_.prepare(matrix.precision, x_.as<float>() + size_t(t) * hidden_size_, hidden_size_, inputs, t); });
             multiply(matrix, inputs, projected_.as<float>(), 2 * narrow, false);
+            adapt(matrix, x_.as<float>(), hidden_size_, projected_.as<float>(), 2 * narrow, thread);
             each_row(length, [&](int t) {
                 const float *keys = projected_.as<float>() + size_t(t) * 2 * narrow;
                 for (int head = 0; head < model_.config.num_kv_heads; ++head)
@@ -384,7 +385,7 @@ void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) 
     });
     multiply(projection, inputs, projected_.as<float>(), projection.rows, false);
     adapt(projection, normed_.as<float>(), hidden_size_, projected_.as<float>(), projection.rows, thread);
-    store_keys(cache);
+    store_keys(number, cache);
     attend(layer, number, cache, pieces_, thread);
     inputs = inputs_.view(num_tokens_, model_.wide());
     each_row(num_tokens_, [&](int t) { kernels_.prepare(output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
@@ -401,7 +402,7 @@ void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) 
 }
 
 // Turn queries and keys by their positions, and put keys and values into the cache.
-void Runner::store_keys(LayerCache &cache) {
+void Runner::store_keys(int number, LayerCache &cache) {
     const auto &c = model_.config;
     const size_t stride = model_.wide() + 2 * model_.narrow();
     each_row(int(rows_.size()), [&](int r) {
@@ -412,11 +413,22 @@ void Runner::store_keys(LayerCache &cache) {
             const float *cosines = angles_.as<float>() + size_t(row.first + t) * channels_;
             if (c.positions == LAVRA_ROTARY)
                 for (int head = 0; head < c.num_heads + c.num_kv_heads; ++head) kernels_.rotate(heads + head * channels_, cosines, cosines + channels_ / 2, channels_);
+            if (row.tokens[t] >= c.vocab_size) exchange(number, row.tokens[t], keys, values);
             const int position = row.start + t;
             for (int head = 0; head < c.num_kv_heads; ++head)
                 kernels_.store(cache, row.blocks[position / kBlock], position % kBlock, head, keys + head * channels_, values + head * channels_);
         }
     });
+}
+
+// A prefix's token has learned keys and values in the place of its own.
+void Runner::exchange(int number, int token, float *keys, float *values) const {
+    const size_t size = model_.narrow();
+    for (const Prefix &prefix : model_.prefixes) {
+        if (token < prefix.first || token >= prefix.first + prefix.count) continue;
+        const float *pair = prefix.pairs.data() + (size_t(number) * prefix.count + token - prefix.first) * 2 * size;
+        std::memcpy(keys, pair, size * 4), std::memcpy(values, pair + size, size * 4);
+    }
 }
 
 void Runner::attend(Layer &layer, int number, LayerCache &own, const std::vector<Piece> &pieces, int thread) {

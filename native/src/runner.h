@@ -83,7 +83,8 @@ private:
     void pass(int thread); // what every thread runs
     void embed();
     void run_layer(Layer &layer, int number, LayerCache &cache, int thread);
-    void store_keys(LayerCache &cache);
+    void store_keys(int number, LayerCache &cache);
+    void exchange(int number, int token, float *keys, float *values) const;
     void attend(Layer &layer, int number, LayerCache &cache, const std::vector<Piece> &pieces, int thread);
     void attend_source(Layer &layer, int number, int thread);
     void feed_forward(Layer &layer, const Inputs &inputs, int thread);

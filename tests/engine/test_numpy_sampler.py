@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lavra.base.errors import LavraError
 from lavra.base.types import SamplingConfig
 from lavra.engine.logprobs import log_sum_exp
-from lavra.engine.sample_state import SampleState
 from lavra.engine.numpy_sampler import choose_in_numpy
+from lavra.engine.sample_state import SampleState
 from lavra.generate.sampling import Sampler
 
 VOCAB = 83
