@@ -19,7 +19,6 @@ from lavra.adapt.peft_read import load_adapter, read_adapter_config
 from lavra.adapt.peft_write import CONFIG_FILE, save_adapter
 from lavra.base.card import CARD_FILE, read_card, write_card
 from lavra.base.errors import InputError
-from lavra.base.gguf_file import is_gguf
 from lavra.engine.runners.adapted import front_of
 from lavra.generate.front import NO_FRONT, Front
 from lavra.model.heads import TaskConfig, add_task_head
@@ -73,23 +72,6 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
     raw = read_adapter_config(folder)
     config = read_card(folder).config if (folder / CARD_FILE).exists() else {}
     return AdapterFolder(folder=folder, base=raw.get("base_model_name_or_path"), config=config)
-
-
-def find_base(adapter: AdapterFolder) -> Path:
-    """The model an adapter belongs to, where its folder says it is; nothing is fetched that nobody named.
-
-    Raises:
-        InputError: it does not say, or the model is not there.
-    """
-    if adapter.base is None:
-        raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
-    folder = Path(adapter.base).expanduser()
-    if not folder.is_dir() and not is_gguf(folder):
-        raise InputError(
-            f"the adapter {adapter.folder} belongs to {adapter.base!r}, which is no folder here; name it with base=, "
-            "by its folder or by its id on the Hugging Face hub"
-        )
-    return folder
 
 
 def open_with_adapter(

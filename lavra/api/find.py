@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lavra.api.hub import fetch, is_hub_id
 from lavra.base.errors import InputError, nearest
 from lavra.base.gguf_file import SUFFIX, is_gguf
+from lavra.base.lazy import resolve
 from lavra.base.names import ModelNames, kind_of
 from lavra.base.workspace import Workspace
+
+if TYPE_CHECKING:  # a word for mypy: reading an adapter needs torch
+    from lavra.api.adapter import AdapterFolder
 
 
 def find_folder(name: str, *, workspace: Workspace | None = None, whole: bool = False) -> Path:
@@ -37,7 +41,8 @@ def find_folder(name: str, *, workspace: Workspace | None = None, whole: bool = 
     if path.exists():
         raise InputError(f"{name} is a file; give the folder that holds config.json and the weights, or a GGUF file")
     if is_hub_id(name):
-        return fetch(name)
+        found: Path = resolve("lavra.api.hub:fetch")(name)  # the client is imported for those who name a hub id
+        return found
     raise InputError(
         f"{name} is neither a folder here nor a hub id of the form owner/model; check the path"
         + (_names_instead(name, names) if is_word else "")
@@ -63,3 +68,26 @@ def _file_in(folder: Path) -> Path:
     if len(files) > 1:
         raise InputError(f"{folder} holds {len(files)} GGUF files; name one: {', '.join(str(one) for one in files)}")
     return files[0]
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name looks like `owner/model` rather than like a path."""
+    owner, slash, model = name.partition("/")
+    return bool(slash and owner and model) and "/" not in model and owner not in (".", "..", "~")
+
+
+def find_base(adapter: AdapterFolder) -> Path:
+    """The model an adapter belongs to, where its folder says it is; nothing is fetched that nobody named.
+
+    Raises:
+        InputError: it does not say, or the model is not there.
+    """
+    if adapter.base is None:
+        raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
+    folder = Path(adapter.base).expanduser()
+    if not folder.is_dir() and not is_gguf(folder):
+        raise InputError(
+            f"the adapter {adapter.folder} belongs to {adapter.base!r}, which is no folder here; name it with base=, "
+            "by its folder or by its id on the Hugging Face hub"
+        )
+    return folder

@@ -59,6 +59,11 @@ def embed_as_asked(
     return embedder.embed(texts, pooling=chosen, normalize=normalize, prompt=prompt, truncate=truncate)
 
 
+def own_embedder(model: TextModel) -> TorchEmbedder | None:
+    """What embeds with torch in this process; None where something else does, or nothing."""
+    return model.embedder if isinstance(model.embedder, TorchEmbedder) else None
+
+
 def fill_gaps(model: TextModel, text: str, *, top_k: int, targets: Sequence[str]) -> list[list[Fill]]:
     """As `TextModel.fill_mask`."""
     return fill_mask(in_process(model, "fill_mask"), text, top_k=top_k, targets=targets)

@@ -14,10 +14,10 @@ from lavra.api.find import find_folder
 from lavra.api.model import TextModel
 from lavra.api.native_model import open_native
 from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.lazy import resolve
 from lavra.base.native_library import NativeError
 from lavra.engine.runners.native_floats import NotNativeError
 from lavra.model.config_files import FLOAT_TYPES
-from lavra.tasks.spec import resolve
 
 if TYPE_CHECKING:  # a word for mypy
     import torch

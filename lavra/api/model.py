@@ -20,6 +20,7 @@ import numpy.typing as npt
 from lavra.api.options import Options, PromptText, make_request
 from lavra.api.usual import Usual, usual_settings, with_usual
 from lavra.base.errors import InputError
+from lavra.base.lazy import resolve
 from lavra.base.ports import Embedder, LanguageModel, Predictor, Stream
 from lavra.base.predictions import (
     AnswerRequest,
@@ -36,8 +37,6 @@ from lavra.base.predictions import (
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.model.config import ModelConfig
 from lavra.quantize.held import HeldWeights
-from lavra.tasks.spec import resolve
-from lavra.tasks.table import headed_tasks
 from lavra.tokens.conversation import conversation_ids
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -199,7 +198,7 @@ class TextModel:
         if all(one is None for one in (pooling, normalize, prompt, prompt_name)) and not truncate:
             return self.embedder.embed(texts)
         found: npt.NDArray[np.float32] = resolve(f"{_IN_TORCH}:embed_as_asked")(
-            self.in_torch("vectors"),
+            self.in_torch("embedding"),
             texts,
             pooling=pooling,
             normalize=normalize,
@@ -301,7 +300,7 @@ class TextModel:
     def _predict(self, requests: Sequence[Any]) -> list[Any]:
         """What the head says; what it was not shown is logged."""
         if self.predictor is None:
-            *names, last = [task.name for task in headed_tasks()]
+            *names, last = [task.name for task in resolve("lavra.tasks.table:headed_tasks")()]
             raise InputError(
                 "this model has no head of a task; load one that lavra finetune --task "
                 f"{', '.join(names)} or {last} made"

@@ -19,6 +19,7 @@ import numpy as np
 
 from lavra.api.model import TextModel
 from lavra.api.native_port import LateEmbedder, NativePort
+from lavra.base.lazy import resolve
 from lavra.base.memory import free_memory, release_freed_memory
 from lavra.base.native_library import NativeLibrary, native_library
 from lavra.base.units import format_size
@@ -29,7 +30,6 @@ from lavra.model.config import ModelConfig, Positions
 from lavra.model.position_formulas import alibi_slopes, attention_factor, scaled_frequencies
 from lavra.model.shapes import parameter_shapes
 from lavra.quantize.held import HeldWeights
-from lavra.tasks.spec import resolve
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def open_native(
     logger.info("%s: %s on cpu, runner native (%s), weights %s", folder, weights.config.family, library.isa, held)
     twin = InTorchOnce(in_torch)
     port = NativePort(model, tokenizer, lambda: twin("beam search").port)
-    embedder = LateEmbedder(port.reading, lambda: twin("vectors").embedder)
+    embedder = LateEmbedder(port.reading, lambda: twin("embedding").embedder)
     return TextModel(
         port, runner="native", tokenizer=tokenizer, embedder=embedder, folder=folder, held=held, in_torch=twin
     )
@@ -95,8 +95,8 @@ class InTorchOnce:
     def __call__(self, what: str) -> TextModel:
         """The model in torch, where `what` is what needs it."""
         if self._opened is None:
-            logger.warning("%s is not the native runner's: torch is loaded, with the weights a second time", what)
-            self._opened = self._open(reason=f"{what} is not the native runner's")
+            logger.warning("%s: torch is loaded for it, with the weights a second time", what)
+            self._opened = self._open(reason=f"the native runner has no {what}")
         return self._opened
 
 

@@ -9,12 +9,12 @@ from lavra.api.held_port import held_port
 from lavra.api.model import TextModel
 from lavra.api.native_port import NativePort
 from lavra.base.errors import InputError
+from lavra.base.lazy import resolve
 from lavra.base.ports import Runner
 from lavra.engine import DraftModel, Engine, EngineConfig
 from lavra.engine.runners.native import BLOCK_SIZE
 from lavra.generate.front import NO_FRONT
 from lavra.model.config import Kind
-from lavra.tasks.spec import resolve
 
 _TORCH: Final = "lavra.api.torch_serving"
 

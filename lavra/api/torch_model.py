@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config
-from lavra.api.adapter import AdapterFolder, find_base, open_with_adapter, read_adapter
+from lavra.api.adapter import AdapterFolder, open_with_adapter, read_adapter
 from lavra.api.embed import TorchEmbedder
-from lavra.api.find import find_folder
+from lavra.api.find import find_base, find_folder
 from lavra.api.model import TextModel
 from lavra.api.no_writer import NoWriter
 from lavra.base.device import pick_device

@@ -13,7 +13,7 @@ from typing import Any
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.find import find_folder
 from lavra.api.held_port import held_port
-from lavra.api.identity import answer_fingerprint, model_files
+from lavra.api.identity import answer_fingerprint, model_facts, model_files
 from lavra.api.load import RunnerName, load
 from lavra.api.model import TextModel
 from lavra.api.serving import fused_model, start_engine
@@ -22,6 +22,7 @@ from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.files import hash_json
 from lavra.base.gguf_file import SUFFIX
 from lavra.base.introduction import read_introduction
+from lavra.base.lazy import resolve
 from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
@@ -30,7 +31,6 @@ from lavra.cli.flags import read_settings
 from lavra.engine import EngineConfig
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor, LengthyEmbedder
 from lavra.model.config import Kind, ModelConfig
-from lavra.tasks.spec import resolve
 from lavra.tokens.named_templates import find_template
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -145,13 +145,15 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         fingerprint=fingerprint,
         usual={} if encodes else opened.usual,
         introduction=read_introduction(opened.folder),
+        facts=model_facts(opened),
         **_weights(model),
     )
 
 
 def _weights(model: TextModel) -> dict[str, Any]:
-    """The fields of `ServedModel` that say what a model's weights take."""
-    return {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    """The fields of `ServedModel` that say what computes a model and what its weights take."""
+    held = {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    return {"runner": model.runner, **held}
 
 
 def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel:
@@ -159,7 +161,8 @@ def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel
     assert model.tokenizer is not None
     assert model.predictor is not None
     predictor = BatchingPredictor(model.predictor, max_queue=settings.max_queue)
-    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, **_weights(model))
+    facts = model_facts(model)
+    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, facts=facts, **_weights(model))
 
 
 def named_adapters(given: Sequence[str]) -> dict[str, str]:
@@ -244,7 +247,7 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         print_json_line({"url": url, **names})
         return
     for model in models:
-        held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
+        held = f"; runner {model.runner}, weights {model.weights}" if model.weights and model.parent is None else ""
         print(f"model    {model.name}: {_abilities(model)}{held}{_template(model)}", file=sys.stderr)
     for index in models.indexes:
         count = len(index.texts.names(None))
