@@ -1,4 +1,4 @@
-"""What `lavra doctor` checks of the machine: Python, torch, compiler, disk."""
+"""What `lavra doctor` checks of the machine: Python, torch, the native runner, compiler, disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from lavra.base.checks import Check
 from lavra.base.device import find_compiler
 from lavra.base.disk import free_bytes
-from lavra.base.native_library import native_library
+from lavra.base.errors import ConfigError
+from lavra.base.native_library import NativeError, open_native_library
 from lavra.base.units import format_size
 
 _LEAST_DISK: Final = 1_000_000_000  # bytes
@@ -51,11 +52,17 @@ def torch_check(machine: Machine) -> Check:
 
 
 def native_check(machine: Machine) -> Check:
-    """Whether decoders are computed by the native runner, and by which instructions."""
-    library = native_library()
+    """Whether the native runner is there, and its instruction set; without it torch answers, slower."""
+    try:
+        library = open_native_library()
+    except NativeError as error:
+        return Check(name="native runner", passed=True, detail=f"none: {error}")
+    except ConfigError as error:
+        return Check(name="native runner", passed=False, detail=str(error), remedy="unset the variable, or mend it")
     if library is None:
-        return Check(name="Native runner", passed=True, detail="there is none: torch computes decoders too, slower")
-    return Check(name="Native runner", passed=True, detail=f"{library.isa}, of {', '.join(library.isas)}")
+        return Check(name="native runner", passed=True, detail="switched off by LAVRA_NATIVE=0")
+    detail = f"{library.path}: {library.isa} is used, of {', '.join(library.isas)}"
+    return Check(name="native runner", passed=True, detail=detail)
 
 
 def compiler_check(machine: Machine) -> Check | None:

@@ -26,7 +26,7 @@ from lavra.engine.constraints import Constraints
 from lavra.engine.draft import DraftModel
 from lavra.engine.lookup import PromptLookup
 from lavra.engine.passes import EngineStats, Passes
-from lavra.engine.sampler import SampleState
+from lavra.engine.sample_state import SampleState
 from lavra.engine.scored import plan_sequences
 from lavra.engine.sequence import Guesser, TokenSequence, WrittenSequence
 from lavra.engine.stream import EngineStream, PieceWatch

@@ -7,6 +7,7 @@
 #include "lavra_native.h"
 #include "linear.h"
 #include "runner.h"
+#include "sampling.h"
 
 namespace {
 
@@ -76,6 +77,10 @@ int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows) {
     return guarded([&] { model->add_virtual(*rows); });
 }
 
+int lavra_model_prefix(lavra_model *model, const lavra_tensor *pairs) {
+    return guarded([&] { model->add_prefix(*pairs); });
+}
+
 uint64_t lavra_model_bytes(const lavra_model *model) { return model->bytes(); }
 
 const char *lavra_model_isa(const lavra_model *model) { return model->kernels.name; }
@@ -107,7 +112,26 @@ int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count
     return guarded([&] { runner->logits(hidden, count, logits, num_floats); });
 }
 
+int32_t lavra_runner_source(lavra_runner *runner, const lavra_row *row) {
+    int32_t number = -1;
+    guarded([&] { number = runner->add_source(*row); });
+    return number;
+}
+
+int lavra_runner_forget(lavra_runner *runner, int32_t source) {
+    return guarded([&] { runner->forget_source(source); });
+}
+
 void lavra_runner_free(lavra_runner *runner) { delete runner; }
+
+int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
+                 const lavra_sampling *const *rows, lavra_choice *choices, int32_t most_top, int32_t *top_ids,
+                 float *top_logprobs) {
+    return guarded([&] {
+        const auto &kernels = *lavra::find_kernels(isa);
+        lavra::sample(kernels, logits, num_rows, vocab_size, rows, choices, most_top, top_ids, top_logprobs);
+    });
+}
 
 int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
                  float *outputs) {

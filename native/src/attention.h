@@ -28,10 +28,6 @@ LAVRA_INLINE Range visible(const Attend &work, int token) {
     const int position = work.start + token;
     return {work.window > 0 ? at_least(position - work.window + 1, 0) : 0, work.causal ? position + 1 : work.num_keys};
 }
-LAVRA_INLINE Range chunks_of(Range keys) {
-    return keys.empty() ? Range{0, 0} : Range{keys.first / kChunk, (keys.last + kChunk - 1) / kChunk};
-}
-
 // ---- Storing
 
 // Numbers of a cache, one after another `step` apart.
@@ -281,7 +277,10 @@ template <class T, int rows>
 static void attend_chunk(const Tile &tile, const LayerCache &cache, int chunk, float *const *parts) {
     const int position = chunk * kChunk;
     const Range seen = common(tile.keys(), {position, position + kChunk});
-    if (seen.empty()) return;
+    if (seen.empty()) {
+        for (int r = 0; r < tile.used; r++) parts[r][0] = kMinusInfinity;
+        return;
+    }
     const ChunkBlocks<T> blocks(cache, tile.work, chunk, seen);
     const Range here{seen.first - position, seen.last - position};
     constexpr int step = kTileBlocks<rows>;
@@ -303,8 +302,9 @@ struct Total {
     float largest = kMinusInfinity, sum = 0;
 };
 
-// Add the next chunk.
+// Add the next chunk, where the row looks at any of its keys.
 LAVRA_INLINE void fold_in(Total &total, float *__restrict out, const float *__restrict part, int channels) {
+    if (part[0] == kMinusInfinity) return;
     const float largest = total.largest > part[0] ? total.largest : part[0];
     float both[16];
     store(both, exp(keep(splat(total.largest), 0, 1, part[0]) - splat(largest)));
@@ -323,14 +323,12 @@ LAVRA_INLINE float *row_out(const Attend &work, int row, int channels) {
 }
 
 static void fold(const Attend &work, int channels, int num_chunks, const float *partials) {
-    const int base = first_chunk(work);
     for (int row = 0; row < work.count * work.group; row++) {
         float *out = row_out(work, row, channels);
         for (int c = 0; c < channels; c++) out[c] = 0;
         Total total;
-        const Range chunks = chunks_of(visible(work, row / work.group));
-        for (int chunk = chunks.first; chunk < chunks.last; chunk++)
-            fold_in(total, out, partials + (size_t(row) * num_chunks + chunk - base) * (2 + channels), channels);
+        for (int chunk = 0; chunk < num_chunks; chunk++, partials += 2 + channels)
+            fold_in(total, out, partials, channels);
         finish(total, out, channels);
     }
 }
@@ -341,7 +339,8 @@ static void fold(const Attend &work, int channels, int num_chunks, const float *
 template <class T, int rows>
 static void attend_tile(const Tile &tile, const LayerCache &cache, Range chunks, float *partials) {
     const int channels = tile.channels, size = 2 + channels;
-    const int base = first_chunk(tile.work), num_chunks = last_chunk(tile.work) - base;
+    const Range all{first_chunk(tile.work), last_chunk(tile.work)};
+    chunks = common(chunks, all);
     pack_queries<rows>(tile);
     float *parts[rows], *outs[rows];
     Total totals[rows];
@@ -349,16 +348,12 @@ static void attend_tile(const Tile &tile, const LayerCache &cache, Range chunks,
     for (int r = 0; r < tile.used && !partials; r++) {
         for (int c = 0; c < channels; c++) outs[r][c] = 0;
     }
-    chunks = common(chunks, chunks_of(tile.keys()));
     for (int chunk = chunks.first; chunk < chunks.last; chunk++) {
         for (int r = 0; r < tile.used; r++)
-            parts[r] = partials ? partials + (size_t(tile.first + r) * num_chunks + chunk - base) * size
+            parts[r] = partials ? partials + (size_t(tile.first + r) * all.size() + chunk - all.first) * size
                                 : tile.parts + r * size;
         attend_chunk<T, rows>(tile, cache, chunk, parts);
-        for (int r = 0; r < tile.used && !partials; r++) {
-            const Range mine = chunks_of(tile.keys(r));
-            if (chunk >= mine.first && chunk < mine.last) fold_in(totals[r], outs[r], parts[r], channels);
-        }
+        for (int r = 0; r < tile.used && !partials; r++) fold_in(totals[r], outs[r], parts[r], channels);
     }
     for (int r = 0; r < tile.used && !partials; r++) finish(totals[r], outs[r], channels);
 }

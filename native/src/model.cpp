@@ -127,7 +127,10 @@ const Kernels *find_kernels(const char *isa) {
 std::string kernel_names() {
     std::string names;
     for (int number = 0; number < kMostSets; ++number)
-        if (const Kernels *kernels = built(number)) names += (names.empty() ? "" : ",") + std::string(kernels->name);
+        if (const Kernels *kernels = built(number)) {
+            if (!names.empty()) names += ',';
+            names += kernels->name;
+        }
     return names;
 }
 
@@ -317,6 +320,18 @@ void Model::add_virtual(const lavra_tensor &rows) {
     const size_t before = virtual_rows.size();
     virtual_rows.resize(before + size_t(rows.rows) * rows.columns);
     copy_numbers(rows, virtual_rows.data() + before);
+}
+
+void Model::add_prefix(const lavra_tensor &pairs) {
+    const int layers = int(decoder.layers.size());
+    if (layers == 0) throw Error("an encoder keeps no keys and values, so it has no prefix");
+    if (pairs.columns != narrow() || pairs.rows < 1 || pairs.rows % (2 * layers)) throw Error("a prefix's pairs have shape " + shape(pairs.rows, pairs.columns) + "; they need a multiple of " + std::to_string(2 * layers) + " rows of " + std::to_string(narrow()));
+    if (is_integer(pairs.type)) throw Error("a prefix's pairs hold integers; give floats");
+    check_sizes("a prefix's pairs", pairs);
+    Prefix prefix{num_ids(), pairs.rows / (2 * layers), std::vector<float>(size_t(pairs.rows) * pairs.columns)};
+    copy_numbers(pairs, prefix.pairs.data());
+    virtual_rows.resize(virtual_rows.size() + size_t(prefix.count) * config.hidden_size);
+    prefixes.push_back(std::move(prefix));
 }
 
 size_t Model::bytes() const {

@@ -69,6 +69,12 @@ struct Adapter {
     int rank = 0; // the largest
 };
 
+// Learned keys and values of virtual tokens (Li & Liang 2021, arXiv:2101.00190).
+struct Prefix {
+    int first, count;         // ids
+    std::vector<float> pairs; // (layers, count, 2, kv heads * head_dim)
+};
+
 class Model {
 public:
     Model(const lavra_config &config, const Kernels &kernels, Precision precision);
@@ -79,6 +85,7 @@ public:
     int add_adapter();
     void adapt(int adapter, const std::string &name, const lavra_tensor &down, const lavra_tensor &up, float scale);
     void add_virtual(const lavra_tensor &rows);
+    void add_prefix(const lavra_tensor &pairs);
     size_t bytes() const;
 
     lavra_config config;
@@ -91,6 +98,7 @@ public:
     std::vector<float> position, token_type; // rows of hidden_size
     std::vector<float> virtual_rows;         // of tokens behind the vocabulary
     std::vector<Adapter> adapters;
+    std::vector<Prefix> prefixes;
 
     int num_ids() const { return config.vocab_size + int(virtual_rows.size() / config.hidden_size); }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from ctypes import POINTER, byref, c_void_p, cast
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from lavra.engine.config import CacheType
 from lavra.model.config import Activation, Kind, Layout, ModelConfig, Norm, Positions
 
 BLOCK_SIZE: Final = 16  # tokens in a block: the kernels compute sixteen scores at once
+_SOURCES_KEPT: Final = 64  # encoded sources; one that is gone is read again
+_SourceKey = tuple[str | None, tuple[int, ...]]  # the adapter and the ids
 Int32s = npt.NDArray[np.int32]
 
 
@@ -170,6 +173,7 @@ class NativeRunner:
         self._handle = library.made(make(model.handle, num_blocks, _CACHES[cache_type], threads or _default_threads()))
         self._freed = weakref.finalize(self, _free, model, self._handle)
         self._freed.atexit = False
+        self._sources = _Sources(library, self._handle)
 
     @property
     def num_bytes(self) -> int:
@@ -185,6 +189,8 @@ class NativeRunner:
             if row.adapter is not None:
                 raise InputError(f"adapter {row.adapter!r} is unknown to the native runner; it has none")
         rows, kept = _rows(batch.rows)
+        if self.model.config.kind is Kind.ENCODER_DECODER:
+            rows["source"] = self._sources.numbers([(row.adapter, row.source or ()) for row in batch.rows])
         copies = np.array(batch.copies, dtype=np.int32).reshape(-1, 2)
         given = NativeBatch(
             rows=cast(rows.ctypes.data, POINTER(NativeRow)),
@@ -210,6 +216,97 @@ class NativeRunner:
 def _free(model: NativeModel, runner: int) -> None:
     """Free a runner; the model that it reads lives until then."""
     model.library.functions.lavra_runner_free(runner)
+
+
+class _Sources:
+    """Sources that an encoder-decoder has read, the latest ones kept."""
+
+    def __init__(self, library: NativeLibrary, handle: int) -> None:
+        self._library, self._handle = library, handle
+        self._numbers: OrderedDict[_SourceKey, int] = OrderedDict()
+
+    def numbers(self, keys: Sequence[_SourceKey]) -> list[int]:
+        """The library's number of each, by adapter and ids; those it has not are read."""
+        for key in dict.fromkeys(keys):
+            if key not in self._numbers:
+                self._numbers[key] = self._read(key)
+            self._numbers.move_to_end(key)
+        found = [self._numbers[key] for key in keys]
+        while len(self._numbers) > max(_SOURCES_KEPT, len(set(keys))):
+            _, oldest = self._numbers.popitem(last=False)
+            self._library.check(self._library.functions.lavra_runner_forget(self._handle, oldest))
+        return found
+
+    def _read(self, key: _SourceKey) -> int:
+        rows, kept = _rows([ForwardRow(tokens=key[1], start=0, blocks=())])
+        number = int(
+            self._library.functions.lavra_runner_source(self._handle, cast(rows.ctypes.data, POINTER(NativeRow)))
+        )
+        self._library.check(number < 0)
+        del kept  # what the row points into
+        return number
+
+
+class NativeEncoder:
+    """Whole texts read by the encoder of a native model: each alone, with no padding, whatever the company.
+
+    Args:
+        model: what computes; closed by whoever opened it.
+        threads: as of `NativeRunner`.
+
+    Raises:
+        NativeError: the model is a decoder.
+    """
+
+    def __init__(self, model: NativeModel, *, threads: int | None = None) -> None:
+        self.model = model
+        make = model.library.functions.lavra_runner_new
+        self._handle = model.library.made(make(model.handle, 1, 0, threads or _default_threads()))
+        self._freed = weakref.finalize(self, _free, model, self._handle)
+        self._freed.atexit = False
+
+    def hidden(
+        self, texts: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None
+    ) -> list[npt.NDArray[np.float32]]:
+        """(T, D) hidden states of each text's ids, after the final norm.
+
+        Args:
+            texts: ids of each, at least one.
+            token_types: of each id; 0 everywhere unless given.
+
+        Raises:
+            NativeError: an id or a type is unknown, or a text is longer than the learned positions.
+        """
+        rows, kept = _rows([ForwardRow(tokens=tuple(text), start=0, blocks=()) for text in texts])
+        types = np.fromiter((one for text in token_types or () for one in text), dtype=np.int32)
+        if types.size:
+            rows["types"] = types.ctypes.data + (rows["tokens"] - rows["tokens"][0])
+        out = np.empty((len(kept[0]), self.model.config.hidden_size), dtype=np.float32)
+        library = self.model.library
+        pointer = cast(rows.ctypes.data, POINTER(NativeRow))
+        library.check(
+            library.functions.lavra_runner_encode(self._handle, pointer, len(rows), c_void_p(out.ctypes.data), out.size)
+        )
+        del kept, types  # what rows point into
+        return np.split(out, np.cumsum(rows["num_tokens"])[:-1])
+
+    def logits(self, hidden: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(N, D) hidden states -> (N, V) by the model's head.
+
+        Raises:
+            NativeError: the model has none.
+        """
+        states = np.ascontiguousarray(hidden, dtype=np.float32)
+        out = np.empty((len(states), self.model.config.vocab_size), dtype=np.float32)
+        library, give = self.model.library, self.model.library.functions.lavra_runner_logits
+        library.check(
+            give(self._handle, c_void_p(states.ctypes.data), len(states), c_void_p(out.ctypes.data), out.size)
+        )
+        return out
+
+    def close(self) -> None:
+        """Give the memory back, as happens when nobody has the encoder any more."""
+        self._freed()
 
 
 def _rows(rows: Sequence[ForwardRow]) -> tuple[npt.NDArray[np.void], tuple[Int32s, Int32s]]:
