@@ -13,7 +13,7 @@ from typing import Any
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.find import find_folder
 from lavra.api.held_port import held_port
-from lavra.api.identity import answer_fingerprint, model_files
+from lavra.api.identity import answer_fingerprint, model_facts, model_files
 from lavra.api.load import RunnerName, load
 from lavra.api.model import TextModel
 from lavra.api.serving import fused_model, start_engine
@@ -145,6 +145,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         fingerprint=fingerprint,
         usual={} if encodes else opened.usual,
         introduction=read_introduction(opened.folder),
+        facts=model_facts(opened),
         **_weights(model),
     )
 
@@ -160,7 +161,8 @@ def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel
     assert model.tokenizer is not None
     assert model.predictor is not None
     predictor = BatchingPredictor(model.predictor, max_queue=settings.max_queue)
-    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, **_weights(model))
+    facts = model_facts(model)
+    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, facts=facts, **_weights(model))
 
 
 def named_adapters(given: Sequence[str]) -> dict[str, str]:

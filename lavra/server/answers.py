@@ -114,6 +114,9 @@ class ServedModelEntry(BaseModel):
     chats: bool
     max_model_len: int | None
     runner: str | None
+    default_sampling_params: dict[str, float]
+    good_for: str
+    beginnings: list[str]
 
 
 class ModelEntries(BaseModel):

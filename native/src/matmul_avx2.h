@@ -12,6 +12,7 @@ namespace lavra::LAVRA_ISA {
 
 constexpr int kInt8Offset = 128;
 constexpr bool kWideIntegers = true, kFloatHalves = true;
+constexpr int kFewRows = 2; // whose products are as fast as memory
 
 } // namespace lavra::LAVRA_ISA
 
@@ -23,7 +24,6 @@ constexpr bool kWideIntegers = true, kFloatHalves = true;
 namespace lavra::LAVRA_ISA {
 
 constexpr int kHalf = 8; // outputs in a register
-constexpr int kAhead = 1024; // bytes ahead that weights are asked for; one row's product is as fast as memory
 
 static inline __m256i spread_word(const void *from) {
     int32_t word;
@@ -63,9 +63,9 @@ static inline void write_tile(const Product &product, int row, int strip, const 
 struct Int8Group {
     static constexpr int kBytes = kGroup * kStrip, kInputBytes = 2 * kGroup;
 
-    template <int Rows, int Halves>
+    template <int Rows, int Halves, class Fetch>
     static inline void add(const char *weights, size_t strip_bytes, const char *inputs, size_t row_bytes,
-                           const int32_t *starts, int groups, __m256i (&sums)[Rows][Halves]) {
+                           const int32_t *starts, int groups, const Fetch &fetch, __m256i (&sums)[Rows][Halves]) {
         const __m256i low = _mm256_set1_epi16(0xff);
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
@@ -80,7 +80,7 @@ struct Int8Group {
                 for (int h = 0; h < Halves; ++h) {
                     w[h] = load_bytes(weights + h / 2 * strip_bytes + h % 2 * 32);
                     w[h] = odd ? _mm256_srli_epi16(w[h], 8) : _mm256_and_si256(w[h], low);
-                    if (Rows == 1 && !odd && h % 2 == 0) _mm_prefetch(weights + h / 2 * strip_bytes + kAhead, _MM_HINT_T0);
+                    if (!odd && h % 2 == 0) fetch.near(weights + h / 2 * strip_bytes);
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) {
@@ -99,9 +99,9 @@ struct Int8Group {
 struct Int4Group {
     static constexpr int kBytes = kGroup * kStrip / 2, kInputBytes = kGroup;
 
-    template <int Rows, int Halves>
+    template <int Rows, int Halves, class Fetch>
     static inline void add(const char *weights, size_t strip_bytes, const char *inputs, size_t row_bytes,
-                           const int32_t *starts, int groups, __m256i (&sums)[Rows][Halves]) {
+                           const int32_t *starts, int groups, const Fetch &fetch, __m256i (&sums)[Rows][Halves]) {
         const __m256i low = _mm256_set1_epi8(15);
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
@@ -116,7 +116,7 @@ struct Int4Group {
                 for (int h = 0; h < Halves; ++h) {
                     w[h] = load_bytes(weights + h / 2 * strip_bytes + h % 2 * 32);
                     w[h] = _mm256_and_si256(high ? _mm256_srli_epi16(w[h], 4) : w[h], low);
-                    if (Rows == 1 && !high && h % 2 == 0) _mm_prefetch(weights + h / 2 * strip_bytes + kAhead, _MM_HINT_T0);
+                    if (!high && h % 2 == 0) fetch.near(weights + h / 2 * strip_bytes);
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) {
@@ -140,9 +140,9 @@ struct Int4Group {
 };
 
 template <class Group> struct IntegerKernel {
-    static constexpr int kRows = 5, kStrips = 1, kFew = 2, kStripsOfFew = 2, kStripsOfOne = 4;
+    static constexpr int kRows = 5, kStrips = 1, kStripsOfFew = 2, kStripsOfOne = 4;
 
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
+    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         constexpr int kHalves = 2 * Strips;
         const int groups = product.groups();
         const char *weights = product.weights(strip, Group::kBytes), *inputs = product.row(row);
@@ -151,6 +151,7 @@ template <class Group> struct IntegerKernel {
         const size_t strip_scales = static_cast<size_t>(groups) * kStrip;
         const float *input_scales = product.inputs.scales + static_cast<size_t>(row) * groups;
         const int32_t *starts = product.inputs.sums + static_cast<size_t>(row) * groups;
+        Fetch<Rows, Strips, Group::kBytes> fetch(weights, strip_bytes, share);
         __m256 sums[Rows][kHalves];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
@@ -158,7 +159,8 @@ template <class Group> struct IntegerKernel {
             for (int h = 0; h < kHalves; ++h) sums[r][h] = _mm256_setzero_ps();
         for (int group = 0; group < groups; ++group) {
             __m256i integers[Rows][kHalves];
-            Group::template add<Rows, kHalves>(weights, strip_bytes, inputs, row_bytes, starts + group, groups, integers);
+            fetch.group();
+            Group::add(weights, strip_bytes, inputs, row_bytes, starts + group, groups, fetch, integers);
 #pragma GCC unroll 8
             for (int h = 0; h < kHalves; ++h) {
                 const __m256 scale = widened_8(scales + h / 2 * strip_scales + h % 2 * kHalf);
@@ -191,28 +193,30 @@ struct F32Weights {
 };
 
 template <class Weights> struct FloatKernel {
-    static constexpr int kRows = 5, kStrips = 1, kFew = 2, kStripsOfFew = 2, kStripsOfOne = 4;
+    static constexpr int kRows = 5, kStrips = 1, kStripsOfFew = 2, kStripsOfOne = 4;
 
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
+    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         constexpr int kHalves = 2 * Strips;
         const int pairs = product.inputs.padded / 2;
         const char *weights = product.weights(strip, kGroup / 2 * Weights::kBytes);
         const size_t strip_bytes = static_cast<size_t>(pairs) * Weights::kBytes, padded = product.inputs.padded;
         const float *inputs = reinterpret_cast<const float *>(product.row(row));
+        Fetch<Rows, Strips, kGroup / 2 * Weights::kBytes> fetch(weights, strip_bytes, share);
         __m256 sums[Rows][kHalves];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
             for (int h = 0; h < kHalves; ++h) sums[r][h] = _mm256_setzero_ps();
         for (int pair = 0; pair < pairs; ++pair, weights += Weights::kBytes, inputs += 2) {
+            if (pair % (kGroup / 2) == 0) fetch.group();
 #pragma GCC unroll 2
             for (int odd = 0; odd < 2; ++odd) {
                 __m256 w[kHalves];
 #pragma GCC unroll 8
                 for (int h = 0; h < kHalves; ++h) {
                     w[h] = Weights::load(weights + h / 2 * strip_bytes + Weights::offset(h % 2, odd), odd);
-                    if (Rows == 1 && h % 2 == 0 && (!odd || Weights::kBytes == 128))
-                        _mm_prefetch(weights + h / 2 * strip_bytes + odd * 64 + kAhead, _MM_HINT_T0);
+                    if (h % 2 == 0 && (!odd || Weights::kBytes == 128))
+                        fetch.near(weights + h / 2 * strip_bytes + odd * 64);
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) {

@@ -22,6 +22,9 @@ struct Error : std::runtime_error {
 const Kernels *find_kernels(const char *isa); // null: the best
 std::string kernel_names();
 
+// Refuses a tensor whose bytes or scales do not fit its shape and type.
+void check_tensor(const std::string &name, const lavra_tensor &tensor);
+
 struct Norm {
     std::vector<float> weight, bias; // the bias is empty where there is none
 };
@@ -87,6 +90,7 @@ public:
     void add_virtual(const lavra_tensor &rows);
     void add_prefix(const lavra_tensor &pairs);
     size_t bytes() const;
+    bool finished() const { return finished_; }
 
     lavra_config config;
     const Kernels &kernels;
@@ -130,6 +134,7 @@ private:
     void pack_floats(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor, int rows, int columns);
 
     Precision precision_;
+    bool finished_ = false;
     std::map<std::string, Place> places_;
 };
 

@@ -75,23 +75,27 @@ size_t Runner::bytes() const { return cache_.bytes() + whole_.bytes(); }
 
 void Runner::check(const lavra_batch &batch) const {
     if (batch.num_rows < 1 || batch.rows == nullptr) throw Error("a batch has at least one row");
-    for (int i = 0; i < 2 * batch.num_copies; ++i)
+    if (batch.num_copies < 0 || (batch.num_copies && batch.copies == nullptr)) throw Error(number(batch.num_copies) + " copies, and " + (batch.copies ? "a list" : "no list") + " of them");
+    for (int64_t i = 0; i < 2 * int64_t(batch.num_copies); ++i)
         if (batch.copies[i] < 0 || batch.copies[i] >= cache_.num_blocks()) throw Error("a copy names block " + number(batch.copies[i]) + "; there are " + number(cache_.num_blocks()));
     for (int r = 0; r < batch.num_rows; ++r) {
         const lavra_row &row = batch.rows[r];
         const int64_t end = int64_t(row.start) + row.num_tokens;
         if (row.num_tokens < 1 || row.start < 0 || row.num_logits < 0 || row.num_logits > row.num_tokens) throw Error("row " + number(r) + ": tokens, start or logits are out of range");
         if (row.num_blocks < 0 || end > int64_t(row.num_blocks) * kBlock) throw Error("row " + number(r) + " ends at position " + number(end) + " and has " + number(row.num_blocks) + " blocks of 16");
+        if (row.blocks == nullptr) throw Error("row " + number(r) + " has no blocks");
         for (int b = 0; b < row.num_blocks; ++b)
             if (row.blocks[b] < 0 || row.blocks[b] >= cache_.num_blocks()) throw Error("row " + number(r) + " names block " + number(row.blocks[b]) + "; there are " + number(cache_.num_blocks()));
         check_tokens(row, r);
         if (model_.config.kind == LAVRA_ENCODER_DECODER && !sources_.count(row.source)) throw Error("row " + number(r) + " names source " + number(row.source) + ", which there is not");
-        if (row.adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there are " + number(model_.adapters.size()));
+        if (model_.config.kind != LAVRA_ENCODER_DECODER && row.source != -1) throw Error("row " + number(r) + " names source " + number(row.source) + "; a decoder alone looks at none");
+        if (row.num_logits && !model_.config.has_head) throw Error("row " + number(r) + " wants logits; the model has no head");
     }
 }
 
 void Runner::check_tokens(const lavra_row &row, int r) const {
     const auto &c = model_.config;
+    if (row.adapter < -1 || row.adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there are " + number(model_.adapters.size()));
     const int64_t end = int64_t(row.start) + row.num_tokens;
     if (row.tokens == nullptr) throw Error("row " + number(r) + " has no tokens");
     for (int t = 0; t < row.num_tokens; ++t) {
@@ -107,6 +111,7 @@ void Runner::forward(const lavra_batch &batch, float *logits, uint64_t num_float
     for (int i = 0; i < batch.num_copies; ++i) cache_.copy(batch.copies[2 * i], batch.copies[2 * i + 1]);
     lay_out(batch.rows, batch.num_rows);
     if (num_floats != logit_rows_.size() * uint64_t(model_.config.vocab_size)) throw Error("room for " + number(num_floats) + " logits; the batch has " + number(logit_rows_.size()) + " rows of " + number(model_.config.vocab_size));
+    if (num_floats && logits == nullptr) throw Error("there is no room for logits: the pointer is null");
     logits_ = logits, stack_ = &model_.decoder, active_ = &cache_;
     reserve();
     plan_attention(true);
@@ -124,6 +129,7 @@ void Runner::encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t
 // Whole texts through the encoder; their hidden states are in x_.
 void Runner::read(const lavra_row *rows, int num_rows) {
     if (model_.config.kind == LAVRA_DECODER) throw Error("the model has no encoder");
+    if (num_rows < 1) throw Error(number(num_rows) + " texts; give at least one");
     if (num_rows < 1 || rows == nullptr) throw Error("there is no text");
     int total = 0;
     for (int r = 0; r < num_rows; ++r) {
@@ -153,13 +159,14 @@ int Runner::add_source(const lavra_row &row) {
     Source &source = sources_[number];
     source = {Cache(model_, int(model_.decoder.layers.size()), blocks, CacheType::f32), std::vector<int32_t>(blocks), length};
     for (int b = 0; b < blocks; ++b) source.table[b] = b;
-    team_.run([&](int) {
+    team_.run([&](int thread) {
         const int narrow = model_.narrow();
         for (size_t l = 0; l < model_.decoder.layers.size(); ++l) {
             const PackedMatrix &matrix = model_.decoder.layers[l].cross->keys_values;
             Inputs inputs = inputs_.view(length, hidden_size_);
             each_row(length, [&](int t) { kernels_.prepare(matrix.precision, x_.as<float>() + size_t(t) * hidden_size_, hidden_size_, inputs, t); });
             multiply(matrix, inputs, projected_.as<float>(), 2 * narrow, false);
+            adapt(matrix, x_.as<float>(), hidden_size_, projected_.as<float>(), 2 * narrow, thread);
             each_row(length, [&](int t) {
                 const float *keys = projected_.as<float>() + size_t(t) * 2 * narrow;
                 for (int head = 0; head < model_.config.num_kv_heads; ++head)

@@ -17,11 +17,11 @@
 namespace lavra {
 namespace {
 
-constexpr float kLeast = 1e-30f;    // a divisor; below it float32 would divide by nothing
+constexpr float kLeast = 1e-30f; // a divisor; below it float32 would divide by nothing
 constexpr double kLog2E = 1.4426950408889634;
 constexpr float kLargest = std::numeric_limits<float>::max();
-constexpr int kDraws = 3;           // from the whole distribution
-constexpr int kFew = 256;           // largest values that a list finds faster than counting does
+constexpr int kDraws = 3; // from the whole distribution
+constexpr int kFew = 256; // largest values that a list finds faster than counting does
 
 struct Ranked {
     float value;
@@ -43,10 +43,20 @@ struct Scratch {
 
 thread_local Scratch scratch;
 
+bool better(const Ranked &one, const Ranked &other) {
+    return one.value != other.value ? one.value > other.value : one.id < other.id;
+}
+
 // The `count` largest of a row, best first, lower places first among equals.
 const std::vector<Ranked> &largest(const Kernels &kernels, const float *x, int size, int count) {
     std::vector<Ranked> &found = scratch.ranked;
     found.clear();
+    if (count > kFew) {
+        for (int place = 0; place < size; place++) found.push_back({x[place], place});
+        std::partial_sort(found.begin(), found.begin() + count, found.end(), better);
+        found.resize(count);
+        return found;
+    }
     float limit = -INFINITY;
     for (int place = 0; place < size; place++) {
         if ((int)found.size() == count) {
@@ -54,8 +64,8 @@ const std::vector<Ranked> &largest(const Kernels &kernels, const float *x, int s
             if (place == size) break;
             found.pop_back();
         }
-        auto after = [](float value, const Ranked &one) { return value > one.value; };
-        found.insert(std::upper_bound(found.begin(), found.end(), x[place], after), {x[place], place});
+        const Ranked next{x[place], place};
+        found.insert(std::upper_bound(found.begin(), found.end(), next, better), next);
         limit = found.back().value;
     }
     return found;
@@ -158,7 +168,10 @@ private:
     // p of what top-k leaves: what is likelier than a token that stays has less.
     double mass() {
         if (!cuts_by_count()) return row_.top_p * total_;
-        if (mass_ < 0) mass_ = row_.top_p * kernels_.above(weights_, size_, std::nextafter(least_of_count(), -1.0f)).mass;
+        if (mass_ < 0) {
+            const float below_least = std::nextafter(least_of_count(), -1.0f);
+            mass_ = row_.top_p * kernels_.above(weights_, size_, below_least).mass;
+        }
         return mass_;
     }
 
@@ -227,32 +240,34 @@ void tell_logprobs(const Kernels &kernels, const lavra_sampling &row, const floa
     for (int i = 0; i < row.num_top; i++) top_ids[i] = top[i].id, top_logprobs[i] = top[i].value - norm;
 }
 
-void require(bool sound, int row, const char *what) {
-    if (!sound) throw Error("row " + std::to_string(row) + ": " + what);
+void require(bool sound, int row, const char *reason) {
+    if (!sound) throw Error("row " + std::to_string(row) + ": " + reason);
 }
 
-void check_ids(int row, const char *what, const int32_t *ids, int count, int size) {
-    require(count >= 0 && (count == 0 || ids), row, what);
-    require(std::all_of(ids, ids + count, [&](int id) { return id >= 0 && id < size; }), row, what);
+void check_ids(int row, const char *name, const int32_t *ids, const void *values, int count, int size) {
+    const bool there = count >= 0 && (count == 0 || (ids && values));
+    if (there && std::all_of(ids, ids + count, [&](int id) { return id >= 0 && id < size; })) return;
+    throw Error("row " + std::to_string(row) + ": " + name + " has an id outside the vocabulary, or is missing");
 }
 
 void check(int number, const lavra_sampling &row, int size, int most_top) {
-    require(row.num_tokens >= 1 && row.num_tokens <= size, number, "num_tokens is not among 1 to the vocabulary's size");
-    require(row.num_top >= 0 && row.num_top <= std::min(most_top, size), number, "num_top is over most_top or the vocabulary");
-    check_ids(number, "an id of seen is outside the vocabulary", row.seen, row.num_seen, size);
-    check_ids(number, "an id of bias_ids is outside the vocabulary", row.bias_ids, row.num_biases, size);
-    check_ids(number, "an id of forbidden is outside the vocabulary", row.forbidden, row.num_forbidden, size);
-    require((!row.num_seen || row.counts) && (!row.num_biases || row.biases), number, "ids have no counts, or no biases");
+    require(row.num_tokens >= 1 && row.num_tokens <= size, number, "num_tokens is not in 1 to the vocabulary's size");
+    require(row.num_top >= 0 && row.num_top <= std::min(most_top, size), number, "there is no room for num_top ids");
+    check_ids(number, "seen", row.seen, row.counts, row.num_seen, size);
+    check_ids(number, "bias_ids", row.bias_ids, row.biases, row.num_biases, size);
+    check_ids(number, "forbidden", row.forbidden, row.forbidden, row.num_forbidden, size);
     if (!(row.temperature > 0)) return;
-    auto in_range = [](double uniform) { return uniform >= 0 && uniform < 1; };
-    require(row.uniforms && std::all_of(row.uniforms, row.uniforms + kDraws + 1, in_range), number, "uniforms are not in [0, 1)");
+    require(row.uniforms, number, "uniforms are missing");
+    const auto within = [](double uniform) { return uniform >= 0 && uniform < 1; };
+    require(std::all_of(row.uniforms, row.uniforms + kDraws + 1, within), number, "uniforms are not in [0, 1)");
 }
 
 void choose(const Kernels &kernels, const lavra_sampling &row, const float *logits, int size, lavra_choice &choice,
             int32_t *top_ids, float *top_logprobs) {
     Peak all = kernels.peak(logits, size), peak = all;
     if (!all.finite)
-        throw Error("the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; try dtype='float32'");
+        throw Error("the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; "
+                    "try dtype='float32'");
     const float *scores = scores_of(row, logits, size);
     if (scores != logits || all.place >= row.num_tokens) peak = kernels.peak(scores, row.num_tokens);
     choice = {peak.place, peak.value == -INFINITY, 0};
@@ -263,9 +278,10 @@ void choose(const Kernels &kernels, const lavra_sampling &row, const float *logi
 
 } // namespace
 
-void sample(const Kernels &kernels, const float *logits, int num_rows, int vocab_size, const lavra_sampling *const *rows,
-            lavra_choice *choices, int most_top, int32_t *top_ids, float *top_logprobs) {
-    if (num_rows < 0 || vocab_size < 1 || most_top < 0) throw Error("rows, the vocabulary or most_top has a negative size");
+void sample(const Kernels &kernels, const float *logits, int num_rows, int vocab_size,
+            const lavra_sampling *const *rows, lavra_choice *choices, int most_top, int32_t *top_ids,
+            float *top_logprobs) {
+    if (num_rows < 0 || vocab_size < 1 || most_top < 0) throw Error("rows, vocabulary or most_top is under its least");
     if (num_rows && (!logits || !rows || !choices)) throw Error("logits, rows or choices is missing");
     if (num_rows && most_top && (!top_ids || !top_logprobs)) throw Error("there is no room for the likeliest ids");
     for (int i = 0; i < num_rows; i++) {
@@ -274,8 +290,9 @@ void sample(const Kernels &kernels, const float *logits, int num_rows, int vocab
     }
     scratch.fit(vocab_size);
     for (int i = 0; i < num_rows; i++) {
-        size_t top = (size_t)i * most_top;
-        choose(kernels, *rows[i], logits + (size_t)i * vocab_size, vocab_size, choices[i], top_ids + top, top_logprobs + top);
+        const size_t top = (size_t)i * most_top;
+        choose(kernels, *rows[i], logits + (size_t)i * vocab_size, vocab_size, choices[i], top_ids + top,
+               top_logprobs + top);
     }
 }
 

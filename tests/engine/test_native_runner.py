@@ -3,10 +3,14 @@
 import pytest
 import torch
 
+from lavra.adapt.inject import activated
+from lavra.api.torch_serving import engine_adapters
+from lavra.base.errors import InputError
 from lavra.base.native_library import native_library
 from lavra.engine.runners.native import NativeRunner
 from lavra.quantize import SCHEMES, quantize_model
 from lavra.testing.runner import RunnerConformance
+from tests.engine.adapted import adapted
 from tests.engine.native_models import native_model
 from tests.model.variants import DECODERS, ENCODER_DECODERS, VOCAB, ours_of, theirs
 
@@ -94,3 +98,38 @@ class TestBfloat16Cache(AgainstItself):
 
 class TestInt8Cache(AgainstItself):
     cache_type = "int8"
+
+
+class TestWithAdapters(OnNative):
+    """Those that it computes, side by side; every bit as alone."""
+
+    vocab_size, tolerance, names, family = 320, 1e-3, ("lora", "wide", "prompt", "prefix"), "llama"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def opened(cls):
+        made = adapted(cls.family, names=cls.names)
+        cls.model, cls.native = made.model, native_model(made.model)
+        cls.adapters = {one.name: one.front.prompt for one in engine_adapters(made)}
+        if cls.family == "t5":  # a soft prompt stands in front of the source, which the suite gives to all alike
+            cls.adapters.pop("prompt")
+
+    @torch.no_grad()
+    def reference(self, tokens):
+        ids = torch.tensor([tokens])
+        given = (ids,) if self.source is None else (torch.tensor([self.source]), ids)
+        return self.model(*given)[0].numpy()
+
+    def adapted_reference(self, adapter, tokens):
+        with activated(self.model, adapter):
+            return self.reference(tokens)
+
+
+class TestEncoderDecoderWithAdapters(TestWithAdapters):
+    family, source = "t5", (5, 9, 30, 31, 7)
+
+
+@pytest.mark.parametrize("name", ["dora", "ia3"])
+def test_an_adapter_that_it_cannot_compute_is_refused(name):
+    with pytest.raises(InputError, match=name):
+        native_model(adapted(names=(name,)).model)

@@ -130,9 +130,7 @@ configs = st.fixed_dictionaries(
 )
 def test_a_token_is_one_that_the_exact_distribution_draws(vocab, scale, digits, rows, seed):
     """Ties, forbidden ids, bias, penalties, flat and steep rows: only rounding may decide otherwise."""
-    states = [
-        state_of(vocab, **one, logit_bias={0: 3.0, 3: -100.0}, min_tokens=2, stop_ids=[4]) for one in rows
-    ]
+    states = [state_of(vocab, **one, logit_bias={0: 3.0, 3: -100.0}, min_tokens=2, stop_ids=[4]) for one in rows]
     for step in range(3):
         logits = rows_of(seed + step, len(states), vocab, scale)
         if digits is not None:
@@ -208,7 +206,7 @@ def test_neither_company_nor_the_instruction_set_changes_a_bit():
 @pytest.mark.parametrize("vocab", [1, 20, 64, 3000])
 def test_logprobs_and_the_likeliest(library, vocab):
     logits = rows_of(vocab, 4, vocab).round(1)  # with ties
-    states = [state_of(vocab, prompt=(), top_logprobs=count) for count in (0, 1, 7, 200)]
+    states = [state_of(vocab, prompt=(), top_logprobs=count) for count in (0, 1, 7, 500)]
     for row, state, choice in zip(logits, states, choose_natively(library, logits, states), strict=True):
         exact = row.astype(np.float64) - np.logaddexp.reduce(row.astype(np.float64))
         ranked = np.lexsort((np.arange(vocab), -row))[: state.top_logprobs]
@@ -227,7 +225,10 @@ def test_a_mask_leaves_only_what_it_allows(library):
         allowed = draw.random(vocab) < 0.2
         allowed[number] = True
         logits = rows_of(number, 2, vocab)
-        states = [state_of(vocab, matcher=Bits(allowed)), state_of(vocab, temperature=1.0, seed=1, matcher=Bits(allowed))]
+        states = [
+            state_of(vocab, matcher=Bits(allowed)),
+            state_of(vocab, temperature=1.0, seed=1, matcher=Bits(allowed)),
+        ]
         greedy, drawn = choose_natively(library, logits, states)
         assert greedy.token == np.where(allowed, logits[0], -np.inf).argmax()
         assert allowed[drawn.token]

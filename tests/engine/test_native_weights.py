@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import CheckpointError
 from lavra.engine.runners.native_floats import NotNativeError
+from lavra.engine.runners.native_twin import stored_tensors
 from lavra.engine.runners.native_weights import open_weights
 from lavra.model import load_checkpoint, save_checkpoint
 from lavra.quantize import SCHEMES, PackedLayout, load_model, quantize_model, save_quantized
-from tests.engine.native_models import stored_tensors
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.model.variants import ALL, DECODERS, save_theirs, theirs
 

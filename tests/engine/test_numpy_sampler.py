@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lavra.base.errors import LavraError
 from lavra.base.types import SamplingConfig
 from lavra.engine.logprobs import log_sum_exp
-from lavra.engine.sample_state import SampleState
 from lavra.engine.numpy_sampler import choose_in_numpy
+from lavra.engine.sample_state import SampleState
 from lavra.generate.sampling import Sampler
 
 VOCAB = 83
@@ -118,7 +118,9 @@ def test_an_end_waits_for_min_tokens():
 
 def test_the_likeliest_are_told_best_first():
     logits = logits_of(2)
-    (choice,) = choose_in_numpy(logits, [SampleState(config=SamplingConfig(), sample=0, num_tokens=VOCAB, top_logprobs=5)])
+    (choice,) = choose_in_numpy(
+        logits, [SampleState(config=SamplingConfig(), sample=0, num_tokens=VOCAB, top_logprobs=5)]
+    )
     expected = torch.from_numpy(logits[0]).log_softmax(-1).topk(5)
     assert [token for token, _ in choice.top] == expected.indices.tolist()
     assert np.allclose([value for _, value in choice.top], expected.values.numpy(), atol=1e-5)

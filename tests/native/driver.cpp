@@ -241,7 +241,8 @@ Floats compare_company(lavra_runner *runner, const std::string &what) {
 void run_model(const char *isa, const Shape &shape, const char *type_name, int type, int precision) {
     lavra_model *model = made_model(isa, shape.config, type, precision);
     const char *caches[] = {"f32", "bf16", "int8"};
-    for (int cache = 0; cache < 3; ++cache) {
+    const int first = type == LAVRA_F32 ? 0 : type % 3, last = type == LAVRA_F32 ? 3 : first + 1; // all, or one of them
+    for (int cache = first; cache < last; ++cache) {
         lavra_runner *runner = lavra_runner_new(model, kBlocks, cache, num_threads);
         require(runner != nullptr, "lavra_runner_new");
         const std::string what = std::string(isa) + " " + shape.name + " " + type_name + " " + caches[cache];

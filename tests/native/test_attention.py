@@ -52,7 +52,7 @@ def example(*, count, start, heads=3, group=3, channels=48, seed=0, more=0):
 @every_isa
 @pytest.mark.parametrize("cache", doors.CACHES)
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_attention(isa, cache, data):
     count = data.draw(st.integers(1, 40))
     start = data.draw(st.sampled_from([0, 1, 15, 16, 100, 127, 128, 250, 390]))

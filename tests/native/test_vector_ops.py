@@ -20,7 +20,7 @@ def numbers(size, seed=0, spread=1.0):
 
 @every_isa
 @given(size=st.integers(1, 130), seed=st.integers(0, 99), shift=st.sampled_from([0.0, 100.0]))
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_norms(isa, size, seed, shift):
     x, weight, bias = numbers(size, seed) + np.float32(shift), numbers(size, seed + 1), numbers(size, seed + 2)
     wide = x.astype(np.float64)

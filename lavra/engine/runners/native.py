@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import POINTER, byref, c_void_p, cast
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.base.native_library import NativeBatch, NativeConfig, NativeLibrary, NativeRow, NativeTensor
 from lavra.base.ports import ForwardBatch, ForwardRow
 from lavra.engine.config import CacheType
@@ -67,6 +67,23 @@ class StoredTensor:
     scales: npt.NDArray[np.uint16] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LowRankChange:
+    """What LoRA adds to a matrix's product: scale * up (down x).
+
+    Attributes:
+        matrix: its name (`decoder.blocks.0.attention.query.weight`).
+        down: (R, K).
+        up: (N, R).
+        scale: of the product.
+    """
+
+    matrix: str
+    down: npt.NDArray[np.float32]
+    up: npt.NDArray[np.float32]
+    scale: float
+
+
 class NativeModel:
     """A model's weights, packed for one instruction set.
 
@@ -95,6 +112,7 @@ class NativeModel:
         half: bool = False,
     ) -> None:
         self.library, self.config, self.half = library, config, half
+        self.adapters: dict[str, int] = {}  # the library's number of each
         kept = [_array(frequencies), _array(slopes), np.array([one or 0 for one in config.windows], dtype=np.int32)]
         shape = _native_config(config, kept, rotary_factor)
         precision = TensorType.BF16 if half else TensorType.F32
@@ -119,10 +137,43 @@ class NativeModel:
         """Give the memory back, as happens when nobody has the model any more; runners must be closed before."""
         self._freed()
 
+    def add_adapter(self, name: str, changes: Iterable[LowRankChange] = ()) -> None:
+        """Give the model an adapter that rows may name.
+
+        Raises:
+            NativeError: a change belongs to no matrix of the model, or has another shape.
+        """
+        add = self.library.functions.lavra_model_adapt
+        number = int(self.library.functions.lavra_model_adapter(self.handle))
+        for change in changes:
+            down, up = _Given(_floats(change.down)), _Given(_floats(change.up))
+            place = change.matrix.encode()
+            self.library.check(add(self.handle, number, place, byref(down.tensor), byref(up.tensor), change.scale))
+        self.adapters[name] = number
+
+    def add_virtual_tokens(self, embeddings: npt.NDArray[np.float32]) -> None:
+        """Virtual tokens (n, D), whose ids follow the vocabulary's and those of earlier ones."""
+        given = _Given(_floats(embeddings))
+        self.library.check(self.library.functions.lavra_model_virtual(self.handle, byref(given.tensor)))
+
+    def add_prefix(self, pairs: npt.NDArray[np.float32]) -> None:
+        """Virtual tokens with keys and values of their own, (L, n, 2, K * C), whose ids come next, likewise."""
+        given = _Given(_floats(pairs.reshape(-1, pairs.shape[-1])))
+        self.library.check(self.library.functions.lavra_model_prefix(self.handle, byref(given.tensor)))
+
     def _set(self, tensor: StoredTensor) -> None:
+        given = _Given(tensor)
+        place = tensor.name.encode()
+        self.library.check(self.library.functions.lavra_model_set(self.handle, place, byref(given.tensor)))
+
+
+class _Given:
+    """A tensor as the library reads it, and the arrays it points into."""
+
+    def __init__(self, tensor: StoredTensor) -> None:
         data = np.ascontiguousarray(tensor.data)
         scales = None if tensor.scales is None else np.ascontiguousarray(tensor.scales)
-        given = NativeTensor(
+        self.tensor = NativeTensor(
             type=tensor.type,
             rows=tensor.rows,
             columns=tensor.columns,
@@ -132,7 +183,13 @@ class NativeModel:
             scales=None if scales is None else scales.ctypes.data,
             num_scale_bytes=0 if scales is None else scales.nbytes,
         )
-        self.library.check(self.library.functions.lavra_model_set(self.handle, tensor.name.encode(), byref(given)))
+        self._kept = data, scales
+
+
+def _floats(array: npt.NDArray[np.float32]) -> StoredTensor:
+    """(N, K) floats that have no name."""
+    data = np.ascontiguousarray(array, dtype=np.float32)
+    return StoredTensor(name="", type=TensorType.F32, rows=data.shape[0], columns=data.shape[1], data=data)
 
 
 _CACHES: Final[dict[CacheType, int]] = {"model": 0, "bf16": 1, "int8": 2}
@@ -173,7 +230,7 @@ class NativeRunner:
         self._handle = library.made(make(model.handle, num_blocks, _CACHES[cache_type], threads or _default_threads()))
         self._freed = weakref.finalize(self, _free, model, self._handle)
         self._freed.atexit = False
-        self._sources = _Sources(library, self._handle)
+        self._sources = _Sources(model, self._handle)
 
     @property
     def num_bytes(self) -> int:
@@ -183,12 +240,10 @@ class NativeRunner:
     def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
         """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows.
 
-        Raises InputError for a row that names an adapter.
+        Raises InputError for a row that names an adapter the model has not, before anything is written.
         """
-        for row in batch.rows:
-            if row.adapter is not None:
-                raise InputError(f"adapter {row.adapter!r} is unknown to the native runner; it has none")
         rows, kept = _rows(batch.rows)
+        rows["adapter"] = _numbers(self.model.adapters, [row.adapter for row in batch.rows])
         if self.model.config.kind is Kind.ENCODER_DECODER:
             rows["source"] = self._sources.numbers([(row.adapter, row.source or ()) for row in batch.rows])
         copies = np.array(batch.copies, dtype=np.int32).reshape(-1, 2)
@@ -221,8 +276,8 @@ def _free(model: NativeModel, runner: int) -> None:
 class _Sources:
     """Sources that an encoder-decoder has read, the latest ones kept."""
 
-    def __init__(self, library: NativeLibrary, handle: int) -> None:
-        self._library, self._handle = library, handle
+    def __init__(self, model: NativeModel, handle: int) -> None:
+        self._model, self._library, self._handle = model, model.library, handle
         self._numbers: OrderedDict[_SourceKey, int] = OrderedDict()
 
     def numbers(self, keys: Sequence[_SourceKey]) -> list[int]:
@@ -239,6 +294,7 @@ class _Sources:
 
     def _read(self, key: _SourceKey) -> int:
         rows, kept = _rows([ForwardRow(tokens=key[1], start=0, blocks=())])
+        rows["adapter"] = _numbers(self._model.adapters, key[:1])
         number = int(
             self._library.functions.lavra_runner_source(self._handle, cast(rows.ctypes.data, POINTER(NativeRow)))
         )
@@ -322,6 +378,14 @@ def _rows(rows: Sequence[ForwardRow]) -> tuple[npt.NDArray[np.void], tuple[Int32
     made["num_logits"] = [row.num_logits for row in rows]
     made["adapter"] = made["source"] = -1
     return made, (tokens, blocks)
+
+
+def _numbers(adapters: Mapping[str, int], names: Sequence[str | None]) -> list[int]:
+    unknown = next((name for name in names if name is not None and name not in adapters), None)
+    if unknown is not None:
+        known = nearest(unknown, adapters) if adapters else "; this runner has none"
+        raise InputError(f"a row names the adapter {unknown!r}, and the runner has no such{known}")
+    return [-1 if name is None else adapters[name] for name in names]
 
 
 def _default_threads() -> int:
