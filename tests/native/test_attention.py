@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.engine.runners.stores import FloatStore, Int8Store
-from lavra.model.positions import alibi_bias, alibi_slopes
+from lavra.model.position_formulas import alibi_slopes
+from lavra.model.positions import alibi_bias
 from tests.native import doors
 
 pytestmark = pytest.mark.skipif(not doors.isas(), reason="the native library is not built (native/build.py)")
@@ -99,7 +100,7 @@ def test_cross_attention_looks_at_few_keys_from_any_position(isa):
 @pytest.mark.parametrize("start", [0, 290])
 def test_falcons_bias_is_rounded_as_it_was_trained(isa, cache, start):
     vectors, blocks = example(count=9, start=start, heads=6, group=3)
-    slopes = alibi_slopes(6)
+    slopes = alibi_slopes(6, torch)
     added = alibi_bias(slopes, torch.arange(start + 9)[None], 48**-0.5)[0].numpy()  # (H, 1, S)
     told = dict(start=start, cache=cache)
     got = doors.attend(isa, *vectors, blocks=blocks, slopes=slopes.numpy(), **told)
