@@ -1,11 +1,11 @@
 """Opening a model with the native runner: no torch is imported, now or when it writes.
 
     float32 checkpoints, float16's, GGUF's   computed in float32
-    bfloat16's                               in bfloat16 where the processor multiplies it (AVX-512 BF16), else float32
+    bfloat16's                               in bfloat16: the weights are exact, and half the bytes are read
     int8, int8-dynamic, int4                 as they are stored, inputs rounded to 8 bits
 
-Bfloat16 costs a divergence of 0.0001 (docs/native.md) and reads half the bytes; the weights of a bfloat16 checkpoint
-are held exactly.  Those of a float16 checkpoint would be rounded, so they are widened.
+Bfloat16 rounds what goes into a product and costs a divergence of 0.0001 (docs/native.md).  Weights of a float16
+checkpoint would be rounded, too, so they are widened.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-_HALF_SETS: Final = ("avx512",)  # instruction sets whose products of bfloat16 are the processor's own
 _SHARE: Final = 0.8  # of the memory that is free, which float32 may take
 _ADAPTER: Final = "adapter_config.json"
 _SENTENCES: Final = "modules.json"  # of a folder of sentence-transformers
@@ -75,7 +74,7 @@ def open_native(
     if weights.config.kind is Kind.ENCODER and weights.config.has_head and not (folder / _SENTENCES).exists():
         raise NotNativeError("the model fills gaps")
     tokenizer = Tokenizer.load(folder)
-    half = not weights.packed and _in_half(weights, dtype, library, folder)
+    half = not weights.packed and _in_half(weights, dtype, folder)
     model = NativeModel(library, weights.config, weights.read(), half=half, **_positions(weights.config))
     release_freed_memory()
     held = HeldWeights(stored=weights.stored, held=_held(weights, half), num_bytes=model.num_bytes)
@@ -140,11 +139,11 @@ def _has_gpu() -> bool:
     return str(resolve("lavra.base.device:pick_device")().type) != "cpu"
 
 
-def _in_half(weights: NativeWeights, dtype: str | None, library: NativeLibrary, folder: Path) -> bool:
+def _in_half(weights: NativeWeights, dtype: str | None, folder: Path) -> bool:
     """Whether float matrices are held and computed in bfloat16."""
     if dtype is not None:
         return dtype == "bfloat16"
-    if weights.stored == "bfloat16" and library.isa in _HALF_SETS:
+    if weights.stored == "bfloat16":
         return True
     size = 4 * sum(math.prod(shape) for shape in parameter_shapes(weights.config).values())
     if size <= _SHARE * free_memory():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lavra.base.errors import CheckpointError
 from lavra.engine.runners.native import StoredTensor, TensorType
 from lavra.model.config import Kind, ModelConfig, Scaling
-from lavra.model.shapes import Shape
+from lavra.model.shapes import TensorShape
 from lavra.model.tensor_names import Checkpoint
 from lavra.model.tensors import FLOATS
 from lavra.model.weights import Rule, WeightTable, their_shape
@@ -52,7 +52,7 @@ def check_config(config: ModelConfig) -> None:
         raise NotNativeError("the model has no head, so it writes nothing")
 
 
-def check_floats(one: Rule, checkpoint: Checkpoint, shapes: Mapping[str, Shape], folder: Path) -> None:
+def check_floats(one: Rule, checkpoint: Checkpoint, shapes: Mapping[str, TensorShape], folder: Path) -> None:
     """Refuse a tensor that is no float, or of another shape than the model needs; raises CheckpointError."""
     kind, shape, wanted = checkpoint.dtype(one.theirs), checkpoint.shape(one.theirs), their_shape(one, shapes)
     if kind not in FLOATS:
