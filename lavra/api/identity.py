@@ -9,14 +9,13 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-import torch
-
-from lavra.api.load import find_base
+from lavra.api.find import find_base
 from lavra.api.model import TextModel
+from lavra.api.native_port import NativePort
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_json
+from lavra.base.lazy import resolve
 from lavra.base.version import VERSION
-from lavra.generate.in_process import InProcessModel
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
 _SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each
@@ -35,7 +34,7 @@ def model_hash(model: TextModel) -> str:
     if model.adapter is not None:
         folders.append(find_base(model.adapter))
     files = [model_files(folder) for folder in folders]
-    return hash_json([files, str(_dtype(model)), "" if model.held is None else model.held.held])
+    return hash_json([files, _number_type(model), "" if model.held is None else model.held.held])
 
 
 def model_files(folder: Path) -> dict[str, str]:
@@ -63,9 +62,10 @@ def answer_fingerprint(model: TextModel, *settings: object) -> str:
     folders = [] if model.folder is None else [model.folder]
     if model.adapter is not None:
         folders.append(find_base(model.adapter))
-    port = model.port.model if isinstance(model.port, InProcessModel) else None
-    device = None if port is None else next(port.parameters()).device.type
-    computed = [VERSION, torch.__version__, torch.get_num_threads(), device, str(_dtype(model))]
+    if isinstance(model.port, NativePort):  # whose bits no number of threads changes
+        computed = [VERSION, "native", model.port.weights.library.isa, _number_type(model)]
+    else:
+        computed = [VERSION, *resolve("lavra.api.in_torch:computed_by")(model)]
     held = "" if model.held is None else model.held.held
     whole = [[_sampled_files(one) for one in folders], computed, held, [str(one) for one in settings]]
     return f"fp_{hash_json(whole)[:12]}"
@@ -89,5 +89,8 @@ def _sampled_hash(path: Path) -> str:
     return found.hexdigest()[:16]
 
 
-def _dtype(model: TextModel) -> object:
-    return next(model.port.model.parameters()).dtype if isinstance(model.port, InProcessModel) else None
+def _number_type(model: TextModel) -> str:
+    """The type of numbers that a model is computed in, as its fingerprint has it."""
+    if isinstance(model.port, NativePort):
+        return "bfloat16" if model.port.weights.half else "float32"
+    return str(resolve("lavra.api.in_torch:dtype_of")(model))

@@ -113,6 +113,7 @@ class ServedModelEntry(BaseModel):
     labels: list[str]
     chats: bool
     max_model_len: int | None
+    runner: str | None
 
 
 class ModelEntries(BaseModel):

@@ -113,6 +113,7 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "labels": [] if head is None else list(head.labels),
         "chats": served.engine is not None and (served.template or served.tokenizer.chat_template) is not None,
         "max_model_len": served.reads,
+        "runner": served.runner or None,
         "good_for": served.introduction.good_for,
         "beginnings": list(served.introduction.beginnings),
     }
@@ -135,6 +136,7 @@ def _described(name: str, created: int) -> dict[str, Any]:
         "labels": [],
         "chats": False,
         "max_model_len": None,
+        "runner": None,
         "good_for": "",
         "beginnings": [],
     }

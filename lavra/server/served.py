@@ -41,6 +41,7 @@ class ServedModel:
         adapter: of the engine's, which acts; `None` is the engine's usual one.
         parent: name of the model whose engine it shares, where it is an adapter over that.
         usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
+        runner: what computes it, as a word; empty where that is not known.
         weights: how its weights are held, in words; empty where they are not in this process.
         weights_bytes: memory they take.
         template: Jinja source of its chat template, where one was chosen instead of its own.
@@ -59,6 +60,7 @@ class ServedModel:
     adapter: str | None = None
     parent: str | None = None
     usual: Mapping[str, float] = field(default_factory=dict)
+    runner: str = ""
     weights: str = ""
     weights_bytes: int = 0
     template: str | None = None

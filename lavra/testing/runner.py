@@ -22,6 +22,7 @@ from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 
+
 class RunnerConformance:
     """What every `Runner` must do.
 

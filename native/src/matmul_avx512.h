@@ -1,4 +1,4 @@
-// Products with AVX-512, its dot products of bytes (VNNI) and of bfloat16: a strip of 16 outputs is one register.
+// Products with AVX-512 and its dot products of bytes (VNNI): a strip of 16 outputs is one register.
 //
 // Weights of int8 are stored with 128 added, since vpdpbusd multiplies unsigned by signed bytes; a group's sum starts at
 // -128 times the sum of its inputs (inputs.h), which undoes it exactly.
@@ -9,7 +9,8 @@
 namespace lavra::LAVRA_ISA {
 
 constexpr int kInt8Offset = 128;
-constexpr bool kWideIntegers = false, kFloatHalves = false;
+constexpr bool kWideIntegers = false, kFloatHalves = true;
+constexpr int kFewRows = 3; // whose products are as fast as memory
 
 } // namespace lavra::LAVRA_ISA
 
@@ -48,9 +49,6 @@ static inline void write_tile(const Product &product, int row, int strip, const 
         for (int s = 0; s < Strips; ++s) write_strip(product, row + r, strip + s, sums[r][s]);
 }
 
-// Bytes ahead that weights are asked for; one row's product is as fast as memory.
-constexpr int kAhead = 2048;
-
 // Four inputs of 16 outputs a register, and of int4 eight, in two halves.
 struct Int8Weights {
     static constexpr int kBytes = kGroup * kStrip, kSteps = 8;
@@ -69,9 +67,9 @@ struct Int4Weights {
 };
 
 template <class Weights> struct IntegerKernel {
-    static constexpr int kRows = 6, kStrips = 2, kFew = 3, kStripsOfFew = 4, kStripsOfOne = 8;
+    static constexpr int kRows = 6, kStrips = 2, kStripsOfFew = 4, kStripsOfOne = 8;
 
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
+    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         const int groups = product.groups();
         const char *weights = product.weights(strip, Weights::kBytes);
         const uint16_t *scales = product.scales(strip);
@@ -80,12 +78,14 @@ template <class Weights> struct IntegerKernel {
         const size_t row_bytes = product.inputs.row_bytes();
         const float *input_scales = product.inputs.scales + static_cast<size_t>(row) * groups;
         const int32_t *starts = product.inputs.sums + static_cast<size_t>(row) * groups;
+        Fetch<Rows, Strips, Weights::kBytes> fetch(weights, strip_bytes, share);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_setzero_ps();
         for (int group = 0; group < groups; ++group) {
+            fetch.group();
             __m512i integers[Rows][Strips];
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r)
@@ -97,8 +97,8 @@ template <class Weights> struct IntegerKernel {
 #pragma GCC unroll 8
                 for (int s = 0; s < Strips; ++s) {
                     w[s] = Weights::load(weights + s * strip_bytes, step);
-                    if (Rows <= 2 && (Weights::kBytes == 512 || step % 2 == 0))
-                        _mm_prefetch(weights + s * strip_bytes + (Weights::kBytes == 512 ? step : step / 2) * 64 + kAhead, _MM_HINT_T0);
+                    if (Weights::kBytes == 512 || step % 2 == 0)
+                        fetch.near(weights + s * strip_bytes + step * Weights::kBytes / 8);
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) {
@@ -122,63 +122,53 @@ template <class Weights> struct IntegerKernel {
     }
 };
 
-// Two inputs a step: vdpbf16ps rounds after each of the two, in a fixed order.
-struct Bf16Kernel {
-    static constexpr int kRows = 8, kStrips = 3, kFew = 3, kStripsOfFew = 8, kStripsOfOne = 8;
-
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
-        const int pairs = product.inputs.padded / 2;
-        const char *weights = product.weights(strip, kGroup * kStrip * 2);
-        const size_t strip_bytes = static_cast<size_t>(pairs) * 64, row_bytes = product.inputs.row_bytes();
-        const char *inputs = product.row(row);
-        __m512 sums[Rows][Strips];
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-            for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_setzero_ps();
-        for (int pair = 0; pair < pairs; ++pair, weights += 64) {
-            __m512bh w[Strips];
-#pragma GCC unroll 8
-            for (int s = 0; s < Strips; ++s) {
-                w[s] = (__m512bh)_mm512_load_si512(weights + s * strip_bytes);
-                if (Rows <= 2) _mm_prefetch(weights + s * strip_bytes + kAhead, _MM_HINT_T0);
-            }
-#pragma GCC unroll 8
-            for (int r = 0; r < Rows; ++r) {
-                const __m512bh x = (__m512bh)spread_word(inputs + r * row_bytes + pair * 4);
-#pragma GCC unroll 8
-                for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_dpbf16_ps(sums[r][s], w[s], x);
-            }
-        }
-        write_tile(product, row, strip, sums);
+// Weights as floats of an even and an odd input, times inputs that were rounded to bfloat16: products are exact.
+// vdpbf16ps would do both at once, but Intel's processors start one in two cycles: half of what two additions do.
+struct Bf16Weights {
+    static constexpr int kBytes = 64; // of two inputs of a strip
+    static inline __m512 load(const char *from, int odd) {
+        const __m512i both = _mm512_load_si512(from);
+        return _mm512_castsi512_ps(odd ? _mm512_and_si512(both, _mm512_set1_epi32(-65536)) : _mm512_slli_epi32(both, 16));
     }
 };
 
-struct FloatKernel {
-    static constexpr int kRows = 8, kStrips = 3, kFew = 3, kStripsOfFew = 8, kStripsOfOne = 8;
+struct F32Weights {
+    static constexpr int kBytes = 128;
+    static inline __m512 load(const char *from, int odd) {
+        return _mm512_load_ps(reinterpret_cast<const float *>(from) + odd * kStrip);
+    }
+};
 
-    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip) {
-        const int padded = product.inputs.padded;
-        const char *weights = product.weights(strip, kGroup * kStrip * 4);
-        const size_t strip_bytes = static_cast<size_t>(padded) * 64;
+template <class Weights> struct FloatKernel {
+    static constexpr int kRows = 8, kStrips = 3, kStripsOfFew = 8, kStripsOfOne = 8;
+
+    template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
+        const int pairs = product.inputs.padded / 2;
+        const char *weights = product.weights(strip, kGroup / 2 * Weights::kBytes);
+        const size_t strip_bytes = static_cast<size_t>(pairs) * Weights::kBytes, padded = product.inputs.padded;
         const float *inputs = reinterpret_cast<const float *>(product.row(row));
+        Fetch<Rows, Strips, kGroup / 2 * Weights::kBytes> fetch(weights, strip_bytes, share);
         __m512 sums[Rows][Strips];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
             for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_setzero_ps();
-        for (int k = 0; k < padded; ++k, weights += 64) {
-            __m512 w[Strips];
+        for (int pair = 0; pair < pairs; ++pair, weights += Weights::kBytes, inputs += 2) {
+            if (pair % (kGroup / 2) == 0) fetch.group();
+#pragma GCC unroll 2
+            for (int odd = 0; odd < 2; ++odd) {
+                __m512 w[Strips];
 #pragma GCC unroll 8
-            for (int s = 0; s < Strips; ++s) {
-                w[s] = _mm512_load_ps(weights + s * strip_bytes);
-                if (Rows <= 2) _mm_prefetch(weights + s * strip_bytes + kAhead, _MM_HINT_T0);
-            }
+                for (int s = 0; s < Strips; ++s) {
+                    w[s] = Weights::load(weights + s * strip_bytes, odd);
+                    if (!odd || Weights::kBytes == 128) fetch.near(weights + s * strip_bytes + odd * 64);
+                }
 #pragma GCC unroll 8
-            for (int r = 0; r < Rows; ++r) {
-                const __m512 x = _mm512_set1_ps(inputs[r * padded + k]);
+                for (int r = 0; r < Rows; ++r) {
+                    const __m512 x = _mm512_set1_ps(inputs[r * padded + odd]);
 #pragma GCC unroll 8
-                for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_fmadd_ps(x, w[s], sums[r][s]);
+                    for (int s = 0; s < Strips; ++s) sums[r][s] = _mm512_fmadd_ps(x, w[s], sums[r][s]);
+                }
             }
         }
         write_tile(product, row, strip, sums);
@@ -189,8 +179,8 @@ static void multiply(const Matrix &matrix, const Inputs &inputs, float *out, siz
                      int last) {
     const Product product{matrix, inputs, out, stride, add};
     switch (matrix.precision) {
-    case Precision::f32: return run_product<FloatKernel>(product, first, last);
-    case Precision::bf16: return run_product<Bf16Kernel>(product, first, last);
+    case Precision::f32: return run_product<FloatKernel<F32Weights>>(product, first, last);
+    case Precision::bf16: return run_product<FloatKernel<Bf16Weights>>(product, first, last);
     case Precision::int8: return run_product<IntegerKernel<Int8Weights>>(product, first, last);
     case Precision::int4: return run_product<IntegerKernel<Int4Weights>>(product, first, last);
     }

@@ -5,7 +5,7 @@
 //
 // A kernel has kRows and kStrips, the size of a full tile, kStripsOfOne and kStripsOfFew, for products of one row and of
 // up to kFew rows, which leave registers for more strips (their chains hide one another's latency), and
-//     template <int Rows, int Strips> static void run(const Product &, int row, int strip).
+//     template <int Rows, int Strips> static void run(const Product &, int row, int strip, Share).
 
 namespace lavra::LAVRA_ISA {
 
@@ -25,18 +25,58 @@ struct Product {
     int groups() const { return inputs.padded / kGroup; }
 };
 
+// A tile's share in fetching the next strips from memory, which all tiles of these strips do while they multiply: tile
+// `number` of `count`, a power of two at most 8; a tile beyond it fetches nothing.
+struct Share {
+    int number, count;
+};
+
+// Weights are asked for before they are used.  Few rows are as fast as memory, and ask for what comes a little later in
+// their strips, at the end for the next ones.  Tiles of many ask for a share of the next strips in every group, which
+// the tiles after this one find in the cache.
+template <int Rows, int Strips, int GroupBytes> struct Fetch {
+    static constexpr bool kFew = Rows <= kFewRows;
+    static constexpr size_t kAhead = 1024;
+    const char *next;
+    size_t strip_bytes, ahead = kAhead, left;
+    int lines = 0;
+
+    Fetch(const char *weights, size_t bytes, Share share) : next(weights), strip_bytes(bytes), left(bytes) {
+        if (kFew || share.number >= share.count) return;
+        lines = GroupBytes / 64 >= share.count ? GroupBytes / 64 / share.count : share.number == 0;
+        next += Strips * bytes + share.number * (bytes / share.count) / 64 * 64;
+    }
+
+    inline void near(const char *weights) const {
+        if constexpr (kFew) __builtin_prefetch(weights + ahead, 0, 3);
+    }
+
+    // Once in a group.
+    inline void group() {
+        if constexpr (kFew) {
+            if (left <= kAhead) ahead = kAhead + (Strips - 1) * strip_bytes;
+            left -= GroupBytes;
+            return;
+        }
+        for (int line = 0; line < lines; ++line, next += 64)
+#pragma GCC unroll 8
+            for (int s = 0; s < Strips; ++s) __builtin_prefetch(next + s * strip_bytes, 0, 2);
+    }
+};
+
 template <class Kernel, int Strips, int Most>
-static inline void run_tile(const Product &product, int rows, int row, int strip) {
-    if (rows == Most) return Kernel::template run<Most, Strips>(product, row, strip);
-    if constexpr (Most > 1) run_tile<Kernel, Strips, Most - 1>(product, rows, row, strip);
+static inline void run_tile(const Product &product, int rows, int row, int strip, Share share) {
+    if (rows == Most) return Kernel::template run<Most, Strips>(product, row, strip, share);
+    if constexpr (Most > 1) run_tile<Kernel, Strips, Most - 1>(product, rows, row, strip, share);
 }
 
 // All rows of some strips, in tiles of nearly equal height.
 template <class Kernel, int Strips, int Most> static inline void run_rows(const Product &product, int strip) {
     int left = product.inputs.rows, tiles = (left + Most - 1) / Most;
-    for (int row = 0; tiles > 0; --tiles) {
+    Share share{0, tiles >= 8 ? 8 : tiles >= 4 ? 4 : tiles >= 2 ? 2 : 1};
+    for (int row = 0; tiles > 0; --tiles, ++share.number) {
         const int rows = (left + tiles - 1) / tiles;
-        run_tile<Kernel, Strips, Most>(product, rows, row, strip);
+        run_tile<Kernel, Strips, Most>(product, rows, row, strip, share);
         row += rows, left -= rows;
     }
 }
@@ -50,8 +90,8 @@ static inline void run_strips(const Product &product, int first, int last) {
 
 template <class Kernel> static inline void run_product(const Product &product, int first, int last) {
     if (product.inputs.rows == 1) return run_strips<Kernel, Kernel::kStripsOfOne, 1>(product, first, last);
-    if (product.inputs.rows <= Kernel::kFew)
-        return run_strips<Kernel, Kernel::kStripsOfFew, Kernel::kFew>(product, first, last);
+    if (product.inputs.rows <= kFewRows)
+        return run_strips<Kernel, Kernel::kStripsOfFew, kFewRows>(product, first, last);
     run_strips<Kernel, Kernel::kStrips, Kernel::kRows>(product, first, last);
 }
 

@@ -6,7 +6,7 @@
 
 `visit` opens a page in a context of its own (storage, cookies), fails the test afterwards where the page logged an
 error or asked any other host, and keeps a picture of each page of a test that failed in build/browser/.  Everything
-here is slow and skips where Chromium or axe-core is missing; `scripts/browser_tools.sh` gets both.
+here is slow and skips where Chromium or axe-core is missing; `scripts/test_tools.sh` gets both.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def chromium() -> Iterator[object]:
     """
     program = os.environ.get("LAVRA_CHROMIUM") or shutil.which("chromium")
     if not program:
-        pytest.skip("chromium is not installed; scripts/browser_tools.sh installs it on Debian")
+        pytest.skip("chromium is not installed; scripts/test_tools.sh installs it on Debian")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -137,7 +137,7 @@ def visit(chromium, request: pytest.FixtureRequest) -> Iterator[Callable[..., ob
 def violations() -> Callable[..., list[str]]:
     """What axe-core finds on a page, its best practices included; serious and worse unless told otherwise."""
     if not AXE.is_file():
-        pytest.skip(f"{AXE} is not there; scripts/browser_tools.sh axe fetches it from npm")
+        pytest.skip(f"{AXE} is not there; scripts/test_tools.sh axe fetches it from npm")
     source = AXE.read_text(encoding="utf-8")
 
     def find(page, *, impacts: tuple[str, ...] = ("serious", "critical")) -> list[str]:
