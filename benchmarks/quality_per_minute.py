@@ -96,16 +96,12 @@ class Contest:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        help="of training for each side (default 10; 0.15 with --smoke, of which half is trained)",
-    )
-    parser.add_argument("--smoke", action="store_true", help="short, on a little text, uncompiled, one rate")
+    parser.add_argument("--minutes", type=float, help="of training for each side (default 10)")
+    parser.add_argument("--smoke", action="store_true", help="some seconds, on a little text, uncompiled, one rate")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    minutes = args.minutes or (0.15 if args.smoke else 10.0)
+    minutes = args.minutes or (0.15 if args.smoke else 10.0)  # under 0.15 there is no plan
     with tempfile.TemporaryDirectory() as name:
         contest = prepare(Path(name), minutes * 60, smoke=args.smoke)
         job = best_trainer(contest)
