@@ -329,7 +329,7 @@ void Model::add_prefix(const lavra_tensor &pairs) {
     if (layers == 0) throw Error("an encoder keeps no keys and values, so it has no prefix");
     if (pairs.columns != narrow() || pairs.rows < 1 || pairs.rows % (2 * layers)) throw Error("a prefix's pairs have shape " + shape(pairs.rows, pairs.columns) + "; they need a multiple of " + std::to_string(2 * layers) + " rows of " + std::to_string(narrow()));
     if (is_integer(pairs.type)) throw Error("a prefix's pairs hold integers; give floats");
-    check_sizes("a prefix's pairs", pairs);
+    check_tensor("a prefix's pairs", pairs);
     Prefix prefix{num_ids(), pairs.rows / (2 * layers), std::vector<float>(size_t(pairs.rows) * pairs.columns)};
     copy_numbers(pairs, prefix.pairs.data());
     virtual_rows.resize(virtual_rows.size() + size_t(prefix.count) * config.hidden_size);

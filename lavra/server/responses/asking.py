@@ -34,6 +34,11 @@ _ELSEWHERE: Final = {
 _AS_THEY_ARE: Final = (
     "chat_template_kwargs", "add_generation_prompt", "continue_final_message", "retrieval", "parallel_tool_calls",
 )  # fmt: skip
+# Fields that say how a conversation is laid out, where there is none.
+_OF_CONVERSATIONS: Final = (
+    "instructions", "tools", "tool_choice", "previous_response_id", "chat_template_kwargs", "add_generation_prompt",
+    "continue_final_message",
+)  # fmt: skip
 # Fields of a chat request by the names that this protocol has for them.
 _NAMES: Final = {
     "response_format": "text.format",
@@ -107,6 +112,21 @@ def chat_body(body: ResponseBody, items: Sequence[Item]) -> ChatBody:
             "stream_options": None,
         }
     )
+
+
+def raw_text(body: ResponseBody, items: Sequence[Item]) -> str:
+    """The text that a request with `raw` has continued.
+
+    Raises:
+        FieldError: the request is for a conversation.
+    """
+    for name in _OF_CONVERSATIONS:
+        if getattr(body, name) not in (None, "", [], {}):
+            raise FieldError(f"{name} is for conversations, and raw continues a text; leave one of them out", name)
+    messages = messages_of(items)
+    if len(messages) != 1 or messages[0]["role"] != "user":
+        raise FieldError(f"input has {len(messages)} messages, and raw continues a text; give that as input", "input")
+    return str(messages[0]["content"])
 
 
 def _response_format(wanted: TextFormat | None) -> ResponseFormat | None:

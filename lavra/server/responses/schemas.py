@@ -82,4 +82,13 @@ class ResponseBody(Sampled):
     continue_final_message: bool | None = Field(
         default=None, description="the answer goes on within the last item, which is an assistant's message"
     )
+    raw: bool | None = Field(
+        default=None, description="input is a text that is continued as it stands, without a chat template"
+    )
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
+
+
+class CountBody(ResponseBody):
+    """`POST /v1/responses/input_tokens`, where nothing has to be new."""
+
+    input: str | list[Item] = Field(default_factory=list, description="a text, or a list of items")
