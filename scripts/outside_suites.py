@@ -36,7 +36,7 @@ WRITERS, EMBEDDER = ("gpt-5.4", "gpt-3.5-turbo-instruct", "gpt-4o-mini", "model"
 OPENAI_TESTS = ("chat/test_completions.py", "test_completions.py", "test_embeddings.py", "test_models.py", "responses")
 LLAMA_CPP_TESTS = (
     "basic", "chat_completion", "compat_anthropic", "compat_oai_responses", "completion", "ctx_shift", "embedding",
-    "ignore_eos", "infill", "security", "stream", "template", "tokenize", "tool_call",
+    "ignore_eos", "infill", "security", "template", "tokenize", "tool_call",
 )  # fmt: skip
 CLIENTS = ("openai", "litellm", "instructor", "pydantic-ai-slim", "anthropic", "ollama")
 NODE_PACKAGES = ("openai@6.49.0", "ai@6.0.326", "@ai-sdk/openai-compatible@2.0.92", "zod@4.6.7")
@@ -194,7 +194,7 @@ def schemathesis(bench: Bench) -> Outcome | None:
     with serving([f"writer={bench.args.small}", f"encoder={bench.args.embedder}"]) as url:
         command = [str(program), "run", f"{url}/openapi.json", "--checks", "all", "--seed", "1"]
         command += ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
-        command += ["--phases", "coverage,fuzzing", "--max-examples", "10"]
+        command += ["--phases", "coverage"]  # the bounds of every field, wrong methods; tests/server sends random ones
         command += ["--report", "junit", "--report-dir", str(reports)]
         done = subprocess.run(command, cwd=bench.scratch, check=False, capture_output=True, text=True)
     print(done.stdout, file=sys.stderr)
