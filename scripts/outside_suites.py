@@ -27,8 +27,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from outside.report import BESIDE, Outcome, as_json, explained, page, read_junit, read_outcomes, write_outcomes
+from outside.report import BESIDE, Outcome, as_json, explained, keep_outcome, page, read_junit, read_outcomes
 
+KEPT = "outcomes.json"  # in the environment's folder
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "outside.md"
 # The names that OpenAI's tests ask for.
@@ -66,11 +67,11 @@ def main() -> int:
         scratch = Path(name)
         folder = (args.environment or scratch / "environment").resolve()
         bench = Bench(args=args, folder=folder, python=environment(folder), scratch=scratch)
-        kept = read_outcomes(folder / "outcomes.json")
         for suite in args.suite or SUITES:
             outcome = SUITES[suite](bench)
-            kept |= {} if outcome is None else {suite: outcome}
-        write_outcomes(folder / "outcomes.json", kept)
+            if outcome is not None:
+                keep_outcome(folder / KEPT, outcome)
+        kept = read_outcomes(folder / KEPT)
     outcomes = [kept[suite] for suite in SUITES if suite in kept]
     print(json.dumps([as_json(one) for one in outcomes], indent=1))
     if args.write:
