@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "native"))
 
-from build import BuildError, build  # noqa: E402
+from build import BuildError, build
 
 NAME = "lavra.lavra_native"
 

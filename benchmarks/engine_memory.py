@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.load import load
-from lavra.api.serving import bytes_per_token, start_engine
+from lavra.api.native_port import bytes_per_token
+from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
 
@@ -18,11 +19,11 @@ SHARE, MEGABYTES = 1.6, 300  # of the weights as they are held, and over it the 
 
 def tell(folder: str) -> None:
     """Print what is resident, where Linux says, and what may be, in MB."""
-    model = load(folder, device="cpu")
+    model = load(folder, device="cpu", runner="torch")
     assert isinstance(model.port, InProcessModel)
     assert model.held is not None
     weight = next(model.port.model.parameters())
-    blocks = CACHE_TOKENS * bytes_per_token(model.port.config, weight.dtype, "model")
+    blocks = CACHE_TOKENS * bytes_per_token(model.port.config, weight.dtype.itemsize, "model")
     with start_engine(model, cache=ServingCacheConfig(cache_tokens=CACHE_TOKENS)) as engine:
         engine.generate([GenerateRequest(prompt=tuple(range(300, 400)), max_tokens=16)])
         path = Path("/proc/self/statm")

@@ -53,7 +53,7 @@ def main() -> int:
 
 def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int, device: str = "cpu") -> dict[str, Any]:
     """Tokens a second of both sides in every setting."""
-    port = load(folder, device=device).port
+    port = load(folder, device=device, runner="torch").port
     assert isinstance(port, InProcessModel)
     peer = AutoModelForCausalLM.from_pretrained(folder).eval().to(device)  # type: ignore[no-untyped-call]
     batching = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa").eval()  # type: ignore[no-untyped-call]

@@ -171,7 +171,7 @@ def made_sets() -> list[tuple[str, list[Item]]]:
 
 def compare(folder: Path, items: Sequence[Item], runs: int, batch_sizes: Sequence[int]) -> dict[str, Any]:
     """Seconds and scores of both sides over the same items."""
-    ours, theirs = load(str(folder), dtype="float32").port, peer(folder)
+    ours, theirs = load(str(folder), dtype="float32", runner="torch").port, peer(folder)
     assert isinstance(ours, InProcessModel)
     best = fastest(theirs, items, batch_sizes)
     sides: dict[str, Callable[[Sequence[Item]], Scores]] = {

@@ -26,7 +26,7 @@ from real_texts import questions
 from result import Result
 from retrieval_queries import PASSAGES, index_passages, milliseconds
 
-from lavra.base.device import release_freed_memory
+from lavra.base.memory import release_freed_memory
 from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.open import open_index
 from lavra.rag.retrievers import build_retriever

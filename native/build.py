@@ -32,7 +32,7 @@ FLAGS = [
 X86 = {
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
     "avx512": [
-        *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx512bf16"),
+        *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
         *("-mavx2", "-mfma", "-mf16c"),
     ],
 }

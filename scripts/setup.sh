@@ -48,15 +48,20 @@ check_disk() {
     du -sh ~/.cache/* | sort -h"
 }
 
-# Never required: torch.compile wants a C++ compiler and Python's headers, and everything works without.
-note_compiler() {
+has_compiler() {
     for compiler in "${CXX:-c++}" g++ clang++; do
         # On macOS the command is there before the compiler is.
-        if "$compiler" --version >/dev/null 2>&1; then
-            "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' && return
-        fi
+        "$compiler" --version >/dev/null 2>&1 && return
     done
-    say "no C++ compiler with Python headers: training runs uncompiled, and slower (README, Measured). To have it:
+    return 1
+}
+
+# Never required: the native runner wants a C++ compiler, torch.compile Python's headers too, and everything works without.
+note_compiler() {
+    has_compiler &&
+        "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' && return
+    say "no C++ compiler with Python headers: answers are computed by torch and training runs uncompiled, both slower
+    (README, Measured). To have it:
     $(mend "g++ python3-dev" "gcc-c++ python3-devel" "xcode-select --install")"
 }
 
@@ -107,8 +112,16 @@ install_level() {
     for level in $levels; do fingerprint >"$venv/.lavra-$level"; done
 }
 
+# The native runner is built with the installation, and again when a source is newer; without a compiler torch computes.
+build_native() {
+    library=$root/lavra/lavra_native.so
+    if [ -f "$library" ] && [ -z "$(find "$root/native" -type f ! -name '*.pyc' -newer "$library")" ]; then return; fi
+    has_compiler || return 0
+    "$venv/bin/python" "$root/native/build.py" --if-stale >&2 || say "torch computes instead of the native runner, slower"
+}
+
 ensure_environment() {
-    is_ready "$1" && return
+    if is_ready "$1"; then build_native; return; fi
     find_python
     check_venv_module
     check_disk
@@ -119,4 +132,5 @@ ensure_environment() {
     install pip
     install_torch
     install_level "$1"
+    build_native
 }

@@ -20,7 +20,7 @@ from lavra.adapt.embedding import EmbeddingModel
 from lavra.base.errors import CheckpointError, ConfigError, nearest
 from lavra.base.files import read_json, write_json
 from lavra.base.gguf_file import is_gguf, read_gguf
-from lavra.model.checkpoint import load_config
+from lavra.model.config_files import load_config
 from lavra.model.pooling import Pooling
 from lavra.model.sidecars import copy_sidecars
 from lavra.quantize import save_model

@@ -91,10 +91,10 @@ def join_lora(
     else:
         a = torch.cat([part.a.detach() for part in present])
         wide = _blocks(place, parts, layers, width=a.shape[0], scale=scale)
-    tensors = {"lora_A.weight": a, "lora_B.weight": place.rows.join(wide)}
+    tensors = {"lora_A.weight": a, "lora_B.weight": place.rows.join(wide, torch.cat)}
     if any(part.magnitude is not None for part in present):
         lengths = [_length(part, layers[name]) for part, name in zip(parts, place.ours, strict=True)]
-        tensors["lora_magnitude_vector"] = place.rows.join(lengths)
+        tensors["lora_magnitude_vector"] = place.rows.join(lengths, torch.cat)
     return tensors, a.shape[0], scale
 
 
@@ -153,7 +153,8 @@ def join_ia3(place: LayerPlace, parts: Sequence[Ia3 | None], layers: Mapping[str
             torch.ones(sizes(layers[name])[0]) if part is None else part.factors.detach().cpu()
             for part, name in zip(parts, place.ours, strict=True)
         ]
-        return place.rows.join(rows)[:, None]
+        whole: Tensor = place.rows.join(rows, torch.cat)[:, None]
+        return whole
     first = present[0].factors
     if len(present) < len(parts) or not all(part.prepares and torch.equal(part.factors, first) for part in present):
         raise ConfigError(

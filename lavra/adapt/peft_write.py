@@ -28,7 +28,7 @@ from lavra.base.files import write_json
 from lavra.base.tasks import HeadKind
 from lavra.model.config import Kind
 from lavra.model.heads import TaskModel
-from lavra.model.tensors import write_file
+from lavra.model.tensor_writing import write_file
 
 CONFIG_FILE: Final = "adapter_config.json"
 TENSOR_FILE: Final = "adapter_model.safetensors"

@@ -17,7 +17,8 @@ import torch
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.load import load
 from lavra.api.model import TextModel
-from lavra.api.serving import bytes_per_token, start_engine
+from lavra.api.native_port import bytes_per_token
+from lavra.api.serving import start_engine
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
 from lavra.base.ports import ForwardBatch, ForwardRow, Progress
@@ -57,7 +58,7 @@ def measure_cache(
         raise ConfigError(f"{config.to} is no cache; give kv-int8 or kv-bf16")
     if out.resolve() == source.resolve():
         raise InputError(f"{out} is the model itself; name another folder with `out`")
-    opened = load(source, dtype=torch.float32, device="cpu")
+    opened = load(source, dtype=torch.float32, device="cpu", runner="torch")
     assert isinstance(opened.port, InProcessModel)
     model, settings, kind = opened.port.model, opened.port.config, cast(CacheType, config.target.detail)
     if isinstance(model, Encoder):
@@ -65,7 +66,7 @@ def measure_cache(
     if opened.port.front != NO_FRONT:
         raise InputError(f"{source} is a soft prompt or prefix; measure the cache of the model it is over")
     sample = heldout_sample(model, opened.port.tokenizer, heldout, config.heldout_tokens)
-    before, after = (bytes_per_token(settings, torch.float32, cache) for cache in _both(kind))
+    before, after = (bytes_per_token(settings, 4, cache) for cache in _both(kind))
     most = max(len(batch.scored) * _width(batch) for batch in sample.batches)
     runners = [TorchRunner(model, settings, num_blocks=most, block_size=_BLOCK, cache_type=one) for one in _both(kind)]
     card = QualityCard(

@@ -24,12 +24,6 @@ _TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
 COPIES = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")  # the same weights in other layouts
 
 
-def is_hub_id(name: str) -> bool:
-    """Whether a name looks like `owner/model` rather than like a path."""
-    owner, slash, model = name.partition("/")
-    return bool(slash and owner and model) and "/" not in model and owner not in (".", "..", "~")
-
-
 def fetch(hub_id: str) -> Path:
     """Download (or find in the local cache) a model's files, and return their folder.
 

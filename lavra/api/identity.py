@@ -6,17 +6,20 @@ Unlike a card's id it is of the bytes that are there, so weights that were edite
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Final
 
-import torch
-
-from lavra.api.load import find_base
+from lavra.api.find import find_base
+from lavra.api.held_port import HeldPort
+from lavra.api.inventory import parameters_in
 from lavra.api.model import TextModel
+from lavra.api.native_port import NativePort
 from lavra.base.errors import InputError
-from lavra.base.files import hash_file, hash_json
+from lavra.base.files import hash_file, hash_json, read_json
+from lavra.base.lazy import resolve
+from lavra.base.model_facts import ModelFacts
 from lavra.base.version import VERSION
-from lavra.generate.in_process import InProcessModel
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
 _SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each
@@ -31,11 +34,8 @@ def model_hash(model: TextModel) -> str:
     """
     if model.folder is None:
         raise InputError("this model was not opened from a folder, so nothing names it; save it and open that folder")
-    folders = [model.folder]
-    if model.adapter is not None:
-        folders.append(find_base(model.adapter))
-    files = [model_files(folder) for folder in folders]
-    return hash_json([files, str(_dtype(model)), "" if model.held is None else model.held.held])
+    files = [model_files(folder) for folder in _folders(model)]
+    return hash_json([files, _number_type(model), "" if model.held is None else model.held.held])
 
 
 def model_files(folder: Path) -> dict[str, str]:
@@ -60,15 +60,44 @@ def answer_fingerprint(model: TextModel, *settings: object) -> str:
         model: in this process, opened from files.
         settings: of the server, that may change an answer.
     """
-    folders = [] if model.folder is None else [model.folder]
-    if model.adapter is not None:
-        folders.append(find_base(model.adapter))
-    port = model.port.model if isinstance(model.port, InProcessModel) else None
-    device = None if port is None else next(port.parameters()).device.type
-    computed = [VERSION, torch.__version__, torch.get_num_threads(), device, str(_dtype(model))]
+    if isinstance(model.port, NativePort):  # whose bits no number of threads changes
+        computed = [VERSION, "native", model.port.weights.library.isa, _number_type(model)]
+    else:
+        computed = [VERSION, *resolve("lavra.api.in_torch:computed_by")(model)]
     held = "" if model.held is None else model.held.held
-    whole = [[_sampled_files(one) for one in folders], computed, held, [str(one) for one in settings]]
+    whole = [_sampled(model), computed, held, [str(one) for one in settings]]
     return f"fp_{hash_json(whole)[:12]}"
+
+
+def model_facts(model: TextModel) -> ModelFacts:
+    """What is known of a model in this process, without its adapter; large files are read in samples.
+
+    Args:
+        model: opened from files.
+    """
+    if model.folder is None:
+        return ModelFacts()
+    folder = _folders(model)[-1]
+    config = model.port.config if isinstance(model.port, HeldPort) else None
+    return ModelFacts(
+        digest=hashlib.sha256(json.dumps(_sampled(model), sort_keys=True).encode()).hexdigest(),
+        family=str(read_json(folder / "config.json")["model_type"]) if config is None else config.family,
+        num_parameters=parameters_in(folder) or 0,
+        hidden_size=0 if config is None else config.hidden_size,
+        file_format="gguf" if folder.is_file() else "safetensors",
+        stored="" if model.held is None else model.held.stored,
+    )
+
+
+def _folders(model: TextModel) -> list[Path]:
+    """The folder of a model and, of an adapter, behind it that of its base."""
+    if model.folder is None:
+        return []
+    return [model.folder, *([] if model.adapter is None else [find_base(model.adapter)])]
+
+
+def _sampled(model: TextModel) -> list[dict[str, str]]:
+    return [_sampled_files(one) for one in _folders(model)]
 
 
 def _sampled_files(folder: Path) -> dict[str, str]:
@@ -89,5 +118,8 @@ def _sampled_hash(path: Path) -> str:
     return found.hexdigest()[:16]
 
 
-def _dtype(model: TextModel) -> object:
-    return next(model.port.model.parameters()).dtype if isinstance(model.port, InProcessModel) else None
+def _number_type(model: TextModel) -> str:
+    """The type of numbers that a model is computed in, as its fingerprint has it."""
+    if isinstance(model.port, NativePort):
+        return "bfloat16" if model.port.weights.half else "float32"
+    return str(resolve("lavra.api.in_torch:dtype_of")(model))

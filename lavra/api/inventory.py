@@ -73,7 +73,7 @@ def _entry(model: NamedModel, by_id: Mapping[str, str]) -> ModelEntry:
         folder=folder,
         kind=model.kind,
         family=_family(folder),
-        num_parameters=_num_parameters(folder),
+        num_parameters=parameters_in(folder),
         num_bytes=folder_bytes(folder),
         created="" if card is None else card.created,
         source="" if card is None else _source(card, by_id),
@@ -103,15 +103,15 @@ def _source(card: Card, by_id: Mapping[str, str]) -> str:
     return "text" if any(role in card.parents for role in _TEXT_ROLES) else ""
 
 
-def _num_parameters(folder: Path) -> int | None:
-    """Weights in the files of a folder, those of packed matrices included; None where there are no such files."""
+def parameters_in(folder: Path) -> int | None:
+    """Weights in the files of a folder, or in a GGUF file, those of packed matrices included; None where none say."""
     total = 0
     files = sorted(folder.glob("*.safetensors"))
     try:
         for path in files:
             bits = _object(folder / "config.json").get("quantization_config", {}).get("bits")
             total += sum(_weights(name, entry, bits) for name, entry in _header(path).items())
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        for path in [folder] if folder.is_file() else sorted(folder.glob(f"*{SUFFIX}")):
             total += sum(tensor.num_values for tensor in read_gguf(path).tensors.values())
     except (CheckpointError, ValueError, KeyError, TypeError, OSError):
         return None

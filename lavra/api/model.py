@@ -9,24 +9,18 @@ where there is not.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from lavra.adapt.embedding_folder import keep_embedding_config, parse_pooling
-from lavra.adapt.peft_write import CONFIG_FILE
-from lavra.api.adapter import AdapterFolder, write_adapter
-from lavra.api.embed import TorchEmbedder
-from lavra.api.fill import Fill, fill_mask
 from lavra.api.options import Options, PromptText, make_request
 from lavra.api.usual import Usual, usual_settings, with_usual
-from lavra.base.card import write_card
 from lavra.base.errors import InputError
-from lavra.base.files import atomic_folder
+from lavra.base.lazy import resolve
 from lavra.base.ports import Embedder, LanguageModel, Predictor, Stream
 from lavra.base.predictions import (
     AnswerRequest,
@@ -41,19 +35,19 @@ from lavra.base.predictions import (
     TextOrPair,
 )
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
-from lavra.engine.runners.fused import is_fused
-from lavra.generate.in_process import InProcessModel
-from lavra.model.build import Model
-from lavra.model.lineage import model_parents, source_facts
-from lavra.model.task_folder import save_task_model
-from lavra.quantize import HeldWeights, save_model
-from lavra.quantize.expand import as_stored
-from lavra.tasks.predicting.predictor import HeadedPredictor
-from lavra.tasks.table import headed_tasks
+from lavra.model.config import ModelConfig
+from lavra.quantize.held import HeldWeights
 from lavra.tokens.conversation import conversation_ids
 from lavra.tokens.tokenizer import Tokenizer
 
+if TYPE_CHECKING:  # words for mypy: what they stand for needs torch
+    from lavra.api.adapter import AdapterFolder
+    from lavra.api.fill import Fill
+
 logger = logging.getLogger(__name__)
+
+_IN_TORCH: Final = "lavra.api.in_torch"
+"""What only torch does with a model; imported when it is asked for."""
 
 
 class TextModel:
@@ -64,13 +58,14 @@ class TextModel:
 
     Args:
         port: what scores and writes; a `NoWriter` where nothing does.
-        runner: what computes, as a word (`torch`).
+        runner: what computes, as a word (`torch`, `native`).
         tokenizer: for chat templates; None where the port keeps its tokens to itself.
         embedder: what embeds, if anything.
         predictor: what a task's head says, if there is one.
         folder: where it was loaded from.
         adapter: what was put into the model, where that folder is an adapter's.
         held: how its weights are stored and held, where they are in this process.
+        in_torch: of a model that torch does not compute, opens the same one with torch, told what needs it.
     """
 
     def __init__(
@@ -84,6 +79,7 @@ class TextModel:
         folder: Path | None = None,
         adapter: AdapterFolder | None = None,
         held: HeldWeights | None = None,
+        in_torch: Callable[[str], TextModel] | None = None,
     ) -> None:
         self.port = port
         self.runner = runner
@@ -93,6 +89,7 @@ class TextModel:
         self.folder = folder
         self.adapter = adapter
         self.held = held
+        self._in_torch = in_torch
 
     def __repr__(self) -> str:
         name = str(self.folder) if self.folder else type(self.port).__name__
@@ -196,25 +193,27 @@ class TextModel:
             ContextLengthError: a text is too long, naming both lengths.
             InputError: nothing behind this model embeds.
         """
-        if isinstance(self.embedder, TorchEmbedder):
-            chosen = None if pooling is None else parse_pooling(pooling)
-            if prompt_name is not None:
-                if prompt is not None:
-                    raise InputError("prompt and prompt_name both say what stands before a text; give one of them")
-                prompt = self.embedder.config.prompt(prompt_name)
-            return self.embedder.embed(texts, pooling=chosen, normalize=normalize, prompt=prompt, truncate=truncate)
         if self.embedder is None:
             raise InputError("nothing behind this model embeds texts; load an embedding model")
-        if any(one is not None for one in (pooling, normalize, prompt, prompt_name)) or truncate:
-            raise InputError(
-                f"{type(self.embedder).__name__} has its own pooling and prompts; "
-                "leave pooling, normalize, prompt, prompt_name and truncate out"
-            )
-        return self.embedder.embed(texts)
+        if all(one is None for one in (pooling, normalize, prompt, prompt_name)) and not truncate:
+            return self.embedder.embed(texts)
+        found: npt.NDArray[np.float32] = resolve(f"{_IN_TORCH}:embed_as_asked")(
+            self.in_torch("embedding"),
+            texts,
+            pooling=pooling,
+            normalize=normalize,
+            prompt=prompt,
+            prompt_name=prompt_name,
+            truncate=truncate,
+        )
+        return found
 
     def fill_mask(self, text: str, *, top_k: int = 5, targets: Sequence[str] = ()) -> list[list[Fill]]:
         """The likeliest tokens (or targets) for each gap of a text, for encoders; see `lavra.api.fill`."""
-        return fill_mask(self._in_process("fill_mask"), text, top_k=top_k, targets=targets)
+        found: list[list[Fill]] = resolve(f"{_IN_TORCH}:fill_gaps")(
+            self.in_torch("fill_mask"), text, top_k=top_k, targets=targets
+        )
+        return found
 
     @overload
     def classify(self, text: TextOrPair, *, truncate: bool = False) -> Classification: ...
@@ -301,7 +300,7 @@ class TextModel:
     def _predict(self, requests: Sequence[Any]) -> list[Any]:
         """What the head says; what it was not shown is logged."""
         if self.predictor is None:
-            *names, last = [task.name for task in headed_tasks()]
+            *names, last = [task.name for task in resolve("lavra.tasks.table:headed_tasks")()]
             raise InputError(
                 "this model has no head of a task; load one that lavra finetune --task "
                 f"{', '.join(names)} or {last} made"
@@ -320,63 +319,23 @@ class TextModel:
         Raises:
             InputError: the model is not in this process, or the folder holds something that is not a model.
         """
-        target = Path(folder)
-        predictor = self.predictor if isinstance(self.predictor, HeadedPredictor) else None
-        held = self._in_process("save") if predictor is None else predictor.headed
-        _refuse_foreign(target)
-        parents = model_parents(self.folder)
-        with atomic_folder(target) as work:
-            held.tokenizer.save(work)
-            if self.adapter is not None:
-                write_adapter(held.model, self.adapter, work, parents)
-                return target
-            if predictor is None:
-                save_model(self._savable(self._in_process("save").model), work)
-            else:
-                save_task_model(predictor.headed.model, work)
-            if self.folder is not None:
-                keep_embedding_config(self.folder, work)
-            facts = {} if self.folder is None else source_facts(self.folder)
-            write_card(work, kind="model", parents=parents, config={"family": held.model.config.family, **facts})
-        return target
+        saved: Path = resolve(f"{_IN_TORCH}:save_text_model")(self.in_torch("saving"), Path(folder))
+        return saved
+
+    def in_torch(self, what: str) -> TextModel:
+        """The model where torch computes: itself, or opened again, once, for what the native runner does not do.
+
+        Args:
+            what: needs it, for the log.
+        """
+        return self if self._in_torch is None else self._in_torch(what)
 
     @cached_property
     def usual(self) -> Usual:
         """Sampling settings of the model's own, used where `generate`, `stream` and `chat` are given none."""
         where = "generation_config.json" if self.folder is None else str(self.folder / "generation_config.json")
-        return usual_settings(self.port.config.generation, where) if isinstance(self.port, InProcessModel) else {}
+        config = getattr(self.port, "config", None)
+        return usual_settings(config.generation, where) if isinstance(config, ModelConfig) else {}
 
     def _request(self, prompt: PromptText, options: Mapping[str, Any], *, n: int = 1) -> GenerateRequest:
         return with_usual(make_request(prompt, options, n=n), self.usual, options)
-
-    def _savable(self, model: Model) -> Model:
-        """The model in the form its folder has: what was expanded for speed is not saved larger than it came."""
-        if is_fused(model):
-            raise InputError(
-                "an engine computes over this model and laid its matrices out anew, so it cannot be saved; load "
-                f"{self.folder or 'its folder'} again, or start the engine with keep=True"
-            )
-        if self.held is None or not self.held.expanded or self.folder is None:
-            return model
-        stored = as_stored(self.folder, model)
-        if stored is None:
-            logger.warning(
-                "the weights changed since they were opened from %s; they are saved as %s, uncompressed",
-                self.held.stored,
-                self.held.held,
-            )
-        return stored or model
-
-    def _in_process(self, method: str) -> InProcessModel:
-        if not isinstance(self.port, InProcessModel):
-            raise InputError(
-                f"{method} needs the weights in this process, and {type(self.port).__name__} has them elsewhere"
-            )
-        return self.port
-
-
-def _refuse_foreign(target: Path) -> None:
-    """Saving replaces a folder whole: never one that is not a model, or an adapter."""
-    is_ours = any((target / name).exists() for name in ("config.json", CONFIG_FILE))
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not is_ours)):
-        raise InputError(f"{target} exists and is not a model folder, and saving would replace it; name another folder")

@@ -1,40 +1,22 @@
-"""From a model folder to an engine: how much memory the cache takes, which runner computes, which adapters it has."""
+"""From a loaded model to an engine, whichever runner computes; torch is imported where it does."""
 
 from __future__ import annotations
 
-import gc
-import logging
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Final
 
-import torch
-
-from lavra.adapt.inject import activate
-from lavra.adapt.peft_read import load_adapter
-from lavra.api.adapter import AdapterFolder, read_adapter
 from lavra.api.cache_config import ServingCacheConfig
-from lavra.api.embed import TorchEmbedder
-from lavra.api.load import find_folder
+from lavra.api.held_port import held_port
 from lavra.api.model import TextModel
-from lavra.base.card import CARD_FILE, artifact_id, read_card
-from lavra.base.device import available_memory, release_freed_memory
-from lavra.base.errors import CheckpointError, InputError
-from lavra.base.files import hash_file
-from lavra.engine import DraftModel, Engine, EngineAdapter, EngineConfig
-from lavra.engine.runners.adapted import adapters_in, front_of, weights_version
-from lavra.engine.runners.fused import fuse, is_fused
-from lavra.engine.runners.torch import TorchRunner
+from lavra.api.native_port import NativePort
+from lavra.base.errors import InputError
+from lavra.base.lazy import resolve
+from lavra.base.ports import Runner
+from lavra.engine import DraftModel, Engine, EngineConfig
+from lavra.engine.runners.native import BLOCK_SIZE
 from lavra.generate.front import NO_FRONT
-from lavra.generate.in_process import InProcessModel
-from lavra.model.config import ModelConfig
-from lavra.model.transformer import Decoder, Encoder
-from lavra.tokens.tokenizer import Tokenizer
+from lavra.model.config import Kind
 
-logger = logging.getLogger(__name__)
-
-_SHARE = 0.125  # of the memory that is free now, at most: the rows that write may take as much again
-_CONTEXTS = 16  # of full length, at most: more than that is memory nobody asked for
-_LEAST_TOKENS = 4096
+_TORCH: Final = "lavra.api.torch_serving"
 
 
 def start_engine(
@@ -68,201 +50,59 @@ def start_engine(
             another one; or several adapters act on the model at once.
     """
     cache = cache or ServingCacheConfig()
-    port = _in_process(model)
-    if isinstance(port.model, Encoder):
-        raise InputError("this model is an encoder and cannot write text; serve its embeddings")
-    if not keep:
-        for one in (model,) if draft is None else (model, draft):
-            _hold_once(one)
-    tokens = cache.cache_tokens or _default_tokens(port, cache)
-    helper = None if draft is None else DraftModel(_draft_runner(port, draft, tokens, cache), most=draft_tokens)
-    runner = _runner(port, tokens, cache)
-    return Engine(
-        runner,
-        port.whole_reading,
-        stop_ids=port.stop_ids,
-        config=config,
-        root=root,
-        draft=helper,
-        adapters=engine_adapters(port),
-        usual_adapter=_usual_adapter(port),
+    if isinstance(model.port, NativePort) and cache.block_size != BLOCK_SIZE:
+        model = model.in_torch(f"a cache in blocks of {cache.block_size} tokens, not {BLOCK_SIZE},")
+    if isinstance(model.port, NativePort):
+        return _native_engine(model, model.port, config, cache, root, draft, draft_tokens)
+    engine: Engine = resolve(f"{_TORCH}:start_torch_engine")(
+        model, config, cache, root=root, draft=draft, draft_tokens=draft_tokens, keep=keep
     )
+    return engine
 
 
-def add_adapters(model: TextModel, folders: Mapping[str, str | Path]) -> None:
-    """Put saved adapters into a loaded model, for an engine whose requests choose among them; none acts of itself.
-
-    Args:
-        model: a decoder or an encoder-decoder, in this process, before it is fused.
-        folders: by the name of the adapter, as PEFT or lavra wrote them; or hub ids.
-
-    Raises:
-        InputError: the model is no language model or is an adapter itself, or an adapter's tokenizer is another one.
-        CheckpointError: a folder cannot be opened, or its adapter was made for another model.
-    """
-    port = _in_process(model)
-    if isinstance(port.model, Encoder):
-        raise InputError("this model is an encoder, and adapters are chosen by requests to write; serve a decoder")
-    if adapters_in(port.model) is not None:
-        raise InputError(f"{model.folder} has an adapter already; name its base, and give each adapter by itself")
-    for name, named in folders.items():
-        folder = find_folder(str(named))
-        found = read_adapter(folder)
-        if found is not None:
-            _check_adapter(found, model.folder, port.tokenizer)
-        load_adapter(port.model, folder, name)
-    if folders:
-        activate(port.model)
-
-
-def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokenizer) -> None:
-    if adapter.head is not None:
-        raise InputError(
-            f"{adapter.folder} was made with a head for {adapter.head.task!r} and writes no text; serve the "
-            "folder as a model of its own"
-        )
-    if (adapter.folder / "tokenizer.json").exists():
-        own = Tokenizer.load(adapter.folder)
-        if own.fingerprint != tokenizer.fingerprint:
-            raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
-        if own.eos_id is not None and own.eos_id != tokenizer.eos_id:
-            raise InputError(
-                f"{adapter.folder} ends a text with {own.token(own.eos_id)!r} and its base with something else, which "
-                "all adapters share; serve the folder as a model of its own"
-            )
-    if base is not None:
-        _check_base(adapter, base)
-
-
-def _check_base(adapter: AdapterFolder, base: Path) -> None:
-    """Refuse another model's adapter: by the cards, or by the weights of the model it names, where that is here."""
-    made_for = read_card(adapter.folder).parents.get("model") if (adapter.folder / CARD_FILE).exists() else None
-    own = artifact_id(base)
-    if made_for is not None and made_for == own:
-        return
-    named = None if adapter.base is None else Path(adapter.base).expanduser()
-    if named is not None and named.exists():
-        if not _same_weights(named, base):
-            raise CheckpointError(
-                f"{adapter.folder} was made for {named}, whose weights are not those of {base}; serve it over {named}"
-            )
-    elif made_for is not None and own is not None:
-        raise CheckpointError(
-            f"{adapter.folder} was made for the model {made_for} ({adapter.base}), and {base} is {own} by its card; "
-            "serve it over its own"
-        )
-    elif adapter.base is not None and not _is_called(base, adapter.base):
-        logger.warning(
-            "%s was made for %s, which is not here to be compared with %s; its tensors fit", adapter.folder, named, base
-        )
-
-
-def _same_weights(one: Path, other: Path) -> bool:
-    if one.resolve() == other.resolve():
-        return True
-    return _weights(one) == _weights(other)
-
-
-def _weights(folder: Path) -> dict[str, str]:
-    files = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
-    return {path.name: hash_file(path) for path in files}
-
-
-def _is_called(folder: Path, name: str) -> bool:
-    """Whether a folder, of a user's or of the hub's cache, has this name."""
-    return folder.name == Path(name).name or f"models--{name.replace('/', '--')}" in folder.parts
-
-
-def engine_adapters(port: InProcessModel) -> tuple[EngineAdapter, ...]:
-    """The adapters of a model as an engine knows them; none where they are merged into its weights."""
-    state = adapters_in(port.model)
-    if state is None or state.merged:
-        return ()
-    return tuple(
-        EngineAdapter(name=name, version=weights_version(port.model, name), front=front_of(port.model, name))
-        for name in state.configs
-    )
-
-
-def _usual_adapter(port: InProcessModel) -> str | None:
-    """The adapter that acts on every row of the model."""
-    state = adapters_in(port.model)
-    if state is None or state.merged or not state.selections:
-        return None
-    names = [name for selection in state.selections for name in selection.names]
-    if len(names) > 1 or state.selections[0].rows is not None:
-        raise InputError(
-            f"the adapters {', '.join(names)} act on the model together, and an engine has one a request; "
-            "merge them, or call lavra.adapt.inject.activate(model) with one name or none"
-        )
-    return names[0]
+def _native_engine(
+    model: TextModel,
+    port: NativePort,
+    config: EngineConfig | None,
+    cache: ServingCacheConfig,
+    root: str,
+    draft: TextModel | None,
+    draft_tokens: int,
+) -> Engine:
+    tokens = cache.cache_tokens or port.default_tokens(cache)
+    helper = None if draft is None else DraftModel(draft_runner(model, draft, tokens, cache), most=draft_tokens)
+    return port.engine(config, cache, root, helper)
 
 
 def fused_model(model: TextModel) -> TextModel:
-    """The model itself, over its fused twin, which engines and the embedder then share: one copy of its matrices.
+    """The model itself, its weights laid out for an engine, which shares them: one copy of its matrices.
 
-    It writes, scores and embeds, and can be neither saved nor trained from then on.
+    It writes, scores and embeds; one of torch's can be neither saved nor trained from then on.
 
     Raises:
         InputError: the model is elsewhere.
     """
-    _hold_once(model)
+    if not isinstance(model.port, NativePort):  # whose weights are laid out when they are opened
+        resolve(f"{_TORCH}:hold_once")(model)
     return model
 
 
-def _hold_once(model: TextModel) -> None:
-    port = _in_process(model)
-    if is_fused(port.model):
-        return
-    port.model = fuse(port.model)
-    if isinstance(model.embedder, TorchEmbedder):
-        model.embedder = model.embedder.over(port.model)
-    gc.collect()  # the modules that held the matrices refer to one another
-    release_freed_memory()
+def draft_runner(model: TextModel, draft: TextModel, tokens: int, cache: ServingCacheConfig) -> Runner:
+    """A runner over the model that guesses, with room for as many tokens as the other's.
 
-
-def _in_process(model: TextModel) -> InProcessModel:
-    port = model.port
-    if not isinstance(port, InProcessModel):
-        raise InputError(f"an engine needs the weights in this process, and {type(port).__name__} has them elsewhere")
-    return port
-
-
-def _runner(port: InProcessModel, tokens: int, cache: ServingCacheConfig) -> TorchRunner:
-    assert not isinstance(port.model, Encoder)
-    return TorchRunner(
-        port.model,
-        port.config,
-        num_blocks=-(-tokens // cache.block_size),
-        block_size=cache.block_size,
-        cache_type=cache.cache_type,
-    )
-
-
-def _draft_runner(port: InProcessModel, draft: TextModel, tokens: int, cache: ServingCacheConfig) -> TorchRunner:
-    small = _in_process(draft)
-    if not isinstance(small.model, Decoder) or not isinstance(port.model, Decoder):
+    Raises:
+        InputError: one of the two is no decoder in this process, or their tokenizers differ.
+    """
+    large, small = held_port(model), held_port(draft)
+    if small.config.kind is not Kind.DECODER or large.config.kind is not Kind.DECODER:
         raise InputError("only a decoder can guess, and only for a decoder; leave the draft model out")
-    if small.front != NO_FRONT:
+    if getattr(small, "front", NO_FRONT) != NO_FRONT:
         raise InputError("the draft is a soft prompt, whose virtual tokens a draft model does not read; name its model")
-    if small.tokenizer.fingerprint != port.tokenizer.fingerprint:
+    if small.tokenizer.fingerprint != large.tokenizer.fingerprint:
         raise InputError(
             "the draft model has another tokenizer, so its guesses mean nothing here; name one that shares it"
         )
-    return _runner(small, tokens, cache)
-
-
-def _default_tokens(port: InProcessModel, cache: ServingCacheConfig) -> int:
-    context = port.whole_reading.context or port.config.max_positions
-    weight = next(port.model.parameters())
-    fits = int(available_memory(weight.device) * _SHARE) // bytes_per_token(port.config, weight.dtype, cache.cache_type)
-    return max(min(fits, max(_CONTEXTS * context, _LEAST_TOKENS)), min(context, _LEAST_TOKENS))
-
-
-def bytes_per_token(config: ModelConfig, dtype: torch.dtype, cache_type: str) -> int:
-    """Of keys and values in all layers."""
-    layers = config.num_decoder_layers or config.num_layers
-    vectors = 2 * layers * config.num_kv_heads
-    if cache_type == "int8":
-        return vectors * (config.head_dim + 4)  # a scale and a middle in 16 bits
-    return vectors * config.head_dim * (2 if cache_type == "bf16" else dtype.itemsize)
+    if isinstance(small, NativePort):
+        return small.runner(tokens, cache)
+    runner: Runner = resolve(f"{_TORCH}:torch_runner")(draft, tokens, cache)
+    return runner

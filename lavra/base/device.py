@@ -14,12 +14,12 @@ import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import torch
 
 from lavra.base.cores import threads_are_free, usable_cores
 from lavra.base.errors import InputError
+from lavra.base.memory import free_memory
 
 logger = logging.getLogger(__name__)
 
@@ -147,22 +147,6 @@ def return_freed_memory() -> bool:
     return _set_thresholds(mmap=1 << 20, trim=1 << 20, top_pad=0)
 
 
-def release_freed_memory() -> bool:
-    """Ask glibc once to hand what is free now back to the kernel: copied weights leave hundreds of megabytes.
-
-    Returns:
-        Whether there is such an allocator.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except AttributeError:  # musl
-        return False
-    trim(0)
-    return True
-
-
 def _set_thresholds(*, mmap: int, trim: int, top_pad: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
@@ -185,12 +169,7 @@ def available_memory(device: torch.device | None = None) -> int:
     if (device or pick_device()).type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return free_memory()
 
 
 def find_compiler() -> str | None:

@@ -33,21 +33,22 @@ class NativeError(LavraError, RuntimeError):
     """The native library refused what it was given; the message is its own."""
 
 
+def _numbers(*names: str) -> list[tuple[str, type[c_int32]]]:
+    return [(name, c_int32) for name in names]
+
+
 class NativeConfig(ctypes.Structure):
     """`lavra_config`: a model's shape."""
 
     _fields_ = [
-        *((name, c_int32) for name in ("abi", "kind", "layout", "norm", "activation", "head_activation", "positions")),
-        *((name, c_int32) for name in ("vocab_size", "hidden_size", "num_layers", "num_decoder_layers", "num_heads")),
-        *((name, c_int32) for name in ("num_kv_heads", "head_dim", "feed_forward_size", "max_positions")),
-        *((name, c_int32) for name in ("position_offset", "num_token_types", "gated", "embedding_norm", "final_norm")),
-        *((name, c_int32) for name in ("has_head", "tie_embeddings", "head_transform", "has_pooler")),
-        *((name, c_int32) for name in ("attention_bias", "attention_output_bias", "feed_forward_bias", "head_bias")),
-        *((name, c_int32) for name in ("scale_by_layer", "relative_buckets", "relative_distance")),
+        *_numbers("abi", "kind", "layout", "norm", "activation", "head_activation", "positions"),
+        *_numbers("vocab_size", "hidden_size", "num_layers", "num_decoder_layers", "num_heads", "num_kv_heads"),
+        *_numbers("head_dim", "feed_forward_size", "max_positions", "position_offset", "num_token_types"),
+        *_numbers("gated", "embedding_norm", "final_norm", "has_head", "tie_embeddings", "head_transform"),
+        *_numbers("has_pooler", "attention_bias", "attention_output_bias", "feed_forward_bias", "head_bias"),
+        *_numbers("scale_by_layer", "relative_buckets", "relative_distance"),
         *((name, c_float) for name in ("norm_eps", "attention_scale", "head_scale", "rotary_factor")),
-        ("rotary", c_void_p),
-        ("slopes", c_void_p),
-        ("windows", c_void_p),
+        *((name, c_void_p) for name in ("rotary", "slopes", "windows")),
     ]
 
 
@@ -55,7 +56,7 @@ class NativeTensor(ctypes.Structure):
     """`lavra_tensor`: a tensor as a checkpoint holds it."""
 
     _fields_ = [
-        *((name, c_int32) for name in ("type", "rows", "columns", "group")),
+        *_numbers("type", "rows", "columns", "group"),
         ("data", c_void_p),
         ("num_bytes", c_uint64),
         ("scales", c_void_p),
@@ -69,7 +70,7 @@ class NativeRow(ctypes.Structure):
     _fields_ = [
         ("tokens", c_void_p),
         ("blocks", c_void_p),
-        *((name, c_int32) for name in ("num_tokens", "num_blocks", "start", "num_logits", "adapter", "source")),
+        *_numbers("num_tokens", "num_blocks", "start", "num_logits", "adapter", "source"),
         ("types", c_void_p),
     ]
 
@@ -78,6 +79,27 @@ class NativeBatch(ctypes.Structure):
     """`lavra_batch`: the rows of a step."""
 
     _fields_ = [("rows", POINTER(NativeRow)), ("num_rows", c_int32), ("num_copies", c_int32), ("copies", c_void_p)]
+
+
+class NativeSampling(ctypes.Structure):
+    """`lavra_sampling`: how the next token of a row is chosen."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("num_tokens", "top_k")),
+        *((name, c_float) for name in ("temperature", "top_p", "min_p")),
+        *((name, c_float) for name in ("repetition_penalty", "presence_penalty", "frequency_penalty")),
+        *((name, c_int32) for name in ("num_seen", "num_biases", "num_forbidden", "logprob", "num_top")),
+        *((name, c_void_p) for name in ("seen", "counts", "bias_ids", "biases", "forbidden")),
+        ("allowed", c_char_p),
+        ("num_allowed_bytes", c_uint64),
+        ("uniforms", c_void_p),
+    ]
+
+
+class NativeChoice(ctypes.Structure):
+    """`lavra_choice`: the token of a row."""
+
+    _fields_ = [("token", c_int32), ("refused", c_int32), ("logprob", c_float)]
 
 
 # What each function returns and takes.
@@ -94,6 +116,7 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
         (c_void_p, c_int32, c_char_p, POINTER(NativeTensor), POINTER(NativeTensor), c_float),
     ),
     "lavra_model_virtual": (c_int, (c_void_p, POINTER(NativeTensor))),
+    "lavra_model_prefix": (c_int, (c_void_p, POINTER(NativeTensor))),
     "lavra_model_bytes": (c_uint64, (c_void_p,)),
     "lavra_model_isa": (c_char_p, (c_void_p,)),
     "lavra_model_free": (None, (c_void_p,)),
@@ -102,7 +125,10 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_runner_forward": (c_int, (c_void_p, POINTER(NativeBatch), c_void_p, c_uint64)),
     "lavra_runner_encode": (c_int, (c_void_p, POINTER(NativeRow), c_int32, c_void_p, c_uint64)),
     "lavra_runner_logits": (c_int, (c_void_p, c_void_p, c_int32, c_void_p, c_uint64)),
+    "lavra_runner_source": (c_int32, (c_void_p, POINTER(NativeRow))),
+    "lavra_runner_forget": (c_int, (c_void_p, c_int32)),
     "lavra_runner_free": (None, (c_void_p,)),
+    "lavra_sample": (c_int, (c_char_p, c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_void_p, c_void_p)),
     "lavra_linear": (c_int, (c_char_p, POINTER(NativeTensor), c_int32, c_void_p, c_int32, c_void_p)),
 }
 
@@ -161,21 +187,32 @@ def native_library() -> NativeLibrary | None:
     Raises:
         ConfigError: `LAVRA_ISA` names an instruction set that is not to be had, or `LAVRA_NATIVE` is neither 0 nor 1.
     """
-    switch = os.environ.get("LAVRA_NATIVE", "1")
-    if switch not in ("0", "1"):
-        raise ConfigError(f"LAVRA_NATIVE={switch} is neither 0 (compute with torch) nor 1 (the native runner)")
-    if switch == "0":
-        return None
     try:
-        return NativeLibrary(LIBRARY, os.environ.get("LAVRA_ISA", ""))
+        return open_native_library()
     except NativeError as error:
         _log.warning("%s; torch computes instead, slower", error)
         return None
 
 
+def open_native_library() -> NativeLibrary | None:
+    """The library as the environment asks for it; `None` where it is switched off.
+
+    Raises:
+        NativeError: it is missing, older than its sources, damaged, or has another interface.
+        ConfigError: as `native_library` raises it.
+    """
+    switch = os.environ.get("LAVRA_NATIVE", "1")
+    if switch not in ("0", "1"):
+        raise ConfigError(f"LAVRA_NATIVE={switch} is neither 0 (compute with torch) nor 1 (the native runner)")
+    return None if switch == "0" else NativeLibrary(LIBRARY, os.environ.get("LAVRA_ISA", ""))
+
+
 def _opened(path: Path) -> Any:
     if not path.exists():
         raise NativeError(f"the native runner is not built; {_remedy(path)}")
+    newer = _newer_source(path)
+    if newer:
+        raise NativeError(f"the native runner is older than its source {newer}; {_remedy(path)}")
     try:
         functions = ctypes.CDLL(str(path))
     except OSError as error:
@@ -189,6 +226,13 @@ def _opened(path: Path) -> Any:
             raise NativeError(f"{path} has no function {name}; {_remedy(path)}")
         function.restype, function.argtypes = result, arguments
     return functions
+
+
+def _newer_source(path: Path) -> Path | None:
+    """A source that was changed after the library was built; only a checkout has sources beside the package."""
+    folder, built = path.parents[1] / "native", path.stat().st_mtime
+    sources = [*folder.glob("build.py"), *folder.glob("src/*"), *folder.glob("include/*")]
+    return next((one for one in sources if one.stat().st_mtime > built), None)
 
 
 def _abi(functions: Any) -> int:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lavra.api.find import find_folder
 from lavra.api.identity import model_files
-from lavra.api.load import find_folder, load
+from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.card import Card, add_metrics, read_card
 from lavra.base.errors import InputError

@@ -7,9 +7,11 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+from lavra.api.held_port import HeldPort
 from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import ContextLengthError, DiskFullError, InputError, nearest
@@ -19,8 +21,7 @@ from lavra.cli.activity import activity
 from lavra.cli.arguments.chat import ChatConfig
 from lavra.cli.flags import read_settings
 from lavra.cli.usual import usual_request
-from lavra.generate.in_process import InProcessModel
-from lavra.model.transformer import num_parameters
+from lavra.model.shapes import parameter_shapes
 
 COMMANDS: Final = {
     "/help": "what can be typed",
@@ -62,11 +63,11 @@ class _Talk:
     def introduction(self) -> Iterator[str]:
         """Which model it is, and what to type."""
         port, name = self._model.port, self._model.folder or self._config.model
-        if isinstance(port, InProcessModel):
-            parameter = next(port.model.parameters())
+        if isinstance(port, HeldPort):
             context = "" if port.reading.context is None else f", {port.reading.context:,} tokens of context"
-            kind = str(parameter.dtype).removeprefix("torch.")
-            yield f"{name}: {num_parameters(port.model) / 1e6:,.1f}M parameters, {kind} on {parameter.device}{context}"
+            count = sum(prod(shape) for shape in parameter_shapes(port.config).values())
+            held = "" if self._model.held is None else f", {self._model.held.held}"
+            yield f"{name}: {count / 1e6:,.1f}M parameters{held}, runner {self._model.runner}{context}"
         else:
             yield str(name)
         if not self._talks:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lavra.api.cache_card import measure_cache
-from lavra.api.load import find_folder, load
+from lavra.api.find import find_folder
+from lavra.api.load import load
 from lavra.base.errors import InputError
 from lavra.base.files import folder_bytes
 from lavra.base.names import ModelNames
@@ -30,8 +31,8 @@ from lavra.compression.config import TUNABLE, CompressConfig, Form
 from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.onnx_folder import export_onnx_folder
 from lavra.compression.texts import Texts, corpus_texts, heldout_texts, named_texts
-from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind
+from lavra.model.config_files import load_config
 from lavra.pipeline.beginning import choose_beginning
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lavra.api.load import find_folder
+from lavra.api.find import find_folder
 from lavra.base.names import ModelNames
 from lavra.base.units import format_duration
 from lavra.base.workspace import Workspace

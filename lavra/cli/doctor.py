@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from lavra.api.load import find_folder
+from lavra.api.find import find_folder
 from lavra.base.checks import Check, CheckState
 from lavra.cli.arguments.doctor import read_either
 from lavra.cli.console import Unit, meter, print_json, stages_shown

@@ -18,8 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lavra.api.find import find_folder
+from lavra.api.held_port import HeldPort, held_port
 from lavra.api.identity import model_hash
-from lavra.api.load import find_folder, load
+from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.api.serving import start_engine
 from lavra.base.errors import ConfigError, InputError
@@ -49,9 +51,8 @@ from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks, without_missing
 from lavra.evaluation.task_files.prompting import ChatSettings
 from lavra.evaluation.task_result import compared_groups, compared_metrics
-from lavra.generate.in_process import InProcessModel
 from lavra.generate.target import splitter
-from lavra.model.transformer import Decoder
+from lavra.model.config import Kind
 from lavra.remote.model import RemoteModel
 from lavra.tokens.conversation import rendered_ids
 from lavra.tokens.tokenizer import Tokenizer
@@ -224,7 +225,7 @@ def _model(name: str, settings: EvaluateSettings) -> Iterator[EvaluatedModel]:
         yield from _remote_model(name, settings)
         return
     model = load(name, dtype=settings.dtype, device=settings.device)
-    if isinstance(model.port, InProcessModel) is False:
+    if not isinstance(model.port, HeldPort):
         raise InputError(f"{name} has a task's head and writes no text; `lavra predict` asks it, --finetune scores it")
     identity = ModelIdentity(name=name, hash=model_hash(model))
     tokens, chat = _tokens(model, settings), _chat(model.tokenizer, settings)
@@ -236,9 +237,8 @@ def _model(name: str, settings: EvaluateSettings) -> Iterator[EvaluatedModel]:
 
 
 def _tokens(model: TextModel, settings: EvaluateSettings) -> PromptTokens | None:
-    port = model.port
-    assert isinstance(port, InProcessModel)
-    if not isinstance(port.model, Decoder):  # its prompt and its answer have a context each
+    port = held_port(model)
+    if port.config.kind is not Kind.DECODER:  # its prompt and its answer have a context each
         return None
     chat = settings.apply_chat_template
     encode = partial(rendered_ids, port.tokenizer) if chat else port.reading.prompt_ids

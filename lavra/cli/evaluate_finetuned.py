@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lavra.api.find import find_folder
 from lavra.api.identity import model_files
-from lavra.api.load import find_folder
 from lavra.base.errors import ConfigError, LavraError
 from lavra.base.files import hash_json, write_text
 from lavra.cli.arguments.evaluate import EvaluateSettings
@@ -30,8 +30,8 @@ from lavra.evaluation.side_by_side import COLUMNS, TwiceScored, markdown_table, 
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
 from lavra.evaluation.task_files.task import EvalTask
-from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind
+from lavra.model.config_files import load_config
 from lavra.pipeline.sections.suites import suites_section
 from lavra.runs.glue.finetuning import finetune_glue
 from lavra.runs.glue.job import GlueRecipe

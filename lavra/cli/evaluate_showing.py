@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from lavra.api.load import find_folder
+from lavra.api.find import find_folder
 from lavra.base.card import CARD_FILE
 from lavra.evaluation.compare import ModelComparison
 from lavra.evaluation.model_card import write_model_card

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lavra.api.load import find_folder
+from lavra.api.find import find_folder
 from lavra.base.names import ModelNames
 from lavra.base.units import format_duration, format_size
 from lavra.cli.activity import activity

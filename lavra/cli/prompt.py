@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from lavra.api.held_port import held_port
 from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.convert import default_of, setting_fields
@@ -23,8 +24,7 @@ from lavra.cli.activity import activity
 from lavra.cli.arguments.prompt import PromptSettings
 from lavra.cli.console import Unit, meter, print_json, print_rows
 from lavra.cli.flags import read_settings
-from lavra.generate.in_process import InProcessModel
-from lavra.model.transformer import Decoder
+from lavra.model.config import Kind
 from lavra.prompts.answer import AnswerConfig, PromptAnswerer
 from lavra.prompts.budget import Budget, LeftOutShot, fit_shots
 from lavra.prompts.compare import PairResult, PromptComparison, compare
@@ -89,15 +89,14 @@ def _open(settings: PromptSettings) -> tuple[TextModel, PromptLayout]:
         raise ConfigError("no model is named; say --model FOLDER")
     activity.begin(f"opening {settings.model}")
     model = load(settings.model, dtype=settings.dtype, device=settings.device)
-    port = model.port
-    assert isinstance(port, InProcessModel)
+    port = held_port(model)
     assert model.tokenizer is not None
     reading = port.reading
     context = reading.context if settings.context is None else settings.context
     if reading.context is not None and context is not None and not 0 < context <= reading.context:
         raise ConfigError(f"context={context} is outside 1..{reading.context}, the model's own; lower it")
     frame = reading.frame
-    whole = not isinstance(port.model, Decoder)  # an encoder reads what stands behind a text too
+    whole = port.config.kind is not Kind.DECODER  # an encoder reads what stands behind a text too
     return model, PromptLayout(
         tokenizer=model.tokenizer,
         num_special=len(frame.before) + (len(frame.after) if whole else 0),

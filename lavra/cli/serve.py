@@ -11,25 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from lavra.api.cache_config import ServingCacheConfig
-from lavra.api.embed import TorchEmbedder
-from lavra.api.fill import mask_filler
-from lavra.api.identity import answer_fingerprint, model_files
-from lavra.api.load import find_folder, load
+from lavra.api.find import find_folder
+from lavra.api.held_port import held_port
+from lavra.api.identity import answer_fingerprint, model_facts, model_files
+from lavra.api.load import RunnerName, load
 from lavra.api.model import TextModel
-from lavra.api.serving import add_adapters, fused_model, start_engine
+from lavra.api.serving import fused_model, start_engine
 from lavra.base.card import artifact_id
 from lavra.base.errors import InputError, MissingDependencyError
 from lavra.base.files import hash_json
 from lavra.base.gguf_file import SUFFIX
 from lavra.base.introduction import read_introduction
+from lavra.base.lazy import resolve
 from lavra.base.workspace import Workspace
 from lavra.cli.activity import activity
 from lavra.cli.arguments.serve import ServeSettings
 from lavra.cli.console import print_json_line
 from lavra.cli.flags import read_settings
 from lavra.engine import EngineConfig
-from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor
-from lavra.model.transformer import Encoder
+from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller, BatchingPredictor, LengthyEmbedder
+from lavra.model.config import Kind, ModelConfig
 from lavra.tokens.named_templates import find_template
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -105,18 +106,20 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     """A model by `FOLDER` or `NAME=FOLDER`, where further names may stand behind a comma; and what guesses for it."""
     name, aliases, folder = names_of(named)
     activity.begin(f"opening {folder}")
-    opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand)
+    runner: RunnerName | None = "torch" if settings.adapter else None  # which changes the weights it is given
+    opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand, runner=runner)
     if opened.predictor is not None and settings.adapter:
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     template = None if settings.chat_template is None else find_template(settings.chat_template)
     if opened.predictor is not None:
         return replace(_headed(name, opened, settings), aliases=aliases)
     if settings.adapter:
-        add_adapters(opened, named_adapters(settings.adapter))
+        resolve("lavra.api.torch_serving:add_adapters")(opened, named_adapters(settings.adapter))
     fingerprint = answer_fingerprint(opened, settings.cache_type, settings.expand, template)
     model = fused_model(opened)
     assert model.tokenizer is not None
-    encodes = isinstance(getattr(model.port, "model", None), Encoder)
+    config: ModelConfig = held_port(model).config
+    encodes = config.kind is Kind.ENCODER
     engine = None
     if not encodes:
         root = f"{folder}@{version_of(model.folder)}"
@@ -129,9 +132,9 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
             draft_tokens=settings.draft_tokens,
         )
     embedder = None
-    if isinstance(model.embedder, TorchEmbedder):
+    if isinstance(model.embedder, LengthyEmbedder):
         embedder = BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
-    filler = mask_filler(model.port)
+    filler = resolve("lavra.api.fill:mask_filler")(model.port) if encodes else None
     return ServedModel(
         name=name,
         aliases=aliases,
@@ -143,6 +146,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         fingerprint=fingerprint,
         usual={} if encodes else opened.usual,
         introduction=read_introduction(opened.folder),
+        facts=model_facts(opened),
         **_weights(model),
     )
 
@@ -163,8 +167,9 @@ def names_of(named: str) -> tuple[str, tuple[str, ...], str]:
 
 
 def _weights(model: TextModel) -> dict[str, Any]:
-    """The fields of `ServedModel` that say what a model's weights take."""
-    return {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    """The fields of `ServedModel` that say what computes a model and what its weights take."""
+    held = {} if model.held is None else {"weights": str(model.held), "weights_bytes": model.held.num_bytes}
+    return {"runner": model.runner, **held}
 
 
 def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel:
@@ -172,7 +177,8 @@ def _headed(name: str, model: TextModel, settings: ServeSettings) -> ServedModel
     assert model.tokenizer is not None
     assert model.predictor is not None
     predictor = BatchingPredictor(model.predictor, max_queue=settings.max_queue)
-    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, **_weights(model))
+    facts = model_facts(model)
+    return ServedModel(name=name, tokenizer=model.tokenizer, predictor=predictor, facts=facts, **_weights(model))
 
 
 def named_adapters(given: Sequence[str]) -> dict[str, str]:
@@ -257,7 +263,7 @@ def announce(url: str, models: ModelTable, *, as_json: bool) -> None:
         print_json_line({"url": url, **names})
         return
     for model in models:
-        held = f"; weights {model.weights}" if model.weights and model.parent is None else ""
+        held = f"; runner {model.runner}, weights {model.weights}" if model.weights and model.parent is None else ""
         print(f"model    {model.name}: {_abilities(model)}{held}{_template(model)}", file=sys.stderr)
     for index in models.indexes:
         count = len(index.texts.names(None))

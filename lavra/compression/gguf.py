@@ -29,7 +29,7 @@ from lavra.model.config import Kind, Norm, Scaling
 from lavra.model.gguf_checkpoint import read_tensor
 from lavra.model.gguf_library import gguf_library
 from lavra.model.gguf_names import Planned, check_expressible, gguf_form, plan_tensors
-from lavra.model.positions import scaled_frequencies
+from lavra.model.position_formulas import scaled_frequencies
 from lavra.quantize.modules import QuantizedMatrix
 from lavra.tokens import Tokenizer
 
@@ -85,7 +85,7 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
     parameters = {name: parameter.detach().float().cpu() for name, parameter in model.named_parameters()}
     stored = whole = 0
     for one in plan_tensors(config, list(parameters)):
-        rows = one.join([parameters[name] for name in one.ours])
+        rows = one.join([parameters[name] for name in one.ours], torch.cat)
         kind, data = _encoded(one, rows, options)
         writer.add_tensor(one.name, data, raw_dtype=kind)
         if rows.dim() == 2:
@@ -150,7 +150,9 @@ def _write_rope_factors(writer: Any, config: ModelConfig) -> None:
     scaling = config.rope.scaling if config.rope is not None else None
     if config.rope is not None and scaling is not None and scaling.kind is Scaling.LLAMA3:
         plain = 1.0 / config.rope.theta ** (torch.arange(0, config.head_dim, 2).float() / config.head_dim)
-        writer.add_tensor("rope_freqs.weight", (plain / scaled_frequencies(config.rope, config.head_dim)).numpy())
+        writer.add_tensor(
+            "rope_freqs.weight", (plain / scaled_frequencies(config.rope, config.head_dim, torch)).numpy()
+        )
 
 
 def _encoded(one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt.NDArray[Any]]:
@@ -173,8 +175,8 @@ def _blocks(one: Planned, matrices: list[QuantizedMatrix]) -> npt.NDArray[np.uin
 
     A bfloat16 scale has fewer digits than a float16 one, so it keeps its value.
     """
-    integers = one.join([matrix.integers() for matrix in matrices])  # (N, K)
-    scale = one.join([matrix.scale.float() for matrix in matrices]).to(torch.float16)  # (N, K / 32)
+    integers = one.join([matrix.integers() for matrix in matrices], torch.cat)  # (N, K)
+    scale = one.join([matrix.scale.float() for matrix in matrices], torch.cat).to(torch.float16)  # (N, K / 32)
     halves = (integers.to(torch.int16) + 8).to(torch.uint8).view(len(integers), -1, 2, BLOCK // 2)
     packed = halves[:, :, 0] | (halves[:, :, 1] << 4)  # (N, K / 32, 16)
     head = scale.contiguous().view(torch.uint8).view(len(scale), -1, 2)

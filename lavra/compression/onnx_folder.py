@@ -16,7 +16,7 @@ from lavra.base.card import write_card
 from lavra.base.files import atomic_folder
 from lavra.compression.onnx import check_onnx_libraries, export_onnx
 from lavra.model import load_checkpoint
-from lavra.model.checkpoint import write_config
+from lavra.model.config_files import write_config
 from lavra.model.lineage import model_parents
 from lavra.tokens import Tokenizer
 

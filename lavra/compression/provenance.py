@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lavra.base.card import CARD_FILE, read_card
 from lavra.model import Model
-from lavra.model.checkpoint import read_config_file
+from lavra.model.config_files import read_config_file
 from lavra.quantize.swap import linear_names
 
 DEQUANTIZED: Final = "dequantized_from"  # field of a card's config, or of config.json: the type the weights came from

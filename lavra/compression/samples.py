@@ -23,8 +23,8 @@ from lavra.base.errors import InputError
 from lavra.data.pretraining.dataset import Frame
 from lavra.data.pretraining.span_corruption import SHORTEST_PIECE, noise_mask, replace_spans
 from lavra.data.tokenizer import required_token
-from lavra.generate.in_process import context_length
 from lavra.generate.plan import special_frame
+from lavra.generate.reading import context_length
 from lavra.model import Decoder, Encoder, EncoderDecoder, Model
 from lavra.model.config import ModelConfig
 from lavra.tokens import Tokenizer

@@ -47,6 +47,7 @@ def _of(needs: Needs, name: str, check: Callable[[Any], Check | None], *, bars: 
 CHECKS: Final[tuple[CheckEntry, ...]] = (
     _of(Needs.MACHINE, "Python", machine.python_check),
     _of(Needs.MACHINE, "PyTorch", machine.torch_check),
+    _of(Needs.MACHINE, "native runner", machine.native_check),
     _of(Needs.MACHINE, "compiler", machine.compiler_check),
     _of(Needs.MACHINE, "disk", machine.disk_check),
     _of(Needs.PRETRAINING, "tokenizer round trip", pretraining.round_trip),

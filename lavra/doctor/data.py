@@ -17,7 +17,7 @@ import numpy as np
 from lavra.base.checks import Check
 from lavra.data.labelled.samples import Sample
 from lavra.data.rows.batches import TaskRows
-from lavra.generate.in_process import context_length
+from lavra.generate.reading import context_length
 from lavra.runs.finetune import Prepared
 from lavra.tasks.keys import sample_key
 from lavra.tasks.spec import TaskSpec

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from lavra.base.checks import DEFECT, Check
 from lavra.base.device import available_memory
+from lavra.base.lazy import resolve
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
 from lavra.model.task_folder import task_in
 from lavra.runs.finetune import Prepared
 from lavra.tasks.learning.settings import Method
-from lavra.tasks.spec import resolve
 from lavra.train import CallbackHook, train
 from lavra.train.checks import loss_of, only_steps, with_batches
 from lavra.train.estimate import memory_limit

@@ -1,4 +1,4 @@
-"""What `lavra doctor` checks of the machine: Python, torch, compiler, disk."""
+"""What `lavra doctor` checks of the machine: Python, torch, the native runner, compiler, disk."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 from lavra.base.checks import Check
 from lavra.base.device import find_compiler
 from lavra.base.disk import free_bytes
+from lavra.base.errors import ConfigError
+from lavra.base.native_library import NativeError, open_native_library
 from lavra.base.units import format_size
 
 _LEAST_DISK: Final = 1_000_000_000  # bytes
@@ -47,6 +49,20 @@ def torch_check(machine: Machine) -> Check:
     where = "CUDA" if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
     detail = f"{torch.__version__}, {where}, {torch.get_num_threads()} threads"
     return Check(name="PyTorch", passed=True, detail=detail)
+
+
+def native_check(machine: Machine) -> Check:
+    """Whether the native runner is there, and its instruction set; without it torch answers, slower."""
+    try:
+        library = open_native_library()
+    except NativeError as error:
+        return Check(name="native runner", passed=True, detail=f"none: {error}")
+    except ConfigError as error:
+        return Check(name="native runner", passed=False, detail=str(error), remedy="unset the variable, or mend it")
+    if library is None:
+        return Check(name="native runner", passed=True, detail="switched off by LAVRA_NATIVE=0")
+    detail = f"{library.path}: {library.isa} is used, of {', '.join(library.isas)}"
+    return Check(name="native runner", passed=True, detail=detail)
 
 
 def compiler_check(machine: Machine) -> Check | None:

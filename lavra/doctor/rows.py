@@ -14,12 +14,12 @@ import numpy as np
 from torch import Tensor
 
 from lavra.base.checks import Check
+from lavra.base.lazy import resolve
 from lavra.data.batch import IGNORE, Batch
 from lavra.data.rows.batch import TaskBatch
 from lavra.data.rows.batches import TaskRows
 from lavra.runs.finetune import Prepared
 from lavra.tasks.learning.read_back import Looked, RowReader
-from lavra.tasks.spec import resolve
 
 _LOOKED_AT: Final = 200  # rows, evenly over all
 _MOST_BATCHES: Final = 500  # of an epoch, evenly over it, whose labels are looked through

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +143,7 @@ class Batcher(Generic[Item, FoundT]):
                 one.error = error
 
 
+@runtime_checkable
 class LengthyEmbedder(Protocol):
     """An `Embedder` that knows how long a text may be, and can read the beginning of a longer one."""
 

@@ -48,19 +48,24 @@ class Matcher:
         self._matcher, self._vocab_size, self.warnings = matcher, vocab_size, warnings
 
     def allowed(self) -> npt.NDArray[np.bool_]:
-        """(V,) True where a token may come next.
+        """(V,) True where a token may come next; raises as `allowed_bits`."""
+        bits = np.frombuffer(self.allowed_bits(), dtype=np.uint8)
+        return np.unpackbits(bits, bitorder="little")[: self._vocab_size].astype(bool)
+
+    def allowed_bits(self) -> bytes:
+        """A bit for each token, the lowest of a byte first, set where it may come next.
 
         Raises:
             InputError: the grammar is too complex to go on.
         """
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        bits: bytes = self._matcher.compute_bitmask()
         if self._matcher.is_error():
             logger.warning("a constraint could not be followed further: %s", self._matcher.get_error())
             raise InputError(
                 "the answer could not be continued under its constraint, which is too complex at this place; "
                 "make it simpler, or ask again"
             )
-        return np.unpackbits(bits, bitorder="little")[: self._vocab_size].astype(bool)
+        return bits
 
     def push(self, token: int) -> None:
         """A token was chosen; one that does not fit shows in `allowed`, which ends this text alone."""

@@ -52,8 +52,10 @@ def draw_rows(scores: Float32s, configs: Sequence[SamplingConfig], uniforms: Dou
 
 def _weights(scores: Float32s, configs: Sequence[SamplingConfig]) -> Float32s:
     """exp(scores / temperature), the likeliest 1; in place."""
+    temperatures = [[min(max(config.temperature, LEAST), 1 / LEAST)] for config in configs]
     scores -= scores.max(axis=1, keepdims=True)
-    scores /= np.array([[max(config.temperature, LEAST)] for config in configs], dtype=np.float32)
+    with np.errstate(over="ignore"):  # -inf has no weight, as it should
+        scores /= np.array(temperatures, dtype=np.float32)
     return np.exp(scores, out=scores)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from lavra.base.errors import ConfigError, ContextLengthError, LavraError, OverloadedError
 from lavra.base.ports import Runner
@@ -25,7 +26,7 @@ from lavra.engine.constraints import Constraints
 from lavra.engine.draft import DraftModel
 from lavra.engine.lookup import PromptLookup
 from lavra.engine.passes import EngineStats, Passes
-from lavra.engine.sampler import SampleState
+from lavra.engine.sample_state import SampleState
 from lavra.engine.scored import plan_sequences
 from lavra.engine.sequence import Guesser, TokenSequence, WrittenSequence
 from lavra.engine.stream import EngineStream, PieceWatch
@@ -33,6 +34,8 @@ from lavra.generate.plan import DecodingPlan, PromptReading
 from lavra.generate.writing import Writing, mean_logprob
 
 logger = logging.getLogger(__name__)
+
+_IDLE: Final = 2.0  # seconds without work after which the thread ends: an engine that nobody has any more is then freed
 
 
 class Engine:
@@ -164,8 +167,9 @@ class Engine:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+        thread = self._thread  # which may be ending by itself
+        if thread is not None:
+            thread.join()
             self._thread = None
         self._passes.runner.close()
         if self._draft is not None:
@@ -297,7 +301,9 @@ class Engine:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._arrivals or self._passes.busy)
+                if not self._changed.wait_for(lambda: self._closing or self._arrivals or self._passes.busy, _IDLE):
+                    self._thread = None  # the next arrival starts another one; until then nothing holds the engine
+                    return
                 for sequence in self._arrivals:
                     self._passes.scheduler.add(sequence)
                 self._arrivals.clear()

@@ -15,7 +15,8 @@ from lavra.base.errors import InputError, LavraError, OverloadedError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
-from lavra.engine.sampler import Choice, choose
+from lavra.engine.sample_state import Choice
+from lavra.engine.sampler import choose
 from lavra.engine.scheduler import ScheduledRow, Scheduler
 from lavra.engine.scored import ScoredSequence
 from lavra.engine.sequence import TokenSequence, WrittenSequence
@@ -126,7 +127,8 @@ class Passes:
         first, written = 0, []
         for row, count in zip(rows, num_logits, strict=True):
             sequence, end = row.sequence, row.sequence.computed + row.count
-            self.counts["prompt"] += max(0, min(end, sequence.num_prompt) - sequence.computed)
+            if sequence.computed < sequence.num_prompt:
+                self.counts["prompt"] += min(end, sequence.num_prompt) - sequence.computed
             if isinstance(sequence, ScoredSequence):
                 self.scheduler.advance(sequence, end)
                 if count:
@@ -153,6 +155,7 @@ class Passes:
         while turn:
             choices = choose(_rows(logits, [first + step for _, first in turn]), [one.state for one, _ in turn])
             turn = [one for one, choice in zip(turn, choices, strict=True) if self._take(one[0], choice, step)]
+            self.counts["written"] += sum([isinstance(choice, Choice) for choice in choices])
             step += 1
         for sequence, _ in forked:
             if sequence.done:
@@ -163,7 +166,6 @@ class Passes:
         if isinstance(choice, InputError):
             sequence.refuse(choice)
             return False
-        self.counts["written"] += 1
         sequence.push(choice.token, choice.logprob, choice.top)
         drafts = sequence.drafts
         if not sequence.done and step < len(drafts) and drafts[step] == choice.token:

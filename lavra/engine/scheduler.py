@@ -21,7 +21,7 @@ _RANK = attrgetter("priority", "number")  # the first goes first: lower priority
 _MOST_HELD = 128  # sequences looked at that wait for a prefix; those behind them wait too
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ScheduledRow:
     """Tokens of one sequence for the next pass: `count` of them from its `computed` on, guesses included."""
 
@@ -196,7 +196,7 @@ class Scheduler:
     def advance(self, sequence: TokenSequence, computed: int) -> None:
         """So many positions are in the cache now; full blocks can be found by others."""
         sequence.computed = computed
-        if not self.config.prefix_cache or computed // self.pool.block_size == sequence.published:
+        if computed // self.pool.block_size == sequence.published or not self.config.prefix_cache:
             return
         hashes = sequence.hashes(self.pool.block_size, computed)
         for place in range(sequence.published, len(hashes)):

@@ -19,7 +19,7 @@ from lavra.base.arrays import Float32s, Int64s
 from lavra.base.errors import ContextLengthError, LavraError
 from lavra.base.types import Score
 from lavra.engine.adapters import Variant
-from lavra.engine.sampler import log_sum_exp, top_logprobs
+from lavra.engine.logprobs import log_sum_exp, top_logprobs
 from lavra.engine.sequence import TokenSequence
 from lavra.generate.target import GenerationTarget, TokenJudgements, finished
 from lavra.tokens.windows import plan_windows, stride_of

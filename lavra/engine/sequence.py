@@ -15,7 +15,7 @@ from typing import Protocol
 from lavra.base.types import Delta
 from lavra.engine.blocks import chain_hash
 from lavra.engine.constraints import Matcher
-from lavra.engine.sampler import SampleState
+from lavra.engine.sample_state import SampleState
 from lavra.generate.writing import Writing
 
 
@@ -163,8 +163,9 @@ class WrittenSequence(TokenSequence):
         """A token was chosen."""
         self.state.push(token)
         self.tokens.append(token)
-        self.writing.cached_tokens = max(0, self.cached - self.num_virtual)
         matcher, last = self.state.matcher, False
+        if not self.writing.tokens:
+            self.writing.cached_tokens = max(0, self.cached - self.num_virtual)
         if matcher is not None:
             self._note_if_cut(matcher)
             last = matcher.finished

@@ -15,45 +15,20 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import torch
 
-from lavra.base.errors import CheckpointError, ConfigError, InputError
+from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.generate.beam import BeamSearch
 from lavra.generate.decode import decode
 from lavra.generate.front import NO_FRONT, Front
-from lavra.generate.plan import DecodingPlan, PromptReading, plan_request, special_frame
+from lavra.generate.plan import DecodingPlan, plan_request
+from lavra.generate.reading import ends_of_text, reading_of
 from lavra.generate.scoring import score_requests
 from lavra.generate.state import start
 from lavra.generate.writing import Writing, mean_logprob
 from lavra.model.build import Model
-from lavra.model.config import ModelConfig, Positions, Scaling
+from lavra.model.config import ModelConfig
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.tokens.tokenizer import Tokenizer
-
-
-def context_length(config: ModelConfig) -> int | None:
-    """Most tokens a model may read; None where its positions have no end (relative bias, ALiBi).
-
-    Rotary models stop at the length they were made for, stretched where their scaling says so: beyond it the
-    arithmetic goes on, but the text does not.
-    """
-    if config.positions in (Positions.RELATIVE_BIAS, Positions.ALIBI):
-        return None
-    scaling = config.rope.scaling if config.rope else None
-    if scaling is not None and scaling.kind in (Scaling.LINEAR, Scaling.DYNAMIC):
-        return int(config.max_positions * scaling.factor)  # the other kinds already count the stretch
-    if config.positions is Positions.LEARNED:
-        return config.max_positions - config.position_offset
-    return config.max_positions
-
-
-def _decoder_start(config: ModelConfig) -> int:
-    """The id an encoder-decoder starts writing from; T5 has none of its own and uses padding's."""
-    for token in (config.decoder_start_id, config.pad_id):
-        if token is not None:
-            return token
-    raise CheckpointError(
-        "config.json has neither decoder_start_token_id nor pad_token_id; add decoder_start_token_id (0 in T5)"
-    )
 
 
 class InProcessModel:
@@ -85,19 +60,10 @@ class InProcessModel:
         self.config = config
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
-        self.stop_ids = frozenset((*config.eos_ids, *eos))
+        self.stop_ids = ends_of_text(config, tokenizer)
         self.num_tokens = 1 + max(tokenizer.backend.get_vocab(with_added_tokens=True).values())
-        context = context_length(config)
         self.front = front
-        self.whole_reading = PromptReading(  # of the model; requests meet what the front leaves of it
-            tokenizer=tokenizer,
-            frame=special_frame(tokenizer),
-            context=context,
-            source_context=context,
-            decoder_start=_decoder_start(config) if isinstance(model, EncoderDecoder) else None,
-            vocab_size=config.vocab_size,
-        )
+        self.whole_reading = reading_of(config, tokenizer)  # of the model; requests meet what the front leaves of it
         self.reading = front.behind(self.whole_reading, "the soft prompt")
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:

@@ -36,6 +36,7 @@ class Writing:
         self.warnings: tuple[str, ...] = ()
         self.finish_reason: FinishReason | None = None
         self._stop_ids, self._tells_top = plan.stop_ids(stop_ids), plan.request.top_logprobs > 0
+        self._max_tokens, self._may_stop = plan.max_tokens, bool(plan.request.stop)
         self._pieces: list[str] = []
         self._stream = open_stream(tokenizer, plan)
 
@@ -63,9 +64,9 @@ class Writing:
             piece = self._stream.push([token]) if self.plan.request.include_stop else ""
         else:
             piece = self._stream.push_one(token)
-            if self._stream.stopped or last:
+            if last or (self._may_stop and self._stream.stopped):
                 self.finish_reason = FinishReason.STOP
-            elif len(self.tokens) >= self.plan.max_tokens:
+            elif len(self.tokens) >= self._max_tokens:
                 self.finish_reason = FinishReason.LENGTH
         tops = (top,) if self._tells_top else ()
         if self.finish_reason is not None:

@@ -72,7 +72,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         super().__init__()
         if device == _DEVICE_BY_DEFAULT and not torch.cuda.is_available():
             device = None  # nobody named it, and the harness' own `hf` model takes the processor then too
-        model = load(str(pretrained), dtype=dtype, device=device)
+        model = load(str(pretrained), dtype=dtype, device=device, runner="torch")
         if not isinstance(model.port, InProcessModel) or model.port.reading.decoder_start is not None:
             raise ConfigError(f"{pretrained} is no decoder; the harness is asked about decoders only")
         self.port = model.port

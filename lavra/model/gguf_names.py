@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-import torch
-from torch import Tensor
+from itertools import accumulate
+from typing import Any, Final
 
 from lavra.base.errors import ConfigError
 from lavra.model.config import Kind, Layout, ModelConfig, Scaling
 from lavra.model.families import family, family_names
 from lavra.model.families.gguf_form import GgufForm
+from lavra.model.weights import Concatenate
 
 _ENDS: Final = {
     "embedding.token": "token_embd",
@@ -59,25 +58,26 @@ class Planned:
     turned_heads: int = 0
     whole: bool = False
 
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """Our rows in their order."""
-        rows = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+    def join(self, parts: Sequence[Any], cat: Concatenate) -> Any:
+        """Our rows in their order; `cat` is that of the arrays given."""
+        rows = cat(list(parts), 0) if len(parts) > 1 else parts[0]
         return turn(rows, self.turned_heads) if self.turned_heads else rows
 
-    def split(self, rows: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    def split(self, rows: Any, sizes: Sequence[int]) -> list[Any]:
         """The way back."""
         ours = turn_back(rows, self.turned_heads) if self.turned_heads else rows
-        return list(torch.split(ours, list(sizes)))
+        ends = list(accumulate(sizes))
+        return [ours[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
-def turn(rows: Tensor, num_heads: int) -> Tensor:
+def turn(rows: Any, num_heads: int) -> Any:
     """(H * C, ...) rows whose pairs are the halves of a head -> the same with pairs side by side."""
-    return rows.view(num_heads, 2, -1, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
+    return rows.reshape(num_heads, 2, -1, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def turn_back(rows: Tensor, num_heads: int) -> Tensor:
+def turn_back(rows: Any, num_heads: int) -> Any:
     """The way back."""
-    return rows.view(num_heads, -1, 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
+    return rows.reshape(num_heads, -1, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def plan_tensors(config: ModelConfig, parameters: Sequence[str]) -> list[Planned]:

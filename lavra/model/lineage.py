@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lavra.base.card import artifact_id
-from lavra.model.checkpoint import read_config_file
 from lavra.model.config import DEQUANTIZED_FROM
+from lavra.model.config_files import read_config_file
 
 
 def model_parents(source: Path | None) -> dict[str, str]:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lavra.model.config import ModelConfig, RelativeBiasConfig, RopeConfig, RopeScaling, Scaling
+from lavra.model.config import ModelConfig, RelativeBiasConfig, RopeConfig, Scaling
+from lavra.model.position_formulas import attention_factor, exponents, scaled_frequencies
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class Rotary:
         self.rope = rope
         self.head_dim = config.head_dim
         self.max_positions = config.max_positions
-        self.attention_factor = _attention_factor(rope.scaling)
+        self.attention_factor = attention_factor(rope.scaling)
         # Explicitly on the CPU: a model is built on the meta device before its weights are read.
         with torch.device("cpu"):
-            self.frequencies = scaled_frequencies(rope, config.head_dim)  # (C/2,)
+            self.frequencies = scaled_frequencies(rope, config.head_dim, torch)  # (C/2,)
 
     @property
     def dynamic(self) -> bool:
@@ -67,70 +68,8 @@ class Rotary:
         length = (positions.amax(-1) + 1).clamp(min=limit).float()  # (B|1,)
         stretch = (factor * length / limit) - (factor - 1)
         base = self.rope.theta * stretch ** (dim / (dim - 2))
-        return 1.0 / (base[:, None, None] ** _exponents(dim).to(positions.device))
-
-
-def _exponents(dim: int) -> Tensor:
-    return torch.arange(0, dim, 2, dtype=torch.int64).float() / dim  # (C/2,)
-
-
-def scaled_frequencies(rope: RopeConfig, dim: int) -> Tensor:
-    """(C/2,) angular frequencies, in radians a token, of the lengths the model was trained for and beyond."""
-    frequencies = 1.0 / (rope.theta ** _exponents(dim))
-    scaling = rope.scaling
-    if scaling is None or scaling.kind is Scaling.DYNAMIC:
-        return frequencies
-    if scaling.kind is Scaling.LINEAR:
-        return frequencies / scaling.factor
-    if scaling.kind is Scaling.LLAMA3:
-        return _llama3(frequencies, scaling)
-    return _yarn(frequencies, scaling, rope.theta, dim)
-
-
-def _llama3(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
-    """Long wavelengths are stretched, short ones kept, a linear blend between (Dubey et al. 2024)."""
-    length, low, high = scaling.original_max_positions, scaling.low_freq_factor, scaling.high_freq_factor
-    assert length is not None
-    assert low is not None
-    assert high is not None
-    wavelength = 2 * math.pi / frequencies
-    blend = (length / wavelength - low) / (high - low)
-    blended = (1 - blend) * frequencies / scaling.factor + blend * frequencies
-    stretched = torch.where(wavelength > length / low, frequencies / scaling.factor, blended)
-    return torch.where(wavelength < length / high, frequencies, stretched)
-
-
-def _yarn(frequencies: Tensor, scaling: RopeScaling, theta: float, dim: int) -> Tensor:
-    """NTK by parts (Peng et al. 2023, arXiv:2309.00071, section 3.2)."""
-    length = scaling.original_max_positions
-    assert length is not None
-
-    def dimension(rotations: float) -> float:
-        """The channel that turns this many times over the original length."""
-        return dim * math.log(length / (rotations * 2 * math.pi)) / (2 * math.log(theta))
-
-    low, high = dimension(scaling.beta_fast), dimension(scaling.beta_slow)
-    if scaling.truncate:
-        low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, dim - 1)
-    span = high - low if high != low else 0.001
-    stretch = ((torch.arange(dim // 2, dtype=torch.float32) - low) / span).clamp(0, 1)
-    return frequencies / scaling.factor * stretch + frequencies * (1 - stretch)
-
-
-def _attention_factor(scaling: RopeScaling | None) -> float:
-    """What YaRN multiplies cosines and sines by, in place of a softmax temperature (section 3.4)."""
-    if scaling is None or scaling.kind is not Scaling.YARN:
-        return 1.0
-    if scaling.attention_factor is not None:
-        return scaling.attention_factor
-
-    def temperature(mscale: float) -> float:
-        return 1.0 if scaling.factor <= 1 else 0.1 * mscale * math.log(scaling.factor) + 1.0
-
-    if scaling.mscale and scaling.mscale_all_dim:
-        return temperature(scaling.mscale) / temperature(scaling.mscale_all_dim)
-    return temperature(1.0)
+        powers: Tensor = base[:, None, None] ** exponents(dim, torch).to(positions.device)
+        return 1.0 / powers
 
 
 class RelativeBias(nn.Module):
@@ -162,17 +101,6 @@ class RelativeBias(nn.Module):
         ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(self.config.max_distance / exact)
         large = (exact + (ratio * (buckets - exact)).long()).clamp(max=buckets - 1)
         return offset + torch.where(distance < exact, distance, large)
-
-
-def alibi_slopes(num_heads: int) -> Tensor:
-    """(H,) float32 slopes: a geometric series, interleaved when H is no power of two (Press et al. 2022, section 3)."""
-    whole = 2 ** math.floor(math.log2(num_heads))
-
-    def series(heads: int) -> Tensor:
-        base = torch.tensor(2.0 ** (-(2.0 ** -(math.log2(heads) - 3))), dtype=torch.float32)
-        return torch.pow(base, torch.arange(1, heads + 1, dtype=torch.int32))
-
-    return torch.cat((series(whole), series(2 * whole)[0::2][: num_heads - whole]))
 
 
 def alibi_bias(slopes: Tensor, key_positions: Tensor, scale: float) -> Tensor:

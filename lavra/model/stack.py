@@ -17,7 +17,8 @@ from lavra.model.config import ModelConfig, Positions
 from lavra.model.dropout import dropout
 from lavra.model.masks import Mask, Pairs, build_mask
 from lavra.model.norm import build_norm
-from lavra.model.positions import RelativeBias, Rotary, alibi_bias, alibi_slopes
+from lavra.model.position_formulas import alibi_slopes
+from lavra.model.positions import RelativeBias, Rotary, alibi_bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,4 +195,4 @@ def _alibi(config: ModelConfig) -> tuple[Tensor | None, float]:
     if config.positions is not Positions.ALIBI:
         return None, 1.0
     with torch.device("cpu"):  # outside parameters and buffers, like rotary frequencies
-        return alibi_slopes(config.num_heads), config.head_dim**-0.5
+        return alibi_slopes(config.num_heads, torch), config.head_dim**-0.5

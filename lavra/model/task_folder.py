@@ -17,26 +17,23 @@ import torch
 from lavra.base.errors import CheckpointError
 from lavra.base.tasks import HeadKind, Problem
 from lavra.model.build import new_model
-from lavra.model.checkpoint import (
-    DTYPES,
+from lavra.model.checkpoint import DTYPES, check_shapes, dtype_name, fill, joined
+from lavra.model.config import Kind, ModelConfig
+from lavra.model.config_files import (
     check_expressible,
     check_names,
-    check_shapes,
-    dtype_name,
     family_of,
-    fill,
-    joined,
     read_config,
     read_config_file,
     write_config,
 )
-from lavra.model.config import Kind, ModelConfig
 from lavra.model.families import family, family_names, head_form
 from lavra.model.families.family import Family
 from lavra.model.families.head_forms import HeadForm, Reads
 from lavra.model.heads import HEADS, TaskConfig, TaskModel, strip
 from lavra.model.tensor_names import named, resolve_copies
-from lavra.model.tensors import open_tensors, write_tensors
+from lavra.model.tensor_writing import write_tensors
+from lavra.model.tensors import open_tensors
 from lavra.model.weights import WeightTable, both, rule
 
 _SHARD = 5_000_000_000

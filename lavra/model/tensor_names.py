@@ -11,14 +11,17 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from lavra.base.errors import CheckpointError
 from lavra.model.config import ModelConfig
 from lavra.model.families.family import Family
 from lavra.model.tensors import TensorFiles
+
+if TYPE_CHECKING:  # a word for mypy: whoever reads arrays has no torch
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,14 @@ class Checkpoint:
     def read(self, name: str) -> Tensor:
         """A tensor by the table's name."""
         return self.files.read(self.names[name])
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """The same as an array; of bfloat16 the bits, as uint16."""
+        return self.files.array(self.names[name])
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two tensors have equal values."""
+        return self.files.same(self.names[one], self.names[other])
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Its shape, from the header."""
@@ -82,7 +93,7 @@ def _resolve_head(source: Family, config: ModelConfig, checkpoint: Checkpoint) -
         return config, checkpoint
     known = (embedding, *(copy for copy, original in source.copies.items() if original == embedding))
     stored = next((name for name in known if name in checkpoint.names), None)
-    if stored is not None and not torch.equal(checkpoint.read(head), checkpoint.read(stored)):
+    if stored is not None and not checkpoint.same(head, stored):
         log.warning(
             "config.json ties %s to %s, but the checkpoint has two different ones; they are not tied", head, stored
         )
@@ -101,7 +112,7 @@ def _one_name(checkpoint: Checkpoint, kept: str, other: str, *, may_differ: bool
     found = names.pop(other)
     if kept not in names:
         return Checkpoint(checkpoint.files, {**names, kept: found})
-    if not torch.equal(checkpoint.read(kept), checkpoint.read(other)):
+    if not checkpoint.same(kept, other):
         if not may_differ:
             raise CheckpointError(f"tensors {other} and {kept} should be equal and are not; save the model again")
         log.info("%s is left out: a head that is not tied reads %s, in transformers too", other, kept)

@@ -4,31 +4,48 @@ A safetensors file is 8 bytes with the length of a JSON header, the header (name
 the bytes (https://github.com/huggingface/safetensors).  The header is checked against the file's size here,
 before anything is mapped, so that a truncated download is reported as that.  Pickles are refused: unpickling runs
 whatever program the file contains.
+
+Tensors are read as torch's or as NumPy's; torch is imported when the first of its own is read.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+import numpy.typing as npt
 from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from lavra.base.errors import CheckpointError
-from lavra.base.files import read_json, write_json
+from lavra.base.files import read_json
 
-_STEM: Final = "model"  # of the files that every tool opens
-SINGLE: Final = f"{_STEM}.safetensors"
+if TYPE_CHECKING:  # a word for mypy: whoever reads arrays has no torch
+    from torch import Tensor
+
+STEM: Final = "model"  # of the files that every tool opens
+SINGLE: Final = f"{STEM}.safetensors"
 INDEX: Final = f"{SINGLE}.index.json"
 _OF_TRAINING: Final = ("training_args", "optimizer", "scheduler", "rng_state")  # what a Trainer leaves beside weights
 _MAX_HEADER = 100_000_000  # bytes; the format's own bound
 # Types of the format that hold weights, and their usual names.
 FLOATS: Final = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
+# NumPy has no bfloat16: its bits are read as whole numbers.
+_ARRAYS: Final[Mapping[str, type[np.generic]]] = {
+    "BF16": np.uint16,
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+    "I8": np.int8,
+    "I32": np.int32,
+    "I64": np.int64,
+    "U8": np.uint8,
+}
+_BITS: Final = {name: 8 * np.dtype(kind).itemsize for name, kind in _ARRAYS.items()}
 
 
 class TensorFiles:
@@ -36,19 +53,22 @@ class TensorFiles:
 
     def __init__(self, files: list[Path]) -> None:
         self._file: dict[str, Path] = {}
+        self._place: dict[str, tuple[int, int]] = {}  # first byte in the file, and how many there are
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
         for path in files:
-            for name, entry in read_header(path).items():
-                self._add(name, entry, path)
-        self._open = {path: safe_open(path, framework="pt") for path in files}
+            header, start = _read_whole_header(path)
+            for name, entry in header.items():
+                self._add(name, entry, path, start)
+        self._open: dict[Path, Any] = {}
 
-    def _add(self, name: str, entry: Mapping[str, Any], path: Path) -> None:
+    def _add(self, name: str, entry: Mapping[str, Any], path: Path, start: int) -> None:
         if name in self._file:
             raise CheckpointError(
                 f"tensor {name} is in {self._file[name].name} and in {path.name}; remove the stale file"
             )
-        self._file[name] = path
+        first, end = entry["data_offsets"]
+        self._file[name], self._place[name] = path, (start + first, end - first)
         self.shapes[name] = tuple(entry["shape"])
         self.dtypes[name] = entry["dtype"]
 
@@ -59,11 +79,33 @@ class TensorFiles:
 
     def read(self, name: str) -> Tensor:
         """One tensor, a view of the mapped file."""
-        tensor: Tensor = self._open[self._file[name]].get_tensor(name)  # type: ignore[no-untyped-call]
+        path = self._file[name]
+        if path not in self._open:
+            self._open[path] = safe_open(path, framework="pt")
+        tensor: Tensor = self._open[path].get_tensor(name)
         return tensor
 
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """One tensor as an array, a view of the mapped file that cannot be written; of bfloat16 the bits, as uint16.
 
-def open_tensors(folder: Path, stem: str = _STEM) -> TensorFiles:
+        Raises:
+            CheckpointError: it is of a type that no weights are kept in.
+        """
+        path, kind, (start, num_bytes) = self._file[name], self.dtypes[name], self._place[name]
+        if kind not in _ARRAYS:
+            raise CheckpointError(f"{path}: tensor {name} has type {kind}; lavra reads {', '.join(_ARRAYS)}")
+        if not num_bytes:
+            return np.zeros(self.shapes[name], dtype=_ARRAYS[kind])
+        mapped = np.memmap(path, dtype=np.uint8, mode="r", offset=start, shape=(num_bytes,))
+        return mapped.view(np.ndarray).view(_ARRAYS[kind]).reshape(self.shapes[name])
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two tensors have equal values."""
+        first, second = self.array(one), self.array(other)
+        return self.dtypes[one] == self.dtypes[other] and np.array_equal(first, second)
+
+
+def open_tensors(folder: Path, stem: str = STEM) -> TensorFiles:
     """The safetensors of a model folder, in `STEM.safetensors` or in the files of its index.
 
     Raises CheckpointError when there are none, when only pickles are there, or when a file is damaged or missing.
@@ -115,6 +157,11 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Raises CheckpointError when the file is shorter than its header says, or is no safetensors file.
     """
+    return _read_whole_header(path)[0]
+
+
+def _read_whole_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header, and where the tensors' bytes begin."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -131,56 +178,22 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(raw)
         header.pop("__metadata__", None)
+        for name, entry in header.items():
+            _check_entry(name, entry)
         end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); fetch it again") from None
     if end != size:
         state = "truncated" if size < end else "longer than its header says"
         raise CheckpointError(f"{path} is {state}: {size} bytes instead of {end}; fetch it again")
-    return header
+    return header, 8 + length
 
 
-def write_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int, stem: str = _STEM) -> None:
-    """Write tensors as one safetensors file, `STEM.safetensors`, or as several with an index over the bound.
-
-    Each file is written beside its place and renamed, and weight files of an earlier save under that stem are removed.
-    """
-    shards = _shards(tensors, max_shard_bytes)
-    single, count = f"{stem}.safetensors", len(shards)
-    index = folder / f"{single}.index.json"
-    names = [single] if count == 1 else [f"{stem}-{n + 1:05d}-of-{count:05d}.safetensors" for n in range(count)]
-    for name, shard in zip(names, shards, strict=True):
-        write_file(folder / name, {key: tensors[key] for key in shard})
-    if len(shards) > 1:
-        total = sum(tensor.nbytes for tensor in tensors.values())
-        weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
-        write_json(index, {"metadata": {"total_size": total}, "weight_map": weight_map})
-    else:
-        index.unlink(missing_ok=True)
-    for stale in {*folder.glob(single), *folder.glob(f"{stem}-*-of-*.safetensors")} - {folder / name for name in names}:
-        stale.unlink()
-
-
-def _shards(tensors: Mapping[str, Tensor], bound: int) -> list[list[str]]:
-    shards: list[list[str]] = [[]]
-    used = 0
-    for name, tensor in tensors.items():
-        if shards[-1] and used + tensor.nbytes > bound:
-            shards.append([])
-            used = 0
-        shards[-1].append(name)
-        used += tensor.nbytes
-    return shards
-
-
-def write_file(path: Path, tensors: dict[str, Tensor]) -> None:
-    """One safetensors file, whole or not at all; no two tensors may share memory."""
-    part = path.with_name(f".tmp-{path.name}")
-    try:
-        save_file(tensors, part, metadata={"format": "pt"})
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def _check_entry(name: str, entry: Mapping[str, Any]) -> None:
+    """Refuse a byte range that does not hold what type and shape say; raises ValueError."""
+    shape, (first, end) = entry["shape"], entry["data_offsets"]
+    if not all(type(size) is int and size >= 0 for size in (*shape, first, end)):
+        raise ValueError(f"tensor {name} has shape {shape} at {first} to {end}")
+    bits = _BITS.get(entry["dtype"])
+    if bits is not None and (end - first) * 8 != math.prod(shape) * bits:
+        raise ValueError(f"tensor {name}, {entry['dtype']} {shape}, is said to take {end - first} bytes")

@@ -4,16 +4,20 @@ A rule says: this tensor of theirs is these tensors of ours, stored in this form
 ours and `join` ours into theirs, and one undoes the other exactly, so a table read left to right loads a
 checkpoint and read right to left saves it.  Shapes are not written down anywhere: what `join` makes of our
 shapes is what theirs must be.
+
+Forms cut, turn and put together whatever has NumPy's methods: tensors of torch, and arrays where there is no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
+
+Concatenate = Callable[[Any, int], Any]
+"""Puts arrays of a kind together along an axis: `torch.cat` or `np.concatenate`."""
 
 
 class TensorForm(Protocol):
@@ -29,12 +33,12 @@ class TensorForm(Protocol):
         """The form of a vector of outputs, such as a bias or one column of the matrix."""
         ...
 
-    def split(self, theirs: Tensor) -> list[Tensor]:
+    def split(self, theirs: Any) -> list[Any]:
         """One of theirs -> ours."""
         ...
 
-    def join(self, ours: Sequence[Tensor]) -> Tensor:
-        """Ours -> one of theirs."""
+    def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
+        """Ours -> one of theirs; `cat` is that of the arrays given."""
         ...
 
 
@@ -49,11 +53,11 @@ class Same:
         """The same."""
         return self
 
-    def split(self, theirs: Tensor) -> list[Tensor]:
+    def split(self, theirs: Any) -> list[Any]:
         """One to one."""
         return [theirs]
 
-    def join(self, ours: Sequence[Tensor]) -> Tensor:
+    def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
         """One to one."""
         return ours[0]
 
@@ -69,11 +73,11 @@ class Transposed:
         """A vector has no order of axes."""
         return Same()
 
-    def split(self, theirs: Tensor) -> list[Tensor]:
+    def split(self, theirs: Any) -> list[Any]:
         """(in, out) -> (out, in)."""
         return [theirs.T]
 
-    def join(self, ours: Sequence[Tensor]) -> Tensor:
+    def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
         """(out, in) -> (in, out)."""
         return ours[0].T
 
@@ -90,13 +94,15 @@ class Stacked:
         """Vectors one behind the other."""
         return Stacked(self.count)
 
-    def split(self, theirs: Tensor) -> list[Tensor]:
+    def split(self, theirs: Any) -> list[Any]:
         """(count * n, ...) -> count times (n, ...)."""
-        return list((theirs.T if self.transposed else theirs).chunk(self.count))
+        whole = theirs.T if self.transposed else theirs
+        size = whole.shape[0] // self.count
+        return [whole[number * size : (number + 1) * size] for number in range(self.count)]
 
-    def join(self, ours: Sequence[Tensor]) -> Tensor:
+    def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
         """Count times (n, ...) -> (count * n, ...)."""
-        stacked = torch.cat(list(ours))
+        stacked = cat(list(ours), 0)
         return stacked.T if self.transposed else stacked
 
 
@@ -118,18 +124,18 @@ class Grouped:
         """The same groups."""
         return self
 
-    def split(self, theirs: Tensor) -> list[Tensor]:
+    def split(self, theirs: Any) -> list[Any]:
         """((H + 2K) C, ...) -> query (HC, ...), key (KC, ...), value (KC, ...)."""
         rest = theirs.shape[1:]
-        heads = theirs.view(self.groups, self.queries + 2, self.head_dim, *rest)
-        parts = torch.split(heads, [self.queries, 1, 1], dim=1)
+        heads = theirs.reshape(self.groups, self.queries + 2, self.head_dim, *rest)
+        parts = (heads[:, :-2], heads[:, -2:-1], heads[:, -1:])
         return [part.reshape(-1, *rest) for part in parts]
 
-    def join(self, ours: Sequence[Tensor]) -> Tensor:
+    def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
         """The way back."""
         rest = ours[0].shape[1:]
         parts = [part.reshape(self.groups, -1, self.head_dim, *rest) for part in ours]
-        return torch.cat(parts, dim=1).reshape(-1, *rest)
+        return cat(parts, 1).reshape(-1, *rest)
 
 
 @dataclass(frozen=True)
@@ -178,9 +184,7 @@ def each_layer(pattern: Iterable[Rule], num_layers: int) -> WeightTable:
     return [one.at(layer) for layer in range(num_layers) for one in rules]
 
 
-def their_shape(one: Rule, ours: Mapping[str, Tensor]) -> tuple[int, ...]:
-    """The shape a tensor of theirs must have to hold ours.
-
-    Bytes are joined rather than tensors of `meta`, for which PyTorch would import its compiler: a second, and 74 MB.
-    """
-    return tuple(one.form.join([torch.empty(ours[name].shape, dtype=torch.uint8) for name in one.ours]).shape)
+def their_shape(one: Rule, ours: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+    """The shape a tensor of theirs must have to hold ours, whose shapes are given by name."""
+    joined = one.form.join([np.empty(tuple(ours[name]), dtype=np.uint8) for name in one.ours], np.concatenate)
+    return tuple(joined.shape)

@@ -17,14 +17,14 @@ from lavra.adapt.config import ALL_LINEAR, LoraConfig
 from lavra.adapt.inject import add_adapter, eject
 from lavra.adapt.merge import merge
 from lavra.api.adapter import read_adapter
-from lavra.api.load import find_folder
+from lavra.api.find import find_folder
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.workspace import Workspace
 from lavra.evaluation.model_card import hash_without_scores
 from lavra.model import Model, ModelConfig
-from lavra.model.checkpoint import load_config
 from lavra.model.config import Kind, Positions
+from lavra.model.config_files import load_config
 from lavra.model.families import DEFAULT_FAMILY
 from lavra.model.task_folder import task_in
 from lavra.pipeline.settings import StartMethod, UpConfig

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from lavra.base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from lavra.quantize.expand import HeldWeights, open_model
+    from lavra.quantize.expand import open_model
     from lavra.quantize.folder import load_model, save_model, save_quantized
+    from lavra.quantize.held import HeldWeights
     from lavra.quantize.scheme import SCHEMES, PackedLayout, Scheme, scheme_named
     from lavra.quantize.swap import quantize_model, quantized_ratio
 else:
@@ -14,7 +15,7 @@ else:
         __name__,
         {
             "SCHEMES": "scheme",
-            "HeldWeights": "expand",
+            "HeldWeights": "held",
             "PackedLayout": "scheme",
             "Scheme": "scheme",
             "load_model": "folder",

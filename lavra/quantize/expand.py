@@ -13,51 +13,29 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from lavra.base.device import available_memory, release_freed_memory
+from lavra.base.device import available_memory
 from lavra.base.gguf_file import is_gguf, read_gguf
+from lavra.base.memory import release_freed_memory
 from lavra.base.units import format_size
 from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import DTYPES, dtype_name
-from lavra.model.gguf_checkpoint import block_format
+from lavra.model.gguf_config import block_format
 from lavra.model.heads import TaskModel
 from lavra.model.tensors import FLOATS, open_tensors
-from lavra.quantize.folder import is_quantized, load_model, stored_scheme
+from lavra.quantize.folder import load_model
+from lavra.quantize.folder_facts import is_quantized, stored_scheme
+from lavra.quantize.held import HeldWeights
 from lavra.quantize.swap import quantized_matrices
 
 log = logging.getLogger(__name__)
 
 _SHARE: Final = 0.8  # of the memory that is free, which the floats may take
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldWeights:
-    """How a model's weights are stored, and how they are held in memory.
-
-    Attributes:
-        stored: in the folder: a type (`bfloat16`), or how it was compressed (`int8`).
-        held: in memory, in the same words.
-        num_bytes: they take there.
-    """
-
-    stored: str
-    held: str
-    num_bytes: int
-
-    @property
-    def expanded(self) -> bool:
-        """Whether memory holds another form than the folder."""
-        return self.held != self.stored
-
-    def __str__(self) -> str:
-        form = f"{self.stored} expanded to {self.held}" if self.expanded else self.held
-        return f"{form}, {format_size(self.num_bytes)}"
 
 
 def opening_dtype(folder: Path, device: torch.device) -> torch.dtype | None:

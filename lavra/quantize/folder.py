@@ -13,38 +13,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model.build import Model, new_model
-from lavra.model.checkpoint import (
-    DTYPES,
+from lavra.model.checkpoint import DTYPES, dtype_name, load_checkpoint, save_checkpoint
+from lavra.model.config import ModelConfig
+from lavra.model.config_files import (
     check_expressible,
     config_fields,
-    dtype_name,
-    family_of,
-    load_checkpoint,
-    read_config,
     read_config_file,
-    save_checkpoint,
     write_config,
 )
-from lavra.model.config import ModelConfig
 from lavra.model.families import family
-from lavra.model.tensor_names import Checkpoint as Tensors
-from lavra.model.tensors import TensorFiles, open_tensors, write_tensors
+from lavra.model.tensor_writing import write_tensors
+from lavra.model.tensors import TensorFiles
 from lavra.quantize import interchange
+from lavra.quantize.folder_facts import (
+    METHOD,
+    NATIVE,
+    NATIVE_NAMES,
+    NATIVE_TYPE,
+    PACKED_NAMES,
+    native_config,
+    native_scheme,
+    native_tensors,
+)
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedLinear
 from lavra.quantize.scheme import PackedLayout, Scheme
 from lavra.quantize.swap import blank, quantize_model, quantized_matrices
 
-NATIVE: Final = "lavra"
-NATIVE_TYPE: Final = "lavra-quantized"  # model_type of the native layout, and the stem of its files
-_NATIVE_NAMES: Final = {"model_type": NATIVE_TYPE, "architectures": ["LavraQuantizedModel"]}
-_PACKED: Final = ("matrix.packed", "matrix.scale")
 _SHARD = 5_000_000_000
 
 
@@ -67,7 +68,7 @@ def save_quantized(model: Model, folder: Path | str) -> None:
         write_config(config, folder, {"quantization_config": facts})
     else:
         write_tensors(folder, _native_tensors(model), max_shard_bytes=_SHARD, stem=NATIVE_TYPE)
-        write_config(config, folder, {**_NATIVE_NAMES, "quantization_config": _native_facts(config, scheme)})
+        write_config(config, folder, {**NATIVE_NAMES, "quantization_config": _native_facts(config, scheme)})
 
 
 def save_model(model: Model, folder: Path | str) -> None:
@@ -76,25 +77,6 @@ def save_model(model: Model, folder: Path | str) -> None:
         save_quantized(model, folder)
     else:
         save_checkpoint(model, folder)
-
-
-def is_quantized(folder: Path) -> bool:
-    """Whether the weights of a model folder are packed."""
-    return bool(read_config_file(folder).get("quantization_config"))
-
-
-def stored_scheme(folder: Path) -> Scheme | None:
-    """How the weights of a model folder are packed; None where they are not.
-
-    Raises:
-        CheckpointError: in a way that lavra does not read.
-    """
-    facts = read_config_file(folder).get("quantization_config")
-    if not facts:
-        return None
-    return (
-        _native_scheme(facts, folder) if facts.get("quant_method") == NATIVE else interchange.read_scheme(facts, folder)
-    )
 
 
 def load_model(
@@ -119,12 +101,11 @@ def load_model(
     plain = {name: value for name, value in raw.items() if name != "quantization_config"}
     if method == NATIVE:
         model, config = _load_native(plain, facts, folder, dtype)
-    elif method == interchange.METHOD:
+    elif method == METHOD:
         model, config = interchange.load(plain, facts, folder, dtype)
     else:
         raise CheckpointError(
-            f"{folder} is quantized ({method}); lavra opens {NATIVE} and {interchange.METHOD}: "
-            "open the unquantized checkpoint"
+            f"{folder} is quantized ({method}); lavra opens {NATIVE} and {METHOD}: open the unquantized checkpoint"
         )
     return model.to(device).eval(), config
 
@@ -142,7 +123,7 @@ def _native_facts(config: ModelConfig, scheme: Scheme) -> dict[str, Any]:
     fields = config_fields(config)
     return {
         "quant_method": NATIVE,
-        **{name: fields[name] for name in _NATIVE_NAMES},
+        **{name: fields[name] for name in NATIVE_NAMES},
         "scheme": scheme.name,
         "bits": scheme.bits,
         "group_size": scheme.group_size,
@@ -155,13 +136,9 @@ def _native_facts(config: ModelConfig, scheme: Scheme) -> dict[str, Any]:
 def _load_native(
     raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path, dtype: torch.dtype | None
 ) -> tuple[Model, ModelConfig]:
-    if raw.get("model_type") == NATIVE_TYPE:
-        files = open_tensors(folder, NATIVE_TYPE)
-        raw = {**raw, **{name: facts[name] for name in _NATIVE_NAMES if name in facts}}
-    else:  # written before the layout had names of its own
-        files = open_tensors(folder)
-    config = _native_config(raw, facts, files, folder)
-    scheme = _native_scheme(facts, folder)
+    raw, files = native_tensors(raw, facts, folder)
+    config = native_config(raw, facts, files, folder)
+    scheme = native_scheme(facts, folder)
     target = dtype or DTYPES[config.dtype]
     with torch.device("meta"):
         model = new_model(config)
@@ -171,24 +148,6 @@ def _load_native(
     for _, matrix in quantized_matrices(model):
         matrix.dtype = target
     return model, config
-
-
-def _native_config(raw: Mapping[str, Any], facts: Mapping[str, Any], files: TensorFiles, folder: Path) -> ModelConfig:
-    some = next(name for name in sorted(files.names) if not name.endswith(_PACKED))
-    names = dict.fromkeys(facts.get("float_tensors", ()), some)  # all have the type of the floats that are left
-    return read_config(family_of(raw, folder), raw, folder, Tensors(files, names))
-
-
-def _native_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
-    try:
-        return Scheme(
-            name=facts["scheme"],
-            bits=facts["bits"],
-            group_size=facts["group_size"],
-            rounds_inputs=facts["rounds_inputs"],
-        )
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(f"{folder / 'config.json'}: quantization_config is not ours: {error}") from None
 
 
 def _check_native(model: nn.Module, files: TensorFiles, folder: Path) -> None:
@@ -211,4 +170,4 @@ def _check_native(model: nn.Module, files: TensorFiles, folder: Path) -> None:
 
 def _owned(name: str, stored: Tensor, dtype: torch.dtype) -> Tensor:
     """A copy; floats in the wanted type, integers and their scales as they are."""
-    return stored.clone() if name.endswith(_PACKED) else stored.to(dtype, copy=True)
+    return stored.clone() if name.endswith(PACKED_NAMES) else stored.to(dtype, copy=True)

@@ -13,34 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.model.build import Model, new_model
-from lavra.model.checkpoint import (
-    DTYPES,
-    check_names,
-    check_shapes,
-    family_of,
-    fill,
-    joined,
-    read_config,
-)
+from lavra.model.checkpoint import DTYPES, check_shapes, fill, joined
 from lavra.model.config import ModelConfig
+from lavra.model.config_files import check_names, family_of, read_config
 from lavra.model.families import family
 from lavra.model.tensor_names import Checkpoint, named, resolve_copies
 from lavra.model.tensors import open_tensors
 from lavra.model.weights import Rule
+from lavra.quantize.folder_facts import METHOD, PACKED, SCALE, SHAPE, as_floats, quantized_names, read_scheme
 from lavra.quantize.modules import QuantizedLinear, QuantizedMatrix
 from lavra.quantize.packing import from_words, pack, to_words, unpack
 from lavra.quantize.scheme import Scheme
 from lavra.quantize.swap import linear_names, replace_module
-
-METHOD: Final = "compressed-tensors"
-_PACKED, _SCALE, _SHAPE = "_packed", "_scale", "_shape"  # after the name of a weight
 
 
 def quantization_config(model: Model, scheme: Scheme) -> dict[str, Any]:
@@ -121,8 +112,8 @@ def load(
     scheme = read_scheme(facts, folder)
     source = family_of(raw, folder)
     found = named(source, open_tensors(folder))
-    quantized = {name.removesuffix(_SCALE) for name in found.names if name.endswith(".weight" + _SCALE)}
-    view = _as_floats(found, quantized, folder)
+    quantized = quantized_names(found)
+    view = as_floats(found, quantized, folder)
     config, view = resolve_copies(source, read_config(source, raw, folder, view), view)
     table = source.table(config)
     check_names(table, view, folder)
@@ -137,22 +128,10 @@ def load(
     return model, config
 
 
-def _as_floats(found: Checkpoint, quantized: set[str], folder: Path) -> Checkpoint:
-    """The folder under the names it would have if its weights were floats."""
-    parts = {name + part for name in quantized for part in (_PACKED, _SCALE, _SHAPE)}
-    names = {name: file for name, file in found.names.items() if name not in parts}
-    for name in quantized:
-        if name not in names:
-            if name + _PACKED not in found.names:
-                raise CheckpointError(f"{folder}: {name} has scales but no integers; fetch the folder again")
-            names[name] = found.names[name + _PACKED]
-    return Checkpoint(found.files, names)
-
-
 def _restore(model: Model, one: Rule, found: Checkpoint, scheme: Scheme, folder: Path) -> None:
     """Put a stored matrix, or the several it holds, in the place of our linear layers."""
     _check_rows(one)
-    integers, scale = _integers(one, found, scheme, folder), found.read(one.theirs + _SCALE)
+    integers, scale = _integers(one, found, scheme, folder), found.read(one.theirs + SCALE)
     if scale.dim() == 1:
         scale = scale[:, None]
     parts = zip(one.ours, one.form.split(integers), one.form.split(scale), strict=True)
@@ -175,15 +154,15 @@ def _restore(model: Model, one: Rule, found: Checkpoint, scheme: Scheme, folder:
 
 def _integers(one: Rule, found: Checkpoint, scheme: Scheme, folder: Path) -> Tensor:
     """(N, K) int8 from either format."""
-    if one.theirs + _PACKED not in found.names:
+    if one.theirs + PACKED not in found.names:
         stored = found.read(one.theirs)
         if stored.dtype != torch.int8 or scheme.bits != 8:
             raise CheckpointError(
                 f"{folder}: {one.theirs} is {stored.dtype} where {scheme.bits}-bit integers are expected"
             )
         return stored
-    shape = found.read(one.theirs + _SHAPE).tolist()
-    words = found.read(one.theirs + _PACKED)
+    shape = found.read(one.theirs + SHAPE).tolist()
+    words = found.read(one.theirs + PACKED)
     num_bytes = shape[1] * scheme.bits // 8
     if len(shape) != 2 or words.dtype != torch.int32 or words.shape != (shape[0], -(-num_bytes // 4)):
         raise CheckpointError(
@@ -196,14 +175,14 @@ def _stored(one: Rule, matrices: list[QuantizedMatrix]) -> dict[str, Tensor]:
     _check_rows(one)
     scheme = matrices[0].scheme
     _check_inputs(one, matrices[0].columns, scheme)
-    integers = one.form.join([matrix.integers().cpu() for matrix in matrices])
-    scale = one.form.join([matrix.scale.cpu() for matrix in matrices]).contiguous()
+    integers = one.form.join([matrix.integers().cpu() for matrix in matrices], torch.cat)
+    scale = one.form.join([matrix.scale.cpu() for matrix in matrices], torch.cat).contiguous()
     if scheme.rounds_inputs:
-        return {one.theirs: integers.contiguous(), one.theirs + _SCALE: scale}
+        return {one.theirs: integers.contiguous(), one.theirs + SCALE: scale}
     return {
-        one.theirs + _PACKED: to_words(pack(integers, scheme.bits)),
-        one.theirs + _SCALE: scale,
-        one.theirs + _SHAPE: torch.tensor(integers.shape),
+        one.theirs + PACKED: to_words(pack(integers, scheme.bits)),
+        one.theirs + SCALE: scale,
+        one.theirs + SHAPE: torch.tensor(integers.shape),
     }
 
 
@@ -240,44 +219,3 @@ def _float_linears(model: Model) -> list[str]:
         if isinstance(owner, nn.Linear):
             names.add(one.theirs.rpartition(".")[0])
     return sorted(names)
-
-
-def read_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
-    """What the field of `config.json` says.
-
-    Raises:
-        CheckpointError: it is none of the schemes that lavra opens.
-    """
-    where = f"{folder / 'config.json'}: quantization_config"
-    groups = list((facts.get("config_groups") or {}).values())
-    if len(groups) != 1:
-        raise CheckpointError(f"{where} has {len(groups)} config_groups; lavra opens folders with one")
-    weights, inputs = groups[0].get("weights") or {}, groups[0].get("input_activations")
-    if facts.get("kv_cache_scheme"):
-        raise CheckpointError(f"{where} has a kv_cache_scheme; lavra opens folders without")
-    _expect(where, "weights", weights, {"type": {"int"}, "symmetric": {True}, "num_bits": {4, 8}})
-    _expect(where, "weights", weights, {"strategy": {"channel", "group"}, "dynamic": {False, None}, "actorder": {None}})
-    if inputs is not None:
-        wanted: dict[str, set[Any]] = {
-            "type": {"int"},
-            "symmetric": {True},
-            "num_bits": {8},
-            "strategy": {"token"},
-            "dynamic": {True},
-        }
-        _expect(where, "input_activations", inputs, wanted)
-    bits, size = weights["num_bits"], weights.get("group_size")
-    name = f"int{bits}" + ("-dynamic" if inputs is not None else "")
-    return Scheme(
-        name=name,
-        bits=bits,
-        group_size=size if weights["strategy"] == "group" else None,
-        rounds_inputs=inputs is not None,
-    )
-
-
-def _expect(where: str, part: str, found: Mapping[str, Any], wanted: Mapping[str, set[Any]]) -> None:
-    for name, allowed in wanted.items():
-        if found.get(name) not in allowed:
-            choices = ", ".join(sorted(str(value) for value in allowed))
-            raise CheckpointError(f"{where}: {part}.{name} is {found.get(name)!r}; lavra opens {choices}")

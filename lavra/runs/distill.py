@@ -21,7 +21,7 @@ from lavra.base.tasks import Problem
 from lavra.distillation.cache import TeacherCacheConfig
 from lavra.distillation.lesson import Teacher, TeacherLesson
 from lavra.distillation.shrink import shrink
-from lavra.generate.in_process import context_length
+from lavra.generate.reading import context_length
 from lavra.model import Model, num_parameters
 from lavra.model.heads import TaskModel
 from lavra.model.lineage import source_facts

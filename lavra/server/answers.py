@@ -121,6 +121,10 @@ class ServedModelEntry(BaseModel):
     labels: list[str]
     chats: bool
     max_model_len: int | None
+    runner: str | None
+    default_sampling_params: dict[str, float]
+    good_for: str
+    beginnings: list[str]
 
 
 class ModelEntries(BaseModel):

@@ -90,7 +90,7 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
     if spans is not None:
         app.add_middleware(spans.Spans, provider=provider)
     any_type = tuple(path for protocol in PROTOCOLS if protocol.any_type for path in protocol.paths)
-    app.add_middleware(Gate, config=config, answered=edge.metrics.answered, shape=shape, any_type=any_type)
+    app.add_middleware(Gate, config=config, metrics=edge.metrics, shape=shape, any_type=any_type)
     if config.cors_origins:  # the last one stands outside the others: refusals of the gate have its headers too
         app.add_middleware(
             CORSMiddleware,

@@ -1,9 +1,12 @@
-"""Fields of a request that do nothing here: named, never silently dropped."""
+"""Fields of a request that do nothing here: named, never silently dropped.
+
+A request with thousands of them is answered with the names of the first, and the number of the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,6 +21,23 @@ IDLE: Final = frozenset(
         "service_tier", "store", "user", "verbosity", "web_search_options",
     }
 )  # fmt: skip
+MOST_NAMED: Final = 64
+"""Fields without effect that an answer names one by one; more than any protocol has of its own."""
+
+_MOST_CHARACTERS: Final = 100  # of a name
+Idle = TypeVar("Idle")
+
+
+def named(fields: Sequence[Idle], say: Callable[[Idle], str]) -> list[str]:
+    """A sentence about each of the first fields, and one with the number of the others."""
+    left = len(fields) - MOST_NAMED
+    others = [f"{left:,} more fields had no effect"] if left > 0 else []
+    return [*map(say, fields[:MOST_NAMED]), *others]
+
+
+def short(name: str) -> str:
+    """A field's name, cut where it is longer than any that is known."""
+    return name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}…"
 
 
 def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> list[str]:
@@ -31,17 +51,18 @@ def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> lis
     Raises:
         InputError: a field nobody knows, where that is an error.
     """
-    warnings = []
-    for path, name, model in _extras(body):
+
+    def say(extra: tuple[str, str, BaseModel]) -> str:
+        path, name, model = extra
         if name in idle and not path:
-            warnings.append(f"{name} has no effect here")
-            continue
+            return f"{name} has no effect here"
         known = [*type(model).model_fields, *([] if path else idle)]
-        sentence = f"unknown field {path}{name}{nearest(name, known)}"
+        sentence = f"unknown field {path}{short(name)}{nearest(short(name), known)}"
         if strict:
             raise InputError(sentence)
-        warnings.append(f"{sentence}; it had no effect")
-    return warnings
+        return f"{sentence}; it had no effect"
+
+    return named(list(_extras(body)), say)
 
 
 def _extras(body: Body) -> Iterator[tuple[str, str, BaseModel]]:

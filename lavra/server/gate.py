@@ -21,6 +21,7 @@ from lavra.server.chat_page.page import CHAT_FILES
 from lavra.server.config import ServeConfig
 from lavra.server.errors import ErrorShape, describe, error_body, openai_shape
 from lavra.server.keys import CHALLENGE, given_key, is_known
+from lavra.server.metrics import Metrics
 from lavra.server.search.page import PAGE_FILES
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Gate:
     Args:
         app: what it protects.
         config: keys and sizes.
-        answered: is told path and status of every response.
+        metrics: count requests and answers.
         shape: writes errors as the protocol of their path does.
         any_type: beginnings of paths whose bodies are JSON whatever their type says, unless a web page sends them.
     """
@@ -45,11 +46,11 @@ class Gate:
         self,
         app: ASGIApp,
         config: ServeConfig,
-        answered: Callable[[str, int], None],
+        metrics: Metrics,
         shape: ErrorShape = openai_shape,
         any_type: tuple[str, ...] = (),
     ) -> None:
-        self._app, self._config, self._answered, self._shape = app, config, answered, shape
+        self._app, self._config, self._metrics, self._shape = app, config, metrics, shape
         self._any_type = any_type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +63,8 @@ class Gate:
         tenant = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()  # tells tenants apart, and is no key
         scope.setdefault("state", {}).update(id=identity, tenant=tenant)
         inner = self._inner(scope, headers)
-        sending = _Sending(send, identity, self._answered, inner, silent=scope["method"] == "HEAD")
+        sending = _Sending(send, identity, self._metrics.answered, inner, silent=scope["method"] == "HEAD")
+        self._metrics.active(1)
         try:
             refusal = self._refusal(scope["path"], headers, key)
             if refusal is not None:
@@ -74,6 +76,8 @@ class Gate:
             if sending.begun:
                 raise
             await self._refuse(sending, scope["path"], *describe(error))
+        finally:
+            self._metrics.active(-1)
 
     def _inner(self, scope: Scope, headers: dict[str, str]) -> Scope:
         """The scope that the application sees."""

@@ -7,7 +7,7 @@ Names follow OpenTelemetry's conventions for generative models where it has them
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -62,6 +62,7 @@ class Metrics:
         self._responses = Counter(
             "http_server_responses", "answers by path and status", labelnames=("path", "status"), registry=self.registry
         )
+        self._active = Gauge("http_server_active_requests", "requests that are being answered", registry=registry)
         self._weights = Gauge(
             "lavra_weights_bytes", "memory that a model's weights take, as they are held", by_model, registry=registry
         )
@@ -113,6 +114,14 @@ class Metrics:
             if number == 0:
                 self._tokens.labels(model, "input").inc(one.usage.prompt_tokens)
                 self._tokens.labels(model, "cached").inc(one.usage.cached_tokens)
+
+    def gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
+        """A gauge that is read whenever the meters are asked for, in the event loop's thread."""
+        Gauge(name, help_, registry=self.registry).set_function(read)
+
+    def active(self, change: int) -> None:
+        """Requests have come (1) or are done with (-1)."""
+        self._active.inc(change)
 
     def answered(self, path: str, status: int) -> None:
         """A response was sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -85,6 +86,7 @@ def _piece(tokenizer: Tokenizer, token: int) -> dict[str, Any]:
 def status_router(edge: Edge) -> APIRouter:
     """What is served, and whether it is well."""
     router = APIRouter(tags=["server"])
+    edge.metrics.gauge("lavra_event_loop_tasks", "tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
     @router.get("/models", include_in_schema=False)  # llama.cpp's
     @router.get("/v1/models", response_model=ModelEntries)
@@ -131,6 +133,8 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
         "labels": [] if head is None else list(head.labels),
         "chats": served.engine is not None and (served.template or served.tokenizer.chat_template) is not None,
         "max_model_len": served.reads,
+        "runner": served.runner or None,
+        "default_sampling_params": dict(served.usual),
         "good_for": served.introduction.good_for,
         "beginnings": list(served.introduction.beginnings),
     }
@@ -153,6 +157,8 @@ def _described(name: str, created: int) -> dict[str, Any]:
         "labels": [],
         "chats": False,
         "max_model_len": None,
+        "runner": None,
+        "default_sampling_params": {},
         "good_for": "",
         "beginnings": [],
     }

@@ -3,13 +3,13 @@
 A field that is here does something.  OpenAI's fields that do nothing here, and fields nobody knows, are accepted
 and named in the answer's `warnings` (`lavra.server.fields`).
 
-Lists without a bound of their own stop at their first wrong item (`fail_fast`): a body of a million wrong items is one
-error, not a million.
+Lists without a bound of their own, and objects of typed values, stop at their first wrong item (`fail_fast`): a body of
+a million wrong items is one error, not a million.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,8 +17,13 @@ VocabularyId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 TokenIds = Annotated[list[VocabularyId], Field(min_length=1, fail_fast=True)]
 Stop = str | Annotated[list[str], Field(max_length=16)] | None
 TextPair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Objects = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
 Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, fail_fast=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# OpenAI was seen to take 300 (https://github.com/dottxt-ai/outlines/issues/99): too few for the digits of a vocabulary.
+MOST_BIASES: Final = 1024
+Bias = Annotated[Finite, Field(ge=-1000, le=1000)]
+TokenBiases = Annotated[dict[str, Bias], Field(max_length=MOST_BIASES, fail_fast=True)]
 
 
 class Body(BaseModel):
@@ -76,7 +81,7 @@ class Sampled(Body):
     repetition_penalty: Annotated[Finite, Field(gt=0, le=100)] | None = None
     presence_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
     frequency_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
-    logit_bias: dict[str, Annotated[Finite, Field(ge=-1000, le=1000)]] | None = None
+    logit_bias: TokenBiases | None = Field(default=None, description="added to the logits of these token ids")
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: Stop = None
     stop_token_ids: Annotated[list[VocabularyId], Field(max_length=1000)] | None = Field(
@@ -120,7 +125,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Annotated[str, Field(min_length=1, max_length=64)]
-    content: str | Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
+    content: str | Objects | None = None
 
 
 class Function(BaseModel):
@@ -317,7 +322,7 @@ class CohereEmbedBody(Body):
     """`POST /v2/embed`, of texts."""
 
     texts: Annotated[list[str], Field(min_length=1, max_length=2048)]
-    embedding_types: list[Literal["float", "base64"]] | None = None
+    embedding_types: Annotated[list[Literal["float", "base64"]], Field(fail_fast=True)] | None = None
     output_dimension: Annotated[int, Field(ge=1)] | None = None
     truncate: Literal["NONE", "END"] = Field(default="END", description="END reads the beginning of a long text")
 

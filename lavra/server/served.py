@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
 from lavra.base.errors import InputError, LavraError, nearest
 from lavra.base.files import hash_json
 from lavra.base.introduction import Introduction
+from lavra.base.model_facts import ModelFacts
 from lavra.base.ports import MaskFiller, Predictor
 from lavra.engine import Engine
 from lavra.engine.batching import Batcher, LengthyEmbedder
@@ -41,11 +43,13 @@ class ServedModel:
         adapter: of the engine's, which acts; `None` is the engine's usual one.
         parent: name of the model whose engine it shares, where it is an adapter over that.
         usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
+        runner: what computes it, as a word; empty where that is not known.
         weights: how its weights are held, in words; empty where they are not in this process.
         weights_bytes: memory they take.
         template: Jinja source of its chat template, where one was chosen instead of its own.
         fingerprint: another one where the answer to a seed may be another; empty where that is not known.
         introduction: what it is good for, and beginnings that suit it.
+        facts: its family, size and files.
         aliases: other names it answers to.
         created: Unix seconds.
     """
@@ -59,11 +63,13 @@ class ServedModel:
     adapter: str | None = None
     parent: str | None = None
     usual: Mapping[str, float] = field(default_factory=dict)
+    runner: str = ""
     weights: str = ""
     weights_bytes: int = 0
     template: str | None = None
     fingerprint: str = ""
     introduction: Introduction = field(default_factory=Introduction)
+    facts: ModelFacts = field(default_factory=ModelFacts)
     aliases: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -170,7 +176,13 @@ class ServedModel:
             template=self.template if template is None else None,
             fingerprint=own,
             introduction=introduction or Introduction(),
+            facts=replace(self.facts, digest=self._digest_with(name, version)),
         )
+
+    def _digest_with(self, *adapter: str) -> str:
+        """The digest of this model with an adapter of that name and version; empty where its own is not known."""
+        whole = "\n".join((self.facts.digest, *adapter))
+        return hashlib.sha256(whole.encode()).hexdigest() if self.facts.digest else ""
 
 
 class ModelTable:

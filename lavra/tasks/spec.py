@@ -8,31 +8,19 @@ user's own, in one file, names its parts.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lavra.base.lazy import Reference, resolve
 from lavra.base.tasks import HeadKind, Problem
 from lavra.data.labelled.form import SampleForm
-
-Reference = str | Callable[..., Any]
-"""A function, or where it is: `module:name`."""
 
 ByProblem = Reference | Mapping[Problem, Reference]
 """One function for all kinds of labels, or one for each."""
 
 Labels = tuple[tuple[str, ...], Problem | None]
 """Names of labels, and what they are."""
-
-
-def resolve(reference: Reference) -> Callable[..., Any]:
-    """The function behind a reference; its module is imported now."""
-    if callable(reference):
-        return reference
-    module, _, name = reference.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 
+
 class RunnerConformance:
     """What every `Runner` must do.
 
@@ -103,7 +104,7 @@ class RunnerConformance:
             self.same(found, self.reference(tokens))
 
     def test_blocks_may_lie_anywhere(self) -> None:
-        tokens = self.text(3, 4 * self.block_size + 2)
+        tokens = self.text(3, 2 * self.block_size + 10)
         for seed in range(4):
             blocks = [int(one) for one in np.random.default_rng(seed).permutation(16)]
             found = self.read(self.make_runner(16, self.block_size), tokens, [7, 8], blocks)

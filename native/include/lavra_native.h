@@ -92,6 +92,9 @@ int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, con
                       const lavra_tensor *up, float scale);
 /* (count, hidden_size) embeddings of virtual tokens, whose ids follow the vocabulary's and those given before. */
 int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows);
+/* Virtual tokens that have keys and values of their own in every layer (a prefix): their ids come next, likewise.
+   pairs: (layers * count * 2, kv heads * head_dim), of a layer token by token, its keys and then its values, turned. */
+int lavra_model_prefix(lavra_model *model, const lavra_tensor *pairs);
 uint64_t lavra_model_bytes(const lavra_model *model);
 const char *lavra_model_isa(const lavra_model *model);
 void lavra_model_free(lavra_model *model);
@@ -105,37 +108,47 @@ int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *
 int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats);
 /* (count, hidden_size) hidden states to (count, vocab_size) logits. */
 int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats);
+/* Of an encoder-decoder: reads a source and keeps what its decoder looks at.  Returns the number that rows give as their
+   source, or -1; the row's adapter counts.  lavra_runner_forget drops it. */
+int32_t lavra_runner_source(lavra_runner *runner, const lavra_row *row);
+int lavra_runner_forget(lavra_runner *runner, int32_t source);
 void lavra_runner_free(lavra_runner *runner);
+
+/* How the next token of one row is chosen: as lavra.base.types.SamplingConfig, and what the sequence adds to it. */
+typedef struct {
+    int32_t num_tokens;         /* only ids below it may be chosen */
+    int32_t top_k;              /* 0: all */
+    float temperature;          /* 0: the likeliest token */
+    float top_p, min_p;
+    float repetition_penalty, presence_penalty, frequency_penalty;
+    int32_t num_seen, num_biases, num_forbidden;
+    int32_t logprob, num_top;   /* whether the log-probability is wanted; how many of the likeliest */
+    const int32_t *seen;        /* (num_seen) ids of the prompt and of the text, each once */
+    const int32_t *counts;      /* (num_seen) occurrences in the text */
+    const int32_t *bias_ids;    /* (num_biases) each once */
+    const float *biases;        /* (num_biases), added to logits */
+    const int32_t *forbidden;   /* (num_forbidden) ids that may not be chosen */
+    const uint8_t *allowed;     /* bit token % 8 of byte token / 8 is set where a token may be chosen; or NULL */
+    uint64_t num_allowed_bytes; /* ids beyond them may not be chosen */
+    const double *uniforms;     /* (4) in [0, 1): the randomness behind this token; where the temperature is over 0 */
+} lavra_sampling;
+
+typedef struct {
+    int32_t token;
+    int32_t refused; /* 1 where no id may be chosen; then the rest means nothing */
+    float logprob;   /* natural logarithm, under the model's own distribution; 0 where it is not wanted */
+} lavra_choice;
+
+/* The next token of each row of logits (num_rows, vocab_size).  top_ids and top_logprobs: (num_rows, most_top), of
+   which a row fills its num_top, best first, lower ids first among equals; NULL where most_top is 0.  Fails where a
+   logit is NaN or infinite.  The same bits on every instruction set; may be called from several threads at once. */
+int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
+                 const lavra_sampling *const *rows, lavra_choice *choices, int32_t most_top, int32_t *top_ids,
+                 float *top_logprobs);
 
 /* One product: (m, columns) inputs times a tensor's transpose, (m, rows), as the runner computes it.  For tests. */
 int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision, const float *inputs, int32_t m,
                  float *outputs);
-
-/* Attention of one sequence over a cache that the call fills.  For tests. */
-typedef struct {
-    int32_t cache; /* lavra_cache */
-    int32_t num_heads, num_kv_heads, channels;
-    int32_t start, count, num_keys; /* tokens that ask: start to start + count; keys: of positions 0 to num_keys */
-    int32_t causal, window;
-    int32_t num_blocks, block_limit; /* blocks: (num_blocks) numbers below the limit */
-    int32_t tokens_at_once;          /* tokens of a call of the kernel */
-    int32_t chunks_at_once;          /* chunks of a call, folded afterwards; 0: all chunks, without folding */
-    float scale;
-    int32_t bias_zero, bias_stride;
-    const int32_t *blocks;
-    const float *slopes; /* (num_heads) or NULL */
-    const float *bias;   /* (num_heads, bias_stride) or NULL: at [key position - query position + bias_zero] */
-} lavra_attention;
-
-/* queries and out: (count, num_heads, channels); keys and values: (num_keys, num_kv_heads, channels). */
-int lavra_attend(const char *isa, const lavra_attention *work, const float *queries, const float *keys,
-                 const float *values, float *out);
-/* bias may be NULL.  norm is a lavra_norm. */
-int lavra_normalize(const char *isa, int32_t norm, const float *x, const float *weight, const float *bias, float eps,
-                    int32_t size, float *out);
-/* x = activation(x) * up; up may be NULL.  activation is a lavra_activation. */
-int lavra_activate(const char *isa, int32_t activation, float *x, const float *up, int32_t size);
-int lavra_rotate(const char *isa, float *head, const float *cosines, const float *sines, int32_t channels);
 
 #ifdef __cplusplus
 }

@@ -28,10 +28,6 @@ LAVRA_INLINE Range visible(const Attend &work, int token) {
     const int position = work.start + token;
     return {work.window > 0 ? at_least(position - work.window + 1, 0) : 0, work.causal ? position + 1 : work.num_keys};
 }
-LAVRA_INLINE Range chunks_of(Range keys) {
-    return keys.empty() ? Range{0, 0} : Range{keys.first / kChunk, (keys.last + kChunk - 1) / kChunk};
-}
-
 // ---- Storing
 
 // Numbers of a cache, one after another `step` apart.
@@ -90,55 +86,79 @@ struct Tile {
     float *scores;           // (rows, kChunk); then their exponentials, times the values' scales
     float *middles;          // (rows): sum of exponentials times the values' middles
     float *parts;            // (rows, 2 + C), where nobody asks for them
+    int tokens[kTileRows], heads[kTileRows];
+    Range keys[kTileRows];   // that a row looks at
 
-    int token(int row) const { return (first + row) / work.group; }
-    int head(int row) const { return (first + row) % work.group; }
-    Range keys(int row) const { return visible(work, token(row)); }
+    Tile(const Attend &work, int channels, int first, float *scratch)
+        : work(work), channels(channels), first(first),
+          used(at_most(work.count * work.group - first, kTileRows)), queries(scratch),
+          query_sums(queries + kTileRows * channels), scores(query_sums + kTileRows),
+          middles(scores + kTileRows * kChunk), parts(middles + kTileRows) {
+        for (int r = 0; r < kTileRows; r++) {
+            const int row = first + at_most(r, used - 1);
+            tokens[r] = row / work.group;
+            heads[r] = row % work.group;
+            keys[r] = visible(work, tokens[r]);
+        }
+    }
+
     // Keys that any of the rows looks at: later tokens look at later ones.
-    Range keys() const { return {keys(0).first, keys(used - 1).last}; }
+    Range all_keys() const { return {keys[0].first, keys[used - 1].last}; }
+    size_t out_at(int row) const { return tokens[row] * work.out_stride + size_t(heads[row]) * channels; }
 };
 
-// Blocks of a chunk, by their places in the sequence; those that no row looks at may not exist, another stands in.
+// Floats of a thread that a tile lives in.
+static size_t scratch_floats(int channels, int, int) {
+    return size_t(kTileRows) * (channels + 1 + kChunk + 1 + 2 + channels);
+}
+
+// Blocks of a chunk; where the rows look at none of them, another stands in, for the sequence may have no such block.
 template <class T> struct ChunkBlocks {
     const T *keys[kChunkBlocks], *values[kChunkBlocks];
     size_t numbers[kChunkBlocks]; // of scales and middles
 
-    ChunkBlocks(const LayerCache &cache, const Attend &work, int chunk, Range seen) {
-        const int lowest = seen.first / kBlock, highest = (seen.last - 1) / kBlock;
+    ChunkBlocks(const Tile &tile, const LayerCache &cache, int chunk) {
+        const Range seen = tile.all_keys();
         for (int b = 0; b < kChunkBlocks; b++) {
-            const int place = at_most(at_least(chunk * kChunkBlocks + b, lowest), highest);
-            const size_t head = size_t(work.blocks[place]) * cache.num_kv_heads + work.kv_head;
-            keys[b] = static_cast<const T *>(cache.keys) + head * kBlock * cache.channels;
-            values[b] = static_cast<const T *>(cache.values) + head * kBlock * cache.channels;
-            numbers[b] = head * kBlock;
+            const int place = at_least(chunk * kChunkBlocks + b, seen.first / kBlock);
+            const int block = tile.work.blocks[at_most(place, (seen.last - 1) / kBlock)];
+            numbers[b] = (size_t(block) * cache.num_kv_heads + tile.work.kv_head) * kBlock;
+            keys[b] = static_cast<const T *>(cache.keys) + numbers[b] * cache.channels;
+            values[b] = static_cast<const T *>(cache.values) + numbers[b] * cache.channels;
         }
     }
 };
 
 template <class T> constexpr bool kIntegers = sizeof(T) == 1;
 constexpr int power_of_two_up_to(int n) { return n < 2 ? 1 : 2 * power_of_two_up_to(n / 2); }
-template <int rows> constexpr int kTileBlocks = power_of_two_up_to(kAccumulators / rows < 8 ? kAccumulators / rows : 8);
-template <int rows> constexpr int kTileVecs = power_of_two_up_to(kAccumulators / rows < 4 ? kAccumulators / rows : 4);
+template <int rows> constexpr int kTileBlocks = power_of_two_up_to(at_most(kAccumulators / rows, rows < 3 ? 8 : 4));
+template <int rows> constexpr int kTileVecs = power_of_two_up_to(at_most(kAccumulators / rows, 4));
 
-template <int rows> static void pack_queries(const Tile &tile) {
+template <class T, int rows> static void pack_queries(const Tile &tile) {
     const int channels = tile.channels;
     for (int r = 0; r < rows; r++) {
-        const int row = at_most(r, tile.used - 1);
         const float *query =
-            tile.work.queries + tile.token(row) * tile.work.query_stride + size_t(tile.head(row)) * channels;
-        float sum = 0;
-        for (int c = 0; c < channels; c++) {
-            const float x = query[c] * tile.work.scale;
-            tile.queries[c * rows + r] = x;
-            sum += x;
-        }
-        tile.query_sums[r] = sum;
+            tile.work.queries + tile.tokens[r] * tile.work.query_stride + size_t(tile.heads[r]) * channels;
+        for (int c = 0; c < channels; c++) tile.queries[c * rows + r] = query[c] * tile.work.scale;
     }
+    if constexpr (!kIntegers<T>) return;
+    for (int r = 0; r < rows; r++) tile.query_sums[r] = 0;
+    for (int c = 0; c < channels; c++) {
+        for (int r = 0; r < rows; r++) tile.query_sums[r] += tile.queries[c * rows + r];
+    }
+}
+
+// A tile of few rows waits for memory: while keys are read, the values at the same offset are fetched, and while values
+// are read, the next chunk's keys.
+template <int rows> constexpr bool kFetches = rows <= 3;
+template <class T> LAVRA_INLINE void fetch(const T *x, int offset, int count) {
+    constexpr int line = 64 / sizeof(T);
+    for (int i = (offset + line - 1) / line * line; i < offset + count; i += line) __builtin_prefetch(x + i, 0, 2);
 }
 
 // Scores of some blocks.
 template <class T, int rows>
-static void score(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks, int first) {
+__attribute__((noinline)) static void score(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks, int first) {
     constexpr int count = kTileBlocks<rows>;
     Vec sums[rows][count];
     LAVRA_UNROLL for (int r = 0; r < rows; r++) {
@@ -147,7 +167,10 @@ static void score(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T
     const float *query = tile.queries;
     for (int c = 0; c < tile.channels; c++, query += rows) {
         Vec keys[count];
-        LAVRA_UNROLL for (int b = 0; b < count; b++) keys[b] = load(blocks.keys[first + b] + size_t(c) * kBlock);
+        LAVRA_UNROLL for (int b = 0; b < count; b++) {
+            keys[b] = load(blocks.keys[first + b] + size_t(c) * kBlock);
+            if (kFetches<rows>) fetch(blocks.values[first + b], c * kBlock, kBlock);
+        }
         LAVRA_UNROLL for (int r = 0; r < rows; r++) {
             const Vec by = splat(query[r]);
             LAVRA_UNROLL for (int b = 0; b < count; b++) sums[r][b] = fma(by, keys[b], sums[r][b]);
@@ -166,75 +189,75 @@ static void score(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T
     }
 }
 
-// What is added to the scores of a block by position: `keys` are the block's lanes that the row looks at.
-LAVRA_INLINE Vec position_bias(const Tile &tile, int row, int position, Range lanes_seen) {
+// Add what position adds to the scores of a row, at keys `seen` of a chunk.
+static void add_position(const Tile &tile, int row, int position, Range seen, float *scores) {
     const Attend &work = tile.work;
-    Vec out = splat(0.0f);
     if (work.slopes) { // rounded as Falcon was trained (alibi_bias of lavra/model/positions.py)
-        const Vec slope = splat(from_bfloat16(to_bfloat16(work.slopes[tile.head(row)])));
-        const Vec place = round_to_bfloat16(splat(float(position)) + lanes());
-        out = round_to_bfloat16(slope * place) * splat(work.scale);
+        const Vec slope = splat(from_bfloat16(to_bfloat16(work.slopes[tile.heads[row]])));
+        for (int key = seen.first / 16 * 16; key < seen.last; key += 16) {
+            const Vec place = round_to_bfloat16(splat(float(position + key)) + lanes());
+            const Vec added = round_to_bfloat16(slope * place) * splat(work.scale);
+            store(scores + key, load(scores + key) + added);
+        }
     }
     if (work.bias) {
-        const float *table = work.bias + ptrdiff_t(tile.head(row)) * work.bias_stride + work.bias_zero + position -
-                             (work.start + tile.token(row));
-        float near[16] = {};
-        for (int i = lanes_seen.first; i < lanes_seen.last; i++) near[i] = table[i];
-        out = out + load(near);
+        const int distance = position - (work.start + tile.tokens[row]);
+        const float *table = work.bias + ptrdiff_t(tile.heads[row]) * work.bias_stride + work.bias_zero + distance;
+        for (int key = seen.first; key < seen.last; key++) scores[key] += table[key];
     }
-    return out;
+}
+
+// Scores of a block's keys that the row does not look at: minus infinity.
+LAVRA_INLINE void hide(float *scores, int block, Range seen) {
+    const int key = block * kBlock;
+    store(scores + key, keep(load(scores + key), seen.first - key, seen.last - key, kMinusInfinity));
 }
 
 struct Softmax {
     float largest, sum, middles;
 };
 
-// Scores of a row in a chunk -> their exponentials; zero at keys that the row does not look at.
+// Scores of blocks `first` to `last` -> their exponentials.
 template <class T>
-static Softmax soften(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks, int row, int chunk) {
-    const Range seen = common(tile.keys(row), {chunk * kChunk, (chunk + 1) * kChunk});
-    float *scores = tile.scores + row * kChunk;
-    const auto lanes_of = [&](int b) {
-        const int position = chunk * kChunk + b * kBlock;
-        return common({seen.first - position, seen.last - position}, {0, kBlock});
-    };
-    const bool biased = tile.work.slopes || tile.work.bias;
-    Vec largest = splat(kMinusInfinity);
-    for (int b = 0; b < kChunkBlocks; b++) {
-        const Range mine = lanes_of(b);
-        if (mine.empty()) continue;
-        Vec x = load(scores + b * kBlock);
-        if (biased) x = x + position_bias(tile, row, chunk * kChunk + b * kBlock, mine);
-        if (mine.size() < kBlock) x = keep(x, mine.first, mine.last, kMinusInfinity);
-        if (biased || mine.size() < kBlock) store(scores + b * kBlock, x);
-        largest = larger(largest, x);
-    }
-    Softmax out{largest_of(largest), 0, 0};
-    const Vec shift = splat(out.largest);
-    Vec sum = splat(0.0f), middles = splat(0.0f);
-    for (int b = 0; b < kChunkBlocks; b++) {
-        const Range mine = lanes_of(b);
-        Vec x = splat(0.0f);
-        if (!mine.empty()) {
-            x = exp(load(scores + b * kBlock) - shift);
-            sum = sum + x;
-            if constexpr (kIntegers<T>) {
-                const size_t number = blocks.numbers[b];
-                const Vec middle = keep(load(cache.value_middles + number), mine.first, mine.last, 0.0f);
-                middles = fma(x, middle, middles);
-                x = x * keep(load(cache.value_scales + number), mine.first, mine.last, 0.0f);
-            }
+LAVRA_INLINE Softmax exponentials(const LayerCache &cache, const ChunkBlocks<T> &blocks, float *scores, Range seen,
+                                  int first, int last) {
+    Vec largest = splat(kMinusInfinity), sum = splat(0.0f), middles = splat(0.0f);
+    LAVRA_UNROLL for (int b = first; b < last; b++) largest = larger(largest, load(scores + b * kBlock));
+    const float most = largest_of(largest);
+    LAVRA_UNROLL for (int b = first; b < last; b++) {
+        Vec x = exp(load(scores + b * kBlock) - splat(most));
+        sum = sum + x;
+        if constexpr (kIntegers<T>) { // what lies at keys that the row does not look at may be no number
+            const int from = seen.first - b * kBlock, to = seen.last - b * kBlock;
+            const size_t number = blocks.numbers[b];
+            middles = fma(x, keep(load(cache.value_middles + number), from, to, 0.0f), middles);
+            x = x * keep(load(cache.value_scales + number), from, to, 0.0f);
         }
         store(scores + b * kBlock, x);
     }
-    out.sum = sum_of(sum);
-    out.middles = sum_of(middles);
-    return out;
+    return {most, sum_of(sum), sum_of(middles)};
+}
+
+// Scores of a row in a chunk from `position` -> their exponentials; zero at keys that the row does not look at.
+template <class T>
+static Softmax soften(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks, int row, int position) {
+    float *scores = tile.scores + row * kChunk;
+    const Range seen = common({tile.keys[row].first - position, tile.keys[row].last - position}, {0, kChunk});
+    const int first = seen.empty() ? 0 : seen.first / kBlock, last = seen.empty() ? 0 : (seen.last - 1) / kBlock + 1;
+    for (int b = 0; b < first; b++) store(scores + b * kBlock, splat(0.0f));
+    for (int b = last; b < kChunkBlocks; b++) store(scores + b * kBlock, splat(0.0f));
+    if (seen.empty()) return {kMinusInfinity, 0, 0};
+    if (tile.work.slopes || tile.work.bias) add_position(tile, row, position, seen, scores);
+    if (seen.first % kBlock) hide(scores, first, seen);
+    if (seen.last % kBlock) hide(scores, last - 1, seen);
+    if (seen.size() == kChunk) return exponentials<T>(cache, blocks, scores, {0, kChunk}, 0, kChunkBlocks);
+    return exponentials<T>(cache, blocks, scores, seen, first, last);
 }
 
 // Weighted sums of some channels of the values at keys `seen` of a chunk; `width` channels where they fill no Vec.
 template <class T, int rows, int count, bool whole>
-static void weigh(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, int channel, int width, float *const *parts) {
+__attribute__((noinline)) static void weigh(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, int channel,
+                                            int width, const T *const *next, float *const *parts) {
     const auto read = [&](const T *x) { return whole ? load(x) : load_first(x, width); };
     Vec sums[rows][count];
     LAVRA_UNROLL for (int r = 0; r < rows; r++) {
@@ -242,8 +265,10 @@ static void weigh(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, in
     }
     for (int key = seen.first; key < seen.last;) {
         const int block = key / kBlock, last = at_most(seen.last, (block + 1) * kBlock);
-        const T *value = blocks.values[block] + size_t(key % kBlock) * tile.channels + channel;
-        for (; key < last; key++, value += tile.channels) {
+        int offset = key % kBlock * tile.channels + channel;
+        for (; key < last; key++, offset += tile.channels) {
+            const T *value = blocks.values[block] + offset;
+            if (kFetches<rows> && next) fetch(next[block], offset, count * 16);
             Vec values[count];
             LAVRA_UNROLL for (int v = 0; v < count; v++) values[v] = read(value + v * 16);
             LAVRA_UNROLL for (int r = 0; r < rows; r++) {
@@ -264,36 +289,42 @@ static void weigh(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, in
 }
 
 template <class T, int rows>
-static void weigh_all(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, float *const *parts) {
+static void weigh_all(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, const T *const *next,
+                      float *const *parts) {
     constexpr int count = kTileVecs<rows>;
     const int channels = tile.channels;
     int c = 0;
-    for (; c + 16 * count <= channels; c += 16 * count) weigh<T, rows, count, true>(tile, blocks, seen, c, 16, parts);
-    for (; c + 16 <= channels; c += 16) weigh<T, rows, 1, true>(tile, blocks, seen, c, 16, parts);
+    for (; c + 16 * count <= channels; c += 16 * count) weigh<T, rows, count, true>(tile, blocks, seen, c, 16, next, parts);
+    for (; c + 16 <= channels; c += 16) weigh<T, rows, 1, true>(tile, blocks, seen, c, 16, next, parts);
     if (c == channels) return;
     // The last channels, with some of those before them once more.
-    if (channels > 16) weigh<T, rows, 1, true>(tile, blocks, seen, channels - 16, 16, parts);
-    else weigh<T, rows, 1, false>(tile, blocks, seen, 0, channels, parts);
+    if (channels > 16) weigh<T, rows, 1, true>(tile, blocks, seen, channels - 16, 16, next, parts);
+    else weigh<T, rows, 1, false>(tile, blocks, seen, 0, channels, next, parts);
 }
 
-// One chunk of a tile's rows: the greatest score, the sum of exponentials and the weighted values of each.
+// One chunk of a tile's rows: the greatest score, the sum of exponentials and the weighted values of each.  `more`: the
+// next chunk is the caller's as well.
 template <class T, int rows>
-static void attend_chunk(const Tile &tile, const LayerCache &cache, int chunk, float *const *parts) {
+static void attend_chunk(const Tile &tile, const LayerCache &cache, int chunk, bool more, float *const *parts) {
     const int position = chunk * kChunk;
-    const Range seen = common(tile.keys(), {position, position + kChunk});
-    if (seen.empty()) return;
-    const ChunkBlocks<T> blocks(cache, tile.work, chunk, seen);
+    const Range seen = common(tile.all_keys(), {position, position + kChunk});
+    if (seen.empty()) {
+        for (int r = 0; r < tile.used; r++) parts[r][0] = kMinusInfinity;
+        return;
+    }
+    const ChunkBlocks<T> blocks(tile, cache, chunk), next(tile, cache, chunk + 1);
     const Range here{seen.first - position, seen.last - position};
     constexpr int step = kTileBlocks<rows>;
     for (int b = here.first / kBlock / step * step; b * kBlock < here.last; b += step)
         score<T, rows>(tile, cache, blocks, b);
     for (int r = 0; r < tile.used; r++) {
-        const Softmax soft = soften<T>(tile, cache, blocks, r, chunk);
+        const Softmax soft = soften<T>(tile, cache, blocks, r, position);
         tile.middles[r] = soft.middles;
         parts[r][0] = soft.largest;
         parts[r][1] = soft.sum;
     }
-    weigh_all<T, rows>(tile, blocks, here, parts);
+    more = more && tile.all_keys().last > position + kChunk;
+    weigh_all<T, rows>(tile, blocks, here, more ? next.keys : nullptr, parts);
 }
 
 // ---- Folding
@@ -303,8 +334,9 @@ struct Total {
     float largest = kMinusInfinity, sum = 0;
 };
 
-// Add the next chunk.
+// Add the next chunk, where the row looks at any of its keys.
 LAVRA_INLINE void fold_in(Total &total, float *__restrict out, const float *__restrict part, int channels) {
+    if (part[0] == kMinusInfinity) return;
     const float largest = total.largest > part[0] ? total.largest : part[0];
     float both[16];
     store(both, exp(keep(splat(total.largest), 0, 1, part[0]) - splat(largest)));
@@ -318,19 +350,13 @@ LAVRA_INLINE void finish(const Total &total, float *out, int channels) {
     for (int c = 0; c < channels; c++) out[c] *= factor;
 }
 
-LAVRA_INLINE float *row_out(const Attend &work, int row, int channels) {
-    return work.out + (row / work.group) * work.out_stride + size_t(row % work.group) * channels;
-}
-
 static void fold(const Attend &work, int channels, int num_chunks, const float *partials) {
-    const int base = first_chunk(work);
     for (int row = 0; row < work.count * work.group; row++) {
-        float *out = row_out(work, row, channels);
+        float *out = work.out + (row / work.group) * work.out_stride + size_t(row % work.group) * channels;
         for (int c = 0; c < channels; c++) out[c] = 0;
         Total total;
-        const Range chunks = chunks_of(visible(work, row / work.group));
-        for (int chunk = chunks.first; chunk < chunks.last; chunk++)
-            fold_in(total, out, partials + (size_t(row) * num_chunks + chunk - base) * (2 + channels), channels);
+        for (int chunk = 0; chunk < num_chunks; chunk++, partials += 2 + channels)
+            fold_in(total, out, partials, channels);
         finish(total, out, channels);
     }
 }
@@ -341,40 +367,34 @@ static void fold(const Attend &work, int channels, int num_chunks, const float *
 template <class T, int rows>
 static void attend_tile(const Tile &tile, const LayerCache &cache, Range chunks, float *partials) {
     const int channels = tile.channels, size = 2 + channels;
-    const int base = first_chunk(tile.work), num_chunks = last_chunk(tile.work) - base;
-    pack_queries<rows>(tile);
+    const Range all{first_chunk(tile.work), last_chunk(tile.work)};
+    chunks = common(chunks, all);
+    pack_queries<T, rows>(tile);
     float *parts[rows], *outs[rows];
     Total totals[rows];
-    for (int r = 0; r < rows; r++) outs[r] = row_out(tile.work, tile.first + at_most(r, tile.used - 1), channels);
+    for (int r = 0; r < rows; r++) outs[r] = tile.work.out + tile.out_at(r);
     for (int r = 0; r < tile.used && !partials; r++) {
         for (int c = 0; c < channels; c++) outs[r][c] = 0;
     }
-    chunks = common(chunks, chunks_of(tile.keys()));
     for (int chunk = chunks.first; chunk < chunks.last; chunk++) {
         for (int r = 0; r < tile.used; r++)
-            parts[r] = partials ? partials + (size_t(tile.first + r) * num_chunks + chunk - base) * size
+            parts[r] = partials ? partials + (size_t(tile.first + r) * all.size() + chunk - all.first) * size
                                 : tile.parts + r * size;
-        attend_chunk<T, rows>(tile, cache, chunk, parts);
-        for (int r = 0; r < tile.used && !partials; r++) {
-            const Range mine = chunks_of(tile.keys(r));
-            if (chunk >= mine.first && chunk < mine.last) fold_in(totals[r], outs[r], parts[r], channels);
-        }
+        attend_chunk<T, rows>(tile, cache, chunk, chunk + 1 < chunks.last, parts);
+        for (int r = 0; r < tile.used && !partials; r++) fold_in(totals[r], outs[r], parts[r], channels);
     }
     for (int r = 0; r < tile.used && !partials; r++) finish(totals[r], outs[r], channels);
 }
 
 template <class T>
 static void attend_rows(const LayerCache &cache, const Attend &work, Range chunks, float *partials, float *scratch) {
-    const int channels = cache.channels, num_rows = work.count * work.group;
+    const int num_rows = work.count * work.group;
     for (int first = 0; first < num_rows; first += kTileRows) {
-        const int used = at_most(num_rows - first, kTileRows);
-        float *const queries = scratch, *const sums = queries + kTileRows * channels;
-        float *const scores = sums + kTileRows, *const middles = scores + kTileRows * kChunk;
-        const Tile tile{work, channels, first, used, queries, sums, scores, middles, middles + kTileRows};
-        if (used == 1) attend_tile<T, 1>(tile, cache, chunks, partials);
-        else if (used == 2) attend_tile<T, 2>(tile, cache, chunks, partials);
-        else if (used <= 3) attend_tile<T, 3>(tile, cache, chunks, partials);
-        else if (used <= 6 && kTileRows >= 6) attend_tile<T, at_most(6, kTileRows)>(tile, cache, chunks, partials);
+        const Tile tile(work, cache.channels, first, scratch);
+        if (tile.used == 1) attend_tile<T, 1>(tile, cache, chunks, partials);
+        else if (tile.used == 2) attend_tile<T, 2>(tile, cache, chunks, partials);
+        else if (tile.used == 3) attend_tile<T, 3>(tile, cache, chunks, partials);
+        else if (tile.used <= 6) attend_tile<T, at_most(6, kTileRows)>(tile, cache, chunks, partials);
         else attend_tile<T, kTileRows>(tile, cache, chunks, partials);
     }
 }
@@ -385,10 +405,6 @@ static void attend(const LayerCache &cache, const Attend &work, int first, int l
     case CacheType::bf16: return attend_rows<uint16_t>(cache, work, {first, last}, partials, scratch);
     case CacheType::int8: return attend_rows<int8_t>(cache, work, {first, last}, partials, scratch);
     }
-}
-
-static size_t scratch_floats(int channels, int, int) {
-    return size_t(kTileRows) * (channels + 1 + kChunk + 1 + 2 + channels);
 }
 
 } // namespace lavra::LAVRA_ISA

@@ -8,4 +8,5 @@
 #include "vector_ops.h"
 #include "attention.h"
 #include "matmul_avx2.h"
+#include "sampling_kernels.h"
 #include "table.h"

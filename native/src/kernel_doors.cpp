@@ -1,33 +1,12 @@
 // Kernels that are no product, one by one, for tests: attention over a cache of its own, norms, activations, rotation.
 
-#include <cstring>
 #include <vector>
 
-#include "kernels.h"
-#include "lavra_native.h"
-
-#define LAVRA_DOOR extern "C" __attribute__((visibility("default")))
+#include "lavra_kernel_doors.h"
+#include "model.h"
 
 namespace lavra {
 namespace {
-
-const Kernels *kernels_named(const char *isa) {
-    const Kernels *all[] = {
-        portable_kernels(),
-#ifdef LAVRA_HAS_AVX2
-        avx2_kernels(),
-#endif
-#ifdef LAVRA_HAS_AVX512
-        avx512_kernels(),
-#endif
-#ifdef LAVRA_HAS_NEON
-        neon_kernels(),
-#endif
-    };
-    for (const Kernels *one : all)
-        if (one && std::strcmp(one->name, isa) == 0) return one;
-    return nullptr;
-}
 
 // A cache of one layer, full of what no kernel may let through: not-a-number.
 struct FilledCache {
@@ -70,7 +49,7 @@ Attend piece(const lavra_attention &work, const float *queries, float *out, int 
     one.count = last - first;
     one.group = group;
     one.kv_head = kv_head;
-    one.num_keys = work.num_keys;
+    one.num_keys = work.causal ? one.start + one.count : work.num_keys;
     one.causal = work.causal != 0;
     one.window = work.window;
     one.scale = work.scale;
@@ -83,9 +62,9 @@ Attend piece(const lavra_attention &work, const float *queries, float *out, int 
 
 void attend_piece(const Kernels &kernels, const LayerCache &cache, const Attend &work, int chunks_at_once) {
     const int channels = cache.channels, first = first_chunk(work), last = last_chunk(work);
+    const int num_chunks = last > first ? last - first : 0;
     std::vector<float> scratch(kernels.scratch_floats(channels, work.group, work.count));
     if (chunks_at_once == 0) return kernels.attend(cache, work, first, last, nullptr, scratch.data());
-    const int num_chunks = last > first ? last - first : 0;
     std::vector<float> partials(size_t(work.count) * work.group * num_chunks * (2 + channels));
     for (int chunk = first; chunk < last; chunk += chunks_at_once) {
         const int end = chunk + chunks_at_once < last ? chunk + chunks_at_once : last;
@@ -94,14 +73,24 @@ void attend_piece(const Kernels &kernels, const LayerCache &cache, const Attend 
     kernels.fold(work, channels, num_chunks, partials.data());
 }
 
+const Kernels *found(const char *isa) {
+    try {
+        return find_kernels(isa);
+    } catch (const std::exception &) {
+        return nullptr;
+    }
+}
+
 } // namespace
 } // namespace lavra
 
-using lavra::kernels_named;
+using lavra::found;
 
-LAVRA_DOOR int lavra_attend(const char *isa, const lavra_attention *work, const float *queries, const float *keys,
+#pragma GCC visibility push(default)
+
+int lavra_attend(const char *isa, const lavra_attention *work, const float *queries, const float *keys,
                             const float *values, float *out) {
-    const lavra::Kernels *kernels = kernels_named(isa);
+    const lavra::Kernels *kernels = found(isa);
     if (!kernels) return 1;
     lavra::FilledCache cache(*kernels, *work, keys, values);
     for (int first = 0; first < work->count; first += work->tokens_at_once) {
@@ -113,25 +102,27 @@ LAVRA_DOOR int lavra_attend(const char *isa, const lavra_attention *work, const 
     return 0;
 }
 
-LAVRA_DOOR int lavra_normalize(const char *isa, int32_t norm, const float *x, const float *weight, const float *bias,
+int lavra_normalize(const char *isa, int32_t norm, const float *x, const float *weight, const float *bias,
                                float eps, int32_t size, float *out) {
-    const lavra::Kernels *kernels = kernels_named(isa);
+    const lavra::Kernels *kernels = found(isa);
     if (!kernels) return 1;
     if (norm == LAVRA_RMS_NORM) kernels->rms_norm(x, weight, eps, size, out);
     else kernels->layer_norm(x, weight, bias, eps, size, out);
     return 0;
 }
 
-LAVRA_DOOR int lavra_activate(const char *isa, int32_t activation, float *x, const float *up, int32_t size) {
-    const lavra::Kernels *kernels = kernels_named(isa);
+int lavra_activate(const char *isa, int32_t activation, float *x, const float *up, int32_t size) {
+    const lavra::Kernels *kernels = found(isa);
     if (!kernels) return 1;
     kernels->activate(static_cast<lavra::Activation>(activation), x, up, size);
     return 0;
 }
 
-LAVRA_DOOR int lavra_rotate(const char *isa, float *head, const float *cosines, const float *sines, int32_t channels) {
-    const lavra::Kernels *kernels = kernels_named(isa);
+int lavra_rotate(const char *isa, float *head, const float *cosines, const float *sines, int32_t channels) {
+    const lavra::Kernels *kernels = found(isa);
     if (!kernels) return 1;
     kernels->rotate(head, cosines, sines, channels);
     return 0;
 }
+
+#pragma GCC visibility pop

@@ -105,6 +105,21 @@ static inline int last_chunk(const Attend &work) {
     return ((work.causal ? work.start + work.count : work.num_keys) + kChunk - 1) / kChunk;
 }
 
+// The largest of a row of logits: the first of equals.
+struct Peak {
+    float value;
+    int place;
+    bool finite; // whether all values are numbers, and none infinite
+};
+
+// Weights over a limit: how many, and their sum.
+struct Above {
+    int count;
+    double mass;
+};
+
+constexpr int kStride = 256; // weights of a row that are added up together
+
 struct Kernels {
     const char *name;
     int int8_offset; // what is added to a packed int8 (0 or 128)
@@ -136,11 +151,21 @@ struct Kernels {
     // Chunks `first` to `last` of what a sequence looks at, counted from position 0; chunks that no token looks at may
     // be among them.  Where they are all there is, `partials` is null and `out` is written; else each (token, head,
     // chunk) leaves max, sum, (C) weighted values in `partials`, 2 + C floats, chunk by chunk inside a head inside a
-    // token, and `fold` makes `out` of all chunks.  Every call gets the beginning of the same `partials`, which has
-    // room for the num_chunks = last_chunk(work) - first_chunk(work) chunks of each head.  `scratch` is the thread's.
+    // token, max -inf where the token looks at none of the chunk's keys; `fold` makes `out` of all chunks.  Every call
+    // gets the beginning of the same `partials`, which has room for the num_chunks = last_chunk(work) -
+    // first_chunk(work) chunks of each head.  `scratch` is the thread's own.
     void (*attend)(const LayerCache &cache, const Attend &work, int first, int last, float *partials, float *scratch);
     void (*fold)(const Attend &work, int channels, int num_chunks, const float *partials);
     size_t (*scratch_floats)(int channels, int group, int count);
+
+    // Sampling (sampling_kernels.h); the same bits on every instruction set.
+    Peak (*peak)(const float *x, int size);
+    // weights[i] = 2^((x[i] - largest) * (scale[0] + scale[1])), 0 below 2^-126, and zeros up to a multiple of kStride;
+    // sums[i]: of stride i.
+    void (*weigh)(const float *x, int size, float largest, const float *scale, float *weights, double *sums);
+    double (*sum_exp)(const float *x, int size, float largest); // of exp(x - largest)
+    Above (*above)(const float *weights, int size, float limit);
+    int (*next_above)(const float *x, int from, int size, float limit); // the first place whose value is; or size
 };
 
 const Kernels *portable_kernels();

@@ -38,19 +38,6 @@ size_t row_bytes(const lavra_tensor &tensor) {
     }
 }
 
-void check_sizes(const std::string &name, const lavra_tensor &tensor) {
-    if (tensor.type < LAVRA_F32 || tensor.type > LAVRA_INT4) throw Error(name + ": type " + std::to_string(tensor.type) + " is unknown");
-    if (tensor.group < 0 || tensor.group % 8) throw Error(name + ": a group has " + std::to_string(tensor.group) + " columns; give a multiple of 8, or 0");
-    if (tensor.data == nullptr) throw Error(name + ": there is no data");
-    const uint64_t wanted = uint64_t(tensor.rows) * row_bytes(tensor);
-    if (tensor.num_bytes != wanted)
-        throw Error(name + ": " + std::to_string(tensor.num_bytes) + " bytes; " + shape(tensor.rows, tensor.columns) + " of its type takes " + std::to_string(wanted));
-    if (!is_integer(tensor.type)) return;
-    const uint64_t groups = tensor.group ? (tensor.columns + tensor.group - 1) / tensor.group : 1;
-    if (tensor.scales == nullptr || tensor.num_scale_bytes != tensor.rows * groups * 2)
-        throw Error(name + ": " + std::to_string(tensor.num_scale_bytes) + " bytes of scales; " + std::to_string(groups) + " groups of " + std::to_string(tensor.rows) + " rows take " + std::to_string(tensor.rows * groups * 2));
-}
-
 float from_bfloat16(uint16_t bits) {
     const uint32_t wide = uint32_t(bits) << 16;
     float value;
@@ -96,6 +83,20 @@ void check_config(const lavra_config &c) {
 
 } // namespace
 
+void check_tensor(const std::string &name, const lavra_tensor &tensor) {
+    if (tensor.type < LAVRA_F32 || tensor.type > LAVRA_INT4) throw Error(name + ": type " + std::to_string(tensor.type) + " is unknown");
+    if (tensor.group < 0 || tensor.group % 8) throw Error(name + ": a group has " + std::to_string(tensor.group) + " columns; give a multiple of 8, or 0");
+    if (tensor.rows < 1 || tensor.columns < 1 || tensor.rows > kMost || tensor.columns > kMost) throw Error(name + " has shape " + shape(tensor.rows, tensor.columns));
+    if (tensor.data == nullptr) throw Error(name + ": there is no data");
+    const uint64_t wanted = uint64_t(tensor.rows) * row_bytes(tensor);
+    if (tensor.num_bytes != wanted)
+        throw Error(name + ": " + std::to_string(tensor.num_bytes) + " bytes; " + shape(tensor.rows, tensor.columns) + " of its type takes " + std::to_string(wanted));
+    if (!is_integer(tensor.type)) return;
+    const uint64_t groups = tensor.group ? (tensor.columns + tensor.group - 1) / tensor.group : 1;
+    if (tensor.scales == nullptr || tensor.num_scale_bytes != tensor.rows * groups * 2)
+        throw Error(name + ": " + std::to_string(tensor.num_scale_bytes) + " bytes of scales; " + std::to_string(groups) + " groups of " + std::to_string(tensor.rows) + " rows take " + std::to_string(tensor.rows * groups * 2));
+}
+
 namespace {
 
 // Best first; null where the processor lacks one.
@@ -127,7 +128,10 @@ const Kernels *find_kernels(const char *isa) {
 std::string kernel_names() {
     std::string names;
     for (int number = 0; number < kMostSets; ++number)
-        if (const Kernels *kernels = built(number)) names += (names.empty() ? "" : ",") + std::string(kernels->name);
+        if (const Kernels *kernels = built(number)) {
+            if (!names.empty()) names += ',';
+            names += kernels->name;
+        }
     return names;
 }
 
@@ -234,7 +238,7 @@ void Model::set(const std::string &name, const lavra_tensor &tensor) {
     if (place.filled) throw Error(name + " is given twice");
     if (tensor.rows != place.rows || tensor.columns != place.columns)
         throw Error(name + " has shape " + shape(tensor.rows, tensor.columns) + "; the model needs " + shape(place.rows, place.columns));
-    check_sizes(name, tensor);
+    check_tensor(name, tensor);
     fill(place, name, tensor);
     place.filled = true;
 }
@@ -280,6 +284,7 @@ void Model::finish() {
     for (const auto &[name, place] : places_)
         if (!place.filled && ++count <= 5) missing += (missing.empty() ? "" : ", ") + name;
     if (count) throw Error(std::to_string(count) + " tensors are missing: " + missing + (count > 5 ? ", ..." : ""));
+    finished_ = true;
 }
 
 int Model::add_adapter() {
@@ -304,7 +309,7 @@ void Model::adapt(int number, const std::string &name, const lavra_tensor &down,
 void Model::pack_floats(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor, int rows, int columns) {
     if (tensor.rows != rows || tensor.columns != columns) throw Error(name + " has shape " + shape(tensor.rows, tensor.columns) + "; it must be " + shape(rows, columns));
     if (is_integer(tensor.type)) throw Error(name + " holds integers; give floats");
-    check_sizes(name, tensor);
+    check_tensor(name, tensor);
     matrix.rows = rows, matrix.columns = columns;
     allocate(matrix, Precision::f32);
     kernels.pack(matrix, 0, Source{tensor.type, rows, columns, 0, tensor.data, nullptr});
@@ -313,10 +318,22 @@ void Model::pack_floats(PackedMatrix &matrix, const std::string &name, const lav
 void Model::add_virtual(const lavra_tensor &rows) {
     if (rows.columns != config.hidden_size || rows.rows < 1) throw Error("virtual tokens have shape " + shape(rows.rows, rows.columns) + "; they need " + std::to_string(config.hidden_size) + " columns");
     if (is_integer(rows.type)) throw Error("virtual tokens hold integers; give floats");
-    check_sizes("virtual tokens", rows);
+    check_tensor("virtual tokens", rows);
     const size_t before = virtual_rows.size();
     virtual_rows.resize(before + size_t(rows.rows) * rows.columns);
     copy_numbers(rows, virtual_rows.data() + before);
+}
+
+void Model::add_prefix(const lavra_tensor &pairs) {
+    const int layers = int(decoder.layers.size());
+    if (layers == 0) throw Error("an encoder keeps no keys and values, so it has no prefix");
+    if (pairs.columns != narrow() || pairs.rows < 1 || pairs.rows % (2 * layers)) throw Error("a prefix's pairs have shape " + shape(pairs.rows, pairs.columns) + "; they need a multiple of " + std::to_string(2 * layers) + " rows of " + std::to_string(narrow()));
+    if (is_integer(pairs.type)) throw Error("a prefix's pairs hold integers; give floats");
+    check_tensor("a prefix's pairs", pairs);
+    Prefix prefix{num_ids(), pairs.rows / (2 * layers), std::vector<float>(size_t(pairs.rows) * pairs.columns)};
+    copy_numbers(pairs, prefix.pairs.data());
+    virtual_rows.resize(virtual_rows.size() + size_t(prefix.count) * config.hidden_size);
+    prefixes.push_back(std::move(prefix));
 }
 
 size_t Model::bytes() const {

@@ -22,6 +22,9 @@ struct Error : std::runtime_error {
 const Kernels *find_kernels(const char *isa); // null: the best
 std::string kernel_names();
 
+// Refuses a tensor whose bytes or scales do not fit its shape and type.
+void check_tensor(const std::string &name, const lavra_tensor &tensor);
+
 struct Norm {
     std::vector<float> weight, bias; // the bias is empty where there is none
 };
@@ -69,6 +72,12 @@ struct Adapter {
     int rank = 0; // the largest
 };
 
+// Learned keys and values of virtual tokens (Li & Liang 2021, arXiv:2101.00190).
+struct Prefix {
+    int first, count;         // ids
+    std::vector<float> pairs; // (layers, count, 2, kv heads * head_dim)
+};
+
 class Model {
 public:
     Model(const lavra_config &config, const Kernels &kernels, Precision precision);
@@ -79,7 +88,9 @@ public:
     int add_adapter();
     void adapt(int adapter, const std::string &name, const lavra_tensor &down, const lavra_tensor &up, float scale);
     void add_virtual(const lavra_tensor &rows);
+    void add_prefix(const lavra_tensor &pairs);
     size_t bytes() const;
+    bool finished() const { return finished_; }
 
     lavra_config config;
     const Kernels &kernels;
@@ -91,6 +102,7 @@ public:
     std::vector<float> position, token_type; // rows of hidden_size
     std::vector<float> virtual_rows;         // of tokens behind the vocabulary
     std::vector<Adapter> adapters;
+    std::vector<Prefix> prefixes;
 
     int num_ids() const { return config.vocab_size + int(virtual_rows.size() / config.hidden_size); }
 
@@ -122,6 +134,7 @@ private:
     void pack_floats(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor, int rows, int columns);
 
     Precision precision_;
+    bool finished_ = false;
     std::map<std::string, Place> places_;
 };
 

@@ -75,22 +75,27 @@ size_t Runner::bytes() const { return cache_.bytes() + whole_.bytes(); }
 
 void Runner::check(const lavra_batch &batch) const {
     if (batch.num_rows < 1 || batch.rows == nullptr) throw Error("a batch has at least one row");
-    for (int i = 0; i < 2 * batch.num_copies; ++i)
+    if (batch.num_copies < 0 || (batch.num_copies && batch.copies == nullptr)) throw Error(number(batch.num_copies) + " copies, and " + (batch.copies ? "a list" : "no list") + " of them");
+    for (int64_t i = 0; i < 2 * int64_t(batch.num_copies); ++i)
         if (batch.copies[i] < 0 || batch.copies[i] >= cache_.num_blocks()) throw Error("a copy names block " + number(batch.copies[i]) + "; there are " + number(cache_.num_blocks()));
     for (int r = 0; r < batch.num_rows; ++r) {
         const lavra_row &row = batch.rows[r];
         const int64_t end = int64_t(row.start) + row.num_tokens;
         if (row.num_tokens < 1 || row.start < 0 || row.num_logits < 0 || row.num_logits > row.num_tokens) throw Error("row " + number(r) + ": tokens, start or logits are out of range");
         if (row.num_blocks < 0 || end > int64_t(row.num_blocks) * kBlock) throw Error("row " + number(r) + " ends at position " + number(end) + " and has " + number(row.num_blocks) + " blocks of 16");
+        if (row.blocks == nullptr) throw Error("row " + number(r) + " has no blocks");
         for (int b = 0; b < row.num_blocks; ++b)
             if (row.blocks[b] < 0 || row.blocks[b] >= cache_.num_blocks()) throw Error("row " + number(r) + " names block " + number(row.blocks[b]) + "; there are " + number(cache_.num_blocks()));
         check_tokens(row, r);
-        if (row.adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there are " + number(model_.adapters.size()));
+        if (model_.config.kind == LAVRA_ENCODER_DECODER && !sources_.count(row.source)) throw Error("row " + number(r) + " names source " + number(row.source) + ", which there is not");
+        if (model_.config.kind != LAVRA_ENCODER_DECODER && row.source != -1) throw Error("row " + number(r) + " names source " + number(row.source) + "; a decoder alone looks at none");
+        if (row.num_logits && !model_.config.has_head) throw Error("row " + number(r) + " wants logits; the model has no head");
     }
 }
 
 void Runner::check_tokens(const lavra_row &row, int r) const {
     const auto &c = model_.config;
+    if (row.adapter < -1 || row.adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(row.adapter) + "; there are " + number(model_.adapters.size()));
     const int64_t end = int64_t(row.start) + row.num_tokens;
     if (row.tokens == nullptr) throw Error("row " + number(r) + " has no tokens");
     for (int t = 0; t < row.num_tokens; ++t) {
@@ -101,39 +106,79 @@ void Runner::check_tokens(const lavra_row &row, int r) const {
 }
 
 void Runner::forward(const lavra_batch &batch, float *logits, uint64_t num_floats) {
-    if (model_.config.kind != LAVRA_DECODER) throw Error("the model is no decoder");
+    if (model_.config.kind == LAVRA_ENCODER) throw Error("the model has no decoder");
     check(batch);
     for (int i = 0; i < batch.num_copies; ++i) cache_.copy(batch.copies[2 * i], batch.copies[2 * i + 1]);
     lay_out(batch.rows, batch.num_rows);
     if (num_floats != logit_rows_.size() * uint64_t(model_.config.vocab_size)) throw Error("room for " + number(num_floats) + " logits; the batch has " + number(logit_rows_.size()) + " rows of " + number(model_.config.vocab_size));
+    if (num_floats && logits == nullptr) throw Error("there is no room for logits: the pointer is null");
     logits_ = logits, stack_ = &model_.decoder, active_ = &cache_;
     reserve();
     plan_attention(true);
-    team_.run([](void *self, int thread) { static_cast<Runner *>(self)->pass(thread); }, this);
+    team_.run([this](int thread) { pass(thread); });
 }
 
 void Runner::encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t num_floats) {
+    uint64_t tokens = 0;
+    for (int r = 0; r < num_rows; ++r) tokens += std::max(0, rows[r].num_tokens);
+    if (num_floats != tokens * hidden_size_) throw Error("room for " + number(num_floats) + " numbers; " + number(tokens) + " tokens have " + number(hidden_size_) + " each");
+    read(rows, num_rows);
+    std::memcpy(hidden, x_.data(), num_floats * 4);
+}
+
+// Whole texts through the encoder; their hidden states are in x_.
+void Runner::read(const lavra_row *rows, int num_rows) {
     if (model_.config.kind == LAVRA_DECODER) throw Error("the model has no encoder");
+    if (num_rows < 1) throw Error(number(num_rows) + " texts; give at least one");
+    if (num_rows < 1 || rows == nullptr) throw Error("there is no text");
     int total = 0;
     for (int r = 0; r < num_rows; ++r) {
         if (rows[r].num_tokens < 1 || rows[r].start != 0) throw Error("row " + number(r) + " is no whole text");
+        if (rows[r].adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(rows[r].adapter));
         check_tokens(rows[r], r);
+        total += round_up(rows[r].num_tokens, kBlock) / kBlock;
     }
-    for (int r = 0; r < num_rows; ++r) total += round_up(rows[r].num_tokens, kBlock) / kBlock;
     if (total > whole_.num_blocks()) whole_ = Cache(model_, 1, total + total / 4, CacheType::f32);
     tables_.resize(total);
     for (int b = 0; b < total; ++b) tables_[b] = b;
     lay_out(rows, num_rows);
     for (int r = 0, block = 0; r < num_rows; ++r) {
-        rows_[r].blocks = tables_.data() + block;
+        rows_[r].blocks = tables_.data() + block, rows_[r].source = -1;
         block += round_up(rows[r].num_tokens, kBlock) / kBlock;
     }
-    if (num_floats != size_t(num_tokens_) * hidden_size_) throw Error("room for " + number(num_floats) + " numbers; " + number(num_tokens_) + " tokens have " + number(hidden_size_) + " each");
     logits_ = nullptr, logit_rows_.clear(), stack_ = &model_.encoder, active_ = &whole_;
     reserve();
     plan_attention(false);
-    team_.run([](void *self, int thread) { static_cast<Runner *>(self)->pass(thread); }, this);
-    std::memcpy(hidden, x_.data(), num_floats * 4);
+    team_.run([this](int thread) { pass(thread); });
+}
+
+int Runner::add_source(const lavra_row &row) {
+    if (model_.config.kind != LAVRA_ENCODER_DECODER) throw Error("the model has no decoder that looks at a source");
+    read(&row, 1);
+    const int length = row.num_tokens, blocks = round_up(length, kBlock) / kBlock, number = next_source_++;
+    Source &source = sources_[number];
+    source = {Cache(model_, int(model_.decoder.layers.size()), blocks, CacheType::f32), std::vector<int32_t>(blocks), length};
+    for (int b = 0; b < blocks; ++b) source.table[b] = b;
+    team_.run([&](int thread) {
+        const int narrow = model_.narrow();
+        for (size_t l = 0; l < model_.decoder.layers.size(); ++l) {
+            const PackedMatrix &matrix = model_.decoder.layers[l].cross->keys_values;
+            Inputs inputs = inputs_.view(length, hidden_size_);
+            each_row(length, [&](int t) { kernels_.prepare(matrix.precision, x_.as<float>() + size_t(t) * hidden_size_, hidden_size_, inputs, t); });
+            multiply(matrix, inputs, projected_.as<float>(), 2 * narrow, false);
+            adapt(matrix, x_.as<float>(), hidden_size_, projected_.as<float>(), 2 * narrow, thread);
+            each_row(length, [&](int t) {
+                const float *keys = projected_.as<float>() + size_t(t) * 2 * narrow;
+                for (int head = 0; head < model_.config.num_kv_heads; ++head)
+                    kernels_.store(source.cache.layer(int(l)), t / kBlock, t % kBlock, head, keys + head * channels_, keys + narrow + head * channels_);
+            });
+        }
+    });
+    return number;
+}
+
+void Runner::forget_source(int number) {
+    if (!sources_.erase(number)) throw Error("there is no source " + std::to_string(number));
 }
 
 void Runner::lay_out(const lavra_row *rows, int num_rows) {
@@ -141,7 +186,7 @@ void Runner::lay_out(const lavra_row *rows, int num_rows) {
     num_tokens_ = 0;
     for (int r = 0; r < num_rows; ++r) {
         const lavra_row &row = rows[r];
-        rows_.push_back({row.tokens, row.blocks, row.num_tokens, row.start, row.num_logits, row.types, num_tokens_, row.adapter});
+        rows_.push_back({row.tokens, row.blocks, row.num_tokens, row.start, row.num_logits, row.types, num_tokens_, row.adapter, row.source});
         if (row.adapter >= 0)
             for (int t = 0; t < row.num_tokens; ++t) adapted_.push_back({num_tokens_ + t, &model_.adapters[row.adapter]});
         num_tokens_ += row.num_tokens;
@@ -177,43 +222,81 @@ void Runner::reserve_scratch() {
 // Pieces of attention: a tile of queries each; where those are too few for the threads, and look at many keys, a piece
 // is one chunk of keys.  Bits do not depend on which.
 void Runner::plan_attention(bool causal) {
-    pieces_.clear(), fold_pieces_.clear();
+    pieces_.clear(), source_pieces_.clear();
+    const auto &c = model_.config;
+    size_t tiles = 0;
+    int longest = 0;
+    for (const Rows &row : rows_) {
+        tiles += size_t(c.num_kv_heads) * ((row.num_tokens + kTile - 1) / kTile);
+        longest = std::max(longest, row.start + row.num_tokens);
+    }
+    if (c.positions == LAVRA_RELATIVE_BIAS) plan_bias(longest);
+    const bool split = tiles < size_t(4 * team_.size()) && team_.size() > 1;
+    partial_floats_ = 0;
+    for (const Rows &row : rows_)
+        for (int head = 0; head < c.num_kv_heads; ++head) {
+            plan(row, head, causal, nullptr, split, pieces_);
+            if (row.source >= 0) plan(row, head, false, &sources_.at(row.source), split, source_pieces_);
+        }
+    partials_.reserve(partial_floats_ * 4);
+    for (auto *pieces : {&pieces_, &source_pieces_})
+        for (Piece &piece : *pieces)
+            if (piece.partials) piece.partials = partials_.as<float>() + (reinterpret_cast<uintptr_t>(piece.partials) - 1);
+}
+
+// A sequence's queries of one key-value head.  The partial results' place is kept as an offset, from 1, until all are
+// known.
+void Runner::plan(const Rows &row, int head, bool causal, Source *source, bool split, std::vector<Piece> &pieces) {
     const auto &c = model_.config;
     const int group = c.num_heads / c.num_kv_heads;
-    const size_t stride = model_.wide() + 2 * model_.narrow();
-    size_t tiles = 0, partial_floats = 0;
-    for (const Rows &row : rows_) tiles += size_t(c.num_kv_heads) * ((row.num_tokens + kTile - 1) / kTile);
-    const bool split = tiles < size_t(4 * team_.size()) && team_.size() > 1;
-    std::vector<size_t> offsets;
-    for (const Rows &row : rows_)
-        for (int head = 0; head < c.num_kv_heads; ++head)
-            for (int t = 0; t < row.num_tokens; t += kTile) {
-                Attend work{};
-                work.count = std::min(kTile, row.num_tokens - t);
-                work.queries = projected_.as<float>() + (row.first + t) * stride + size_t(head) * group * channels_;
-                work.out = mixed_.as<float>() + size_t(row.first + t) * model_.wide() + size_t(head) * group * channels_;
-                work.query_stride = stride, work.out_stride = model_.wide();
-                work.blocks = row.blocks, work.start = row.start + t, work.group = group, work.kv_head = head;
-                work.causal = causal;
-                work.num_keys = causal ? work.start + work.count : row.start + row.num_tokens;
-                if (!model_.slopes.empty()) work.slopes = model_.slopes.data() + head * group;
-                const int chunks = (work.num_keys + kChunk - 1) / kChunk;
-                const bool parts = split && chunks > 1;
-                for (int first = 0; first < chunks; first += parts ? 1 : chunks) {
-                    pieces_.push_back({work, first, parts ? first + 1 : chunks, nullptr});
-                    offsets.push_back(parts ? partial_floats : SIZE_MAX);
-                }
-                if (parts) fold_pieces_.push_back(int(pieces_.size()) - 1), partial_floats += size_t(chunks) * work.count * group * (2 + channels_);
-            }
-    partials_.reserve(partial_floats * 4);
-    for (size_t i = 0; i < pieces_.size(); ++i)
-        if (offsets[i] != SIZE_MAX) pieces_[i].partials = partials_.as<float>() + offsets[i];
+    const size_t stride = source ? model_.wide() : model_.wide() + 2 * model_.narrow();
+    for (int t = 0; t < row.num_tokens; t += kTile) {
+        Attend work{};
+        work.count = std::min(kTile, row.num_tokens - t);
+        work.queries = projected_.as<float>() + (row.first + t) * stride + size_t(head) * group * channels_;
+        work.out = mixed_.as<float>() + size_t(row.first + t) * model_.wide() + size_t(head) * group * channels_;
+        work.query_stride = stride, work.out_stride = model_.wide();
+        work.blocks = source ? source->table.data() : row.blocks;
+        work.start = row.start + t, work.group = group, work.kv_head = head, work.causal = causal;
+        work.num_keys = source ? source->length : causal ? work.start + work.count : row.start + row.num_tokens;
+        if (!source && !model_.slopes.empty()) work.slopes = model_.slopes.data() + head * group;
+        if (!source && c.positions == LAVRA_RELATIVE_BIAS) {
+            work.bias_zero = bias_span_ - 1, work.bias_stride = 2 * bias_span_ - 1;
+            work.bias = biases_.data() + size_t(head) * group * work.bias_stride;
+        }
+        const int chunks = (work.num_keys + kChunk - 1) / kChunk;
+        const bool parts = split && chunks > 1;
+        float *const place = parts ? reinterpret_cast<float *>(partial_floats_ + 1) : nullptr;
+        for (int first = 0; first < chunks; first += parts ? 1 : chunks) pieces.push_back({work, source, first, parts ? first + 1 : chunks, place});
+        if (parts) partial_floats_ += size_t(chunks) * work.count * group * (2 + channels_);
+    }
+}
+
+// The learned bias of every distance between a query and a key (Raffel et al. 2020, section 2.1).
+void Runner::plan_bias(int span) {
+    if (span <= bias_span_ && stack_ == bias_stack_) return;
+    bias_span_ = std::max(span, bias_span_), bias_stack_ = stack_;
+    const auto &c = model_.config;
+    const int stride = 2 * bias_span_ - 1;
+    biases_.resize(size_t(c.num_heads) * stride);
+    for (int i = 0; i < stride; ++i) {
+        const int distance = i - bias_span_ + 1; // the key's position less the query's
+        const int buckets = stack_->causal ? c.relative_buckets : c.relative_buckets / 2, exact = buckets / 2;
+        const int apart = stack_->causal ? std::max(-distance, 0) : std::abs(distance);
+        int bucket = apart;
+        if (apart >= exact) {
+            const float ratio = std::log(float(apart) / exact) / float(std::log(double(c.relative_distance) / exact));
+            bucket = std::min(exact + int(ratio * (buckets - exact)), buckets - 1);
+        }
+        if (!stack_->causal && distance > 0) bucket += buckets;
+        for (int head = 0; head < c.num_heads; ++head) biases_[size_t(head) * stride + i] = stack_->relative[size_t(bucket) * c.num_heads + head];
+    }
 }
 
 void Runner::pass(int thread) {
     embed();
     for (size_t number = 0; number < stack_->layers.size(); ++number)
-        run_layer(stack_->layers[number], active_->layer(active_ == &whole_ ? 0 : number), thread);
+        run_layer(stack_->layers[number], int(number), active_->layer(active_ == &whole_ ? 0 : int(number)), thread);
     if (model_.config.kind == LAVRA_ENCODER || active_ == &whole_) {
         if (model_.config.final_norm)
             each_row(num_tokens_, [&](int t) { normalize(stack_->norm, x_.as<float>() + size_t(t) * hidden_size_, x_.as<float>() + size_t(t) * hidden_size_); });
@@ -287,7 +370,7 @@ void Runner::embed() {
     });
 }
 
-void Runner::run_layer(Layer &layer, LayerCache &cache, int thread) {
+void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) {
     const auto layout = model_.config.layout;
     const bool post = layout == LAVRA_POST_NORM, parallel = layout == LAVRA_PARALLEL || layout == LAVRA_PARALLEL_TWO_NORMS;
     float *x = x_.as<float>(), *scratch = scratch_.as<float>() + thread * scratch_floats_;
@@ -302,21 +385,24 @@ void Runner::run_layer(Layer &layer, LayerCache &cache, int thread) {
     });
     multiply(projection, inputs, projected_.as<float>(), projection.rows, false);
     adapt(projection, normed_.as<float>(), hidden_size_, projected_.as<float>(), projection.rows, thread);
-    attend(layer, cache, thread);
+    store_keys(number, cache);
+    attend(layer, number, cache, pieces_, thread);
     inputs = inputs_.view(num_tokens_, model_.wide());
     each_row(num_tokens_, [&](int t) { kernels_.prepare(output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
     multiply(output, inputs, x, hidden_size_, true);
     adapt(output, mixed_.as<float>(), model_.wide(), x, hidden_size_, thread);
+    if (post) each_row(num_tokens_, [&](int t) { normalize(layer.attention_norm, row(t), row(t)); });
+    if (!source_pieces_.empty()) attend_source(layer, number, thread);
     if (!parallel)
         each_row(num_tokens_, [&](int t) {
-            if (post) normalize(layer.attention_norm, row(t), row(t));
             prepare(post ? nullptr : second, row(t), layer.up.precision, more, t, scratch, more_normed_);
         });
     feed_forward(layer, more, thread);
     if (post) each_row(num_tokens_, [&](int t) { normalize(layer.feed_forward_norm, row(t), row(t)); });
 }
 
-void Runner::attend(Layer &layer, LayerCache &cache, int thread) {
+// Turn queries and keys by their positions, and put keys and values into the cache.
+void Runner::store_keys(int number, LayerCache &cache) {
     const auto &c = model_.config;
     const size_t stride = model_.wide() + 2 * model_.narrow();
     each_row(int(rows_.size()), [&](int r) {
@@ -327,25 +413,59 @@ void Runner::attend(Layer &layer, LayerCache &cache, int thread) {
             const float *cosines = angles_.as<float>() + size_t(row.first + t) * channels_;
             if (c.positions == LAVRA_ROTARY)
                 for (int head = 0; head < c.num_heads + c.num_kv_heads; ++head) kernels_.rotate(heads + head * channels_, cosines, cosines + channels_ / 2, channels_);
+            if (row.tokens[t] >= c.vocab_size) exchange(number, row.tokens[t], keys, values);
             const int position = row.start + t;
             for (int head = 0; head < c.num_kv_heads; ++head)
                 kernels_.store(cache, row.blocks[position / kBlock], position % kBlock, head, keys + head * channels_, values + head * channels_);
         }
     });
+}
+
+// A prefix's token has learned keys and values in the place of its own.
+void Runner::exchange(int number, int token, float *keys, float *values) const {
+    const size_t size = model_.narrow();
+    for (const Prefix &prefix : model_.prefixes) {
+        if (token < prefix.first || token >= prefix.first + prefix.count) continue;
+        const float *pair = prefix.pairs.data() + (size_t(number) * prefix.count + token - prefix.first) * 2 * size;
+        std::memcpy(keys, pair, size * 4), std::memcpy(values, pair + size, size * 4);
+    }
+}
+
+void Runner::attend(Layer &layer, int number, LayerCache &own, const std::vector<Piece> &pieces, int thread) {
     float *scratch = scratch_.as<float>() + thread * scratch_floats_;
-    team_.each(int(pieces_.size()), 1, [&](int first, int) {
-        const Piece &piece = pieces_[first];
+    const auto work_of = [&](const Piece &piece) {
         Attend work = piece.work;
-        work.scale = layer.scale, work.window = layer.window;
-        kernels_.attend(cache, work, piece.first_chunk, piece.last_chunk, piece.partials, scratch);
+        work.scale = layer.scale, work.window = piece.source ? 0 : layer.window;
+        return work;
+    };
+    team_.each(int(pieces.size()), 1, [&](int i, int) {
+        const Piece &piece = pieces[i];
+        const LayerCache &cache = piece.source ? piece.source->cache.layer(number) : own;
+        kernels_.attend(cache, work_of(piece), piece.first_chunk, piece.last_chunk, piece.partials, scratch);
     });
-    if (!fold_pieces_.empty())
-        team_.each(int(fold_pieces_.size()), 1, [&](int first, int) {
-            const Piece &piece = pieces_[fold_pieces_[first]];
-            Attend work = piece.work;
-            work.window = layer.window;
-            kernels_.fold(work, channels_, last_chunk(work) - first_chunk(work), piece.partials);
-        });
+    if (partial_floats_ == 0) return;
+    team_.each(int(pieces.size()), 1, [&](int i, int) {
+        if (!pieces[i].partials || pieces[i].first_chunk) return; // the first of a tile's pieces folds them all
+        const Attend work = work_of(pieces[i]);
+        kernels_.fold(work, channels_, last_chunk(work) - first_chunk(work), pieces[i].partials);
+    });
+}
+
+void Runner::attend_source(Layer &layer, int number, int thread) {
+    float *x = x_.as<float>(), *scratch = scratch_.as<float>() + thread * scratch_floats_;
+    const bool post = model_.config.layout == LAVRA_POST_NORM;
+    const auto row = [&](int t) { return x + size_t(t) * hidden_size_; };
+    const Cross &cross = *layer.cross;
+    Inputs inputs = inputs_.view(num_tokens_, hidden_size_);
+    each_row(num_tokens_, [&](int t) { prepare(post ? nullptr : &layer.cross_norm, row(t), cross.query.precision, inputs, t, scratch, normed_); });
+    multiply(cross.query, inputs, projected_.as<float>(), model_.wide(), false);
+    adapt(cross.query, normed_.as<float>(), hidden_size_, projected_.as<float>(), model_.wide(), thread);
+    attend(layer, number, sources_.begin()->second.cache.layer(number), source_pieces_, thread);
+    inputs = inputs_.view(num_tokens_, model_.wide());
+    each_row(num_tokens_, [&](int t) { kernels_.prepare(cross.output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
+    multiply(cross.output, inputs, x, hidden_size_, true);
+    adapt(cross.output, mixed_.as<float>(), model_.wide(), x, hidden_size_, thread);
+    if (post) each_row(num_tokens_, [&](int t) { normalize(layer.cross_norm, row(t), row(t)); });
 }
 
 void Runner::feed_forward(Layer &layer, const Inputs &inputs, int thread) {
@@ -404,11 +524,8 @@ void Runner::logits(const float *hidden, int count, float *logits, uint64_t num_
     inputs_.reserve(count, hidden_size_), more_inputs_.reserve(count, hidden_size_);
     transformed_.reserve(size_t(count) * hidden_size_ * 4);
     reserve_scratch();
-    given_ = hidden, num_given_ = count, logits_ = logits;
-    team_.run([](void *self, int thread) {
-        auto *runner = static_cast<Runner *>(self);
-        runner->project(runner->given_, runner->num_given_, thread);
-    }, this);
+    logits_ = logits;
+    team_.run([&](int thread) { project(hidden, count, thread); });
 }
 
 } // namespace lavra

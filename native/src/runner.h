@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "model.h"
@@ -33,6 +34,7 @@ struct Rows {
     const int32_t *types; // token types; null: 0
     int first;            // of its tokens among all of the pass
     int adapter;          // -1: none
+    int source;           // -1: none
 };
 
 class Runner {
@@ -43,12 +45,22 @@ public:
     void encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t num_floats);
     // (count, D) hidden states -> (count, V).
     void logits(const float *hidden, int count, float *logits, uint64_t num_floats);
+    // Reads a source of an encoder-decoder; its number, for rows.
+    int add_source(const lavra_row &row);
+    void forget_source(int number);
     size_t bytes() const;
 
 private:
+    // What a decoder looks at of a source, in every layer.
+    struct Source {
+        Cache cache;
+        std::vector<int32_t> table;
+        int length;
+    };
     // A piece of attention: queries of one sequence and key-value head, over some of the chunks of their keys.
     struct Piece {
         Attend work;
+        Source *source; // whose keys and values they look at; null: the sequence's own
         int first_chunk, last_chunk;
         float *partials; // of all its queries' chunks; null where the piece has them all
     };
@@ -65,10 +77,16 @@ private:
     void reserve();
     void reserve_scratch();
     void plan_attention(bool causal);
+    void plan(const Rows &row, int head, bool causal, Source *source, bool split, std::vector<Piece> &pieces);
+    void plan_bias(int span);
+    void read(const lavra_row *rows, int num_rows);
     void pass(int thread); // what every thread runs
     void embed();
-    void run_layer(Layer &layer, LayerCache &cache, int thread);
-    void attend(Layer &layer, LayerCache &cache, int thread);
+    void run_layer(Layer &layer, int number, LayerCache &cache, int thread);
+    void store_keys(int number, LayerCache &cache);
+    void exchange(int number, int token, float *keys, float *values) const;
+    void attend(Layer &layer, int number, LayerCache &cache, const std::vector<Piece> &pieces, int thread);
+    void attend_source(Layer &layer, int number, int thread);
     void feed_forward(Layer &layer, const Inputs &inputs, int thread);
     void read_logits(int thread);
     void project(const float *hidden, int count, int thread);
@@ -92,10 +110,13 @@ private:
     Stack *stack_ = nullptr;
     Cache *active_ = nullptr;
     float *logits_ = nullptr;
-    const float *given_ = nullptr; // hidden states whose logits are wanted
-    int num_given_ = 0;
-    std::vector<Piece> pieces_;
-    std::vector<int> fold_pieces_; // one of each queries whose chunks are apart
+    std::vector<Piece> pieces_, source_pieces_;
+    std::map<int, Source> sources_;
+    int next_source_ = 0;
+    std::vector<float> biases_; // (heads, 2 span - 1) of distances from 1 - span on, of `bias_stack_`
+    int bias_span_ = 0;
+    const Stack *bias_stack_ = nullptr;
+    size_t partial_floats_ = 0;
     std::vector<int32_t> tables_;
 
     Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_, normed_, more_normed_;

@@ -19,6 +19,7 @@ constexpr int kTileRows = 6;     // rows of attention that share a load: 3, 6 or
 typedef __m256 Part;
 typedef int32_t Bits __attribute__((vector_size(32)));
 
+static inline Part broadcast(float x) { return _mm256_set1_ps(x); }
 static inline Part fma(Part a, Part b, Part c) { return _mm256_fmadd_ps(a, b, c); }
 // The second where one of them is no number.
 static inline Part larger(Part a, Part b) { return _mm256_max_ps(a, b); }

@@ -1,4 +1,4 @@
-// Vectors of sixteen floats: AVX-512 (F, BW, VL, DQ), with the instructions that matrix products want (VNNI, BF16).
+// Vectors of sixteen floats: AVX-512 (F, BW, VL, DQ), with the instructions that matrix products want (VNNI).
 
 #pragma once
 
@@ -18,7 +18,7 @@ constexpr const char *kName = "avx512";
 static bool supported() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512vnni") &&
            __builtin_cpu_supports("fma");
 }
 
@@ -29,6 +29,7 @@ constexpr int kTileRows = 12;     // rows of attention that share a load: 3, 6 o
 typedef __m512 Part;
 typedef int32_t Bits __attribute__((vector_size(64)));
 
+static inline Part broadcast(float x) { return _mm512_set1_ps(x); }
 static inline Part fma(Part a, Part b, Part c) { return _mm512_fmadd_ps(a, b, c); }
 // The second where one of them is no number.
 static inline Part larger(Part a, Part b) { return _mm512_max_ps(a, b); }

@@ -29,6 +29,7 @@ constexpr int kTileRows = 6;     // rows of attention that share a load: 3, 6 or
 typedef float32x4_t Part;
 typedef int32x4_t Bits;
 
+static inline Part broadcast(float x) { return vdupq_n_f32(x); }
 static inline Part fma(Part a, Part b, Part c) { return vfmaq_f32(c, a, b); }
 // The second where one of them is no number.
 static inline Part larger(Part a, Part b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }

@@ -17,6 +17,7 @@ constexpr int kTileRows = 3;     // rows of attention that share a load: 3, 6 or
 typedef float Part __attribute__((vector_size(16)));
 typedef int32_t Bits __attribute__((vector_size(16)));
 
+static inline Part broadcast(float x) { return Part{x, x, x, x}; }
 // Two roundings: a fused multiply-add would be a call into a library here.
 static inline Part fma(Part a, Part b, Part c) { return a * b + c; }
 // The second where one of them is no number.
@@ -24,10 +25,16 @@ static inline Part larger(Part a, Part b) { return a > b ? a : b; }
 static inline Part smaller(Part a, Part b) { return a < b ? a : b; }
 
 static inline Part widen(const uint16_t *x) {
-    return (Part)Bits{x[0] << 16, x[1] << 16, x[2] << 16, x[3] << 16};
+    typedef uint16_t Halves __attribute__((vector_size(8)));
+    Halves halves;
+    __builtin_memcpy(&halves, x, sizeof(halves));
+    return (Part)(__builtin_convertvector(halves, Bits) << 16);
 }
 static inline Part widen(const int8_t *x) {
-    return Part{float(x[0]), float(x[1]), float(x[2]), float(x[3])};
+    typedef int8_t Bytes __attribute__((vector_size(4)));
+    Bytes bytes;
+    __builtin_memcpy(&bytes, x, sizeof(bytes));
+    return __builtin_convertvector(__builtin_convertvector(bytes, Bits), Part);
 }
 
 // To the nearest whole number, of numbers below 2^22.

@@ -5,6 +5,7 @@ namespace lavra::LAVRA_ISA {
 constexpr Kernels kTable{
     kName,     kInt8Offset, blank,    pack,  prepare, multiply, lookup, rms_norm,       layer_norm,
     activate,  add,         scale,    rotate, store,  attend,   fold,   scratch_floats,
+    sampling::peak, sampling::weigh, sampling::sum_exp, sampling::above, sampling::next_above,
 };
 
 } // namespace lavra::LAVRA_ISA

@@ -14,7 +14,7 @@ void pause() {
 #endif
 }
 
-constexpr int kPatience = 4000; // looks at a barrier before the core is offered to others
+constexpr int kPatience = 200; // looks at a barrier, some 10 microseconds, before the core is offered to others
 constexpr std::chrono::microseconds kWatch(100);
 
 } // namespace

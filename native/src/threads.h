@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace lavra {
@@ -22,6 +23,10 @@ public:
 
     // Every thread calls job(with, thread); the caller is thread 0.  Returns when all are done.
     void run(void (*job)(void *, int), void *with);
+
+    template <class Job> void run(Job &&job) {
+        run([](void *with, int thread) { (*static_cast<std::remove_reference_t<Job> *>(with))(thread); }, &job);
+    }
 
     // Inside a job: pieces [first, first + chunk) of 0 .. count, each to whoever comes first, then a barrier.
     template <class Body> void each(int count, int chunk, Body &&body) {

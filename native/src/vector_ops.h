@@ -49,8 +49,11 @@ static void layer_norm(const float *x, const float *weight, const float *bias, f
     });
 }
 
-// x / (1 + e^-y)
-LAVRA_INLINE Vec gated(Vec x, Vec y) { return x / (splat(1.0f) + exp(splat(0.0f) - y)); }
+// x / (1 + e^-y), where it is no less than the smallest numbers: exp ends at 1.6e38, which x may exceed.
+LAVRA_INLINE Vec gated(Vec x, Vec y) {
+    const Vec zero = splat(0.0f);
+    return where_less(y, splat(-87.3f), zero, x / (splat(1.0f) + exp(zero - y)));
+}
 
 // x times the normal distribution below x: the tail by Abramowitz and Stegun 7.1.26, to 1.5e-7.
 LAVRA_INLINE Vec gelu(Vec x) {

@@ -8,7 +8,7 @@ import torch
 
 from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config, write_embedding_config
 from lavra.api.load import load
-from lavra.api.serving import add_adapters
+from lavra.api.torch_serving import add_adapters
 from lavra.base.card import artifact_id, read_card
 from lavra.base.errors import CheckpointError, InputError
 from lavra.base.files import hash_file
@@ -55,7 +55,7 @@ def test_a_file_writes_scores_and_talks_as_its_folder_does(folder):
 
 
 def test_what_is_saved_is_a_folder_that_says_what_it_was(folder, tmp_path):
-    file = load(folder / "small-q8.gguf")
+    file = load(folder / "small-q8.gguf", runner="torch")
     file.save(tmp_path / "saved")
     card = read_card(tmp_path / "saved")
     assert (
@@ -108,9 +108,9 @@ def test_adapters_are_served_over_the_file_they_were_made_for_alone(folder, tmp_
     data.write_text(chats(12))
     made = ["finetune", str(folder / "small.gguf"), "--task", "chat", "--data", str(data), "--method", "lora"]
     assert main([*made, "--steps", "1", "--out", str(tmp_path / "adapter"), "--json"]) == 0
-    add_adapters(load(folder / "small.gguf"), {"own": tmp_path / "adapter"})
+    add_adapters(load(folder / "small.gguf", runner="torch"), {"own": tmp_path / "adapter"})
     with pytest.raises(CheckpointError, match=r"was made for .*small.gguf"):
-        add_adapters(load(folder / "small-q8.gguf"), {"own": tmp_path / "adapter"})
+        add_adapters(load(folder / "small-q8.gguf", runner="torch"), {"own": tmp_path / "adapter"})
 
 
 @pytest.mark.parametrize("pooling", [Pooling.MEAN, Pooling.CLS])

@@ -9,9 +9,10 @@ import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 import lavra
-from lavra.api.hub import is_hub_id
+from lavra.api.find import is_hub_id
 from lavra.base.card import read_card
 from lavra.base.errors import CheckpointError, ConfigError, InputError, LavraError
+from lavra.base.native_library import native_library
 from lavra.model.checkpoint import save_checkpoint
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
@@ -26,7 +27,7 @@ def folder(tmp_path_factory):
 
 def test_a_folder_opens_and_says_its_runner(folder):
     model = lavra.load(folder)
-    assert model.runner == "torch"
+    assert model.runner == ("torch" if native_library() is None else "native")
     assert str(folder) in repr(model)
     assert model.generate("The", max_tokens=3).usage.completion_tokens == 3
 
@@ -63,8 +64,8 @@ def test_saving_never_replaces_what_is_not_a_model(folder, tmp_path):
 
 
 def test_dtype_is_the_checkpoints_own_unless_named(folder):
-    assert next(lavra.load(folder).port.model.parameters()).dtype is torch.float32
-    assert next(lavra.load(folder, dtype="bfloat16").port.model.parameters()).dtype is torch.bfloat16
+    assert next(lavra.load(folder, runner="torch").port.model.parameters()).dtype is torch.float32
+    assert next(lavra.load(folder, dtype="bfloat16", runner="torch").port.model.parameters()).dtype is torch.bfloat16
     with pytest.raises(ConfigError, match="did you mean 'bfloat16'"):
         lavra.load(folder, dtype="bfloat61")
 

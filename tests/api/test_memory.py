@@ -41,9 +41,9 @@ def weights(folder):
 
 
 def test_a_model_says_what_its_weights_take(small, floats):
-    assert "weights='int8 expanded to float32, " in repr(lavra.load(small))
-    assert "weights='float32, " in repr(lavra.load(floats))
-    assert "weights='int8, " in repr(lavra.load(small, expand=False))
+    assert "weights='int8 expanded to float32, " in repr(lavra.load(small, runner="torch"))
+    assert "weights='float32, " in repr(lavra.load(floats, runner="torch"))
+    assert "weights='int8, " in repr(lavra.load(small, expand=False, runner="torch"))
 
 
 def test_an_expanded_model_is_saved_as_small_as_it_came(small, tmp_path):
@@ -52,10 +52,10 @@ def test_an_expanded_model_is_saved_as_small_as_it_came(small, tmp_path):
 
 
 def test_an_expanded_model_that_was_changed_is_saved_as_it_is_now(small, tmp_path, caplog):
-    model = lavra.load(small)
+    model = lavra.load(small, runner="torch")
     with torch.no_grad():
         model.port.model.embedding.token.weight[5] += 0.5
-    again = lavra.load(model.save(tmp_path / "again"))
+    again = lavra.load(model.save(tmp_path / "again"), runner="torch")
     assert "the weights changed since they were opened from int8" in caplog.text
     assert again.score("Once upon").logprobs == model.score("Once upon").logprobs
 
@@ -64,13 +64,13 @@ def test_half_precision_is_saved_in_half_precision(floats, tmp_path):
     model, _ = load_checkpoint(floats, dtype=torch.bfloat16)
     save_checkpoint(model, tmp_path / "half")
     tiny_tokenizer().save(tmp_path / "half")
-    opened = lavra.load(tmp_path / "half")
+    opened = lavra.load(tmp_path / "half", runner="torch")
     assert opened.held.expanded
     assert weights(opened.save(tmp_path / "again")) == weights(tmp_path / "half")
 
 
 def test_an_engine_and_its_model_hold_the_weights_once(floats, tmp_path):
-    model = lavra.load(floats)
+    model = lavra.load(floats, runner="torch")
     expected = model.generate("Once upon", max_tokens=5).tokens, model.embed(["a girl"])
     parameters = dict(model.port.model.named_parameters())
     matrices = [weakref.ref(one) for name, one in parameters.items() if ".blocks." in name and one.dim() == 2]
@@ -87,7 +87,7 @@ def test_an_engine_and_its_model_hold_the_weights_once(floats, tmp_path):
 
 
 def test_a_model_that_is_kept_can_be_saved_beside_its_engine(floats, tmp_path):
-    model = lavra.load(floats)
+    model = lavra.load(floats, runner="torch")
     with start_engine(model, keep=True):
         assert weights(model.save(tmp_path / "copy")) == weights(floats)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -121,6 +122,17 @@ def test_a_missing_library_is_said_once(
 def test_another_interface_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     with pytest.raises(native.NativeError, match=message):
         native.NativeLibrary(library(tmp_path, **change))
+
+
+@compiled
+def test_a_library_older_than_its_sources_is_refused(tmp_path: Path) -> None:
+    for folder in ("lavra", "native/src"):
+        (tmp_path / folder).mkdir(parents=True)
+    path = library(tmp_path / "lavra")
+    (tmp_path / "native" / "src" / "model.cpp").touch()
+    os.utime(path, (1, 1))
+    with pytest.raises(native.NativeError, match=r"older than its source .*model\.cpp.*native/build\.py|reinstall"):
+        native.NativeLibrary(path)
 
 
 def test_a_damaged_library_is_refused(tmp_path: Path) -> None:

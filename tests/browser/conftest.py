@@ -6,7 +6,7 @@
 
 `visit` opens a page in a context of its own (storage, cookies), fails the test afterwards where the page logged an
 error or asked any other host, and keeps a picture of each page of a test that failed in build/browser/.  Everything
-here is slow and skips where Chromium or axe-core is missing; `scripts/browser_tools.sh` gets both.
+here is slow and skips where Chromium or axe-core is missing; `scripts/test_tools.sh` gets both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,7 +59,7 @@ def chromium() -> Iterator[object]:
     """
     program = os.environ.get("LAVRA_CHROMIUM") or shutil.which("chromium")
     if not program:
-        pytest.skip("chromium is not installed; scripts/browser_tools.sh installs it on Debian")
+        pytest.skip("chromium is not installed; scripts/test_tools.sh installs it on Debian")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -137,7 +136,7 @@ def visit(chromium, request: pytest.FixtureRequest) -> Iterator[Callable[..., ob
 def violations() -> Callable[..., list[str]]:
     """What axe-core finds on a page, its best practices included; serious and worse unless told otherwise."""
     if not AXE.is_file():
-        pytest.skip(f"{AXE} is not there; scripts/browser_tools.sh axe fetches it from npm")
+        pytest.skip(f"{AXE} is not there; scripts/test_tools.sh axe fetches it from npm")
     source = AXE.read_text(encoding="utf-8")
 
     def find(page, *, impacts: tuple[str, ...] = ("serious", "critical")) -> list[str]:
@@ -161,8 +160,16 @@ def overflow(page) -> int:
 
 
 def wait_until(page, condition: str) -> None:
-    """Wait until an expression holds; Playwright's own way is forbidden by a page's strict policy."""
-    deadline = time.monotonic() + PATIENCE
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"{condition} does not hold after {PATIENCE} s"
-        page.wait_for_timeout(15)
+    """Wait until an expression holds; Playwright's own way is forbidden by a page's strict policy.
+
+    The page itself looks again and again, which costs less than asking it each time.
+    """
+    waits = f"""async () => {{
+        const end = performance.now() + {PATIENCE * 1000};
+        while (!(await ({condition}))) {{
+            if (performance.now() > end) return false;
+            await new Promise(done => setTimeout(done, 15));
+        }}
+        return true;
+    }}"""
+    assert page.evaluate(waits), f"{condition} does not hold after {PATIENCE} s"

@@ -30,6 +30,7 @@ TEMPLATE = """\
 QUESTION, ANSWER = "### user:\n", "### answer:\n"
 RESULT = "### tool:\n"
 CONTEXT = 4096
+GREEDY = {"temperature": 0.0}
 
 
 class ReplyingRunner(ScriptedRunner):
@@ -73,8 +74,8 @@ class ReplyingRunner(ScriptedRunner):
         self._given[prompt] = [*self._tokenizer.encode(replies[min(count, len(replies) - 1)]), self._tokenizer.eos_id]
 
 
-def scripted_model(name, replies, *, chats=True, **fields):
-    """A model, and the runner that writes for it."""
+def scripted_model(name, replies, *, chats=True, usual=GREEDY, **fields):
+    """A model whose folder names `usual`, and the runner that writes for it."""
     tokenizer = tiny_tokenizer()
     if chats:
         tokenizer = tokenizer.with_chat_template(TEMPLATE)
@@ -83,7 +84,6 @@ def scripted_model(name, replies, *, chats=True, **fields):
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=CONTEXT, vocab_size=tokenizer.vocab_size
     )
     engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
-    usual = {"temperature": 0.0}
     return ServedModel(name=name, tokenizer=tokenizer, engine=engine, usual=usual, **fields), runner
 
 

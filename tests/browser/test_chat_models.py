@@ -8,8 +8,9 @@ import math
 import pytest
 
 from tests.browser.conftest import wait_until
-from tests.browser.scripted_models import serving
+from tests.browser.scripted_models import scripted_model, serving
 from tests.browser.test_chat_talk import opened, said, send, until_done
+from tests.server.conftest import running
 
 CALL = 'Let me look.\n<tool_call>\n{"name": "weather", "arguments": {"place": "Recife", "days": 3}}\n</tool_call>'
 TOOL = {
@@ -82,8 +83,49 @@ def test_system_prompt_and_sampling_are_the_conversations_own(server, page) -> N
     close_settings(page)
     page.locator("#new").click()
     body = body_sent(page, lambda: send(page, "Hello"))
-    assert not {"temperature", "top_p", "max_tokens", "max_output_tokens"} & set(body)
+    assert not {"temperature", "top_p", "max_tokens", "max_output_tokens", "seed"} & set(body)
     assert "Be brief." not in server[1]["talker"].prompts[-1]
+
+
+def test_a_model_that_names_no_way_to_draw_is_drawn_balanced(visit) -> None:
+    balanced, own = ("Balanced", {"temperature": 0.7, "top_p": 0.95}), ("The model's own", {})
+    named = {
+        "silent": ({}, balanced),
+        "brief": ({"repetition_penalty": 1.1, "max_tokens": 9}, balanced),
+        "cool": ({"temperature": 0.3}, own),
+        "narrow": ({"top_k": 1}, own),
+    }
+    models = [scripted_model(name, REPLIES, usual=usual)[0] for name, (usual, _) in named.items()]
+    with running(models) as url:
+        page = opened(visit, url)
+        for name, (_, (preset, sent)) in named.items():
+            page.locator("#model").select_option(name)
+            open_settings(page)
+            assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [preset]
+            page.locator("#seed").fill("3")  # which is no way to draw: the preset stays
+            assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [preset]
+            close_settings(page)
+            body = body_sent(page, lambda: send(page, "Hello"))
+            told = {one: body[one] for one in ("temperature", "top_p", "top_k", "min_p", "seed") if one in body}
+            assert (body["model"], told) == (name, {**sent, "seed": 3})
+
+
+def test_what_is_drawn_has_a_seed_that_the_answer_keeps(visit, tmp_path) -> None:
+    model, _ = scripted_model("newcomer", REPLIES, usual={})
+    with running([model]) as url:
+        page = opened(visit, url)
+        first = body_sent(page, lambda: send(page, "Hello"))
+        second = body_sent(page, lambda: page.get_by_role("button", name="Write again").click())
+        assert 0 <= first["seed"] != second["seed"] < 2**32
+        assert page.locator(".facts").get_attribute("title") == f"Seed: {second['seed']}"
+        assert page.locator(".notes").count() == 0
+        page.locator(".menu summary").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Export as JSON").click()
+        download.value.save_as(tmp_path / "a.json")
+    (kept,) = json.loads((tmp_path / "a.json").read_text())["conversations"]
+    seeds = [one["seed"] for one in kept["nodes"] if one["role"] == "assistant"]
+    assert sorted(seeds) == sorted([first["seed"], second["seed"]])
 
 
 def test_answers_keep_to_a_schema_and_a_wrong_one_is_told_at_once(page) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.conftest import wait_until
-from tests.browser.scripted_models import serving
+from tests.browser.scripted_models import scripted_model, serving
 from tests.browser.test_chat_talk import opened, said, send, until_done
+from tests.server.conftest import running
 
 LONG = " ".join(f"word{n}" for n in range(60)) + "."
+SHORTER = " ".join(LONG.split()[:30])  # than the most tokens that are written where nobody says how many
 PLACE = "Recife, no Nordeste do Brasil, perto do mar"
 CALL = f'<tool_call>\n{{"name": "weather", "arguments": {{"place": "{PLACE}"}}}}\n</tool_call>'
 BROKEN = ("Failed to load resource", "net::ERR")
@@ -146,3 +148,19 @@ def test_a_call_goes_on_after_a_reload(server, visit) -> None:
     page.reload()
     until_done(page)
     wait_until(page, f"document.querySelector('.card dd')?.textContent === '{PLACE}'")
+
+
+def test_a_text_that_is_completed_goes_on_after_a_reload_too(visit) -> None:
+    writer, runner = scripted_model("writer", {None: [SHORTER]}, chats=False)
+    runner.seconds = 0.01
+    with running([writer]) as url:
+        page = opened(visit, url)
+        send(page, "Once upon a time")
+        page.locator(".said", has_text="word3 ").wait_for()
+        page.reload()
+        page.locator(".said", has_text="word12 ").wait_for()
+        assert page.locator("#stop").is_visible()
+        runner.seconds = 0.0
+        until_done(page)
+        assert said(page)[1].strip() == SHORTER
+        assert len(runner.prompts) == 1  # it was written once

@@ -42,7 +42,7 @@ def send(page, text):
 def until_done(page):
     """Wait until every answer has ended and is drawn."""
     drawn = "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true))))"
-    wait_until(page, f"import('/chat/state.js').then(({{state}}) => state.busy === 0 && {drawn})")
+    wait_until(page, f"import('/chat/state.js').then(({{state}}) => state.busy.size === 0 && {drawn})")
 
 
 def said(page):
@@ -155,3 +155,27 @@ def test_what_is_read_is_the_branch_that_is_shown(server, page) -> None:
     prompt = server[1].prompts[-1]
     assert prompt.count("### user:") == 2
     assert f"### assistant:\n{second}\n" in prompt
+
+
+def test_one_conversation_is_answered_while_another_one_goes_on(server, page) -> None:
+    server[1].seconds = 0.01
+    send(page, "Count")
+    page.locator(".answer", has_text="two").wait_for()
+    page.locator("#new").click()
+    page.locator("#send:enabled").wait_for()
+    assert page.locator(".entry .at-work").count() == 1
+    send(page, "And then?")
+    page.locator("#stop").wait_for()
+    page.locator("#send:enabled").wait_for()
+    assert said(page) == ["And then?", "Then nothing."]
+    send(page, "Count")
+    page.locator(".answer", has_text="two").wait_for()
+    page.keyboard.press("Escape")  # stops this one alone
+    page.locator(".facts", has_text="stopped by you").wait_for()
+    assert page.locator(".entry .at-work").count() == 1
+    page.locator(".entry").last.click()
+    page.locator("#stop").wait_for()
+    server[1].seconds = 0.0
+    until_done(page)
+    assert [one.strip() for one in said(page)] == ["Count", REPLIES["Count"][0].strip()]
+    assert page.locator(".entry .at-work").count() == 0

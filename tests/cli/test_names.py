@@ -8,7 +8,8 @@ import pytest
 from lavra.adapt.config import LoraConfig
 from lavra.adapt.inject import add_adapter
 from lavra.adapt.peft_write import save_adapter
-from lavra.api.load import find_folder, load
+from lavra.api.find import find_folder
+from lavra.api.load import load
 from lavra.base.errors import InputError
 from lavra.base.names import ModelNames
 from lavra.base.workspace import Workspace
@@ -56,7 +57,7 @@ def test_the_list_says_what_each_model_is(workspace, capsys):
     found = {one["name"]: one for one in json.loads(said(capsys, "list", "--json"))["models"]}
     assert set(found) == {"mine", "copy", "taught", "small"}
     mine = found["mine"]
-    count = sum(one.numel() for one in load("mine").port.model.parameters())
+    count = sum(one.numel() for one in load("mine", runner="torch").port.model.parameters())
     assert (mine["kind"], mine["family"], mine["num_parameters"]) == ("model", "llama", count)
     assert mine["num_bytes"] == sum(path.stat().st_size for path in (workspace.models / "pretrain-3fa2").iterdir())
     assert found["copy"]["source"] == "mine"

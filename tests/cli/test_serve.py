@@ -128,7 +128,7 @@ def test_a_served_model_is_in_memory_once(folder, monkeypatch):
     loaded = []
 
     def load(path, **how):
-        model = lavra.load(path, **how)
+        model = lavra.load(path, **{**how, "runner": "torch"})
         loaded.append(weakref.ref(model.port.model))
         return model
 
@@ -270,7 +270,10 @@ def test_a_conversation_says_which_model_it_is_and_can_be_saved(monkeypatch, cap
     said = talk(monkeypatch, capsys, folder, *lines)
     told = said.err.splitlines()
     parameters = num_parameters(tiny_in_process(max_positions=256).model) / 1e6
-    assert told[0] == f"{folder}: {parameters:.1f}M parameters, float32 on cpu, 256 tokens of context"
+    assert (
+        told[0]
+        == f"{folder}: {parameters:.1f}M parameters, float32, runner {lavra.load(folder).runner}, 256 tokens of context"
+    )
     for part in ("/save FILE", "there is no conversation yet", f"saved {path}", "exists; name another file"):
         assert any(part in line for line in told)
     assert any("unknown command '/hlep'; did you mean '/help'?" in line for line in told)

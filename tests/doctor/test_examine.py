@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from lavra.base import native_library
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.doctor import machine
 from lavra.doctor.checks import CHECKS, Needs
 from lavra.doctor.examine import examine
-from lavra.doctor.machine import Machine, disk_check
+from lavra.doctor.machine import Machine, disk_check, native_check
 from lavra.pipeline import fit
 from lavra.pipeline.fit import DoesNotFitError, memory_check, must_pass, time_check
 from lavra.pipeline.plan import Plan
@@ -93,6 +94,18 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch):
     disk = disk_check(Machine(workspace=tmp_path / "w" / "x"))
     assert not disk.passed
     assert "--workspace" in disk.remedy
+
+
+def test_the_native_runner_is_named_or_why_there_is_none(tmp_path: Path, monkeypatch):
+    here = Machine(workspace=tmp_path)
+    monkeypatch.setattr(native_library, "LIBRARY", tmp_path / "lavra" / "lavra_native.so")
+    missing = native_check(here)
+    assert missing.passed
+    assert missing.detail.startswith("none: the native runner is not built")
+    monkeypatch.setenv("LAVRA_NATIVE", "0")
+    assert "LAVRA_NATIVE=0" in native_check(here).detail
+    monkeypatch.setenv("LAVRA_NATIVE", "maybe")
+    assert not native_check(here).passed
 
 
 @pytest.mark.parametrize("passed", [True, pytest.param(False, marks=pytest.mark.slow)])

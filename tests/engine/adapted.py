@@ -7,7 +7,7 @@ import torch
 
 from lavra.adapt.config import IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import activate, activated, add_adapter, virtual_ids
-from lavra.api.serving import engine_adapters
+from lavra.api.torch_serving import engine_adapters
 from lavra.engine import Engine, EngineConfig
 from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.in_process import InProcessModel

@@ -16,7 +16,8 @@ from lavra.adapt.peft_read import load_adapter
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.model import TextModel
-from lavra.api.serving import engine_adapters, fused_model, start_engine
+from lavra.api.serving import fused_model, start_engine
+from lavra.api.torch_serving import engine_adapters
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
 from lavra.base.types import GenerateRequest, SamplingConfig, ScoreRequest

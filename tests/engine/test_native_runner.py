@@ -3,15 +3,19 @@
 import pytest
 import torch
 
+from lavra.adapt.inject import activated
+from lavra.api.torch_serving import engine_adapters
+from lavra.base.errors import InputError
 from lavra.base.native_library import native_library
 from lavra.engine.runners.native import NativeRunner
 from lavra.quantize import SCHEMES, quantize_model
 from lavra.testing.runner import RunnerConformance
+from tests.engine.adapted import adapted
 from tests.engine.native_models import native_model
-from tests.model.variants import DECODERS, VOCAB, ours_of, theirs
+from tests.model.variants import DECODERS, ENCODER_DECODERS, VOCAB, ours_of, theirs
 
 pytestmark = pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
-BY_NAME = {variant.name: variant for variant in DECODERS}
+BY_NAME = {variant.name: variant for variant in [*DECODERS, *ENCODER_DECODERS]}
 SERVED = sorted(set(BY_NAME) - {"llama-rope-dynamic"})
 
 
@@ -28,16 +32,21 @@ class OnNative(RunnerConformance):
 
     @torch.no_grad()
     def reference(self, tokens):
-        return self.peer(torch.tensor([tokens])).logits[0].float().numpy()
+        ids = torch.tensor([tokens])
+        if self.source is None:
+            return self.peer(ids).logits[0].float().numpy()
+        return self.peer(input_ids=torch.tensor([self.source]), decoder_input_ids=ids).logits[0].float().numpy()
 
 
 class TestEveryVariant(OnNative):
     @pytest.fixture(autouse=True, scope="class", params=SERVED)
     @classmethod
     def opened(cls, request, tmp_path_factory):
-        cls.peer = theirs(BY_NAME[request.param])
+        variant = BY_NAME[request.param]
+        cls.peer = theirs(variant)
         cls.model = ours_of(cls.peer, tmp_path_factory.mktemp("model"))
         cls.native = native_model(cls.model)
+        cls.source = (5, 9, 30, 31, 7) * 4 if variant in ENCODER_DECODERS else None
 
 
 class AgainstItself(OnNative):
@@ -45,11 +54,12 @@ class AgainstItself(OnNative):
 
     tolerance = 0.0
     scheme = half = None
+    variant = "llama-grouped"
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def opened(cls, tmp_path_factory):
-        cls.model = ours_of(theirs(BY_NAME["llama-grouped"]), tmp_path_factory.mktemp("model"))
+        cls.model = ours_of(theirs(BY_NAME[cls.variant]), tmp_path_factory.mktemp("model"))
         if cls.scheme:
             quantize_model(cls.model, SCHEMES[cls.scheme])
         cls.native = native_model(cls.model, half=bool(cls.half))
@@ -74,6 +84,10 @@ class TestInt8Dynamic(AgainstItself):
     scheme = "int8-dynamic"
 
 
+class TestT5(AgainstItself):
+    variant, source = "t5-v1.1", (5, 9, 30, 31, 7) * 4
+
+
 class TestInt4(AgainstItself):
     scheme = "int4"
 
@@ -84,3 +98,38 @@ class TestBfloat16Cache(AgainstItself):
 
 class TestInt8Cache(AgainstItself):
     cache_type = "int8"
+
+
+class TestWithAdapters(OnNative):
+    """Those that it computes, side by side; every bit as alone."""
+
+    vocab_size, tolerance, names, family = 320, 1e-3, ("lora", "wide", "prompt", "prefix"), "llama"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def opened(cls):
+        made = adapted(cls.family, names=cls.names)
+        cls.model, cls.native = made.model, native_model(made.model)
+        cls.adapters = {one.name: one.front.prompt for one in engine_adapters(made)}
+        if cls.family == "t5":  # a soft prompt stands in front of the source, which the suite gives to all alike
+            cls.adapters.pop("prompt")
+
+    @torch.no_grad()
+    def reference(self, tokens):
+        ids = torch.tensor([tokens])
+        given = (ids,) if self.source is None else (torch.tensor([self.source]), ids)
+        return self.model(*given)[0].numpy()
+
+    def adapted_reference(self, adapter, tokens):
+        with activated(self.model, adapter):
+            return self.reference(tokens)
+
+
+class TestEncoderDecoderWithAdapters(TestWithAdapters):
+    family, source = "t5", (5, 9, 30, 31, 7)
+
+
+@pytest.mark.parametrize("name", ["dora", "ia3"])
+def test_an_adapter_that_it_cannot_compute_is_refused(name):
+    with pytest.raises(InputError, match=name):
+        native_model(adapted(names=(name,)).model)

@@ -8,7 +8,8 @@ import torch
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
-from lavra.generate.in_process import InProcessModel, context_length
+from lavra.generate.in_process import InProcessModel
+from lavra.generate.reading import context_length
 from lavra.model.checkpoint import save_checkpoint
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.testing.stream import StreamConformance

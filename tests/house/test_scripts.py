@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SH_FILES = ["run", "test", "scripts/setup.sh", "scripts/browser_tools.sh"]
+SH_FILES = ["run", "test", "scripts/setup.sh", "scripts/test_tools.sh"]
 TOOLS = ["awk", "cat", "cksum", "dirname", "rm", "sed", "sh", "sort", "uname"]
 SHELLS = [shell for shell in ("sh", "dash", "busybox") if shutil.which(shell)]
 
@@ -146,6 +146,23 @@ def test_a_ready_environment_is_used_at_once(house: Path, machine: Path) -> None
     (machine / "python3").unlink()  # nothing is checked again
     result = start(house / "run", machine, "--text", "my folder")
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "lavra up --text my folder", "")
+
+
+def test_the_native_runner_is_built_again_when_a_source_is_newer(house: Path, machine: Path) -> None:
+    make_ready(house, machine, "run")
+    program(machine, "g++", "exit 0")
+    (machine / "find").symlink_to(shutil.which("find") or pytest.fail("find is missing here"))
+    library, source = house / "lavra" / "lavra_native.so", house / "native" / "src" / "model.cpp"
+    for path in (library, source):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    os.utime(library, (1, 1))
+    assert "native/build.py --if-stale" in start(house / "run", machine).stderr
+    os.utime(source, (0, 0))
+    assert start(house / "run", machine).stderr == ""
+    library.unlink()
+    program(house / ".venv" / "bin", "python", "exit 1")
+    assert "torch computes instead" in start(house / "run", machine).stderr
 
 
 @pytest.mark.parametrize("changed", ["requirements.lock", "pyproject.toml", "scripts/setup.sh"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import platform
@@ -85,7 +86,9 @@ def hash_file(path: Path) -> str:
 
 
 def loaded(folder: Path, base: Path | None = None):
-    return lavra.load(folder, dtype="float32", device="cpu", base=base)
+    known = inspect.signature(lavra.load).parameters  # trees that made what is kept had no runners to choose
+    runner = {"runner": "torch"} if "runner" in known else {}
+    return lavra.load(folder, dtype="float32", device="cpu", base=base, **runner)
 
 
 @torch.no_grad()

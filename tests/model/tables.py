@@ -1,9 +1,11 @@
 """Whole sets of tensors through a table of weight names, both ways; checkpoints go tensor by tensor."""
 
+import torch
+
 
 def to_theirs(table, ours):
     """Our tensors under their names and in their forms."""
-    return {one.theirs: one.form.join([ours[name] for name in one.ours]) for one in table}
+    return {one.theirs: one.form.join([ours[name] for name in one.ours], torch.cat) for one in table}
 
 
 def to_ours(table, theirs):

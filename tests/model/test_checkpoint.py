@@ -12,8 +12,8 @@ from safetensors import safe_open
 
 from lavra.base.errors import InputError
 from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
-from lavra.model.checkpoint import load_config
 from lavra.model.config import Dropout, Layout, Norm
+from lavra.model.config_files import load_config
 from lavra.model.families import FAMILIES, family
 from tests.model.variants import ALL, DECODERS, ENCODERS, inputs, ours_of, save_theirs, theirs
 

@@ -13,8 +13,9 @@ from lavra.base.errors import CheckpointError
 from lavra.base.gguf_file import read_gguf
 from lavra.compression.gguf import GgufOptions, export_gguf
 from lavra.model import load_checkpoint
-from lavra.model.checkpoint import load_config
-from lavra.model.gguf_checkpoint import block_format, read_tensor
+from lavra.model.config_files import load_config
+from lavra.model.gguf_checkpoint import read_tensor
+from lavra.model.gguf_config import block_format
 from lavra.tokens import TokenizerConfig, train_tokenizer
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.model.variants import ALL, _gpt2, ours_of, theirs
@@ -113,7 +114,7 @@ def blocks(kind, rows, columns):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_each_block_format_gives_the_numbers_of_another_reader(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("lavra.model.gguf_checkpoint._SLICE", 1024)  # several slices a tensor
+    monkeypatch.setattr("lavra.model.gguf_arrays._SLICE", 1024)  # several slices a tensor
     kind = gguf.GGMLQuantizationType[name]
     raw = blocks(kind, 7, 512)
     write(tmp_path / "x.gguf", tensors={"some": (raw, kind)})

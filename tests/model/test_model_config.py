@@ -13,7 +13,8 @@ from lavra.model.config import Activation, Dropout, RelativeBiasConfig, RopeConf
 from lavra.model.families import FAMILIES, family
 from lavra.model.families.fields import Fields
 from lavra.model.families.rope import read_rope, write_rope
-from lavra.model.positions import Rotary, alibi_slopes
+from lavra.model.position_formulas import alibi_slopes
+from lavra.model.positions import Rotary
 from tests.model.variants import ROPES
 
 SHAPE = {"vocab_size": 128, "hidden_size": 192, "num_layers": 2, "num_heads": 3, "max_positions": 64}
@@ -116,8 +117,8 @@ def test_frequencies_survive_casts_and_the_meta_device():
 
 
 def test_alibi_slopes_are_the_papers():
-    assert alibi_slopes(8).tolist() == [2.0**-n for n in range(1, 9)]
-    assert alibi_slopes(6).tolist() == pytest.approx([2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3])
+    assert alibi_slopes(8, torch).tolist() == [2.0**-n for n in range(1, 9)]
+    assert alibi_slopes(6, torch).tolist() == pytest.approx([2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3])
 
 
 @pytest.mark.parametrize("name", FAMILIES)

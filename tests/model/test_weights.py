@@ -53,7 +53,7 @@ def test_fused_attention_comes_apart_and_together(groups, queries, head_dim, wid
     query, key, value = form.split(fused)
     assert query.shape == (groups * queries * head_dim, *rest)
     assert key.shape == value.shape == (groups * head_dim, *rest)
-    assert torch.equal(form.join([query, key, value]), fused)
+    assert torch.equal(form.join([query, key, value], torch.cat), fused)
     # Written out: group g holds its queries, then its key, then its value.
     rows = fused.reshape(groups, queries + 2, head_dim, *rest)
     assert torch.equal(key.reshape(groups, head_dim, *rest)[-1], rows[-1, queries])
@@ -66,7 +66,7 @@ def test_stacks_come_apart_and_together(count, rows, columns, transposed):
     theirs = numbered(columns, count * rows) if transposed else numbered(count * rows, columns)
     parts = form.split(theirs)
     assert [part.shape for part in parts] == [(rows, columns)] * count
-    assert torch.equal(form.join(parts), theirs)
+    assert torch.equal(form.join(parts, torch.cat), theirs)
 
 
 @given(st.integers(1, 5), st.integers(1, 5))

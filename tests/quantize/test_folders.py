@@ -115,7 +115,7 @@ def test_where_transformers_can_only_dequantize_its_weights_are_ours(name, schem
     for one in family(model.config.family).table(model.config):
         layers = [model.get_submodule(name.rpartition(".")[0]) for name in one.ours]
         if isinstance(layers[0], QuantizedLinear) and one.theirs.endswith(".weight"):
-            expected = one.form.join([layer.matrix.dequantized(torch.bfloat16) for layer in layers])
+            expected = one.form.join([layer.matrix.dequantized(torch.bfloat16) for layer in layers], torch.cat)
             assert torch.equal(opened[one.theirs].bfloat16(), expected)
             compared += 1
     assert compared >= 8

@@ -53,6 +53,11 @@ def test_the_models_sampling_settings_are_the_defaults_of_a_request(http):
     assert written(http, "sampled", max_tokens=3, top_k=0) == written(http, "plain", temperature=0.7, max_tokens=3)
 
 
+def test_the_list_of_models_tells_the_settings_that_a_folder_names(http):
+    told = {one["id"]: one["default_sampling_params"] for one in http.get("/v1/models").json()["data"]}
+    assert told == {"plain": {}, "sampled": {"temperature": 0.7, "top_k": 5, "max_tokens": 7}, "encoder": {}}
+
+
 def test_the_default_prompt_stands_before_every_text_and_is_counted(http, folders):
     answer = http.post("/v1/embeddings", json={"model": "encoder", "input": ["girl"]}).json()
     model = lavra.load(folders / "encoder")

@@ -211,7 +211,7 @@ def test_the_command_says_what_a_head_is_asked(models, capsys):
     serve.announce("http://here", ModelTable(models), as_json=False)
     said = capsys.readouterr().err
     assert "model    classify: /v1/classify, labels no, maybe, yes" in said
-    assert re.search(r"^model    qa: /v1/answer; weights float32, .*B$", said, re.MULTILINE)
+    assert re.search(r"^model    qa: /v1/answer; runner torch, weights float32, .*B$", said, re.MULTILINE)
 
 
 def test_company_does_not_matter_and_is_had(ask, models):

@@ -11,6 +11,7 @@ import pytest
 from lavra.server.app import build_app
 from lavra.server.config import ServeConfig
 from lavra.server.gate import Gate
+from lavra.server.metrics import Metrics
 from lavra.server.served import ModelTable
 from tests.server.conftest import running, served
 
@@ -200,7 +201,7 @@ def test_bodies_of_a_lenient_protocol_are_json_unless_a_page_of_another_origin_s
     """As `curl -d` sends them, for a protocol whose own server does not look at the type."""
     model = served("writer")
     app = build_app(ModelTable([model]), ServeConfig())
-    lenient = Gate(app, ServeConfig(), lambda path, status: None, any_type=("/v1/comp",))
+    lenient = Gate(app, ServeConfig(), Metrics(), any_type=("/v1/comp",))
     form = {"content-type": "application/x-www-form-urlencoded"}
 
     async def ask(path, headers):

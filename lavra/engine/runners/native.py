@@ -11,7 +11,9 @@ No torch here: what opens a folder hands tensors in as NumPy arrays.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import POINTER, byref, c_void_p, cast
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,13 +22,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.base.native_library import NativeBatch, NativeConfig, NativeLibrary, NativeRow, NativeTensor
 from lavra.base.ports import ForwardBatch, ForwardRow
 from lavra.engine.config import CacheType
 from lavra.model.config import Activation, Kind, Layout, ModelConfig, Norm, Positions
 
 BLOCK_SIZE: Final = 16  # tokens in a block: the kernels compute sixteen scores at once
+_SOURCES_KEPT: Final = 64  # encoded sources; one that is gone is read again
+_SourceKey = tuple[str | None, tuple[int, ...]]  # the adapter and the ids
 Int32s = npt.NDArray[np.int32]
 
 
@@ -63,6 +67,23 @@ class StoredTensor:
     scales: npt.NDArray[np.uint16] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LowRankChange:
+    """What LoRA adds to a matrix's product: scale * up (down x).
+
+    Attributes:
+        matrix: its name (`decoder.blocks.0.attention.query.weight`).
+        down: (R, K).
+        up: (N, R).
+        scale: of the product.
+    """
+
+    matrix: str
+    down: npt.NDArray[np.float32]
+    up: npt.NDArray[np.float32]
+    scale: float
+
+
 class NativeModel:
     """A model's weights, packed for one instruction set.
 
@@ -90,12 +111,15 @@ class NativeModel:
         slopes: npt.NDArray[np.float32] | None = None,
         half: bool = False,
     ) -> None:
-        self.library, self.config = library, config
+        self.library, self.config, self.half = library, config, half
+        self.adapters: dict[str, int] = {}  # the library's number of each
         kept = [_array(frequencies), _array(slopes), np.array([one or 0 for one in config.windows], dtype=np.int32)]
         shape = _native_config(config, kept, rotary_factor)
         precision = TensorType.BF16 if half else TensorType.F32
         make = library.functions.lavra_model_new
-        self.handle: int | None = library.made(make(byref(shape), library.isa.encode(), precision))
+        self.handle = library.made(make(byref(shape), library.isa.encode(), precision))
+        self._freed = weakref.finalize(self, library.functions.lavra_model_free, self.handle)
+        self._freed.atexit = False  # the process gives everything back, and a pass may still run
         try:
             for tensor in tensors:
                 self._set(tensor)
@@ -110,15 +134,46 @@ class NativeModel:
         return int(self.library.functions.lavra_model_bytes(self.handle))
 
     def close(self) -> None:
-        """Give the memory back; runners over it must be closed before."""
-        if self.handle is not None:
-            self.library.functions.lavra_model_free(self.handle)
-            self.handle = None
+        """Give the memory back, as happens when nobody has the model any more; runners must be closed before."""
+        self._freed()
+
+    def add_adapter(self, name: str, changes: Iterable[LowRankChange] = ()) -> None:
+        """Give the model an adapter that rows may name.
+
+        Raises:
+            NativeError: a change belongs to no matrix of the model, or has another shape.
+        """
+        add = self.library.functions.lavra_model_adapt
+        number = int(self.library.functions.lavra_model_adapter(self.handle))
+        for change in changes:
+            down, up = _Given(_floats(change.down)), _Given(_floats(change.up))
+            place = change.matrix.encode()
+            self.library.check(add(self.handle, number, place, byref(down.tensor), byref(up.tensor), change.scale))
+        self.adapters[name] = number
+
+    def add_virtual_tokens(self, embeddings: npt.NDArray[np.float32]) -> None:
+        """Virtual tokens (n, D), whose ids follow the vocabulary's and those of earlier ones."""
+        given = _Given(_floats(embeddings))
+        self.library.check(self.library.functions.lavra_model_virtual(self.handle, byref(given.tensor)))
+
+    def add_prefix(self, pairs: npt.NDArray[np.float32]) -> None:
+        """Virtual tokens with keys and values of their own, (L, n, 2, K * C), whose ids come next, likewise."""
+        given = _Given(_floats(pairs.reshape(-1, pairs.shape[-1])))
+        self.library.check(self.library.functions.lavra_model_prefix(self.handle, byref(given.tensor)))
 
     def _set(self, tensor: StoredTensor) -> None:
+        given = _Given(tensor)
+        place = tensor.name.encode()
+        self.library.check(self.library.functions.lavra_model_set(self.handle, place, byref(given.tensor)))
+
+
+class _Given:
+    """A tensor as the library reads it, and the arrays it points into."""
+
+    def __init__(self, tensor: StoredTensor) -> None:
         data = np.ascontiguousarray(tensor.data)
         scales = None if tensor.scales is None else np.ascontiguousarray(tensor.scales)
-        given = NativeTensor(
+        self.tensor = NativeTensor(
             type=tensor.type,
             rows=tensor.rows,
             columns=tensor.columns,
@@ -128,7 +183,13 @@ class NativeModel:
             scales=None if scales is None else scales.ctypes.data,
             num_scale_bytes=0 if scales is None else scales.nbytes,
         )
-        self.library.check(self.library.functions.lavra_model_set(self.handle, tensor.name.encode(), byref(given)))
+        self._kept = data, scales
+
+
+def _floats(array: npt.NDArray[np.float32]) -> StoredTensor:
+    """(N, K) floats that have no name."""
+    data = np.ascontiguousarray(array, dtype=np.float32)
+    return StoredTensor(name="", type=TensorType.F32, rows=data.shape[0], columns=data.shape[1], data=data)
 
 
 _CACHES: Final[dict[CacheType, int]] = {"model": 0, "bf16": 1, "int8": 2}
@@ -166,9 +227,10 @@ class NativeRunner:
         self.model, self.num_blocks = model, num_blocks
         library = model.library
         make = library.functions.lavra_runner_new
-        self._handle: int | None = library.made(
-            make(model.handle, num_blocks, _CACHES[cache_type], threads or _default_threads())
-        )
+        self._handle = library.made(make(model.handle, num_blocks, _CACHES[cache_type], threads or _default_threads()))
+        self._freed = weakref.finalize(self, _free, model, self._handle)
+        self._freed.atexit = False
+        self._sources = _Sources(model, self._handle)
 
     @property
     def num_bytes(self) -> int:
@@ -178,12 +240,12 @@ class NativeRunner:
     def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
         """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows.
 
-        Raises InputError for a row that names an adapter.
+        Raises InputError for a row that names an adapter the model has not, before anything is written.
         """
-        for row in batch.rows:
-            if row.adapter is not None:
-                raise InputError(f"adapter {row.adapter!r} is unknown to the native runner; it has none")
         rows, kept = _rows(batch.rows)
+        rows["adapter"] = _numbers(self.model.adapters, [row.adapter for row in batch.rows])
+        if self.model.config.kind is Kind.ENCODER_DECODER:
+            rows["source"] = self._sources.numbers([(row.adapter, row.source or ()) for row in batch.rows])
         copies = np.array(batch.copies, dtype=np.int32).reshape(-1, 2)
         given = NativeBatch(
             rows=cast(rows.ctypes.data, POINTER(NativeRow)),
@@ -202,10 +264,105 @@ class NativeRunner:
         return logits
 
     def close(self) -> None:
-        """Give the memory back."""
-        if self._handle is not None:
-            self.model.library.functions.lavra_runner_free(self._handle)
-            self._handle = None
+        """Give the memory back, as happens when nobody has the runner any more."""
+        self._freed()
+
+
+def _free(model: NativeModel, runner: int) -> None:
+    """Free a runner; the model that it reads lives until then."""
+    model.library.functions.lavra_runner_free(runner)
+
+
+class _Sources:
+    """Sources that an encoder-decoder has read, the latest ones kept."""
+
+    def __init__(self, model: NativeModel, handle: int) -> None:
+        self._model, self._library, self._handle = model, model.library, handle
+        self._numbers: OrderedDict[_SourceKey, int] = OrderedDict()
+
+    def numbers(self, keys: Sequence[_SourceKey]) -> list[int]:
+        """The library's number of each, by adapter and ids; those it has not are read."""
+        for key in dict.fromkeys(keys):
+            if key not in self._numbers:
+                self._numbers[key] = self._read(key)
+            self._numbers.move_to_end(key)
+        found = [self._numbers[key] for key in keys]
+        while len(self._numbers) > max(_SOURCES_KEPT, len(set(keys))):
+            _, oldest = self._numbers.popitem(last=False)
+            self._library.check(self._library.functions.lavra_runner_forget(self._handle, oldest))
+        return found
+
+    def _read(self, key: _SourceKey) -> int:
+        rows, kept = _rows([ForwardRow(tokens=key[1], start=0, blocks=())])
+        rows["adapter"] = _numbers(self._model.adapters, key[:1])
+        number = int(
+            self._library.functions.lavra_runner_source(self._handle, cast(rows.ctypes.data, POINTER(NativeRow)))
+        )
+        self._library.check(number < 0)
+        del kept  # what the row points into
+        return number
+
+
+class NativeEncoder:
+    """Whole texts read by the encoder of a native model: each alone, with no padding, whatever the company.
+
+    Args:
+        model: what computes; closed by whoever opened it.
+        threads: as of `NativeRunner`.
+
+    Raises:
+        NativeError: the model is a decoder.
+    """
+
+    def __init__(self, model: NativeModel, *, threads: int | None = None) -> None:
+        self.model = model
+        make = model.library.functions.lavra_runner_new
+        self._handle = model.library.made(make(model.handle, 1, 0, threads or _default_threads()))
+        self._freed = weakref.finalize(self, _free, model, self._handle)
+        self._freed.atexit = False
+
+    def hidden(
+        self, texts: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None
+    ) -> list[npt.NDArray[np.float32]]:
+        """(T, D) hidden states of each text's ids, after the final norm.
+
+        Args:
+            texts: ids of each, at least one.
+            token_types: of each id; 0 everywhere unless given.
+
+        Raises:
+            NativeError: an id or a type is unknown, or a text is longer than the learned positions.
+        """
+        rows, kept = _rows([ForwardRow(tokens=tuple(text), start=0, blocks=()) for text in texts])
+        types = np.fromiter((one for text in token_types or () for one in text), dtype=np.int32)
+        if types.size:
+            rows["types"] = types.ctypes.data + (rows["tokens"] - rows["tokens"][0])
+        out = np.empty((len(kept[0]), self.model.config.hidden_size), dtype=np.float32)
+        library = self.model.library
+        pointer = cast(rows.ctypes.data, POINTER(NativeRow))
+        library.check(
+            library.functions.lavra_runner_encode(self._handle, pointer, len(rows), c_void_p(out.ctypes.data), out.size)
+        )
+        del kept, types  # what rows point into
+        return np.split(out, np.cumsum(rows["num_tokens"])[:-1])
+
+    def logits(self, hidden: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(N, D) hidden states -> (N, V) by the model's head.
+
+        Raises:
+            NativeError: the model has none.
+        """
+        states = np.ascontiguousarray(hidden, dtype=np.float32)
+        out = np.empty((len(states), self.model.config.vocab_size), dtype=np.float32)
+        library, give = self.model.library, self.model.library.functions.lavra_runner_logits
+        library.check(
+            give(self._handle, c_void_p(states.ctypes.data), len(states), c_void_p(out.ctypes.data), out.size)
+        )
+        return out
+
+    def close(self) -> None:
+        """Give the memory back, as happens when nobody has the encoder any more."""
+        self._freed()
 
 
 def _rows(rows: Sequence[ForwardRow]) -> tuple[npt.NDArray[np.void], tuple[Int32s, Int32s]]:
@@ -221,6 +378,14 @@ def _rows(rows: Sequence[ForwardRow]) -> tuple[npt.NDArray[np.void], tuple[Int32
     made["num_logits"] = [row.num_logits for row in rows]
     made["adapter"] = made["source"] = -1
     return made, (tokens, blocks)
+
+
+def _numbers(adapters: Mapping[str, int], names: Sequence[str | None]) -> list[int]:
+    unknown = next((name for name in names if name is not None and name not in adapters), None)
+    if unknown is not None:
+        known = nearest(unknown, adapters) if adapters else "; this runner has none"
+        raise InputError(f"a row names the adapter {unknown!r}, and the runner has no such{known}")
+    return [-1 if name is None else adapters[name] for name in names]
 
 
 def _default_threads() -> int:

@@ -18,7 +18,7 @@ from lavra.server.anthropic.schemas import (
     MessagesBody,
     ToolChoice,
 )
-from lavra.server.fields import idle_fields
+from lavra.server.fields import idle_fields, named, short
 from lavra.server.schemas import ChatBody
 
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
@@ -110,10 +110,13 @@ def _idle_parts(body: CountTokensBody, turns: _Turns) -> Iterator[str]:
     if turns.thoughts:
         yield "thinking blocks of earlier answers were left out: the model does not read them"
     tool_keys = {name for tool in body.tools or () for name in tool.model_extra or {}}
-    for name in dict.fromkeys([*turns.idle, *sorted(tool_keys)]):
-        reason = ": what prompts have in common is reused without it" if name == "cache_control" else ""
-        if name not in (body.model_extra or {}):
-            yield f"{name} has no effect here{reason}"
+    keys = dict.fromkeys([*turns.idle, *sorted(tool_keys)])
+    yield from named([key for key in keys if key not in (body.model_extra or {})], _idle_key)
+
+
+def _idle_key(name: str) -> str:
+    reason = ": what prompts have in common is reused without it" if name == "cache_control" else ""
+    return f"{short(name)} has no effect here{reason}"
 
 
 def _turns(body: CountTokensBody) -> _Turns:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lavra.server.schemas import Body, Finite
+from lavra.server.schemas import Body, Finite, Objects
 
 # Fields of Anthropic's that do nothing here.
 IDLE_FIELDS: Final = frozenset(
@@ -26,7 +26,7 @@ class MessageInput(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["user", "assistant", "system"]
-    content: str | list[dict[str, Any]]
+    content: str | Objects
 
 
 class CustomTool(BaseModel):
@@ -72,8 +72,8 @@ class OutputConfig(BaseModel):
 class CountTokensBody(Body):
     """`POST /v1/messages/count_tokens`: what a model would read."""
 
-    messages: Annotated[list[MessageInput], Field(min_length=1)]
-    system: str | list[dict[str, Any]] | None = None
+    messages: Annotated[list[MessageInput], Field(min_length=1, fail_fast=True)]
+    system: str | Objects | None = None
     tools: Annotated[list[CustomTool], Field(max_length=128)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: dict[str, Any] | None = Field(default=None, description="no effect: models here write no thinking")

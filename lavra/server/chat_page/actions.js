@@ -1,18 +1,18 @@
 // What a person can do with conversations.
 
-import { listModels } from "./api.js";
 import { generate, plain, takeUp } from "./generation.js";
+import { request } from "./http.js";
 import { changed, state } from "./state.js";
 import * as storage from "./storage.js";
 import { ROOT, newId, shownPath } from "./tree.js";
 
-export const SETTINGS = { system: "", preset: "own", temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "" };
+export const SETTINGS = { system: "", preset: null, temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null, schema: "", tools: "" };
 
 // ---- models
 
 export async function loadModels() {
   try {
-    state.models = await listModels();
+    state.models = (await (await request("/v1/models")).json()).data;
     Object.assign(state, { needsKey: false, problem: null });
   } catch (error) {
     state.needsKey = error.status === 401;
@@ -78,7 +78,8 @@ function show(conversation, nodes) {
   document.title = conversation.title ? `${conversation.title} · lavra` : "lavra";
   changed();
   const left = nodes.filter((one) => one.status === "running" && !state.running.has(one.id));
-  if (left.length) whileBusy(() => Promise.all(left.map((one) => takeUp(state.open.nodes.get(one.id)))));
+  const { open } = state;
+  if (left.length) whileBusy(open, () => Promise.all(left.map((one) => takeUp(open.nodes.get(one.id)))));
 }
 
 // Another tab changed a conversation: read it again, but not what this tab is writing.
@@ -109,7 +110,7 @@ async function keep(conversation, text) {
   if (conversation.kept) return changeConversation(conversation, { title, updated: Date.now(), chosen: conversation.chosen });
   Object.assign(conversation, { title, updated: Date.now(), kept: true });
   await storage.saveConversation(plain(conversation));
-  document.title = `${title} · lavra`;
+  if (state.open.conversation === conversation) document.title = `${title} · lavra`;
   await loadConversations();
 }
 
@@ -148,11 +149,13 @@ async function restore(id) {
 
 // ---- messages
 
+// What is begun in a conversation goes on there, whichever is open by then: `open` is the one it was begun in.
+
 export const path = () => shownPath(state.open.nodes, state.open.conversation.chosen);
 
-async function add(nodes) {
-  const { conversation } = state.open;
-  for (const node of nodes) state.open.nodes.set(node.id, node);
+async function add(open, nodes) {
+  const { conversation } = open;
+  for (const node of nodes) open.nodes.set(node.id, node);
   const [first] = nodes;
   conversation.chosen = { ...conversation.chosen, [first.parent]: first.id };
   changed();
@@ -160,26 +163,28 @@ async function add(nodes) {
   if (conversation.kept) await storage.changeConversation(conversation.id, { chosen: conversation.chosen, updated: Date.now() });
 }
 
-const node = (fields) => ({ id: newId(), conversation: state.open.conversation.id, created: Date.now(), text: "", status: "done", ...fields });
+const node = (open, fields) => ({ id: newId(), conversation: open.conversation.id, created: Date.now(), text: "", status: "done", ...fields });
 
-async function whileBusy(work) {
-  state.busy += 1;
+async function whileBusy({ conversation: { id } }, work) {
+  state.busy.set(id, (state.busy.get(id) || 0) + 1);
   changed();
   try {
     await work();
   } finally {
-    state.busy -= 1;
+    state.busy.set(id, state.busy.get(id) - 1);
+    if (!state.busy.get(id)) state.busy.delete(id);
     changed();
   }
 }
 
 // Say something after a message, or in place of its sibling, and have it answered.
 export function send(text, parent = path().at(-1)?.id || ROOT) {
-  return whileBusy(async () => {
-    await keep(state.open.conversation, text);
-    const asked = node({ role: "user", parent, text });
-    await add([asked]);
-    await answer(asked.id, modelsOf(state.open.conversation));
+  const { open } = state;
+  return whileBusy(open, async () => {
+    await keep(open.conversation, text);
+    const asked = node(open, { role: "user", parent, text });
+    await add(open, [asked]);
+    await answer(open, asked.id);
   });
 }
 
@@ -189,12 +194,12 @@ export function edit(message, text) {
 }
 
 // Have a message answered by each chosen model; answers that are asked together stand side by side.
-async function answer(parent, models) {
-  const { open } = state;
+async function answer(open, parent) {
   const { settings } = open.conversation;
+  const models = modelsOf(open.conversation);
   const group = models.length > 1 ? newId() : null;
-  const answers = models.map((model, order) => node({ role: "assistant", parent, model: model.id, chats: model.chats, status: "running", group, order }));
-  await add(answers);
+  const answers = models.map((model, order) => node(open, { role: "assistant", parent, model: model.id, chats: model.chats, status: "running", group, order }));
+  await add(open, answers);
   await Promise.all(answers.map((one, place) => generate(open, one, models[place], settings)));
   await storage.changeConversation(open.conversation.id, { updated: Date.now() });
   await loadConversations();
@@ -202,14 +207,15 @@ async function answer(parent, models) {
 
 // What a person says that the functions gave; when every call has its result, the answer goes on.
 export function giveResults(message, results) {
-  return whileBusy(async () => {
+  const { open } = state;
+  return whileBusy(open, async () => {
     let parent = message.id;
     for (const one of results) {
-      const result = node({ role: "tool", parent, ...one });
-      await add([result]);
+      const result = node(open, { role: "tool", parent, ...one });
+      await add(open, [result]);
       parent = result.id;
     }
-    await answer(parent, modelsOf(state.open.conversation));
+    await answer(open, parent);
   });
 }
 
@@ -218,12 +224,13 @@ export function retry(message) {
   const { open } = state;
   const model = writers().find((one) => one.id === message.model) || modelsOf(open.conversation)[0];
   Object.assign(message, { text: "", calls: null, status: "running", error: null, warnings: [], usage: null, seconds: 0, response: null, sequence: null, model: model.id, chats: model.chats });
-  return whileBusy(() => generate(open, message, model, open.conversation.settings));
+  return whileBusy(open, () => generate(open, message, model, open.conversation.settings));
 }
 
 // Another version of an answer, by the models that are chosen now.
 export function regenerate(message) {
-  return whileBusy(() => answer(message.parent, modelsOf(state.open.conversation)));
+  const { open } = state;
+  return whileBusy(open, () => answer(open, message.parent));
 }
 
 export async function choose(message) {

@@ -1,9 +1,9 @@
 // Where a message is written: its draft is kept with each key.
 
 import * as actions from "./actions.js";
-import { stopAll } from "./generation.js";
+import { stopAnswers } from "./generation.js";
 import { sends } from "./keys.js";
-import { state } from "./state.js";
+import { isBusy, state } from "./state.js";
 import { readDraft, writeDraft } from "./storage.js";
 import { Component, html } from "./vendor/htm-preact.js";
 import { say } from "./words.js";
@@ -36,14 +36,13 @@ export class Composer extends Component {
   send = (event) => {
     event?.preventDefault();
     const text = this.field.value;
-    if (!text.trim() || state.busy || !actions.firstModel()) return;
+    if (!text.trim() || isBusy() || !actions.firstModel()) return;
     this.field.value = "";
     writeDraft(this.loaded, "");
     actions.send(text);
   };
 
   render() {
-    const busy = state.busy > 0;
     const model = state.open && actions.modelsOf(state.open.conversation)[0];
     return html`<form id="composer" onSubmit=${this.send}>
       <textarea
@@ -56,8 +55,8 @@ export class Composer extends Component {
         onKeyDown=${this.key}
         onInput=${() => writeDraft(this.loaded, this.field.value)}
       ></textarea>
-      ${busy
-        ? html`<button id="stop" key="stop" type="button" onClick=${stopAll}>${say("stop")}</button>`
+      ${isBusy()
+        ? html`<button id="stop" key="stop" type="button" onClick=${stopAnswers}>${say("stop")}</button>`
         : html`<button id="send" key="send" type="submit" class="primary" disabled=${!model}>${say("send")}</button>`}
       <p id="hint">${say("hint")}</p>
     </form>`;

@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { sends } from "./keys.js";
-import { changed, state } from "./state.js";
+import { changed, isBusy, state } from "./state.js";
 import { Component, html } from "./vendor/htm-preact.js";
 import { say } from "./words.js";
 
@@ -20,7 +20,7 @@ export class Editor extends Component {
   done = (event) => {
     event?.preventDefault();
     const text = this.field.value;
-    if (text.trim() && !state.busy) actions.edit(this.props.node, text);
+    if (text.trim() && !isBusy()) actions.edit(this.props.node, text);
   };
 
   key = (event) => {

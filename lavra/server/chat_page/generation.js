@@ -3,9 +3,9 @@
 // connection broke, takes the answer up right there.  One tab writes a message; where the browser has locks, another tab
 // takes over when that tab is gone.
 
-import { answer } from "./api.js";
 import { Failure } from "./http.js";
-import { cancelResponse, takenUp } from "./responses.js";
+import { answer, cancelResponse, takenUp } from "./responses.js";
+import { seedFor } from "./sampling.js";
 import { changed, state } from "./state.js";
 import { readNode, saveNodes } from "./storage.js";
 import { ancestry } from "./tree.js";
@@ -22,7 +22,8 @@ addEventListener("pageshow", () => (leaving = false));
 // Write an answer into a message that stands in the tree and is empty.
 export function generate(open, node, model, settings) {
   const nodes = ancestry(open.nodes, node.parent);
-  return alone(node, () => follow(node, (signal) => answer({ model, nodes, settings, signal })));
+  node.seed = seedFor(settings, model);
+  return alone(node, () => follow(node, (signal) => answer({ model, nodes, settings: { ...settings, seed: node.seed }, signal })));
 }
 
 // Go on with an answer that was being written when its page was left.
@@ -117,10 +118,10 @@ function touch(node) {
 
 export const plain = (node) => structuredClone(node);
 
-// Also what another tab writes into the conversation that is open here.
-export function stopAll() {
-  for (const { stop } of state.running.values()) stop();
+// Stop what is written into the conversation that is open, by another tab too; other conversations go on.
+export function stopAnswers() {
   for (const node of state.open?.nodes.values() || []) {
-    if (node.status === "running" && node.response && !state.running.has(node.id)) cancelResponse(node.response).catch(() => {});
+    if (state.running.has(node.id)) state.running.get(node.id).stop();
+    else if (node.status === "running" && node.response) cancelResponse(node.response).catch(() => {});
   }
 }

@@ -25,12 +25,3 @@ export async function request(path, { body, signal } = {}) {
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
   throw new Failure(message || response.statusText, { status: response.status, code, param, retryAfter });
 }
-
-// Settings of a conversation as OpenAI's fields; what nobody chose is left to the model's own.
-export function sampling(settings) {
-  const fields = {};
-  for (const name of ["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"]) {
-    if (settings[name] !== null && settings[name] !== undefined && settings[name] !== "") fields[name] = Number(settings[name]);
-  }
-  return fields;
-}

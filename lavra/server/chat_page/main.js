@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { Composer } from "./composer.js";
-import { stopAll } from "./generation.js";
+import { stopAnswers } from "./generation.js";
 import { KeyForm } from "./key.js";
 import { inWords } from "./problem.js";
 import { Settings } from "./settings.js";
@@ -80,7 +80,7 @@ function turnLanguage() {
 function onKey(event) {
   if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
   if (state.drawer) closeDrawer();
-  else stopAll();
+  else stopAnswers();
 }
 
 async function followAddress() {

@@ -63,7 +63,7 @@ function Foot({ node, place, count, siblings, busy, chosen, looks, look }) {
       ${!asked && node.text && !state.models?.find((one) => one.id === node.model)?.retrieves && html`<button type="button" class="quiet" aria-expanded=${String(looks)} onClick=${look}>${say("probabilities")}</button>`}
       ${chosen === false && html`<button type="button" class="quiet" disabled=${busy} onClick=${() => actions.choose(node)}>${say("goOn")}</button>`}
       ${chosen && html`<small class="facts">${say("chosen")}</small>`}`}
-    ${node.status === "done" && !asked && html`<small class="facts">${facts(node)}</small>`}
+    ${node.status === "done" && !asked && html`<small class="facts" title=${node.seed ? `${say("seed")}: ${node.seed}` : null}>${facts(node)}</small>`}
     ${node.warnings?.length > 0 && html`<${Notes} notes=${node.warnings} />`}
   </footer>`;
 }

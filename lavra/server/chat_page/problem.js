@@ -1,7 +1,7 @@
 // What went wrong, in a person's words, and a way to try again.
 
 import * as actions from "./actions.js";
-import { state } from "./state.js";
+import { isBusy } from "./state.js";
 import { html } from "./vendor/htm-preact.js";
 import { say } from "./words.js";
 
@@ -19,7 +19,7 @@ export function Problem({ node }) {
   const words = inWords(node.error);
   return html`<div class="problem" role="alert">
     <p>${words}</p>
-    <button type="button" disabled=${state.busy > 0} onClick=${() => actions.retry(node)}>${say("retry")}</button>
+    <button type="button" disabled=${isBusy()} onClick=${() => actions.retry(node)}>${say("retry")}</button>
     ${words !== node.error.message && node.error.status > 0 && html`<details><summary>${say("told")}</summary>${node.error.message}</details>`}
   </div>`;
 }

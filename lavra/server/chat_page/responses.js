@@ -1,21 +1,37 @@
 // Answers by `/v1/responses` in the background: the server goes on when the page is gone, and the page takes the stream up
-// again after the last event that it kept.  Gives the events that `api.js` describes.
+// again after the last event that it kept.  An answer is given as these events:
+//   {kind: "begun", response}            it can be taken up again under this id
+//   {kind: "text", text}
+//   {kind: "call", id, name}             a call of a function begins
+//   {kind: "arguments", text}            and its arguments come
+//   {kind: "end", reason, usage, warnings, citations}
+// and every event has `sequence`, after which the answer can be taken up.
 
-import { Failure, request, sampling } from "./http.js";
+import { Failure, request } from "./http.js";
 import { readSchema, readTools } from "./pasted.js";
+import { MOST_COMPLETED, samplingFields } from "./sampling.js";
 import { events } from "./sse.js";
 
 const STATUS = { server_error: 500, rate_limit_exceeded: 429 };
 
-export async function* responseAnswer({ model, nodes, settings, signal }) {
-  const { max_tokens, ...fields } = sampling(settings);
-  const body = { model: model.id, input: items(nodes), stream: true, background: true, ...fields };
+// An answer to a conversation: `nodes` are its messages, first one first.
+export async function* answer({ model, nodes, settings, signal }) {
+  const { max_tokens, ...fields } = samplingFields(settings, model);
+  const body = { model: model.id, stream: true, background: true, ...(model.chats ? talk(model, nodes, settings) : text(nodes)), ...fields };
   if (max_tokens) body.max_output_tokens = max_tokens;
-  if (settings.system && !model.retrieves) body.instructions = settings.system;
   if (settings.schema && !model.retrieves) body.text = { format: { type: "json_schema", name: "answer", schema: readSchema(settings.schema) } };
-  if (settings.tools && !model.retrieves) body.tools = readTools(settings.tools).map((one) => ({ type: "function", ...one.function }));
   yield* read(await begun(body, signal));
 }
+
+function talk(model, nodes, settings) {
+  const body = { input: items(nodes) };
+  if (settings.system && !model.retrieves) body.instructions = settings.system;
+  if (settings.tools && !model.retrieves) body.tools = readTools(settings.tools).map((one) => ({ type: "function", ...one.function }));
+  return body;
+}
+
+// A model without a chat template continues the last text as it stands.
+const text = (nodes) => ({ input: nodes.filter((one) => one.role === "user").at(-1).text, raw: true, max_output_tokens: MOST_COMPLETED });
 
 // A server that keeps no responses runs none in the background: the stream then ends with the page.
 async function begun(body, signal) {

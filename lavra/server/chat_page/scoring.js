@@ -1,7 +1,6 @@
 // The log-probability of each token of an answer, and what was likeliest in its place: the prompt as the model's template
 // writes it, the answer behind it, and the scores of both (`echo` without a token written).
 
-import { chatMessages } from "./api.js";
 import { request } from "./http.js";
 import { readTools } from "./pasted.js";
 
@@ -27,4 +26,16 @@ async function templated(ask, nodes, settings) {
   const body = { messages: chatMessages(settings.system, nodes) };
   if (settings.tools) body.tools = readTools(settings.tools);
   return (await ask("/apply-template", body)).tokens;
+}
+
+// Messages as chat templates read them.
+function chatMessages(system, nodes) {
+  const asCall = (call) => ({ id: call.id, type: "function", function: { name: call.name, arguments: call.arguments } });
+  const messages = system ? [{ role: "system", content: system }] : [];
+  for (const node of nodes) {
+    if (node.role === "tool") messages.push({ role: "tool", tool_call_id: node.call, content: node.text });
+    else if (node.calls?.length) messages.push({ role: "assistant", content: node.text || null, tool_calls: node.calls.map(asCall) });
+    else messages.push({ role: node.role, content: node.text });
+  }
+  return messages;
 }

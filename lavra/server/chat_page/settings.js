@@ -2,18 +2,12 @@
 
 import * as actions from "./actions.js";
 import { readSchema, readTools } from "./pasted.js";
+import { DRAWN, MOST_COMPLETED, PRESETS, presetOf, settingsFor } from "./sampling.js";
 import { changed, state } from "./state.js";
 import { Component, html } from "./vendor/htm-preact.js";
 import { say } from "./words.js";
 
 const NUMBERS = { temperature: [0, 5, 0.1], top_p: [0.01, 1, 0.01], top_k: [0, 1000, 1], min_p: [0, 1, 0.01], max_tokens: [1, 1000000, 1], seed: [0, 2 ** 31, 1] };
-const NOTHING = { temperature: null, top_p: null, top_k: null, min_p: null };
-const PRESETS = {
-  own: NOTHING,
-  exact: { ...NOTHING, temperature: 0 },
-  balanced: { ...NOTHING, temperature: 0.7, top_p: 0.95 },
-  lively: { ...NOTHING, temperature: 1.1, min_p: 0.05 },
-};
 
 export class Settings extends Component {
   componentDidMount() {
@@ -47,15 +41,20 @@ export class Settings extends Component {
   }
 
   sampling(settings) {
+    const [model] = actions.modelsOf(state.open.conversation);
+    const given = settingsFor(settings, model);
     const field = (name) => {
       const [min, max, step] = NUMBERS[name];
-      const enter = (event) => this.set({ [name]: event.target.value === "" ? null : Number(event.target.value), ...(name in NOTHING ? { preset: "custom" } : {}) });
-      return html`<label>${say(name)}<input id=${name} type="number" min=${min} max=${max} step=${step} value=${settings[name] ?? ""} placeholder=${say("own")} onInput=${enter} /></label>`;
+      const enter = (event) => {
+        const value = event.target.value === "" ? null : Number(event.target.value);
+        this.set(name in DRAWN ? { ...given, preset: "custom", [name]: value } : { [name]: value });
+      };
+      return html`<label>${say(name)}<input id=${name} type="number" min=${min} max=${max} step=${step} value=${given[name] ?? ""} placeholder=${model.default_sampling_params?.[name] ?? unset(name, model)} onInput=${enter} /></label>`;
     };
     return html`<fieldset>
       <legend>${say("sampling")}</legend>
       <div class="presets" role="group" aria-label=${say("sampling")}>
-        ${Object.keys(PRESETS).map((one) => html`<button type="button" aria-pressed=${String(settings.preset === one)} onClick=${() => this.set({ preset: one, ...PRESETS[one] })}>${say(`preset-${one}`)}</button>`)}
+        ${Object.keys(PRESETS).map((one) => html`<button type="button" aria-pressed=${String(presetOf(settings, model) === one)} onClick=${() => this.set({ preset: one, ...PRESETS[one] })}>${say(`preset-${one}`)}</button>`)}
       </div>
       <div class="numbers">${Object.keys(NUMBERS).map(field)}</div>
     </fieldset>`;
@@ -72,6 +71,12 @@ export class Settings extends Component {
       ${all.map((one) => html`<label class="check"><input type="checkbox" name="besides" value=${one.id} checked=${more.includes(one.id)} onChange=${(event) => turn(one.id, event.target.checked)} />${one.id}</label>`)}
     </fieldset>`;
   }
+}
+
+// What counts where a person sets nothing.
+function unset(name, model) {
+  if (name === "seed") return say("drawn");
+  return name === "max_tokens" && !model.chats ? MOST_COMPLETED : say("own");
 }
 
 // JSON that a person pastes; what is wrong with it is told at once, and it is kept when it is right.

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import { exportAll, exportJson, exportMarkdown, importFile } from "./portable.js";
 import { searchFor } from "./searching.js";
-import { changed, state } from "./state.js";
+import { changed, isBusy, state } from "./state.js";
 import { Component, html } from "./vendor/htm-preact.js";
 import { say } from "./words.js";
 
@@ -40,7 +40,7 @@ export class Sidebar extends Component {
     const found = state.matches?.get(one.id);
     return html`<li key=${one.id} class=${current ? "current" : ""}>
       <button type="button" class="entry" aria-current=${current ? "true" : null} onClick=${() => actions.openConversation(one.id)}>
-        <span class="title">${one.title}</span>${found && html`<small>${found}</small>`}
+        <span class="title">${isBusy(one) && html`<span class="at-work" role="img" aria-label=${say("isAnswered")}>●</span> `}${one.title}</span>${found && html`<small>${found}</small>`}
       </button>
       <details class="menu" onToggle=${closeOthers}>
         <summary aria-label=${`${say("settings")}: ${one.title}`}>⋯</summary>

@@ -9,7 +9,7 @@ export const state = {
   matches: null, // Map from conversation id to what was found in it; null while nothing is searched
   open: null, // {conversation, nodes}
   running: new Map(), // message id to the message and how to stop it
-  busy: 0, // questions on their way, from the key that sent them to the end of their answers
+  busy: new Map(), // conversation id to its questions on their way, from the key that sent one to the end of its answers
   drawer: false, // the list of conversations, on narrow screens
   dialog: null, // which dialog is open
   editing: null, // id of the message that is edited
@@ -17,6 +17,8 @@ export const state = {
   undo: null, // {text, back}
   status: "", // what a screen reader is told
 };
+
+export const isBusy = (conversation = state.open?.conversation) => state.busy.has(conversation?.id);
 
 const listeners = new Set();
 let asked = false;

@@ -3,7 +3,7 @@
 import { path } from "./actions.js";
 import { Message } from "./message.js";
 import { Empty } from "./empty.js";
-import { state } from "./state.js";
+import { isBusy, state } from "./state.js";
 import { children, versions } from "./tree.js";
 import { Component, html } from "./vendor/htm-preact.js";
 import { locale } from "./words.js";
@@ -54,6 +54,6 @@ function row(node, chosen = null) {
     editing=${state.editing === node.id}
     answered=${node.calls ? children(state.open.nodes, node.id).length : 0}
     language=${locale()}
-    busy=${state.busy > 0}
+    busy=${isBusy()}
   />`;
 }

@@ -1,7 +1,7 @@
 // Calls of functions as cards.  The page runs nothing: a person reads the call and types what the function would give.
 
 import * as actions from "./actions.js";
-import { state } from "./state.js";
+import { isBusy, state } from "./state.js";
 import { readDraft, writeDraft } from "./storage.js";
 import { children } from "./tree.js";
 import { Component, html } from "./vendor/htm-preact.js";
@@ -21,7 +21,7 @@ export class Calls extends Component {
     const open = node.status === "done" && children(state.open.nodes, node.id).length === 0;
     return html`<form class="calls" onSubmit=${this.send}>
       ${node.calls.map((call) => html`<${Card} key=${call.id} call=${call} open=${open} />`)}
-      ${open && html`<button type="submit" class="primary" disabled=${state.busy > 0}>${say("giveResult")}</button>`}
+      ${open && html`<button type="submit" class="primary" disabled=${isBusy()}>${say("giveResult")}</button>`}
     </form>`;
   }
 }

@@ -38,7 +38,7 @@ def start_text(
         body,
         ids,
         usual=model.usual,
-        max_tokens=body.max_tokens or remaining(model, ids),
+        max_tokens=body.max_completion_tokens or body.max_tokens or remaining(model, ids),
         n=1,
         logprobs=bool(body.logprobs),
         top_logprobs=body.top_logprobs or 0,

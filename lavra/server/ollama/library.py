@@ -23,6 +23,7 @@ from lavra.server.ollama.schemas import IDLE_FIELDS, ShowBody
 from lavra.server.served import ServedModel
 
 _NEVER: Final = "9999-12-31T23:59:59Z"  # when a model is unloaded
+_LEVELS: Final = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # Ollama's words for types
 _CHANGES: Final = (
     ("POST", "/api/pull"),
     ("POST", "/api/push"),
@@ -74,20 +75,29 @@ def _listed(model: ServedModel) -> dict[str, Any]:
         "model": name,
         "modified_at": moment(datetime.fromtimestamp(model.created, UTC)),
         "size": model.weights_bytes,
-        "digest": "",
+        "digest": model.facts.digest,
         "details": _details(model),
     }
 
 
 def _details(model: ServedModel) -> dict[str, Any]:
+    facts = model.facts
     return {
         "parent_model": model.parent or "",
-        "format": "",
-        "family": "",
-        "families": [],
-        "parameter_size": "",
-        "quantization_level": model.weights,
+        "format": facts.file_format,
+        "family": facts.family,
+        "families": [facts.family] if facts.family else [],
+        "parameter_size": _human(facts.num_parameters) if facts.num_parameters else "",
+        "quantization_level": _LEVELS.get(facts.stored, facts.stored),
     }
+
+
+def _human(count: int) -> str:
+    """A number as Ollama writes it: `1.5B`, `134.52M`, `14K`."""
+    for size, letter, decimals in ((10**9, "B", 1), (10**6, "M", 2), (10**3, "K", 0)):
+        if count >= size:
+            return f"{count / size:.{0 if count % size == 0 else decimals}f}{letter}"
+    return str(count)
 
 
 def _running(model: ServedModel) -> dict[str, Any]:
@@ -95,20 +105,27 @@ def _running(model: ServedModel) -> dict[str, Any]:
 
 
 def _shown(model: ServedModel) -> dict[str, Any]:
-    context = {} if model.engine is None else {"lavra.context_length": model.room}
     return {
         "modelfile": f"FROM {model.name}\n",
         "parameters": "\n".join(f"{name} {value}" for name, value in model.usual.items()),
         "template": model.tokenizer.chat_template or "",
         "modified_at": moment(datetime.fromtimestamp(model.created, UTC)),
         "details": _details(model),
-        "model_info": {
-            "general.architecture": "lavra",
-            "lavra.vocab_size": model.tokenizer.vocab_size,
-            **context,
-        },
+        "model_info": _model_info(model),
         "capabilities": _capabilities(model),
     }
+
+
+def _model_info(model: ServedModel) -> dict[str, Any]:
+    """Numbers under the names that GGUF files have for them; a number that is not known is left out."""
+    name = model.facts.family or "lavra"
+    known = {
+        "general.parameter_count": model.facts.num_parameters,
+        f"{name}.context_length": model.reads,
+        f"{name}.embedding_length": model.facts.hidden_size,
+        f"{name}.vocab_size": model.tokenizer.vocab_size,
+    }
+    return {"general.architecture": name, **{key: value for key, value in known.items() if value}}
 
 
 def _capabilities(model: ServedModel) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from lavra.base.errors import InputError, nearest
 from lavra.server.edge import Edge
-from lavra.server.fields import idle_fields
+from lavra.server.fields import idle_fields, named, short
 from lavra.server.ollama.schemas import (
     IDLE_FIELDS,
     IDLE_OPTIONS,
@@ -118,19 +117,23 @@ def idle_options(options: ModelOptions | None, *, strict: bool) -> list[str]:
     Raises:
         InputError: an option nobody knows, where that is an error.
     """
-    return [] if options is None else list(_idle_options(options, strict))
+    extra = {} if options is None else options.model_extra or {}
+
+    def say(name: str) -> str:
+        if name in IDLE_OPTIONS:
+            return f"options.{name} has no effect here"
+        known = [*ModelOptions.model_fields, *IDLE_OPTIONS]
+        sentence = f"unknown option options.{short(name)}{nearest(short(name), known)}"
+        if strict:
+            raise InputError(sentence)
+        return f"{sentence}; it had no effect"
+
+    return named([name for name, value in extra.items() if _counts(name, value)], say)
 
 
-def _idle_options(options: ModelOptions, strict: bool) -> Iterator[str]:
-    for name, value in (options.model_extra or {}).items():
-        if name not in IDLE_OPTIONS:
-            known = [*ModelOptions.model_fields, *IDLE_OPTIONS]
-            sentence = f"unknown option options.{name}{nearest(name, known)}"
-            if strict:
-                raise InputError(sentence)
-            yield f"{sentence}; it had no effect"
-        elif value != IDLE_OPTIONS[name]:
-            yield f"options.{name} has no effect here"
+def _counts(name: str, value: Any) -> bool:
+    """Whether an option that does nothing here asks for something."""
+    return name not in IDLE_OPTIONS or value != IDLE_OPTIONS[name]
 
 
 def _message(number: int, message: OllamaMessage) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lavra.server.schemas import Body, Finite, Stop, Tool
+from lavra.server.schemas import Body, Finite, Objects, Stop, Tool
 
 # Fields of Ollama's that do nothing here.
 IDLE_FIELDS: Final = frozenset({"keep_alive", "think", "width", "height", "steps", "verbose", "insecure"})
@@ -57,14 +57,14 @@ class OllamaMessage(BaseModel):
     content: str | None = None
     images: list[Any] | None = None
     thinking: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: Objects | None = None
     tool_name: str | None = None
 
 
 class OllamaChatBody(WritingBody):
     """`POST /api/chat`; without messages it only says whether the model is there."""
 
-    messages: list[OllamaMessage] | None = None
+    messages: Annotated[list[OllamaMessage], Field(fail_fast=True)] | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
 
 
@@ -75,7 +75,7 @@ class OllamaGenerateBody(WritingBody):
     suffix: str | None = Field(default=None, description="the text behind the gap that is filled")
     system: str | None = None
     template: str | None = None
-    context: list[int] | None = None
+    context: Annotated[list[int], Field(fail_fast=True)] | None = None
     raw: bool | None = Field(default=None, description="continue the prompt as it stands")
     images: list[Any] | None = None
 

@@ -6,7 +6,6 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lavra.base.retrieval import Answer
 from lavra.base.types import Delta
@@ -17,7 +16,7 @@ from lavra.server.edge import Edge
 from lavra.server.responses.asking import own_words
 from lavra.server.responses.writing import Event, ResponseWriter
 from lavra.server.search.chat import AskedIndex, answer_citations, answer_warnings, completion_of
-from lavra.server.search.objects import retrieval_object, url_citations
+from lavra.server.search.objects import response_citations, retrieval_object
 from lavra.server.streaming import Cancellable
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -111,7 +110,7 @@ class IndexAnswering(AnswerSource):
         warnings = tuple(own_words(one) for one in answer_warnings(asked, answer))
         completion = replace(completion_of(answer), warnings=warnings)
         self._edge.metrics.finished(self.model, [completion])
-        yield from writer.annotate([_flat(one) for one in url_citations(asked.index, answer, asked.base_url)])
+        yield from writer.annotate(response_citations(asked.index, answer))
         choice = ChatChoice(index=0, text=answer.text, calls=(), finish_reason="stop", completion=completion)
         citations = answer_citations(asked, answer)
         yield from writer.end(choice, {"citations": citations, "retrieval": retrieval_object(asked.index, answer)})
@@ -119,8 +118,3 @@ class IndexAnswering(AnswerSource):
 
 def _text(text: str) -> TextPiece:
     return TextPiece(index=0, text=text, delta=Delta(text=text))
-
-
-def _flat(annotation: dict[str, Any]) -> dict[str, Any]:
-    """A chat's annotation as responses have it."""
-    return {"type": annotation["type"], **annotation["url_citation"]}

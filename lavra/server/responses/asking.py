@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.server.errors import FieldError
-from lavra.server.fields import idle_fields
+from lavra.server.fields import idle_fields, named, short
 from lavra.server.responses.items import messages_of
 from lavra.server.responses.schemas import FunctionTool, Item, ResponseBody, TextFormat
 from lavra.server.schemas import ChatBody, Function, Message, ResponseFormat, Sampled, Tool
@@ -33,6 +33,11 @@ _ELSEWHERE: Final = {
 }
 _AS_THEY_ARE: Final = (
     "chat_template_kwargs", "add_generation_prompt", "continue_final_message", "retrieval", "parallel_tool_calls",
+)  # fmt: skip
+# Fields that say how a conversation is laid out, where there is none.
+_OF_CONVERSATIONS: Final = (
+    "instructions", "tools", "tool_choice", "previous_response_id", "chat_template_kwargs", "add_generation_prompt",
+    "continue_final_message",
 )  # fmt: skip
 # Fields of a chat request by the names that this protocol has for them.
 _NAMES: Final = {
@@ -60,7 +65,8 @@ def check_fields(body: ResponseBody, *, strict: bool) -> list[str]:
 
 def _idle_inside(body: ResponseBody) -> list[str]:
     """Parts of known fields that have no effect."""
-    warnings = [f"text.{name} has no effect here" for name in (body.text and body.text.model_extra) or {}]
+    texts = list((body.text and body.text.model_extra) or {})
+    warnings = named(texts, lambda name: f"text.{short(name)} has no effect here")
     padded = [name for name in ("include_usage", "include_obfuscation") if getattr(body.stream_options, name, False)]
     warnings += [
         f"stream_options.{name} has no effect: the last event has the usage, none is padded" for name in padded
@@ -106,6 +112,21 @@ def chat_body(body: ResponseBody, items: Sequence[Item]) -> ChatBody:
             "stream_options": None,
         }
     )
+
+
+def raw_text(body: ResponseBody, items: Sequence[Item]) -> str:
+    """The text that a request with `raw` has continued.
+
+    Raises:
+        FieldError: the request is for a conversation.
+    """
+    for name in _OF_CONVERSATIONS:
+        if getattr(body, name) not in (None, "", [], {}):
+            raise FieldError(f"{name} is for conversations, and raw continues a text; leave one of them out", name)
+    messages = messages_of(items)
+    if len(messages) != 1 or messages[0]["role"] != "user":
+        raise FieldError(f"input has {len(messages)} messages, and raw continues a text; give that as input", "input")
+    return str(messages[0]["content"])
 
 
 def _response_format(wanted: TextFormat | None) -> ResponseFormat | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lavra.base.errors import InputError
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.tool_calls import read_tools
 from lavra.server.edge import Edge
-from lavra.server.responses.asking import chat_body, check_fields, own_error
+from lavra.server.responses.asking import chat_body, check_fields, own_error, raw_text
 from lavra.server.responses.creating import conversation_before
 from lavra.server.responses.items import read_items
-from lavra.server.responses.schemas import CountBody
+from lavra.server.responses.schemas import CountBody, Item, ResponseBody
 from lavra.server.responses.store import ResponseStore
+from lavra.server.served import ServedModel
 
 
 def count_input(edge: Edge, store: ResponseStore, body: CountBody, tenant: str) -> dict[str, Any]:
@@ -25,16 +27,20 @@ def count_input(edge: Edge, store: ResponseStore, body: CountBody, tenant: str) 
     warnings = check_fields(body, strict=edge.config.strict)
     items, unread = read_items(body.input, lambda: store.items(tenant))
     model = edge.models.named(body.model)
-    items = [*conversation_before(store, tenant, body), *items]
-    if not items and not body.instructions:  # a template has nothing to write
+    conversation = [*conversation_before(store, tenant, body), *items]
+    if not conversation and not body.instructions:  # a template has nothing to write
         return {"object": "response.input_tokens", "input_tokens": 0, "warnings": [*warnings, *unread]}
     try:
-        chat = chat_body(body, items)
-        prompt = chat_prompt(model, chat, read_tools(chat).offered)
+        count, told = _counted(model, body, conversation)
     except InputError as error:
         raise own_error(error) from error
-    return {
-        "object": "response.input_tokens",
-        "input_tokens": len(prompt.tokens),
-        "warnings": [*warnings, *unread, *prompt.warnings],
-    }
+    return {"object": "response.input_tokens", "input_tokens": count, "warnings": [*warnings, *unread, *told]}
+
+
+def _counted(model: ServedModel, body: ResponseBody, conversation: Sequence[Item]) -> tuple[int, tuple[str, ...]]:
+    """Tokens of a conversation, or of a text that is continued as it stands, and warnings."""
+    if body.raw:
+        return len(model.writer().reading.prompt_ids(raw_text(body, conversation))), ()
+    chat = chat_body(body, conversation)
+    prompt = chat_prompt(model, chat, read_tools(chat).offered)
+    return len(prompt.tokens), prompt.warnings

@@ -8,11 +8,12 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
+from lavra.server.conversation.plain_text import start_text
 from lavra.server.conversation.run import start_chat
 from lavra.server.edge import Edge
 from lavra.server.errors import FieldError
 from lavra.server.responses.answering import AnswerSource, IndexAnswering, ModelAnswering
-from lavra.server.responses.asking import chat_body, check_fields, own_error
+from lavra.server.responses.asking import chat_body, check_fields, own_error, raw_text
 from lavra.server.responses.items import read_items
 from lavra.server.responses.objects import ResponseHead, new_response_id
 from lavra.server.responses.running import RunningResponse
@@ -79,6 +80,8 @@ async def _answering(
     index = edge.models.answering_index(body.model)
     try:
         if index is not None:
+            if body.raw:
+                raise FieldError(f"raw: {index.name} is an index, which continues no text; leave raw out", "raw")
             return IndexAnswering(edge, await ask_index(edge, places, index, chat_body(body, conversation), request))
         return await run_in_threadpool(_model_answering, edge, body, conversation, request.state.tenant)
     except InputError as error:
@@ -86,6 +89,9 @@ async def _answering(
 
 
 def _model_answering(edge: Edge, body: ResponseBody, conversation: Sequence[Item], tenant: str) -> AnswerSource:
+    if body.raw:
+        text = raw_text(body, conversation)
+        return ModelAnswering(edge, start_text(edge, chat_body(body, conversation), text, tenant))
     if body.truncation != "auto":
         return ModelAnswering(edge, start_chat(edge, chat_body(body, conversation), tenant))
     model = edge.models.named(body.model)

@@ -25,6 +25,8 @@ def responses_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["responses"])
     store, places = ResponseStore(edge.config), AnswerPlaces(edge)
+    edge.metrics.gauge("lavra_stored_responses", "responses that are kept", lambda: len(store))
+    edge.metrics.gauge("lavra_stored_response_bytes", "memory that they take", lambda: store.num_bytes)
 
     @router.post("/responses", include_in_schema=False)  # llama.cpp's
     @router.post("/v1/responses", response_model=ResponseAnswer, responses=EVENTS)

@@ -54,7 +54,9 @@ class EventOptions(StreamOptions):
 class ResponseBody(Sampled):
     """`POST /v1/responses`."""
 
-    input: str | Annotated[list[Item], Field(min_length=1)] = Field(description="a text, or a list of items")
+    input: str | Annotated[list[Item], Field(min_length=1, fail_fast=True)] = Field(
+        description="a text, or a list of items"
+    )
     instructions: str | None = Field(default=None, description="a system message before everything else")
     max_output_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     text: TextOptions | None = None
@@ -67,7 +69,8 @@ class ResponseBody(Sampled):
     truncation: Literal["auto", "disabled"] | None = None
     metadata: (
         Annotated[
-            dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+            dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+            Field(max_length=16, fail_fast=True),
         ]
         | None
     ) = None
@@ -78,6 +81,9 @@ class ResponseBody(Sampled):
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = Field(
         default=None, description="the answer goes on within the last item, which is an assistant's message"
+    )
+    raw: bool | None = Field(
+        default=None, description="input is a text that is continued as it stands, without a chat template"
     )
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
 

@@ -96,6 +96,15 @@ class ResponseStore:
         self._tenants: dict[str, _Shelf] = {}
         self._weights: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        """Responses that are kept."""
+        return len(self._all.kept)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that they take."""
+        return self._all.num_bytes
+
     @property
     def keeps(self) -> bool:
         """Whether anything is kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -53,6 +54,23 @@ def retrieval_object(index: ServedIndex, answer: Answer) -> dict[str, Any]:
 def url_citations(index: ServedIndex, answer: Answer, base_url: str) -> list[dict[str, Any]]:
     """OpenAI's `url_citation` of each mark in an answer's text; the URL opens the passage on the search page."""
     return [_annotation(index, answer.citations[number], start, end, base_url) for number, start, end in marks(answer)]
+
+
+def response_citations(index: ServedIndex, answer: Answer) -> list[dict[str, Any]]:
+    """A response's annotation of each mark: `url_citation` of a page of the web, `file_citation` of a file."""
+    addresses = {one.chunk.document: one.chunk.meta.get("url") for one in answer.passages}
+    return [
+        _cited(index, answer.citations[number].document, addresses, start, end) for number, start, end in marks(answer)
+    ]
+
+
+def _cited(index: ServedIndex, document: str, addresses: Mapping[str, object], start: int, end: int) -> dict[str, Any]:
+    named = (addresses.get(document), document)  # pages of a web archive are called by their address
+    for url in named:
+        if isinstance(url, str) and url.startswith(("http://", "https://")):
+            place = {"start_index": start, "end_index": end}
+            return {"type": "url_citation", **place, "title": document, "url": url}
+    return {"type": "file_citation", "file_id": index.document_id(document), "filename": document, "index": start}
 
 
 def marks(answer: Answer) -> list[tuple[int, int, int]]:

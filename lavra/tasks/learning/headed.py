@@ -10,6 +10,7 @@ from torch import nn
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError
+from lavra.base.lazy import resolve
 from lavra.data.labelled.samples import ChoiceSample, QuestionSample, Sample, TagSample, TextSample
 from lavra.data.rows.batches import RowBatches, TaskRows
 from lavra.data.rows.encoding import RowFormat
@@ -28,7 +29,6 @@ from lavra.tasks.learning.recipe import Lesson, Scores
 from lavra.tasks.learning.settings import SupervisedConfig
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.scoring.heads import score_task
-from lavra.tasks.spec import resolve
 from lavra.tasks.table import head_of
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.objective import TaskObjective

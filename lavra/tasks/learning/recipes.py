@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from lavra.base.device import pick_device
-from lavra.generate.in_process import context_length
+from lavra.base.lazy import resolve
+from lavra.generate.reading import context_length
 from lavra.model.build import Model
 from lavra.model.heads import TaskModel, add_task_head
 from lavra.model.task_folder import load_task_model, task_in
@@ -18,7 +19,6 @@ from lavra.tasks.learning.labelled import Labelled
 from lavra.tasks.learning.recipe import Recipe, TeachableRecipe
 from lavra.tasks.learning.settings import FinetuneConfig, SupervisedConfig
 from lavra.tasks.learning.writing import WritingRecipe
-from lavra.tasks.spec import resolve
 from lavra.tokens.tokenizer import Tokenizer
 
 

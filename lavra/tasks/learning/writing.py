@@ -13,6 +13,7 @@ from torch import nn
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError
+from lavra.base.lazy import resolve
 from lavra.data.labelled.samples import RewriteSample, Sample
 from lavra.data.rows.batches import RowBatches, inference_batches
 from lavra.data.rows.encoding import RowFormat
@@ -26,7 +27,6 @@ from lavra.model.transformer import Encoder, EncoderDecoder
 from lavra.quantize import save_model
 from lavra.tasks.learning.recipe import Lesson, Scores
 from lavra.tasks.learning.settings import SupervisedConfig
-from lavra.tasks.spec import resolve
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train import Objective, sequence_to_sequence_loss, token_loss
 

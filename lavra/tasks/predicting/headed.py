@@ -19,7 +19,7 @@ from lavra.data.labelled.samples import Place, TextSample
 from lavra.data.rows.batches import TaskRows, inference_batches
 from lavra.data.rows.encoding import CUT, OnLong, RowFormat
 from lavra.data.rows.texts import unlabelled_text_rows
-from lavra.generate.in_process import context_length
+from lavra.generate.reading import context_length
 from lavra.model.heads import TaskModel
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_of_head

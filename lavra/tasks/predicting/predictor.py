@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lavra.base.errors import InputError
+from lavra.base.lazy import resolve
 from lavra.base.predictions import Prediction
 from lavra.base.tasks import Problem
 from lavra.tasks.predicting.headed import HeadedModel
-from lavra.tasks.spec import resolve
 from lavra.tasks.table import head_of, task_of_request
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lavra.base.arrays import Float32s
+from lavra.base.lazy import resolve
 from lavra.base.tasks import Problem
 from lavra.data.labelled.samples import ChoiceSample, QuestionSample, Sample, TagSample, TextSample
 from lavra.data.rows.endings import unlabelled_choice_rows
@@ -23,7 +24,6 @@ from lavra.tasks.predicting.answer_spans import SpanConfig
 from lavra.tasks.predicting.classify import HOLDS
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.predicting.tag import tag_samples
-from lavra.tasks.spec import resolve
 from lavra.tasks.table import head_of
 
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from lavra.base.device import release_freed_memory
+from lavra.base.memory import release_freed_memory
 from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
 from lavra.rag.index.open import open_index
 from lavra.rag.index.update import update_index

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from tests.server.conftest import running, served
 from tests.server.responses.paced import client_of
-from tests.server.search.toy_index import toy_index
+from tests.server.search.toy_index import META, toy_index
 
 QUESTION = "How long lives an oak tree, and how much rain fell?"
 EVENT = TypeAdapter(ResponseStreamEvent)
@@ -31,11 +31,30 @@ def test_an_answer_is_a_chats_answer(client):
     assert answer.status == "completed"
     assert answer.model_extra["retrieval"] == chat.model_extra["retrieval"]
     assert answer.model_extra["citations"] == chat.choices[0].message.model_extra["citations"]
-    nested = [one.url_citation.to_dict() for one in chat.choices[0].message.annotations]
-    flat = [one.to_dict() for one in answer.output[0].content[0].annotations]
-    assert flat == [{"type": "url_citation", **one} for one in nested]
-    assert len(flat) == 2
+    cited = [one.to_dict() for one in answer.output[0].content[0].annotations]
+    assert [one["type"] for one in cited] == ["file_citation", "file_citation"]
+    named = [(one["document"], one["document_id"]) for one in answer.model_extra["citations"]]
+    assert [(one["filename"], one["file_id"]) for one in cited] == named
+    assert [answer.output_text[one["index"] :][:3] for one in cited] == ["[1]", "[2]"]
     assert any("max_output_tokens has no effect" in one for one in answer.model_extra["warnings"])
+
+
+def test_a_page_of_the_web_is_cited_by_its_address(monkeypatch):
+    page, copy = "https://example.org/oaks", "https://example.org/willows"
+    texts = {
+        page: "An oak tree lives for centuries.",
+        "willows.txt": "A willow tree drinks water.",
+        "script.txt": "A poplar tree is tall.",
+    }
+    monkeypatch.setitem(META, "willows.txt", {"url": copy})
+    monkeypatch.setitem(META, "script.txt", {"url": "javascript:alert(1)"})
+    with running([], indexes=[toy_index(texts=texts)]) as url, client_of(url) as client:
+        answers = [client.responses.create(model="docs", input=f"{one} tree") for one in ("oak", "willow", "poplar")]
+    cited = [answer.output[0].content[0].annotations[0] for answer in answers]
+    assert [one.type for one in cited] == ["url_citation", "url_citation", "file_citation"]
+    assert [(one.url, one.title) for one in cited[:2]] == [(page, page), (copy, "willows.txt")]
+    marks = [answers[n].output_text[cited[n].start_index : cited[n].end_index] for n in range(2)]
+    assert marks == ["[1]", "[1]"]
 
 
 def test_a_stream_is_the_same_answer(client):

@@ -113,6 +113,42 @@ def test_items_are_messages(client, given, messages):
     assert respond(client, given).output_text == chat(client, messages).choices[0].message.content
 
 
+@pytest.mark.parametrize("truncation", [None, "auto"])
+def test_raw_continues_a_text_as_completions_do(client, truncation):
+    more = {} if truncation is None else {"truncation": truncation}
+    answer = respond(client, extra_body={"raw": True}, **more)
+    expected = client.completions.create(model="talker", prompt="She loved", max_tokens=12, temperature=0)
+    assert answer.output_text == expected.choices[0].text
+    assert answer.output_text != respond(client).output_text
+    assert answer.usage.input_tokens == expected.usage.prompt_tokens
+    assert answer.usage.output_tokens == 12
+    asked = {"model": "talker", "input": "She loved", "extra_body": {"raw": True}}
+    assert client.responses.input_tokens.count(**asked).input_tokens == expected.usage.prompt_tokens
+
+
+def test_raw_in_the_background_is_read_from_any_event(client):
+    begun = respond(client, background=True, extra_body={"raw": True})
+    events = [event.to_dict() for event in client.responses.retrieve(begun.id, stream=True)]
+    text = respond(client, extra_body={"raw": True}).output_text
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == text
+    rest = [one.to_dict() for one in client.responses.retrieve(begun.id, stream=True, starting_after=4)]
+    assert rest == events[5:]
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "field"),
+    [
+        ("a", {"instructions": "Be brief."}, "instructions"),
+        ("a", {"tools": [WEATHER]}, "tools"),
+        ([user("a"), {"role": "assistant", "content": "b"}], {}, "input"),
+    ],
+)
+def test_raw_refuses_a_conversation(client, given, more, field):
+    with pytest.raises(openai.BadRequestError, match="raw") as caught:
+        respond(client, given, extra_body={"raw": True}, **more)
+    assert caught.value.param == field
+
+
 def test_instructions_are_a_system_message(client):
     answer = respond(client, "a", instructions="Be short.")
     expected = chat(client, [{"role": "system", "content": "Be short."}, user("a")])

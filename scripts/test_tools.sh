@@ -1,7 +1,8 @@
 #!/bin/sh
-# What the tests of pages and of sandboxes need beside Python: Debian's chromium and bubblewrap, and axe-core from npm.
-#   scripts/browser_tools.sh       installs what is missing, as root on Debian; elsewhere it says what the tests skip
-#   scripts/browser_tools.sh axe   fetches axe-core alone
+# What tests need beside Python: of Debian chromium (pages), bubblewrap (sandboxes), g++, and a cross-compiler with qemu
+# (the native runner, and on ARM); axe-core from npm.
+#   scripts/test_tools.sh       installs what is missing, as root on Debian; elsewhere it says what the tests skip
+#   scripts/test_tools.sh axe   fetches axe-core alone
 # Tests never fetch anything: they find build/axe/axe.min.js, or skip with a reason that names this script.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -9,11 +10,14 @@ axe=axe-core-4.14.0
 sha512=f564d9c448ec67b6f5dd31fc24f99b576cfc0876e5f34ff6866dd73c41b826035d40b2bcd480515e64b11df3003a44aa41e4714ffd1dc0d0f3d863a6df3ce971
 folder=$root/build/axe
 
-say() { printf '%s\n' "browser_tools: $*" >&2; }
+say() { printf '%s\n' "test_tools: $*" >&2; }
 
 packages() { # of Debian, those whose program is missing
     command -v chromium >/dev/null 2>&1 || printf 'chromium '
     command -v bwrap >/dev/null 2>&1 || printf 'bubblewrap '
+    command -v g++ >/dev/null 2>&1 || printf 'g++ '
+    command -v aarch64-linux-gnu-g++ >/dev/null 2>&1 || printf 'g++-aarch64-linux-gnu '
+    command -v qemu-aarch64 >/dev/null 2>&1 || printf 'qemu-user '
     command -v npm >/dev/null 2>&1 || [ -f "$folder/axe.min.js" ] || printf 'npm '
 }
 

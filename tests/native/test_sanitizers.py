@@ -1,0 +1,69 @@
+"""The C++ under sanitizers: the driver's models by every instruction set of this machine, and the wrong calls.
+
+Both are slow: the library is built again with each sanitizer.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[2]
+DRIVER = ROOT / "tests" / "native" / "driver.cpp"
+ADDRESSES = ["-fsanitize=address,undefined", "-fno-sanitize=null,object-size,vptr", "-fno-sanitize-recover=all"]
+THREADS = ["-fsanitize=thread"]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")]
+
+
+def built(folder, flags):
+    """The library and the driver, with a sanitizer."""
+    library, program, environment = folder / "lavra_native.so", folder / "driver", {**os.environ, "CXX": "g++"}
+    script = [sys.executable, ROOT / "native" / "build.py", "--target", library, "-O1", "-g1", *flags]
+    subprocess.run(script, env=environment, check=True)
+    include = f"-I{ROOT / 'native' / 'include'}"
+    link = [library, f"-Wl,-rpath,{folder}", "-o", program]
+    subprocess.run(["g++", "-std=c++20", "-O1", "-g1", *flags, include, DRIVER, *link], check=True)
+    return library, program
+
+
+def ran(command, **variables):
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=1800, check=False
+    )
+    assert done.returncode == 0, (done.stderr or done.stdout)[-5000:]
+    assert "ERROR" not in done.stderr
+    assert "WARNING" not in done.stderr
+    return done.stdout
+
+
+def test_addresses_and_undefined_behaviour(tmp_path):
+    library, program = built(tmp_path, ADDRESSES)
+    assert ran([program, "2"]).count("llama int4") >= 1
+    runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    # Python itself and NumPy leave memory behind; the driver above looks for leaks.
+    calls = [sys.executable, str(DRIVER.parent / "wrong_calls.py"), str(library)]
+    options = "detect_leaks=0:allocator_may_return_null=1"
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    ran(calls, LD_PRELOAD=runtime.stdout.strip(), ASAN_OPTIONS=options, PYTHONPATH=path)
+
+
+def test_races_of_threads(tmp_path):
+    _, program = built(tmp_path, THREADS)
+    command = [program, "3"]
+    if shutil.which("setarch"):  # ThreadSanitizer of g++ 12 wants addresses where it expects them
+        command = ["setarch", "-R", *command]
+    assert ran(command, TSAN_OPTIONS="halt_on_error=1").count("llama int4") >= 1
+
+
+def test_a_wrong_byte_is_noticed(tmp_path):
+    """The sanitizer is on: a read behind a buffer ends the program."""
+    source = tmp_path / "wrong.cpp"
+    source.write_text("int main(int n, char **) { int *a = new int[4]; int b = a[3 + n]; delete[] a; return b & 0; }")
+    subprocess.run(["g++", "-g1", *ADDRESSES, source, "-o", tmp_path / "wrong"], check=True)
+    done = subprocess.run([tmp_path / "wrong"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "heap-buffer-overflow" in done.stderr
