@@ -47,7 +47,7 @@ def start_torch_engine(
 ) -> Engine:
     """An engine of torch's over a loaded model; arguments and errors as `start_engine`."""
     cache = cache or ServingCacheConfig()
-    port = _in_process(model)
+    port = in_process_port(model)
     if isinstance(port.model, Encoder):
         raise InputError("this model is an encoder and cannot write text; serve its embeddings")
     if not keep:
@@ -64,7 +64,7 @@ def start_torch_engine(
         root=root,
         draft=helper,
         adapters=engine_adapters(port),
-        usual_adapter=_usual_adapter(port),
+        usual_adapter=usual_adapter(port),
     )
 
 
@@ -79,7 +79,7 @@ def add_adapters(model: TextModel, folders: Mapping[str, str | Path]) -> None:
         InputError: the model is no language model or is an adapter itself, or an adapter's tokenizer is another one.
         CheckpointError: a folder cannot be opened, or its adapter was made for another model.
     """
-    port = _in_process(model)
+    port = in_process_port(model)
     if isinstance(port.model, Encoder):
         raise InputError("this model is an encoder, and adapters are chosen by requests to write; serve a decoder")
     if adapters_in(port.model) is not None:
@@ -163,7 +163,7 @@ def engine_adapters(port: InProcessModel) -> tuple[EngineAdapter, ...]:
     )
 
 
-def _usual_adapter(port: InProcessModel) -> str | None:
+def usual_adapter(port: InProcessModel) -> str | None:
     """The adapter that acts on every row of the model."""
     state = adapters_in(port.model)
     if state is None or state.merged or not state.selections:
@@ -185,7 +185,7 @@ def hold_once(model: TextModel) -> None:
     Raises:
         InputError: the model is elsewhere.
     """
-    port = _in_process(model)
+    port = in_process_port(model)
     if is_fused(port.model):
         return
     port.model = fuse(port.model)
@@ -195,7 +195,12 @@ def hold_once(model: TextModel) -> None:
     release_freed_memory()
 
 
-def _in_process(model: TextModel) -> InProcessModel:
+def in_process_port(model: TextModel) -> InProcessModel:
+    """The port of a model of torch's.
+
+    Raises:
+        InputError: the model is elsewhere.
+    """
     port = model.port
     if not isinstance(port, InProcessModel):
         raise InputError(f"an engine needs the weights in this process, and {type(port).__name__} has them elsewhere")
@@ -204,7 +209,7 @@ def _in_process(model: TextModel) -> InProcessModel:
 
 def torch_runner(model: TextModel, tokens: int, cache: ServingCacheConfig) -> TorchRunner:
     """A runner over a model of torch's with room for so many tokens."""
-    port = _in_process(model)
+    port = in_process_port(model)
     assert not isinstance(port.model, Encoder)
     return TorchRunner(
         port.model,

@@ -116,13 +116,17 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     if settings.adapter:
         resolve("lavra.api.torch_serving:add_adapters")(opened, named_adapters(settings.adapter))
     fingerprint = answer_fingerprint(opened, settings.cache_type, settings.expand, template)
+    root = f"{folder}@{version_of(opened.folder)}"
+    engine, computes = None, opened.runner
+    if settings.adapter and draft is None:
+        engine, computes = resolve("lavra.api.native_adapters:start_adapted_engine")(
+            opened, _part(settings, EngineConfig), _part(settings, ServingCacheConfig), root=root
+        )
     model = fused_model(opened)
     assert model.tokenizer is not None
     config: ModelConfig = held_port(model).config
     encodes = config.kind is Kind.ENCODER
-    engine = None
-    if not encodes:
-        root = f"{folder}@{version_of(model.folder)}"
+    if not encodes and engine is None:
         engine = start_engine(
             model,
             _part(settings, EngineConfig),
@@ -149,7 +153,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         usual={} if encodes else opened.usual,
         introduction=read_introduction(opened.folder),
         facts=model_facts(opened),
-        **_weights(model),
+        **{**_weights(model), "runner": computes},
     )
 
 
