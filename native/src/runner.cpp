@@ -231,12 +231,14 @@ void Runner::plan_attention(bool causal) {
         longest = std::max(longest, row.start + row.num_tokens);
     }
     if (c.positions == LAVRA_RELATIVE_BIAS) plan_bias(longest);
-    const bool split = tiles < size_t(4 * team_.size()) && team_.size() > 1;
+    // Chunks in a row, where a piece has several: attention fetches the next one's keys ahead of time.
+    const size_t wanted = tiles < size_t(4 * team_.size()) && team_.size() > 1 ? 6 * team_.size() : 1;
+    const int parts = int((wanted + tiles - 1) / tiles);
     partial_floats_ = 0;
     for (const Rows &row : rows_)
         for (int head = 0; head < c.num_kv_heads; ++head) {
-            plan(row, head, causal, nullptr, split, pieces_);
-            if (row.source >= 0) plan(row, head, false, &sources_.at(row.source), split, source_pieces_);
+            plan(row, head, causal, nullptr, parts, pieces_);
+            if (row.source >= 0) plan(row, head, false, &sources_.at(row.source), parts, source_pieces_);
         }
     partials_.reserve(partial_floats_ * 4);
     for (auto *pieces : {&pieces_, &source_pieces_})
@@ -246,7 +248,7 @@ void Runner::plan_attention(bool causal) {
 
 // A sequence's queries of one key-value head.  The partial results' place is kept as an offset, from 1, until all are
 // known.
-void Runner::plan(const Rows &row, int head, bool causal, Source *source, bool split, std::vector<Piece> &pieces) {
+void Runner::plan(const Rows &row, int head, bool causal, Source *source, int parts, std::vector<Piece> &pieces) {
     const auto &c = model_.config;
     const int group = c.num_heads / c.num_kv_heads;
     const size_t stride = source ? model_.wide() : model_.wide() + 2 * model_.narrow();
@@ -265,10 +267,10 @@ void Runner::plan(const Rows &row, int head, bool causal, Source *source, bool s
             work.bias = biases_.data() + size_t(head) * group * work.bias_stride;
         }
         const int chunks = (work.num_keys + kChunk - 1) / kChunk;
-        const bool parts = split && chunks > 1;
-        float *const place = parts ? reinterpret_cast<float *>(partial_floats_ + 1) : nullptr;
-        for (int first = 0; first < chunks; first += parts ? 1 : chunks) pieces.push_back({work, source, first, parts ? first + 1 : chunks, place});
-        if (parts) partial_floats_ += size_t(chunks) * work.count * group * (2 + channels_);
+        const int run = (chunks + parts - 1) / parts;
+        float *const place = run < chunks ? reinterpret_cast<float *>(partial_floats_ + 1) : nullptr;
+        for (int first = 0; first < chunks; first += run) pieces.push_back({work, source, first, std::min(first + run, chunks), place});
+        if (place) partial_floats_ += size_t(chunks) * work.count * group * (2 + channels_);
     }
 }
 

@@ -77,7 +77,7 @@ private:
     void reserve();
     void reserve_scratch();
     void plan_attention(bool causal);
-    void plan(const Rows &row, int head, bool causal, Source *source, bool split, std::vector<Piece> &pieces);
+    void plan(const Rows &row, int head, bool causal, Source *source, int parts, std::vector<Piece> &pieces);
     void plan_bias(int span);
     void read(const lavra_row *rows, int num_rows);
     void pass(int thread); // what every thread runs
