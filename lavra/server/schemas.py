@@ -22,8 +22,9 @@ Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1,
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 # OpenAI was seen to take 300 (https://github.com/dottxt-ai/outlines/issues/99): too few for the digits of a vocabulary.
 MOST_BIASES: Final = 1024
-Bias = Annotated[Finite, Field(ge=-1000, le=1000)]
-TokenBiases = Annotated[dict[str, Bias], Field(max_length=MOST_BIASES, fail_fast=True)]
+TokenBiases = Annotated[
+    dict[str, Annotated[Finite, Field(ge=-1000, le=1000)]], Field(max_length=MOST_BIASES, fail_fast=True)
+]
 
 
 class Body(BaseModel):
