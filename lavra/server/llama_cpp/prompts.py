@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-from lavra.server.llama_cpp.schemas import BiasedToken, NativeBody, NativeCompletionBody, OnePrompt, PromptText
+from lavra.server.llama_cpp.schemas import BiasedToken, NativeBody, NativeCompletionBody, OnePrompt, PromptObject
 from lavra.server.served import ServedModel
 
 NEVER: Final = -1000.0  # added to a logit; `False` in a request
@@ -24,7 +24,7 @@ def prompts_of(body: NativeCompletionBody) -> list[OnePrompt]:
 
 def ids_of(model: ServedModel, prompt: OnePrompt) -> tuple[int, ...]:
     """The token ids of a prompt; a text at its beginning has the special tokens in front that the model expects."""
-    if isinstance(prompt, PromptText):
+    if isinstance(prompt, PromptObject):
         prompt = prompt.prompt_string
     if isinstance(prompt, str):
         prompt = [prompt]
