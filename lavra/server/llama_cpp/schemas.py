@@ -40,7 +40,7 @@ class NativeBody(Body):
     seed: Annotated[int, Field(ge=-1, lt=2**63)] | None = Field(default=None, description="-1 draws one")
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
     ignore_eos: bool | None = None
-    logit_bias: dict[str, TokenBias] | Annotated[list[BiasedToken], Field(max_length=10_000)] | None = Field(
+    logit_bias: dict[str, TokenBias] | list[BiasedToken] | None = Field(
         default=None, description="of a token, or of every token of a text; false: the token is never written"
     )
     n_probs: Annotated[int, Field(ge=0, le=20)] = 0
