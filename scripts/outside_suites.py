@@ -194,6 +194,7 @@ def schemathesis(bench: Bench) -> Outcome | None:
     reports = bench.scratch / "schemathesis"
     with serving([f"writer={bench.args.small}", f"encoder={bench.args.embedder}"]) as url:
         command = [str(program), "run", f"{url}/openapi.json", "--checks", "all", "--seed", "1"]
+        command += ["--request-timeout", "60"]  # an answer may be as long as the context
         command += ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
         command += ["--phases", "coverage"]  # the bounds of every field, wrong methods; tests/server sends random ones
         command += ["--report", "junit", "--report-dir", str(reports)]

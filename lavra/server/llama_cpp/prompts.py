@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-from lavra.server.llama_cpp.schemas import BiasedToken, NativeBody, NativeCompletionBody, OnePrompt, PromptText
+from lavra.base.errors import InputError
+from lavra.server.llama_cpp.schemas import BiasedToken, NativeBody, NativeCompletionBody, OnePrompt, PromptObject
+from lavra.server.schemas import MOST_BIASES
 from lavra.server.served import ServedModel
 
 NEVER: Final = -1000.0  # added to a logit; `False` in a request
@@ -24,7 +26,7 @@ def prompts_of(body: NativeCompletionBody) -> list[OnePrompt]:
 
 def ids_of(model: ServedModel, prompt: OnePrompt) -> tuple[int, ...]:
     """The token ids of a prompt; a text at its beginning has the special tokens in front that the model expects."""
-    if isinstance(prompt, PromptText):
+    if isinstance(prompt, PromptObject):
         prompt = prompt.prompt_string
     if isinstance(prompt, str):
         prompt = [prompt]
@@ -36,7 +38,11 @@ def ids_of(model: ServedModel, prompt: OnePrompt) -> tuple[int, ...]:
 
 
 def bias_by_token(model: ServedModel, body: NativeBody) -> dict[str, float] | None:
-    """`logit_bias` by token id, as OpenAI's protocol has it; a text's bias is that of each of its tokens."""
+    """`logit_bias` by token id, as OpenAI's protocol has it; a text's bias is that of each of its tokens.
+
+    Raises:
+        InputError: there are too many.
+    """
     if body.logit_bias is None:
         return None
     found: dict[str, float] = {}
@@ -44,6 +50,8 @@ def bias_by_token(model: ServedModel, body: NativeBody) -> dict[str, float] | No
         value = NEVER if bias is False else float(bias)
         ids = model.tokenizer.encode(token) if isinstance(token, str) and not token.isdecimal() else [token]
         found |= {str(one): value for one in ids}
+    if len(found) > MOST_BIASES:
+        raise InputError(f"logit_bias names {len(found)} tokens and at most {MOST_BIASES} are read; leave some out")
     return found
 
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lavra.server.schemas import Body, Finite, VocabularyId
 
-Bias = Annotated[Finite, Field(ge=-1000, le=1000)] | Literal[False]
-BiasedToken = tuple[VocabularyId | str, Bias]
+TokenBias = Annotated[Finite, Field(ge=-1000, le=1000)] | Literal[False]
+BiasedToken = tuple[VocabularyId | str, TokenBias]
 
 # Fields of llama.cpp's that do nothing here.
 IDLE_FIELDS: Final = frozenset(
@@ -40,7 +40,7 @@ class NativeBody(Body):
     seed: Annotated[int, Field(ge=-1, lt=2**63)] | None = Field(default=None, description="-1 draws one")
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
     ignore_eos: bool | None = None
-    logit_bias: dict[str, Bias] | Annotated[list[BiasedToken], Field(max_length=10_000)] | None = Field(
+    logit_bias: dict[str, TokenBias] | list[BiasedToken] | None = Field(
         default=None, description="of a token, or of every token of a text; false: the token is never written"
     )
     n_probs: Annotated[int, Field(ge=0, le=20)] = 0
@@ -56,7 +56,7 @@ class NativeBody(Body):
     stream: bool = False
 
 
-class PromptText(BaseModel):
+class PromptObject(BaseModel):
     """A prompt as an object; data that is no text is refused."""
 
     model_config = ConfigDict(extra="forbid")
@@ -65,13 +65,13 @@ class PromptText(BaseModel):
 
 
 MixedPrompt = Annotated[list[VocabularyId | str], Field(min_length=1, fail_fast=True)]
-OnePrompt = str | PromptText | MixedPrompt
+OnePrompt = str | PromptObject | MixedPrompt
 
 
 class NativeCompletionBody(NativeBody):
     """`POST /completion`."""
 
-    prompt: str | PromptText | MixedPrompt | Annotated[list[OnePrompt], Field(min_length=1, max_length=128)] = Field(
+    prompt: str | PromptObject | MixedPrompt | Annotated[list[OnePrompt], Field(min_length=1, max_length=128)] = Field(
         description="a text, or token ids and texts in a row; a list without an id on its first level is several"
     )
 

@@ -201,6 +201,7 @@ def test_properties(http, client):
     [
         ("/completion", {**ASK, "grammar": "root ::= missing"}, "grammar"),
         ("/completion", {**ASK, "temperature": -1}, "temperature"),
+        ("/completion", {**ASK, "logit_bias": [[token, 1] for token in range(2000)]}, "at most 1024"),
         ("/infill", {"model": "long", "input_prefix": "a", "input_suffix": "b"}, "not trained to fill gaps"),
     ],
 )
