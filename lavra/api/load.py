@@ -42,8 +42,8 @@ def load(
     Args:
         path: a Hugging Face folder, a PEFT adapter's, a GGUF file, the name of a model of the workspace (`latest` is
             the newest), or `owner/model` on the Hugging Face hub (the only case that uses the network).
-        dtype: `float32`, `bfloat16` or `float16`; by default what computes fastest at the checkpoint's quality: on a
-            CPU float32, or bfloat16 where the checkpoint and the processor have it; elsewhere the checkpoint's own.
+        dtype: `float32`, `bfloat16` or `float16`; by default what computes fastest at the checkpoint's quality: the
+            native runner keeps bfloat16 and widens float16, torch on a CPU widens both, on a GPU neither.
         device: `cpu`, `cuda`, `cuda:1`, …; CUDA by default where there is one, else the CPU.
         base: of an adapter, the model it belongs to, where that is not where its folder says.
         expand: hold compressed weights in the form that computes fastest; False keeps them as they are stored,

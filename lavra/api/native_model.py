@@ -1,11 +1,11 @@
-"""Opening a decoder with the native runner: no torch is imported, now or when it writes.
+"""Opening a model with the native runner: no torch is imported, now or when it writes.
 
     float32 checkpoints, float16's, GGUF's   computed in float32
-    bfloat16's                               in bfloat16 where the processor multiplies it (AVX-512 BF16), else float32
+    bfloat16's                               in bfloat16: the weights are exact, and half the bytes are read
     int8, int8-dynamic, int4                 as they are stored, inputs rounded to 8 bits
 
-Bfloat16 costs a divergence of 0.0001 (docs/native.md) and reads half the bytes; the weights of a bfloat16 checkpoint
-are held exactly.  Those of a float16 checkpoint would be rounded, so they are widened.
+Bfloat16 rounds what goes into a product and costs a divergence of 0.0001 (docs/native.md).  Weights of a float16
+checkpoint would be rounded, too, so they are widened.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from lavra.adapt.embedding_folder import read_embedding_config
+from lavra.api.held_port import HeldPort
 from lavra.api.model import TextModel
-from lavra.api.native_port import LateEmbedder, NativePort
+from lavra.api.native_embedder import NativeEmbedder
+from lavra.api.native_port import LateEmbedder, NativeEncoderPort, NativePort
 from lavra.base.lazy import resolve
 from lavra.base.memory import free_memory, release_freed_memory
 from lavra.base.native_library import NativeLibrary, native_library
+from lavra.base.ports import Embedder
 from lavra.base.units import format_size
-from lavra.engine.runners.native import NativeModel
+from lavra.engine.runners.native import NativeEncoder, NativeModel
 from lavra.engine.runners.native_floats import NativeWeights, NotNativeError
 from lavra.engine.runners.native_weights import open_weights
-from lavra.model.config import ModelConfig, Positions
+from lavra.generate.plan import PromptReading
+from lavra.model.config import Kind, ModelConfig, Positions
 from lavra.model.position_formulas import alibi_slopes, attention_factor, scaled_frequencies
 from lavra.model.shapes import parameter_shapes
 from lavra.quantize.held import HeldWeights
@@ -34,7 +39,6 @@ from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-_HALF_SETS: Final = ("avx512",)  # instruction sets whose products of bfloat16 are the processor's own
 _SHARE: Final = 0.8  # of the memory that is free, which float32 may take
 _ADAPTER: Final = "adapter_config.json"
 _SENTENCES: Final = "modules.json"  # of a folder of sentence-transformers
@@ -51,7 +55,7 @@ class OpenInTorch(Protocol):
 def open_native(
     folder: Path, *, dtype: str | None, device: str | None, expand: bool, in_torch: OpenInTorch
 ) -> TextModel:
-    """Open a decoder; arguments and errors as `lavra.load`.
+    """Open a model; arguments and errors as `lavra.load`.
 
     Args:
         folder: the model's.
@@ -67,18 +71,32 @@ def open_native(
     weights = open_weights(folder)
     if weights.packed and expand and dtype is not None:
         raise NotNativeError(f"packed weights are to become {dtype}")
+    if weights.config.kind is Kind.ENCODER and weights.config.has_head and not (folder / _SENTENCES).exists():
+        raise NotNativeError("the model fills gaps")
     tokenizer = Tokenizer.load(folder)
-    half = not weights.packed and _in_half(weights, dtype, library, folder)
+    half = not weights.packed and _in_half(weights, dtype, folder)
     model = NativeModel(library, weights.config, weights.read(), half=half, **_positions(weights.config))
     release_freed_memory()
     held = HeldWeights(stored=weights.stored, held=_held(weights, half), num_bytes=model.num_bytes)
     logger.info("%s: %s on cpu, runner native (%s), weights %s", folder, weights.config.family, library.isa, held)
     twin = InTorchOnce(in_torch)
-    port = NativePort(model, tokenizer, lambda: twin("beam search").port)
-    embedder = LateEmbedder(port.reading, lambda: twin("embedding").embedder)
+    port = _port(model, tokenizer, twin)
+    embedder = _embedder(model, port.reading, folder, twin)
     return TextModel(
         port, runner="native", tokenizer=tokenizer, embedder=embedder, folder=folder, held=held, in_torch=twin
     )
+
+
+def _port(model: NativeModel, tokenizer: Tokenizer, twin: InTorchOnce) -> HeldPort:
+    if model.config.kind is Kind.ENCODER:
+        return NativeEncoderPort(model, tokenizer, lambda: twin("scoring by an encoder").port)
+    return NativePort(model, tokenizer, lambda: twin("beam search").port)
+
+
+def _embedder(model: NativeModel, reading: PromptReading, folder: Path, twin: InTorchOnce) -> Embedder:
+    if model.config.kind is Kind.DECODER:
+        return LateEmbedder(reading, lambda: twin("embedding by a decoder").embedder)
+    return NativeEmbedder(NativeEncoder(model), reading, read_embedding_config(folder))
 
 
 class InTorchOnce:
@@ -108,8 +126,6 @@ def _usable_library(folder: Path, dtype: str | None, device: str | None) -> Nati
         raise NotNativeError("it computes in float32 and bfloat16, not in float16")
     if (folder / _ADAPTER).exists():
         raise NotNativeError("the folder is an adapter's")
-    if (folder / _SENTENCES).exists():
-        raise NotNativeError("the model embeds texts")
     library = native_library()
     if library is None:
         raise NotNativeError("there is no native library")
@@ -123,11 +139,11 @@ def _has_gpu() -> bool:
     return str(resolve("lavra.base.device:pick_device")().type) != "cpu"
 
 
-def _in_half(weights: NativeWeights, dtype: str | None, library: NativeLibrary, folder: Path) -> bool:
+def _in_half(weights: NativeWeights, dtype: str | None, folder: Path) -> bool:
     """Whether float matrices are held and computed in bfloat16."""
     if dtype is not None:
         return dtype == "bfloat16"
-    if weights.stored == "bfloat16" and library.isa in _HALF_SETS:
+    if weights.stored == "bfloat16":
         return True
     size = 4 * sum(math.prod(shape) for shape in parameter_shapes(weights.config).values())
     if size <= _SHARE * free_memory():

@@ -35,7 +35,6 @@ from lavra.tokens.named_templates import find_template
 from lavra.tokens.tokenizer import Tokenizer
 
 try:
-    from lavra.cli.serve_index import open_served_index
     from lavra.server import ModelTable, ServeConfig, ServedIndex, ServedModel, build_app
     from lavra.server.app import spans_module
     from lavra.server.run import free_port, serve
@@ -87,7 +86,8 @@ def open_indexes(models: Sequence[str], settings: ServeSettings) -> list[ServedI
     if not settings.index:
         return []
     writer = settings.answer_model or next((name.rpartition("=")[2] for name in models), None)
-    return [open_served_index(named, writer, Workspace.open()) for named in settings.index]
+    opening = resolve("lavra.cli.serve_index:open_served_index")  # a server of models alone has no use for retrieval
+    return [opening(named, writer, Workspace.open()) for named in settings.index]
 
 
 def open_draft(settings: ServeSettings) -> TextModel | None:
@@ -134,7 +134,9 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     embedder = None
     if isinstance(model.embedder, LengthyEmbedder):
         embedder = BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
-    filler = resolve("lavra.api.fill:mask_filler")(model.port) if encodes else None
+    filler = None
+    if encodes and config.has_head:  # torch fills gaps, whichever runner embeds
+        filler = resolve("lavra.api.fill:mask_filler")(model.in_torch("filling gaps").port)
     return ServedModel(
         name=name,
         aliases=aliases,

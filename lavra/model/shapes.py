@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from lavra.model.config import Kind, Layout, ModelConfig, Norm, Positions
 
-Shape = tuple[int, ...]
-Named = Iterator[tuple[str, Shape]]
+TensorShape = tuple[int, ...]
+Named = Iterator[tuple[str, TensorShape]]
 
 
-def parameter_shapes(config: ModelConfig) -> dict[str, Shape]:
+def parameter_shapes(config: ModelConfig) -> dict[str, TensorShape]:
     """Name of every parameter -> its shape; of matrices (outputs, inputs)."""
     return {
         **dict(_embedding(config)),

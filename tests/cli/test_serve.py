@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 
 import lavra
 from lavra.base.errors import InputError
+from lavra.base.native_library import native_library
 from lavra.base.types import GenerateRequest
 from lavra.cli import serve
 from lavra.cli.main import main
@@ -63,6 +65,25 @@ def test_a_model_answers_to_every_name_it_is_given(folder):
     for wrong in (f"mine,={folder}", f"={folder}"):
         with pytest.raises(InputError, match="empty name"):
             serve.open_model(wrong, serve.ServeSettings())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read from /proc")
+def test_a_decoder_is_served_without_torch(folder):
+    command = [sys.executable, "-m", "lavra", "serve", str(folder), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            assert httpx2.get(f"{url}/v1/models", timeout=60).json()["data"][0]["runner"] == "native"
+            asked = {"messages": [{"role": "user", "content": "She"}], "max_tokens": 3}
+            answer = httpx2.post(f"{url}/v1/chat/completions", json=asked, timeout=60)
+            assert answer.json()["usage"]["completion_tokens"] == 3
+            loaded = Path(f"/proc/{process.pid}/maps").read_text()
+        finally:
+            process.kill()
+    assert "lavra_native.so" in loaded
+    assert not [name for name in ("/torch/", "/pandas/", "/pyarrow/", "/faiss/", "/matplotlib/") if name in loaded]
 
 
 def test_keys_come_from_a_file_and_the_environment_only(tmp_path, monkeypatch):

@@ -132,7 +132,7 @@ def test_scores_far_apart_are_no_trouble(isa):
 @every_isa
 @pytest.mark.parametrize("cache", doors.CACHES)
 def test_stored_vectors_are_those_of_the_torch_runner(isa, cache):
-    """One key to look at: its value is the answer, as it was stored; also constants, zeros, halves between steps."""
+    """One key to look at: its value is the answer, as stored.  Also constants, zeros and halves between steps."""
     for seed in range(20):
         (queries, keys, values), blocks = example(count=1, start=0, heads=1, group=1, channels=64, seed=seed)
         if seed < 3:

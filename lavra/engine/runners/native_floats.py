@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lavra.base.errors import CheckpointError
 from lavra.engine.runners.native import StoredTensor, TensorType
 from lavra.model.config import Kind, ModelConfig, Scaling
-from lavra.model.shapes import Shape
+from lavra.model.shapes import TensorShape
 from lavra.model.tensor_names import Checkpoint
 from lavra.model.tensors import FLOATS
 from lavra.model.weights import Rule, WeightTable, their_shape
@@ -46,15 +46,13 @@ class NativeWeights:
 def check_config(config: ModelConfig) -> None:
     """Refuse what the native runner does not compute."""
     scaling = config.rope.scaling if config.rope is not None else None
-    if config.kind is not Kind.DECODER:
-        raise NotNativeError(f"the model is an {config.kind.value.replace('_', '-')}")
     if scaling is not None and scaling.kind is Scaling.DYNAMIC:
         raise NotNativeError("dynamic rope scaling turns every key anew as the text grows")
-    if not config.has_head:
+    if not config.has_head and config.kind is not Kind.ENCODER:
         raise NotNativeError("the model has no head, so it writes nothing")
 
 
-def check_floats(one: Rule, checkpoint: Checkpoint, shapes: Mapping[str, Shape], folder: Path) -> None:
+def check_floats(one: Rule, checkpoint: Checkpoint, shapes: Mapping[str, TensorShape], folder: Path) -> None:
     """Refuse a tensor that is no float, or of another shape than the model needs; raises CheckpointError."""
     kind, shape, wanted = checkpoint.dtype(one.theirs), checkpoint.shape(one.theirs), their_shape(one, shapes)
     if kind not in FLOATS:

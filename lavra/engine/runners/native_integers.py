@@ -26,7 +26,7 @@ from lavra.engine.runners.native_floats import (
     float_tensors,
 )
 from lavra.model.config_files import check_names, family_of, read_config
-from lavra.model.shapes import Shape, parameter_shapes
+from lavra.model.shapes import TensorShape, parameter_shapes
 from lavra.model.tensor_names import Checkpoint, named, resolve_copies
 from lavra.model.tensors import FLOATS, open_tensors
 from lavra.model.weights import Rule, their_shape
@@ -43,6 +43,7 @@ from lavra.quantize.folder_facts import (
 )
 from lavra.quantize.scheme import Scheme
 
+_Kept = tuple[TensorShape, tuple[str, ...]]
 _GROUP: Final = 32  # the kernels' scales are of so many neighbouring inputs, or of a multiple
 
 
@@ -86,7 +87,9 @@ def packed_weights(raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Pat
     return NativeWeights(config=config, stored=scheme.name, packed=True, read=read)
 
 
-def _packed_shapes(shapes: Mapping[str, Shape], scheme: Scheme) -> Iterator[tuple[str, tuple[Shape, tuple[str, ...]]]]:
+def _packed_shapes(
+    shapes: Mapping[str, TensorShape], scheme: Scheme
+) -> Iterator[tuple[str, tuple[TensorShape, tuple[str, ...]]]]:
     """Shape and types of every tensor of a folder in our layout: linear layers, the embedding and the head packed."""
     for name, shape in shapes.items():
         stem = name.removesuffix(".weight")
@@ -99,7 +102,7 @@ def _packed_shapes(shapes: Mapping[str, Shape], scheme: Scheme) -> Iterator[tupl
         yield f"{stem}.matrix.scale", ((shape[0], scheme.num_groups(shape[1])), ("BF16",))
 
 
-def _integers(name: str, shape: Shape, scheme: Scheme, data: Array, scales: Array) -> StoredTensor:
+def _integers(name: str, shape: TensorShape, scheme: Scheme, data: Array, scales: Array) -> StoredTensor:
     if scheme.bits == 8 and scheme.group_size is None:
         data = data[:, : shape[1]]  # without the zeros behind a row
     return StoredTensor(
@@ -163,7 +166,7 @@ def _their_integers(one: Rule, found: Checkpoint, scheme: Scheme) -> Array:
     return found.array(one.theirs).view(np.uint8) ^ np.uint8(128)
 
 
-def _check_words(one: Rule, found: Checkpoint, scheme: Scheme, shapes: Mapping[str, Shape], folder: Path) -> None:
+def _check_words(one: Rule, found: Checkpoint, scheme: Scheme, shapes: Mapping[str, TensorShape], folder: Path) -> None:
     """Refuse integers and scales of other shapes than the model's; errors as `lavra.quantize.interchange`."""
     if one.form.transposed:
         raise NotNativeError(f"{one.theirs} lies transposed")
@@ -173,7 +176,7 @@ def _check_words(one: Rule, found: Checkpoint, scheme: Scheme, shapes: Mapping[s
         raise CheckpointError(f"{folder}: {one.theirs} is quantized, and lavra opens quantized linear layers only")
     if found.dtype(one.theirs + SCALE) != "BF16":
         raise NotNativeError(f"the scales of {one.theirs} are {found.dtype(one.theirs + SCALE)}, not BF16")
-    expected: list[tuple[str, str, tuple[Shape, ...]]] = [
+    expected: list[tuple[str, str, tuple[TensorShape, ...]]] = [
         (SCALE, "BF16", ((rows, groups), *(((rows,),) * (groups == 1))))
     ]
     if one.theirs + PACKED in found.names:
