@@ -8,6 +8,8 @@
 
 #pragma once
 
+#include "cache_store.h"
+
 namespace lavra::LAVRA_ISA {
 
 constexpr int kChunkBlocks = kChunk / kBlock;
@@ -28,53 +30,6 @@ LAVRA_INLINE Range visible(const Attend &work, int token) {
     const int position = work.start + token;
     return {work.window > 0 ? at_least(position - work.window + 1, 0) : 0, work.causal ? position + 1 : work.num_keys};
 }
-// ---- Storing
-
-// Numbers of a cache, one after another `step` apart.
-LAVRA_INLINE void put(float *out, size_t step, const float *x, int channels) {
-    for (int c = 0; c < channels; c++) out[c * step] = x[c];
-}
-LAVRA_INLINE void put(uint16_t *out, size_t step, const float *x, int channels) {
-    for (int c = 0; c < channels; c++) out[c * step] = to_bfloat16(x[c]);
-}
-
-// Steps between the least and the largest channel, as Int8Store (lavra/engine/runners/stores.py).
-LAVRA_INLINE void put(int8_t *out, size_t step, float *scale, float *middle, const float *x, int channels) {
-    float low = x[0], high = x[0];
-    for (int c = 1; c < channels; c++) {
-        low = x[c] < low ? x[c] : low;
-        high = x[c] > high ? x[c] : high;
-    }
-    *middle = from_bfloat16(to_bfloat16((high + low) / 2));
-    const float above = high - *middle, below = *middle - low;
-    *scale = from_bfloat16(to_bfloat16((above > below ? above : below) / 127));
-    if (*scale == 0) *scale = 1;
-    for (int c = 0; c < channels; c++) {
-        const float steps = __builtin_nearbyintf((x[c] - *middle) / *scale);
-        out[c * step] = int8_t(steps > -127 ? (steps < 127 ? steps : 127) : -127);
-    }
-}
-
-static void store(LayerCache &cache, int block, int slot, int kv_head, const float *key, const float *value) {
-    const int channels = cache.channels;
-    const size_t head = size_t(block) * cache.num_kv_heads + kv_head, number = head * kBlock + slot;
-    const size_t key_at = head * kBlock * channels + slot, value_at = number * channels;
-    switch (cache.type) {
-    case CacheType::f32:
-        put(static_cast<float *>(cache.keys) + key_at, kBlock, key, channels);
-        return put(static_cast<float *>(cache.values) + value_at, 1, value, channels);
-    case CacheType::bf16:
-        put(static_cast<uint16_t *>(cache.keys) + key_at, kBlock, key, channels);
-        return put(static_cast<uint16_t *>(cache.values) + value_at, 1, value, channels);
-    case CacheType::int8:
-        put(static_cast<int8_t *>(cache.keys) + key_at, kBlock, cache.key_scales + number, cache.key_middles + number,
-            key, channels);
-        put(static_cast<int8_t *>(cache.values) + value_at, 1, cache.value_scales + number,
-            cache.value_middles + number, value, channels);
-    }
-}
-
-// ---- Tiles
 
 // What the rows of a tile are computed in; memory of the thread.
 struct Tile {
@@ -158,7 +113,8 @@ template <class T> LAVRA_INLINE void fetch(const T *x, int offset, int count) {
 
 // Scores of some blocks.
 template <class T, int rows>
-__attribute__((noinline)) static void score(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks, int first) {
+__attribute__((noinline)) static void score(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks,
+                                            int first) {
     constexpr int count = kTileBlocks<rows>;
     Vec sums[rows][count];
     LAVRA_UNROLL for (int r = 0; r < rows; r++) {
@@ -294,7 +250,8 @@ static void weigh_all(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen
     constexpr int count = kTileVecs<rows>;
     const int channels = tile.channels;
     int c = 0;
-    for (; c + 16 * count <= channels; c += 16 * count) weigh<T, rows, count, true>(tile, blocks, seen, c, 16, next, parts);
+    for (; c + 16 * count <= channels; c += 16 * count)
+        weigh<T, rows, count, true>(tile, blocks, seen, c, 16, next, parts);
     for (; c + 16 <= channels; c += 16) weigh<T, rows, 1, true>(tile, blocks, seen, c, 16, next, parts);
     if (c == channels) return;
     // The last channels, with some of those before them once more.

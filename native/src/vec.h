@@ -1,8 +1,8 @@
 // A Vec: sixteen floats, as many registers as an instruction set needs for them.  Included by every simd_*.h.
 //
 // The kernels are written over it, once.  A simd_*.h brings a register (`Part`, with the arithmetic that GNU vectors
-// have), the same as integers (`Bits`), and what differs: broadcast, fma, larger, smaller, widen, nearest, times_power_of_two,
-// sum_of, largest_of.
+// have), the same as integers (`Bits`), and what differs: broadcast, fma, larger, smaller, widen, nearest,
+// times_power_of_two, sum_of, largest_of.
 
 #pragma once
 
