@@ -1,11 +1,14 @@
 """Run other projects' own tests against `lavra serve`, and write what came of them to docs/outside.md.
 
-    python scripts/outside_suites.py --model MODEL --openai-python CHECKOUT --embedder ENCODER [--write]
+    python scripts/outside_suites.py --model MODEL --small STORIES --embedder ENCODER \
+        --openai-python CHECKOUT --llama-cpp CHECKOUT [--write]
 
-MODEL is a folder of a model that chats (SmolLM2, say).  A checkout is another project's repository; nothing of it is
-copied.  The suites run in an environment of their own (`scripts/outside/requirements.txt`); `--environment` keeps it.
-OpenAI's tests ask models of given names and bound no answer, so `--small` names a small model that has those names.
-A failure is ours unless `scripts/outside/reasons.yaml` says why it is not.
+MODEL is a folder of a model that chats (SmolLM2, say), STORIES one of stories260K, which llama.cpp's tests expect; it
+also answers OpenAI's, which ask models of given names and bound no answer.  A checkout is another project's
+repository; nothing of it is copied.  The suites run in an environment of their own
+(`scripts/outside/requirements.txt`, and a folder of npm's); `--environment` keeps it, and what came of each suite, so
+that suites may be run one by one.  A suite without its checkout or model is not run.  A failure is ours unless
+`scripts/outside/reasons.yaml` says why it is not.
 """
 
 from __future__ import annotations
@@ -14,53 +17,61 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
-import yaml
+from outside.report import BESIDE, Outcome, as_json, explained, page, read_junit, read_outcomes, write_outcomes
 
 ROOT = Path(__file__).resolve().parents[1]
-BESIDE = Path(__file__).parent / "outside"
 PAGE = ROOT / "docs" / "outside.md"
-SUITES = ("openai-python", "langchain", "clients")
 # The names that OpenAI's tests ask for.
 WRITERS, EMBEDDER = ("gpt-5.4", "gpt-3.5-turbo-instruct", "gpt-4o-mini", "model"), "text-embedding-3-small"
 OPENAI_TESTS = ("chat/test_completions.py", "test_completions.py", "test_embeddings.py", "test_models.py", "responses")
+LLAMA_CPP_TESTS = (
+    "basic", "chat_completion", "compat_anthropic", "compat_oai_responses", "completion", "ctx_shift", "embedding",
+    "ignore_eos", "infill", "security", "stream", "template", "tokenize", "tool_call",
+)  # fmt: skip
+CLIENTS = ("openai", "litellm", "instructor", "pydantic-ai-slim", "anthropic", "ollama")
+NODE_PACKAGES = ("openai@6.49.0", "ai@6.0.326", "@ai-sdk/openai-compatible@2.0.92", "zod@4.6.7")
 
 
-@dataclass(kw_only=True)
-class Outcome:
-    """What came of a suite.
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where suites run.
 
     Attributes:
-        suite: its name.
-        version: of the project.
-        passed: tests.
-        skipped: tests.
-        failures: "TEST: MESSAGE" of each failed test.
+        args: the command line.
+        folder: of the suites' environment.
+        python: its interpreter.
+        scratch: a folder that is deleted afterwards.
     """
 
-    suite: str
-    version: str
-    passed: int = 0
-    skipped: int = 0
-    failures: list[str] = field(default_factory=list)
+    args: argparse.Namespace
+    folder: Path
+    python: Path
+    scratch: Path
 
 
 def main() -> int:
     """Run the suites, print what came of them, and write the page where that is asked for."""
     args = arguments()
-    with tempfile.TemporaryDirectory() as scratch:
-        python = environment(args.environment or Path(scratch) / "environment")
-        found = [run_suite(suite, args, python, Path(scratch)) for suite in args.suite or SUITES]
-    outcomes = [one for one in found if one is not None]
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        folder = (args.environment or scratch / "environment").resolve()
+        bench = Bench(args=args, folder=folder, python=environment(folder), scratch=scratch)
+        kept = read_outcomes(folder / "outcomes.json")
+        for suite in args.suite or SUITES:
+            outcome = SUITES[suite](bench)
+            kept |= {} if outcome is None else {suite: outcome}
+        write_outcomes(folder / "outcomes.json", kept)
+    outcomes = [kept[suite] for suite in SUITES if suite in kept]
     print(json.dumps([as_json(one) for one in outcomes], indent=1))
     if args.write:
         PAGE.write_text(page(outcomes), encoding="utf-8")
@@ -71,10 +82,11 @@ def arguments() -> argparse.Namespace:
     """Of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="folder of a model that chats")
-    parser.add_argument("--small", type=Path, help="folder of a small model, for OpenAI's tests")
-    parser.add_argument("--embedder", type=Path, help="folder of an encoder, for OpenAI's tests")
+    parser.add_argument("--small", type=Path, help="folder of stories260K, for OpenAI's and llama.cpp's tests")
+    parser.add_argument("--embedder", type=Path, help="folder of an encoder, for OpenAI's and llama.cpp's tests")
     parser.add_argument("--openai-python", type=Path, help="a checkout of openai/openai-python")
-    parser.add_argument("--suite", action="append", choices=SUITES, help="only this one; may be given several times")
+    parser.add_argument("--llama-cpp", type=Path, help="a checkout of ggml-org/llama.cpp")
+    parser.add_argument("--suite", action="append", choices=list(SUITES), help="only this one; may be repeated")
     parser.add_argument("--environment", type=Path, help="folder that keeps the environment of the suites")
     parser.add_argument("--write", action="store_true", help="write docs/outside.md")
     return parser.parse_args()
@@ -89,22 +101,122 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def run_suite(suite: str, args: argparse.Namespace, python: Path, scratch: Path) -> Outcome | None:
-    """Run one suite; `None` where its checkout is not given."""
-    if suite == "openai-python":
-        if args.openai_python is None or args.embedder is None:
-            print(f"{suite}: not run, no checkout or no embedder was given", file=sys.stderr)
-            return None
-        files = [f"tests/api_resources/{name}" for name in OPENAI_TESTS]
-        models = [f"{name}={args.small or args.model}" for name in WRITERS] + [f"{EMBEDDER}={args.embedder}"]
-        with serving(models) as url:
-            # -n0: their addopts start many processes, and the model has one place to be.
-            more = {"TEST_API_BASE_URL": f"{url}/v1", "PYTHONPATH": str(args.openai_python.resolve() / "src")}
-            return tested(suite, python, ["-n0", *files], args.openai_python.resolve(), scratch, more)
-    name = {"langchain": "langchain_suite.py", "clients": "client_calls.py"}[suite]
-    with serving([f"served={args.model}"]) as url:
+def openai_python(bench: Bench) -> Outcome | None:
+    """OpenAI's own tests of its client."""
+    args = bench.args
+    if args.openai_python is None or args.embedder is None:
+        return not_run("openai-python", "--openai-python and --embedder")
+    checkout = args.openai_python.resolve()
+    files = [f"tests/api_resources/{name}" for name in OPENAI_TESTS]
+    models = [f"{name}={args.small or args.model}" for name in WRITERS] + [f"{EMBEDDER}={args.embedder}"]
+    version = re.search(r'__version__ = "([^"]+)"', (checkout / "src/openai/_version.py").read_text(encoding="utf-8"))
+    with serving(models) as url:
+        # -n0: their addopts start many processes, and the model has one place to be.
+        more = {"TEST_API_BASE_URL": f"{url}/v1", "PYTHONPATH": str(checkout / "src")}
+        found = version[1] if version else "unknown"
+        return tested("openai-python", found, bench, ["-n0", *files], checkout, more)
+
+
+def llama_cpp(bench: Bench) -> Outcome | None:
+    """llama.cpp's tests of its server, whose place `lavra serve` takes; each test starts its own."""
+    args = bench.args
+    if None in (args.llama_cpp, args.small, args.embedder):
+        return not_run("llama.cpp", "--llama-cpp, --small and --embedder")
+    checkout = args.llama_cpp.resolve()
+    folder = checkout / "tools" / "server" / "tests"
+    program = bench.scratch / "llama-server"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} {BESIDE}/llama_server.py "$@"\n')
+    program.chmod(0o755)
+    more = {
+        "LLAMA_SERVER_BIN_PATH": str(program),
+        "LAVRA_STORIES": str(args.small.resolve()),
+        "LAVRA_ENCODER": str(args.embedder.resolve()),
+        "PYTHONPATH": f"{BESIDE}:{folder}",
+        "TMPDIR": str(bench.scratch),
+    }
+    files = [f"unit/test_{name}.py" for name in LLAMA_CPP_TESTS]
+    options = ["-p", "llama_cpp_plugin", "-m", "not slow", "--timeout-method=thread"]
+    return tested("llama.cpp", llama_cpp_version(checkout), bench, [*options, *files], folder, more)
+
+
+def llama_cpp_version(checkout: Path) -> str:
+    """Of a checkout of llama.cpp."""
+    text = (checkout / "CMakeLists.txt").read_text(encoding="utf-8")
+    return ".".join(re.findall(r"set\(LLAMA_VERSION_(?:MAJOR|MINOR|PATCH) +(\d+)\)", text)) or "unknown"
+
+
+def langchain(bench: Bench) -> Outcome:
+    """LangChain's standard tests of a chat model."""
+    return asked("langchain", bench, BESIDE / "langchain_suite.py", ["langchain-tests", "langchain-openai"])
+
+
+def clients(bench: Bench) -> Outcome:
+    """A few calls of clients for Python."""
+    return asked("clients", bench, BESIDE / "client_calls.py", CLIENTS)
+
+
+def asked(suite: str, bench: Bench, file: Path, packages: Sequence[str]) -> Outcome:
+    """Run a file of tests that ask a served model."""
+    with serving([f"served={bench.args.model}"]) as url:
         more = {"LAVRA_URL": url, "LAVRA_MODEL": "served"}
-        return tested(suite, python, ["--asyncio-mode=auto", str(BESIDE / name)], scratch, scratch, more)
+        return tested(
+            suite, installed(bench.python, packages), bench, ["--asyncio-mode=auto", str(file)], bench.scratch, more
+        )
+
+
+def node(bench: Bench) -> Outcome | None:
+    """A few calls of clients for JavaScript."""
+    if bench.args.embedder is None or shutil.which("npm") is None:
+        return not_run("node", "--embedder and npm")
+    folder = bench.folder / "node"
+    if not (folder / "node_modules").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--prefix", folder, *NODE_PACKAGES], check=True)
+    script = Path(shutil.copy(BESIDE / "node_calls.mjs", folder))  # packages are looked up beside a script
+    report = bench.scratch / "node.xml"
+    reporting = ["--test-reporter=junit", f"--test-reporter-destination={report}"]
+    with serving([f"served={bench.args.model}", f"encoder={bench.args.embedder}"]) as url:
+        more = {"LAVRA_URL": url, "LAVRA_MODEL": "served", "LAVRA_EMBEDDER": "encoder"}
+        command = ["node", "--test", *reporting, str(script)]
+        subprocess.run(command, env={**os.environ, **more}, check=False, stdout=sys.stderr)
+    names = [one.rpartition("@")[0] for one in NODE_PACKAGES[:-1]]
+    versions = [json.loads((folder / "node_modules" / one / "package.json").read_text())["version"] for one in names]
+    told = ", ".join(f"{name} {version}" for name, version in zip(names, versions, strict=True))
+    return read_junit(report, "node", told)
+
+
+def schemathesis(bench: Bench) -> Outcome | None:
+    """Requests made from the server's own description, with schemathesis's checks."""
+    program = Path(sys.executable).with_name("schemathesis")
+    if None in (bench.args.small, bench.args.embedder) or not program.exists():
+        return not_run("schemathesis", "--small, --embedder and schemathesis itself")
+    reports = bench.scratch / "schemathesis"
+    with serving([f"writer={bench.args.small}", f"encoder={bench.args.embedder}"]) as url:
+        command = [str(program), "run", f"{url}/openapi.json", "--checks", "all", "--seed", "1"]
+        command += ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
+        command += ["--phases", "coverage,fuzzing", "--max-examples", "10"]
+        command += ["--report", "junit", "--report-dir", str(reports)]
+        done = subprocess.run(command, cwd=bench.scratch, check=False, capture_output=True, text=True)
+    print(done.stdout, file=sys.stderr)
+    requests = re.search(r"(\d[\d,]*) generated", done.stdout)
+    told = f"{installed(Path(sys.executable), ['schemathesis'])}, {requests[1] if requests else '?'} requests"
+    return read_junit(next(reports.glob("*.xml")), "schemathesis", told)
+
+
+SUITES: Mapping[str, Callable[[Bench], Outcome | None]] = {
+    "openai-python": openai_python,
+    "llama.cpp": llama_cpp,
+    "langchain": langchain,
+    "clients": clients,
+    "node": node,
+    "schemathesis": schemathesis,
+}
+
+
+def not_run(suite: str, wanted: str) -> Outcome | None:
+    """Say why a suite is left out; `None`."""
+    print(f"{suite}: not run; it wants {wanted}", file=sys.stderr)
+    return None
 
 
 @contextmanager
@@ -121,99 +233,21 @@ def serving(models: Sequence[str]) -> Iterator[str]:
 
 
 def tested(
-    suite: str, python: Path, files: Sequence[str], folder: Path, scratch: Path, variables: dict[str, str]
+    suite: str, version: str, bench: Bench, files: Sequence[str], folder: Path, variables: Mapping[str, str]
 ) -> Outcome:
     """Run pytest over files of a folder, and read its report."""
-    report = scratch / f"{suite}.xml"
-    command = [
-        str(python),
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--timeout=300",
-        f"--junitxml={report}",
-        *files,
-    ]
+    report = bench.scratch / f"{suite}.xml"
+    options = ["-q", "-p", "no:cacheprovider", "--timeout=300", f"--junitxml={report}"]
+    command = [str(bench.python), "-m", "pytest", *options, *files]
     subprocess.run(command, cwd=folder, env={**os.environ, **variables}, check=False, stdout=sys.stderr)
-    outcome = Outcome(suite=suite, version=version_of(suite, python, folder))
-    for case in ElementTree.parse(report).getroot().iter("testcase"):
-        wrong = [one for one in case if one.tag in ("failure", "error")]
-        if wrong:
-            first = (wrong[0].get("message") or "").splitlines() or [""]
-            outcome.failures.append(f"{case.get('name')}: {first[0][:300]}")
-        elif case.find("skipped") is not None:
-            outcome.skipped += 1
-        else:
-            outcome.passed += 1
-    return outcome
+    return read_junit(report, suite, version)
 
 
-def version_of(suite: str, python: Path, folder: Path) -> str:
-    """Of a checkout its package's, of the others those of the installed packages."""
-    if suite == "openai-python":
-        text = (folder / "src" / "openai" / "_version.py").read_text(encoding="utf-8")
-        found = re.search(r'__version__ = "([^"]+)"', text)
-        return found[1] if found else "unknown"
-    names = {"langchain": ["langchain-tests", "langchain-openai"], "clients": CLIENTS}[suite]
+def installed(python: Path, packages: Sequence[str]) -> str:
+    """Packages of an environment with their versions."""
     code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
-    done = subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True)
+    done = subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-CLIENTS = ["openai", "litellm", "instructor", "pydantic-ai-slim", "anthropic", "ollama"]
-
-
-def explained(outcome: Outcome) -> list[tuple[str | None, str]]:
-    """Each failure with the reason why it is not ours; `None` where it is."""
-    known = yaml.safe_load((BESIDE / "reasons.yaml").read_text(encoding="utf-8"))
-    mine = [(one["fits"], one["reason"]) for one in known if one["suite"] == outcome.suite]
-    return [
-        (next((reason for fits, reason in mine if re.search(fits, failure)), None), failure)
-        for failure in outcome.failures
-    ]
-
-
-def as_json(outcome: Outcome) -> dict[str, object]:
-    """What came of a suite, for programs."""
-    return {
-        "suite": outcome.suite,
-        "version": outcome.version,
-        "passed": outcome.passed,
-        "skipped": outcome.skipped,
-        "failed": [{"test": failure, "reason": reason} for reason, failure in explained(outcome)],
-    }
-
-
-def page(outcomes: Sequence[Outcome]) -> str:
-    """docs/outside.md."""
-    lines = [
-        "# Other projects' tests",
-        "",
-        "Tests that others wrote, aimed at `lavra serve`. `python scripts/outside_suites.py --write` made this page.",
-        "It takes checkouts by path, and copies nothing of them. A failure is ours unless a reason is named.",
-        "",
-        "| suite | version | passed | skipped | failed | of those ours |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    for one in outcomes:
-        ours = sum(reason is None for reason, _ in explained(one))
-        lines.append(f"| {one.suite} | {one.version} | {one.passed} | {one.skipped} | {len(one.failures)} | {ours} |")
-    for one in outcomes:
-        if one.failures:
-            lines += ["", f"## Failures of {one.suite}", "", "| tests | reason |", "|---:|---|"]
-            lines += [f"| {count} | {reason} |" for reason, count in counted(one)]
-    return "\n".join(lines) + "\n"
-
-
-def counted(outcome: Outcome) -> list[tuple[str, int]]:
-    """Reasons and how many failures each explains; a failure of ours stands by itself."""
-    found: dict[str, int] = {}
-    for reason, failure in explained(outcome):
-        name = reason or f"ours: `{failure.replace('|', '/').replace('`', '')}`"
-        found[name] = found.get(name, 0) + 1
-    return sorted(found.items(), key=lambda one: -one[1])
 
 
 if __name__ == "__main__":

@@ -103,8 +103,8 @@ def _plain_name(word: str) -> str:
 
 
 def open_model(named: str, settings: ServeSettings, draft: TextModel | None = None) -> ServedModel:
-    """A model by `NAME=FOLDER` or `FOLDER`, and what guesses for it."""
-    name, _, folder = named.rpartition("=")
+    """A model by `FOLDER` or `NAME=FOLDER`, where further names may stand behind a comma; and what guesses for it."""
+    name, aliases, folder = names_of(named)
     activity.begin(f"opening {folder}")
     runner: RunnerName | None = "torch" if settings.adapter else None  # which changes the weights it is given
     opened = load(folder, dtype=settings.dtype, device=settings.device, expand=settings.expand, runner=runner)
@@ -112,7 +112,7 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         raise InputError(f"{folder} has a task's head, over which no adapters are served; leave --adapter out")
     template = None if settings.chat_template is None else find_template(settings.chat_template)
     if opened.predictor is not None:
-        return _headed(name or _plain_name(folder), opened, settings)
+        return replace(_headed(name, opened, settings), aliases=aliases)
     if settings.adapter:
         resolve("lavra.api.torch_serving:add_adapters")(opened, named_adapters(settings.adapter))
     fingerprint = answer_fingerprint(opened, settings.cache_type, settings.expand, template)
@@ -136,7 +136,8 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         embedder = BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
     filler = resolve("lavra.api.fill:mask_filler")(model.port) if encodes else None
     return ServedModel(
-        name=name or _plain_name(folder),
+        name=name,
+        aliases=aliases,
         tokenizer=model.tokenizer,
         engine=engine,
         embedder=embedder,
@@ -148,6 +149,21 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
         facts=model_facts(opened),
         **_weights(model),
     )
+
+
+def names_of(named: str) -> tuple[str, tuple[str, ...], str]:
+    """The name of a model, other names that it answers to, and its folder; the folder's name unless one is given.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    names, sign, folder = named.rpartition("=")
+    if not sign:
+        return _plain_name(folder), (), folder
+    name, *aliases = (one.strip() for one in names.split(","))
+    if not all((name, *aliases)):
+        raise InputError(f"{named!r} has an empty name; write NAME=MODEL, or NAME,OTHER=MODEL")
+    return name, tuple(aliases), folder
 
 
 def _weights(model: TextModel) -> dict[str, Any]:

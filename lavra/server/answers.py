@@ -64,18 +64,26 @@ class TokensRead(BaseModel):
     total_tokens: int
 
 
+class TokenPiece(BaseModel):
+    """A token and what it spells: text, or bytes where they are no whole characters."""
+
+    id: int
+    piece: str | list[int]
+
+
 class TokenList(Warned):
     """Of `/tokenize`."""
 
-    tokens: list[int]
+    tokens: list[int] | list[TokenPiece]
     count: int
     pieces: list[str]
 
 
 class PlainText(Warned):
-    """Of `/detokenize`."""
+    """Of `/detokenize`; `content` is llama.cpp's name for the same."""
 
     text: str
+    content: str
 
 
 class RenderedPrompt(Warned):

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from lavra.base.errors import InputError
 from lavra.base.types import ScoreRequest
 from lavra.server.answers import Health, ModelEntries, PlainText, Readiness, ScoreAnswer, ServedModelEntry, TokenList
 from lavra.server.edge import Edge
@@ -17,6 +18,7 @@ from lavra.server.schemas import DetokenizeBody, ScoreBody, TokenizeBody
 from lavra.server.search.served_index import ServedIndex
 from lavra.server.served import ServedModel
 from lavra.tasks.table import task_named
+from lavra.tokens.tokenizer import Tokenizer
 
 
 def token_router(edge: Edge) -> APIRouter:
@@ -26,10 +28,11 @@ def token_router(edge: Edge) -> APIRouter:
     @router.post("/tokenize", response_model=TokenList)
     async def tokenize(body: TokenizeBody) -> Response:
         warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
-        tokens = await run_in_threadpool(model.tokenizer.encode, body.text, add_special_tokens=body.add_special_tokens)
+        special = body.add_special_tokens or body.add_special
+        tokens = await run_in_threadpool(model.tokenizer.encode, _text(body), add_special_tokens=special)
         return JSONResponse(
             {
-                "tokens": tokens,
+                "tokens": [_piece(model.tokenizer, one) for one in tokens] if body.with_pieces else tokens,
                 "count": len(tokens),
                 "pieces": [model.tokenizer.token(token) for token in tokens],
                 "warnings": warnings,
@@ -42,7 +45,7 @@ def token_router(edge: Edge) -> APIRouter:
         text = await run_in_threadpool(
             model.tokenizer.decode, body.tokens, skip_special_tokens=body.skip_special_tokens
         )
-        return JSONResponse({"text": text, "warnings": warnings})
+        return JSONResponse({"text": text, "content": text, "warnings": warnings})
 
     @router.post("/score", response_model=ScoreAnswer)
     async def score(body: ScoreBody) -> Response:
@@ -64,11 +67,28 @@ def token_router(edge: Edge) -> APIRouter:
     return router
 
 
+def _text(body: TokenizeBody) -> str:
+    given = [one for one in (body.text, body.content) if one is not None]
+    if len(given) != 1:
+        raise InputError("give text, or content as llama.cpp calls it, and not both")
+    return given[0]
+
+
+def _piece(tokenizer: Tokenizer, token: int) -> dict[str, Any]:
+    """A token as llama.cpp writes it."""
+    spelled = tokenizer.token_bytes(token)
+    try:
+        return {"id": token, "piece": spelled.decode()}
+    except UnicodeDecodeError:
+        return {"id": token, "piece": list(spelled)}
+
+
 def status_router(edge: Edge) -> APIRouter:
     """What is served, and whether it is well."""
     router = APIRouter(tags=["server"])
     edge.metrics.gauge("lavra_event_loop_tasks", "tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
+    @router.get("/models", include_in_schema=False)  # llama.cpp's
     @router.get("/v1/models", response_model=ModelEntries)
     async def models() -> Response:
         return JSONResponse(

@@ -336,10 +336,13 @@ class InferenceEmbedBody(Body):
 
 
 class TokenizeBody(Body):
-    """`POST /tokenize`."""
+    """`POST /tokenize`; of `text` and `content` one, and the last two are llama.cpp's as `content` is."""
 
-    text: str
+    text: str | None = None
+    content: str | None = Field(default=None, description="llama.cpp's name for text")
     add_special_tokens: bool = False
+    add_special: bool = Field(default=False, description="llama.cpp's name for add_special_tokens")
+    with_pieces: bool = Field(default=False, description="tokens as objects of `id` and `piece`")
 
 
 class DetokenizeBody(Body):

@@ -170,7 +170,7 @@ def test_a_wrong_method_is_told_the_right_ones(http):
     ("path", "says"),
     [
         ("/v1/chat/completion", "did you mean /v1/chat/completions?"),
-        ("/chat/completions", "did you mean /v1/chat/completions?"),
+        ("/embeddings", "did you mean /v1/embeddings?"),
         ("/v1/v1/embeddings", "did you mean /v1/embeddings?"),
         ("/openai/v1/completions", "did you mean /v1/completions?"),
         ("/wp-login.php", "GET /openapi.json lists the paths that are"),

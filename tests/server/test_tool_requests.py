@@ -275,6 +275,8 @@ def test_a_template_that_shows_no_tools_is_told():
         runner.say("b")
         assert "shows no tools" in str(ask(client, tools=[tool("weather")]).warnings)
         assert "shows no tools" not in str(ask(client).warnings)
+        named = [{"role": "user", "content": "Use weather for Recife."}]  # its name stands in the text all the same
+        assert "shows no tools" in str(ask(client, messages=named, tools=[tool("weather")]).warnings)
 
 
 def test_strict_without_a_demanded_call_is_told(dictated):

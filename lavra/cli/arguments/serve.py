@@ -70,7 +70,12 @@ class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Models by place, everything else by flag; keys never on the command line, where others can read them."""
-    parser.add_argument("models", nargs="*", metavar="[NAME=]MODEL", help="folder of a model, under a name of its own")
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="[NAME[,NAME]=]MODEL",
+        help="folder of a model, under a name of its own, and others that it answers to",
+    )
     add_json(parser)
     parser.add_argument(
         "--index",

@@ -90,7 +90,7 @@ def packed_weights(raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Pat
 def _packed_shapes(
     shapes: Mapping[str, TensorShape], scheme: Scheme
 ) -> Iterator[tuple[str, tuple[TensorShape, tuple[str, ...]]]]:
-    """TensorShape and types of every tensor of a folder in our layout: linear layers, the embedding and the head packed."""
+    """Shape and types of every tensor of a folder in our layout: linear layers, the embedding and the head packed."""
     for name, shape in shapes.items():
         stem = name.removesuffix(".weight")
         linear = ".blocks." in name and len(shape) == 2

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
+from lavra.engine.schema.emptiness import leaves_no_text
 from lavra.engine.schema.formats import PATTERNS
 from lavra.engine.schema.forms import ArrayForm, NumberForm, ObjectForm, SpotKey, TextForm, exactly
 from lavra.engine.schema.keywords import TYPES
@@ -74,7 +75,7 @@ def _any_number(form: NumberForm) -> bool:
 
 
 def text_of(spots: Sequence[Spot]) -> TextForm | None:
-    """Strings that all schemas allow; `None` where lengths leave none."""
+    """Strings that all schemas allow; `None` where lengths and patterns leave none."""
     least, most, patterns = 0, list[int](), dict[str, None]()
     for spot in spots:
         least = max(least, int(spot.schema.get("minLength", 0)))
@@ -86,7 +87,9 @@ def text_of(spots: Sequence[Spot]) -> TextForm | None:
         if name in PATTERNS:
             patterns[PATTERNS[name]] = None
     form = TextForm(least=least, most=min(most, default=None), patterns=tuple(patterns))
-    return None if form.most is not None and form.least > form.most else form
+    if form.most is not None and form.least > form.most:
+        return None
+    return None if len(patterns) > 1 and leaves_no_text(form.patterns, form.least, form.most) else form
 
 
 def array_of(spots: Sequence[Spot]) -> ArrayForm | None:

@@ -6,8 +6,9 @@ in those of DeepSeek and Mistral (`"prefix": true` in the message).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from lavra.base.errors import InputError
@@ -26,7 +27,7 @@ class ChatPrompt:
         text: as the chat template wrote it.
         tokens: of the text.
         talker: that wrote it.
-        warnings: where the template is not the model's own, or left a message out.
+        warnings: where the template is not the model's own, or left a message or the tools out.
     """
 
     text: str
@@ -62,17 +63,31 @@ def chat_prompt(
     messages = [
         {name: value for name, value in one.items() if name != "prefix"} for one in plain_messages(body.messages)
     ]
-    text = talker.text(
+    written = partial(
+        talker.text,
         messages,
-        tools=tools,
         variables=body.chat_template_kwargs,
         add_generation_prompt=body.add_generation_prompt is not False,
         continue_final=continues,
     )
+    text = written(tools=tools)
     warnings = _unread(messages, text)
+    if tools and text == _without_tools(written):
+        warnings.append(
+            f"the chat template of {model.name} shows no tools, so the model does not know of them; describe them in "
+            "a system message, or demand a call with tool_choice"
+        )
     if talker.stands_in:
         warnings.insert(0, f"{model.name} has no chat template: ChatML was written, which it may not know")
     return ChatPrompt(text=text, tokens=talker.ids(text), talker=talker, warnings=tuple(warnings))
+
+
+def _without_tools(written: Callable[..., str]) -> str | None:
+    """The conversation as the template writes it without tools; `None` where it refuses to."""
+    try:
+        return written(tools=None)
+    except InputError:
+        return None
 
 
 def _unread(messages: Sequence[Mapping[str, Any]], text: str) -> list[str]:

@@ -76,7 +76,7 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
         raise InputError(f"tool_choice demands a call and {form} another form; leave one of them out")
     warnings += tools.warnings
     prompt = chat_prompt(model, body, tools.offered)
-    warnings += [*prompt.warnings, *_unseen(model, tools, prompt.text)]
+    warnings += prompt.warnings
     request = generate_request(
         body,
         prompt.tokens,
@@ -96,16 +96,6 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
         tools=tools,
         prompt_tokens=len(prompt.tokens),
     )
-
-
-def _unseen(model: ServedModel, tools: Tools, text: str) -> list[str]:
-    """A warning where functions are offered and what the model reads names none of them."""
-    if tools.offered is None or any(name in text for name in tools.schemas):
-        return []
-    return [
-        f"the chat template of {model.name} shows no tools, so the model does not know of them; describe them in a "
-        "system message, or demand a call with tool_choice"
-    ]
 
 
 async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from lavra.server.answers import Warned
 
@@ -19,11 +19,20 @@ class NativeAnswer(Warned):
     stop_type: str
     stopping_word: str
     model: str
+    prompt: str
+    generation_settings: dict[str, Any]
+    has_new_line: bool
     tokens_predicted: int
     tokens_evaluated: int
     tokens_cached: int
     truncated: bool
     timings: dict[str, float]
+
+
+class ChosenFields(BaseModel):
+    """Of `/completion` and `/infill` with `response_fields`: those, and warnings where there are any."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class ServerProperties(BaseModel):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from lavra.base.types import Completion, Delta
-from lavra.server.conversation.requests import stops_of
+from lavra.server.conversation.requests import sampling_of, stops_of
 from lavra.server.conversation.run import ChatRun
 from lavra.server.conversation.timing import Stopwatch
+from lavra.server.llama_cpp.schemas import NativeBody
 from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.streaming import event
 
 _MILLION: Final = 1_000_000
+_MISSING: Final = object()
 _ERROR_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
@@ -38,13 +41,18 @@ def timings(watch: Stopwatch, done: Completion) -> dict[str, float]:
     """Milliseconds until the first token, waiting for a place included, and from there to the end."""
     reading, writing = (one / _MILLION for one in watch.parts())
     read, written = done.usage.prompt_tokens, done.usage.completion_tokens
+    fresh = read - done.usage.cached_tokens
+    later = max(1, written - 1)  # the first one belongs to reading
     return {
         "cache_n": done.usage.cached_tokens,
-        "prompt_n": read - done.usage.cached_tokens,
+        "prompt_n": fresh,
         "prompt_ms": reading,
+        "prompt_per_token_ms": reading / max(1, fresh),
+        "prompt_per_second": 1000 * fresh / reading if reading else 0.0,
         "predicted_n": written,
         "predicted_ms": writing,
-        "predicted_per_token_ms": writing / max(1, written - 1),  # the first one belongs to reading
+        "predicted_per_token_ms": writing / later,
+        "predicted_per_second": 1000 * later / writing if writing else 0.0,
     }
 
 
@@ -68,10 +76,49 @@ def probabilities(run: ChatRun, piece: Delta) -> dict[str, Any]:
     }
 
 
+def settings(run: ChatRun, body: NativeBody) -> dict[str, Any]:
+    """`generation_settings`: what acted, the model's own settings among them."""
+    sampling = sampling_of(run.body, run.model.usual)
+    return {
+        "n_ctx": run.model.room,
+        "n_predict": body.n_predict,
+        "seed": -1 if body.seed is None else body.seed,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "repeat_penalty": sampling.repetition_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "stop": list(stops_of(run.body.stop)),
+        "ignore_eos": bool(run.body.ignore_eos),
+        "logit_bias": [{"token": int(token), "bias": bias} for token, bias in (run.body.logit_bias or {}).items()],
+        "grammar": run.body.grammar or "",
+        "n_probs": body.n_probs,
+        "stream": bool(run.body.stream),
+    }
+
+
+def only(answer: dict[str, Any], fields: Sequence[str] | None) -> dict[str, Any]:
+    """The fields of an answer that are asked for, those inside objects by their path; warnings stay."""
+    if not fields:
+        return answer
+    found = {"warnings": answer["warnings"]} if answer["warnings"] else {}
+    for path in fields:
+        value: Any = answer
+        for name in path.split("/"):
+            value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
+        if value is not _MISSING:
+            found[path] = value
+    return found
+
+
 def write_error(status: int, error: dict[str, Any]) -> dict[str, Any]:
     """llama.cpp's error object of OpenAI's."""
     usual = "invalid_request_error" if status < 500 else "server_error"
     kind = _ERROR_TYPES.get(status, usual)
+    if error["error"]["code"] == "context_length_exceeded":
+        kind = "exceed_context_size_error"
     return {"error": {"code": status, "message": error["error"]["message"], "type": kind}}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -22,7 +23,8 @@ from lavra.server.conversation.timing import Stopwatch
 from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.llama_cpp import objects
-from lavra.server.llama_cpp.answers import LlamaCppError, NativeAnswer, ServerProperties
+from lavra.server.llama_cpp.answers import ChosenFields, LlamaCppError, NativeAnswer, ServerProperties
+from lavra.server.llama_cpp.prompts import bias_by_token, ids_of, is_several, prompts_of
 from lavra.server.llama_cpp.schemas import IDLE_FIELDS, InfillBody, NativeBody, NativeCompletionBody
 from lavra.server.openai.objects import all_warnings
 from lavra.server.protocol import Protocol
@@ -34,32 +36,35 @@ _SAME: Final = (
     "model", "temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "stop", "stream",
     "ignore_eos", "grammar", "json_schema",
 )  # fmt: skip
+_Answered = NativeAnswer | ChosenFields
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Answering:
-    """A request on its way."""
+    """A prompt on its way."""
 
     run: ChatRun
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    body: NativeBody
+    prompt: tuple[int, ...]
+    watch: Stopwatch
+    index: int = 0
 
 
 def llama_cpp_router(edge: Edge) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["llama.cpp"])
 
-    @router.post("/completion", response_model=NativeAnswer, responses=EVENTS)
+    @router.post("/completion", response_model=_Answered | list[_Answered], responses=EVENTS)
     async def completion(body: NativeCompletionBody, request: Request) -> Response:
         watch = Stopwatch()
-        prompt = body.prompt if isinstance(body.prompt, str) else tuple(body.prompt)
-        run = await run_in_threadpool(_start, edge, body, prompt, request.state.tenant)
-        return await _answer(edge, _Answering(run=run, watch=watch), request)
+        asked = await run_in_threadpool(_start_all, edge, body, request.state.tenant, watch)
+        return await _answer(edge, asked, request, several=is_several(body))
 
-    @router.post("/infill", response_model=NativeAnswer, responses=EVENTS)
+    @router.post("/infill", response_model=_Answered, responses=EVENTS)
     async def infill(body: InfillBody, request: Request) -> Response:
         watch = Stopwatch()
-        run = await run_in_threadpool(_start_infill, edge, body, request.state.tenant)
-        return await _answer(edge, _Answering(run=run, watch=watch), request)
+        asked = await run_in_threadpool(_start_infill, edge, body, request.state.tenant, watch)
+        return await _answer(edge, [asked], request, several=False)
 
     @router.get("/props", response_model=ServerProperties)
     async def props(model: str | None = None) -> Response:
@@ -68,24 +73,45 @@ def llama_cpp_router(edge: Edge) -> APIRouter:
     return router
 
 
-def _start_infill(edge: Edge, body: InfillBody, tenant: str) -> ChatRun:
+def _start_all(edge: Edge, body: NativeCompletionBody, tenant: str, watch: Stopwatch) -> list[_Answering]:
+    """Every prompt of a request, or none: nobody would read those before a refused one."""
+    model = edge.models.named(body.model)
+    started: list[_Answering] = []
+    try:
+        for index, prompt in enumerate(prompts_of(body)):
+            started.append(_start(edge, body, ids_of(model, prompt), tenant, replace(watch), index))
+    except Exception:
+        for one in started:
+            _cancel(one)
+        raise
+    return started
+
+
+def _cancel(answering: _Answering) -> None:
+    for stream in answering.run.streams:
+        stream.cancel()
+
+
+def _start_infill(edge: Edge, body: InfillBody, tenant: str, watch: Stopwatch) -> _Answering:
     """A gap to be filled; texts from elsewhere stand in front of the prefix, as llama.cpp marks them."""
     model = edge.models.named(body.model)
     extra = "".join(f"\n\n--- snippet ---\n\n{one.text}" for one in body.input_extra or ())
     gap = around_gap(model, extra + body.input_prefix, body.input_suffix)
-    return _start(edge, body, (*gap, *model.tokenizer.encode(body.prompt or "")), tenant)
+    return _start(edge, body, (*gap, *model.tokenizer.encode(body.prompt or "")), tenant, watch)
 
 
-def _start(edge: Edge, body: NativeBody, prompt: str | tuple[int, ...], tenant: str) -> ChatRun:
+def _start(
+    edge: Edge, body: NativeBody, prompt: tuple[int, ...], tenant: str, watch: Stopwatch, index: int = 0
+) -> _Answering:
     warnings = idle_fields(body, strict=edge.config.strict, idle=IDLE_FIELDS)
     if body.n_predict == 0:
         warnings.append("n_predict was raised from 0 to 1: a prompt is read by writing behind it")
-    run = start_text(edge, _common_form(body), prompt, tenant)
+    run = start_text(edge, _common_form(body, edge.models.named(body.model)), prompt, tenant)
     run.warnings[:0] = warnings
-    return run
+    return _Answering(run=run, body=body, prompt=prompt, watch=watch, index=index)
 
 
-def _common_form(body: NativeBody) -> ChatBody:
+def _common_form(body: NativeBody, model: ServedModel) -> ChatBody:
     fields: dict[str, Any] = {name: getattr(body, name) for name in _SAME}
     fields |= {
         "messages": [{"role": "user", "content": ""}],  # what is read is given as tokens
@@ -93,52 +119,65 @@ def _common_form(body: NativeBody) -> ChatBody:
         "repetition_penalty": body.repeat_penalty,
         "top_k": None if body.top_k is None else max(0, body.top_k),
         "seed": None if body.seed == -1 else body.seed,
+        "logit_bias": bias_by_token(model, body),
         "logprobs": body.n_probs > 0,
         "top_logprobs": body.n_probs or None,
     }
     return ChatBody.model_validate(fields)
 
 
-async def _answer(edge: Edge, answering: _Answering, request: Request) -> Response:
-    run = answering.run
-    if run.body.stream:
-        return streaming.streamed(_events(edge, answering), run.streams, failed=objects.failed)
-    done = await while_connected(request, _completion(edge, answering), run.streams)
-    told = Delta(text=done.text, tokens=done.tokens, logprobs=done.logprobs, top_logprobs=done.top_logprobs)
-    return JSONResponse({**_last(answering, done), **_piece(run, told, stop=True)})
+async def _answer(edge: Edge, asked: Sequence[_Answering], request: Request, *, several: bool) -> Response:
+    streams = [stream for one in asked for stream in one.run.streams]
+    if asked[0].body.stream:
+        return streaming.streamed(_events(edge, asked), streams, failed=objects.failed)
+    done = await while_connected(request, _wholes(edge, asked), streams)
+    return JSONResponse(done if several else done[0])
 
 
-async def _completion(edge: Edge, answering: _Answering) -> Completion:
-    """The whole text; the time of its first token is noted on the way."""
+async def _wholes(edge: Edge, asked: Sequence[_Answering]) -> list[dict[str, Any]]:
+    return list(await asyncio.gather(*(_whole(edge, one) for one in asked)))
+
+
+async def _whole(edge: Edge, answering: _Answering) -> dict[str, Any]:
+    """The whole answer; the time of its first token is noted on the way."""
     done: Completion | None = None
     async for one in chat_events(edge, answering.run):
         answering.watch.written()
         if isinstance(one, ChoiceEnd):
             done = one.choice.completion
     assert done is not None, "a text ended without its last event"
-    return done
+    told = Delta(text=done.text, tokens=done.tokens, logprobs=done.logprobs, top_logprobs=done.top_logprobs)
+    piece = _piece(answering, told, stop=True)
+    if not answering.body.return_tokens:
+        piece["tokens"] = []
+    return objects.only({**_last(answering, done), **piece}, answering.body.response_fields)
 
 
-async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
-    """The stream: pieces, and how the text ended."""
-    async for one in chat_events(edge, answering.run):
-        answering.watch.written()
-        if isinstance(one, TextPiece):
-            yield streaming.event(_piece(answering.run, one.delta, stop=False))
-        elif isinstance(one, ChoiceEnd):
-            ended = _last(answering, one.choice.completion)
-            yield streaming.event({**ended, "index": 0, "content": "", "tokens": [], "stop": True})
+async def _events(edge: Edge, asked: Sequence[_Answering]) -> AsyncIterator[str]:
+    """The stream: pieces, and how each text ended; several texts are written at once and come one after another."""
+    for answering in asked:
+        async for one in chat_events(edge, answering.run):
+            answering.watch.written()
+            if isinstance(one, TextPiece):
+                yield streaming.event(_piece(answering, one.delta, stop=False))
+            elif isinstance(one, ChoiceEnd):
+                ended = _last(answering, one.choice.completion)
+                ended |= {"index": answering.index, "content": "", "tokens": [], "stop": True}
+                yield streaming.event(objects.only(ended, answering.body.response_fields))
 
 
-def _piece(run: ChatRun, piece: Delta, *, stop: bool) -> dict[str, Any]:
-    told = objects.probabilities(run, piece)
-    return {"index": 0, "content": piece.text, "tokens": list(piece.tokens), "stop": stop, **told}
+def _piece(answering: _Answering, piece: Delta, *, stop: bool) -> dict[str, Any]:
+    told = objects.probabilities(answering.run, piece)
+    return {"index": answering.index, "content": piece.text, "tokens": list(piece.tokens), "stop": stop, **told}
 
 
 def _last(answering: _Answering, done: Completion) -> dict[str, Any]:
     run = answering.run
     return {
         "model": run.model.name,
+        "prompt": run.model.tokenizer.decode(answering.prompt),
+        "generation_settings": objects.settings(run, answering.body),
+        "has_new_line": "\n" in done.text,
         **objects.ending(run, done),
         "timings": objects.timings(answering.watch, done),
         "warnings": all_warnings(run.warnings, [done]),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lavra.server.schemas import Body, Finite, TokenIds
+from lavra.server.schemas import Body, Finite, VocabularyId
+
+Bias = Annotated[Finite, Field(ge=-1000, le=1000)] | Literal[False]
+BiasedToken = tuple[VocabularyId | str, Bias]
 
 # Fields of llama.cpp's that do nothing here.
 IDLE_FIELDS: Final = frozenset(
     {
         "cache_prompt", "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n",
-        "dry_sequence_breakers", "dynatemp_exponent", "dynatemp_range", "id_slot", "logit_bias", "lora",
+        "dry_sequence_breakers", "dynatemp_exponent", "dynatemp_range", "id_slot", "lora",
         "min_keep", "mirostat", "mirostat_eta", "mirostat_tau", "n_cache_reuse", "n_indent", "n_keep",
-        "post_sampling_probs", "repeat_last_n", "response_fields", "return_progress", "return_tokens", "samplers",
+        "post_sampling_probs", "repeat_last_n", "return_progress", "samplers",
         "t_max_predict_ms", "t_max_prompt_ms", "timings_per_token", "top_n_sigma", "typical_p", "xtc_probability",
         "xtc_threshold",
     }
@@ -37,16 +40,37 @@ class NativeBody(Body):
     seed: Annotated[int, Field(ge=-1, lt=2**63)] | None = Field(default=None, description="-1 draws one")
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
     ignore_eos: bool | None = None
+    logit_bias: dict[str, Bias] | Annotated[list[BiasedToken], Field(max_length=10_000)] | None = Field(
+        default=None, description="of a token, or of every token of a text; false: the token is never written"
+    )
     n_probs: Annotated[int, Field(ge=0, le=20)] = 0
     json_schema: dict[str, Any] | None = None
     grammar: str | None = Field(default=None, description="GBNF, or Lark's notation")
+    return_tokens: bool = Field(default=False, description="`tokens` of an answer that is no stream")
+    response_fields: Annotated[list[str], Field(max_length=100)] | None = Field(
+        default=None, description="only these fields; `timings/prompt_ms` is a field of `timings`"
+    )
     stream: bool = False
+
+
+class PromptText(BaseModel):
+    """A prompt as an object; data that is no text is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt_string: str
+
+
+MixedPrompt = Annotated[list[VocabularyId | str], Field(min_length=1, fail_fast=True)]
+OnePrompt = str | PromptText | MixedPrompt
 
 
 class NativeCompletionBody(NativeBody):
     """`POST /completion`."""
 
-    prompt: str | TokenIds
+    prompt: str | PromptText | MixedPrompt | Annotated[list[OnePrompt], Field(min_length=1, max_length=128)] = Field(
+        description="a text, or token ids and texts in a row; a list without an id on its first level is several"
+    )
 
 
 class ExtraText(BaseModel):

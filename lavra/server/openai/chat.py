@@ -40,6 +40,7 @@ def chat_router(edge: Edge) -> APIRouter:
     router = APIRouter(tags=["chat"])
     places = AnswerPlaces(edge)
 
+    @router.post("/chat/completions", include_in_schema=False)  # llama.cpp's
     @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=EVENTS)
     async def chat(body: ChatBody, request: Request) -> Response:
         index = edge.models.answering_index(body.model)

@@ -16,7 +16,7 @@ from lavra.server.errors import FieldError
 from lavra.server.responses.answers import DeletedResponse, InputItems, InputTokens, ResponseAnswer
 from lavra.server.responses.counting import count_input
 from lavra.server.responses.creating import create_response
-from lavra.server.responses.schemas import Item, ResponseBody
+from lavra.server.responses.schemas import CountBody, Item, ResponseBody
 from lavra.server.responses.store import KeptResponse, ResponseStore
 from lavra.server.search.writing import AnswerPlaces
 
@@ -28,6 +28,7 @@ def responses_router(edge: Edge) -> APIRouter:
     edge.metrics.gauge("lavra_stored_responses", "responses that are kept", lambda: len(store))
     edge.metrics.gauge("lavra_stored_response_bytes", "memory that they take", lambda: store.num_bytes)
 
+    @router.post("/responses", include_in_schema=False)  # llama.cpp's
     @router.post("/v1/responses", response_model=ResponseAnswer, responses=EVENTS)
     async def create(body: ResponseBody, request: Request) -> Response:
         made = await create_response(edge, places, store, body, request)
@@ -36,7 +37,7 @@ def responses_router(edge: Edge) -> APIRouter:
         return streaming.streamed(made.log.read(), [] if made.background else [made], failed=_failed)
 
     @router.post("/v1/responses/input_tokens", response_model=InputTokens)
-    async def input_tokens(body: ResponseBody, request: Request) -> Response:
+    async def input_tokens(body: CountBody, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(count_input, edge, store, body, request.state.tenant))
 
     @router.get("/v1/responses/{identity}", response_model=ResponseAnswer, responses=EVENTS)

@@ -86,3 +86,9 @@ class ResponseBody(Sampled):
         default=None, description="input is a text that is continued as it stands, without a chat template"
     )
     retrieval: RetrievalOptions | None = Field(default=None, description="where the model is an index")
+
+
+class CountBody(ResponseBody):
+    """`POST /v1/responses/input_tokens`, where nothing has to be new."""
+
+    input: str | list[Item] = Field(default_factory=list, description="a text, or a list of items")

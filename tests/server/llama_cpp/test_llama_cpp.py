@@ -12,7 +12,7 @@ from lavra.tokens.train import train_tokenizer
 from tests.generate.tiny import TEXTS
 from tests.server.conftest import running, served
 
-ASK = {"model": "long", "prompt": "She loved", "n_predict": 12, "temperature": 0}
+ASK = {"model": "long", "prompt": "She loved", "n_predict": 12, "temperature": 0, "return_tokens": True}
 
 
 def native(http, **more):
@@ -53,6 +53,90 @@ def test_token_ids_and_stop_words(http):
     answer = native(http, prompt=ids["tokens"], stop=[word])
     assert answer["content"] == whole[: whole.index(word)]
     assert (answer["stop_type"], answer["stopping_word"]) == ("word", word)
+
+
+def test_several_prompts_are_answered_as_each_alone(http):
+    ids = tokens_of(http, "She loved", add_special=True)
+    prompts = ["He went", ids, {"prompt_string": "She loved"}, [*ids, " the"]]
+    several = native(http, prompt=prompts)
+    alone = [native(http, prompt=prompt) for prompt in prompts]
+    assert [one["content"] for one in several] == [one["content"] for one in alone]
+    assert [one["index"] for one in several] == [0, 1, 2, 3]
+    assert several[1]["content"] == several[2]["content"]
+    assert [one["tokens_evaluated"] for one in several] == [one["tokens_evaluated"] for one in alone]
+    events = http.post("/completion", json={**ASK, "prompt": prompts, "stream": True}).text.strip().split("\n\n")
+    pieces = [json.loads(event.removeprefix("data: ")) for event in events]
+    streamed = ["".join(one["content"] for one in pieces if one["index"] == place) for place in range(4)]
+    assert streamed == [one["content"] for one in alone]
+
+
+def test_a_text_inside_a_row_of_ids_is_read_in_its_place(http):
+    ids = tokens_of(http, "She loved", add_special=True)
+    inside = native(http, prompt=[*ids, " the", ids[-1], " cat"])
+    spelled = [*ids, *tokens_of(http, " the"), ids[-1], *tokens_of(http, " cat")]
+    assert inside["tokens"] == native(http, prompt=spelled)["tokens"]
+    assert inside["tokens_evaluated"] == len(spelled)
+
+
+def test_one_wrong_prompt_refuses_the_request(http):
+    response = http.post("/completion", json={**ASK, "prompt": ["She loved", [10**6]]})
+    assert response.status_code == 400
+    assert "outside the vocabulary" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("form", [list, dict])
+def test_a_banned_token_is_not_written(http, form):
+    first = native(http)["tokens"][0]
+    banned = native(http, logit_bias=form({str(first): False}.items()))
+    assert first not in banned["tokens"]
+    wanted = tokens_of(http, "girl")[-1]
+    biased = native(http, logit_bias=form({"girl": 1000.0}.items()))
+    assert wanted in biased["tokens"]
+
+
+def test_only_the_fields_that_are_asked_for(http):
+    whole = native(http)
+    fields = ["content", "generation_settings/n_predict", "timings/predicted_n", "missing", "content/x"]
+    assert native(http, response_fields=fields) == {
+        "content": whole["content"],
+        "generation_settings/n_predict": 12,
+        "timings/predicted_n": 12,
+    }
+    assert native(http, response_fields=["stop"], cache_prompt=True)["warnings"] == ["cache_prompt has no effect here"]
+
+
+def test_settings_and_speeds_are_told(http):
+    answer = native(http, top_k=4, seed=3, temperature=0.5)
+    settings, timings = answer["generation_settings"], answer["timings"]
+    assert (settings["top_k"], settings["seed"], settings["temperature"], settings["n_predict"]) == (4, 3, 0.5, 12)
+    assert timings["predicted_per_second"] == pytest.approx(1000 / timings["predicted_per_token_ms"])
+    assert answer["prompt"].endswith("She loved")
+    assert answer["has_new_line"] is ("\n" in answer["content"])
+    assert native(http, return_tokens=False)["tokens"] == []
+
+
+def test_tokens_have_pieces(http):
+    text = "She ate 猫 and 🤗"
+    listed = http.post("/tokenize", json={"model": "long", "content": text, "with_pieces": True}).json()["tokens"]
+    assert [one["id"] for one in listed] == tokens_of(http, text)
+    spelled = [one["piece"].encode() if isinstance(one["piece"], str) else bytes(one["piece"]) for one in listed]
+    assert b"".join(spelled).decode().strip() == text
+    back = http.post("/detokenize", json={"model": "long", "tokens": [one["id"] for one in listed]}).json()
+    assert back["content"] == back["text"] == text
+    assert http.post("/tokenize", json={"text": "a", "content": "b"}).status_code == 400
+
+
+def test_paths_without_v1_are_those_with_it(http):
+    assert http.get("/models").json() == http.get("/v1/models").json()
+    chat = {"model": "talker", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4, "temperature": 0}
+    short, long = (http.post(path, json=chat).json() for path in ("/chat/completions", "/v1/chat/completions"))
+    assert short["choices"] == long["choices"]
+    asks = {"model": "talker", "input": "Hi", "max_output_tokens": 4, "temperature": 0}
+    assert http.post("/responses", json=asks).json()["object"] == "response"
+
+
+def tokens_of(http, text, **more):
+    return http.post("/tokenize", json={"model": "long", "content": text, **more}).json()["tokens"]
 
 
 def test_probabilities_have_ids(http, client):

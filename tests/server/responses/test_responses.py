@@ -348,6 +348,12 @@ def test_the_tokens_of_a_request_are_counted_without_an_answer(client):
     counted = client.responses.input_tokens.count(model="long", **more)
     assert counted.object == "response.input_tokens"
     assert counted.input_tokens == client.responses.create(model="long", max_output_tokens=1, **more).usage.input_tokens
+    told = [{"role": "system", "content": "Be brief."}]
+    rendered = client.post("/../apply-template", body={"model": "long", "messages": told}, cast_to=object)
+    assert client.responses.input_tokens.count(model="long", instructions="Be brief.").input_tokens == len(
+        rendered["tokens"]
+    )
+    assert client.responses.input_tokens.count(model="long").input_tokens == 0
 
 
 def test_a_key_sees_its_own_responses_only():

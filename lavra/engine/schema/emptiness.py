@@ -1,0 +1,36 @@
+"""Whether patterns and lengths leave any string: asked of the constraint library, whose regular expressions intersect.
+
+It derives the expressions' intersection (Brzozowski 1964) and says when nothing is left; what it cannot tell counts as
+left, and so does everything where it is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from lavra.base.errors import InputError
+from lavra.engine.schema.patterns import for_constraint
+
+
+@lru_cache(maxsize=512)
+def leaves_no_text(patterns: tuple[str, ...], least: int, most: int | None) -> bool:
+    """Whether no string of such a length has all the patterns in it.
+
+    Args:
+        patterns: of JSON Schema.
+        least: fewest characters.
+        most: most characters; `None` for any number.
+    """
+    try:
+        import llguidance  # noqa: PLC0415 - only constrained requests need it
+    except ImportError:
+        return False
+    try:
+        parts = [{"type": "string", "pattern": for_constraint(pattern)} for pattern in patterns]
+    except InputError:  # it is refused where it is written
+        return False
+    lengths = {"minLength": least} | ({} if most is None else {"maxLength": most})
+    schema = json.dumps({"type": "string", **lengths, "allOf": parts})
+    said = llguidance.LLMatcher.validate_grammar(llguidance.LLMatcher.grammar_from_json_schema(schema))
+    return "Regex is empty" in said
