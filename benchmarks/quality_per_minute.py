@@ -49,6 +49,7 @@ TRIAL_SHARE = 0.1  # of the time, for each learning rate
 TRIAL_TOKENS, SMOKE_TOKENS = 40_000, 10_000  # held-out tokens that judge a trial, and a small run
 SPEED_STEPS, SMOKE_SPEED_STEPS = 10, 6
 TURN_SECONDS = 10.0
+SMOKE_SHARE = 0.5  # of the time that the least budget gives, and of its steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class Contest:
         folder: for everything that is written.
         plan: lavra's own.
         seconds: of training.
+        num_steps: of ours.
         heldout: judges both.
         smoke: nobody compiles, and the Trainer tries nothing.
     """
@@ -66,6 +68,7 @@ class Contest:
     folder: Path
     plan: Plan
     seconds: float
+    num_steps: int
     heldout: TokenDataset
     smoke: bool
 
@@ -93,12 +96,12 @@ class Contest:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, help="of training for each side (default 10; 0.15 with --smoke)")
-    parser.add_argument("--smoke", action="store_true", help="short, on a little text, uncompiled, one rate")
+    parser.add_argument("--minutes", type=float, help="of training for each side (default 10)")
+    parser.add_argument("--smoke", action="store_true", help="some seconds, on a little text, uncompiled, one rate")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    minutes = args.minutes or (0.15 if args.smoke else 10.0)
+    minutes = args.minutes or (0.15 if args.smoke else 10.0)  # under 0.15 there is no plan
     with tempfile.TemporaryDirectory() as name:
         contest = prepare(Path(name), minutes * 60, smoke=args.smoke)
         job = best_trainer(contest)
@@ -120,10 +123,12 @@ def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     ]
     made = {result.stage: result.folder for result in run_stages(stages, Workspace.open(folder / "workspace"))}
     plan = Plan.load(made["plan"])
+    share = SMOKE_SHARE if smoke else 1.0
     contest = Contest(
         folder=folder,
         plan=plan,
-        seconds=plan.seconds,  # more than was asked for, where little text has nothing for later stages
+        seconds=share * plan.seconds,  # more than was asked for, where little text has nothing for later stages
+        num_steps=max(1, round(share * plan.train.num_steps)),
         heldout=TokenDataset.open(made["tokens"] / "heldout"),
         smoke=smoke,
     )
@@ -132,7 +137,7 @@ def prepare(folder: Path, seconds: float, *, smoke: bool) -> Contest:
     save_checkpoint(model, contest.start)
     print(
         f"LLaMA with {num_parameters(model):,} parameters (d {plan.hidden_size}, {plan.num_layers} layers), "
-        f"{plan.batch_size} rows of {plan.sequence_length} tokens a step, {plan.seconds:.0f} s",
+        f"{plan.batch_size} rows of {plan.sequence_length} tokens a step, {contest.seconds:.0f} s",
         flush=True,
     )
     return contest
@@ -186,7 +191,7 @@ def contend(contest: Contest, job: TrainerJob) -> Result:
         model=contest.start,
         out=contest.folder / "lavra",
         rows=contest.rows,
-        train=replace(plan.train, eval_every=0, save_every=0),
+        train=replace(plan.train, num_steps=contest.num_steps, eval_every=0, save_every=0),
     )
     raced = race(
         {
@@ -228,7 +233,7 @@ def as_result(contest: Contest, job: TrainerJob, timings: Mapping[str, Timing], 
         f"{own_choice()}{', compiled' if job.compile else ''}, {job.attention}, rate {job.optimizer.learning_rate:g}"
     )
     return Result(
-        claim=f"held-out bits per byte after {contest.seconds / 60:g} minutes of training on the same text",
+        claim=f"held-out bits per byte after {contest.seconds / 60:.2g} minutes of training on the same text",
         ours=round(scores["lavra"], 4),
         peers={f"Trainer ({configuration})": round(scores["Trainer"], 4)},
         ratio=round(scores["lavra"] / scores["Trainer"], 4),

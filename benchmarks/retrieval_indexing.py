@@ -89,7 +89,9 @@ class _Peer:
             )
 
         made(32).embed_documents(list(sample[:32]))
-        seconds = {size: _seconds(lambda size=size: made(size).embed_documents(list(sample))) for size in BATCH_SIZES}  # type: ignore[misc]
+        # A batch cannot be larger than the sample: of the sizes over it, the first is all of them.
+        sizes = [size for before, size in zip((0, *BATCH_SIZES), BATCH_SIZES, strict=False) if before < len(sample)]
+        seconds = {size: _seconds(lambda size=size: made(size).embed_documents(list(sample))) for size in sizes}  # type: ignore[misc]
         self.batch_size = min(seconds, key=lambda size: seconds[size])
         self._embeddings = made(self.batch_size)
 

@@ -30,7 +30,7 @@ from retrieval_memory import measure_memory
 from retrieval_queries import measure_queries
 
 PARTS = {"indexing": measure_indexing, "queries": measure_queries, "memory": measure_memory}
-SIZES = {"indexing": (1500, 96), "queries": (20_000, 1000), "memory": (20_000, 2000)}
+SIZES = {"indexing": (1500, 64), "queries": (20_000, 1000), "memory": (20_000, 2000)}
 
 
 def main() -> int:

@@ -84,10 +84,11 @@ class SoakClient:
 
     async def _come_back(self) -> None:
         """Leave a response in the middle of its events, read the rest, read it whole or stop it, and delete it."""
+        request = requests.background(self._random)
         try:
-            found = await self._begin_in_background(requests.background(self._random))
+            found = await self._begin_in_background(request)
         except FAULTS as error:
-            self._break(error)
+            self._break(error, request)
             return
         if found is None:
             return
@@ -126,7 +127,7 @@ class SoakClient:
             self._tally.seconds += 0.05 * (time.perf_counter() - began - self._tally.seconds)
             return answer
         except FAULTS as error:
-            self._break(error)
+            self._break(error, request)
             return None
 
     async def _send(self, request: SoakRequest) -> None:
@@ -204,8 +205,9 @@ class SoakClient:
             self._connection = await asyncio.open_connection(*self._address)
         return self._connection
 
-    def _break(self, error: Exception) -> None:
-        self._tally.broken[f"{type(error).__name__}: {error}"[:400]] += 1
+    def _break(self, error: Exception, request: SoakRequest) -> None:
+        asked = f"{request.method} {request.route} ({', '.join(_kind(request)[1:])})"
+        self._tally.broken[f"{asked}: {type(error).__name__} {error}"[:400]] += 1
         self._leave()
 
     def _leave(self, *, abruptly: bool = False) -> None:

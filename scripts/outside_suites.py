@@ -27,8 +27,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from outside.report import BESIDE, Outcome, as_json, explained, page, read_junit, read_outcomes, write_outcomes
+from outside.report import BESIDE, Outcome, as_json, explained, keep_outcome, page, read_junit, read_outcomes
 
+KEPT = "outcomes.json"  # in the environment's folder
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "outside.md"
 # The names that OpenAI's tests ask for.
@@ -36,7 +37,7 @@ WRITERS, EMBEDDER = ("gpt-5.4", "gpt-3.5-turbo-instruct", "gpt-4o-mini", "model"
 OPENAI_TESTS = ("chat/test_completions.py", "test_completions.py", "test_embeddings.py", "test_models.py", "responses")
 LLAMA_CPP_TESTS = (
     "basic", "chat_completion", "compat_anthropic", "compat_oai_responses", "completion", "ctx_shift", "embedding",
-    "ignore_eos", "infill", "security", "stream", "template", "tokenize", "tool_call",
+    "ignore_eos", "infill", "security", "template", "tokenize", "tool_call",
 )  # fmt: skip
 CLIENTS = ("openai", "litellm", "instructor", "pydantic-ai-slim", "anthropic", "ollama")
 NODE_PACKAGES = ("openai@6.49.0", "ai@6.0.326", "@ai-sdk/openai-compatible@2.0.92", "zod@4.6.7")
@@ -66,11 +67,11 @@ def main() -> int:
         scratch = Path(name)
         folder = (args.environment or scratch / "environment").resolve()
         bench = Bench(args=args, folder=folder, python=environment(folder), scratch=scratch)
-        kept = read_outcomes(folder / "outcomes.json")
         for suite in args.suite or SUITES:
             outcome = SUITES[suite](bench)
-            kept |= {} if outcome is None else {suite: outcome}
-        write_outcomes(folder / "outcomes.json", kept)
+            if outcome is not None:
+                keep_outcome(folder / KEPT, outcome)
+        kept = read_outcomes(folder / KEPT)
     outcomes = [kept[suite] for suite in SUITES if suite in kept]
     print(json.dumps([as_json(one) for one in outcomes], indent=1))
     if args.write:
@@ -194,7 +195,7 @@ def schemathesis(bench: Bench) -> Outcome | None:
     with serving([f"writer={bench.args.small}", f"encoder={bench.args.embedder}"]) as url:
         command = [str(program), "run", f"{url}/openapi.json", "--checks", "all", "--seed", "1"]
         command += ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
-        command += ["--phases", "coverage,fuzzing", "--max-examples", "10"]
+        command += ["--phases", "coverage"]  # the bounds of every field, wrong methods; tests/server sends random ones
         command += ["--report", "junit", "--report-dir", str(reports)]
         done = subprocess.run(command, cwd=bench.scratch, check=False, capture_output=True, text=True)
     print(done.stdout, file=sys.stderr)

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from lavra.base.errors import ConfigError
 from lavra.model.build import Model
 from lavra.model.config import ModelConfig
-from lavra.model.pooling import Pooling, pool
+from lavra.model.pooled_rows import pool
+from lavra.model.pooling import Pooling
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 

@@ -5,6 +5,8 @@
     sentence_bert_config.json           most tokens, lower case
     config_sentence_transformers.json   prompts, and which of them is put before a text that names none
 
+Saving a trained model is in `embedding_saving.py`.
+
 Deliberately absent: other modules (dense layers, weighted layers), and poolings joined end to end.
 """
 
@@ -16,15 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from lavra.adapt.embedding import EmbeddingModel
 from lavra.base.errors import CheckpointError, ConfigError, nearest
 from lavra.base.files import read_json, write_json
 from lavra.base.gguf_file import is_gguf, read_gguf
 from lavra.model.config_files import load_config
 from lavra.model.pooling import Pooling
 from lavra.model.sidecars import copy_sidecars
-from lavra.quantize import save_model
-from lavra.tokens.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -217,30 +216,6 @@ def keep_embedding_config(source: Path, folder: Path) -> None:
         copy_sidecars(source, folder)
     elif read_gguf(source).of_model("pooling_type"):
         write_embedding_config(folder, read_embedding_config(source))
-
-
-def save_embedding_model(
-    model: EmbeddingModel, tokenizer: Tokenizer, folder: Path, *, max_tokens: int | None = None, lowercase: bool = False
-) -> None:
-    """Save a sentence encoder and its tokenizer as a folder that lavra, sentence-transformers and `AutoModel` open.
-
-    Args:
-        model: what was trained.
-        tokenizer: its own.
-        folder: made where it is missing; other files in it stay.
-        max_tokens: most tokens of a text that it is to read, those it was trained on; None is the model's context.
-        lowercase: whether texts are lowercased first.
-
-    Raises:
-        ConfigError: the family's `config.json` has no way to say what the model is.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_model(model.backbone, folder)
-    tokenizer.save(folder)
-    config = EmbeddingConfig(
-        pooling=model.pooling, normalize=model.normalize, max_tokens=max_tokens, lowercase=lowercase
-    )
-    write_embedding_config(folder, config)
 
 
 def parse_pooling(name: str) -> Pooling:

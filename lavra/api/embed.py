@@ -1,32 +1,22 @@
-"""Texts to vectors: the `Embedder` port on a torch model.
-
-One vector a text, pooled from the hidden states of its tokens as a sentence-transformers folder says
-(`lavra.adapt.embedding_folder`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).  The folder's
-prompt, if it has one, stands before every text.
-A text longer than the model reads is an error unless truncation is asked for.
-
-Training is in `lavra.adapt.embedding`.
-"""
+"""Texts to vectors with torch (`text_embedder.py`): of decoders, encoders, and encoders of encoder-decoders."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.padding import batches_of_tokens, padded
-from lavra.base.errors import ContextLengthError, InputError
+from lavra.api.text_embedder import TextEmbedder
 from lavra.generate.plan import PromptReading
-from lavra.model.pooling import Pooling, pool
+from lavra.model.pooled_rows import pool
+from lavra.model.pooling import Pooling
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
-
-logger = logging.getLogger(__name__)
 
 # Of MiniLM's 6 layers of 384 channels, 2,048 tokens of activations stay in a core's cache; 32 rows of 150 tokens took
 # 6 % longer on a CPU, 64 of them 25 %.  A GPU wants large matrices.
@@ -34,8 +24,8 @@ _CPU_TOKENS: Final = 2048
 _GPU_TOKENS: Final = 32_768
 
 
-class TorchEmbedder:
-    """The `Embedder` port on a decoder, an encoder, or the encoder of an encoder-decoder.
+class TorchEmbedder(TextEmbedder):
+    """The `Embedder` port on a torch model.
 
     Args:
         model: in evaluation mode.
@@ -54,110 +44,20 @@ class TorchEmbedder:
         batch_tokens: int | None = None,
         virtual: tuple[int, ...] = (),
     ) -> None:
-        self._model = model
-        self._virtual = virtual
-        self._reading = reading
-        self.config = config
-        self._batch_tokens = batch_tokens
+        super().__init__(reading, config, virtual=virtual)
+        self._model, self._batch_tokens = model, batch_tokens
 
     def over(self, model: Decoder | Encoder | EncoderDecoder) -> TorchEmbedder:
         """The same on a model that computes the same."""
         return TorchEmbedder(model, self._reading, self.config, batch_tokens=self._batch_tokens, virtual=self._virtual)
 
-    def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        prompt: str | None = None,
-        truncate: bool = False,
-    ) -> npt.NDArray[np.float32]:
-        """(N,D) float32, one row a text, in the order of the texts.
-
-        Args:
-            texts: any number of them.
-            pooling: instead of the model's own.
-            normalize: instead of the model's own.
-            prompt: put before every text, instead of the model's own; empty is none.
-            truncate: read only the beginning of texts that are too long, and log how many.
-
-        Raises:
-            ContextLengthError: a text is too long, naming both lengths.
-            InputError: a text has no tokens.
-        """
-        pooling = pooling or self.config.pooling
-        normalize = self.config.normalize if normalize is None else normalize
-        prompt = self.config.prompt() if prompt is None else prompt
-        rows = self._tokenize(texts, prompt, truncate)
-        unpooled = 0 if self.config.pools_prompt or not prompt else self._prompt_length(prompt)
+    def _vectors(self, rows: Sequence[Sequence[int]], pooling: Pooling, unpooled: int) -> npt.NDArray[np.float32]:
         vectors = np.zeros((len(rows), self._model.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
             for batch in batches_of_tokens(rows, self._most_tokens()):
                 pooled = self._pool([rows[index] for index in batch], pooling, unpooled)  # (B,D)
-                vectors[batch] = (nn.functional.normalize(pooled) if normalize else pooled).cpu().numpy()
+                vectors[batch] = pooled.cpu().numpy()
         return vectors
-
-    def _tokenize(self, texts: Sequence[str], prompt: str, truncate: bool) -> list[list[int]]:
-        if isinstance(texts, str):
-            raise InputError("embed takes a list of texts; wrap the one text in a list")
-        frame = self._reading.frame
-        rows, cut = [], 0
-        room = self._room()
-        for index, ids in enumerate(self._encode([prompt + text for text in texts])):
-            if room is not None and len(ids) > room:
-                self._refuse_unless(truncate, index, len(ids), room)
-                ids, cut = ids[:room], cut + 1
-            rows.append([*self._virtual, *frame.before, *ids, *frame.after])
-            if len(rows[-1]) == len(self._virtual):
-                raise InputError(f"text {index} has no tokens, and this tokenizer adds none; leave it out")
-        if cut:
-            logger.warning("%d of %d texts were cut to %d tokens before embedding", cut, len(rows), room)
-        return rows
-
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Without white space at the ends, as sentence-transformers reads texts."""
-        bare = [text.strip() for text in texts]
-        return self._reading.tokenizer.encode_batch([one.lower() for one in bare] if self.config.lowercase else bare)
-
-    def _prompt_length(self, prompt: str) -> int:
-        """Tokens at the beginning of a row that are the prompt's, and those that stand before it."""
-        return len(self._virtual) + len(self._reading.frame.before) + len(self._encode([prompt])[0])
-
-    def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text as it is embedded, its prompt and special ones included, before anything is cut."""
-        around = self._num_around()
-        return [around + len(ids) for ids in self._encode([self.config.prompt() + text for text in texts])]
-
-    @property
-    def max_length(self) -> int | None:
-        """Most tokens that are read, counted as `lengths` does; `None` where nothing says."""
-        room = self._room()
-        return None if room is None else room + self._num_around()
-
-    def _num_around(self) -> int:
-        """Special tokens around a text."""
-        return len(self._reading.frame.before) + len(self._reading.frame.after)
-
-    def max_tokens(self, prompt: str = "") -> int | None:
-        """Most tokens of a text that are read behind a prompt, special ones not counted; `None` where nothing says."""
-        room = self._room()
-        return None if room is None else room - (len(self._encode([prompt])[0]) if prompt else 0)
-
-    def _room(self) -> int | None:
-        """Tokens of a text, special ones not counted."""
-        context = self._reading.source_context or self._reading.context
-        behind = None if context is None else context - len(self._virtual)
-        stated = self.config.max_tokens or self._reading.tokenizer.max_length
-        bounds = [bound for bound in (stated, behind) if bound is not None]
-        return min(bounds) - self._num_around() if bounds else None
-
-    def _refuse_unless(self, truncate: bool, index: int, length: int, room: int) -> None:
-        if not truncate:
-            raise ContextLengthError(
-                f"text {index} has {length} tokens and this model embeds at most {room}; "
-                "split it, or pass truncate=True to read only its beginning"
-            )
 
     def _most_tokens(self) -> int:
         device = next(self._model.parameters()).device.type

@@ -9,14 +9,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from lavra.adapt.embedding_folder import keep_embedding_config, parse_pooling
+from lavra.adapt.embedding_folder import keep_embedding_config
 from lavra.adapt.peft_write import CONFIG_FILE
 from lavra.api.adapter import write_adapter
-from lavra.api.embed import TorchEmbedder
 from lavra.api.fill import Fill, fill_mask
 from lavra.api.model import TextModel
 from lavra.base.card import write_card
@@ -32,36 +29,6 @@ from lavra.quantize.expand import as_stored
 from lavra.tasks.predicting.predictor import HeadedPredictor
 
 logger = logging.getLogger(__name__)
-
-
-def embed_as_asked(
-    model: TextModel,
-    texts: Sequence[str],
-    *,
-    pooling: str | None,
-    normalize: bool | None,
-    prompt: str | None,
-    prompt_name: str | None,
-    truncate: bool,
-) -> npt.NDArray[np.float32]:
-    """(N, D) vectors; arguments and errors as `TextModel.embed`."""
-    embedder = model.embedder
-    if not isinstance(embedder, TorchEmbedder):
-        raise InputError(
-            f"{type(embedder).__name__} has its own pooling and prompts; "
-            "leave pooling, normalize, prompt, prompt_name and truncate out"
-        )
-    chosen = None if pooling is None else parse_pooling(pooling)
-    if prompt_name is not None:
-        if prompt is not None:
-            raise InputError("prompt and prompt_name both say what stands before a text; give one of them")
-        prompt = embedder.config.prompt(prompt_name)
-    return embedder.embed(texts, pooling=chosen, normalize=normalize, prompt=prompt, truncate=truncate)
-
-
-def own_embedder(model: TextModel) -> TorchEmbedder | None:
-    """What embeds with torch in this process; None where something else does, or nothing."""
-    return model.embedder if isinstance(model.embedder, TorchEmbedder) else None
 
 
 def fill_gaps(model: TextModel, text: str, *, top_k: int, targets: Sequence[str]) -> list[list[Fill]]:

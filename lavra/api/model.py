@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lavra.api.options import Options, PromptText, make_request
+from lavra.api.text_embedder import TextEmbedder, embed_as_asked
 from lavra.api.usual import Usual, usual_settings, with_usual
 from lavra.base.errors import InputError
 from lavra.base.lazy import resolve
@@ -197,8 +198,9 @@ class TextModel:
             raise InputError("nothing behind this model embeds texts; load an embedding model")
         if all(one is None for one in (pooling, normalize, prompt, prompt_name)) and not truncate:
             return self.embedder.embed(texts)
-        found: npt.NDArray[np.float32] = resolve(f"{_IN_TORCH}:embed_as_asked")(
-            self.in_torch("embedding"),
+        embedder = self.embedder if isinstance(self.embedder, TextEmbedder) else self.in_torch("embedding").embedder
+        return embed_as_asked(
+            embedder,
             texts,
             pooling=pooling,
             normalize=normalize,
@@ -206,7 +208,6 @@ class TextModel:
             prompt_name=prompt_name,
             truncate=truncate,
         )
-        return found
 
     def fill_mask(self, text: str, *, top_k: int = 5, targets: Sequence[str] = ()) -> list[list[Fill]]:
         """The likeliest tokens (or targets) for each gap of a text, for encoders; see `lavra.api.fill`."""

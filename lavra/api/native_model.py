@@ -1,4 +1,4 @@
-"""Opening a decoder with the native runner: no torch is imported, now or when it writes.
+"""Opening a model with the native runner: no torch is imported, now or when it writes.
 
     float32 checkpoints, float16's, GGUF's   computed in float32
     bfloat16's                               in bfloat16: the weights are exact, and half the bytes are read
@@ -17,16 +17,21 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from lavra.adapt.embedding_folder import read_embedding_config
+from lavra.api.held_port import HeldPort
 from lavra.api.model import TextModel
-from lavra.api.native_port import LateEmbedder, NativePort
+from lavra.api.native_embedder import NativeEmbedder
+from lavra.api.native_port import LateEmbedder, NativeEncoderPort, NativePort
 from lavra.base.lazy import resolve
 from lavra.base.memory import free_memory, release_freed_memory
 from lavra.base.native_library import NativeLibrary, native_library
+from lavra.base.ports import Embedder
 from lavra.base.units import format_size
-from lavra.engine.runners.native import NativeModel
+from lavra.engine.runners.native import NativeEncoder, NativeModel
 from lavra.engine.runners.native_floats import NativeWeights, NotNativeError
 from lavra.engine.runners.native_weights import open_weights
-from lavra.model.config import ModelConfig, Positions
+from lavra.generate.plan import PromptReading
+from lavra.model.config import Kind, ModelConfig, Positions
 from lavra.model.position_formulas import alibi_slopes, attention_factor, scaled_frequencies
 from lavra.model.shapes import parameter_shapes
 from lavra.quantize.held import HeldWeights
@@ -50,7 +55,7 @@ class OpenInTorch(Protocol):
 def open_native(
     folder: Path, *, dtype: str | None, device: str | None, expand: bool, in_torch: OpenInTorch
 ) -> TextModel:
-    """Open a decoder; arguments and errors as `lavra.load`.
+    """Open a model; arguments and errors as `lavra.load`.
 
     Args:
         folder: the model's.
@@ -66,6 +71,8 @@ def open_native(
     weights = open_weights(folder)
     if weights.packed and expand and dtype is not None:
         raise NotNativeError(f"packed weights are to become {dtype}")
+    if weights.config.kind is Kind.ENCODER and weights.config.has_head and not (folder / _SENTENCES).exists():
+        raise NotNativeError("the model fills gaps")
     tokenizer = Tokenizer.load(folder)
     half = not weights.packed and _in_half(weights, dtype, folder)
     model = NativeModel(library, weights.config, weights.read(), half=half, **_positions(weights.config))
@@ -73,11 +80,23 @@ def open_native(
     held = HeldWeights(stored=weights.stored, held=_held(weights, half), num_bytes=model.num_bytes)
     logger.info("%s: %s on cpu, runner native (%s), weights %s", folder, weights.config.family, library.isa, held)
     twin = InTorchOnce(in_torch)
-    port = NativePort(model, tokenizer, lambda: twin("beam search").port)
-    embedder = LateEmbedder(port.reading, lambda: twin("embedding").embedder)
+    port = _port(model, tokenizer, twin)
+    embedder = _embedder(model, port.reading, folder, twin)
     return TextModel(
         port, runner="native", tokenizer=tokenizer, embedder=embedder, folder=folder, held=held, in_torch=twin
     )
+
+
+def _port(model: NativeModel, tokenizer: Tokenizer, twin: InTorchOnce) -> HeldPort:
+    if model.config.kind is Kind.ENCODER:
+        return NativeEncoderPort(model, tokenizer, lambda: twin("scoring by an encoder").port)
+    return NativePort(model, tokenizer, lambda: twin("beam search").port)
+
+
+def _embedder(model: NativeModel, reading: PromptReading, folder: Path, twin: InTorchOnce) -> Embedder:
+    if model.config.kind is Kind.DECODER:
+        return LateEmbedder(reading, lambda: twin("embedding by a decoder").embedder)
+    return NativeEmbedder(NativeEncoder(model), reading, read_embedding_config(folder))
 
 
 class InTorchOnce:
@@ -107,8 +126,6 @@ def _usable_library(folder: Path, dtype: str | None, device: str | None) -> Nati
         raise NotNativeError("it computes in float32 and bfloat16, not in float16")
     if (folder / _ADAPTER).exists():
         raise NotNativeError("the folder is an adapter's")
-    if (folder / _SENTENCES).exists():
-        raise NotNativeError("the model embeds texts")
     library = native_library()
     if library is None:
         raise NotNativeError("there is no native library")

@@ -80,6 +80,33 @@ class NativePort:
         return default_tokens(self.reading.context or self.config.max_positions, free, each)
 
 
+class NativeEncoderPort:
+    """What stands behind a natively opened encoder, whose texts the runner reads: torch, where it fills gaps.
+
+    Args:
+        weights: of an encoder.
+        tokenizer: the model's.
+        in_torch: the port of the same model in torch, opened when it is first asked for.
+    """
+
+    def __init__(self, weights: NativeModel, tokenizer: Tokenizer, in_torch: Callable[[], LanguageModel]) -> None:
+        self.weights, self.tokenizer, self._in_torch = weights, tokenizer, in_torch
+        self.config = weights.config
+        self.reading = reading_of(weights.config, tokenizer)
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
+        """An encoder writes nothing: torch's port says so."""
+        return self._in_torch().generate(requests)
+
+    def submit(self, request: GenerateRequest) -> Stream:
+        """An encoder writes nothing: torch's port says so."""
+        return self._in_torch().submit(request)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Pseudo-likelihoods, which torch computes."""
+        return self._in_torch().score(requests)
+
+
 def default_tokens(context: int, free: int, each: int) -> int:
     """Tokens that a cache holds where nobody says: of 16 full contexts, as far as the memory goes.
 

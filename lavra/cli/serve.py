@@ -134,7 +134,9 @@ def open_model(named: str, settings: ServeSettings, draft: TextModel | None = No
     embedder = None
     if isinstance(model.embedder, LengthyEmbedder):
         embedder = BatchingEmbedder(model.embedder, max_queue=settings.max_queue)
-    filler = resolve("lavra.api.fill:mask_filler")(model.port) if encodes else None
+    filler = None
+    if encodes and config.has_head:  # torch fills gaps, whichever runner embeds
+        filler = resolve("lavra.api.fill:mask_filler")(model.in_torch("filling gaps").port)
     return ServedModel(
         name=name,
         aliases=aliases,

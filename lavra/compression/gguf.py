@@ -34,7 +34,7 @@ from lavra.quantize.modules import QuantizedMatrix
 from lavra.tokens import Tokenizer
 
 GGUF_FILE: Final = "model.gguf"
-KINDS: Final = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7}  # and what llama.cpp calls a file of mostly those
+KINDS: Final = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "bf16": 32}  # and what llama.cpp calls a file of mostly those
 BLOCK: Final = 32  # weights that share a scale in Q8_0 and Q4_0
 
 log = logging.getLogger(__name__)

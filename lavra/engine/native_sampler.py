@@ -14,13 +14,13 @@ import numpy as np
 
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
-from lavra.base.native_library import NativeLibrary, NativeSampling
+from lavra.base.native_library import NativeChoice, NativeLibrary, NativeSampling
 from lavra.engine.drawing import LEAST
 from lavra.engine.numpy_sampler import NONE_LEFT
 from lavra.engine.sample_state import Choice, SampleState
 
 _MOST = 2**31 - 1
-_CHOICE = struct.Struct("iif")  # lavra_choice
+_CHOICE = struct.Struct("iif")  # NativeChoice; unpacking all is faster than asking each for its fields
 _STEP_BYTES = 32  # of the random numbers of one step
 
 
@@ -106,7 +106,7 @@ def choose_natively(
     rows = [_row_of(state, vocab_size) for state in states]
     most_top = max([row.num_top for row in rows], default=0)
     addresses = array("Q", [row.address() for row in rows])
-    choices = array("i", bytes(_CHOICE.size * count))
+    choices = (NativeChoice * count)()
     top_ids, top_logprobs = array("i", bytes(4 * count * most_top)), array("f", bytes(4 * count * most_top))
     status = library.functions.lavra_sample(
         library.isa.encode(),
@@ -114,7 +114,7 @@ def choose_natively(
         count,
         vocab_size,
         addresses.buffer_info()[0],
-        choices.buffer_info()[0],
+        choices,
         most_top,
         top_ids.buffer_info()[0],
         top_logprobs.buffer_info()[0],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 
 class Pooling(Enum):
@@ -16,11 +16,15 @@ class Pooling(Enum):
     LAST = "last"  # the last token's, the only one of a decoder that has read everything
 
 
-def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """(B, T, D) hidden states and (B, T) True on real tokens, padding on the right -> (B, D)."""
-    if pooling is Pooling.CLS:
-        return hidden[:, 0]
-    if pooling is Pooling.LAST:
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1]
-    weight = mask[:, :, None].to(hidden.dtype)
-    return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+def pool_text(hidden: npt.NDArray[np.float32], pooling: Pooling, unpooled: int = 0) -> npt.NDArray[np.float32]:
+    """(T, D) hidden states of one text -> (D,).
+
+    Args:
+        hidden: of its tokens.
+        pooling: which.
+        unpooled: first tokens that the mean leaves out; a text of nothing else keeps them.
+    """
+    first = unpooled if unpooled < len(hidden) else 0
+    taken = {Pooling.CLS: hidden[:1], Pooling.LAST: hidden[-1:], Pooling.MEAN: hidden[first:]}[pooling]
+    pooled: npt.NDArray[np.float32] = taken.mean(axis=0)
+    return pooled

@@ -32,7 +32,12 @@ struct Held {
 
 size_t data_bytes(const Matrix &m) {
     const size_t values = size_t(m.strips()) * kStrip * m.padded();
-    return m.precision == Precision::f32 ? values * 4 : m.precision == Precision::bf16 ? values * 2 : m.precision == Precision::int8 ? values : values / 2;
+    switch (m.precision) {
+    case Precision::f32: return values * 4;
+    case Precision::bf16: return values * 2;
+    case Precision::int8: return values;
+    default: return values / 2;
+    }
 }
 
 size_t scale_bytes(const Matrix &m) {
@@ -49,7 +54,8 @@ struct Weights {
         for (int shape = 0; shape < 5; ++shape)
             for (int n = 0; n < kCounts[shape]; ++n) {
                 Held held;
-                held.matrix.precision = precision, held.matrix.rows = kShapes[shape][0], held.matrix.columns = kShapes[shape][1];
+                held.matrix.precision = precision;
+                held.matrix.rows = kShapes[shape][0], held.matrix.columns = kShapes[shape][1];
                 held.bytes = data_bytes(held.matrix) + scale_bytes(held.matrix);
                 matrices[shape].push_back(held);
                 total += held.bytes + 128;
@@ -86,8 +92,8 @@ struct Job {
     }
 };
 
-// Each matrix's least time, all being read in the order of a pass, so that none stays in a cache.  The least, since others
-// may be at work on this machine.
+// Each matrix's least time, all being read in the order of a pass, so that none stays in a cache.  The least, since
+// others may be at work on this machine.
 void measure(Job &job, Team &team, std::vector<Held *> &order, double budget) {
     for (Held *held : order) held->least = 1e9;
     const double end = seconds() + budget;
@@ -115,7 +121,8 @@ int main(int count, char **arguments) {
     std::printf(" %9s %9s\n", "pass", "tokens/s");
     for (int a = 4; a < count; ++a) {
         const int rows = std::atoi(arguments[a]);
-        Memory data[2], scales(size_t(rows) * 1536 / kGroup * 4), sums(size_t(rows) * 1536 / kGroup * 4), out(size_t(rows) * 3072 * 4);
+        const size_t group_bytes = size_t(rows) * 1536 / kGroup * 4;
+        Memory data[2], scales(group_bytes), sums(group_bytes), out(size_t(rows) * 3072 * 4);
         Job job{&kernels, &team, {}, out.as<float>(), nullptr};
         std::vector<float> x(1536);
         for (int i = 0; i < 1536; ++i) x[i] = float(i * 37 % 101) - 50;
@@ -130,13 +137,16 @@ int main(int count, char **arguments) {
         std::vector<Held *> order;
         for (int n = 0; n < kLayers; ++n)
             for (int shape = 0; shape < 4; ++shape) order.push_back(&weights.matrices[shape][n]);
-        for (int n = 0; rows <= 64 && n < kCounts[4]; ++n) order.push_back(&weights.matrices[4][n]);
+        for (int n = 0; rows <= 64 && n < kCounts[4]; ++n)
+            order.push_back(&weights.matrices[4][n]);
         measure(job, team, order, 1.5);
         double whole = 0;
         for (int shape = 0; shape < (rows <= 64 ? 5 : 4); ++shape) {
             double bytes = 0, products = 0, time = 0;
-            for (const Held &held : weights.matrices[shape])
-                bytes += held.bytes, products += double(held.matrix.rows) * held.matrix.columns * rows, time += held.least;
+            for (const Held &held : weights.matrices[shape]) {
+                bytes += held.bytes, time += held.least;
+                products += double(held.matrix.rows) * held.matrix.columns * rows;
+            }
             whole += time;
             std::printf(" %9.1f", (rows == 1 ? bytes : products) / time / 1e9);
         }

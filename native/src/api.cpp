@@ -86,7 +86,7 @@ int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows) {
 }
 
 int lavra_model_prefix(lavra_model *model, const lavra_tensor *pairs) {
-    return guarded([&] { model->add_prefix(*pairs); });
+    return guarded([&] { required(model, "model").add_prefix(required(pairs, "tensor")); });
 }
 
 uint64_t lavra_model_bytes(const lavra_model *model) { return model->bytes(); }

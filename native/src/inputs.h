@@ -6,33 +6,18 @@
 namespace lavra::LAVRA_ISA {
 
 constexpr float kSmallest = 1e-30f; // inputs below it are zero: the reciprocal of their scale would be infinite
-constexpr float kRounder = 12582912.f; // 1.5 * 2^23: added to a small float, leaves the nearest integer in its low bits
-
-// The largest magnitude; not a number or infinite where some value is, since their bits are larger than any number's.
-static inline float largest_of(const float *x) {
-    uint32_t largest = 0;
-    for (int i = 0; i < kGroup; ++i) {
-        const uint32_t bits = bits_of(x[i]) & 0x7fffffff;
-        largest = bits > largest ? bits : largest;
-    }
-    return float_from(largest);
-}
 
 // 32 values to -127..127: returns their scale.  Sums of what is not finite are not numbers: so is the scale.
 static inline float to_integers(const float *x, int8_t *out, int32_t *sum) {
     const float largest = largest_of(x);
-    const bool finite = bits_of(largest) < 0x7f800000, some = finite && largest >= kSmallest;
-    const float by = some ? 127.f / largest : 0.f;
-    int32_t total = 0;
-    for (int i = 0; i < kGroup; ++i) {
-        const float scaled = finite ? x[i] * by : 0.f;
-        const int32_t rounded = static_cast<int32_t>(bits_of(scaled + kRounder) - bits_of(kRounder));
-        const int32_t value = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
-        out[i] = static_cast<int8_t>(value);
-        total += value;
+    if (!(largest >= kSmallest) || bits_of(largest) >= 0x7f800000) {
+        __builtin_memset(out, 0, kGroup);
+        *sum = 0;
+        return largest < kSmallest ? 0.f : __builtin_nanf("");
     }
-    *sum = total;
-    return some ? largest / 127.f : finite ? 0.f : __builtin_nanf("");
+    const float by = 127.f / largest; // no product rounds to more than 127
+    *sum = round_group(x, by, out);
+    return largest / 127.f;
 }
 
 // 16 bits each, with inputs 0, 2, 1, 3 of every four.

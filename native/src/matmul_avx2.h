@@ -1,8 +1,8 @@
 // Products with AVX2 and FMA: a strip of 16 outputs is two registers.
 //
-// AVX2 has no exact product of bytes (vpmaddubsw saturates at 16 bits), and vpsignb, vpmaddubsw, vpmaddwd, vpaddd are four
-// instructions for 32 products.  Here int8 is multiplied as 16 bits instead: weights with 128 added lie four inputs to a
-// word, so that a mask gives inputs 0 and 2 and a shift inputs 1 and 3, once for all rows of a tile, and inputs are
+// AVX2 has no exact product of bytes (vpmaddubsw saturates at 16 bits), and vpsignb, vpmaddubsw, vpmaddwd, vpaddd are
+// four instructions for 32 products.  Here int8 is multiplied as 16 bits instead: weights with 128 added lie four inputs
+// to a word, so that a mask gives inputs 0 and 2 and a shift inputs 1 and 3, once for all rows of a tile, and inputs are
 // stored as such pairs.  That leaves vpmaddwd and vpaddd for 16 products, and the adding goes to other ports.
 // int4 stays in bytes: 15 * 127 * 2 eight times fits 16 bits, so that a group is summed there.
 
@@ -17,6 +17,8 @@ constexpr int kFewRows = 2; // whose products are as fast as memory
 } // namespace lavra::LAVRA_ISA
 
 #include "packing.h"
+
+#include "rounding.h"
 
 #include "inputs.h"
 #include "tiles.h"
@@ -34,7 +36,9 @@ static inline __m256i spread_word(const void *from) {
 // Hides a sum from the compiler, which would add products to one another first and run out of registers.
 static inline void settle(__m256i &sum) { asm("" : "+x"(sum)); }
 
-static inline __m256i load_bytes(const char *from) { return _mm256_load_si256(reinterpret_cast<const __m256i *>(from)); }
+static inline __m256i load_bytes(const char *from) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i *>(from));
+}
 
 static inline __m256 widened_8(const uint16_t *from) {
     const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from));
@@ -181,7 +185,8 @@ struct Bf16Weights {
     static constexpr int kBytes = 64; // of two inputs of a strip
     static inline __m256 load(const char *from, int odd) {
         const __m256i both = load_bytes(from);
-        return _mm256_castsi256_ps(odd ? _mm256_and_si256(both, _mm256_set1_epi32(-65536)) : _mm256_slli_epi32(both, 16));
+        if (odd) return _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
     }
     static inline int offset(int half, int) { return half * 32; }
 };

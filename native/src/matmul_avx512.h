@@ -1,7 +1,7 @@
 // Products with AVX-512 and its dot products of bytes (VNNI): a strip of 16 outputs is one register.
 //
-// Weights of int8 are stored with 128 added, since vpdpbusd multiplies unsigned by signed bytes; a group's sum starts at
-// -128 times the sum of its inputs (inputs.h), which undoes it exactly.
+// Weights of int8 are stored with 128 added, since vpdpbusd multiplies unsigned by signed bytes; a group's sum starts
+// at -128 times the sum of its inputs (inputs.h), which undoes it exactly.
 
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" // of what GCC 12 includes (its bug 105593)
 #include <immintrin.h>
@@ -15,6 +15,27 @@ constexpr int kFewRows = 3; // whose products are as fast as memory
 } // namespace lavra::LAVRA_ISA
 
 #include "packing.h"
+
+namespace lavra::LAVRA_ISA {
+
+// As in rounding.h.
+static inline float largest_of(const float *x) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    const __m512i low = _mm512_and_si512(_mm512_loadu_si512(x), magnitude);
+    const __m512i high = _mm512_and_si512(_mm512_loadu_si512(x + 16), magnitude);
+    return float_from(_mm512_reduce_max_epu32(_mm512_max_epu32(low, high)));
+}
+
+static inline int32_t round_group(const float *x, float by, int8_t *out) {
+    const __m512 scale = _mm512_set1_ps(by);
+    const __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), scale));
+    const __m512i high = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), scale));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(out), _mm512_cvtepi32_epi8(low));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(out + 16), _mm512_cvtepi32_epi8(high));
+    return _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+}
+
+} // namespace lavra::LAVRA_ISA
 
 #include "inputs.h"
 #include "tiles.h"
@@ -52,9 +73,7 @@ static inline void write_tile(const Product &product, int row, int strip, const 
 // Four inputs of 16 outputs a register, and of int4 eight, in two halves.
 struct Int8Weights {
     static constexpr int kBytes = kGroup * kStrip, kSteps = 8;
-    static inline __m512i load(const char *group, int step) {
-        return _mm512_load_si512(group + step * 64);
-    }
+    static inline __m512i load(const char *group, int step) { return _mm512_load_si512(group + step * 64); }
 };
 
 struct Int4Weights {
@@ -73,7 +92,8 @@ template <class Weights> struct IntegerKernel {
         const int groups = product.groups();
         const char *weights = product.weights(strip, Weights::kBytes);
         const uint16_t *scales = product.scales(strip);
-        const size_t strip_bytes = static_cast<size_t>(groups) * Weights::kBytes, strip_scales = static_cast<size_t>(groups) * kStrip;
+        const size_t strip_bytes = static_cast<size_t>(groups) * Weights::kBytes;
+        const size_t strip_scales = static_cast<size_t>(groups) * kStrip;
         const char *inputs = product.row(row);
         const size_t row_bytes = product.inputs.row_bytes();
         const float *input_scales = product.inputs.scales + static_cast<size_t>(row) * groups;
@@ -128,7 +148,8 @@ struct Bf16Weights {
     static constexpr int kBytes = 64; // of two inputs of a strip
     static inline __m512 load(const char *from, int odd) {
         const __m512i both = _mm512_load_si512(from);
-        return _mm512_castsi512_ps(odd ? _mm512_and_si512(both, _mm512_set1_epi32(-65536)) : _mm512_slli_epi32(both, 16));
+        if (odd) return _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(-65536)));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
     }
 };
 

@@ -12,6 +12,8 @@ constexpr int kFewRows = 2; // whose products are as fast as memory
 
 #include "packing.h"
 
+#include "rounding.h"
+
 #include "inputs.h"
 #include "tiles.h"
 
@@ -73,7 +75,8 @@ template <class Weights> struct IntegerKernel {
         const int groups = product.groups();
         const char *weights = product.weights(strip, Weights::kBytes);
         const uint16_t *scales = product.scales(strip);
-        const size_t strip_bytes = static_cast<size_t>(groups) * Weights::kBytes, row_bytes = product.inputs.row_bytes();
+        const size_t strip_bytes = static_cast<size_t>(groups) * Weights::kBytes;
+        const size_t row_bytes = product.inputs.row_bytes();
         const size_t strip_scales = static_cast<size_t>(groups) * kStrip;
         const int8_t *inputs = reinterpret_cast<const int8_t *>(product.row(row));
         const float *input_scales = product.inputs.scales + static_cast<size_t>(row) * groups;

@@ -9,6 +9,8 @@ constexpr bool kWideIntegers = false, kFloatHalves = true;
 
 #include "packing.h"
 
+#include "rounding.h"
+
 #include "inputs.h"
 
 namespace lavra::LAVRA_ISA {

@@ -71,7 +71,9 @@ static inline void read_floats(const Source &source, int row, int column, int co
     const auto *halves = static_cast<const uint16_t *>(source.data);
     int8_t integers[kGroup];
     switch (source.type) {
-    case LAVRA_F32: __builtin_memcpy(out, static_cast<const float *>(source.data) + start, sizeof(float) * count); return;
+    case LAVRA_F32:
+        __builtin_memcpy(out, static_cast<const float *>(source.data) + start, sizeof(float) * count);
+        return;
     case LAVRA_F16:
         for (int i = 0; i < count; ++i) out[i] = from_float16(halves[start + i]);
         return;
@@ -154,13 +156,14 @@ static inline float value_at(const Matrix &matrix, int row, int column) {
     const size_t strip = static_cast<size_t>(row / kStrip) * kStrip * matrix.padded();
     const int lane = row % kStrip;
     const uint8_t *bytes = static_cast<const uint8_t *>(matrix.data);
+    const auto *halves = static_cast<const uint16_t *>(matrix.data);
     switch (matrix.precision) {
     case Precision::f32: return static_cast<const float *>(matrix.data)[strip + column * kStrip + lane];
-    case Precision::bf16:
-        return widened(static_cast<const uint16_t *>(matrix.data)[strip + column / 2 * 2 * kStrip + lane * 2 + column % 2]);
+    case Precision::bf16: return widened(halves[strip + column / 2 * 2 * kStrip + lane * 2 + column % 2]);
     case Precision::int8: {
         const uint8_t byte = bytes[strip + column / 4 * 4 * kStrip + lane * 4 + column % 4];
-        return widened(matrix.scales[scale_index(matrix, row, column / kGroup)]) * static_cast<int8_t>(byte - kInt8Offset);
+        const auto value = static_cast<int8_t>(byte - kInt8Offset);
+        return widened(matrix.scales[scale_index(matrix, row, column / kGroup)]) * value;
     }
     default: {
         const uint8_t byte = bytes[strip / 2 + column / 8 * 4 * kStrip + lane * 4 + column % 4];

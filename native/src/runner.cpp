@@ -231,22 +231,20 @@ void Runner::plan_attention(bool causal) {
         longest = std::max(longest, row.start + row.num_tokens);
     }
     if (c.positions == LAVRA_RELATIVE_BIAS) plan_bias(longest);
-    const bool split = tiles < size_t(4 * team_.size()) && team_.size() > 1;
+    // Chunks in a row, where a piece has several: attention fetches the next one's keys ahead of time.
+    const size_t wanted = tiles < size_t(4 * team_.size()) && team_.size() > 1 ? 6 * team_.size() : 1;
+    const int parts = int((wanted + tiles - 1) / tiles);
     partial_floats_ = 0;
     for (const Rows &row : rows_)
         for (int head = 0; head < c.num_kv_heads; ++head) {
-            plan(row, head, causal, nullptr, split, pieces_);
-            if (row.source >= 0) plan(row, head, false, &sources_.at(row.source), split, source_pieces_);
+            plan(row, head, causal, nullptr, parts, pieces_);
+            if (row.source >= 0) plan(row, head, false, &sources_.at(row.source), parts, source_pieces_);
         }
     partials_.reserve(partial_floats_ * 4);
-    for (auto *pieces : {&pieces_, &source_pieces_})
-        for (Piece &piece : *pieces)
-            if (piece.partials) piece.partials = partials_.as<float>() + (reinterpret_cast<uintptr_t>(piece.partials) - 1);
 }
 
-// A sequence's queries of one key-value head.  The partial results' place is kept as an offset, from 1, until all are
-// known.
-void Runner::plan(const Rows &row, int head, bool causal, Source *source, bool split, std::vector<Piece> &pieces) {
+// A sequence's queries of one key-value head.
+void Runner::plan(const Rows &row, int head, bool causal, Source *source, int parts, std::vector<Piece> &pieces) {
     const auto &c = model_.config;
     const int group = c.num_heads / c.num_kv_heads;
     const size_t stride = source ? model_.wide() : model_.wide() + 2 * model_.narrow();
@@ -265,10 +263,10 @@ void Runner::plan(const Rows &row, int head, bool causal, Source *source, bool s
             work.bias = biases_.data() + size_t(head) * group * work.bias_stride;
         }
         const int chunks = (work.num_keys + kChunk - 1) / kChunk;
-        const bool parts = split && chunks > 1;
-        float *const place = parts ? reinterpret_cast<float *>(partial_floats_ + 1) : nullptr;
-        for (int first = 0; first < chunks; first += parts ? 1 : chunks) pieces.push_back({work, source, first, parts ? first + 1 : chunks, place});
-        if (parts) partial_floats_ += size_t(chunks) * work.count * group * (2 + channels_);
+        const int run = (chunks + parts - 1) / parts;
+        const bool split = run < chunks;
+        for (int first = 0; first < chunks; first += run) pieces.push_back({work, source, first, std::min(first + run, chunks), split, partial_floats_});
+        if (split) partial_floats_ += size_t(chunks) * work.count * group * (2 + channels_);
     }
 }
 
@@ -441,13 +439,13 @@ void Runner::attend(Layer &layer, int number, LayerCache &own, const std::vector
     team_.each(int(pieces.size()), 1, [&](int i, int) {
         const Piece &piece = pieces[i];
         const LayerCache &cache = piece.source ? piece.source->cache.layer(number) : own;
-        kernels_.attend(cache, work_of(piece), piece.first_chunk, piece.last_chunk, piece.partials, scratch);
+        kernels_.attend(cache, work_of(piece), piece.first_chunk, piece.last_chunk, piece.split ? partials_.as<float>() + piece.partials : nullptr, scratch);
     });
     if (partial_floats_ == 0) return;
     team_.each(int(pieces.size()), 1, [&](int i, int) {
-        if (!pieces[i].partials || pieces[i].first_chunk) return; // the first of a tile's pieces folds them all
+        if (!pieces[i].split || pieces[i].first_chunk) return; // the first of a tile's pieces folds them all
         const Attend work = work_of(pieces[i]);
-        kernels_.fold(work, channels_, last_chunk(work) - first_chunk(work), pieces[i].partials);
+        kernels_.fold(work, channels_, last_chunk(work) - first_chunk(work), partials_.as<float>() + pieces[i].partials);
     });
 }
 

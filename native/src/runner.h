@@ -62,7 +62,8 @@ private:
         Attend work;
         Source *source; // whose keys and values they look at; null: the sequence's own
         int first_chunk, last_chunk;
-        float *partials; // of all its queries' chunks; null where the piece has them all
+        bool split;      // whether it has only some of its queries' chunks, so that they are folded afterwards
+        size_t partials; // where the partial results of all of them begin, in floats
     };
     // Memory for inputs of products, in any precision.
     struct Room {
@@ -77,7 +78,7 @@ private:
     void reserve();
     void reserve_scratch();
     void plan_attention(bool causal);
-    void plan(const Rows &row, int head, bool causal, Source *source, bool split, std::vector<Piece> &pieces);
+    void plan(const Rows &row, int head, bool causal, Source *source, int parts, std::vector<Piece> &pieces);
     void plan_bias(int span);
     void read(const lavra_row *rows, int num_rows);
     void pass(int thread); // what every thread runs

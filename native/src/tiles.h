@@ -3,8 +3,8 @@
 // A tile computes each of its outputs by one chain along K, so its size changes no bit: it is chosen for speed alone.
 // Strips are the outer loop: their weights stay in the nearest cache while tiles of rows pass by.
 //
-// A kernel has kRows and kStrips, the size of a full tile, kStripsOfOne and kStripsOfFew, for products of one row and of
-// up to kFew rows, which leave registers for more strips (their chains hide one another's latency), and
+// A kernel has kRows and kStrips, the size of a full tile; kStripsOfOne and kStripsOfFew, for products of one row and of
+// up to kFewRows, which leave registers for more strips (their chains hide one another's latency); and
 //     template <int Rows, int Strips> static void run(const Product &, int row, int strip, Share).
 
 namespace lavra::LAVRA_ISA {

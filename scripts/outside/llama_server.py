@@ -75,17 +75,16 @@ def folder(args: argparse.Namespace) -> Path:
     write(made / "config.json", with_context(read(source / "config.json"), args))
     if kind == "STORIES":
         usual = {"temperature": args.temp, "max_new_tokens": args.n_predict, "do_sample": True}
-        given = {name: value for name, value in usual.items() if value is not None}
+        given = {name: value for name, value in usual.items() if value not in (None, -1)}
         write(made / "generation_config.json", read(source / "generation_config.json") | given)
     return made
 
 
 def with_context(config: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """A model's configuration with the context of one slot; never longer than the model's own."""
+    """A model's configuration with the context of one slot, which may be longer than the model was trained for."""
     if args.ctx_size is None or args.embedding or args.reranking:
         return config
-    slot = args.ctx_size if args.kv_unified else args.ctx_size // args.parallel
-    return config | {"max_position_embeddings": min(slot, config["max_position_embeddings"])}
+    return config | {"max_position_embeddings": args.ctx_size if args.kv_unified else args.ctx_size // args.parallel}
 
 
 def template(given: str) -> str:

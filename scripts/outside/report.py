@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -56,9 +56,10 @@ def read_outcomes(file: Path) -> dict[str, Outcome]:
     return {one["suite"]: Outcome(**one) for one in json.loads(file.read_text(encoding="utf-8"))}
 
 
-def write_outcomes(file: Path, outcomes: Mapping[str, Outcome]) -> None:
-    """Keep what came of suites."""
-    file.write_text(json.dumps([asdict(one) for one in outcomes.values()], indent=1), encoding="utf-8")
+def keep_outcome(file: Path, outcome: Outcome) -> None:
+    """Keep what came of a suite beside the others."""
+    kept = read_outcomes(file) | {outcome.suite: outcome}
+    file.write_text(json.dumps([asdict(one) for one in kept.values()], indent=1), encoding="utf-8")
 
 
 def explained(outcome: Outcome) -> list[tuple[str | None, str]]:

@@ -15,9 +15,9 @@ from lavra.adapt.embedding import EmbeddingModel
 from lavra.adapt.embedding_folder import (
     EmbeddingConfig,
     read_embedding_config,
-    save_embedding_model,
     write_embedding_config,
 )
+from lavra.adapt.embedding_saving import save_embedding_model
 from lavra.base.errors import CheckpointError
 from lavra.model.checkpoint import save_checkpoint
 from lavra.model.pooling import Pooling

@@ -14,8 +14,9 @@ import torch
 
 import lavra
 from lavra.adapt.embedding import EmbeddingModel
-from lavra.adapt.embedding_folder import EmbeddingConfig, save_embedding_model
+from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.adapt.embedding_losses import EmbeddingLoss, InBatchNegatives, Matryoshka
+from lavra.adapt.embedding_saving import save_embedding_model
 from lavra.adapt.hard_negatives import MiningConfig, mine_hard_negatives
 from lavra.adapt.passage_scores import Bm25Scores, VectorScores
 from lavra.api.embed import TorchEmbedder

@@ -6,14 +6,17 @@ import sys
 import threading
 import weakref
 
+import numpy as np
 import pytest
 
 import lavra
+from lavra.adapt.embedding_folder import EmbeddingConfig, write_embedding_config
 from lavra.api.serving import start_engine
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.native_library import native_library
 from lavra.base.types import GenerateRequest
 from lavra.model import load_checkpoint, save_checkpoint
+from lavra.model.pooling import Pooling
 from lavra.quantize import SCHEMES, quantize_model, save_quantized
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
@@ -68,12 +71,39 @@ def test_what_only_torch_does_is_said_and_done(folder, tmp_path, caplog):
 def test_the_runner_is_chosen_or_refused_with_its_reason(folder, tmp_path):
     encoder = saved(tiny_model("bert"), tmp_path / "bert")
     assert lavra.load(encoder).runner == "torch"
-    with pytest.raises(InputError, match=r"the native runner does not compute .*bert: the model is an encoder"):
+    with pytest.raises(InputError, match=r"the native runner does not compute .*bert: the model fills gaps"):
         lavra.load(encoder, runner="native")
     with pytest.raises(InputError, match="not in float16"):
         lavra.load(folder, runner="native", dtype="float16")
     with pytest.raises(ConfigError, match="did you mean 'native'"):
         lavra.load(folder, runner="nativ")
+
+
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_a_sentence_encoder_embeds_as_with_torch(tmp_path, pooling):
+    encoder = saved(tiny_model("bert"), tmp_path / "bert")
+    tiny_tokenizer("bert").save(encoder)
+    write_embedding_config(encoder, EmbeddingConfig(pooling=pooling, prompts={"query": "ask: "}, pools_prompt=False))
+    native, torch = lavra.load(encoder), lavra.load(encoder, runner="torch")
+    assert (native.runner, torch.runner) == ("native", "torch")
+    texts = ["Once upon a time there was a cat", "a", "She loved her mom.", "Lily " * 12]
+    for options in ({}, {"prompt_name": "query"}, {"normalize": False}, {"truncate": True}):
+        assert native.embed(texts, **options) == pytest.approx(torch.embed(texts, **options), abs=1e-5)
+    alone = np.concatenate([native.embed([text]) for text in texts])
+    assert np.array_equal(native.embed(texts), alone)
+    with pytest.raises(ContextLengthError, match="text 1 has"):
+        native.embed(["a", "Lily " * 100])
+
+
+def test_an_encoder_decoder_writes_as_with_torch(tmp_path):
+    folder = saved(tiny_model("t5"), tmp_path / "t5")
+    native, torch = lavra.load(folder), lavra.load(folder, runner="torch")
+    assert native.runner == "native"
+    for prompt in ("Once upon a time", "The cat"):
+        assert native.generate(prompt, max_tokens=12).tokens == torch.generate(prompt, max_tokens=12).tokens
+    scored = [one.score("a cat", given="The cat").logprobs for one in (native, torch)]
+    assert scored[0] == pytest.approx(scored[1], abs=1e-4)
+    assert native.embed(["The cat"]) == pytest.approx(torch.embed(["The cat"]), abs=1e-5)
 
 
 def test_compressed_weights_stay_integers_and_halves_stay_halves(folder, tmp_path):

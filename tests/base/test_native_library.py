@@ -22,6 +22,8 @@ STRUCTURES = {
     "lavra_tensor": native.NativeTensor,
     "lavra_row": native.NativeRow,
     "lavra_batch": native.NativeBatch,
+    "lavra_sampling": native.NativeSampling,
+    "lavra_choice": native.NativeChoice,
 }
 compiled = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc)")
 

@@ -16,11 +16,18 @@ CALL = f'<tool_call>\n{{"name": "weather", "arguments": {{"place": "{PLACE}"}}}}
 BROKEN = ("Failed to load resource", "net::ERR")
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def one_server():
     with serving({"talker": {"Count": [LONG], "Weather?": [CALL]}}) as (url, runners):
-        runners["talker"].seconds = 0.01
         yield url, runners["talker"]
+
+
+@pytest.fixture
+def server(one_server):
+    _, runner = one_server
+    runner.seconds = 0.01
+    runner.prompts.clear()
+    return one_server
 
 
 def until_word(page, number):

@@ -54,6 +54,19 @@ def test_it_says_where_it_listens_and_ends_when_told(folder, how):
         assert "Traceback" not in process.stderr.read()
 
 
+def test_a_model_answers_to_every_name_it_is_given(folder):
+    model = serve.open_model(f"mine, gpt-4o-mini,other={folder}", serve.ServeSettings(cache_tokens=512))
+    table = ModelTable([model])
+    try:
+        assert [one.name for one in table] == ["mine"]
+        assert all(table.named(name) is model for name in ("mine", "gpt-4o-mini", "other"))
+    finally:
+        table.close()
+    for wrong in (f"mine,={folder}", f"={folder}"):
+        with pytest.raises(InputError, match="empty name"):
+            serve.open_model(wrong, serve.ServeSettings())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read from /proc")
@@ -71,19 +84,6 @@ def test_a_decoder_is_served_without_torch(folder):
             process.kill()
     assert "lavra_native.so" in loaded
     assert not [name for name in ("/torch/", "/pandas/", "/pyarrow/", "/faiss/", "/matplotlib/") if name in loaded]
-
-
-def test_a_model_answers_to_every_name_it_is_given(folder):
-    model = serve.open_model(f"mine, gpt-4o-mini,other={folder}", serve.ServeSettings(cache_tokens=512))
-    table = ModelTable([model])
-    try:
-        assert [one.name for one in table] == ["mine"]
-        assert all(table.named(name) is model for name in ("mine", "gpt-4o-mini", "other"))
-    finally:
-        table.close()
-    for wrong in (f"mine,={folder}", f"={folder}"):
-        with pytest.raises(InputError, match="empty name"):
-            serve.open_model(wrong, serve.ServeSettings())
 
 
 def test_keys_come_from_a_file_and_the_environment_only(tmp_path, monkeypatch):

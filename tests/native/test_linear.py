@@ -7,21 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lavra.base.native_library import NativeTensor
+
 LIBRARY = Path(os.environ.get("LAVRA_NATIVE", Path(__file__).parents[2] / "lavra" / "lavra_native.so"))
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="the native library is not built: python native/build.py")
 
 F32, F16, BF16, INT8, INT4 = range(5)
 SHAPES = [(1, 8, 1), (16, 32, 2), (17, 33, 5), (48, 96, 7), (100, 200, 13), (33, 576, 40), (130, 64, 16), (5, 1000, 3)]
-
-
-class Tensor(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int32) for name in ("type", "rows", "columns", "group")),
-        ("data", ctypes.c_void_p),
-        ("num_bytes", ctypes.c_uint64),
-        ("scales", ctypes.c_void_p),
-        ("num_scale_bytes", ctypes.c_uint64),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +59,7 @@ class Weights:
     def times(self, library, isa, inputs, precision=BF16, rows=slice(None)):
         data, scales = np.ascontiguousarray(self.data[rows]), np.ascontiguousarray(self.scales[rows])
         inputs = np.ascontiguousarray(inputs)
-        tensor = Tensor(
+        tensor = NativeTensor(
             self.kind,
             len(data),
             self.columns,

@@ -29,7 +29,7 @@ def test_norms(isa, size, seed, shift):
     centred = wide - wide.mean()
     normal = centred / np.sqrt((centred**2).mean() + 1e-5) * weight
     # A mean of 100 leaves 2^-17 of each float32 number.
-    within = dict(rtol=1e-5, atol=2e-6 + 3e-5 * (shift > 0))
+    within = {"rtol": 1e-5, "atol": 2e-6 + 3e-5 * (shift > 0)}
     if size > 1:
         np.testing.assert_allclose(doors.normalize(isa, "layer", x, weight, bias), normal + bias, **within)
         np.testing.assert_allclose(doors.normalize(isa, "layer", x, weight), normal, **within)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from ctypes import POINTER, Structure, byref, c_int32, c_void_p, cast
+from ctypes import POINTER, byref, c_int32, cast
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +53,14 @@ class Calls:
 
     def refused(self, name: str, function: str, *arguments: object, pointer: bool = False) -> None:
         """Make a call that has to fail, and print why it did; "" where it went well."""
-        print(json.dumps({"call": name}), flush=True)
+        self.say(call=name)
         result = getattr(self.of, function)(*arguments)
         failed = not result if pointer else result != 0
-        print(json.dumps({"call": name, "error": self.of.lavra_error().decode() if failed else ""}), flush=True)
+        self.say(call=name, error=self.of.lavra_error().decode() if failed else "")
+
+    def say(self, **line: str) -> None:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
 
     def tensor(self, rows: int = 5, columns: int = 8, **changes: object) -> NativeTensor:
         data = np.zeros((max(rows, 1), max(columns, 1)), dtype=np.float32)
@@ -262,6 +265,10 @@ def wrong_adapters(calls: Calls, model: int) -> None:
     calls.refused("virtual rows", "lavra_model_virtual", model, byref(calls.tensor(-2, 8)))
     calls.refused("virtual bytes", "lavra_model_virtual", model, byref(calls.tensor(2, 8, num_bytes=4)))
     calls.refused("virtual null", "lavra_model_virtual", model, None)
+    calls.refused("prefix columns", "lavra_model_prefix", model, byref(calls.tensor(2, 5)))
+    calls.refused("prefix rows", "lavra_model_prefix", model, byref(calls.tensor(3, 4)))
+    calls.refused("prefix bytes", "lavra_model_prefix", model, byref(calls.tensor(2, 4, num_bytes=4)))
+    calls.refused("prefix null", "lavra_model_prefix", model, None)
 
 
 def wrong_products(calls: Calls) -> None:

@@ -211,9 +211,9 @@ def is_meant(failure, body):
 
 
 def is_form_value(told, body):
-    """Whether a value inside an optional object is true, false or a text, which forms send for numbers."""
+    """Whether an optional value is true, false, 0, 1 or a text, which forms send for one another."""
     place = re.search(r"violates `anyOf` at (\S+)", told)
     value = body
     for name in re.findall(r"/properties/([^/]+)", place[1]) if place else ():
         value = value.get(name) if isinstance(value, dict) else None
-    return isinstance(value, bool | str)
+    return isinstance(value, bool | str) or value in (0, 1)

@@ -46,11 +46,9 @@ class NativeWeights:
 def check_config(config: ModelConfig) -> None:
     """Refuse what the native runner does not compute."""
     scaling = config.rope.scaling if config.rope is not None else None
-    if config.kind is not Kind.DECODER:
-        raise NotNativeError(f"the model is an {config.kind.value.replace('_', '-')}")
     if scaling is not None and scaling.kind is Scaling.DYNAMIC:
         raise NotNativeError("dynamic rope scaling turns every key anew as the text grows")
-    if not config.has_head:
+    if not config.has_head and config.kind is not Kind.ENCODER:
         raise NotNativeError("the model has no head, so it writes nothing")
 
 

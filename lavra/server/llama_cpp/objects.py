@@ -33,8 +33,13 @@ def ending(run: ChatRun, done: Completion) -> dict[str, Any]:
         "tokens_predicted": done.usage.completion_tokens,
         "tokens_evaluated": done.usage.prompt_tokens,
         "tokens_cached": done.usage.cached_tokens,
-        "truncated": done.usage.truncated_tokens > 0,
+        "truncated": done.usage.truncated_tokens > 0 or (kind == "limit" and _is_full(run, done)),
     }
+
+
+def _is_full(run: ChatRun, done: Completion) -> bool:
+    """Whether the context had no room for another token."""
+    return done.usage.prompt_tokens + done.usage.completion_tokens >= run.model.room
 
 
 def timings(watch: Stopwatch, done: Completion) -> dict[str, float]:

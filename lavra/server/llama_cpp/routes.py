@@ -34,7 +34,7 @@ from lavra.server.served import ServedModel
 
 _SAME: Final = (
     "model", "temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "stop", "stream",
-    "ignore_eos", "grammar", "json_schema",
+    "ignore_eos", "grammar", "json_schema", "truncate_prompt",
 )  # fmt: skip
 _Answered = NativeAnswer | ChosenFields
 

@@ -46,6 +46,9 @@ class NativeBody(Body):
     n_probs: Annotated[int, Field(ge=0, le=20)] = 0
     json_schema: dict[str, Any] | None = None
     grammar: str | None = Field(default=None, description="GBNF, or Lark's notation")
+    truncate_prompt: bool | None = Field(
+        default=None, description="drop the oldest tokens of a prompt that is too long"
+    )
     return_tokens: bool = Field(default=False, description="`tokens` of an answer that is no stream")
     response_fields: Annotated[list[str], Field(max_length=100)] | None = Field(
         default=None, description="only these fields; `timings/prompt_ms` is a field of `timings`"

@@ -12,7 +12,7 @@ from lavra.server.edge import Edge
 from lavra.server.responses.asking import chat_body, check_fields, own_error, raw_text
 from lavra.server.responses.creating import conversation_before
 from lavra.server.responses.items import read_items
-from lavra.server.responses.schemas import CountBody, Item
+from lavra.server.responses.schemas import CountBody, Item, ResponseBody
 from lavra.server.responses.store import ResponseStore
 from lavra.server.served import ServedModel
 
@@ -37,7 +37,7 @@ def count_input(edge: Edge, store: ResponseStore, body: CountBody, tenant: str) 
     return {"object": "response.input_tokens", "input_tokens": count, "warnings": [*warnings, *unread, *told]}
 
 
-def _counted(model: ServedModel, body: CountBody, conversation: Sequence[Item]) -> tuple[int, tuple[str, ...]]:
+def _counted(model: ServedModel, body: ResponseBody, conversation: Sequence[Item]) -> tuple[int, tuple[str, ...]]:
     """Tokens of a conversation, or of a text that is continued as it stands, and warnings."""
     if body.raw:
         return len(model.writer().reading.prompt_ids(raw_text(body, conversation))), ()

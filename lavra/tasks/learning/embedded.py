@@ -13,7 +13,7 @@ from torch import nn
 
 from lavra.adapt.config import PrefixConfig, PromptConfig
 from lavra.adapt.embedding import EmbeddingModel
-from lavra.adapt.embedding_folder import parse_pooling, save_embedding_model
+from lavra.adapt.embedding_folder import parse_pooling
 from lavra.adapt.embedding_losses import (
     Cosent,
     EmbeddingLoss,
@@ -23,6 +23,7 @@ from lavra.adapt.embedding_losses import (
     Triplets,
     VectorLoss,
 )
+from lavra.adapt.embedding_saving import save_embedding_model
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.labelled.samples import PairSample, Sample, TextSample

@@ -115,6 +115,19 @@ def test_settings_and_speeds_are_told(http):
     assert native(http, return_tokens=False)["tokens"] == []
 
 
+def test_a_prompt_that_is_too_long_is_refused_or_cut(http):
+    room = http.get("/props", params={"model": "long"}).json()["default_generation_settings"]["n_ctx"]
+    long = {"model": "long", "prompt": tokens_of(http, "She loved") * room, "n_predict": 4}
+    refused = http.post("/completion", json=long)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (400, "exceed_context_size_error")
+    assert "truncate_prompt" in refused.json()["error"]["message"]
+    cut = http.post("/completion", json={**long, "truncate_prompt": True}).json()
+    assert cut["truncated"] is True
+    assert native(http)["truncated"] is False
+    filled = native(http, n_predict=-1, ignore_eos=True)  # writes until the context has no room
+    assert (filled["truncated"], filled["stop_type"]) == (True, "limit")
+
+
 def test_tokens_have_pieces(http):
     text = "She ate 猫 and 🤗"
     listed = http.post("/tokenize", json={"model": "long", "content": text, "with_pieces": True}).json()["tokens"]

@@ -1,0 +1,80 @@
+"""One model's weights in the form that each side of the native runner's benchmark reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from lavra.compression.gguf import GgufOptions, export_gguf
+from lavra.quantize import SCHEMES, quantize_model
+from lavra.quantize.folder import load_model, save_model
+from lavra.tokens import Tokenizer
+
+PEERS_NEED = ("xllamacpp==2026.10.11549", "ctranslate2==4.8.5", "onnxruntime-genai==0.18.0", "onnx-ir")
+GGUF_KINDS = {"int8": "q8_0", "int4": "q4_0", "bf16": "bf16"}
+Model = tuple[Path, dict[str, Any]]  # a folder or file, and settings of a side
+
+
+class NotInThisPrecisionError(ValueError):
+    """A side has no such precision."""
+
+
+def lavra_model(model: Path, precision: str, scratch: Path) -> Model:
+    """For lavra: packed here, as `lavra compress` does without its card; floats as they are, computed in bfloat16."""
+    if precision == "bf16":
+        return model, {"dtype": "bfloat16"}
+    folder = scratch / f"lavra-{precision}"
+    opened, _ = load_model(model)
+    quantize_model(opened, SCHEMES[precision])
+    save_model(opened, folder)
+    Tokenizer.load(model).save(folder)
+    return folder, {"cache_type": "bf16" if precision == "int8" else "int8"}
+
+
+def convert(side: str, model: Path, precision: str, scratch: Path, peers: Path) -> Model:
+    """For a peer.
+
+    Raises:
+        NotInThisPrecisionError: it has no such precision here.
+        CalledProcessError: its own converter failed.
+    """
+    if side == "llama.cpp":
+        return _gguf(model, precision, scratch)
+    if side == "ctranslate2" and precision == "int8":
+        code = (
+            "import sys, ctranslate2 as c;"
+            "c.converters.TransformersConverter(sys.argv[1]).convert(sys.argv[2], quantization='int8', force=True)"
+        )
+        folder = scratch / "ctranslate2"
+        _run(["-c", code, str(model), str(folder)], peers)
+        return folder, {"type": "int8"}
+    if side == "ort-genai" and precision == "int4":
+        folder = scratch / "ort-genai"
+        _run(
+            [
+                "-m",
+                "onnxruntime_genai.models.builder",
+                *("-m", str(model), "-o", str(folder), "-p", "int4", "-e", "cpu"),
+            ],
+            peers,
+        )
+        return folder, {}
+    if side == "generate" and precision == "bf16":
+        return model, {"type": "bfloat16"}
+    raise NotInThisPrecisionError(f"not measured in {precision}")
+
+
+def _gguf(model: Path, precision: str, scratch: Path) -> Model:
+    path = scratch / f"{precision}.gguf"
+    export_gguf(load_model(model)[0], Tokenizer.load(model), path, GgufOptions(kind=GGUF_KINDS[precision]))
+    return path, {}
+
+
+def _run(arguments: list[str], peers: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(peers)}
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError((done.stderr or done.stdout).strip())

@@ -1,0 +1,74 @@
+"""Processes of the native runner's benchmark, one a side, and the prompts they get."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+VOCABULARY = range(300, 40000)
+
+
+@dataclass(kw_only=True)
+class Worker:
+    """A side's process."""
+
+    name: str
+    process: subprocess.Popen[str]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one line."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended with status {self.process.wait()}")
+        return dict(json.loads(line))
+
+    def rate(self, prompts: list[list[int]], tokens: int, sampled: bool = False) -> float:
+        """Tokens written a second, the reading of the prompts among them."""
+        done = self.ask({"prompts": prompts, "tokens": tokens, "sampled": sampled})
+        return float(done["tokens"] / done["seconds"])
+
+    def seconds(self, prompts: list[list[int]], tokens: int) -> float:
+        """That writing took."""
+        return float(self.ask({"prompts": prompts, "tokens": tokens, "sampled": False})["seconds"])
+
+
+@contextmanager
+def worker(side: str, model: Path, settings: Mapping[str, Any], peers: Path) -> Iterator[Worker]:
+    """A side's process, ready to write."""
+    command = [sys.executable, str(HERE / "native_worker.py"), side, str(model), json.dumps(settings)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(peers), str(ROOT)]), "HF_HUB_OFFLINE": "1"}
+    if "threads" in settings:  # else a side takes what the machine has
+        environment["OMP_NUM_THREADS"] = str(settings["threads"])
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"{side} did not start: status {process.wait()}")
+            yield Worker(name=side, process=process, facts=json.loads(line))
+        finally:
+            process.terminate()
+
+
+def prompts(count: int, length: int, seed: int) -> list[list[int]]:
+    """Random tokens, other ones for every seed: nothing that a side kept helps it."""
+    made = np.random.default_rng(seed).choice(np.array(VOCABULARY), (count, length))
+    return [[int(token) for token in row] for row in made]

@@ -1,0 +1,163 @@
+"""Texts to vectors: the `Embedder` port, whichever runner computes the hidden states.
+
+One vector a text, pooled from the hidden states of its tokens as a sentence-transformers folder says
+(`lavra.adapt.embedding_folder`), or by the mean where nothing is said (Reimers & Gurevych 2019, §3).  The folder's
+prompt, if it has one, stands before every text.
+A text longer than the model reads is an error unless truncation is asked for.
+
+Training is in `lavra.adapt.embedding`.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lavra.adapt.embedding_folder import EmbeddingConfig, parse_pooling
+from lavra.base.errors import ContextLengthError, InputError
+from lavra.base.ports import Embedder
+from lavra.generate.plan import PromptReading
+from lavra.model.pooling import Pooling
+
+logger = logging.getLogger(__name__)
+
+_LEAST_LENGTH: Final = 1e-12  # of a vector that is scaled to length 1, as torch's normalize has it
+
+
+class TextEmbedder(ABC):
+    """The `Embedder` port on a model in this process.
+
+    Args:
+        reading: how the model reads.
+        config: how texts are embedded.
+        virtual: ids of a soft prompt's tokens, put in front of every text.
+    """
+
+    def __init__(self, reading: PromptReading, config: EmbeddingConfig, *, virtual: tuple[int, ...] = ()) -> None:
+        self._reading, self.config, self._virtual = reading, config, virtual
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        prompt: str | None = None,
+        truncate: bool = False,
+    ) -> npt.NDArray[np.float32]:
+        """(N,D) float32, one row a text, in the order of the texts.
+
+        Args:
+            texts: any number of them.
+            pooling: instead of the model's own.
+            normalize: instead of the model's own.
+            prompt: put before every text, instead of the model's own; empty is none.
+            truncate: read only the beginning of texts that are too long, and log how many.
+
+        Raises:
+            ContextLengthError: a text is too long, naming both lengths.
+            InputError: a text has no tokens.
+        """
+        pooling = pooling or self.config.pooling
+        normalize = self.config.normalize if normalize is None else normalize
+        prompt = self.config.prompt() if prompt is None else prompt
+        rows = self._tokenize(texts, prompt, truncate)
+        unpooled = 0 if self.config.pools_prompt or not prompt else self._prompt_length(prompt)
+        vectors = self._vectors(rows, pooling, unpooled)
+        if normalize:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _LEAST_LENGTH)
+        return vectors
+
+    @abstractmethod
+    def _vectors(self, rows: Sequence[Sequence[int]], pooling: Pooling, unpooled: int) -> npt.NDArray[np.float32]:
+        """(N, D) pooled hidden states of rows of ids, of which the mean leaves the first ones out."""
+
+    def _tokenize(self, texts: Sequence[str], prompt: str, truncate: bool) -> list[list[int]]:
+        if isinstance(texts, str):
+            raise InputError("embed takes a list of texts; wrap the one text in a list")
+        frame = self._reading.frame
+        rows, cut = [], 0
+        room = self._room()
+        for index, ids in enumerate(self._encode([prompt + text for text in texts])):
+            if room is not None and len(ids) > room:
+                self._refuse_unless(truncate, index, len(ids), room)
+                ids, cut = ids[:room], cut + 1
+            rows.append([*self._virtual, *frame.before, *ids, *frame.after])
+            if len(rows[-1]) == len(self._virtual):
+                raise InputError(f"text {index} has no tokens, and this tokenizer adds none; leave it out")
+        if cut:
+            logger.warning("%d of %d texts were cut to %d tokens before embedding", cut, len(rows), room)
+        return rows
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Without white space at the ends, as sentence-transformers reads texts."""
+        bare = [text.strip() for text in texts]
+        return self._reading.tokenizer.encode_batch([one.lower() for one in bare] if self.config.lowercase else bare)
+
+    def _prompt_length(self, prompt: str) -> int:
+        """Tokens at the beginning of a row that are the prompt's, and those that stand before it."""
+        return len(self._virtual) + len(self._reading.frame.before) + len(self._encode([prompt])[0])
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as it is embedded, its prompt and special ones included, before anything is cut."""
+        around = self._num_around()
+        return [around + len(ids) for ids in self._encode([self.config.prompt() + text for text in texts])]
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens that are read, counted as `lengths` does; `None` where nothing says."""
+        room = self._room()
+        return None if room is None else room + self._num_around()
+
+    def _num_around(self) -> int:
+        """Special tokens around a text."""
+        return len(self._reading.frame.before) + len(self._reading.frame.after)
+
+    def max_tokens(self, prompt: str = "") -> int | None:
+        """Most tokens of a text that are read behind a prompt, special ones not counted; `None` where nothing says."""
+        room = self._room()
+        return None if room is None else room - (len(self._encode([prompt])[0]) if prompt else 0)
+
+    def _room(self) -> int | None:
+        """Tokens of a text, special ones not counted."""
+        context = self._reading.source_context or self._reading.context
+        behind = None if context is None else context - len(self._virtual)
+        stated = self.config.max_tokens or self._reading.tokenizer.max_length
+        bounds = [bound for bound in (stated, behind) if bound is not None]
+        return min(bounds) - self._num_around() if bounds else None
+
+    def _refuse_unless(self, truncate: bool, index: int, length: int, room: int) -> None:
+        if not truncate:
+            raise ContextLengthError(
+                f"text {index} has {length} tokens and this model embeds at most {room}; "
+                "split it, or pass truncate=True to read only its beginning"
+            )
+
+
+def embed_as_asked(
+    embedder: Embedder | None,
+    texts: Sequence[str],
+    *,
+    pooling: str | None,
+    normalize: bool | None,
+    prompt: str | None,
+    prompt_name: str | None,
+    truncate: bool,
+) -> npt.NDArray[np.float32]:
+    """(N, D) vectors; arguments and errors as `TextModel.embed`."""
+    if not isinstance(embedder, TextEmbedder):
+        raise InputError(
+            f"{type(embedder).__name__} has its own pooling and prompts; "
+            "leave pooling, normalize, prompt, prompt_name and truncate out"
+        )
+    chosen = None if pooling is None else parse_pooling(pooling)
+    if prompt_name is not None:
+        if prompt is not None:
+            raise InputError("prompt and prompt_name both say what stands before a text; give one of them")
+        prompt = embedder.config.prompt(prompt_name)
+    return embedder.embed(texts, pooling=chosen, normalize=normalize, prompt=prompt, truncate=truncate)
