@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from lavra.base.arrays import Int32s
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.base.native_library import NativeBatch, NativeConfig, NativeLibrary, NativeRow, NativeTensor
 from lavra.base.ports import ForwardBatch, ForwardRow
@@ -31,7 +32,6 @@ from lavra.model.config import Activation, Kind, Layout, ModelConfig, Norm, Posi
 BLOCK_SIZE: Final = 16  # tokens in a block: the kernels compute sixteen scores at once
 _SOURCES_KEPT: Final = 64  # encoded sources; one that is gone is read again
 _SourceKey = tuple[str | None, tuple[int, ...]]  # the adapter and the ids
-Int32s = npt.NDArray[np.int32]
 
 
 class TensorType(IntEnum):
