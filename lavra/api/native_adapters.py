@@ -15,7 +15,8 @@ from lavra.base.device import available_memory
 from lavra.base.errors import InputError
 from lavra.base.native_library import NativeError, native_library
 from lavra.engine import Engine, EngineConfig
-from lavra.engine.runners.native import BLOCK_SIZE, NativeModel, NativeRunner
+from lavra.engine.runners.native import BLOCK_SIZE, NativeRunner
+from lavra.engine.runners.native_model import NativeModel
 from lavra.engine.runners.native_twin import native_twin
 from lavra.generate.in_process import InProcessModel
 

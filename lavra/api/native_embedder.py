@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.text_embedder import TextEmbedder
-from lavra.engine.runners.native import NativeEncoder
+from lavra.engine.runners.native_encoder import NativeEncoder
 from lavra.generate.plan import PromptReading
 from lavra.model.pooling import Pooling, pool_text
 

@@ -27,8 +27,9 @@ from lavra.base.memory import free_memory, release_freed_memory
 from lavra.base.native_library import NativeLibrary, native_library
 from lavra.base.ports import Embedder
 from lavra.base.units import format_size
-from lavra.engine.runners.native import NativeEncoder, NativeModel
+from lavra.engine.runners.native_encoder import NativeEncoder
 from lavra.engine.runners.native_floats import NativeWeights, NotNativeError
+from lavra.engine.runners.native_model import NativeModel
 from lavra.engine.runners.native_weights import open_weights
 from lavra.generate.plan import PromptReading
 from lavra.model.config import Kind, ModelConfig, Positions

@@ -14,7 +14,8 @@ from lavra.base.memory import free_memory
 from lavra.base.ports import LanguageModel, Stream
 from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
 from lavra.engine import DraftModel, Engine, EngineConfig
-from lavra.engine.runners.native import BLOCK_SIZE, NativeModel, NativeRunner
+from lavra.engine.runners.native import BLOCK_SIZE, NativeRunner
+from lavra.engine.runners.native_model import NativeModel
 from lavra.generate.plan import PromptReading
 from lavra.generate.reading import ends_of_text, reading_of
 from lavra.model.config import ModelConfig

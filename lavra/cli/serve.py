@@ -94,7 +94,10 @@ def open_draft(settings: ServeSettings) -> TextModel | None:
     """The model that guesses, one for all that are served: their engines share its weights."""
     if settings.draft is None:
         return None
-    return fused_model(load(settings.draft, dtype=settings.dtype, device=settings.device, expand=settings.expand))
+    runner: RunnerName | None = "torch" if settings.adapter else None  # the one of the model it guesses for
+    return fused_model(
+        load(settings.draft, dtype=settings.dtype, device=settings.device, expand=settings.expand, runner=runner)
+    )
 
 
 def _plain_name(word: str) -> str:

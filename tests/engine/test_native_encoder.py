@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lavra.base.native_library import NativeError, native_library
-from lavra.engine.runners.native import NativeEncoder
+from lavra.engine.runners.native_encoder import NativeEncoder
 from tests.engine.native_models import native_model
 from tests.model.variants import ENCODER_DECODERS, ENCODERS, VOCAB, ours_of, theirs
 

@@ -72,6 +72,6 @@ def test_implementations_are_found() -> None:
     assert {"InProcessModel", "Engine", "RemoteModel"} <= found["LanguageModel"]
     assert {"InProcessStream", "EngineStream", "RemoteStream"} <= found["Stream"]
     assert {"JsonlHook", "CallbackHook", "TensorBoardHook"} <= found["Hook"]
-    assert found["Runner"] == {"TorchRunner"}
+    assert found["Runner"] == {"NativeRunner", "TorchRunner"}
     assert found["Progress"] == {"Meter"}
     assert not has({"embed": ["images"]}, ports()["Embedder"])

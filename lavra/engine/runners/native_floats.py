@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lavra.base.errors import CheckpointError
-from lavra.engine.runners.native import StoredTensor, TensorType
+from lavra.engine.runners.native_model import StoredTensor, TensorType
 from lavra.model.config import Kind, ModelConfig, Scaling
 from lavra.model.shapes import TensorShape
 from lavra.model.tensor_names import Checkpoint

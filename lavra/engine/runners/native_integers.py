@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 
 from lavra.base.errors import CheckpointError
-from lavra.engine.runners.native import StoredTensor, TensorType
 from lavra.engine.runners.native_floats import (
     Array,
     NativeWeights,
@@ -25,6 +24,7 @@ from lavra.engine.runners.native_floats import (
     float_tensor,
     float_tensors,
 )
+from lavra.engine.runners.native_model import StoredTensor, TensorType
 from lavra.model.config_files import check_names, family_of, read_config
 from lavra.model.shapes import TensorShape, parameter_shapes
 from lavra.model.tensor_names import Checkpoint, named, resolve_copies

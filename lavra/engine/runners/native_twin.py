@@ -21,7 +21,7 @@ from lavra.adapt.soft_prompt import SoftPrompt, VirtualEmbedding
 from lavra.base.errors import InputError
 from lavra.base.native_library import NativeLibrary
 from lavra.engine.runners.adapted import adapters_in
-from lavra.engine.runners.native import LowRankChange, NativeModel, StoredTensor, TensorType
+from lavra.engine.runners.native_model import LowRankChange, NativeModel, StoredTensor, TensorType
 from lavra.model.build import Model
 from lavra.model.config import Positions
 from lavra.model.position_formulas import alibi_slopes

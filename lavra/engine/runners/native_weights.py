@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from lavra.base.gguf_file import is_gguf, read_gguf
-from lavra.engine.runners.native import StoredTensor
 from lavra.engine.runners.native_floats import (
     NativeWeights,
     NotNativeError,
@@ -26,6 +25,7 @@ from lavra.engine.runners.native_floats import (
     float_tensors,
 )
 from lavra.engine.runners.native_integers import interchange_weights, packed_weights
+from lavra.engine.runners.native_model import StoredTensor
 from lavra.model.config_files import check_names, family_of, read_config, read_config_file
 from lavra.model.families import family, family_names
 from lavra.model.families.fields import Fields
