@@ -7,7 +7,7 @@ from typing import Final
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.held_port import held_port
 from lavra.api.model import TextModel
-from lavra.api.native_port import NativePort
+from lavra.api.native_port import NativeEncoderPort, NativePort
 from lavra.base.errors import InputError
 from lavra.base.lazy import resolve
 from lavra.base.ports import Runner
@@ -82,7 +82,7 @@ def fused_model(model: TextModel) -> TextModel:
     Raises:
         InputError: the model is elsewhere.
     """
-    if not isinstance(model.port, NativePort):  # whose weights are laid out when they are opened
+    if not isinstance(model.port, NativePort | NativeEncoderPort):  # whose weights are laid out when they are opened
         resolve(f"{_TORCH}:hold_once")(model)
     return model
 

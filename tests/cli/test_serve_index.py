@@ -176,7 +176,7 @@ def test_an_index_has_a_name_and_a_model_only_where_one_is_named(folders, monkey
 
 def test_the_first_model_writes_unless_another_is_named(monkeypatch):
     opened = []
-    monkeypatch.setattr(serve, "open_served_index", lambda named, model, workspace: opened.append((named, model)))
+    monkeypatch.setattr(serve_index, "open_served_index", lambda named, model, workspace: opened.append((named, model)))
     serve.open_indexes([], serve.ServeSettings(index=("a",)))
     serve.open_indexes(["x=models/one", "two"], serve.ServeSettings(index=("a", "b")))
     serve.open_indexes(["two"], serve.ServeSettings(index=("a",), answer_model="none"))

@@ -104,7 +104,8 @@ def test_an_adapter_does_what_it_did(folder, tolerance):
 def test_a_quantized_folder_gives_its_logits(folder, tolerance):
     family = folder.name.split("-")[0] if folder.name.startswith(("bert", "t5")) else "llama"
     dynamic = "dynamic" in folder.name  # its inputs are rounded while it is packed, as they were then
-    model = lavra.load(folder, dtype="float32", device="cpu", expand=False) if dynamic else loaded(folder)
+    packed = {"dtype": "float32", "device": "cpu", "expand": False, "runner": "torch"}
+    model = lavra.load(folder, **packed) if dynamic else loaded(folder)
     found, wanted = logits(model, family), NUMBERS[f"{name(folder)}/logits"]
     loose = 0.02 * np.abs(wanted).max() if dynamic else tolerance
     np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=loose)
