@@ -7,8 +7,6 @@ too, so what attention sees is rounded from the first token on, as it is where t
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -21,12 +19,12 @@ from lavra.api.native_port import bytes_per_token
 from lavra.api.serving import start_engine
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder
-from lavra.base.ports import ForwardBatch, ForwardRow, Progress
+from lavra.base.ports import Progress
+from lavra.compression.answers import num_blocks, runner_answers
 from lavra.compression.card import BARS, QualityCard, write_quality
 from lavra.compression.config import CompressConfig, Form
 from lavra.compression.folder import heldout_sample, write_identity, written_per_second
-from lavra.compression.measure import Answers, compare_answers
-from lavra.compression.samples import Asked, QualitySample
+from lavra.compression.measure import compare_answers
 from lavra.compression.texts import Texts
 from lavra.engine.config import CacheType
 from lavra.engine.runners.torch import TorchRunner
@@ -35,7 +33,6 @@ from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Encoder
 
 _BLOCK: Final = ServingCacheConfig().block_size
-_TOKENS: Final = 8 * _BLOCK  # of a row in one pass: their logits are held at once
 
 
 def measure_cache(
@@ -67,7 +64,7 @@ def measure_cache(
         raise InputError(f"{source} is a soft prompt or prefix; measure the cache of the model it is over")
     sample = heldout_sample(model, opened.port.tokenizer, heldout, config.heldout_tokens)
     before, after = (bytes_per_token(settings, 4, cache) for cache in _both(kind))
-    most = max(len(batch.scored) * _width(batch) for batch in sample.batches)
+    most = num_blocks(sample, _BLOCK)
     runners = [TorchRunner(model, settings, num_blocks=most, block_size=_BLOCK, cache_type=one) for one in _both(kind)]
     card = QualityCard(
         target=config.to,
@@ -80,7 +77,7 @@ def measure_cache(
         matrix_ratio=after / before,
         source_written_per_second=_written_per_second(opened, "model", heldout),
         written_per_second=_written_per_second(opened, kind, heldout),
-        comparison=compare_answers(_answers(runners, sample), sample, progress),
+        comparison=compare_answers(runner_answers(runners, sample), sample, progress),
         bars=BARS[config.to],
         allowed_miss=config.allow_miss,
     )
@@ -93,52 +90,6 @@ def measure_cache(
 
 def _both(kind: CacheType) -> tuple[CacheType, CacheType]:
     return "model", kind
-
-
-def _width(batch: Asked) -> int:
-    """Blocks of a row."""
-    return -(-batch.scored.shape[1] // _BLOCK)
-
-
-def _answers(runners: Sequence[TorchRunner], sample: QualitySample) -> Iterator[Answers]:
-    """What the model says of a sample through a cache of floats, and through the smaller one."""
-    for batch in sample.batches:
-        labels = torch.zeros(batch.scored.shape, dtype=torch.int64)
-        labels[batch.scored] = batch.labels
-        for start in range(0, batch.scored.shape[1], _TOKENS):
-            part, scored = _part(batch, start), batch.scored[:, start : start + _TOKENS]
-            (before, first), (after, second) = [_timed(runner, part) for runner in runners]
-            asked = scored.flatten()
-            yield Answers(
-                before=before[asked],
-                after=after[asked],
-                labels=labels[:, start : start + _TOKENS][scored],
-                seconds=(first, second),
-            )
-
-
-def _part(batch: Asked, start: int) -> ForwardBatch:
-    """The next blocks of every row; for an encoder-decoder, of what was said, and the source with it."""
-    said, width = batch.decoder_input_ids, _width(batch)
-    ids = batch.input_ids if said is None else said
-    return ForwardBatch(
-        rows=tuple(
-            ForwardRow(
-                tokens=(tokens := tuple(row[start : start + _TOKENS])),
-                start=start,
-                blocks=tuple(range(number * width, (number + 1) * width)),
-                num_logits=len(tokens),
-                source=None if said is None else tuple(batch.input_ids[number].tolist()),
-            )
-            for number, row in enumerate(ids.tolist())
-        )
-    )
-
-
-def _timed(runner: TorchRunner, part: ForwardBatch) -> tuple[torch.Tensor, float]:
-    began = time.perf_counter()
-    logits = runner.forward(part)
-    return torch.from_numpy(logits), time.perf_counter() - began
 
 
 def _written_per_second(model: TextModel, kind: CacheType, heldout: Texts) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,7 @@ CACHE_SHARE: Final = 0.125  # of the memory that is free now, at most: the rows 
 _CONTEXTS: Final = 16  # of full length, at most: more than that is memory nobody asked for
 _LEAST_TOKENS: Final = 4096
 _FLOAT_BYTES: Final = 4
+_SEARCHED: Final = "beams are searched by torch, not by the native runner: the weights are in memory twice"
 
 
 class NativePort:
@@ -62,7 +64,7 @@ class NativePort:
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
         """As `Engine.generate`; requests for beams are torch's."""
         beams = [request for request in requests if request.num_beams > 1]
-        searched = iter(self._in_torch().generate(beams) if beams else [])
+        searched = iter([[_told(one) for one in found] for found in self._in_torch().generate(beams)] if beams else [])
         written = iter(self._engine.generate([request for request in requests if request.num_beams <= 1]))
         return [next(searched if request.num_beams > 1 else written) for request in requests]
 
@@ -106,6 +108,11 @@ class NativeEncoderPort:
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Pseudo-likelihoods, which torch computes."""
         return self._in_torch().score(requests)
+
+
+def _told(completion: Completion) -> Completion:
+    """With a warning of who wrote it."""
+    return replace(completion, warnings=(*completion.warnings, _SEARCHED))
 
 
 def default_tokens(context: int, free: int, each: int) -> int:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lavra.api.cache_card import measure_cache
+from lavra.api.card_runner import open_card_runner
 from lavra.api.find import find_folder
 from lavra.api.load import load
 from lavra.base.errors import InputError
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             card = measure_cache(source, out, config, heldout, progress)
         else:
             calibration = _calibration(source, config, workspaces)
-            inputs = Inputs(heldout=heldout, calibration=calibration, opener=_open)
+            inputs = Inputs(heldout=heldout, calibration=calibration, opener=_open, runner=open_card_runner)
             card = compress_folder(source, out, config, inputs, progress)
     if args.json:
         print_json({"path": str(out), "card": card.as_mapping()})

@@ -21,13 +21,14 @@ from lavra.base.card import write_card
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import atomic_folder, folder_bytes, read_json
 from lavra.base.gguf_file import is_gguf
-from lavra.base.ports import LanguageModel, Progress, silent
+from lavra.base.ports import LanguageModel, Progress, Runner, silent
 from lavra.base.types import GenerateRequest
+from lavra.compression.answers import num_blocks, runner_answers
 from lavra.compression.calibrate import Calibrator
 from lavra.compression.card import BARS, QUALITY_FILE, QualityCard, write_quality
 from lavra.compression.config import CompressConfig, Form
 from lavra.compression.gguf import GGUF_FILE, GgufOptions, export_gguf, load_gguf_weights
-from lavra.compression.measure import compare_models
+from lavra.compression.measure import Comparison, compare_answers, compare_models
 from lavra.compression.memory import peak_memory
 from lavra.compression.provenance import rounded_reference
 from lavra.compression.samples import QualitySample, sample_text
@@ -58,6 +59,10 @@ _WRITTEN: Final = 48  # tokens written while time is taken, twice, of which the 
 _TIMES: Final = 2
 
 OpenModel = Callable[[Path], LanguageModel]
+OpenRunner = Callable[[Path, int], Runner | None]
+"""Opens the runner that serves a folder, with so many blocks; none where another one would."""
+
+_BLOCK: Final = 16  # tokens in a block of such runners
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +73,13 @@ class Inputs:
         heldout: measures it.
         calibration: for rounding to look at; `None` rounds without.
         opener: opens a folder as a `LanguageModel`, to time it; `None` leaves that row out.
+        runner: opens what will compute the folder, which may round inputs too: the card is then of its logits.
     """
 
     heldout: Texts
     calibration: Texts | None = None
     opener: OpenModel | None = None
+    runner: OpenRunner | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +239,7 @@ def _card(
     progress: Progress,
 ) -> QualityCard:
     opens = config.target.form is not Form.GGUF  # lavra writes that format and does not run it
-    comparison = compare_models(model, made.model, sample, progress)
+    comparison = _compared(source, work, model, made, config, inputs, sample, progress)
     progress("measure memory and speed", 0, None)
     read = min(_READ, model.config.max_positions)
     opener = inputs.opener if opens and not isinstance(model, Encoder) else None
@@ -254,6 +261,30 @@ def _card(
         bars=BARS[config.to],
         allowed_miss=config.allow_miss,
     )
+
+
+def _compared(
+    source: Path,
+    work: Path,
+    model: Model,
+    made: _Made,
+    config: CompressConfig,
+    inputs: Inputs,
+    sample: QualitySample,
+    progress: Progress,
+) -> Comparison:
+    """By the runner that will compute packed weights, where there is one; else by the model's modules."""
+    if config.target.form is Form.QUANTIZED and inputs.runner is not None and not isinstance(model, Encoder):
+        most = num_blocks(sample, _BLOCK)
+        runners = [inputs.runner(folder, most) for folder in (source, work)]
+        found = [one for one in runners if one is not None]
+        try:
+            if len(found) == len(runners):
+                return compare_answers(runner_answers(found, sample), sample, progress)
+        finally:
+            for one in found:
+                one.close()
+    return compare_models(model, made.model, sample, progress)
 
 
 def written_per_second(port: LanguageModel, heldout: Texts) -> float:

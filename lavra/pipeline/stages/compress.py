@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from lavra.api.card_runner import open_card_runner
 from lavra.base.errors import InputError
 from lavra.base.ports import Progress
 from lavra.base.units import format_duration
@@ -66,9 +67,8 @@ def compress_stage(config: UpConfig, progress: Progress) -> Stage[CompressResult
         )
         wanted = CompressConfig(to=_TO, allow_miss=True)
         try:
-            card = compress_folder(
-                context.parents["pretrain"], context.folder, wanted, Inputs(heldout=heldout), progress
-            )
+            inputs = Inputs(heldout=heldout, runner=open_card_runner)
+            card = compress_folder(context.parents["pretrain"], context.folder, wanted, inputs, progress)
         except InputError as error:  # there is too little held-out text to measure on
             return Skipped(why=str(error))
         return CompressResult(holds=card.holds, bytes=card.bytes, mean_kl=card.comparison.mean_kl, quality=card)
