@@ -85,7 +85,7 @@ void check_config(const lavra_config &c) {
 
 void check_tensor(const std::string &name, const lavra_tensor &tensor) {
     if (tensor.type < LAVRA_F32 || tensor.type > LAVRA_INT4) throw Error(name + ": type " + std::to_string(tensor.type) + " is unknown");
-    if (tensor.group < 0 || tensor.group % 8) throw Error(name + ": a group has " + std::to_string(tensor.group) + " columns; give a multiple of 8, or 0");
+    if (tensor.group < 0 || tensor.group > kMost || tensor.group % 8) throw Error(name + ": a group has " + std::to_string(tensor.group) + " columns; give a multiple of 8 up to " + std::to_string(kMost) + ", or 0");
     if (tensor.rows < 1 || tensor.columns < 1 || tensor.rows > kMost || tensor.columns > kMost) throw Error(name + " has shape " + shape(tensor.rows, tensor.columns));
     if (tensor.data == nullptr) throw Error(name + ": there is no data");
     const uint64_t wanted = uint64_t(tensor.rows) * row_bytes(tensor);
