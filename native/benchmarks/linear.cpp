@@ -1,7 +1,7 @@
 // Speed of products over the matrices of a LLaMA of 135M parameters (SmolLM2), all layers after one another as a pass
 // reads them.  One row: bytes read a second.  More: multiplications a second.  The least time of many repetitions.
 //
-//     linear ISA PRECISION THREADS ROWS...        (benchmarks/native_linear.py compiles and runs it)
+//     linear ISA PRECISION THREADS ROWS...        (native/benchmarks/linear.py compiles and runs it)
 
 #include <chrono>
 #include <cstdio>

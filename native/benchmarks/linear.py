@@ -1,6 +1,6 @@
 """Speed of the native runner's products over the matrices of a LLaMA of 135M parameters.
 
-    python benchmarks/native_linear.py [avx512 ...]
+    python native/benchmarks/linear.py [avx512 ...]
 
 It compiles `native/benchmarks/linear.cpp` with the runner's sources and runs it for each instruction set, precision and
 number of threads.  One row: GB of weights read a second; more rows: thousand million multiplications a second; then the
@@ -17,12 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-NATIVE = Path(__file__).resolve().parents[1] / "native"
+NATIVE = Path(__file__).resolve().parents[1]
 PRECISIONS = ("int8", "int4", "bf16", "f32")
 ROWS = ("1", "8", "16", "64", "512")
 
 
 def main(isas: list[str]) -> None:
+    """Measure these instruction sets, or all that are built here."""
     builder = _builder()
     compiler = builder.find_compiler()
     own = builder.instruction_sets(compiler)
