@@ -6,7 +6,6 @@ program.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +39,7 @@ from lavra.adapt.peft_write import CONFIG_FILE, TENSOR_FILE
 from lavra.adapt.prefix import Prefix
 from lavra.adapt.soft_prompt import SoftPrompt
 from lavra.base.errors import CheckpointError, InputError
-from lavra.base.files import read_json
+from lavra.model.config_files import read_fields
 from lavra.model.families.fields import Fields
 from lavra.model.tensors import read_header
 
@@ -270,13 +269,7 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder} has no {CONFIG_FILE}: it is no adapter; name a folder that PEFT or lavra wrote"
         )
-    try:
-        raw = read_json(path)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); fetch it again") from None
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds a {type(raw).__name__} instead of fields; fetch it again")
-    return raw
+    return read_fields(path)
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -9,9 +9,14 @@ import logging
 
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.model import TextModel
-from lavra.api.native_port import CACHE_SHARE, bytes_per_token, default_tokens
-from lavra.api.torch_serving import engine_adapters, in_process_port, start_torch_engine, usual_adapter
-from lavra.base.device import available_memory
+from lavra.api.native_port import FLOAT_BYTES
+from lavra.api.torch_serving import (
+    default_cache_tokens,
+    engine_adapters,
+    in_process_port,
+    start_torch_engine,
+    usual_adapter,
+)
 from lavra.base.errors import InputError
 from lavra.base.native_library import NativeError, native_library
 from lavra.engine import Engine, EngineConfig
@@ -21,8 +26,6 @@ from lavra.engine.runners.native_twin import native_twin
 from lavra.generate.in_process import InProcessModel
 
 logger = logging.getLogger(__name__)
-
-_FLOAT_BYTES = 4
 
 
 def start_adapted_engine(
@@ -43,7 +46,7 @@ def start_adapted_engine(
     twin = _twin(port)
     if twin is None or cache.block_size != BLOCK_SIZE:
         return start_torch_engine(model, config, cache, root=root), "torch"
-    tokens = cache.cache_tokens or _default_tokens(port, cache)
+    tokens = cache.cache_tokens or default_cache_tokens(port, cache, FLOAT_BYTES)
     runner = NativeRunner(twin, num_blocks=-(-tokens // BLOCK_SIZE), cache_type=cache.cache_type)
     engine = Engine(
         runner,
@@ -66,9 +69,3 @@ def _twin(port: InProcessModel) -> NativeModel | None:
     except (InputError, NativeError) as reason:
         logger.warning("torch computes the model and its adapters: %s", reason)
         return None
-
-
-def _default_tokens(port: InProcessModel, cache: ServingCacheConfig) -> int:
-    free = int(available_memory(next(port.model.parameters()).device) * CACHE_SHARE)
-    each = bytes_per_token(port.config, _FLOAT_BYTES, cache.cache_type)
-    return default_tokens(port.whole_reading.context or port.config.max_positions, free, each)

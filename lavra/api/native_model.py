@@ -13,9 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-import numpy as np
+from typing import Final, Protocol
 
 from lavra.adapt.embedding_folder import read_embedding_config
 from lavra.api.held_port import HeldPort
@@ -32,8 +30,7 @@ from lavra.engine.runners.native_floats import NativeWeights, NotNativeError
 from lavra.engine.runners.native_model import NativeModel
 from lavra.engine.runners.native_weights import open_weights
 from lavra.generate.plan import PromptReading
-from lavra.model.config import Kind, ModelConfig, Positions
-from lavra.model.position_formulas import alibi_slopes, attention_factor, scaled_frequencies
+from lavra.model.config import Kind
 from lavra.model.shapes import parameter_shapes
 from lavra.quantize.held import HeldWeights
 from lavra.tokens.tokenizer import Tokenizer
@@ -76,7 +73,7 @@ def open_native(
         raise NotNativeError("the model fills gaps")
     tokenizer = Tokenizer.load(folder)
     half = not weights.packed and _in_half(weights, dtype, folder)
-    model = NativeModel(library, weights.config, weights.read(), half=half, **_positions(weights.config))
+    model = NativeModel(library, weights.config, weights.read(), half=half)
     release_freed_memory()
     held = HeldWeights(stored=weights.stored, held=_held(weights, half), num_bytes=model.num_bytes)
     logger.info("%s: %s on cpu, runner native (%s), weights %s", folder, weights.config.family, library.isa, held)
@@ -162,15 +159,3 @@ def _held(weights: NativeWeights, half: bool) -> str:
     if weights.packed:
         return weights.stored
     return "bfloat16" if half else "float32"
-
-
-def _positions(config: ModelConfig) -> dict[str, Any]:
-    """What the library is told of positions beside the configuration."""
-    if config.rope is not None:
-        return {
-            "frequencies": scaled_frequencies(config.rope, config.head_dim, np),
-            "rotary_factor": attention_factor(config.rope.scaling),
-        }
-    if config.positions is Positions.ALIBI:
-        return {"slopes": alibi_slopes(config.num_heads, np).astype(np.float32)}
-    return {}

@@ -25,7 +25,7 @@ from lavra.tokens.tokenizer import Tokenizer
 CACHE_SHARE: Final = 0.125  # of the memory that is free now, at most: the rows that write may take as much again
 _CONTEXTS: Final = 16  # of full length, at most: more than that is memory nobody asked for
 _LEAST_TOKENS: Final = 4096
-_FLOAT_BYTES: Final = 4
+FLOAT_BYTES: Final = 4
 _SEARCHED: Final = "beams are searched by torch, not by the native runner: the weights are in memory twice"
 
 
@@ -79,7 +79,7 @@ class NativePort:
     def default_tokens(self, cache: ServingCacheConfig) -> int:
         """Tokens that a cache holds where nobody says."""
         free = int(free_memory() * CACHE_SHARE)
-        each = bytes_per_token(self.config, _FLOAT_BYTES, cache.cache_type)
+        each = bytes_per_token(self.config, FLOAT_BYTES, cache.cache_type)
         return default_tokens(self.reading.context or self.config.max_positions, free, each)
 
 

@@ -53,7 +53,7 @@ def start_torch_engine(
     if not keep:
         for one in (model,) if draft is None else (model, draft):
             hold_once(one)
-    tokens = cache.cache_tokens or _default_tokens(port, cache)
+    tokens = cache.cache_tokens or default_cache_tokens(port, cache)
     helper = None if draft is None else DraftModel(draft_runner(model, draft, tokens, cache), most=draft_tokens)
     runner = torch_runner(model, tokens, cache)
     return Engine(
@@ -220,8 +220,15 @@ def torch_runner(model: TextModel, tokens: int, cache: ServingCacheConfig) -> To
     )
 
 
-def _default_tokens(port: InProcessModel, cache: ServingCacheConfig) -> int:
+def default_cache_tokens(port: InProcessModel, cache: ServingCacheConfig, number: int | None = None) -> int:
+    """Tokens that a cache holds where nobody says.
+
+    Args:
+        port: of the model.
+        cache: what keys and values are kept in.
+        number: bytes of a number in a cache of the model's type; those of its weights unless given.
+    """
     weight = next(port.model.parameters())
     free = int(available_memory(weight.device) * CACHE_SHARE)
-    each = bytes_per_token(port.config, weight.dtype.itemsize, cache.cache_type)
+    each = bytes_per_token(port.config, number or weight.dtype.itemsize, cache.cache_type)
     return default_tokens(port.whole_reading.context or port.config.max_positions, free, each)

@@ -239,7 +239,9 @@ def _card(
     progress: Progress,
 ) -> QualityCard:
     opens = config.target.form is not Form.GGUF  # lavra writes that format and does not run it
-    comparison = _compared(source, work, model, made, config, inputs, sample, progress)
+    packed = config.target.form is Form.QUANTIZED and not isinstance(model, Encoder)
+    runner = inputs.runner if packed else None
+    comparison = _compared((source, work), (model, made.model), runner, sample, progress)
     progress("measure memory and speed", 0, None)
     read = min(_READ, model.config.max_positions)
     opener = inputs.opener if opens and not isinstance(model, Encoder) else None
@@ -264,27 +266,23 @@ def _card(
 
 
 def _compared(
-    source: Path,
-    work: Path,
-    model: Model,
-    made: _Made,
-    config: CompressConfig,
-    inputs: Inputs,
+    folders: tuple[Path, Path],
+    models: tuple[Model, Model],
+    opener: OpenRunner | None,
     sample: QualitySample,
     progress: Progress,
 ) -> Comparison:
-    """By the runner that will compute packed weights, where there is one; else by the model's modules."""
-    if config.target.form is Form.QUANTIZED and inputs.runner is not None and not isinstance(model, Encoder):
-        most = num_blocks(sample, _BLOCK)
-        runners = [inputs.runner(folder, most) for folder in (source, work)]
-        found = [one for one in runners if one is not None]
-        try:
-            if len(found) == len(runners):
-                return compare_answers(runner_answers(found, sample), sample, progress)
-        finally:
-            for one in found:
-                one.close()
-    return compare_models(model, made.model, sample, progress)
+    """By the runners that will compute both folders, where an opener has them; else by the models' modules."""
+    most = num_blocks(sample, _BLOCK)
+    runners = [] if opener is None else [opener(folder, most) for folder in folders]
+    found = [one for one in runners if one is not None]
+    try:
+        if len(found) == len(folders):
+            return compare_answers(runner_answers(found, sample), sample, progress)
+    finally:
+        for one in found:
+            one.close()
+    return compare_models(*models, sample, progress)
 
 
 def written_per_second(port: LanguageModel, heldout: Texts) -> float:

@@ -59,6 +59,15 @@ def read_config_file(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder} has no config.json: it is not a model folder; name one that `save_pretrained` or lavra wrote"
         )
+    return read_fields(path)
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """The fields of a JSON file that came with a model or an adapter.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     try:
         raw = read_json(path)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

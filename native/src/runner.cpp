@@ -129,12 +129,10 @@ void Runner::encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t
 // Whole texts through the encoder; their hidden states are in x_.
 void Runner::read(const lavra_row *rows, int num_rows) {
     if (model_.config.kind == LAVRA_DECODER) throw Error("the model has no encoder");
-    if (num_rows < 1) throw Error(number(num_rows) + " texts; give at least one");
-    if (num_rows < 1 || rows == nullptr) throw Error("there is no text");
+    if (num_rows < 1 || rows == nullptr) throw Error(number(num_rows) + " texts; give at least one");
     int total = 0;
     for (int r = 0; r < num_rows; ++r) {
         if (rows[r].num_tokens < 1 || rows[r].start != 0) throw Error("row " + number(r) + " is no whole text");
-        if (rows[r].adapter >= int(model_.adapters.size())) throw Error("row " + number(r) + " names adapter " + number(rows[r].adapter));
         check_tokens(rows[r], r);
         total += round_up(rows[r].num_tokens, kBlock) / kBlock;
     }
@@ -182,7 +180,7 @@ void Runner::forget_source(int number) {
 }
 
 void Runner::lay_out(const lavra_row *rows, int num_rows) {
-    rows_.clear(), logit_rows_.clear(), adapted_.clear();
+    rows_.clear(), owners_.clear(), logit_rows_.clear(), adapted_.clear();
     num_tokens_ = 0;
     for (int r = 0; r < num_rows; ++r) {
         const lavra_row &row = rows[r];
@@ -190,6 +188,7 @@ void Runner::lay_out(const lavra_row *rows, int num_rows) {
         if (row.adapter >= 0)
             for (int t = 0; t < row.num_tokens; ++t) adapted_.push_back({num_tokens_ + t, &model_.adapters[row.adapter]});
         num_tokens_ += row.num_tokens;
+        owners_.resize(num_tokens_, r);
         for (int n = row.num_logits; n > 0; --n) logit_rows_.push_back(num_tokens_ - n);
     }
 }
@@ -294,8 +293,8 @@ void Runner::plan_bias(int span) {
 void Runner::pass(int thread) {
     embed();
     for (size_t number = 0; number < stack_->layers.size(); ++number)
-        run_layer(stack_->layers[number], int(number), active_->layer(active_ == &whole_ ? 0 : int(number)), thread);
-    if (model_.config.kind == LAVRA_ENCODER || active_ == &whole_) {
+        run_layer(stack_->layers[number], int(number), thread);
+    if (active_ == &whole_) {
         if (model_.config.final_norm)
             each_row(num_tokens_, [&](int t) { normalize(stack_->norm, x_.as<float>() + size_t(t) * hidden_size_, x_.as<float>() + size_t(t) * hidden_size_); });
         return;
@@ -349,26 +348,28 @@ void Runner::prepare(const Norm *norm, const float *x, Precision precision, Inpu
 
 void Runner::embed() {
     const auto &c = model_.config;
-    each_row(int(rows_.size()), [&](int r) {
-        const Rows &row = rows_[r];
-        for (int t = 0; t < row.num_tokens; ++t) {
-            float *x = x_.as<float>() + size_t(row.first + t) * hidden_size_;
-            if (row.tokens[t] < c.vocab_size) kernels_.lookup(model_.token, row.tokens[t], x);
-            else std::memcpy(x, model_.virtual_rows.data() + size_t(row.tokens[t] - c.vocab_size) * hidden_size_, hidden_size_ * 4);
-            if (c.num_token_types) kernels_.add(x, model_.token_type.data() + size_t(row.types ? row.types[t] : 0) * hidden_size_, hidden_size_);
-            if (c.positions == LAVRA_LEARNED) kernels_.add(x, model_.position.data() + size_t(row.start + t + c.position_offset) * hidden_size_, hidden_size_);
-            if (c.embedding_norm) normalize(model_.embedding_norm, x, x);
-            if (c.positions != LAVRA_ROTARY) continue;
-            float *cosines = angles_.as<float>() + size_t(row.first + t) * channels_, *sines = cosines + channels_ / 2;
-            for (int i = 0; i < channels_ / 2; ++i) {
-                const float angle = float(row.start + t) * model_.rotary[i];
-                cosines[i] = std::cos(angle) * c.rotary_factor, sines[i] = std::sin(angle) * c.rotary_factor;
-            }
+    each_row(num_tokens_, [&](int place) {
+        const Rows &row = rows_[owners_[place]];
+        const int t = place - row.first;
+        float *x = x_.as<float>() + size_t(place) * hidden_size_;
+        if (row.tokens[t] < c.vocab_size) kernels_.lookup(model_.token, row.tokens[t], x);
+        else std::memcpy(x, model_.virtual_rows.data() + size_t(row.tokens[t] - c.vocab_size) * hidden_size_, hidden_size_ * 4);
+        if (c.num_token_types) kernels_.add(x, model_.token_type.data() + size_t(row.types ? row.types[t] : 0) * hidden_size_, hidden_size_);
+        if (c.positions == LAVRA_LEARNED) kernels_.add(x, model_.position.data() + size_t(row.start + t + c.position_offset) * hidden_size_, hidden_size_);
+        if (c.embedding_norm) normalize(model_.embedding_norm, x, x);
+        if (c.positions != LAVRA_ROTARY) return;
+        float *cosines = angles_.as<float>() + size_t(place) * channels_, *sines = cosines + channels_ / 2;
+        for (int i = 0; i < channels_ / 2; ++i) {
+            const float angle = float(row.start + t) * model_.rotary[i];
+            cosines[i] = std::cos(angle) * c.rotary_factor, sines[i] = std::sin(angle) * c.rotary_factor;
         }
     });
 }
 
-void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) {
+// Keys and values of a pass's own tokens; those of whole texts are wanted in one layer only.
+LayerCache &Runner::own_cache(int number) { return active_->layer(active_ == &whole_ ? 0 : number); }
+
+void Runner::run_layer(Layer &layer, int number, int thread) {
     const auto layout = model_.config.layout;
     const bool post = layout == LAVRA_POST_NORM, parallel = layout == LAVRA_PARALLEL || layout == LAVRA_PARALLEL_TWO_NORMS;
     float *x = x_.as<float>(), *scratch = scratch_.as<float>() + thread * scratch_floats_;
@@ -383,8 +384,8 @@ void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) 
     });
     multiply(projection, inputs, projected_.as<float>(), projection.rows, false);
     adapt(projection, normed_.as<float>(), hidden_size_, projected_.as<float>(), projection.rows, thread);
-    store_keys(number, cache);
-    attend(layer, number, cache, pieces_, thread);
+    store_keys(number);
+    attend(layer, number, pieces_, thread);
     inputs = inputs_.view(num_tokens_, model_.wide());
     each_row(num_tokens_, [&](int t) { kernels_.prepare(output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
     multiply(output, inputs, x, hidden_size_, true);
@@ -400,22 +401,21 @@ void Runner::run_layer(Layer &layer, int number, LayerCache &cache, int thread) 
 }
 
 // Turn queries and keys by their positions, and put keys and values into the cache.
-void Runner::store_keys(int number, LayerCache &cache) {
+void Runner::store_keys(int number) {
     const auto &c = model_.config;
     const size_t stride = model_.wide() + 2 * model_.narrow();
-    each_row(int(rows_.size()), [&](int r) {
-        const Rows &row = rows_[r];
-        for (int t = 0; t < row.num_tokens; ++t) {
-            float *heads = projected_.as<float>() + (row.first + t) * stride;
-            float *keys = heads + model_.wide(), *values = keys + model_.narrow();
-            const float *cosines = angles_.as<float>() + size_t(row.first + t) * channels_;
-            if (c.positions == LAVRA_ROTARY)
-                for (int head = 0; head < c.num_heads + c.num_kv_heads; ++head) kernels_.rotate(heads + head * channels_, cosines, cosines + channels_ / 2, channels_);
-            if (row.tokens[t] >= c.vocab_size) exchange(number, row.tokens[t], keys, values);
-            const int position = row.start + t;
-            for (int head = 0; head < c.num_kv_heads; ++head)
-                kernels_.store(cache, row.blocks[position / kBlock], position % kBlock, head, keys + head * channels_, values + head * channels_);
-        }
+    LayerCache &cache = own_cache(number);
+    each_row(num_tokens_, [&](int place) {
+        const Rows &row = rows_[owners_[place]];
+        const int t = place - row.first, position = row.start + t;
+        float *heads = projected_.as<float>() + place * stride;
+        float *keys = heads + model_.wide(), *values = keys + model_.narrow();
+        const float *cosines = angles_.as<float>() + size_t(place) * channels_;
+        if (c.positions == LAVRA_ROTARY)
+            for (int head = 0; head < c.num_heads + c.num_kv_heads; ++head) kernels_.rotate(heads + head * channels_, cosines, cosines + channels_ / 2, channels_);
+        if (row.tokens[t] >= c.vocab_size) exchange(number, row.tokens[t], keys, values);
+        for (int head = 0; head < c.num_kv_heads; ++head)
+            kernels_.store(cache, row.blocks[position / kBlock], position % kBlock, head, keys + head * channels_, values + head * channels_);
     });
 }
 
@@ -429,7 +429,7 @@ void Runner::exchange(int number, int token, float *keys, float *values) const {
     }
 }
 
-void Runner::attend(Layer &layer, int number, LayerCache &own, const std::vector<Piece> &pieces, int thread) {
+void Runner::attend(Layer &layer, int number, const std::vector<Piece> &pieces, int thread) {
     float *scratch = scratch_.as<float>() + thread * scratch_floats_;
     const auto work_of = [&](const Piece &piece) {
         Attend work = piece.work;
@@ -438,7 +438,7 @@ void Runner::attend(Layer &layer, int number, LayerCache &own, const std::vector
     };
     team_.each(int(pieces.size()), 1, [&](int i, int) {
         const Piece &piece = pieces[i];
-        const LayerCache &cache = piece.source ? piece.source->cache.layer(number) : own;
+        const LayerCache &cache = piece.source ? piece.source->cache.layer(number) : own_cache(number);
         kernels_.attend(cache, work_of(piece), piece.first_chunk, piece.last_chunk, piece.split ? partials_.as<float>() + piece.partials : nullptr, scratch);
     });
     if (partial_floats_ == 0) return;
@@ -458,7 +458,7 @@ void Runner::attend_source(Layer &layer, int number, int thread) {
     each_row(num_tokens_, [&](int t) { prepare(post ? nullptr : &layer.cross_norm, row(t), cross.query.precision, inputs, t, scratch, normed_); });
     multiply(cross.query, inputs, projected_.as<float>(), model_.wide(), false);
     adapt(cross.query, normed_.as<float>(), hidden_size_, projected_.as<float>(), model_.wide(), thread);
-    attend(layer, number, sources_.begin()->second.cache.layer(number), source_pieces_, thread);
+    attend(layer, number, source_pieces_, thread);
     inputs = inputs_.view(num_tokens_, model_.wide());
     each_row(num_tokens_, [&](int t) { kernels_.prepare(cross.output.precision, mixed_.as<float>() + size_t(t) * model_.wide(), model_.wide(), inputs, t); });
     multiply(cross.output, inputs, x, hidden_size_, true);

@@ -83,10 +83,11 @@ private:
     void read(const lavra_row *rows, int num_rows);
     void pass(int thread); // what every thread runs
     void embed();
-    void run_layer(Layer &layer, int number, LayerCache &cache, int thread);
-    void store_keys(int number, LayerCache &cache);
+    LayerCache &own_cache(int number);
+    void run_layer(Layer &layer, int number, int thread);
+    void store_keys(int number);
     void exchange(int number, int token, float *keys, float *values) const;
-    void attend(Layer &layer, int number, LayerCache &cache, const std::vector<Piece> &pieces, int thread);
+    void attend(Layer &layer, int number, const std::vector<Piece> &pieces, int thread);
     void attend_source(Layer &layer, int number, int thread);
     void feed_forward(Layer &layer, const Inputs &inputs, int thread);
     void read_logits(int thread);
@@ -105,6 +106,7 @@ private:
     int hidden_size_, channels_;
 
     std::vector<Rows> rows_;
+    std::vector<int> owners_; // the row of each token
     std::vector<int> logit_rows_;
     std::vector<std::pair<int, const Adapter *>> adapted_; // tokens of the pass that an adapter acts on
     int num_tokens_ = 0;

@@ -10,6 +10,7 @@ import pytest
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.card import write_card
 from lavra.base.errors import CheckpointError, ConfigError, InputError
+from lavra.base.native_library import native_library
 from lavra.base.types import GenerateRequest
 from lavra.cli import serve
 from lavra.cli.main import main
@@ -151,6 +152,20 @@ def test_embeddings_are_the_bases(http, table):
     metrics = http.get("/metrics").text
     assert 'lavra_engine_num_blocks{model="base"}' in metrics
     assert 'lavra_engine_num_blocks{model="lora"}' not in metrics, "one engine is counted once"
+
+
+@pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
+def test_the_native_runner_computes_the_adapters_it_can(folders, tmp_path):
+    """With the usual cache; one adapter that it cannot compute leaves all of them to torch."""
+    known = tuple(f"{name}={folders / name}" for name in NAMES)
+    save_adapter(adapted(names=("ia3",)).model, "ia3", tmp_path / "ia3", base=str(folders / "base"))
+    for given, runner in ((known, "native"), ((*known, f"ia3={tmp_path / 'ia3'}"), "torch")):
+        model = serve.open_model(f"base={folders / 'base'}", serve.ServeSettings(adapter=given))
+        with model.engine as engine:
+            assert model.runner == runner
+            requests = [GenerateRequest(prompt="Once upon", max_tokens=8, adapter=name) for name in (None, *NAMES)]
+            assert [found[0].text for found in engine.generate(requests)] == [said(name) for name in (None, *NAMES)]
+        model.embedder.close()
 
 
 def test_a_draft_model_guesses_for_adapters_too(folders):

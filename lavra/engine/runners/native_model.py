@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lavra.base.native_library import NativeConfig, NativeLibrary, NativeTensor
 from lavra.model.config import Activation, Kind, Layout, ModelConfig, Norm, Positions
+from lavra.model.position_formulas import alibi_slopes, attention_factor, scaled_frequencies
 
 
 class TensorType(IntEnum):
@@ -75,9 +76,6 @@ class NativeModel:
         library: what computes.
         config: of the model.
         tensors: all of it has, each once; read one after the other and copied.
-        frequencies: (C / 2,) angles of one step, of rotary positions.
-        rotary_factor: cosines and sines are multiplied by it.
-        slopes: (H,) of ALiBi.
         half: float matrices are computed in bfloat16, else in float32; integers stay what they are.
 
     Raises:
@@ -90,15 +88,12 @@ class NativeModel:
         config: ModelConfig,
         tensors: Iterable[StoredTensor],
         *,
-        frequencies: npt.NDArray[np.float32] | None = None,
-        rotary_factor: float = 1.0,
-        slopes: npt.NDArray[np.float32] | None = None,
         half: bool = False,
     ) -> None:
         self.library, self.config, self.half = library, config, half
         self.adapters: dict[str, int] = {}  # the library's number of each
-        kept = [_array(frequencies), _array(slopes), np.array([one or 0 for one in config.windows], dtype=np.int32)]
-        shape = _native_config(config, kept, rotary_factor)
+        kept = _position_arrays(config)
+        shape = _native_config(config, kept)
         precision = TensorType.BF16 if half else TensorType.F32
         make = library.functions.lavra_model_new
         self.handle = library.made(make(byref(shape), library.isa.encode(), precision))
@@ -176,13 +171,16 @@ def _floats(array: npt.NDArray[np.float32]) -> StoredTensor:
     return StoredTensor(name="", type=TensorType.F32, rows=data.shape[0], columns=data.shape[1], data=data)
 
 
-def _array(given: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
-    return np.zeros(0, dtype=np.float32) if given is None else np.ascontiguousarray(given, dtype=np.float32)
+def _position_arrays(config: ModelConfig) -> list[npt.NDArray[np.generic]]:
+    """Angles of one step (C / 2,), ALiBi's slopes (H,) and windows (L,); empty where a model has none."""
+    rope = config.rope
+    angles = np.zeros(0) if rope is None else scaled_frequencies(rope, config.head_dim, np)
+    slopes = alibi_slopes(config.num_heads, np) if config.positions is Positions.ALIBI else np.zeros(0)
+    windows = np.array([one or 0 for one in config.windows], dtype=np.int32)
+    return [angles.astype(np.float32), slopes.astype(np.float32), windows]
 
 
-def _native_config(
-    config: ModelConfig, arrays: Sequence[npt.NDArray[np.generic]], rotary_factor: float
-) -> NativeConfig:
+def _native_config(config: ModelConfig, arrays: Sequence[npt.NDArray[np.generic]]) -> NativeConfig:
     """A configuration in the library's numbers; it points into the arrays."""
     rotary, slopes, windows = (one.ctypes.data if one.size else None for one in arrays)
     relative = config.relative_bias
@@ -222,7 +220,7 @@ def _native_config(
         norm_eps=config.norm_eps,
         attention_scale=config.head_dim**-0.5 if config.attention_scale is None else config.attention_scale,
         head_scale=config.head_scale,
-        rotary_factor=rotary_factor,
+        rotary_factor=1.0 if config.rope is None else attention_factor(config.rope.scaling),
         rotary=rotary,
         slopes=slopes,
         windows=windows,

@@ -23,9 +23,6 @@ from lavra.base.native_library import NativeLibrary
 from lavra.engine.runners.adapted import adapters_in
 from lavra.engine.runners.native_model import LowRankChange, NativeModel, StoredTensor, TensorType
 from lavra.model.build import Model
-from lavra.model.config import Positions
-from lavra.model.position_formulas import alibi_slopes
-from lavra.model.positions import Rotary
 from lavra.quantize.modules import QuantizedMatrix
 
 _TYPES: Final = {torch.float32: TensorType.F32, torch.float16: TensorType.F16, torch.bfloat16: TensorType.BF16}
@@ -43,18 +40,7 @@ def native_twin(library: NativeLibrary, model: Model, *, half: bool = False) -> 
         NativeError: the native runner cannot compute the model.
         InputError: it cannot compute one of the adapters.
     """
-    config = model.config
-    rotary = Rotary(config, config.rope) if config.rope is not None else None
-    alibi = config.positions is Positions.ALIBI
-    twin = NativeModel(
-        library,
-        config,
-        stored_tensors(model),
-        frequencies=None if rotary is None else rotary.frequencies.numpy(),
-        rotary_factor=1.0 if rotary is None else rotary.attention_factor,
-        slopes=alibi_slopes(config.num_heads, np).astype(np.float32) if alibi else None,
-        half=half,
-    )
+    twin = NativeModel(library, model.config, stored_tensors(model), half=half)
     state = adapters_in(model)
     if state is not None:
         _add_virtual(twin, model)
